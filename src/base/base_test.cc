@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/secret.h"
+
+namespace redoubt {
+namespace {
+
+// RFC 4648 section 10.
+TEST(Base64, matches_the_vectors_of_rfc_4648) {
+  const std::pair<const char*, const char*> vectors[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  for (const auto& [plain, encoded] : vectors) {
+    EXPECT_EQ(to_base64(view_of(plain)), encoded);
+    EXPECT_EQ(to_text(*from_base64(encoded)), plain);
+  }
+}
+
+TEST(Base64, refuses_stray_bits_white_space_and_bad_lengths) {
+  for (const char* bad : {"Zh==", "Zg=", "Zg", "Z===", "Zm 9", "Zm9v\n", "Zm9v=", "===="}) EXPECT_FALSE(from_base64(bad)) << bad;
+}
+
+TEST(Digest, parses_only_whole_digests) {
+  const std::string hex(64, 'a');
+  EXPECT_EQ(Digest::parse("sha256:" + hex)->hex(), hex);
+  EXPECT_EQ(Digest::parse(hex)->tagged(), "sha256:" + hex);
+  EXPECT_FALSE(Digest::parse(hex.substr(1)));
+  EXPECT_FALSE(Digest::parse("sha512:" + hex));
+}
+
+TEST(Json, refuses_duplicate_keys_deep_nesting_and_bad_utf8) {
+  EXPECT_EQ(parse_json(R"({"a":1,"a":2})", "test").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(parse_json(std::string(100, '[') + std::string(100, ']'), "test").error().code, ErrorCode::limit_exceeded);
+  EXPECT_FALSE(parse_json("\"\xff\"", "test"));
+  EXPECT_FALSE(parse_json("{} x", "test"));
+  EXPECT_FALSE(parse_json("", "test"));
+}
+
+TEST(Json, reads_what_it_dumps) {
+  const auto value = *parse_json(R"({"b":[1,2.5,"x",null,true,{"k":{}}],"a":-3})", "test");
+  EXPECT_EQ(dump_json(value), R"({"a":-3,"b":[1,2.5,"x",null,true,{"k":{}}]})");
+  EXPECT_EQ(*json_integer(value, "a", "test"), -3);
+  EXPECT_EQ(json_string(value, "a", "row 7").error().where, "row 7");
+  EXPECT_FALSE(json_string(value, "missing", "test"));
+}
+
+TEST(Time, writes_and_reads_rfc_3339) {
+  const auto time = *parse_rfc3339("1985-04-12T23:20:50.52Z");
+  EXPECT_EQ(to_rfc3339(time), "1985-04-12T23:20:50.520Z");
+  for (const char* bad : {"1985-04-12T23:20:50", "1985-13-12T23:20:50Z", "1985-04-31T00:00:00Z", "1985-04-12 23:20:50Z", "Z"}) {
+    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
+  }
+}
+
+TEST(SafePath, refuses_whatever_could_leave_the_folder) {
+  EXPECT_TRUE(is_safe_relative_path("a/b.txt"));
+  for (std::string_view bad : {"", "/a", "../a", "a/../b", "a//b", "./a", "a/", "a\\b"}) EXPECT_FALSE(is_safe_relative_path(bad)) << bad;
+  EXPECT_FALSE(is_safe_relative_path(std::string_view("a\0b", 3)));
+}
+
+TEST(File, write_replaces_atomically_and_leaves_no_temporary) {
+  const auto folder = *TemporaryFolder::create();
+  ASSERT_TRUE(write_file(folder.path() / "f", std::string_view("one")));
+  ASSERT_TRUE(write_file(folder.path() / "f", std::string_view("two")));
+  EXPECT_EQ(*read_text_file(folder.path() / "f"), "two");
+  { auto dropped = AtomicFile::create(folder.path() / "g"); ASSERT_TRUE((*dropped)->write(view_of("lost"))); }
+  EXPECT_EQ(*list_folder(folder.path()), std::vector<std::string>{"f"});
+}
+
+TEST(File, lock_is_held_by_one) {
+  const auto folder = *TemporaryFolder::create();
+  const auto first = FileLock::try_acquire(folder.path() / "lock");
+  ASSERT_TRUE(first);
+  EXPECT_EQ(FileLock::try_acquire(folder.path() / "lock").error().code, ErrorCode::unavailable);
+}
+
+TEST(File, list_files_refuses_links) {
+  const auto folder = *TemporaryFolder::create();
+  ASSERT_TRUE(make_folder(folder.path() / "a/b"));
+  ASSERT_TRUE(write_file(folder.path() / "a/b/f", std::string_view("x")));
+  EXPECT_EQ(*list_files(folder.path()), std::vector<std::string>{"a/b/f"});
+  std::filesystem::create_symlink("/etc/passwd", folder.path() / "a/link");
+  EXPECT_EQ(list_files(folder.path()).error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Secret, compares_whole_values) {
+  EXPECT_TRUE(Secret("token") == Secret("token"));
+  EXPECT_FALSE(Secret("token") == Secret("tokem"));
+  EXPECT_FALSE(Secret("token") == Secret("toke"));
+}
+
+}  // namespace
+}  // namespace redoubt

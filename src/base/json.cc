@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <vector>
+
+namespace redoubt {
+namespace {
+
+// Builds the value from SAX events, so that depth and duplicate keys are refused while reading, not afterwards.
+class BoundedBuilder final : public nlohmann::json_sax<Json> {
+ public:
+  explicit BoundedBuilder(std::size_t depth_max) : depth_max_(depth_max) {}
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return open(Json::object()); }
+  bool start_array(std::size_t) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    if (stack_.back()->contains(name)) return refuse(fmt::format("the key '{}' stands twice in one object", name));
+    key_ = std::move(name);
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
+    return refuse(fmt::format("not valid JSON at byte {}", position));
+  }
+
+  Json take() { return std::move(root_); }
+  const std::string& problem() const { return problem_; }
+  ErrorCode code() const { return code_; }
+
+ private:
+  Json* place(Json value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *stack_.back();
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    return &(parent[key_] = std::move(value));
+  }
+  bool add(Json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool open(Json container) {
+    if (stack_.size() >= depth_max_) {
+      code_ = ErrorCode::limit_exceeded;
+      return refuse(fmt::format("nested deeper than {} levels", depth_max_));
+    }
+    stack_.push_back(place(std::move(container)));
+    return true;
+  }
+  bool close() {
+    stack_.pop_back();
+    return true;
+  }
+  bool refuse(std::string why) {
+    problem_ = std::move(why);
+    return false;
+  }
+
+  std::size_t depth_max_;
+  Json root_;
+  std::vector<Json*> stack_;
+  std::string key_, problem_;
+  ErrorCode code_ = ErrorCode::invalid_argument;
+};
+
+template <class Is>
+Result<const Json*> member(const Json& object, const char* key, std::string_view where, Is is, const char* type) {
+  if (!object.is_object()) return fail(ErrorCode::invalid_argument, "not a JSON object", std::string(where));
+  const auto found = object.find(key);
+  if (found == object.end()) return fail(ErrorCode::invalid_argument, fmt::format("'{}' is missing", key), std::string(where));
+  if (!is(*found)) return fail(ErrorCode::invalid_argument, fmt::format("'{}' is not {}", key, type), std::string(where));
+  return &*found;
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits) {
+  if (text.size() > limits.bytes_max) {
+    return fail(ErrorCode::limit_exceeded, fmt::format("JSON text of more than {} bytes", limits.bytes_max), std::string(where));
+  }
+  BoundedBuilder builder(limits.depth_max);
+  if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
+    return fail(builder.code(), builder.problem(), std::string(where));
+  }
+  return builder.take();
+}
+
+std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Result<std::string> json_string(const Json& object, const char* key, std::string_view where) {
+  return TRY(member(object, key, where, [](const Json& v) { return v.is_string(); }, "a string"))->get<std::string>();
+}
+
+Result<std::int64_t> json_integer(const Json& object, const char* key, std::string_view where) {
+  const auto fits = [](const Json& v) {
+    return v.is_number_integer() && !(v.is_number_unsigned() && v.get<std::uint64_t>() > INT64_MAX);
+  };
+  return TRY(member(object, key, where, fits, "an integer of 64 bits"))->get<std::int64_t>();
+}
+
+Result<double> json_number(const Json& object, const char* key, std::string_view where) {
+  return TRY(member(object, key, where, [](const Json& v) { return v.is_number(); }, "a number"))->get<double>();
+}
+
+Result<bool> json_bool(const Json& object, const char* key, std::string_view where) {
+  return TRY(member(object, key, where, [](const Json& v) { return v.is_boolean(); }, "true or false"))->get<bool>();
+}
+
+Result<Json> json_object(const Json& object, const char* key, std::string_view where) {
+  return Json(*TRY(member(object, key, where, [](const Json& v) { return v.is_object(); }, "an object")));
+}
+
+Result<Json> json_array(const Json& object, const char* key, std::string_view where) {
+  return Json(*TRY(member(object, key, where, [](const Json& v) { return v.is_array(); }, "an array")));
+}
+
+}  // namespace redoubt

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Diagnostics on stderr through spdlog. Never a secret, a prompt, an answer or a row of training data.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+namespace redoubt {
+
+// Plain lines on stderr, one process-wide logger. Called once from main; tests may leave it out.
+void set_up_log(spdlog::level::level_enum level);
+
+}  // namespace redoubt

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "crypto/aes_gcm.h"
+
+#include <openssl/evp.h>
+
+#include <memory>
+
+#include "base/check.h"
+
+namespace redoubt::crypto {
+namespace {
+
+struct FreeContext {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
+using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
+
+Context start(const Secret& key, ByteView nonce, bool encrypting) {
+  CHECK(key.size() == kAesGcmKeyBytes && nonce.size() == kAesGcmNonceBytes);
+  Context context(EVP_CIPHER_CTX_new());
+  CHECK(context != nullptr);
+  CHECK(EVP_CipherInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.reveal(SecretAccess::for_crypto()).data(),
+                          nonce.data(), encrypting ? 1 : 0) == 1);
+  return context;
+}
+
+void pass(EVP_CIPHER_CTX* context, std::uint8_t* out, ByteView in) {
+  int written = 0;
+  CHECK(in.size() <= INT32_MAX);
+  CHECK(EVP_CipherUpdate(context, out, &written, in.data(), static_cast<int>(in.size())) == 1);
+}
+
+}  // namespace
+
+Bytes aes_gcm_seal(const Secret& key, ByteView nonce, ByteView plaintext, ByteView associated_data) {
+  auto context = start(key, nonce, true);
+  Bytes sealed(plaintext.size() + kAesGcmTagBytes);
+  if (!associated_data.empty()) pass(context.get(), nullptr, associated_data);
+  if (!plaintext.empty()) pass(context.get(), sealed.data(), plaintext);
+  int written = 0;
+  CHECK(EVP_CipherFinal_ex(context.get(), sealed.data() + plaintext.size(), &written) == 1);
+  CHECK(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kAesGcmTagBytes, sealed.data() + plaintext.size()) == 1);
+  return sealed;
+}
+
+Result<Bytes> aes_gcm_open(const Secret& key, ByteView nonce, ByteView sealed, ByteView associated_data) {
+  if (sealed.size() < kAesGcmTagBytes) return fail(ErrorCode::tampered, "sealed data is shorter than its tag");
+  auto context = start(key, nonce, false);
+  const ByteView ciphertext = sealed.first(sealed.size() - kAesGcmTagBytes);
+  Bytes tag(sealed.end() - kAesGcmTagBytes, sealed.end());
+  Bytes plaintext(ciphertext.size());
+  if (!associated_data.empty()) pass(context.get(), nullptr, associated_data);
+  if (!ciphertext.empty()) pass(context.get(), plaintext.data(), ciphertext);
+  CHECK(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, kAesGcmTagBytes, tag.data()) == 1);
+  int written = 0;
+  std::uint8_t unused[kAesGcmTagBytes];
+  if (EVP_CipherFinal_ex(context.get(), unused, &written) != 1) {
+    wipe_memory(plaintext);
+    return fail(ErrorCode::tampered, "sealed data does not verify");
+  }
+  return plaintext;
+}
+
+}  // namespace redoubt::crypto

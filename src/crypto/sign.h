@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Digital signatures: Ed25519 (RFC 8032) for the ledger and attestations, ECDSA P-256 with SHA-256 (FIPS 186-5, signatures in
+// ASN.1 DER) where a foreign format asks for it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/secret.h"
+
+namespace redoubt::crypto {
+
+enum class SignatureAlgorithm { ed25519, ecdsa_p256 };
+
+class PublicKey {
+ public:
+  // SubjectPublicKeyInfo in PEM; invalid_argument for anything but Ed25519 or P-256.
+  static Result<PublicKey> from_pem(std::string_view pem);
+  // 32 bytes (RFC 8032 section 5.1.5).
+  static Result<PublicKey> from_ed25519(ByteView raw);
+
+  SignatureAlgorithm algorithm() const;
+  // Whether `signature` is one of `message`. A malformed signature is false.
+  bool verify(ByteView message, ByteView signature) const;
+  std::string to_pem() const;
+  // The 32 bytes of an Ed25519 key; a CHECK for another.
+  Bytes ed25519() const;
+  // SHA-256 over the DER form of SubjectPublicKeyInfo, in hexadecimal: the key id of DSSE signatures.
+  std::string key_id() const;
+
+ private:
+  friend class SigningKey;
+  struct Key;
+  explicit PublicKey(std::shared_ptr<const Key> key) : key_(std::move(key)) {}
+  std::shared_ptr<const Key> key_;
+};
+
+class SigningKey {
+ public:
+  static SigningKey generate(SignatureAlgorithm algorithm);
+  // PKCS#8, unencrypted, in PEM; the caller seals it.
+  static Result<SigningKey> from_pem(const Secret& pem);
+
+  Bytes sign(ByteView message) const;
+  PublicKey public_key() const;
+  Secret to_pem() const;
+
+ private:
+  explicit SigningKey(std::shared_ptr<const PublicKey::Key> key) : key_(std::move(key)) {}
+  std::shared_ptr<const PublicKey::Key> key_;
+};
+
+}  // namespace redoubt::crypto

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opaque objects by key, as S3 has them. Guarantee: `put` is atomic and durable when it returns; a reader sees a whole object
+// or none. Sealing is not this interface's work: vault/ hands it ciphertext. Safe to call from several threads and processes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/stream.h"
+
+namespace redoubt::provider {
+
+enum class PutMode { create_only, replace };  // create_only answers already_exists when the key is taken
+
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+  // Keys are safe relative paths of at most 512 bytes: [A-Za-z0-9._-] parts joined by '/'; else invalid_argument.
+  virtual Status put(std::string_view key, Source& contents, PutMode mode) = 0;
+  virtual Result<std::unique_ptr<RandomAccess>> open(std::string_view key) = 0;  // not_found
+  virtual Result<std::vector<std::string>> list(std::string_view prefix) = 0;     // sorted keys that start with it
+  virtual Status remove(std::string_view key) = 0;                                // not_found when absent
+};
+
+}  // namespace redoubt::provider
