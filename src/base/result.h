@@ -66,10 +66,13 @@ T take(Result<T>&& result) {
 }  // namespace redoubt
 
 // The value of a Result, or a return of its error from the enclosing function: `auto bytes = TRY(read_file(path));`
-#define TRY(expression)                                                             \
-  ({                                                                                \
-    auto try_result_ = (expression);                                                \
-    if (!try_result_) [[unlikely]]                                                  \
-      return ::redoubt::fail(std::move(try_result_.error()));                       \
-    ::redoubt::detail::take(std::move(try_result_));                                \
+#define TRY(expression) REDOUBT_TRY_NAMED(expression, __COUNTER__)
+#define REDOUBT_TRY_NAMED(expression, number) REDOUBT_TRY_NUMBERED(expression, number)
+#define REDOUBT_TRY_NUMBERED(expression, number) REDOUBT_TRY_WITH(expression, try_result_##number)  // a TRY may stand in a TRY
+#define REDOUBT_TRY_WITH(expression, result)                          \
+  ({                                                                  \
+    auto result = (expression);                                       \
+    if (!result) [[unlikely]]                                         \
+      return ::redoubt::fail(std::move(result.error()));              \
+    ::redoubt::detail::take(std::move(result));                       \
   })
