@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Carries the precompiled header of libtorch that the engine's folders share.
