@@ -31,12 +31,17 @@ struct ModelVersion {
   std::string reason;             // of the newest state, in a person's words or the gate's
 };
 
-// One ledger entry as the registry sees it.
+struct StateChange {
+  std::string name, version;
+  VersionState state = VersionState::pending_manual_approval;
+  std::string reason;
+};
+
+// One ledger entry as the registry sees it; most entries change nothing.
 struct RegistryChange {
   std::uint64_t ledger_index = 0;
-  // Set for a new version; else `name`, `version`, `state` and `reason` of an existing one.
-  bool adds_version = false;
-  ModelVersion version;
+  std::vector<ModelVersion> added;
+  std::vector<StateChange> states;
 };
 
 class ModelRegistry {
@@ -44,10 +49,9 @@ class ModelRegistry {
   virtual ~ModelRegistry() = default;
   // How many ledger entries are reflected: those with an index below it.
   virtual Result<std::uint64_t> entries_applied() = 0;
-  // Atomic and durable. A change below `entries_applied` is left out; not_found for the state of an unknown version.
-  virtual Status apply(const RegistryChange& change) = 0;
-  // Records that entries without a change were seen.
-  virtual Status advance(std::uint64_t entries) = 0;
+  // Applies changes in order, all or none, durably. One below `entries_applied` is left out; the state of an unknown version is
+  // not_found, a version that is there already_exists.
+  virtual Status apply(const std::vector<RegistryChange>& changes) = 0;
   virtual Result<ModelVersion> get(std::string_view name, std::string_view version) = 0;  // not_found
   virtual Result<std::vector<ModelVersion>> list() = 0;  // by name, then in the order of creation
 };

@@ -117,23 +117,27 @@ Status SqliteRegistry::insert(const ModelVersion& version) {
   return query.bind(9, version.reason).run();
 }
 
-Status SqliteRegistry::update(const ModelVersion& version) {
-  (void)TRY(get(version.name, version.version));
+Status SqliteRegistry::update(const StateChange& state) {
+  (void)TRY(get(state.name, state.version));
   auto query = TRY(database_.prepare("UPDATE versions SET state = ?, reason = ? WHERE name = ? AND version = ?"));
-  return query.bind(1, std::string_view(to_string(version.state))).bind(2, version.reason).bind(3, version.name).bind(4, version.version).run();
+  return query.bind(1, std::string_view(to_string(state.state))).bind(2, state.reason).bind(3, state.name).bind(4, state.version).run();
 }
 
-Status SqliteRegistry::apply(const RegistryChange& entry) {
-  if (entry.ledger_index < TRY(entries_applied())) return {};
+Status SqliteRegistry::apply_one(const RegistryChange& entry) {
+  for (const auto& version : entry.added) TRY(insert(version));
+  for (const auto& state : entry.states) TRY(update(state));
+  return set_applied(entry.ledger_index + 1);
+}
+
+Status SqliteRegistry::apply(const std::vector<RegistryChange>& changes) {
+  const std::uint64_t applied = TRY(entries_applied());
+  if (changes.empty() || changes.back().ledger_index < applied) return {};
   return change([&]() -> Status {
-    TRY(entry.adds_version ? insert(entry.version) : update(entry.version));
-    return set_applied(entry.ledger_index + 1);
+    for (const auto& entry : changes) {
+      if (entry.ledger_index >= applied) TRY(apply_one(entry));
+    }
+    return {};
   });
-}
-
-Status SqliteRegistry::advance(std::uint64_t entries) {
-  if (entries <= TRY(entries_applied())) return {};
-  return change([&] { return set_applied(entries); });
 }
 
 Result<ModelVersion> SqliteRegistry::get(std::string_view name, std::string_view version) {

@@ -26,8 +26,7 @@ class SqliteRegistry final : public ModelRegistry {
   static Status discard(const std::filesystem::path& file);
 
   Result<std::uint64_t> entries_applied() override;
-  Status apply(const RegistryChange& change) override;
-  Status advance(std::uint64_t entries) override;
+  Status apply(const std::vector<RegistryChange>& changes) override;
   Result<ModelVersion> get(std::string_view name, std::string_view version) override;
   Result<std::vector<ModelVersion>> list() override;
 
@@ -36,7 +35,8 @@ class SqliteRegistry final : public ModelRegistry {
   template <class Body>
   Status change(Body body);
   Status insert(const ModelVersion& version);
-  Status update(const ModelVersion& version);
+  Status update(const StateChange& state);
+  Status apply_one(const RegistryChange& change);
   Status set_applied(std::uint64_t entries);
 
   Options options_;
