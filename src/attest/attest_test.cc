@@ -31,11 +31,27 @@ StepRecord example_step(std::string step) {
           .result = {{"eval_loss", 1.43}}};
 }
 
-// The test vector of the DSSE protocol document (ECDSA P-256 over "hello world" of type "http://example.com/HelloWorld").
 TEST(Dsse, pre_authentication_encoding_is_the_one_of_the_specification) {
   EXPECT_EQ(text_of(pre_authentication_encoding("http://example.com/HelloWorld", view_of("hello world"))),
             "DSSEv1 29 http://example.com/HelloWorld 11 hello world");
   EXPECT_EQ(text_of(pre_authentication_encoding("", {})), "DSSEv1 0  0 ");
+}
+
+// The test vector of the DSSE protocol document, its key written as PEM and its signature as DER.
+TEST(Dsse, signature_of_the_specification_verifies) {
+  const auto key = crypto::PublicKey::from_pem(
+      "-----BEGIN PUBLIC KEY-----\n"
+      "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZ805D3eqNZywjCI19lInBJOp7YMr\n"
+      "CrzAH3CVTAOQ0jgMeCvVTiaRJaRPRDOv8UMs6U4SvKc6pnrIDOoSYI3fdA==\n"
+      "-----END PUBLIC KEY-----\n");
+  ASSERT_TRUE(key);
+  const auto envelope = parse_envelope(
+      R"({"payload": "aGVsbG8gd29ybGQ=", "payloadType": "http://example.com/HelloWorld", "signatures": [{"sig":
+      "MEQCIANyarEBrVbCdjtsaqyOSHJ14qeRk6CdxfhZ2fjvPEo7AiBR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="}]})", "vector");
+  ASSERT_TRUE(envelope);
+  const auto verified = verify_envelope(*envelope, [&](std::string_view) { return TrustedKey{*key, "spec"}; }, "vector");
+  ASSERT_TRUE(verified);
+  EXPECT_EQ(text_of(verified->payload), "hello world");
 }
 
 TEST(Dsse, envelope_verifies_and_gives_back_what_was_signed) {
