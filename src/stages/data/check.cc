@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/data/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/file.h"
+#include "crypto/hash.h"
+#include "stages/data/json_text.h"
+
+namespace redoubt::stages::data {
+namespace {
+
+constexpr std::size_t kFindingsMax = 10'000;
+constexpr std::uint64_t kFileBytesMax = 8ull << 30;
+
+bool is_text(const Json& row, const char* key) { return row.contains(key) && row[key].is_string(); }
+
+// What is wrong with the form of a row; empty when nothing is.
+std::string form_problem(const Json& row) {
+  if (!row.is_object()) return "a row is a JSON object";
+  if (row.contains("messages")) {
+    const Json& messages = row["messages"];
+    if (!messages.is_array() || messages.empty()) return "'messages' is a list of at least one message";
+    for (const auto& message : messages) {
+      if (!message.is_object() || !is_text(message, "role") || !is_text(message, "content")) return "a message has the texts 'role' and 'content'";
+      const auto role = message["role"].get<std::string>();
+      if (role != "system" && role != "user" && role != "assistant") return "a role is system, user or assistant";
+    }
+    if (messages.back()["role"] != "assistant") return "the last message is the assistant's answer";
+    return "";
+  }
+  if (row.contains("prompt") || row.contains("completion")) {
+    return is_text(row, "prompt") && is_text(row, "completion") ? "" : "'prompt' and 'completion' are both texts";
+  }
+  return is_text(row, "text") ? "" : "a row has 'messages', 'prompt' and 'completion', or 'text'";
+}
+
+std::string answer_of(const Json& row) {
+  if (row.contains("messages")) return row["messages"].back()["content"];
+  return row.contains("completion") ? row["completion"] : row["text"];
+}
+
+std::string folded(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (std::isspace(static_cast<unsigned char>(c))) {
+      if (!out.empty() && out.back() != ' ') out.push_back(' ');
+    } else {
+      out.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
+    }
+  }
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+class Checker {
+ public:
+  Checker(std::string file, const CheckOptions& options, const Detectors& detectors)
+      : file_(std::move(file)), options_(options), detectors_(detectors) {}
+
+  void line(std::string_view text) {
+    ++line_;
+    if (text.find_first_not_of(" \t\r") == text.npos) return;  // blank lines hold nothing
+    ++report.rows;
+    if (text.size() > options_.row_bytes_max) add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", text.size(), options_.row_bytes_max));
+    if (const auto bad = first_invalid_utf8(text); bad != text.npos) {
+      add("INVALID_UTF8", Severity::error, bad + 1, "not UTF-8 from here on");
+      return;
+    }
+    const auto row = parse_json(text, file_, {.bytes_max = 1 << 30});
+    if (!row) {
+      add("MALFORMED_JSON", Severity::error, 0, row.error().message);
+      return;
+    }
+    if (const auto problem = form_problem(*row); !problem.empty()) {
+      add("SCHEMA", Severity::error, 0, problem);
+    } else {
+      check_row(*row, text);
+    }
+    scan(text);
+  }
+
+  void end() {
+    if (report.rows == 0) add("EMPTY_FILE", Severity::error, 0, "the file holds no row");
+  }
+
+  DataReport report;
+
+ private:
+  void add(std::string kind, Severity severity, std::uint64_t column, std::string detail) {
+    if (report.findings.size() < kFindingsMax) {
+      report.findings.push_back({std::move(kind), severity, file_, line_, column, std::move(detail)});
+    } else if (report.findings.size() == kFindingsMax) {
+      report.findings.push_back({"MORE_FINDINGS", Severity::error, file_, line_, 0, "there are more findings than are listed"});
+    }
+  }
+
+  void check_row(const Json& row, std::string_view text) {
+    if (folded(answer_of(row)).empty()) add("EMPTY_ANSWER", Severity::error, 0, "the answer is empty");
+    const auto [earlier, is_new] = seen_.try_emplace(crypto::sha256(dump_json(row)).hex(), line_);
+    if (!is_new) add("DUPLICATE", Severity::warning, 0, fmt::format("the same row as line {}", earlier->second));
+    (void)text;
+  }
+
+  void scan(std::string_view text) {
+    for (const auto& literal : string_literals(text)) {
+      for (const auto& match : detectors_.scan(literal.text)) {
+        const auto hash = crypto::sha256(std::string_view(literal.text).substr(match.offset, match.length)).hex().substr(0, 12);
+        add(match.kind, match.severity, literal.raw_offset[match.offset] + 1, fmt::format("{} bytes, SHA-256 {}...", match.length, hash));
+      }
+    }
+  }
+
+  std::string file_;
+  const CheckOptions& options_;
+  const Detectors& detectors_;
+  std::uint64_t line_ = 0;
+  std::unordered_map<std::string, std::uint64_t> seen_;
+};
+
+// Hands over each line without its newline; memory holds one line and one chunk.
+Status for_each_line(FileReader& reader, std::uint64_t line_bytes_max, Checker& checker) {
+  Bytes chunk(1 << 20);
+  std::string rest;
+  while (true) {
+    const std::size_t count = TRY(reader.read(chunk));
+    checker.report.bytes_read += count;
+    if (count == 0) break;
+    rest.append(reinterpret_cast<const char*>(chunk.data()), count);
+    std::size_t from = 0;
+    for (std::size_t end; (end = rest.find('\n', from)) != rest.npos; from = end + 1) checker.line(std::string_view(rest).substr(from, end - from));
+    rest.erase(0, from);
+    if (rest.size() > line_bytes_max) return fail(ErrorCode::limit_exceeded, fmt::format("a line of more than {} bytes", line_bytes_max));
+  }
+  if (!rest.empty()) checker.line(rest);
+  return {};
+}
+
+}  // namespace
+
+std::map<std::string, std::uint64_t> DataReport::by_kind() const {
+  std::map<std::string, std::uint64_t> counts;
+  for (const auto& finding : findings) ++counts[finding.kind];
+  return counts;
+}
+
+const Finding* DataReport::first_blocking(const std::vector<std::string>& accept) const {
+  const auto blocks = [&](const Finding& finding) {
+    return finding.severity == Severity::error && std::find(accept.begin(), accept.end(), finding.kind) == accept.end();
+  };
+  const auto found = std::find_if(findings.begin(), findings.end(), blocks);
+  return found == findings.end() ? nullptr : &*found;
+}
+
+Json DataReport::to_json() const {
+  Json list = Json::array();
+  for (const auto& f : findings) {
+    list.push_back({{"kind", f.kind}, {"severity", to_string(f.severity)}, {"file", f.file}, {"line", f.line}, {"column", f.column}, {"detail", f.detail}});
+  }
+  return {{"rows", rows}, {"findings", std::move(list)}, {"bytes_read", bytes_read}, {"bytes_total", bytes_total}};
+}
+
+Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options) {
+  const auto detectors = TRY(Detectors::create());
+  const auto reader = TRY(FileReader::open(file));
+  if (reader->size() > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a data file of more than 8 GiB", file.string(), "split it");
+  Checker checker(file.string(), options, *detectors);
+  checker.report.bytes_total = reader->size();
+  if (auto read = for_each_line(*reader, 64 * options.row_bytes_max, checker); !read) {
+    if (read.error().where.empty()) read.error().where = file.string();
+    return fail(read.error());
+  }
+  checker.end();
+  return std::move(checker.report);
+}
+
+Result<std::string> question_of(const Json& row) {
+  if (const auto problem = form_problem(row); !problem.empty()) return fail(ErrorCode::invalid_argument, problem);
+  if (row.contains("prompt")) return folded(row["prompt"].get<std::string>());
+  if (row.contains("text")) return folded(row["text"].get<std::string>());
+  std::string question;
+  for (std::size_t i = 0; i + 1 < row["messages"].size(); ++i) question += row["messages"][i]["content"].get<std::string>() + "\n";
+  return folded(question);
+}
+
+}  // namespace redoubt::stages::data

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/file.h"
+#include "stages/data/check.h"
+#include "stages/data/json_text.h"
+#include "stages/data/split.h"
+
+namespace redoubt::stages::data {
+namespace {
+
+class CheckTest : public ::testing::Test {
+ protected:
+  TemporaryFolder folder_ = *TemporaryFolder::create();
+
+  DataReport check(std::string_view text, CheckOptions options = {}) {
+    EXPECT_TRUE(write_file(folder_.path() / "d.jsonl", text));
+    const auto report = check_data(folder_.path() / "d.jsonl", options);
+    EXPECT_TRUE(report);
+    EXPECT_EQ(report->bytes_read, text.size());
+    EXPECT_EQ(report->bytes_total, text.size());
+    return *report;
+  }
+  // The kinds found in one answer.
+  std::set<std::string> kinds(const std::string& answer) {
+    std::set<std::string> found;
+    for (const auto& finding : check(dump_json({{"prompt", "q"}, {"completion", answer}})).findings) found.insert(finding.kind);
+    return found;
+  }
+  using Kinds = std::set<std::string>;
+};
+
+TEST_F(CheckTest, clean_rows_of_each_form_have_no_finding) {
+  const auto report = check(
+      "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n\n"
+      "{\"prompt\":\"a\",\"completion\":\"b\"}\r\n{\"text\":\"c\"}");
+  EXPECT_EQ(report.rows, 3u);
+  EXPECT_TRUE(report.findings.empty());
+}
+
+TEST_F(CheckTest, malformed_rows_are_named_by_line) {
+  const auto report = check("{\"text\":\"a\"}\n{\"text\":\n{\"messages\":[]}\n{\"other\":1}\n[1]\n{\"prompt\":\"a\"}\n");
+  std::vector<std::pair<std::string, std::uint64_t>> found;
+  for (const auto& finding : report.findings) found.emplace_back(finding.kind, finding.line);
+  EXPECT_EQ(found, (decltype(found){{"MALFORMED_JSON", 2}, {"SCHEMA", 3}, {"SCHEMA", 4}, {"SCHEMA", 5}, {"SCHEMA", 6}}));
+  EXPECT_EQ(report.first_blocking({})->line, 2u);
+}
+
+TEST_F(CheckTest, an_empty_file_is_a_finding) {
+  for (const char* text : {"", "\n\n", "  \n"}) EXPECT_EQ(check(text).findings.at(0).kind, "EMPTY_FILE");
+}
+
+TEST_F(CheckTest, invalid_utf8_is_a_finding_with_its_column) {
+  const auto report = check("{\"text\":\"ab\xff\"}\n{\"text\":\"\xed\xa0\x80\"}\n{\"text\":\"\xc0\xaf\"}\n");
+  ASSERT_EQ(report.findings.size(), 3u);
+  EXPECT_EQ(report.findings[0].column, 12u);
+  for (const auto& finding : report.findings) EXPECT_EQ(finding.kind, "INVALID_UTF8");
+}
+
+TEST_F(CheckTest, duplicates_empty_answers_and_long_rows_are_found) {
+  EXPECT_EQ(check("{\"text\":\"a\"}\n{ \"text\" : \"a\" }\n").findings.at(0).kind, "DUPLICATE");
+  EXPECT_EQ(check("{\"prompt\":\"a\",\"completion\":\" \"}").findings.at(0).kind, "EMPTY_ANSWER");
+  EXPECT_EQ(check("{\"text\":\"aaaaaaaaaaaa\"}", {.row_bytes_max = 10}).findings.at(0).kind, "LONG_ROW");
+}
+
+// Examples that vendors and standards publish for documentation.
+TEST_F(CheckTest, secrets_and_personal_data_are_found) {
+  EXPECT_EQ(kinds("key AKIAIOSFODNN7EXAMPLE"), Kinds{"AWS_ACCESS_KEY"});
+  EXPECT_EQ(kinds("-----BEGIN RSA PRIVATE KEY-----"), Kinds{"PRIVATE_KEY"});
+  EXPECT_EQ(kinds("ghp_" + std::string(36, 'a')), Kinds{"GITHUB_TOKEN"});
+  EXPECT_EQ(kinds("hf_" + std::string(34, 'x')), Kinds{"HUGGINGFACE_TOKEN"});
+  EXPECT_EQ(kinds("mail jane.doe@example.com now"), Kinds{"EMAIL_ADDRESS"});
+  EXPECT_EQ(kinds("pay 4111 1111 1111 1111"), Kinds{"CREDIT_CARD"});
+  EXPECT_EQ(kinds("to GB82 WEST 1234 5698 7654 32"), Kinds{"IBAN_CODE"});
+  EXPECT_EQ(kinds("ssn 078-05-1120"), Kinds{"US_SSN"});
+  EXPECT_EQ(kinds("at 192.168.0.1"), Kinds{"IP_ADDRESS"});
+  EXPECT_EQ(kinds("call +1 212 555 0123"), Kinds{"PHONE_NUMBER"});
+  EXPECT_EQ(kinds("a\u202eb"), Kinds{"BIDI_CONTROL"});
+  EXPECT_EQ(kinds("a\U000E0041b"), Kinds{"HIDDEN_TAG"});
+}
+
+TEST_F(CheckTest, near_misses_are_not_found) {
+  for (const char* text : {"pay 4111 1111 1111 1112", "GB82 WEST 1234 5698 7654 33", "version 1.2.3.4.5", "000-12-3456", "user@host",
+                           "hf_short", "AKIA", "tar -xzf a.tar.gz 2>&1 | less", "2023-01-15 12:00:00"}) {
+    EXPECT_EQ(kinds(text), Kinds{}) << text;
+  }
+}
+
+TEST_F(CheckTest, escapes_are_decoded_before_matching_and_columns_point_into_the_file) {
+  const auto report = check(R"({"text":"x jane\u0040example.com"})");
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_EQ(report.findings[0].kind, "EMAIL_ADDRESS");
+  EXPECT_EQ(report.findings[0].column, 12u);
+  EXPECT_EQ(report.findings[0].detail.find("jane"), std::string::npos);
+}
+
+TEST_F(CheckTest, accepted_kinds_do_not_block) {
+  const auto report = check("{\"text\":\"jane@example.com\"}");
+  EXPECT_NE(report.first_blocking({}), nullptr);
+  EXPECT_EQ(report.first_blocking({"EMAIL_ADDRESS"}), nullptr);
+}
+
+TEST(Split, no_question_stands_on_both_sides) {
+  std::string rows;
+  for (int i = 0; i < 1050; ++i) rows += fmt::format("{{\"prompt\":\"Question  {}\",\"completion\":\"{}\"}}\n", i % 40, i);
+  const auto split = *split_rows(rows, 0.2, 3, "d");
+  EXPECT_EQ(split.held_out_rows + split.kept_rows, 1050u);
+  std::set<std::string> sides[2];
+  const std::string* texts[2] = {&split.held_out, &split.kept};
+  for (int side = 0; side < 2; ++side) {
+    std::istringstream lines(*texts[side]);
+    for (std::string line; std::getline(lines, line);) sides[side].insert(*question_of(*parse_json(line, "d")));
+  }
+  for (const auto& question : sides[0]) EXPECT_FALSE(sides[1].contains(question));
+}
+
+TEST(Split, is_the_same_for_a_seed_and_near_its_fraction) {
+  std::string rows;
+  for (int i = 0; i < 5000; ++i) rows += fmt::format("{{\"text\":\"row {}\"}}\n", i);
+  const auto first = *split_rows(rows, 0.1, 7, "d"), again = *split_rows(rows, 0.1, 7, "d"), other = *split_rows(rows, 0.1, 8, "d");
+  EXPECT_EQ(first.held_out, again.held_out);
+  EXPECT_NE(first.held_out, other.held_out);
+  EXPECT_NEAR(static_cast<double>(first.held_out_rows), 500.0, 80.0);  // within 4 standard deviations
+}
+
+TEST(Split, refuses_what_cannot_be_divided_and_names_the_line) {
+  EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"A\"}\n", 0.5, 1, "d").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"no\":1}\n", 0.5, 1, "d").error().where, "d:2");
+}
+
+TEST(JsonText, decodes_surrogate_pairs) {
+  const auto literals = string_literals(R"({"a":"\ud83d\ude00\n\/"})");
+  ASSERT_EQ(literals.size(), 2u);
+  EXPECT_EQ(literals[1].text, "\U0001F600\n/");
+}
+
+}  // namespace
+}  // namespace redoubt::stages::data

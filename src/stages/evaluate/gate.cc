@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/evaluate/gate.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+namespace redoubt::stages::evaluate {
+namespace {
+
+// Whatever can't be read as a finite number is as bad as can be, so that a broken evaluation never passes.
+double measured(const Json& evaluation, const char* metric, double worst) {
+  const auto value = json_number(evaluation, metric, "evaluation");
+  return value && std::isfinite(*value) ? *value : worst;
+}
+
+std::optional<double> optional_number(const Json& checked, const char* key) {
+  if (!checked.contains(key) || checked[key].is_null()) return std::nullopt;
+  return checked[key].get<double>();
+}
+
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+}  // namespace
+
+Result<Thresholds> Thresholds::from_json(const Json& checked) {
+  Thresholds thresholds;
+  thresholds.perplexity_max = TRY(json_number(checked, "perplexity_max", "thresholds"));
+  thresholds.eval_loss_max = TRY(json_number(checked, "eval_loss_max", "thresholds"));
+  thresholds.accuracy_min = TRY(json_number(checked, "accuracy_min", "thresholds"));
+  thresholds.examples_min = TRY(json_integer(checked, "examples_min", "thresholds"));
+  thresholds.word_perplexity_max = optional_number(checked, "word_perplexity_max");
+  thresholds.byte_perplexity_max = optional_number(checked, "byte_perplexity_max");
+  return thresholds;
+}
+
+Json Thresholds::to_json() const {
+  Json out = {{"perplexity_max", perplexity_max}, {"eval_loss_max", eval_loss_max}, {"accuracy_min", accuracy_min}, {"examples_min", examples_min}};
+  if (word_perplexity_max) out["word_perplexity_max"] = *word_perplexity_max;
+  if (byte_perplexity_max) out["byte_perplexity_max"] = *byte_perplexity_max;
+  return out;
+}
+
+const char* to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::pass: return "pass";
+    case Verdict::fail: return "fail";
+    case Verdict::undecided: return "undecided";
+  }
+  return "fail";
+}
+
+Json GateResult::to_json() const {
+  Json list = Json::array();
+  for (const auto& failure : failures) {
+    list.push_back({{"metric", failure.metric}, {"value", number_or_null(failure.value)}, {"limit", failure.limit}});
+  }
+  return {{"gate", to_string(verdict)}, {"failures", std::move(list)}};
+}
+
+GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation) {
+  GateResult result;
+  const auto examples = json_integer(evaluation, "examples", "evaluation").value_or(0);
+  if (examples < thresholds.examples_min) {
+    result.verdict = Verdict::undecided;
+    result.explanation = fmt::format("{} held-out examples, {} are needed to decide", examples, thresholds.examples_min);
+    return result;
+  }
+  constexpr double kWorst = std::numeric_limits<double>::infinity();
+  const auto must_be_below = [&](const char* metric, std::optional<double> limit) {
+    if (!limit) return;
+    const double value = measured(evaluation, metric, kWorst);
+    if (!(value < *limit)) result.failures.push_back({metric, value, *limit});
+  };
+  must_be_below("perplexity", thresholds.perplexity_max);
+  must_be_below("eval_loss", thresholds.eval_loss_max);
+  must_be_below("word_perplexity", thresholds.word_perplexity_max);
+  must_be_below("byte_perplexity", thresholds.byte_perplexity_max);
+  const double accuracy = measured(evaluation, "accuracy", -1);
+  if (!(accuracy >= thresholds.accuracy_min)) result.failures.push_back({"accuracy", accuracy, thresholds.accuracy_min});
+  result.verdict = result.failures.empty() ? Verdict::pass : Verdict::fail;
+  if (result.failures.empty()) {
+    result.explanation = "every threshold is met";
+    return result;
+  }
+  for (const auto& failure : result.failures) {
+    result.explanation += fmt::format("{}{} is {:.4g}, the limit is {:.4g}", result.explanation.empty() ? "" : "; ", failure.metric,
+                                      failure.value, failure.limit);
+  }
+  return result;
+}
+
+}  // namespace redoubt::stages::evaluate
