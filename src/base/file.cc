@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +11,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <optional>
 
 namespace redoubt {
 namespace fs = std::filesystem;
@@ -20,6 +24,21 @@ fs::path temporary_name(const fs::path& path) {
   static std::atomic<unsigned> counter{0};
   return path.parent_path() /
          ("." + path.filename().string() + "." + std::to_string(::getpid()) + "." + std::to_string(counter++) + ".tmp");
+}
+
+// The process id in a name that temporary_name made.
+std::optional<pid_t> writer_of_temporary(std::string_view name) {
+  constexpr std::string_view kEnd = ".tmp";
+  if (!name.starts_with('.') || !name.ends_with(kEnd)) return std::nullopt;
+  name.remove_suffix(kEnd.size());
+  const auto counter = name.rfind('.');
+  const auto process = counter == name.npos || counter == 0 ? name.npos : name.rfind('.', counter - 1);
+  if (process == name.npos) return std::nullopt;
+  const auto digits = name.substr(process + 1, counter - process - 1);
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
+  if (error != std::errc{} || end != digits.data() + digits.size() || pid <= 0) return std::nullopt;
+  return pid;
 }
 
 fs::path parent_of(const fs::path& path) { return path.parent_path().empty() ? fs::path(".") : path.parent_path(); }
@@ -147,6 +166,16 @@ bool is_safe_relative_path(std::string_view path) {
   }
 }
 
+Result<int> remove_leftovers(const fs::path& folder) {
+  int removed = 0;
+  for (const auto& name : TRY(list_folder(folder))) {
+    const auto writer = writer_of_temporary(name);
+    if (!writer || ::kill(*writer, 0) == 0 || errno != ESRCH) continue;
+    if (::unlink((folder / name).c_str()) == 0) ++removed;
+  }
+  return removed;
+}
+
 Result<std::unique_ptr<AtomicFile>> AtomicFile::create(fs::path path, FileMode mode) {
   auto temporary = temporary_name(path);
   Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
@@ -161,9 +190,15 @@ AtomicFile::~AtomicFile() {
 
 Status AtomicFile::write(ByteView bytes) { return write_all(fd_.get(), bytes, path_); }
 
-Status AtomicFile::commit() {
+Status AtomicFile::commit() { return put_in_place(0); }
+
+Status AtomicFile::commit_new() { return put_in_place(RENAME_NOREPLACE); }
+
+Status AtomicFile::put_in_place(unsigned rename_flags) {
   if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_.string());
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return fail_errno(errno, "put in place", path_.string());
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), rename_flags) != 0) {
+    return fail_errno(errno, "put in place", path_.string());
+  }
   fd_.reset();
   return sync_folder(parent_of(path_));
 }

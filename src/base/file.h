@@ -14,6 +14,9 @@
 
 namespace redoubt {
 
+// Removes what AtomicFile left in a folder when its process died; files of live processes stay. Answers how many.
+Result<int> remove_leftovers(const std::filesystem::path& folder);
+
 // An owned file descriptor.
 class Fd {
  public:
@@ -60,8 +63,11 @@ class AtomicFile final : public Sink {
   ~AtomicFile() override;
   Status write(ByteView bytes) override;
   Status commit();
+  // The same, but already_exists when the name is taken, even by a file that appeared meanwhile.
+  Status commit_new();
 
  private:
+  Status put_in_place(unsigned rename_flags);
   AtomicFile(std::filesystem::path path, std::filesystem::path temporary, Fd fd)
       : path_(std::move(path)), temporary_(std::move(temporary)), fd_(std::move(fd)) {}
   std::filesystem::path path_, temporary_;

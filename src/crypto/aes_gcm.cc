@@ -33,32 +33,44 @@ void pass(EVP_CIPHER_CTX* context, std::uint8_t* out, ByteView in) {
 }  // namespace
 
 Bytes aes_gcm_seal(const Secret& key, ByteView nonce, ByteView plaintext, ByteView associated_data) {
-  auto context = start(key, nonce, true);
   Bytes sealed(plaintext.size() + kAesGcmTagBytes);
-  if (!associated_data.empty()) pass(context.get(), nullptr, associated_data);
-  if (!plaintext.empty()) pass(context.get(), sealed.data(), plaintext);
-  int written = 0;
-  CHECK(EVP_CipherFinal_ex(context.get(), sealed.data() + plaintext.size(), &written) == 1);
-  CHECK(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kAesGcmTagBytes, sealed.data() + plaintext.size()) == 1);
+  aes_gcm_seal_into(key, nonce, plaintext, associated_data, sealed);
   return sealed;
+}
+
+void aes_gcm_seal_into(const Secret& key, ByteView nonce, ByteView plaintext, ByteView associated_data, MutableByteView into) {
+  CHECK(into.size() == plaintext.size() + kAesGcmTagBytes);
+  auto context = start(key, nonce, true);
+  std::uint8_t* tag = into.data() + plaintext.size();
+  if (!associated_data.empty()) pass(context.get(), nullptr, associated_data);
+  if (!plaintext.empty()) pass(context.get(), into.data(), plaintext);
+  int written = 0;
+  CHECK(EVP_CipherFinal_ex(context.get(), tag, &written) == 1);
+  CHECK(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kAesGcmTagBytes, tag) == 1);
 }
 
 Result<Bytes> aes_gcm_open(const Secret& key, ByteView nonce, ByteView sealed, ByteView associated_data) {
   if (sealed.size() < kAesGcmTagBytes) return fail(ErrorCode::tampered, "sealed data is shorter than its tag");
+  Bytes plaintext(sealed.size() - kAesGcmTagBytes);
+  TRY(aes_gcm_open_into(key, nonce, sealed, associated_data, plaintext));
+  return plaintext;
+}
+
+Status aes_gcm_open_into(const Secret& key, ByteView nonce, ByteView sealed, ByteView associated_data, MutableByteView into) {
+  if (sealed.size() < kAesGcmTagBytes) return fail(ErrorCode::tampered, "sealed data is shorter than its tag");
+  CHECK(into.size() == sealed.size() - kAesGcmTagBytes);
   auto context = start(key, nonce, false);
-  const ByteView ciphertext = sealed.first(sealed.size() - kAesGcmTagBytes);
   Bytes tag(sealed.end() - kAesGcmTagBytes, sealed.end());
-  Bytes plaintext(ciphertext.size());
   if (!associated_data.empty()) pass(context.get(), nullptr, associated_data);
-  if (!ciphertext.empty()) pass(context.get(), plaintext.data(), ciphertext);
+  if (!into.empty()) pass(context.get(), into.data(), sealed.first(into.size()));
   CHECK(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, kAesGcmTagBytes, tag.data()) == 1);
   int written = 0;
   std::uint8_t unused[kAesGcmTagBytes];
   if (EVP_CipherFinal_ex(context.get(), unused, &written) != 1) {
-    wipe_memory(plaintext);
+    wipe_memory(into);
     return fail(ErrorCode::tampered, "sealed data does not verify");
   }
-  return plaintext;
+  return {};
 }
 
 }  // namespace redoubt::crypto

@@ -15,10 +15,14 @@ namespace redoubt::provider {
 
 enum class PutMode { create_only, replace };  // create_only answers already_exists when the key is taken
 
+// Whether a key is one that every store takes.
+bool is_object_key(std::string_view key);
+
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
-  // Keys are safe relative paths of at most 512 bytes: [A-Za-z0-9._-] parts joined by '/'; else invalid_argument.
+  // Keys are safe relative paths of at most 512 bytes: [A-Za-z0-9._-] parts joined by '/', none of
+  // which starts with '.' (a store's own files do); else invalid_argument.
   virtual Status put(std::string_view key, Source& contents, PutMode mode) = 0;
   virtual Result<std::unique_ptr<RandomAccess>> open(std::string_view key) = 0;  // not_found
   virtual Result<std::vector<std::string>> list(std::string_view prefix) = 0;     // sorted keys that start with it

@@ -19,6 +19,12 @@ struct SecretInfo {
   TimePoint changed{};  // when this version was put
 };
 
+constexpr std::size_t kSecretBytesMax = 65'536;
+
+bool is_secret_name(std::string_view name);
+// What `put` refuses, for every store alike: invalid_argument for a bad name or an empty value, limit_exceeded for a long one.
+Status check_secret(std::string_view name, const Secret& value);
+
 class SecretStore {
  public:
   virtual ~SecretStore() = default;

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sealed artifacts, named by content. Guarantee: what is read under a digest was put under it in this workspace and has not
+// changed since; a put is atomic, and nothing plain touches a disk. Safe to call from several threads and processes.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "provider/object_store.h"
+#include "vault/manifest.h"
+#include "vault/sealing.h"
+
+namespace redoubt::vault {
+
+// An object that does not verify, and why.
+struct Damage {
+  std::string object;  // its key in the store: "blobs/<hex>"
+  Error error;
+};
+
+class ArtifactStore {
+ public:
+  struct Options {
+    std::string workspace;        // the workspace's id, part of every object's context
+    SealingKey key;               // seals every object; its KMS must outlive the store
+    std::filesystem::path spool;  // a folder for unnamed, sealed temporary files, on a disk with room for the largest blob
+  };
+  // `objects` must outlive the store.
+  ArtifactStore(provider::ObjectStore& objects, Options options) : objects_(objects), options_(std::move(options)) {}
+
+  // Seals a blob under the SHA-256 of its plaintext. A blob that is there already is verified and not written again. The first
+  // form spools what is larger than 4 MiB, since the name is known only at its end; the second reads the object twice; the third
+  // reads it once, and what turns out to be something else than `expected` is tampered and not kept.
+  Result<Digest> put_blob(Source& contents);
+  Result<Digest> put_blob(const RandomAccess& contents);
+  Result<Digest> put_blob(Source& contents, const Digest& expected);
+  // not_found, or tampered when the header or the last chunk does not verify; the other chunks are verified as they are read.
+  Result<std::unique_ptr<RandomAccess>> open_blob(const Digest& digest);
+  Result<Bytes> read_blob(const Digest& digest, std::uint64_t bytes_max);
+  Result<bool> has_blob(const Digest& digest);
+
+  // Every blob that a manifest names must be in the store before; else not_found.
+  Result<Digest> put_manifest(const Manifest& manifest);
+  Result<Manifest> manifest(const Digest& artifact);
+  Result<std::vector<Digest>> artifacts();
+
+  // Seals every file below a folder (no links, no special files).
+  Result<Digest> import_folder(const std::filesystem::path& folder, std::string_view kind);
+  // Writes the files in clear into a folder that is new or empty: only where a person asked for it.
+  Status export_folder(const Digest& artifact, const std::filesystem::path& folder);
+
+  // Reads everything and compares every size and digest; not_found or tampered name the object in `where`.
+  Status verify_blob(const Digest& digest);
+  Status verify(const Digest& artifact);
+  // Every object of the store, and every blob that a manifest names.
+  Result<std::vector<Damage>> verify_all();
+
+ private:
+  provider::EncryptionContext context(const char* kind, const std::string& name) const;
+  Result<std::unique_ptr<SealedReader>> open_object(const char* kind, const Digest& digest);
+  Status put_object(const char* kind, const Digest& digest, Source& contents);
+  Status verify_object(const char* kind, const Digest& digest);
+  Result<Digest> put_spooled(ByteView start, Source& rest);
+
+  provider::ObjectStore& objects_;
+  Options options_;
+};
+
+}  // namespace redoubt::vault
