@@ -19,11 +19,11 @@ struct TypeName {
   std::uint64_t bytes;
 };
 constexpr std::array kTypes = {
-    TypeName{DType::f64, "F64", 8},         TypeName{DType::f32, "F32", 4},         TypeName{DType::f16, "F16", 2},
-    TypeName{DType::bf16, "BF16", 2},       TypeName{DType::f8_e4m3, "F8_E4M3", 1}, TypeName{DType::f8_e5m2, "F8_E5M2", 1},
-    TypeName{DType::i64, "I64", 8},         TypeName{DType::i32, "I32", 4},         TypeName{DType::i16, "I16", 2},
-    TypeName{DType::i8, "I8", 1},           TypeName{DType::u64, "U64", 8},         TypeName{DType::u32, "U32", 4},
-    TypeName{DType::u16, "U16", 2},         TypeName{DType::u8, "U8", 1},           TypeName{DType::boolean, "BOOL", 1},
+    TypeName{DType::f64, "F64", 8},   TypeName{DType::f32, "F32", 4},         TypeName{DType::f16, "F16", 2},
+    TypeName{DType::bf16, "BF16", 2}, TypeName{DType::f8_e4m3, "F8_E4M3", 1}, TypeName{DType::f8_e5m2, "F8_E5M2", 1},
+    TypeName{DType::i64, "I64", 8},   TypeName{DType::i32, "I32", 4},         TypeName{DType::i16, "I16", 2},
+    TypeName{DType::i8, "I8", 1},     TypeName{DType::u64, "U64", 8},         TypeName{DType::u32, "U32", 4},
+    TypeName{DType::u16, "U16", 2},   TypeName{DType::u8, "U8", 1},           TypeName{DType::boolean, "BOOL", 1},
 };
 
 tl::unexpected<Error> bad(std::string message, std::string_view where, std::string_view tensor = {}) {
@@ -52,7 +52,8 @@ Result<DType> parse_type(const Json& value, std::string_view where, std::string_
 }
 
 Result<std::vector<std::uint64_t>> parse_shape(const Json& value, std::string_view where, std::string_view tensor) {
-  if (!value.is_array() || value.size() > kDimensionsMax) return bad("shape is not a list of at most 8 sizes", where, tensor);
+  if (!value.is_array() || value.size() > kDimensionsMax)
+    return bad("shape is not a list of at most 8 sizes", where, tensor);
   std::vector<std::uint64_t> shape;
   for (const auto& size : value) {
     if (!size.is_number_unsigned()) return bad("shape holds something that is no size", where, tensor);
@@ -61,8 +62,10 @@ Result<std::vector<std::uint64_t>> parse_shape(const Json& value, std::string_vi
   return shape;
 }
 
-Result<TensorInfo> parse_tensor(const std::string& name, const Json& value, std::uint64_t data_bytes, std::string_view where) {
-  if (!is_sound_name(name)) return bad("a tensor's name is empty, too long or holds characters outside printable ASCII", where);
+Result<TensorInfo> parse_tensor(const std::string& name, const Json& value, std::uint64_t data_bytes,
+                                std::string_view where) {
+  if (!is_sound_name(name))
+    return bad("a tensor's name is empty, too long or holds characters outside printable ASCII", where);
   if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
       !value.contains("data_offsets"))
     return bad("must have exactly dtype, shape and data_offsets", where, name);
@@ -122,7 +125,8 @@ Result<Header> read_header(const RandomAccess& file, std::string_view where) {
   if (file.size() < 8) return bad("too short for a safetensors file", where);
   std::uint64_t length = 0;
   TRY(file.read_at(0, MutableByteView(reinterpret_cast<std::uint8_t*>(&length), 8)));
-  if (length > kHeaderBytesMax) return fail(ErrorCode::limit_exceeded, "the header is longer than 100,000,000 bytes", std::string(where));
+  if (length > kHeaderBytesMax)
+    return fail(ErrorCode::limit_exceeded, "the header is longer than 100,000,000 bytes", std::string(where));
   if (length < 2 || length > file.size() - 8) return bad("the header's length does not fit the file", where);
   Bytes text(length);
   TRY(file.read_at(8, text));

@@ -27,7 +27,8 @@ Result<std::map<std::string, std::string>> read_index(const RandomAccess& file, 
     if (!shard.is_string()) return fail(ErrorCode::invalid_argument, "weight_map names a shard that is no string", where);
     const auto& name = shard.get_ref<const std::string&>();
     if (!is_safe_relative_path(name) || name.find('/') != std::string::npos || !name.ends_with(".safetensors"))
-      return fail(ErrorCode::invalid_argument, "weight_map names a shard that is no .safetensors file of this folder", where);
+      return fail(ErrorCode::invalid_argument, "weight_map names a shard that is no .safetensors file of this folder",
+                  where);
     shards[tensor] = name;
   }
   return shards;
@@ -59,13 +60,15 @@ Result<ModelFiles> ModelFiles::open(const OpenFile& open_file, const std::string
     }
     model.files_.push_back(std::move(file));
   }
-  if (found != shards.size()) return fail(ErrorCode::invalid_argument, "the index names tensors that no shard holds", index_name);
+  if (found != shards.size())
+    return fail(ErrorCode::invalid_argument, "the index names tensors that no shard holds", index_name);
   return model;
 }
 
 Result<ModelFiles> ModelFiles::open_folder(const std::filesystem::path& folder, const std::string& stem) {
-  return open([&](const std::string& name) -> Result<std::unique_ptr<RandomAccess>> { return TRY(FileReader::open(folder / name)); },
-              stem);
+  return open(
+      [&](const std::string& name) -> Result<std::unique_ptr<RandomAccess>> { return TRY(FileReader::open(folder / name)); },
+      stem);
 }
 
 Result<ModelFiles::Place> ModelFiles::find(std::string_view name) const {

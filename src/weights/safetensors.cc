@@ -38,7 +38,8 @@ Status write_safetensors(Sink& out, std::vector<TensorView> tensors, const std::
     std::uint64_t bytes = bytes_of(tensor.type);
     for (auto size : tensor.shape) bytes *= size;
     CHECK(bytes == tensor.bytes.size() && !header.contains(tensor.name));
-    header[tensor.name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + bytes}}};
+    header[tensor.name] = {
+        {"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   }
   std::string text = dump_json(header);

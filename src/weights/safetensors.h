@@ -40,7 +40,8 @@ struct Header {
   std::map<std::string, std::string> metadata;
 };
 
-// Reads and checks the header of a whole file. Errors are invalid_argument or limit_exceeded and name `where` and the tensor.
+// Reads and checks the header of a whole file. Errors are invalid_argument or limit_exceeded and name `where` and the
+// tensor.
 Result<Header> read_header(const RandomAccess& file, std::string_view where);
 
 // An open file whose header was checked. Reads are safe from several threads.
@@ -72,6 +73,7 @@ struct TensorView {
 
 // Writes a file that the reference library and `read_header` accept: tensors sorted by name, header padded to eight bytes.
 // The same tensors give the same bytes.
-Status write_safetensors(Sink& out, std::vector<TensorView> tensors, const std::map<std::string, std::string>& metadata = {});
+Status write_safetensors(Sink& out, std::vector<TensorView> tensors,
+                         const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace redoubt::weights

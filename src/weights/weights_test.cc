@@ -14,7 +14,8 @@ class MemoryFile final : public RandomAccess {
   explicit MemoryFile(Bytes bytes) : bytes_(std::move(bytes)) {}
   std::uint64_t size() const override { return bytes_.size(); }
   Status read_at(std::uint64_t offset, MutableByteView into) const override {
-    if (offset > bytes_.size() || into.size() > bytes_.size() - offset) return fail(ErrorCode::invalid_argument, "beyond the end");
+    if (offset > bytes_.size() || into.size() > bytes_.size() - offset)
+      return fail(ErrorCode::invalid_argument, "beyond the end");
     std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
     return {};
   }
@@ -32,7 +33,9 @@ Bytes file_of(std::string_view header, std::size_t data_bytes) {
   return bytes;
 }
 
-Result<Header> parse(std::string_view header, std::size_t data_bytes) { return read_header(MemoryFile(file_of(header, data_bytes)), "x"); }
+Result<Header> parse(std::string_view header, std::size_t data_bytes) {
+  return read_header(MemoryFile(file_of(header, data_bytes)), "x");
+}
 
 TEST(Safetensors, a_sound_header_is_read) {
   auto header = parse(R"({"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},"__metadata__":{"format":"pt"}}  )", 12);
@@ -43,19 +46,21 @@ TEST(Safetensors, a_sound_header_is_read) {
 
 TEST(Safetensors, every_malformed_header_is_refused) {
   const std::pair<const char*, std::size_t> cases[] = {
-      {R"( {"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4},                                                 // white space
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[0],"data_offsets":[4,4]}})", 4},  // twice
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"x":1}})", 4},                                            // unknown
-      {R"({"../a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4},                                               // a path
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,5]}})", 5},                                                  // size
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[1,5]}})", 5},                                                  // gap
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 5},                                                  // tail
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 3},                                                  // cut off
-      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6},  // overlap
-      {R"({"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}})", 4},                                                 // negative
-      {R"({"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0},                             // overflow
-      {R"({"a":{"dtype":"Q4","shape":[4],"data_offsets":[0,4]}})", 4},                                                  // dtype
-      {R"({"__metadata__":{"a":1}})", 0},                                                                               // metadata
+      {R"( {"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4},  // white space
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[0],"data_offsets":[4,4]}})",
+       4},                                                                    // twice
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"x":1}})", 4},  // unknown
+      {R"({"../a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4},     // a path
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,5]}})", 5},        // size
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[1,5]}})", 5},        // gap
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 5},        // tail
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 3},        // cut off
+      {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+       6},                                                                                   // overlap
+      {R"({"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}})", 4},                      // negative
+      {R"({"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0},  // overflow
+      {R"({"a":{"dtype":"Q4","shape":[4],"data_offsets":[0,4]}})", 4},                       // dtype
+      {R"({"__metadata__":{"a":1}})", 0},                                                    // metadata
       {R"([])", 0},
   };
   for (const auto& [header, bytes] : cases) EXPECT_FALSE(parse(header, bytes)) << header;
@@ -106,8 +111,9 @@ TEST_F(Sharded, tensors_are_found_in_their_shards) {
 
 TEST_F(Sharded, an_index_that_disagrees_with_the_shards_is_refused) {
   write("s1.safetensors", "a"), write("s2.safetensors", "b");
-  for (const char* map : {R"({"a":"s1.safetensors"})", R"({"a":"s2.safetensors","b":"s2.safetensors"})",
-                          R"({"a":"s1.safetensors","b":"s2.safetensors","c":"s2.safetensors"})", R"({"a":"../s1.safetensors"})"}) {
+  for (const char* map :
+       {R"({"a":"s1.safetensors"})", R"({"a":"s2.safetensors","b":"s2.safetensors"})",
+        R"({"a":"s1.safetensors","b":"s2.safetensors","c":"s2.safetensors"})", R"({"a":"../s1.safetensors"})"}) {
     index(map);
     const bool listed_extra = std::string_view(map) == R"({"a":"s1.safetensors"})";
     EXPECT_EQ(ModelFiles::open_folder(folder_.path()).has_value(), listed_extra) << map;

@@ -10,11 +10,11 @@
 namespace redoubt::engine::data {
 
 struct Example {
-  std::vector<std::int32_t> ids;   // the whole example as the chat template writes it
-  std::int32_t answer_start = 1;   // ids[answer_start..] are answer tokens; >= 1, since the first token has no prediction
-  std::size_t source_line = 0;     // 1-based line of the data file
-  std::size_t answer_words = 0;    // words of the answer's text, split at white space
-  std::size_t answer_bytes = 0;    // UTF-8 bytes of the answer's text
+  std::vector<std::int32_t> ids;  // the whole example as the chat template writes it
+  std::int32_t answer_start = 1;  // ids[answer_start..] are answer tokens; >= 1, since the first token has no prediction
+  std::size_t source_line = 0;    // 1-based line of the data file
+  std::size_t answer_words = 0;   // words of the answer's text, split at white space
+  std::size_t answer_bytes = 0;   // UTF-8 bytes of the answer's text
 };
 
 }  // namespace redoubt::engine::data

@@ -88,7 +88,8 @@ Result<bool> Hyperparameters::boolean(const char* key, bool fallback) const {
 Result<std::string> Hyperparameters::text(const char* key, std::string fallback) const {
   const Json* found = find(key);
   if (!found) return fallback;
-  if (!found->is_string()) return fail(ErrorCode::invalid_argument, std::string(key) + " must be a string", where_ + ": " + key);
+  if (!found->is_string())
+    return fail(ErrorCode::invalid_argument, std::string(key) + " must be a string", where_ + ": " + key);
   return found->get<std::string>();
 }
 

@@ -8,7 +8,9 @@
 namespace redoubt::engine::job {
 namespace {
 
-Hyperparameters of(const char* text) { return Hyperparameters::from_json(Json::parse(text), "hyperparameters.json").value(); }
+Hyperparameters of(const char* text) {
+  return Hyperparameters::from_json(Json::parse(text), "hyperparameters.json").value();
+}
 
 TEST(Hyperparameters, values_may_be_strings_as_sagemaker_sends_them) {
   auto values = of(R"({"lora_r": "16", "learning_rate": "5e-4", "flag": "true", "target_modules": "[\"q_proj\"]"})");

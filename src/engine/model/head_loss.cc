@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/model/head_loss.h"
+
+#include "engine/model/layer_math.h"
+
+namespace redoubt::engine::model {
+namespace {
+
+constexpr std::int64_t kSlice = 256;  // rows whose logits are in memory at once
+
+// Losses of one slice; with a scale, the logits become their gradient.
+template <class T>
+void slice_loss(at::Tensor& logits, const std::int64_t* targets, float scale, float* losses, bool* correct) {
+  const std::int64_t n = logits.size(1);
+  T* values = logits.mutable_data_ptr<T>();
+  at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> wide(static_cast<std::size_t>(n));
+    for (std::int64_t r = begin; r < end; ++r) {
+      row::load(values + r * n, wide.data(), n);
+      const float target = wide[static_cast<std::size_t>(targets[r])];
+      const auto normaliser = row::softmax(wide.data(), 1, n);
+      losses[r] = normaliser.max + normaliser.log_sum - target;
+      // Only a target that reaches the maximum can be the first to do so.
+      correct[r] = target >= normaliser.max && row::argmax(wide.data(), n) == targets[r];
+      if (scale == 0) continue;
+      wide[static_cast<std::size_t>(targets[r])] -= 1;
+      for (auto& value : wide) value *= scale;
+      row::store(wide.data(), values + r * n, n);
+    }
+  });
+}
+
+}  // namespace
+
+HeadLoss head_loss(const Llama& llama, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale) {
+  c10::InferenceMode guard;
+  const auto& weights = llama.weights();
+  const double epsilon = llama.config().rms_epsilon;
+  const std::int64_t rows = residual.size(0);
+  HeadLoss out{at::empty({rows}, at::kFloat), at::empty({rows}, at::kBool), {}};
+  if (gradient_scale != 0) out.gradient = at::zeros_like(residual);
+  for (std::int64_t begin = 0; begin < rows; begin += kSlice) {
+    const std::int64_t size = std::min(kSlice, rows - begin);
+    const auto slice = residual.narrow(0, begin, size);
+    auto logits = at::linear(rms_norm(slice, weights.final_norm, epsilon), weights.head);
+    with_type_of(logits, [&](auto type) {
+      slice_loss<decltype(type)>(logits, targets.const_data_ptr<std::int64_t>() + begin, gradient_scale,
+                                 out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
+    });
+    if (gradient_scale == 0) continue;
+    auto dresidual = out.gradient.narrow(0, begin, size);
+    rms_norm_backward(slice, weights.final_norm, epsilon, at::mm(logits, weights.head), dresidual);
+  }
+  return out;
+}
+
+}  // namespace redoubt::engine::model

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The row arithmetic of row_math.h over whole tensors, rows shared out among the threads. Tensors are contiguous and of
+// the model's precision, norm weights fp32.
+#pragma once
+
+#include "engine/model/row_math.h"
+#include "engine/torch.h"
+
+namespace redoubt::engine::model {
+
+// Calls f with a value of the tensor's element type (float or bf16).
+template <class F>
+void with_type_of(const at::Tensor& tensor, F&& f) {
+  if (tensor.scalar_type() == at::kFloat)
+    f(float{});
+  else
+    f(row::bf16{});
+}
+
+// Rows that one task should have so that handing it out costs less than doing it.
+inline std::int64_t grain_of(std::int64_t row_size) { return std::max<std::int64_t>(1, 8192 / row_size); }
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+// dx += the norm's input gradient.
+void rms_norm_backward(const at::Tensor& x, const at::Tensor& weight, double epsilon, const at::Tensor& dy, at::Tensor& dx);
+
+// [rows, 2 * n] (gate, up) -> [rows, n]
+at::Tensor swiglu(const at::Tensor& gate_up);
+// Replaces gate_up by its gradient.
+void swiglu_backward(at::Tensor& gate_up, const at::Tensor& dout);
+
+// x W^T for [rows, inputs] and [outputs, inputs]; few rows (decoding) take a matrix-vector kernel.
+at::Tensor multiply_transposed(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace redoubt::engine::model

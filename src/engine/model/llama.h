@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The Llama family's forward pass: over examples laid end to end (training, evaluation), and token by token over a cache
+// (generation).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/model/attention.h"
+#include "engine/model/lora.h"
+#include "engine/model/rotary.h"
+#include "engine/model/weights.h"
+#include "engine/torch.h"
+
+namespace redoubt::engine::model {
+
+// Examples laid end to end, no padding.
+struct PackedBatch {
+  at::Tensor tokens;  // int64 [rows]
+  std::vector<Segment> segments;
+  std::vector<SegmentGroup> groups;
+};
+PackedBatch pack(std::span<const std::span<const std::int32_t>> examples);
+
+// What the backward pass of one layer needs.
+struct LayerState {
+  at::Tensor input;             // the residual stream that came in
+  at::Tensor attention_normed;  // input of kAttentionIn
+  AttentionState attention;
+  at::Tensor attended;            // input of kAttentionOut
+  at::Tensor middle;              // the residual stream after attention
+  at::Tensor feed_normed;         // input of kFeedIn
+  at::Tensor gate_up;             // output of kFeedIn
+  at::Tensor activated;           // input of kFeedOut
+  at::Tensor reduced[kProducts];  // input times the adapter's a, by product; undefined without one
+};
+
+// The keys and values of one sequence. Holds `capacity` tokens; the memory is taken at once.
+class KeyValueCache {
+ public:
+  KeyValueCache(const Config& config, Precision precision, std::int64_t capacity);
+  std::int64_t length() const { return length_; }
+  std::int64_t capacity() const { return capacity_; }
+  // Forgets all but the first `length` tokens, so that a shared prefix is computed once.
+  void truncate(std::int64_t length);
+
+ private:
+  friend class Llama;
+  std::int64_t capacity_, length_ = 0;
+  at::Tensor keys_, values_;  // [layers, key heads, capacity, head size]
+};
+
+struct DecodeStep {
+  std::int32_t token = 0;          // the newest token of the sequence
+  KeyValueCache* cache = nullptr;  // its sequence; each cache at most once a call
+};
+
+// Safe to use from several threads as long as each has its own caches.
+class Llama {
+ public:
+  // Reads config.json and the weights of a Hugging Face folder.
+  static Result<std::unique_ptr<Llama>> load(const std::filesystem::path& folder, Precision precision);
+  // From parts, for tests and tools; the tensors' shapes must fit the configuration.
+  Llama(Config config, Weights weights, Precision precision);
+
+  const Config& config() const { return config_; }
+  const Weights& weights() const { return weights_; }
+  const RotaryTable& rotary() const { return rotary_; }
+  Precision precision() const { return precision_; }
+
+  // The residual stream after the last layer, before the final norm, at `rows` (int64; the last layer computes no others).
+  // `lora` may be null. With `keep`, the states that a backward pass needs. Token ids must lie in the vocabulary.
+  at::Tensor forward(const PackedBatch& batch, const LoraWeights* lora, const at::Tensor& rows,
+                     std::vector<LayerState>* keep) const;
+  // One layer; `rows` may be undefined (all), `keep` null.
+  at::Tensor forward_layer(std::int64_t layer, const at::Tensor& x, const PackedBatch& batch, const LoraWeights* lora,
+                           const at::Tensor& rows, LayerState* keep) const;
+  // The final norm and the head: fp32 logits [rows, vocabulary]. For few rows; training and evaluation use head_loss.
+  at::Tensor logits(const at::Tensor& residual) const;
+
+  // Appends `tokens` to the cache and answers the fp32 logits [vocabulary] after the last of them. invalid_argument for no
+  // tokens or one outside the vocabulary, limit_exceeded when the cache or the model's context is too short.
+  Result<at::Tensor> prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
+                             const LoraWeights* lora = nullptr) const;
+  // Appends one token to each sequence and answers fp32 logits [steps, vocabulary]; errors as prefill.
+  Result<at::Tensor> decode(std::span<const DecodeStep> steps, const LoraWeights* lora = nullptr) const;
+
+ private:
+  Status check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const;
+  at::Tensor prefill_piece(std::span<const std::int32_t> tokens, KeyValueCache& cache, const LoraWeights* lora) const;
+  at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const;
+
+  Config config_;
+  Weights weights_;
+  Precision precision_;
+  RotaryTable rotary_;
+};
+
+// x W^T plus the adapter's part. `reduced` may be null; it receives x A^T.
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair* lora, at::Tensor* reduced);
+const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product product);
+
+}  // namespace redoubt::engine::model

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LoRA adapters (arXiv 2106.09685) in PEFT's format and semantics: y = x W^T + (alpha / rank) (x A^T) B^T.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/model/weights.h"
+#include "engine/torch.h"
+
+namespace redoubt::engine::model {
+
+struct LoraOptions {
+  std::int64_t rank = 8;
+  double alpha = 16;
+  std::vector<std::string> targets = {};  // module names such as "q_proj"; empty means every linear layer of the blocks
+};
+
+// What a product multiplies with: the adapters of its modules side by side, in the model's precision, scaled.
+struct LoraPair {
+  at::Tensor a;  // [ranks, inputs]; undefined when no module of the product is adapted
+  at::Tensor b;  // [outputs, ranks], zero outside a module's rows and ranks
+};
+using LoraWeights = std::vector<std::array<LoraPair, kProducts>>;  // by layer
+
+class Adapter {
+ public:
+  // A is drawn uniformly in +-1/sqrt(inputs) (PEFT's kaiming_uniform with a = sqrt 5), B is zero. An unknown target is
+  // invalid_argument.
+  static Result<Adapter> create(const Config& config, const LoraOptions& options, std::uint64_t seed);
+  // Reads a folder that PEFT or `save` wrote. What changes the computation and is not done here is unsupported, by name.
+  static Result<Adapter> load(const std::filesystem::path& folder, const Config& config);
+  // adapter_config.json and adapter_model.safetensors.
+  Status save(const std::filesystem::path& folder, const std::string& base_model) const;
+
+  // All values in one fp32 vector, and where each matrix of it lies.
+  at::Tensor& values() { return values_; }
+  const at::Tensor& values() const { return values_; }
+  std::int64_t rank() const { return rank_; }
+
+  // The working form; `into` is made on the first call and rewritten in place afterwards.
+  void write_working(LoraWeights& into, Precision precision) const;
+  // Adds the gradients of a product's pair (as write_working lays it out) to a vector shaped like values().
+  void add_gradient(std::int64_t layer, Product product, const at::Tensor& da, const at::Tensor& db,
+                    at::Tensor& gradient) const;
+
+ private:
+  struct Part {
+    std::int64_t layer;
+    Module module;
+    std::int64_t a, b;      // offsets in values_
+    std::int64_t rank_row;  // first of its rows in the pair's a
+  };
+  static Result<Adapter> lay_out(const Config& config, std::int64_t rank, double scale,
+                                 const std::vector<std::pair<std::int64_t, std::string>>& adapted);
+  at::Tensor a_of(const Part& part) const {
+    return values_.narrow(0, part.a, rank_ * part.module.inputs).view({rank_, part.module.inputs});
+  }
+  at::Tensor b_of(const Part& part) const {
+    return values_.narrow(0, part.b, part.module.rows * rank_).view({part.module.rows, rank_});
+  }
+
+  std::int64_t rank_ = 0, layers_ = 0;
+  double scale_ = 0, alpha_ = 0;
+  std::vector<Part> parts_;
+  std::array<std::pair<std::int64_t, std::int64_t>, kProducts> product_sizes_ = {};  // outputs, inputs
+  at::Tensor values_;
+};
+
+}  // namespace redoubt::engine::model

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/model/row_math.h"
+
+#include <bit>
+#include <cmath>
+
+#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+
+namespace redoubt::engine::model::row {
+namespace {
+
+inline float widen(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+
+inline std::uint16_t narrow(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  // Rounding could carry a NaN into infinity.
+  return static_cast<std::uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : rounded);
+}
+
+// e^x to 2 units in the last place for the float range: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2]
+// (Cephes expf). Written out so that loops over it become vector code.
+inline float exponential(float x) {
+  x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
+  const float shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23 rounds to the nearest integer
+  const float n = shifted - 12582912.0f;
+  const float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const auto power = static_cast<std::uint32_t>(static_cast<std::int32_t>(n) + 127) << 23;
+  return p * std::bit_cast<float>(power);
+}
+
+const std::uint16_t* bits_of(const bf16* values) { return reinterpret_cast<const std::uint16_t*>(values); }
+
+}  // namespace
+
+REDOUBT_VECTORISED void load(const float* from, float* to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
+REDOUBT_VECTORISED static void load_bits(const std::uint16_t* from, float* to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = widen(from[i]);
+}
+void load(const bf16* from, float* to, std::int64_t n) { load_bits(bits_of(from), to, n); }
+
+void store(const float* from, float* to, std::int64_t n) { load(from, to, n); }
+
+REDOUBT_VECTORISED static void store_bits(const float* from, std::uint16_t* to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = narrow(from[i]);
+}
+void store(const float* from, bf16* to, std::int64_t n) { store_bits(from, reinterpret_cast<std::uint16_t*>(to), n); }
+
+REDOUBT_VECTORISED float dot(const float* a, const float* b, std::int64_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+REDOUBT_VECTORISED static float dot_bits(const float* a, const std::uint16_t* b, std::int64_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += a[i] * widen(b[i]);
+  return sum;
+}
+float dot(const float* a, const bf16* b, std::int64_t n) { return dot_bits(a, bits_of(b), n); }
+
+REDOUBT_VECTORISED void add_scaled(float* into, float scale, const float* from, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) into[i] += scale * from[i];
+}
+
+REDOUBT_VECTORISED static void add_scaled_bits(float* into, float scale, const std::uint16_t* from, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) into[i] += scale * widen(from[i]);
+}
+void add_scaled(float* into, float scale, const bf16* from, std::int64_t n) {
+  add_scaled_bits(into, scale, bits_of(from), n);
+}
+
+REDOUBT_VECTORISED void rms_norm(const float* x, const float* weight, float epsilon, float* out, std::int64_t n) {
+  float squares = 0;
+#pragma omp simd reduction(+ : squares)
+  for (std::int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(n) + epsilon);
+  for (std::int64_t i = 0; i < n; ++i) out[i] = x[i] * inverse * weight[i];
+}
+
+REDOUBT_VECTORISED void rms_norm_backward(const float* x, const float* weight, float epsilon, const float* dy, float* dx,
+                                          std::int64_t n) {
+  float squares = 0, along = 0;
+#pragma omp simd reduction(+ : squares, along)
+  for (std::int64_t i = 0; i < n; ++i) {
+    squares += x[i] * x[i];
+    along += x[i] * weight[i] * dy[i];
+  }
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(n) + epsilon);
+  const float pull = along * inverse * inverse / static_cast<float>(n);
+  for (std::int64_t i = 0; i < n; ++i) dx[i] += inverse * (weight[i] * dy[i] - x[i] * pull);
+}
+
+REDOUBT_VECTORISED void swiglu(const float* gate, const float* up, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
+}
+
+REDOUBT_VECTORISED void swiglu_backward(float* gate, float* up, const float* dout, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float sigmoid = 1.0f / (1.0f + exponential(-gate[i]));
+    const float silu = gate[i] * sigmoid;
+    gate[i] = dout[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
+    up[i] = dout[i] * silu;
+  }
+}
+
+REDOUBT_VECTORISED void rotate(float* head, const float* cosine, const float* sine, float direction, std::int64_t half) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < half; ++i) {
+    const float a = head[i], b = head[half + i], s = direction * sine[i];
+    head[i] = a * cosine[i] - b * s;
+    head[half + i] = b * cosine[i] + a * s;
+  }
+}
+
+REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
+  float most = x[0];
+#pragma omp simd reduction(max : most)
+  for (std::int64_t i = 0; i < n; ++i) most = x[i] > most ? x[i] : most;
+  most *= scale;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) {
+    x[i] = exponential(x[i] * scale - most);
+    sum += x[i];
+  }
+  const float inverse = 1.0f / sum;
+  for (std::int64_t i = 0; i < n; ++i) x[i] *= inverse;
+  return {most, std::log(sum)};
+}
+
+std::int64_t argmax(const float* x, std::int64_t n) {
+  std::int64_t best = 0;
+  for (std::int64_t i = 1; i < n; ++i)
+    if (x[i] > x[best]) best = i;
+  return best;
+}
+
+}  // namespace redoubt::engine::model::row

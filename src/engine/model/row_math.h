@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The row-wise arithmetic of a Llama layer, in float whatever the storage type. Each function works on one row; the
+// compiler makes one version a vector width and the loader picks the machine's (AVX-512, AVX2, plain).
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace redoubt::engine::model::row {
+
+using bf16 = c10::BFloat16;
+
+void load(const float* from, float* to, std::int64_t n);
+void load(const bf16* from, float* to, std::int64_t n);
+void store(const float* from, float* to, std::int64_t n);
+void store(const float* from, bf16* to, std::int64_t n);  // round to nearest even
+
+float dot(const float* a, const float* b, std::int64_t n);
+float dot(const float* a, const bf16* b, std::int64_t n);
+void add_scaled(float* into, float scale, const float* from, std::int64_t n);
+void add_scaled(float* into, float scale, const bf16* from, std::int64_t n);
+
+// out = x / sqrt(mean(x^2) + epsilon) * weight
+void rms_norm(const float* x, const float* weight, float epsilon, float* out, std::int64_t n);
+// dx += the gradient of rms_norm at x for the output gradient dy.
+void rms_norm_backward(const float* x, const float* weight, float epsilon, const float* dy, float* dx, std::int64_t n);
+
+// out = silu(gate) * up
+void swiglu(const float* gate, const float* up, float* out, std::int64_t n);
+// gate and up are replaced by their gradients for the output gradient dout.
+void swiglu_backward(float* gate, float* up, const float* dout, std::int64_t n);
+
+// Turns the halves of a head: (a, b) -> (a cos - b sin, b cos + a sin); direction -1 turns back. half = head size / 2.
+void rotate(float* head, const float* cosine, const float* sine, float direction, std::int64_t half);
+
+// In place: softmax of scale * x over n values. Answers max and log of the sum, so that log-softmax is x*scale - both.
+struct Normaliser {
+  float max, log_sum;
+};
+Normaliser softmax(float* x, float scale, std::int64_t n);
+std::int64_t argmax(const float* x, std::int64_t n);
+
+}  // namespace redoubt::engine::model::row
