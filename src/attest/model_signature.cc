@@ -22,7 +22,7 @@ tl::unexpected<Error> tampered(std::string why, std::string_view where) {
 }
 
 // Component by component, as pathlib compares: "a/b" stands before "a.b".
-bool path_less(const ModelFile& a, const ModelFile& b) {
+bool path_less(const ModelResource& a, const ModelResource& b) {
   const auto key = [](char c) { return c == '/' ? 0 : 1 + static_cast<unsigned char>(c); };
   return std::lexicographical_compare(a.path.begin(), a.path.end(), b.path.begin(), b.path.end(),
                                       [&](char x, char y) { return key(x) < key(y); });
@@ -31,13 +31,13 @@ bool path_less(const ModelFile& a, const ModelFile& b) {
 // How the bundle names its key: SHA-256 over the PEM text.
 std::string hint_of(const crypto::PublicKey& key) { return crypto::sha256(key.to_pem()).hex(); }
 
-Digest digest_over(const std::vector<ModelFile>& files) {
+Digest digest_over(const std::vector<ModelResource>& files) {
   crypto::Sha256 hash;
   for (const auto& file : files) hash.update(file.digest.bytes());
   return hash.finish();
 }
 
-Status check_files(const std::vector<ModelFile>& files) {
+Status check_files(const std::vector<ModelResource>& files) {
   if (files.empty()) return fail(ErrorCode::invalid_argument, "a model without files");
   if (files.size() > kFilesMax) return fail(ErrorCode::limit_exceeded, "a model of too many files");
   for (std::size_t i = 0; i < files.size(); ++i) {
@@ -49,7 +49,7 @@ Status check_files(const std::vector<ModelFile>& files) {
   return {};
 }
 
-Json predicate_of(const std::vector<ModelFile>& files) {
+Json predicate_of(const std::vector<ModelResource>& files) {
   Json resources = Json::array();
   for (const auto& file : files) {
     resources.push_back({{"name", file.path}, {"algorithm", "sha256"}, {"digest", file.digest.hex()}});
@@ -102,12 +102,12 @@ Result<SignedModel> parse_model(const Statement& statement, std::string_view whe
 
 }  // namespace
 
-Result<std::string> sign_model(const std::string& name, std::vector<ModelFile> files, const crypto::SigningKey& key) {
+Result<std::string> sign_model(const std::string& name, std::vector<ModelResource> files, const crypto::SigningKey& key) {
   if (name.empty()) return fail(ErrorCode::invalid_argument, "a model without a name");
   if (key.public_key().algorithm() != crypto::SignatureAlgorithm::ecdsa_p256) {
     return fail(ErrorCode::invalid_argument, "model signatures need a P-256 key", name);
   }
-  std::erase_if(files, [](const ModelFile& file) { return file.path == kModelSignatureName; });
+  std::erase_if(files, [](const ModelResource& file) { return file.path == kModelSignatureName; });
   std::sort(files.begin(), files.end(), path_less);
   TRY(check_files(files));
   const Statement statement{{{name, digest_over(files)}}, kPredicateType, predicate_of(files)};
@@ -133,7 +133,7 @@ Result<SignedModel> verify_model_signature(std::string_view bundle, const crypto
   return model;
 }
 
-Problems compare_model(const SignedModel& signed_model, std::vector<ModelFile> files) {
+Problems compare_model(const SignedModel& signed_model, std::vector<ModelResource> files) {
   std::map<std::string, Digest> present;
   for (auto& file : files) present.emplace(std::move(file.path), file.digest);
   Problems problems;
@@ -150,8 +150,8 @@ Problems compare_model(const SignedModel& signed_model, std::vector<ModelFile> f
   return problems;
 }
 
-Result<std::vector<ModelFile>> hash_model_folder(const std::filesystem::path& folder) {
-  std::vector<ModelFile> files;
+Result<std::vector<ModelResource>> hash_model_folder(const std::filesystem::path& folder) {
+  std::vector<ModelResource> files;
   for (auto& path : TRY(list_files(folder))) {
     if (path == kModelSignatureName) continue;
     auto reader = TRY(FileReader::open(folder / path));

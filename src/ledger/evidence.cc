@@ -128,11 +128,23 @@ Result<Bytes> EvidenceLog::entry(std::uint64_t index) {
   return reader_->entry(index);
 }
 
+Result<TlogProof> EvidenceLog::make_proof(std::uint64_t index) {
+  if (index >= reader_->size()) return fail(ErrorCode::not_found, "the ledger has no such entry", name_of(index));
+  return TlogProof{index, TRY(reader_->inclusion_proof(index)), reader_->checkpoint().note};
+}
+
 Result<TlogProof> EvidenceLog::proof(std::uint64_t index) {
   const std::lock_guard guard(mutex_);
   TRY(catch_up());
-  if (index >= reader_->size()) return fail(ErrorCode::not_found, "the ledger has no such entry", name_of(index));
-  return TlogProof{index, TRY(reader_->inclusion_proof(index)), reader_->checkpoint().note};
+  return make_proof(index);
+}
+
+Result<std::vector<TlogProof>> EvidenceLog::proofs(const std::vector<std::uint64_t>& indices) {
+  const std::lock_guard guard(mutex_);
+  TRY(catch_up());
+  std::vector<TlogProof> proofs;
+  for (const auto index : indices) proofs.push_back(TRY(make_proof(index)));
+  return proofs;
 }
 
 Result<Checkpoint> EvidenceLog::checkpoint() {

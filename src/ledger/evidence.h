@@ -51,6 +51,7 @@ class EvidenceLog {
   // The raw entry (a DSSE envelope), and the receipt for it below the newest checkpoint.
   Result<Bytes> entry(std::uint64_t index);
   Result<TlogProof> proof(std::uint64_t index);
+  Result<std::vector<TlogProof>> proofs(const std::vector<std::uint64_t>& indices);  // all below one checkpoint
   Result<Checkpoint> checkpoint();
 
   // Every entry that is no statement by a trusted key ("signature", "entry 7", why).
@@ -70,6 +71,7 @@ class EvidenceLog {
                                                    std::unique_ptr<LedgerWriter> writer, attest::TrustedKeys trusted);
   Status catch_up();
   Result<Evidence> read(std::uint64_t index);
+  Result<TlogProof> make_proof(std::uint64_t index);
   template <class Matches>
   Result<std::vector<Evidence>> select(Matches matches);
 
