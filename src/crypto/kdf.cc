@@ -27,9 +27,10 @@ Secret hkdf_sha256(const Secret& secret, ByteView salt, std::string_view info, s
   std::unique_ptr<EVP_PKEY_CTX, FreeContext> context(EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, nullptr));
   CHECK(context != nullptr && EVP_PKEY_derive_init(context.get()) == 1);
   CHECK(EVP_PKEY_CTX_set_hkdf_md(context.get(), EVP_sha256()) == 1);
-  CHECK(EVP_PKEY_CTX_set1_hkdf_salt(context.get(), salt.data(), static_cast<int>(salt.size())) == 1);
+  // OpenSSL takes no empty salt, and what it does without one is what RFC 5869 asks for.
+  CHECK(salt.empty() || EVP_PKEY_CTX_set1_hkdf_salt(context.get(), salt.data(), static_cast<int>(salt.size())) == 1);
   CHECK(EVP_PKEY_CTX_set1_hkdf_key(context.get(), key.data(), static_cast<int>(key.size())) == 1);
-  CHECK(EVP_PKEY_CTX_add1_hkdf_info(context.get(), label.data(), static_cast<int>(label.size())) == 1);
+  CHECK(label.empty() || EVP_PKEY_CTX_add1_hkdf_info(context.get(), label.data(), static_cast<int>(label.size())) == 1);
   auto out = Secret::of_size(size);
   CHECK(EVP_PKEY_derive(context.get(), out.writable(SecretAccess::for_crypto()).data(), &size) == 1 && size == out.size());
   return out;
