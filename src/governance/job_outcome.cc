@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "governance/job_outcome.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace redoubt::governance {
+
+Status ProgressHandler::on_event(const Json& event) {
+  const std::string kind = event.value("event", "");
+  if (kind == "plan") {
+    progress_.begin(label_, event.value("steps", std::uint64_t{0}), "steps");
+  } else if (kind == "step") {
+    remark_ = fmt::format("loss {:.3f}  {:.0f} tokens/s", event.value("loss", 0.0), event.value("tokens_per_second", 0.0));
+    progress_.update(event.value("step", std::uint64_t{0}), remark_);
+  } else if (kind == "epoch") {
+    spdlog::info("{}: epoch {} validation loss {:.4f}{}", label_, event.value("epoch", 0), event.value("eval_loss", 0.0),
+                 event.value("best", false) ? " (best so far)" : "");
+  } else if (kind == "progress") {
+    const auto done = event.value("done", std::uint64_t{0});
+    if (done == 0) progress_.begin(event.value("label", label_), event.value("total", std::uint64_t{0}), "examples");
+    progress_.update(done);
+  } else if (kind == "result") {
+    result_ = event;
+    result_.erase("event");
+  }
+  return {};
+}
+
+Status ProgressHandler::on_log(std::string_view line) {
+  spdlog::debug("engine: {}", line);
+  return {};
+}
+
+Status check_job(const provider::JobResult& result, const std::string& what) {
+  if (result.exit_code == 0) return {};
+  const std::string why = result.failure.empty() ? fmt::format("exit status {}", result.exit_code) : result.failure;
+  if (result.exit_code == 2) return fail(ErrorCode::invalid_argument, fmt::format("{} refused its input: {}", what, why));
+  if (result.exit_code > 128) {
+    return fail(ErrorCode::limit_exceeded, fmt::format("{} was ended: {}", what, why), {},
+                "run the command again: it goes on from the last checkpoint; give it more memory or time if it was ended by a limit");
+  }
+  return fail(ErrorCode::unavailable, fmt::format("{} failed: {}", what, why), {}, "run the command again with --verbose for the engine's log");
+}
+
+}  // namespace redoubt::governance

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every job of the engine has in common for the stages that start one: its events as progress, its end as a Result.
+#pragma once
+
+#include <deque>
+#include <string>
+
+#include "base/progress.h"
+#include "provider/job_runner.h"
+
+namespace redoubt::governance {
+
+// Draws the engine's plan, step, epoch and progress events, and keeps its result event. Files are ignored unless overridden.
+class ProgressHandler : public provider::JobHandler {
+ public:
+  ProgressHandler(Progress& progress, std::string label) : progress_(progress), label_(std::move(label)) {}
+  ~ProgressHandler() override { progress_.end(); }
+
+  Status on_event(const Json& event) override;
+  Status on_log(std::string_view line) override;
+  Status on_checkpoint(const std::string&, const std::vector<provider::JobFile>&) override { return {}; }
+  Status on_model(const std::vector<provider::JobFile>&) override { return {}; }
+  Status on_output(const std::vector<provider::JobFile>&) override { return {}; }
+
+  // The engine's result event without its "event" member; an empty object before it came.
+  const Json& result() const { return result_; }
+
+ private:
+  Progress& progress_;
+  std::string label_, remark_;
+  Json result_ = Json::object();
+};
+
+// A job's end as a Result: exit 0 is fine, 2 the input's fault (invalid_argument), a signal or a limit limit_exceeded, anything
+// else unavailable; the message carries what the job wrote as its failure.
+Status check_job(const provider::JobResult& result, const std::string& what);
+
+}  // namespace redoubt::governance

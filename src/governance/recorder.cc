@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "governance/recorder.h"
+
+#include <fmt/format.h>
+
+#include "crypto/hash.h"
+
+namespace redoubt::governance {
+namespace {
+
+// Bumped when a step's meaning changes, so that what an older program recorded is done again.
+constexpr int kStepsVersion = 1;
+
+}  // namespace
+
+Digest StepRecorder::input_key(std::string_view step, const StepPlan& plan) {
+  Json inputs = Json::object();
+  for (const auto& [name, digest] : plan.inputs) inputs[name] = digest.hex();
+  return crypto::sha256(dump_json({{"version", kStepsVersion}, {"step", step}, {"inputs", inputs}, {"parameters", plan.parameters}}));
+}
+
+Result<std::optional<StepRecorder::Found>> StepRecorder::find(const char* step, const StepPlan& plan) {
+  const auto evidence = TRY(evidence_.latest(step, input_key(step, plan)));
+  if (!evidence) return std::optional<Found>();
+  auto record = TRY(attest::to_step_record(evidence->statement));
+  for (const auto& [name, digest] : record.outputs) {
+    if (!still_there_(name, digest)) return std::optional<Found>();
+  }
+  return std::optional<Found>({std::move(record), evidence->digest});
+}
+
+Result<StepRecorder::Found> StepRecorder::perform(const char* step, const StepPlan& plan,
+                                                  const std::function<Result<StepProduct>()>& body) {
+  attest::StepRecord record;
+  record.step = step;
+  record.input_key = input_key(step, plan);
+  record.inputs = plan.inputs;
+  record.parameters = plan.parameters;
+  record.identity = options_.identity;
+  record.started = clock_.now();
+  StepProduct product = TRY(body());
+  record.finished = clock_.now();
+  if (record.finished < record.started) {
+    return fail(ErrorCode::unavailable, fmt::format("the clock ran backwards during the step '{}'", step), {}, "set the clock, then run again");
+  }
+  record.outputs = std::move(product.outputs);
+  record.result = std::move(product.result);
+  const auto evidence = TRY(evidence_.append(record, key_));
+  return Found{std::move(record), evidence.digest};
+}
+
+Result<attest::StepRecord> StepRecorder::read(const char* step, const Digest& statement) {
+  const auto evidence = TRY(evidence_.find(statement));
+  auto record = TRY(attest::to_step_record(evidence.statement));
+  if (record.step != step) {
+    return fail(ErrorCode::tampered, fmt::format("a statement of the step '{}' stands where one of '{}' belongs", record.step, step), statement.tagged());
+  }
+  return record;
+}
+
+}  // namespace redoubt::governance

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/job_files.h"
+
+#include "base/file.h"
+
+namespace redoubt::vault {
+
+using provider::JobFile;
+
+Result<std::vector<JobFile>> job_files(ArtifactStore& store, const Digest& artifact) {
+  std::vector<JobFile> files;
+  for (const auto& file : TRY(store.manifest(artifact)).files) {
+    files.push_back({file.path, [&store, digest = file.sha256] { return store.open_blob(digest); }});
+  }
+  return files;
+}
+
+Result<std::vector<JobFile>> job_files(const std::filesystem::path& folder) {
+  const auto open = [](const std::filesystem::path& path) -> Result<std::unique_ptr<RandomAccess>> { return TRY(FileReader::open(path)); };
+  if (std::filesystem::is_regular_file(folder)) {
+    return std::vector<JobFile>{{folder.filename().string(), [open, folder] { return open(folder); }}};
+  }
+  std::vector<JobFile> files;
+  for (const auto& name : TRY(list_files(folder))) {
+    files.push_back({name, [open, path = folder / name] { return open(path); }});
+  }
+  if (files.empty()) return fail(ErrorCode::not_found, "the folder holds no file", folder.string());
+  return files;
+}
+
+Result<Digest> store_job_files(ArtifactStore& store, std::string_view kind, const std::vector<JobFile>& files) {
+  Manifest manifest;
+  manifest.kind = kind;
+  for (const auto& file : files) {
+    const auto contents = TRY(file.open());
+    manifest.files.push_back({file.path, contents->size(), TRY(store.put_blob(*contents))});
+  }
+  return store.put_manifest(manifest);
+}
+
+}  // namespace redoubt::vault
