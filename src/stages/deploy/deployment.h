@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Step 7, second half: the decision that an admitted release is what an environment serves. Endpoint processes follow the
+// newest deploy statement of their environment and nothing else.
+#pragma once
+
+#include <optional>
+
+#include "stages/deploy/admission.h"
+
+namespace redoubt::stages::deploy {
+
+struct CurrentDeployment {
+  Digest statement;
+  attest::StepRecord record;  // result: name, version, environment, previous, rollback
+
+  std::string name() const { return record.result.value("name", ""); }
+  std::string version() const { return record.result.value("version", ""); }
+};
+
+// The newest deploy statement of an environment; nothing where there is none.
+Result<std::optional<CurrentDeployment>> current_deployment(ledger::EvidenceLog& evidence, const std::string& environment);
+// The version that the environment served before its present one, for a rollback; nothing where there is none.
+Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment);
+
+struct DeploymentOptions {
+  Json endpoint = Json::object();  // how to serve: host, port, names, limits, capture, watch
+  bool rollback = false;
+};
+
+// Records the decision, or answers the present one when it is the same release, review and endpoint.
+Result<governance::Deployment> record_deployment(const AdmittedRelease& release, const DeploymentOptions& options,
+                                                 ledger::EvidenceLog& evidence, provider::ModelRegistry& registry,
+                                                 governance::StepRecorder& recorder);
+
+}  // namespace redoubt::stages::deploy

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/publish/register.h"
+
+#include "attest/model_signature.h"
+#include "governance/registry_view.h"
+#include "stages/publish/model_card.h"
+
+namespace redoubt::stages::publish {
+namespace {
+
+using governance::StepPlan;
+using governance::StepProduct;
+
+Status add_files(vault::ArtifactStore& store, const Digest& artifact, const std::string& folder, vault::Manifest& into) {
+  for (auto file : TRY(store.manifest(artifact)).files) {
+    file.path = folder + "/" + file.path;
+    into.files.push_back(std::move(file));
+  }
+  return {};
+}
+
+// The release holds no bytes of its own: it names the base model's and the adapter's files.
+Result<vault::Manifest> release_manifest(const ReleaseChain& chain, vault::ArtifactStore& store) {
+  vault::Manifest release;
+  release.kind = "release";
+  TRY(add_files(store, TRY(chain.model.output("model")), "base", release));
+  TRY(add_files(store, TRY(chain.adapter.output("adapter")), "adapter", release));
+  return release;
+}
+
+Result<vault::ArtifactFile> put_text(vault::ArtifactStore& store, std::string path, std::string_view text) {
+  MemorySource source(view_of(text));
+  return vault::ArtifactFile{std::move(path), text.size(), TRY(store.put_blob(source))};
+}
+
+Result<Digest> put_texts(vault::ArtifactStore& store, std::string kind, std::vector<std::pair<std::string, std::string>> files) {
+  vault::Manifest manifest;
+  manifest.kind = std::move(kind);
+  for (const auto& [path, text] : files) manifest.files.push_back(TRY(put_text(store, path, text)));
+  return store.put_manifest(manifest);
+}
+
+Result<Digest> sign_release(const std::string& name, const vault::Manifest& release, const RegisterDeps& deps) {
+  std::vector<attest::ModelFile> resources;
+  for (const auto& file : release.files) resources.push_back({file.path, file.sha256});
+  const std::string signature = TRY(attest::sign_model(name, std::move(resources), deps.model_key));
+  return put_texts(deps.store, "model-signature", {{"model.pub", deps.model_key.public_key().to_pem()}, {"model.sig", signature}});
+}
+
+Json lineage_of(const ReleaseChain& chain) {
+  Json lineage = Json::object();
+  const auto add = [&](const auto& step) {
+    for (const auto& [name, digest] : step.record().outputs) lineage[step.record().step + "." + name] = digest.tagged();
+  };
+  add(chain.model);
+  add(chain.data);
+  add(chain.image);
+  add(chain.adapter);
+  add(chain.evaluation);
+  return lineage;
+}
+
+ModelCard make_card(const ReleaseChain& chain, const RegisterOptions& options, const RegisterDeps& deps, const std::string& version) {
+  const Json& evaluation = chain.evaluation.record().result;
+  ModelCard card;
+  card.name = options.name;
+  card.version = version;
+  card.description = options.description;
+  card.license = options.license;
+  card.base_model = chain.model.record().result.value("repository", "");
+  card.base_revision = chain.model.record().result.value("commit", "");
+  card.intended_use = options.intended_use;
+  card.limitations = options.limitations;
+  card.created = to_rfc3339(deps.clock.now());
+  card.created_by = deps.recorder.identity();
+  card.state = evaluation.value("gate", "") == "pass" ? "PendingManualApproval" : "Rejected";
+  card.reason = evaluation.value("explanation", "");
+  card.training = chain.adapter.record().parameters;
+  card.metrics = evaluation.value("metrics", Json::object());
+  card.base_metrics = evaluation.value("base_metrics", Json::object());
+  card.gate = {{"gate", evaluation.value("gate", "fail")}, {"failures", evaluation.value("failures", Json::array())}};
+  card.lineage = lineage_of(chain);
+  card.data = chain.data.record().result;
+  card.image = chain.image.record().result;
+  return card;
+}
+
+Result<StepProduct> publish(const ReleaseChain& chain, const RegisterOptions& options, RegisterDeps& deps) {
+  const std::string version = governance::next_version(TRY(deps.registry.list()), options.name, options.bump);
+  const vault::Manifest release = TRY(release_manifest(chain, deps.store));
+  const ModelCard card = make_card(chain, options, deps, version);
+  StepProduct product;
+  product.outputs["release"] = TRY(deps.store.put_manifest(release));
+  product.outputs["card"] = TRY(put_texts(deps.store, "card", {{"card.json", dump_json(to_json(card))}, {"card.md", to_markdown(card)}}));
+  product.outputs["signature"] = TRY(sign_release(options.name, release, deps));
+  product.result = {{"name", options.name}, {"version", version}, {"state", card.state}, {"metrics", card.metrics}, {"reason", card.reason}};
+  return product;
+}
+
+}  // namespace
+
+Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain, const RegisterOptions& options, RegisterDeps& deps) {
+  const Json& evaluation = chain.evaluation.record().result;
+  if (evaluation.value("gate", "") == "undecided") {
+    return fail(ErrorCode::undecided, "the evaluation could not decide: " + evaluation.value("explanation", ""), options.name,
+                "hold out more examples (data.eval_fraction) or lower examples_min in the thresholds, then run again");
+  }
+  StepPlan plan;
+  plan.inputs = {{"statement:acquire", chain.model.statement()}, {"statement:data", chain.data.statement()},
+                 {"statement:image", chain.image.statement()}, {"statement:train", chain.adapter.statement()},
+                 {"statement:evaluate", chain.evaluation.statement()}};
+  plan.parameters = {{"name", options.name}, {"description", options.description}, {"license", options.license},
+                     {"bump", options.bump}, {"intended_use", options.intended_use}, {"limitations", options.limitations}};
+  return deps.recorder.run<governance::RegisterStep>(plan, [&] { return publish(chain, options, deps); });
+}
+
+}  // namespace redoubt::stages::publish

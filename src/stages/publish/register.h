@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Step 5: a new version in the registry, with metrics, lineage to every input, a model card and an OpenSSF model signature
+// over its files. A model that failed the gate is registered too, as Rejected with the reasons.
+#pragma once
+
+#include "crypto/sign.h"
+#include "governance/recorder.h"
+#include "provider/model_registry.h"
+#include "vault/artifact_store.h"
+
+namespace redoubt::stages::publish {
+
+struct RegisterOptions {
+  std::string name, description, license;
+  std::string bump = "minor";
+  std::string intended_use, limitations;
+};
+
+struct RegisterDeps {
+  vault::ArtifactStore& store;
+  provider::ModelRegistry& registry;
+  governance::StepRecorder& recorder;
+  const crypto::SigningKey& model_key;  // ECDSA P-256: the format's tools take no Ed25519
+  const Clock& clock;
+};
+
+// Everything that a version stands on; its statements are named in the register statement.
+struct ReleaseChain {
+  const governance::AcquiredModel& model;
+  const governance::PreparedData& data;
+  const governance::BuiltImage& image;
+  const governance::TrainedAdapter& adapter;
+  const governance::Evaluation& evaluation;
+};
+
+// Outputs: release (manifest of base/... and adapter/...), card (card.md, card.json), signature (model.sig, model.pub).
+// Result: name, version, state, metrics, reason. Undecided evaluations are not registered: ErrorCode::undecided.
+Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain, const RegisterOptions& options, RegisterDeps& deps);
+
+}  // namespace redoubt::stages::publish

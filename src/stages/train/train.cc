@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/train/train.h"
+
+#include "governance/job_outcome.h"
+#include "vault/job_files.h"
+
+namespace redoubt::stages::train {
+namespace {
+
+using governance::StepPlan;
+using governance::StepProduct;
+using provider::JobFile;
+
+// Seals checkpoints, adapter and metrics as they come, and tells the person how far it is.
+class Handler final : public governance::ProgressHandler {
+ public:
+  Handler(Deps& deps, std::string note) : ProgressHandler(deps.progress, "train"), deps_(deps), note_(std::move(note)) {}
+
+  Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
+    std::vector<JobFile> named = files;
+    for (auto& file : named) file.path = name + "/" + file.path;
+    const Digest digest = TRY(vault::store_job_files(deps_.store, "checkpoint", named));
+    return deps_.notes.save(note_, {{"checkpoint", digest.tagged()}});
+  }
+  Status on_model(const std::vector<JobFile>& files) override {
+    outputs["adapter"] = TRY(vault::store_job_files(deps_.store, "adapter", files));
+    return {};
+  }
+  Status on_output(const std::vector<JobFile>& files) override {
+    outputs["metrics"] = TRY(vault::store_job_files(deps_.store, "metrics", files));
+    return {};
+  }
+
+  std::map<std::string, Digest> outputs;
+
+ private:
+  Deps& deps_;
+  std::string note_;
+};
+
+Result<std::vector<JobFile>> newest_checkpoint(Deps& deps, const std::string& note) {
+  const auto saved = TRY(deps.notes.load(note));
+  if (!saved) return std::vector<JobFile>();
+  const Digest digest = TRY(Digest::parse(TRY(json_string(*saved, "checkpoint", note))));
+  return vault::job_files(deps.store, digest);
+}
+
+Result<StepProduct> train(const StepPlan& plan, const std::string& image, const Json& training, Deps& deps) {
+  const std::string note = "training-" + governance::StepRecorder::input_key(governance::TrainStep::kName, plan).hex();
+  provider::JobSpec spec = training_job(training, image);
+  spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at("model")));
+  for (auto& file : TRY(vault::job_files(deps.store, plan.inputs.at("data")))) {
+    const bool trains = file.path == "train.jsonl";
+    file.path = trains ? "train.jsonl" : "eval.jsonl";  // the validation rows are the trainer's held-out set
+    spec.channels[trains ? "train" : "eval"].push_back(std::move(file));
+  }
+  spec.checkpoints = TRY(newest_checkpoint(deps, note));
+  Handler handler(deps, note);
+  TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "training"));
+  if (!handler.outputs.contains("adapter") || !handler.outputs.contains("metrics")) {
+    return fail(ErrorCode::internal, "the trainer ended without an adapter or its metrics", image);
+  }
+  TRY(deps.notes.remove(note));
+  return StepProduct{handler.outputs, handler.result()};
+}
+
+}  // namespace
+
+provider::JobSpec training_job(const Json& training, const std::string& image) {
+  provider::JobSpec spec;
+  spec.image = image;
+  spec.entry_point = "train";
+  spec.hyperparameters = training;
+  for (const char* ours : {"memory_gib_max", "hours_max", "validation_fraction"}) spec.hyperparameters.erase(ours);
+  spec.memory_bytes_max = static_cast<std::uint64_t>(training.value("memory_gib_max", 12.0) * (1ull << 30));
+  spec.time_s_max = static_cast<int>(training.value("hours_max", 24.0) * 3600);
+  return spec;
+}
+
+Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
+                                       const governance::BuiltImage& image, const Json& training, Deps& deps) {
+  const Digest image_digest = TRY(image.output("image"));
+  const StepPlan plan{{{"model", TRY(model.output("model"))}, {"data", TRY(data.output("train"))}, {"image", image_digest}}, training};
+  return deps.recorder.run<governance::TrainStep>(plan, [&] { return train(plan, image_digest.tagged(), training, deps); });
+}
+
+}  // namespace redoubt::stages::train
