@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/config.h"
+
+#include "base/check.h"
+#include "base/schema.h"
+#include "pipeline/schemas.h"
+
+namespace redoubt::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+Result<Json> load_checked(const fs::path& file, const char* schema_text) {
+  const auto document = TRY(load_yaml(file));
+  Json checked = TRY(check_against_schema(document, Json::parse(schema_text)));
+  checked.erase("version");
+  return checked;
+}
+
+// The schema has checked presence and types, so these can't fail for input.
+template <class T>
+T get(const Json& object, const char* key) {
+  return object.at(key).get<T>();
+}
+
+fs::path relative_to(const fs::path& config, const std::string& path) {
+  return (config.parent_path() / path).lexically_normal();
+}
+
+ModelOptions read_model(const Json& json, const fs::path& config) {
+  ModelOptions model;
+  model.repository = get<std::string>(json, "repository");
+  model.revision = get<std::string>(json, "revision");
+  model.endpoint = get<std::string>(json, "endpoint");
+  model.ca_file = get<std::string>(json, "ca_file");
+  if (!model.ca_file.empty()) model.ca_file = relative_to(config, model.ca_file).string();
+  model.token_secret = get<std::string>(json, "token_secret");
+  model.license = get<std::string>(json, "license");
+  model.allowed_hosts = get<std::vector<std::string>>(json, "allowed_hosts");
+  return model;
+}
+
+DataOptions read_data(const Json& json, const fs::path& config) {
+  return {relative_to(config, get<std::string>(json, "file")), get<double>(json, "eval_fraction"), get<std::uint64_t>(json, "seed"),
+          get<std::vector<std::string>>(json, "accept")};
+}
+
+ImageOptions read_image(const Json& json, const fs::path& config) {
+  ImageOptions image;
+  image.name = get<std::string>(json, "name");
+  image.apt_security = get<bool>(json, "apt_security");
+  for (const auto& path : json.at("osv")) image.osv.push_back(relative_to(config, path.get<std::string>()));
+  image.feed_age_days_max = get<int>(json, "feed_age_days_max");
+  image.accepted_findings = json.at("accepted_findings");
+  return image;
+}
+
+DeployOptions read_deploy(const Json& json) {
+  DeployOptions deploy;
+  deploy.environment = get<std::string>(json, "environment");
+  deploy.host = get<std::string>(json, "host");
+  deploy.port = get<int>(json, "port");
+  deploy.names = get<std::vector<std::string>>(json, "names");
+  deploy.workers = get<int>(json, "workers");
+  deploy.requests_per_minute = get<int>(json, "requests_per_minute");
+  deploy.answer_tokens_max = get<int>(json, "answer_tokens_max");
+  deploy.capture = get<bool>(json, "capture");
+  return deploy;
+}
+
+}  // namespace
+
+Json WatchOptions::to_json() const {
+  return {{"webhook", webhook}, {"webhook_secret", webhook_secret}, {"interval_s", interval_s}, {"rescan_hours", rescan_hours},
+          {"error_rate_per_minute_max", error_rate_per_minute_max}, {"latency_p99_ms_max", latency_p99_ms_max},
+          {"critical_vulnerabilities_max", critical_vulnerabilities_max}, {"unauthorized_attempts_max", unauthorized_attempts_max}};
+}
+
+Result<WatchOptions> WatchOptions::from_json(const Json& value) {
+  WatchOptions watch;
+  watch.webhook = TRY(json_string(value, "webhook", "watch"));
+  watch.webhook_secret = TRY(json_string(value, "webhook_secret", "watch"));
+  watch.interval_s = static_cast<int>(TRY(json_integer(value, "interval_s", "watch")));
+  watch.rescan_hours = static_cast<int>(TRY(json_integer(value, "rescan_hours", "watch")));
+  watch.error_rate_per_minute_max = TRY(json_number(value, "error_rate_per_minute_max", "watch"));
+  watch.latency_p99_ms_max = TRY(json_number(value, "latency_p99_ms_max", "watch"));
+  watch.critical_vulnerabilities_max = static_cast<int>(TRY(json_integer(value, "critical_vulnerabilities_max", "watch")));
+  watch.unauthorized_attempts_max = static_cast<int>(TRY(json_integer(value, "unauthorized_attempts_max", "watch")));
+  return watch;
+}
+
+Result<Json> load_training_config(const fs::path& file) { return load_checked(file, kTrainingConfigSchema); }
+
+Result<stages::evaluate::Thresholds> load_thresholds(const fs::path& file) {
+  return stages::evaluate::Thresholds::from_json(TRY(load_checked(file, kThresholdsSchema)));
+}
+
+Result<Config> load_config(const fs::path& file) {
+  const Json json = TRY(load_checked(file, kRedoubtSchema));
+  Config config;
+  config.file = file;
+  config.name = get<std::string>(json, "name");
+  config.description = get<std::string>(json, "description");
+  config.model = read_model(json.at("model"), file);
+  config.data = read_data(json.at("data"), file);
+  config.image = read_image(json.at("image"), file);
+  config.training = TRY(load_training_config(relative_to(file, get<std::string>(json.at("train"), "config"))));
+  config.thresholds = TRY(load_thresholds(relative_to(file, get<std::string>(json.at("evaluate"), "thresholds"))));
+  config.generations = get<int>(json.at("evaluate"), "generations");
+  config.bump = get<std::string>(json.at("register"), "bump");
+  config.intended_use = get<std::string>(json.at("register"), "intended_use");
+  config.limitations = get<std::string>(json.at("register"), "limitations");
+  config.deploy = read_deploy(json.at("deploy"));
+  config.watch = TRY(WatchOptions::from_json(json.at("watch")));
+  config.policy = TRY(governance::Policy::from_json(TRY(load_checked(relative_to(file, get<std::string>(json, "policy")), kPolicySchema))));
+  return config;
+}
+
+}  // namespace redoubt::pipeline

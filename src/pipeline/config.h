@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pipeline file and the files it names, read and checked before anything runs.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "governance/policy.h"
+#include "stages/evaluate/gate.h"
+
+namespace redoubt::pipeline {
+
+struct ModelOptions {
+  std::string repository, revision, endpoint, ca_file, token_secret, license;
+  std::vector<std::string> allowed_hosts;
+};
+
+struct DataOptions {
+  std::filesystem::path file;
+  double eval_fraction = 0.1;
+  std::uint64_t seed = 7;
+  std::vector<std::string> accept;  // kinds of findings that do not stop the run
+};
+
+struct ImageOptions {
+  std::string name;
+  bool apt_security = true;
+  std::vector<std::filesystem::path> osv;
+  int feed_age_days_max = 14;
+  Json accepted_findings = Json::array();  // {id, package, reason, expires}
+};
+
+struct DeployOptions {
+  std::string environment, host;
+  int port = 0;
+  std::vector<std::string> names;  // in the certificate
+  int workers = 1;
+  int requests_per_minute = 600;
+  int answer_tokens_max = 1024;
+  bool capture = true;
+};
+
+struct WatchOptions {
+  std::string webhook, webhook_secret;
+  int interval_s = 30, rescan_hours = 24;
+  double error_rate_per_minute_max = 10, latency_p99_ms_max = 1000;
+  int critical_vulnerabilities_max = 0, unauthorized_attempts_max = 5;
+  Json to_json() const;
+  static Result<WatchOptions> from_json(const Json& value);
+};
+
+struct Config {
+  std::filesystem::path file;
+  std::string name, description;
+  ModelOptions model;
+  DataOptions data;
+  ImageOptions image;
+  Json training;  // training_config.yaml, checked, without its version
+  stages::evaluate::Thresholds thresholds;
+  int generations = 5;
+  std::string bump, intended_use, limitations;
+  DeployOptions deploy;
+  WatchOptions watch;
+  governance::Policy policy;
+};
+
+// invalid_argument with FILE:LINE for whatever is wrong in any of the files.
+Result<Config> load_config(const std::filesystem::path& file);
+
+// One of the smaller files alone, for the commands that take it.
+Result<Json> load_training_config(const std::filesystem::path& file);
+Result<stages::evaluate::Thresholds> load_thresholds(const std::filesystem::path& file);
+
+}  // namespace redoubt::pipeline

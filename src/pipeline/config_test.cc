@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/config.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+
+namespace redoubt::pipeline {
+namespace {
+
+class ConfigTest : public ::testing::Test {
+ protected:
+  TemporaryFolder folder_ = *TemporaryFolder::create();
+
+  void SetUp() override {
+    write("training_config.yaml", "version: 1\nepochs: 2\n");
+    write("thresholds.yaml", "version: 1\neval_loss_max: 1.25\n");
+    write("policy.yaml", "version: 1\n");
+    write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\n");
+  }
+  void write(const char* name, std::string_view text) { ASSERT_TRUE(write_file(folder_.path() / name, text)); }
+  Result<Config> load() { return load_config(folder_.path() / "redoubt.yaml"); }
+};
+
+TEST_F(ConfigTest, reads_the_files_it_names_and_fills_in_defaults) {
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message << config.error().where;
+  EXPECT_EQ(config->training["epochs"], 2);
+  EXPECT_EQ(config->training["lora_r"], 16);
+  EXPECT_EQ(config->thresholds.eval_loss_max, 1.25);
+  EXPECT_EQ(config->thresholds.perplexity_max, 20);
+  EXPECT_EQ(config->policy.approvals_min, 1);
+  EXPECT_EQ(config->data.file, folder_.path() / "d.jsonl");
+  EXPECT_EQ(config->deploy.names, std::vector<std::string>{"localhost"});
+}
+
+TEST_F(ConfigTest, names_the_file_and_line_of_a_mistake_in_any_of_them) {
+  write("training_config.yaml", "version: 1\n\nepoch: 2\n");
+  EXPECT_EQ(load().error().where, (folder_.path() / "training_config.yaml").string() + ":3");
+  EXPECT_EQ(load().error().hint, "did you mean 'epochs'?");
+  write("training_config.yaml", "version: 2\n");
+  EXPECT_EQ(load().error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(ConfigTest, plain_http_is_no_endpoint) {
+  write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n, endpoint: 'http://hub'}\ndata: {file: d.jsonl}\n");
+  EXPECT_NE(load().error().message.find("model.endpoint"), std::string::npos);
+}
+
+TEST_F(ConfigTest, the_files_of_the_repository_are_valid) {
+  const auto config = load_config(std::filesystem::path(REDOUBT_SOURCE_DIR) / "config/redoubt.yaml");
+  EXPECT_TRUE(config) << config.error().message << " " << config.error().where;
+}
+
+}  // namespace
+}  // namespace redoubt::pipeline
