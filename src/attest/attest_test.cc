@@ -47,9 +47,15 @@ TEST(Dsse, signature_of_the_specification_verifies) {
   ASSERT_TRUE(key);
   const auto envelope = parse_envelope(
       R"({"payload": "aGVsbG8gd29ybGQ=", "payloadType": "http://example.com/HelloWorld", "signatures": [{"sig":
-      "MEQCIANyarEBrVbCdjtsaqyOSHJ14qeRk6CdxfhZ2fjvPEo7AiBR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="}]})", "vector");
+      "MEQCIANyarEBrVbCdjtsaqyOSHJ14qeRk6CdxfhZ2fjvPEo7AiBR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="}]})",
+      "vector");
   ASSERT_TRUE(envelope);
-  const auto verified = verify_envelope(*envelope, [&](std::string_view) { return TrustedKey{*key, "spec"}; }, "vector");
+  const auto verified = verify_envelope(
+      *envelope,
+      [&](std::string_view) {
+        return TrustedKey{*key, "spec"};
+      },
+      "vector");
   ASSERT_TRUE(verified);
   EXPECT_EQ(text_of(verified->payload), "hello world");
 }
@@ -82,7 +88,10 @@ TEST(Dsse, a_payload_type_cannot_be_swapped) {
 
 TEST(Dsse, parsing_is_strict) {
   for (const char* bad : {
-           "", "[]", "{}", R"({"payload":"","payloadType":"t","signatures":[]})",
+           "",
+           "[]",
+           "{}",
+           R"({"payload":"","payloadType":"t","signatures":[]})",
            R"({"payload":"","payloadType":"t","signatures":[{"sig":"AA==","keyid":"k"}],"more":1})",
            R"({"payload":"","payloadType":"t","signatures":[{"sig":"AA==","keyid":"k","cert":"c"}]})",
            R"({"payload":"AB==","payloadType":"t","signatures":[{"sig":"AA==","keyid":"k"}]})",
@@ -110,10 +119,15 @@ TEST(Statement, parsing_is_strict) {
   const auto good = to_text(*to_statement(example_step("data")));
   ASSERT_TRUE(parse_statement(good, "t"));
   auto json = *parse_json(good, "t");
-  for (const auto& [pointer, value] : std::vector<std::pair<const char*, Json>>{
-           {"/_type", "https://in-toto.io/Statement/v0.1"}, {"/subject", Json::array()}, {"/more", 1},
-           {"/subject/0/digest/sha256", std::string(64, 'A')}, {"/subject/0/digest/sha1", "00"}, {"/subject/0/uri", "x"},
-           {"/predicate", 1}, {"/predicateType", nullptr}}) {
+  for (const auto& [pointer, value] :
+       std::vector<std::pair<const char*, Json>>{{"/_type", "https://in-toto.io/Statement/v0.1"},
+                                                 {"/subject", Json::array()},
+                                                 {"/more", 1},
+                                                 {"/subject/0/digest/sha256", std::string(64, 'A')},
+                                                 {"/subject/0/digest/sha1", "00"},
+                                                 {"/subject/0/uri", "x"},
+                                                 {"/predicate", 1},
+                                                 {"/predicateType", nullptr}}) {
     auto bad = json;
     bad[Json::json_pointer(pointer)] = value;
     EXPECT_FALSE(parse_statement(dump_json(bad), "t")) << pointer;

@@ -86,7 +86,8 @@ std::string sign_statement(const Statement& statement, const crypto::SigningKey&
 Result<VerifiedStatement> verify_statement(std::string_view text, const TrustedKeys& trusted, std::string_view where) {
   const auto envelope = parse_envelope(text, where);
   if (!envelope) return tampered("not a DSSE envelope: " + envelope.error().message, where);
-  if (envelope->signatures.size() != 1 || to_text(*envelope) != text) return tampered("not a canonical envelope with one signature", where);
+  if (envelope->signatures.size() != 1 || to_text(*envelope) != text)
+    return tampered("not a canonical envelope with one signature", where);
   auto verified = TRY(verify_envelope(*envelope, trusted, where));
   if (verified.payload_type != kStatementPayloadType) return tampered("the payload is not an in-toto statement", where);
   auto statement = parse_statement(text_of(verified.payload), where);

@@ -52,8 +52,8 @@ struct VerifiedPayload {
   std::string identity;  // whose key that is
 };
 
-// tampered when no signature is by a trusted key, or a signature that names a trusted key does not verify. Signatures by keys
-// that nobody trusts are ignored, as DSSE asks.
+// tampered when no signature is by a trusted key, or a signature that names a trusted key does not verify. Signatures by
+// keys that nobody trusts are ignored, as DSSE asks.
 Result<VerifiedPayload> verify_envelope(const Envelope& envelope, const TrustedKeys& trusted, std::string_view where);
 
 struct VerifiedStatement {

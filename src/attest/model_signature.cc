@@ -41,7 +41,8 @@ Status check_files(const std::vector<ModelResource>& files) {
   if (files.empty()) return fail(ErrorCode::invalid_argument, "a model without files");
   if (files.size() > kFilesMax) return fail(ErrorCode::limit_exceeded, "a model of too many files");
   for (std::size_t i = 0; i < files.size(); ++i) {
-    if (!is_safe_relative_path(files[i].path)) return fail(ErrorCode::invalid_argument, "not a path inside of the model", files[i].path);
+    if (!is_safe_relative_path(files[i].path))
+      return fail(ErrorCode::invalid_argument, "not a path inside of the model", files[i].path);
     if (i > 0 && !path_less(files[i - 1], files[i])) {
       return fail(ErrorCode::invalid_argument, "the model's files are not in order, or one is named twice", files[i].path);
     }
@@ -54,9 +55,10 @@ Json predicate_of(const std::vector<ModelResource>& files) {
   for (const auto& file : files) {
     resources.push_back({{"name", file.path}, {"algorithm", "sha256"}, {"digest", file.digest.hex()}});
   }
-  return {{"serialization",
-           {{"method", "files"}, {"hash_type", "sha256"}, {"allow_symlinks", false}, {"ignore_paths", {kModelSignatureName}}}},
-          {"resources", std::move(resources)}};
+  return {
+      {"serialization",
+       {{"method", "files"}, {"hash_type", "sha256"}, {"allow_symlinks", false}, {"ignore_paths", {kModelSignatureName}}}},
+      {"resources", std::move(resources)}};
 }
 
 Result<Envelope> parse_bundle(std::string_view text, const crypto::PublicKey& key, std::string_view where) {
@@ -83,15 +85,18 @@ Result<SignedModel> parse_model(const Statement& statement, std::string_view whe
     return fail(ErrorCode::invalid_argument, "not a model signature of version 1.0", std::string(where));
   }
   const auto serialization = TRY(json_object(statement.predicate, "serialization", where));
-  if (TRY(json_string(serialization, "method", where)) != "files" || TRY(json_string(serialization, "hash_type", where)) != "sha256") {
-    return fail(ErrorCode::unsupported, "a model signature over something else than whole files with SHA-256", std::string(where));
+  if (TRY(json_string(serialization, "method", where)) != "files" ||
+      TRY(json_string(serialization, "hash_type", where)) != "sha256") {
+    return fail(ErrorCode::unsupported, "a model signature over something else than whole files with SHA-256",
+                std::string(where));
   }
   SignedModel model{.name = statement.subjects[0].name, .digest = statement.subjects[0].digest, .files = {}};
   for (const auto& resource : TRY(json_array(statement.predicate, "resources", where))) {
     if (TRY(json_string(resource, "algorithm", where)) != "sha256") {
       return fail(ErrorCode::unsupported, "a file's digest is not SHA-256", std::string(where));
     }
-    model.files.push_back({TRY(json_string(resource, "name", where)), TRY(Digest::parse(TRY(json_string(resource, "digest", where))))});
+    model.files.push_back(
+        {TRY(json_string(resource, "name", where)), TRY(Digest::parse(TRY(json_string(resource, "digest", where))))});
   }
   TRY(check_files(model.files));
   if (digest_over(model.files) != model.digest) {
@@ -123,7 +128,8 @@ Result<SignedModel> verify_model_signature(std::string_view bundle, const crypto
   const auto envelope = parse_bundle(bundle, key, where);
   if (!envelope) return tampered(envelope.error().message, where);
   if (envelope->payload_type != kStatementPayloadType) return tampered("the signed payload is no in-toto statement", where);
-  if (!key.verify(pre_authentication_encoding(envelope->payload_type, envelope->payload), envelope->signatures[0].signature)) {
+  if (!key.verify(pre_authentication_encoding(envelope->payload_type, envelope->payload),
+                  envelope->signatures[0].signature)) {
     return tampered("the model's signature does not verify", where);
   }
   const auto statement = parse_statement(text_of(envelope->payload), where);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenSSF Model Signing v1.0: a `model.sig` beside a model's files, a sigstore bundle with a signed list of every file and its
-// SHA-256 (docs/formats/attestation.md). The `model_signing` tool verifies what this writes and the other way round, with
-// ECDSA P-256 keys. Stricter than the tool: exactly one signature, no file ignored but the signature itself.
+// OpenSSF Model Signing v1.0: a `model.sig` beside a model's files, a sigstore bundle with a signed list of every file and
+// its SHA-256 (docs/formats/attestation.md). The `model_signing` tool verifies what this writes and the other way round,
+// with ECDSA P-256 keys. Stricter than the tool: exactly one signature, no file ignored but the signature itself.
 #pragma once
 
 #include <filesystem>
@@ -31,7 +31,7 @@ Result<std::string> sign_model(const std::string& name, std::vector<ModelResourc
 
 struct SignedModel {
   std::string name;
-  Digest digest;                 // over the files' digests, in order
+  Digest digest;                     // over the files' digests, in order
   std::vector<ModelResource> files;  // in order of their path components
 };
 

@@ -14,12 +14,14 @@ Result<Subject> parse_subject(const Json& value, std::string_view where) {
   auto name = TRY(json_string(value, "name", where));
   const auto digest = TRY(json_object(value, "digest", where));
   if (value.size() != 2 || digest.size() != 1) {
-    return fail(ErrorCode::invalid_argument, "a subject has members other than a name and one SHA-256 digest", std::string(where));
+    return fail(ErrorCode::invalid_argument, "a subject has members other than a name and one SHA-256 digest",
+                std::string(where));
   }
   const auto hex = TRY(json_string(digest, "sha256", where));
   auto parsed = Digest::parse(hex);
   if (!parsed || parsed->hex() != hex) {
-    return fail(ErrorCode::invalid_argument, "a subject's digest is not 64 lower-case hexadecimal digits", std::string(where));
+    return fail(ErrorCode::invalid_argument, "a subject's digest is not 64 lower-case hexadecimal digits",
+                std::string(where));
   }
   return Subject{std::move(name), *parsed};
 }

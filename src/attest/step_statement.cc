@@ -33,7 +33,8 @@ Result<std::map<std::string, Digest>> parse_tagged(const Json& object, std::stri
   for (const auto& [name, value] : object.items()) {
     const auto digest = value.is_string() ? Digest::parse(value.get_ref<const std::string&>()) : fail(Error{});
     if (!digest || digest->tagged() != value.get_ref<const std::string&>()) {
-      return fail(ErrorCode::invalid_argument, fmt::format("'{}' is not a digest of the form sha256:...", name), std::string(where));
+      return fail(ErrorCode::invalid_argument, fmt::format("'{}' is not a digest of the form sha256:...", name),
+                  std::string(where));
     }
     digests.emplace(name, *digest);
   }
@@ -111,10 +112,14 @@ Result<StepRecord> parse_plain(const Json& predicate, std::string_view where) {
 
 }  // namespace
 
-std::string step_predicate_type(std::string_view step) { return is_built(step) ? kSlsaProvenanceType : predicate_type_of(step); }
+std::string step_predicate_type(std::string_view step) {
+  return is_built(step) ? kSlsaProvenanceType : predicate_type_of(step);
+}
 
 Result<Statement> to_statement(const StepRecord& record) {
-  const auto refuse = [&](const char* why) { return fail(ErrorCode::invalid_argument, why, "the record of step '" + record.step + "'"); };
+  const auto refuse = [&](const char* why) {
+    return fail(ErrorCode::invalid_argument, why, "the record of step '" + record.step + "'");
+  };
   if (!is_step_name(record.step)) return refuse("a step's name is not of the form [a-z][a-z0-9-]*");
   if (record.identity.empty()) return refuse("a step without an identity");
   if (record.inputs.contains("") || record.outputs.contains("")) return refuse("an input or output without a name");
@@ -126,8 +131,9 @@ Result<Statement> to_statement(const StepRecord& record) {
 }
 
 Result<StepRecord> to_step_record(const Statement& statement) {
-  auto record = statement.predicate_type == kSlsaProvenanceType ? TRY(parse_built(statement))
-                                                                : TRY(parse_plain(statement.predicate, statement.predicate_type));
+  auto record = statement.predicate_type == kSlsaProvenanceType
+                    ? TRY(parse_built(statement))
+                    : TRY(parse_plain(statement.predicate, statement.predicate_type));
   // Only what to_statement writes is a step's statement: nothing hides in an unknown member or a subject of its own.
   const auto expected = TRY(to_statement(record));
   if (to_text(expected) != to_text(statement)) {

@@ -59,16 +59,19 @@ Status check_anchor(const LedgerOptions& options, const crypto::PublicKey& key, 
   const auto where = options.anchor.string();
   if (!has_anchor(options)) {
     if (tree.head().size == 0) return {};
-    return fail(ErrorCode::tampered, "the ledger's anchor is missing, so nothing says how long the ledger was", where, kRollbackHint);
+    return fail(ErrorCode::tampered, "the ledger's anchor is missing, so nothing says how long the ledger was", where,
+                kRollbackHint);
   }
   const auto anchored = TRY(open_checkpoint(TRY(read_note_file(options.anchor)), {options.origin, key}, where)).head;
   if (anchored.size > tree.head().size) {
-    return fail(ErrorCode::tampered,
-                fmt::format("the ledger was rolled back: it has {} entries, and once had {}", tree.head().size, anchored.size), where,
-                kRollbackHint);
+    return fail(
+        ErrorCode::tampered,
+        fmt::format("the ledger was rolled back: it has {} entries, and once had {}", tree.head().size, anchored.size),
+        where, kRollbackHint);
   }
   if (TRY(root_at(anchored.size, tree.reader())) != anchored.root) {
-    return fail(ErrorCode::tampered, "the ledger was rewritten: it is no continuation of what its anchor saw", where, kRollbackHint);
+    return fail(ErrorCode::tampered, "the ledger was rewritten: it is no continuation of what its anchor saw", where,
+                kRollbackHint);
   }
   return {};
 }

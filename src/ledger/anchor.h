@@ -21,8 +21,8 @@ Result<FileLock> lock_ledger(const LedgerOptions& options);
 Result<Checkpoint> read_checkpoint(const LedgerOptions& options, const crypto::PublicKey& key);
 // The checkpoint with its tree and newest entries, checked against each other. Call under the lock.
 Result<OpenedLedger> open_tree(const LedgerOptions& options, Checkpoint checkpoint);
-// tampered unless the tree is the one that the anchor knows, or a continuation of it. A missing anchor is fine only while the
-// ledger is empty.
+// tampered unless the tree is the one that the anchor knows, or a continuation of it. A missing anchor is fine only while
+// the ledger is empty.
 Status check_anchor(const LedgerOptions& options, const crypto::PublicKey& key, TileTree& tree);
 Status write_anchor(const LedgerOptions& options, const Checkpoint& checkpoint);
 

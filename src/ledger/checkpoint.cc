@@ -11,7 +11,8 @@ namespace {
 Result<TreeHead> parse_head(std::string_view text, const std::string& origin, std::string_view where) {
   const auto malformed = [&] { return fail(ErrorCode::tampered, "the checkpoint's text is malformed", std::string(where)); };
   if (!text.starts_with(origin + "\n")) {
-    return fail(ErrorCode::tampered, fmt::format("the checkpoint is of another ledger than '{}'", origin), std::string(where));
+    return fail(ErrorCode::tampered, fmt::format("the checkpoint is of another ledger than '{}'", origin),
+                std::string(where));
   }
   text.remove_prefix(origin.size() + 1);
   const auto end = text.find('\n');

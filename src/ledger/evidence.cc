@@ -17,11 +17,13 @@ Result<Evidence> verify_entry(std::uint64_t index, ByteView entry, const attest:
   const auto record = attest::to_step_record(verified.statement);
   // Nobody speaks for another: the identity that a step's statement names is the one whose key signed it.
   if (record && record->identity != verified.identity) {
-    return fail(ErrorCode::tampered,
-                fmt::format("the statement names the identity '{}' and is signed by '{}'", record->identity, verified.identity),
-                name_of(index));
+    return fail(
+        ErrorCode::tampered,
+        fmt::format("the statement names the identity '{}' and is signed by '{}'", record->identity, verified.identity),
+        name_of(index));
   }
-  return Evidence{index, verified.digest, std::move(verified.statement), std::move(verified.key_id), std::move(verified.identity)};
+  return Evidence{index, verified.digest, std::move(verified.statement), std::move(verified.key_id),
+                  std::move(verified.identity)};
 }
 
 }  // namespace
@@ -32,12 +34,14 @@ Result<std::unique_ptr<EvidenceLog>> EvidenceLog::make(const LedgerOptions& opti
   return std::unique_ptr<EvidenceLog>(new EvidenceLog(std::move(writer), std::move(reader), std::move(trusted)));
 }
 
-Result<std::unique_ptr<EvidenceLog>> EvidenceLog::create(LedgerOptions options, crypto::SigningKey key, attest::TrustedKeys trusted) {
+Result<std::unique_ptr<EvidenceLog>> EvidenceLog::create(LedgerOptions options, crypto::SigningKey key,
+                                                         attest::TrustedKeys trusted) {
   auto writer = TRY(LedgerWriter::create(options, key));
   return make(options, key.public_key(), std::move(writer), std::move(trusted));
 }
 
-Result<std::unique_ptr<EvidenceLog>> EvidenceLog::open(LedgerOptions options, crypto::SigningKey key, attest::TrustedKeys trusted) {
+Result<std::unique_ptr<EvidenceLog>> EvidenceLog::open(LedgerOptions options, crypto::SigningKey key,
+                                                       attest::TrustedKeys trusted) {
   auto writer = TRY(LedgerWriter::open(options, key));
   return make(options, key.public_key(), std::move(writer), std::move(trusted));
 }
@@ -62,9 +66,7 @@ Status EvidenceLog::catch_up() {
   });
 }
 
-Result<Evidence> EvidenceLog::read(std::uint64_t index) {
-  return verify_entry(index, TRY(reader_->entry(index)), trusted_);
-}
+Result<Evidence> EvidenceLog::read(std::uint64_t index) { return verify_entry(index, TRY(reader_->entry(index)), trusted_); }
 
 template <class Matches>
 Result<std::vector<Evidence>> EvidenceLog::select(Matches matches) {
@@ -80,7 +82,8 @@ Result<std::vector<Evidence>> EvidenceLog::select(Matches matches) {
 Result<Evidence> EvidenceLog::append(const attest::Statement& statement, const crypto::SigningKey& signer) {
   const auto entry = attest::sign_statement(statement, signer);
   if (entry.size() > kEntryBytesMax) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("a statement of {} bytes; the ledger takes {}", entry.size(), kEntryBytesMax),
+    return fail(ErrorCode::limit_exceeded,
+                fmt::format("a statement of {} bytes; the ledger takes {}", entry.size(), kEntryBytesMax),
                 statement.predicate_type, "store large things as artifacts and name them by digest");
   }
   // What could not be verified when read back must not be written at all.
@@ -116,8 +119,9 @@ Result<std::vector<Evidence>> EvidenceLog::of_step(std::string_view step) {
 Result<std::optional<Evidence>> EvidenceLog::latest(std::string_view step, const Digest& input_key) {
   const std::lock_guard guard(mutex_);
   TRY(catch_up());
-  const auto row = std::find_if(rows_.rbegin(), rows_.rend(),
-                                [&](const Row& each) { return each.step == step && each.input_key == input_key && !step.empty(); });
+  const auto row = std::find_if(rows_.rbegin(), rows_.rend(), [&](const Row& each) {
+    return each.step == step && each.input_key == input_key && !step.empty();
+  });
   if (row == rows_.rend()) return std::nullopt;
   return std::optional(TRY(read(static_cast<std::uint64_t>(rows_.rend() - row) - 1)));
 }

@@ -33,18 +33,20 @@ struct Evidence {
 class EvidenceLog {
  public:
   // `key` is the ledger's own key; `trusted` knows all identities' keys, those of former ones too, and must outlive the log.
-  static Result<std::unique_ptr<EvidenceLog>> create(LedgerOptions options, crypto::SigningKey key, attest::TrustedKeys trusted);
-  static Result<std::unique_ptr<EvidenceLog>> open(LedgerOptions options, crypto::SigningKey key, attest::TrustedKeys trusted);
+  static Result<std::unique_ptr<EvidenceLog>> create(LedgerOptions options, crypto::SigningKey key,
+                                                     attest::TrustedKeys trusted);
+  static Result<std::unique_ptr<EvidenceLog>> open(LedgerOptions options, crypto::SigningKey key,
+                                                   attest::TrustedKeys trusted);
 
   // limit_exceeded when the signed statement is larger than an entry may be.
   Result<Evidence> append(const attest::Statement& statement, const crypto::SigningKey& signer);
   Result<Evidence> append(const attest::StepRecord& record, const crypto::SigningKey& signer);
 
   // Also sees what other processes appended. All are safe from several threads.
-  Result<Evidence> at(std::uint64_t index);                                   // not_found
-  Result<Evidence> find(const Digest& statement);                             // by digest; not_found
-  Result<std::vector<Evidence>> with_type(std::string_view predicate_type);   // in ledger order
-  Result<std::vector<Evidence>> of_step(std::string_view step);               // in ledger order
+  Result<Evidence> at(std::uint64_t index);                                  // not_found
+  Result<Evidence> find(const Digest& statement);                            // by digest; not_found
+  Result<std::vector<Evidence>> with_type(std::string_view predicate_type);  // in ledger order
+  Result<std::vector<Evidence>> of_step(std::string_view step);              // in ledger order
   // The newest statement of that step for that input key, if there is one: the step cache.
   Result<std::optional<Evidence>> latest(std::string_view step, const Digest& input_key);
 

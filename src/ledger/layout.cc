@@ -57,12 +57,14 @@ Result<std::vector<ByteView>> split_bundle(ByteView bundle, std::uint64_t count,
   std::vector<ByteView> entries;
   while (!bundle.empty()) {
     const std::size_t length = bundle.size() < 2 ? bundle.size() : static_cast<std::size_t>(bundle[0]) << 8 | bundle[1];
-    if (bundle.size() < 2 + length) return fail(ErrorCode::tampered, "the bundle ends inside of an entry", std::string(where));
+    if (bundle.size() < 2 + length)
+      return fail(ErrorCode::tampered, "the bundle ends inside of an entry", std::string(where));
     entries.push_back(bundle.subspan(2, length));
     bundle = bundle.subspan(2 + length);
   }
   if (entries.size() != count) {
-    return fail(ErrorCode::tampered, fmt::format("the bundle has {} entries and not {}", entries.size(), count), std::string(where));
+    return fail(ErrorCode::tampered, fmt::format("the bundle has {} entries and not {}", entries.size(), count),
+                std::string(where));
   }
   return entries;
 }
@@ -76,7 +78,8 @@ Bytes encode_tile(const std::vector<Digest>& hashes) {
 
 Result<std::vector<Digest>> decode_tile(ByteView bytes, std::uint64_t width, std::string_view where) {
   if (bytes.size() != width * 32) {
-    return fail(ErrorCode::tampered, fmt::format("the tile is {} bytes long and not {}", bytes.size(), width * 32), std::string(where));
+    return fail(ErrorCode::tampered, fmt::format("the tile is {} bytes long and not {}", bytes.size(), width * 32),
+                std::string(where));
   }
   std::vector<Digest> hashes(width);
   for (std::size_t i = 0; i < width; ++i) std::copy_n(bytes.begin() + 32 * i, 32, hashes[i].value.begin());

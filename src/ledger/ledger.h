@@ -42,7 +42,10 @@ class LedgerReader {
 
  private:
   LedgerReader(LedgerOptions options, crypto::PublicKey key, Checkpoint checkpoint, TileTree tree, Bytes bundle)
-      : options_(std::move(options)), key_(std::move(key)), checkpoint_(std::move(checkpoint)), tree_(std::move(tree)),
+      : options_(std::move(options)),
+        key_(std::move(key)),
+        checkpoint_(std::move(checkpoint)),
+        tree_(std::move(tree)),
         edge_bundle_(std::move(bundle)) {}
   Result<Bytes> checked_bundle(std::uint64_t index);
 

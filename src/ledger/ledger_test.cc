@@ -85,8 +85,9 @@ TEST_F(LedgerTest, entries_roots_and_proofs_read_back_over_several_tiles) {
 TEST_F(LedgerTest, the_folder_holds_exactly_the_files_of_the_layout) {
   make(513);
   const auto files = *list_files(options_.folder);
-  EXPECT_EQ(files, (std::vector<std::string>{"checkpoint", "lock", "tile/0/000", "tile/0/001", "tile/0/002.p/1", "tile/1/000.p/2",
-                                             "tile/entries/000", "tile/entries/001", "tile/entries/002.p/1"}));
+  EXPECT_EQ(files,
+            (std::vector<std::string>{"checkpoint", "lock", "tile/0/000", "tile/0/001", "tile/0/002.p/1", "tile/1/000.p/2",
+                                      "tile/entries/000", "tile/entries/001", "tile/entries/002.p/1"}));
 }
 
 TEST_F(LedgerTest, appending_goes_on_after_reopening_at_every_size) {
@@ -133,7 +134,8 @@ TEST_F(LedgerTest, several_processes_and_threads_append_without_losing_an_entry)
     if (pid == 0) {
       auto writer = reopen();
       bool fine = writer.has_value();
-      for (int i = 0; fine && i < kEach; ++i) fine = (*writer)->append(view_of(std::to_string(child * 1000 + i))).has_value();
+      for (int i = 0; fine && i < kEach; ++i)
+        fine = (*writer)->append(view_of(std::to_string(child * 1000 + i))).has_value();
       ::_exit(fine ? 0 : 1);
     }
     children.push_back(pid);
@@ -207,8 +209,8 @@ TEST_F(LedgerTest, a_kill_at_any_moment_loses_nothing_acknowledged) {
   ASSERT_TRUE(writer) << writer.error().message;
   ASSERT_TRUE((*writer)->append(view_of("after")));
   EXPECT_EQ(describe(verify().problems), "");
-  EXPECT_EQ(list_files(options_.folder)->size(), tiles_of((*writer)->checkpoint().head.size).size() + 2 +
-                                                     ((*writer)->checkpoint().head.size + 255) / 256);
+  EXPECT_EQ(list_files(options_.folder)->size(),
+            tiles_of((*writer)->checkpoint().head.size).size() + 2 + ((*writer)->checkpoint().head.size + 255) / 256);
 }
 
 // The files of an append one after the other, as a crash between any two writes leaves them.
@@ -238,7 +240,8 @@ TEST_F(LedgerTest, a_crash_between_any_two_writes_leaves_a_ledger_that_verifies)
         fs::create_directories((options_.folder / file).parent_path());
         fs::copy_file(after / file, options_.folder / file);
       }
-      if (written > added.size()) fs::copy_file(after / "checkpoint", options_.folder / "checkpoint", fs::copy_options::overwrite_existing);
+      if (written > added.size())
+        fs::copy_file(after / "checkpoint", options_.folder / "checkpoint", fs::copy_options::overwrite_existing);
       ASSERT_TRUE(write_file(options_.folder / ".checkpoint.1.2.tmp", std::string_view("torn")));
       ASSERT_EQ(describe(verify().problems), "") << size << " " << written;
       auto again = reopen();

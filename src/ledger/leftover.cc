@@ -47,7 +47,8 @@ std::optional<ParsedPath> parse_path(const std::string& path) {
   if (!index) return std::nullopt;
   parsed.name.index = *index;
   const auto& name = parsed.name;
-  const auto written = parsed.is_bundle ? bundle_path(name.index, name.width) : tile_path(name.level, name.index, name.width);
+  const auto written =
+      parsed.is_bundle ? bundle_path(name.index, name.width) : tile_path(name.level, name.index, name.width);
   return written == path ? std::optional(parsed) : std::nullopt;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Merkle hash trees as RFC 6962 section 2.1 defines them, and the verification of their proofs after RFC 9162 sections 2.1.3.2
-// and 2.1.4.2. Making proofs needs only the hashes of complete subtrees, which the tiles hold.
+// Merkle hash trees as RFC 6962 section 2.1 defines them, and the verification of their proofs after RFC 9162
+// sections 2.1.3.2 and 2.1.4.2. Making proofs needs only the hashes of complete subtrees, which the tiles hold.
 #pragma once
 
 #include <functional>
@@ -13,9 +13,9 @@ namespace redoubt::ledger {
 
 using MerkleProof = std::vector<Digest>;  // at most 64 hashes, from the leaf's side up
 
-Digest leaf_hash(ByteView entry);                             // SHA-256(0x00 || entry)
-Digest node_hash(const Digest& left, const Digest& right);    // SHA-256(0x01 || left || right)
-Digest empty_root();                                          // SHA-256("")
+Digest leaf_hash(ByteView entry);                           // SHA-256(0x00 || entry)
+Digest node_hash(const Digest& left, const Digest& right);  // SHA-256(0x01 || left || right)
+Digest empty_root();                                        // SHA-256("")
 Digest root_of_leaves(const std::vector<Digest>& leaf_hashes);
 
 // The hash over the 2^level leaves from index * 2^level on.

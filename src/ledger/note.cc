@@ -21,7 +21,8 @@ Bytes typed_key(const NoteKey& key) {
   return bytes;
 }
 
-// How many bytes the UTF-8 sequence at the start of `text` has (the Unicode Standard, table 3-7); 0 when it is not well formed.
+// How many bytes the UTF-8 sequence at the start of `text` has (the Unicode Standard, table 3-7); 0 when it is not well
+// formed.
 std::size_t sequence_length(std::string_view text) {
   const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<std::uint8_t>(text[at]) : 0; };
   const auto continues = [&](std::size_t at) { return (byte(at) & 0xC0) == 0x80; };
@@ -50,7 +51,9 @@ bool is_note_text(std::string_view text) {
 }
 
 Result<NoteSignature> parse_signature(std::string_view line, std::string_view where) {
-  const auto malformed = [&] { return fail(ErrorCode::invalid_argument, "a signature line of the note is malformed", std::string(where)); };
+  const auto malformed = [&] {
+    return fail(ErrorCode::invalid_argument, "a signature line of the note is malformed", std::string(where));
+  };
   if (!line.starts_with(kSignaturePrefix)) return malformed();
   line.remove_prefix(kSignaturePrefix.size());
   const auto space = line.find(' ');
@@ -130,7 +133,8 @@ Result<std::string> open_note(std::string_view bytes, const NoteKey& key, std::s
     }
     verified = true;
   }
-  if (!verified) return fail(ErrorCode::tampered, fmt::format("the note is not signed by '{}'", to_text(key)), std::string(where));
+  if (!verified)
+    return fail(ErrorCode::tampered, fmt::format("the note is not signed by '{}'", to_text(key)), std::string(where));
   return std::move(note->text);
 }
 

@@ -54,9 +54,10 @@ TEST(Note, signatures_of_others_are_ignored_but_ours_must_be_there) {
 TEST(Note, malformed_notes_are_refused) {
   const auto line = std::string(kSignature).substr(1);
   for (const auto& bad : std::vector<std::string>{
-           "", "\n", "text\n", "text\n\n", "text\n\nno signature\n", "text\n" + line, "text\n\n" + line.substr(0, line.size() - 1),
-           "te\rxt\n\n" + line, std::string("te\0xt\n\n", 7) + line, "te\xff\n\n" + line, "te\xed\xa0\x80\n\n" + line,
-           "text\n\n\u2014 a+b AAAAAAA=\n", "text\n\n\u2014  AAAAAAA=\n", "text\n\n\u2014 a AAAA\n", "text\n\n\u2014 a AAAA AAA=\n"}) {
+           "", "\n", "text\n", "text\n\n", "text\n\nno signature\n", "text\n" + line,
+           "text\n\n" + line.substr(0, line.size() - 1), "te\rxt\n\n" + line, std::string("te\0xt\n\n", 7) + line,
+           "te\xff\n\n" + line, "te\xed\xa0\x80\n\n" + line, "text\n\n\u2014 a+b AAAAAAA=\n", "text\n\n\u2014  AAAAAAA=\n",
+           "text\n\n\u2014 a AAAA\n", "text\n\n\u2014 a AAAA AAA=\n"}) {
     EXPECT_FALSE(parse_note(bad, "n")) << bad;
   }
   std::string many = "text\n\n";
@@ -79,10 +80,11 @@ TEST(Checkpoint, takes_nothing_but_the_three_lines_and_one_signature) {
   const NoteKey ours{"redoubt.local/a", key.public_key()};
   const auto root = to_base64(empty_root().bytes());
   EXPECT_TRUE(open_checkpoint(sign_note("redoubt.local/a\n7\n" + root + "\n", ours.name, key), ours, "c"));
-  for (const auto& text : std::vector<std::string>{
-           "redoubt.local/b\n7\n" + root + "\n", "redoubt.local/a\n07\n" + root + "\n", "redoubt.local/a\n+7\n" + root + "\n",
-           "redoubt.local/a\n7\n" + root + "\nmore\n", "redoubt.local/a\n7\n", "redoubt.local/a\n\n" + root + "\n",
-           "redoubt.local/a\n7\nAAAA\n", "redoubt.local/a\n99999999999999999999\n" + root + "\n"}) {
+  for (const auto& text :
+       std::vector<std::string>{"redoubt.local/b\n7\n" + root + "\n", "redoubt.local/a\n07\n" + root + "\n",
+                                "redoubt.local/a\n+7\n" + root + "\n", "redoubt.local/a\n7\n" + root + "\nmore\n",
+                                "redoubt.local/a\n7\n", "redoubt.local/a\n\n" + root + "\n", "redoubt.local/a\n7\nAAAA\n",
+                                "redoubt.local/a\n99999999999999999999\n" + root + "\n"}) {
     const auto opened = open_checkpoint(sign_note(text, ours.name, key), ours, "c");
     ASSERT_FALSE(opened) << text;
     EXPECT_EQ(opened.error().code, ErrorCode::tampered);
@@ -126,7 +128,8 @@ TEST(TlogProof, is_written_and_read_in_the_published_form) {
   const auto checkpoint = sign_checkpoint(ours.name, {3, root_of_leaves(leaves)}, key);
   const TlogProof proof{2, {node_hash(leaves[0], leaves[1])}, checkpoint.note};
   const auto text = to_text(proof);
-  EXPECT_TRUE(text.starts_with("c2sp.org/tlog-proof@v1\nindex 2\n" + to_base64(proof.hashes[0].bytes()) + "\n\nredoubt.local/a\n3\n"));
+  EXPECT_TRUE(text.starts_with("c2sp.org/tlog-proof@v1\nindex 2\n" + to_base64(proof.hashes[0].bytes()) +
+                               "\n\nredoubt.local/a\n3\n"));
   EXPECT_EQ(*parse_tlog_proof(text, "p"), proof);
   EXPECT_TRUE(verify_tlog_proof(proof, view_of("c"), ours, "p"));
   EXPECT_EQ(verify_tlog_proof(proof, view_of("b"), ours, "p").error().code, ErrorCode::tampered);

@@ -48,14 +48,16 @@ Result<std::vector<Evidence>> find_release(EvidenceLog& evidence, const std::str
     break;
   }
   if (chain.empty()) {
-    return fail(ErrorCode::not_found, "no such version was registered", name + "/" + version, "list the versions with 'redoubt registry list'");
+    return fail(ErrorCode::not_found, "no such version was registered", name + "/" + version,
+                "list the versions with 'redoubt registry list'");
   }
   std::vector<Evidence> release;
   for (auto& [index, entry] : chain) release.push_back(std::move(entry));
   return release;
 }
 
-Result<std::string> make_release_bundle(EvidenceLog& evidence, const crypto::SigningKey& root, const ReleaseContents& contents) {
+Result<std::string> make_release_bundle(EvidenceLog& evidence, const crypto::SigningKey& root,
+                                        const ReleaseContents& contents) {
   if (contents.entries.empty()) return fail(ErrorCode::invalid_argument, "a release without statements", contents.name);
   auto entries = contents.entries;
   std::sort(entries.begin(), entries.end());
@@ -70,7 +72,8 @@ Result<std::string> make_release_bundle(EvidenceLog& evidence, const crypto::Sig
   bundle.summary = attest::sign_statement(summarise(bundle, contents), root);
   auto text = to_text(bundle);
   if (text.size() > kReleaseBundleBytesMax) {
-    return fail(ErrorCode::limit_exceeded, "the release bundle would be larger than 64 MiB", contents.name + "/" + contents.version);
+    return fail(ErrorCode::limit_exceeded, "the release bundle would be larger than 64 MiB",
+                contents.name + "/" + contents.version);
   }
   return text;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A release in one file: the statements of its chain with their proofs of inclusion, the checkpoint, the identities, the model
-// card, the SBOM and the model's signature (docs/formats/release-bundle.md). It is verified without a workspace and without a
-// network; the ledger's public key is all that a verifier needs to know. No byte of it can change unnoticed.
+// A release in one file: the statements of its chain with their proofs of inclusion, the checkpoint, the identities, the
+// model card, the SBOM and the model's signature (docs/formats/release-bundle.md). It is verified without a workspace and
+// without a network; the ledger's public key is all that a verifier needs to know. No byte of it can change unnoticed.
 #pragma once
 
 #include <map>
@@ -34,20 +34,22 @@ struct ReleaseContents {
   std::vector<ReleaseArtifact> artifacts;
 };
 
-// The entries of one version's chain, in ledger order: its register statement, all that it names, the reviews and deployments
-// that name it. not_found when no such version was registered.
+// The entries of one version's chain, in ledger order: its register statement, all that it names, the reviews and
+// deployments that name it. not_found when no such version was registered.
 Result<std::vector<Evidence>> find_release(EvidenceLog& evidence, const std::string& name, const std::string& version);
 
 // The bundle's bytes. `root` is the ledger's key.
-Result<std::string> make_release_bundle(EvidenceLog& evidence, const crypto::SigningKey& root, const ReleaseContents& contents);
+Result<std::string> make_release_bundle(EvidenceLog& evidence, const crypto::SigningKey& root,
+                                        const ReleaseContents& contents);
 
 struct ReleaseReport {
   std::string name, version;
-  std::string root;          // the ledger's verifier key, "origin+hash+key"
-  bool root_known = false;   // whether the caller named the key; if not, a person has to compare `root`
+  std::string root;         // the ledger's verifier key, "origin+hash+key"
+  bool root_known = false;  // whether the caller named the key; if not, a person has to compare `root`
   std::vector<ReleaseStep> steps;
   std::vector<std::string> files;  // "register/card/card.md"
-  Problems problems;  // kinds: bundle, root, signature, proof, checkpoint, contents, artifact, model-signature, and those of the chain
+  Problems problems;  // kinds: bundle, root, signature, proof, checkpoint, contents, artifact, model-signature, and those of
+                      // the chain
 };
 
 ReleaseReport verify_release_bundle(std::string_view bundle, const std::optional<crypto::PublicKey>& root);

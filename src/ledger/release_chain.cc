@@ -20,8 +20,9 @@ struct Link {
   const char* output;
 };
 constexpr Link kLinks[] = {
-    {"train", "model", "acquire", "model"},    {"train", "data", "data", "train"},     {"train", "image", "image", "image"},
-    {"evaluate", "model", "acquire", "model"}, {"evaluate", "data", "data", "eval"},   {"evaluate", "adapter", "train", "adapter"},
+    {"train", "model", "acquire", "model"},  {"train", "data", "data", "train"},
+    {"train", "image", "image", "image"},    {"evaluate", "model", "acquire", "model"},
+    {"evaluate", "data", "data", "eval"},    {"evaluate", "adapter", "train", "adapter"},
     {"evaluate", "image", "image", "image"},
 };
 
@@ -32,7 +33,8 @@ std::string text_member(const Json& object, const char* key) {
 
 class Chain {
  public:
-  Chain(const std::vector<ReleaseStep>& steps, const std::vector<ReleaseIdentity>& identities) : steps_(steps), identities_(identities) {}
+  Chain(const std::vector<ReleaseStep>& steps, const std::vector<ReleaseIdentity>& identities)
+      : steps_(steps), identities_(identities) {}
 
   Problems check() {
     if (!find_register()) return std::move(problems_);
@@ -46,7 +48,9 @@ class Chain {
   }
 
  private:
-  void add(const char* kind, std::string object, std::string detail) { problems_.push_back({kind, std::move(object), std::move(detail)}); }
+  void add(const char* kind, std::string object, std::string detail) {
+    problems_.push_back({kind, std::move(object), std::move(detail)});
+  }
 
   bool find_register() {
     for (const auto& step : steps_) {
@@ -65,12 +69,14 @@ class Chain {
       add("chain", step.record.step, fmt::format("the statement does not name the one of the step '{}'", name));
       return nullptr;
     }
-    const auto found = std::find_if(steps_.begin(), steps_.end(), [&](const ReleaseStep& each) { return each.statement == input->second; });
+    const auto found =
+        std::find_if(steps_.begin(), steps_.end(), [&](const ReleaseStep& each) { return each.statement == input->second; });
     if (found == steps_.end() || found->record.step != name) {
       add("chain", name, fmt::format("the statement that '{}' stands on is not in the release", step.record.step));
       return nullptr;
     }
-    if (found->index >= step.index) add("order", step.record.step, fmt::format("stands in the ledger before '{}', which it names", name));
+    if (found->index >= step.index)
+      add("order", step.record.step, fmt::format("stands in the ledger before '{}', which it names", name));
     used_.insert(&*found);
     return &*found;
   }
@@ -94,7 +100,8 @@ class Chain {
     const auto input = inputs.find(link.input);
     const auto output = outputs.find(link.output);
     if (input == inputs.end() || output == outputs.end() || input->second != output->second) {
-      add("chain", link.consumer, fmt::format("its input '{}' is not the output '{}' of the step '{}'", link.input, link.output, link.producer));
+      add("chain", link.consumer,
+          fmt::format("its input '{}' is not the output '{}' of the step '{}'", link.input, link.output, link.producer));
     }
     if (producer->second->index >= consumer->second->index) {
       add("order", link.consumer, fmt::format("stands in the ledger before '{}', whose output it used", link.producer));
@@ -126,7 +133,8 @@ class Chain {
     }
     if (last == nullptr) return add("review", "review", "nobody has reviewed this version");
     const auto decision = text_member(last->record.result, "decision");
-    if (decision != "approve") add("review", "review", fmt::format("the last decision about this version is '{}'", decision));
+    if (decision != "approve")
+      add("review", "review", fmt::format("the last decision about this version is '{}'", decision));
   }
 
   void check_deployments() {
@@ -135,13 +143,15 @@ class Chain {
       const auto* review = named_by(step, "review");
       if (review == nullptr) continue;
       used_.insert(&step);
-      if (text_member(review->record.result, "decision") != "approve") add("review", "deploy", "deployed on a review that is no approval");
+      if (text_member(review->record.result, "decision") != "approve")
+        add("review", "deploy", "deployed on a review that is no approval");
     }
   }
 
   void check_leftovers() {
     for (const auto& step : steps_) {
-      if (!used_.contains(&step)) add("chain", step.record.step, fmt::format("entry {} does not belong to this release", step.index));
+      if (!used_.contains(&step))
+        add("chain", step.record.step, fmt::format("entry {} does not belong to this release", step.index));
       if (step.record.finished < step.record.started) add("order", step.record.step, "the step ended before it began");
     }
   }

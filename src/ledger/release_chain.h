@@ -18,8 +18,8 @@ inline constexpr const char* kReviewerRole = "reviewer";
 // Somebody whose signatures count, as the ledger's keeper vouches for.
 struct ReleaseIdentity {
   std::string name;
-  std::vector<std::string> roles;         // as they were when the bundle was made
-  std::vector<crypto::PublicKey> keys;    // Ed25519; the former ones too
+  std::vector<std::string> roles;       // as they were when the bundle was made
+  std::vector<crypto::PublicKey> keys;  // Ed25519; the former ones too
 };
 
 // A verified statement and its place in the ledger.

@@ -22,7 +22,8 @@ Json statement_json(const BundledStatement& statement) {
 Json artifact_json(const ReleaseArtifact& artifact) {
   Json files = Json::object();
   for (const auto& [path, bytes] : artifact.files) files[path] = to_base64(bytes);
-  return {{"step", artifact.step}, {"output", artifact.output}, {"manifest", artifact.manifest}, {"files", std::move(files)}};
+  return {
+      {"step", artifact.step}, {"output", artifact.output}, {"manifest", artifact.manifest}, {"files", std::move(files)}};
 }
 
 Result<BundledStatement> parse_statement_json(const Json& json) {
@@ -40,8 +41,10 @@ Result<BundledStatement> parse_statement_json(const Json& json) {
 }
 
 Result<ReleaseArtifact> parse_artifact_json(const Json& json) {
-  ReleaseArtifact artifact{TRY(json_string(json, "step", kWhere)), TRY(json_string(json, "output", kWhere)),
-                           TRY(json_string(json, "manifest", kWhere)), {}};
+  ReleaseArtifact artifact{TRY(json_string(json, "step", kWhere)),
+                           TRY(json_string(json, "output", kWhere)),
+                           TRY(json_string(json, "manifest", kWhere)),
+                           {}};
   const auto files = TRY(json_object(json, "files", kWhere));
   if (files.size() > kFilesMax) return refuse("too many files in an artifact");
   for (const auto& [path, bytes] : files.items()) {
@@ -70,7 +73,8 @@ std::vector<attest::Subject> parts_of(const ReleaseBundle& bundle) {
     parts.push_back({fmt::format("statement/{}", statement.index), crypto::sha256(dump_json(statement_json(statement)))});
   }
   for (const auto& artifact : bundle.artifacts) {
-    parts.push_back({fmt::format("artifact/{}/{}", artifact.step, artifact.output), crypto::sha256(dump_json(artifact_json(artifact)))});
+    parts.push_back(
+        {fmt::format("artifact/{}/{}", artifact.step, artifact.output), crypto::sha256(dump_json(artifact_json(artifact)))});
   }
   return parts;
 }
@@ -146,7 +150,8 @@ Result<ReleaseSummary> read_summary(const attest::Statement& summary, const Rele
     }
     if (found != listed.end()) listed.erase(found);
   }
-  for (const auto& [name, digest] : listed) problems.push_back({"contents", name, "a part that the bundle's summary lists is missing"});
+  for (const auto& [name, digest] : listed)
+    problems.push_back({"contents", name, "a part that the bundle's summary lists is missing"});
   return read;
 }
 

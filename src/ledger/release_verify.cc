@@ -22,7 +22,8 @@ Result<std::map<std::string, Digest>> manifest_files(std::string_view manifest) 
   std::map<std::string, Digest> files;
   const auto json = TRY(parse_json(manifest, "manifest"));
   for (const auto& file : TRY(json_array(json, "files", "manifest"))) {
-    files.emplace(TRY(json_string(file, "path", "manifest")), TRY(Digest::parse(TRY(json_string(file, "sha256", "manifest")))));
+    files.emplace(TRY(json_string(file, "path", "manifest")),
+                  TRY(Digest::parse(TRY(json_string(file, "sha256", "manifest")))));
   }
   return files;
 }
@@ -107,25 +108,29 @@ class Verification {
     if (head_ && !verify_inclusion(leaf_hash(view_of(bundled.envelope)), bundled.index, *head_, bundled.proof)) {
       add("proof", where, "the proof does not show that the statement stands in the ledger");
     }
-    const auto verified = attest::verify_statement(bundled.envelope, [this](std::string_view id) { return trusted_key(id); }, where);
+    const auto verified = attest::verify_statement(
+        bundled.envelope, [this](std::string_view id) { return trusted_key(id); }, where);
     if (!verified) return void(add("signature", verified.error()));
     auto record = attest::to_step_record(verified->statement);
     if (!record) return add("signature", where, record.error().message);
     if (record->identity != verified->identity) {
-      add("signature", where, fmt::format("names the identity '{}' and is signed by '{}'", record->identity, verified->identity));
+      add("signature", where,
+          fmt::format("names the identity '{}' and is signed by '{}'", record->identity, verified->identity));
     }
     report_.steps.push_back({bundled.index, verified->digest, std::move(*record)});
   }
 
   const attest::StepRecord* step(const std::string& name) const {
-    const auto found = std::find_if(report_.steps.begin(), report_.steps.end(), [&](const ReleaseStep& each) { return each.record.step == name; });
+    const auto found = std::find_if(report_.steps.begin(), report_.steps.end(),
+                                    [&](const ReleaseStep& each) { return each.record.step == name; });
     return found == report_.steps.end() ? nullptr : &found->record;
   }
 
   void check_name() {
     const auto* registered = step("register");
     if (registered == nullptr) return;  // named by the chain
-    if (registered->result.value("name", Json()) != summary_.name || registered->result.value("version", Json()) != summary_.version) {
+    if (registered->result.value("name", Json()) != summary_.name ||
+        registered->result.value("version", Json()) != summary_.version) {
       add("contents", "name", "the bundle names another version than its register statement");
     }
   }
@@ -135,7 +140,8 @@ class Verification {
   void check_artifact(const ReleaseArtifact& artifact) {
     const ArtifactName name{artifact.step, artifact.output};
     const auto* record = step(artifact.step);
-    const auto output = record == nullptr ? std::map<std::string, Digest>::const_iterator() : record->outputs.find(artifact.output);
+    const auto output =
+        record == nullptr ? std::map<std::string, Digest>::const_iterator() : record->outputs.find(artifact.output);
     if (record == nullptr || output == record->outputs.end()) {
       return add("artifact", name_of(name), "no statement of the release has this output");
     }
@@ -167,15 +173,20 @@ class Verification {
   }
 
   void check_required() {
-    for (const ArtifactName& name : {ArtifactName{"acquire", "model"}, {"train", "adapter"}, {"register", "release"}, {"register", "card"},
-                                     {"register", "signature"}, {"image", "sbom"}}) {
+    for (const ArtifactName& name : {ArtifactName{"acquire", "model"},
+                                     {"train", "adapter"},
+                                     {"register", "release"},
+                                     {"register", "card"},
+                                     {"register", "signature"},
+                                     {"image", "sbom"}}) {
       if (!contents_.contains(name)) add("artifact", name_of(name), "is not in the bundle, or does not verify");
     }
     for (const ArtifactName& name : {ArtifactName{"register", "card"}, {"register", "signature"}, {"image", "sbom"}}) {
       const auto manifest = manifests_.find(name);
       if (manifest == manifests_.end()) continue;
       for (const auto& [path, digest] : manifest->second) {
-        if (!contents_[name]->files.contains(path)) add("artifact", name_of(name) + "/" + path, "the file is missing in the bundle");
+        if (!contents_[name]->files.contains(path))
+          add("artifact", name_of(name) + "/" + path, "the file is missing in the bundle");
       }
     }
   }
@@ -199,14 +210,16 @@ class Verification {
     if (signature == contents_.end() || release == manifests_.end()) return;
     const auto& files = signature->second->files;
     const auto bundle = files.find("model.sig"), public_key = files.find("model.pub");
-    if (bundle == files.end() || public_key == files.end()) return add("model-signature", "register/signature", "model.sig or model.pub is missing");
+    if (bundle == files.end() || public_key == files.end())
+      return add("model-signature", "register/signature", "model.sig or model.pub is missing");
     const auto key = crypto::PublicKey::from_pem(text_of(public_key->second));
     if (!key) return void(add("model-signature", key.error()));
     const auto model = attest::verify_model_signature(text_of(bundle->second), *key, "register/signature/model.sig");
     if (!model) return void(add("model-signature", model.error()));
     std::vector<attest::ModelResource> present;
     for (const auto& [path, digest] : release->second) present.push_back({path, digest});
-    for (const auto& problem : attest::compare_model(*model, std::move(present))) add("model-signature", problem.object, problem.detail);
+    for (const auto& problem : attest::compare_model(*model, std::move(present)))
+      add("model-signature", problem.object, problem.detail);
   }
 
   std::string_view text_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whatever is done to a ledger's files, the verification names it, and no reader answers something else than what was written.
+// Whatever is done to a ledger's files, the verification names it, and no reader answers something else than what was
+// written.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -133,8 +134,8 @@ TEST_P(TamperTest, two_swapped_files_are_named) {
 }
 
 TEST_P(TamperTest, a_stray_file_is_named) {
-  for (const std::string file : {"more", "tile/0/999", "tile/entries/more", "tile/9/000", ".hidden", "tile/0/000.p/256", "tile/0/0",
-                                 "checkpoint.bak", "tile/0/000.p/007", ".lock.1.1.tmp", ".more.1.1.tmp"}) {
+  for (const std::string file : {"more", "tile/0/999", "tile/entries/more", "tile/9/000", ".hidden", "tile/0/000.p/256",
+                                 "tile/0/0", "checkpoint.bak", "tile/0/000.p/007", ".lock.1.1.tmp", ".more.1.1.tmp"}) {
     fs::create_directories((options_.folder / file).parent_path());
     put(file, view_of("x"));
     expect_named(file, "stray");
@@ -184,7 +185,9 @@ TEST_P(TamperTest, a_ledger_that_was_rolled_back_or_replaced_is_noticed) {
     EXPECT_EQ(LedgerReader::open(options_, key_.public_key()).error().code, ErrorCode::tampered) << what;
     EXPECT_EQ(LedgerWriter::open(options_, key_).error().code, ErrorCode::tampered) << what;
     const auto found = problems();
-    EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const Problem& p) { return p.kind == "anchor" || p.kind == "checkpoint"; })) << what;
+    EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const Problem& p) {
+      return p.kind == "anchor" || p.kind == "checkpoint";
+    })) << what;
   };
   expect_tampered("rolled back");
   EXPECT_EQ(writer->append(view_of("more")).error().code, ErrorCode::tampered);

@@ -17,13 +17,16 @@ Digest node_in_tile(const std::vector<Digest>& tile, unsigned level, std::uint64
   const auto first = static_cast<std::size_t>((index << height) % kTileWidth);
   const auto count = std::size_t{1} << height;
   CHECK(first + count <= tile.size());
-  return root_of_leaves({tile.begin() + static_cast<std::ptrdiff_t>(first), tile.begin() + static_cast<std::ptrdiff_t>(first + count)});
+  return root_of_leaves(
+      {tile.begin() + static_cast<std::ptrdiff_t>(first), tile.begin() + static_cast<std::ptrdiff_t>(first + count)});
 }
 
 // Missing evidence is tampered evidence: an entry that the checkpoint counts was there.
 Error as_tampered(Error error) {
-  if (error.code == ErrorCode::not_found || error.code == ErrorCode::limit_exceeded || error.code == ErrorCode::invalid_argument) {
-    error.message = error.code == ErrorCode::not_found ? "a file of the ledger is missing" : "a file of the ledger was changed";
+  if (error.code == ErrorCode::not_found || error.code == ErrorCode::limit_exceeded ||
+      error.code == ErrorCode::invalid_argument) {
+    error.message =
+        error.code == ErrorCode::not_found ? "a file of the ledger is missing" : "a file of the ledger was changed";
     error.code = ErrorCode::tampered;
   }
   return error;
@@ -62,7 +65,8 @@ Result<TileTree> TileTree::open(std::filesystem::path folder, const TreeHead& he
     edge.tiles[level] = TRY(read_tile(folder, {level, hashes / kTileWidth, hashes % kTileWidth}));
   }
   if (edge.root() != head.root) {
-    return fail(ErrorCode::tampered, "the newest tiles of the ledger do not give the root that its checkpoint signs", folder.string());
+    return fail(ErrorCode::tampered, "the newest tiles of the ledger do not give the root that its checkpoint signs",
+                folder.string());
   }
   return TileTree(std::move(folder), head, std::move(edge));
 }

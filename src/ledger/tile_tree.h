@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A ledger's tree read from its tiles, each checked before it is used: the tiles on the right-hand edge together give the
-// root, and every full tile is checked against the hash that the tile above it holds. So whatever this answers belongs to the
-// signed root; a changed tile is tampered and named.
+// root, and every full tile is checked against the hash that the tile above it holds. So whatever this answers belongs to
+// the signed root; a changed tile is tampered and named.
 #pragma once
 
 #include <filesystem>

@@ -54,7 +54,8 @@ Result<TlogProof> parse_tlog_proof(std::string_view text, std::string_view where
   for (line = take_line(text); line && !line->empty(); line = take_line(text)) {
     const auto bytes = from_base64(*line);
     if (!bytes || bytes->size() != 32) return malformed("a hash of the proof is malformed");
-    if (proof.hashes.size() == kHashesMax) return fail(ErrorCode::limit_exceeded, "the proof is too long", std::string(where));
+    if (proof.hashes.size() == kHashesMax)
+      return fail(ErrorCode::limit_exceeded, "the proof is too long", std::string(where));
     std::copy(bytes->begin(), bytes->end(), proof.hashes.emplace_back().value.begin());
   }
   if (!line) return malformed("the proof ends before its checkpoint");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // First the entries are hashed from the bottom up. If that gives the signed root, every entry is what was signed, and every
-// tile file has to be what the entries give. If not, the tiles are checked from the top down, so that the bundle or tile that
-// was changed can be named.
+// tile file has to be what the entries give. If not, the tiles are checked from the top down, so that the bundle or tile
+// that was changed can be named.
 #include "ledger/verify.h"
 
 #include <sys/stat.h>
@@ -118,7 +118,8 @@ class Verification {
                                          level_hashes.begin() + static_cast<std::ptrdiff_t>(first + width));
         const auto path = tile_path(level, first / kTileWidth, width);
         const auto file = read(path, kTileWidth * 32, "tile");
-        if (file && *file != encode_tile(hashes)) add("tile", path, "the tile does not hold the hashes of the entries below it");
+        if (file && *file != encode_tile(hashes))
+          add("tile", path, "the tile does not hold the hashes of the entries below it");
         if (width == kTileWidth) above.push_back(root_of_leaves(hashes));
       }
       level_hashes = std::move(above);
@@ -132,7 +133,8 @@ class Verification {
     if (!tree) {
       for (unsigned level = 0; level < tile_levels(head_.size); ++level) {
         const std::uint64_t hashes = head_.size >> (8 * level);
-        if (hashes % kTileWidth != 0) read(tile_path(level, hashes / kTileWidth, hashes % kTileWidth), kTileWidth * 32, "tile");
+        if (hashes % kTileWidth != 0)
+          read(tile_path(level, hashes / kTileWidth, hashes % kTileWidth), kTileWidth * 32, "tile");
       }
       add("tile", tree.error());
     } else {
@@ -142,7 +144,8 @@ class Verification {
         if (hashes && name.level == 0) compare_entries(name, *hashes);
       }
     }
-    if (report_.problems.size() == before && before == 0) add("checkpoint", kCheckpointName, "the entries do not give the signed root");
+    if (report_.problems.size() == before && before == 0)
+      add("checkpoint", kCheckpointName, "the entries do not give the signed root");
   }
 
   void compare_entries(const TileName& name, const std::vector<Digest>& hashes) {
@@ -162,7 +165,8 @@ class Verification {
       } else if (kind.role == FileRole::stray) {
         add("stray", path, "a file that does not belong to the ledger");
       } else if (kind.role == FileRole::superseded || kind.role == FileRole::next) {
-        if (!is_leftover(path, kind)) add("stray", path, "looks like the leftover of an interrupted append, but does not agree with the ledger");
+        if (!is_leftover(path, kind))
+          add("stray", path, "looks like the leftover of an interrupted append, but does not agree with the ledger");
       }
     }
   }
@@ -201,7 +205,8 @@ class Verification {
     if (!tree) return;  // named already
     const auto status = check_anchor(options_, key_, *tree);
     // A changed tile was named above; here only what the anchor itself says.
-    if (!status && (report_.problems.empty() || status.error().where == options_.anchor.string())) add("anchor", status.error());
+    if (!status && (report_.problems.empty() || status.error().where == options_.anchor.string()))
+      add("anchor", status.error());
   }
 
   const LedgerOptions& options_;

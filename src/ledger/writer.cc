@@ -76,7 +76,8 @@ Status LedgerWriter::load() {
 
 Result<std::uint64_t> LedgerWriter::append(ByteView entry) {
   if (entry.size() > kEntryBytesMax) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("an entry of {} bytes; the ledger takes {}", entry.size(), kEntryBytesMax), "",
+    return fail(ErrorCode::limit_exceeded,
+                fmt::format("an entry of {} bytes; the ledger takes {}", entry.size(), kEntryBytesMax), "",
                 "store large things as artifacts and name them by digest");
   }
   const std::lock_guard guard(mutex_);
