@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The data step: checks the file, divides it into rows to train on, rows to choose the best epoch by, and rows that no
+// trainer sees, and seals all three.
+#pragma once
+
+#include "base/progress.h"
+#include "governance/recorder.h"
+#include "vault/artifact_store.h"
+
+namespace redoubt::stages::data {
+
+struct PrepareOptions {
+  std::filesystem::path file;
+  double eval_fraction = 0.1;        // of the questions
+  double validation_fraction = 0.1;  // of the questions left for training
+  std::uint64_t seed = 7;
+  std::vector<std::string> accept;  // kinds of findings that do not stop the run
+};
+
+struct PrepareDeps {
+  vault::ArtifactStore& store;
+  governance::StepRecorder& recorder;
+  Progress& progress;
+};
+
+// Outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl). Result: rows, train, validation, eval, findings by kind.
+// gate_refused with file and line of the first finding that is not accepted.
+Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps);
+
+}  // namespace redoubt::stages::data
