@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every SecretStore promises (src/provider/secret_store.h).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "provider/local/vault_secret_store.h"
+#include "provider/testing/fake_kms.h"
+#include "provider/testing/fake_stores.h"
+
+namespace redoubt::provider {
+namespace {
+
+using ::testing::IsEmpty;
+
+struct StoreUnderTest {
+  virtual ~StoreUnderTest() = default;
+  virtual SecretStore& store() = 0;
+  FakeClock clock_;
+};
+
+struct FakeCase final : StoreUnderTest {
+  SecretStore& store() override { return store_; }
+  testing::FakeSecretStore store_{clock_};
+};
+
+struct LocalCase final : StoreUnderTest {
+  LocalCase() {
+    EXPECT_TRUE(kms_.create_key("fake:default"));
+    store_ = *local::VaultSecretStore::open({folder_.path() / "secrets", "w", {&kms_, "fake:default"}}, clock_);
+  }
+  SecretStore& store() override { return *store_; }
+  testing::FakeKms kms_;
+  TemporaryFolder folder_ = *TemporaryFolder::create();
+  std::unique_ptr<local::VaultSecretStore> store_;
+};
+
+struct Case {
+  const char* name;
+  std::unique_ptr<StoreUnderTest> (*make)();
+};
+
+template <class T>
+std::unique_ptr<StoreUnderTest> make() {
+  return std::make_unique<T>();
+}
+
+class SecretStoreContract : public ::testing::TestWithParam<Case> {
+ protected:
+  SecretStore& store() { return under_test_->store(); }
+  std::string text(const Result<Secret>& secret) { return to_text(secret.value().reveal(SecretAccess::for_user())); }
+  std::unique_ptr<StoreUnderTest> under_test_ = GetParam().make();
+};
+
+TEST_P(SecretStoreContract, gives_back_the_newest_version_and_the_one_before) {
+  EXPECT_EQ(store().put("huggingface/api-token", Secret("one"))->version, 1);
+  EXPECT_EQ(text(store().get("huggingface/api-token")), "one");
+  EXPECT_EQ(store().get_previous("huggingface/api-token").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().put("huggingface/api-token", Secret("two"))->version, 2);
+  EXPECT_EQ(store().put("huggingface/api-token", Secret("three"))->version, 3);
+  EXPECT_EQ(text(store().get("huggingface/api-token")), "three");
+  EXPECT_EQ(text(store().get_previous("huggingface/api-token")), "two");
+}
+
+TEST_P(SecretStoreContract, keeps_every_byte_of_a_value) {
+  Bytes bytes(kSecretBytesMax);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i);
+  ASSERT_TRUE(store().put("binary", Secret(bytes)));
+  ASSERT_TRUE(store().put("binary", Secret(bytes)));
+  EXPECT_TRUE(*store().get("binary") == Secret(bytes));
+  EXPECT_TRUE(*store().get_previous("binary") == Secret(bytes));
+}
+
+TEST_P(SecretStoreContract, refuses_empty_and_long_values_and_bad_names) {
+  EXPECT_EQ(store().put("a", Secret("")).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(store().put("a", Secret(Bytes(kSecretBytesMax + 1))).error().code, ErrorCode::limit_exceeded);
+  for (const std::string name : {"", "/a", "a/", "../a", "a b", "a\n", std::string(257, 'a').c_str()}) {
+    EXPECT_EQ(store().put(name, Secret("x")).error().code, ErrorCode::invalid_argument) << name;
+  }
+  EXPECT_THAT(*store().list(), IsEmpty());
+}
+
+TEST_P(SecretStoreContract, lists_names_versions_and_times_sorted) {
+  ASSERT_TRUE(store().put("b", Secret("1")));
+  under_test_->clock_.advance(std::chrono::hours(1));
+  ASSERT_TRUE(store().put("a/z", Secret("1")));
+  ASSERT_TRUE(store().put("a/z", Secret("2")));
+  const auto infos = *store().list();
+  ASSERT_EQ(infos.size(), 2U);
+  EXPECT_EQ(infos[0].name, "a/z");
+  EXPECT_EQ(infos[0].version, 2);
+  EXPECT_EQ(infos[0].changed, under_test_->clock_.now());
+  EXPECT_EQ(infos[1].name, "b");
+  EXPECT_EQ(infos[1].changed, under_test_->clock_.now() - std::chrono::hours(1));
+}
+
+TEST_P(SecretStoreContract, what_is_absent_or_removed_is_not_found) {
+  EXPECT_EQ(store().get("a").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().remove("a").error().code, ErrorCode::not_found);
+  ASSERT_TRUE(store().put("a", Secret("x")));
+  ASSERT_TRUE(store().remove("a"));
+  EXPECT_EQ(store().get("a").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().get_previous("a").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().put("a", Secret("y"))->version, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Providers, SecretStoreContract,
+                         ::testing::Values(Case{"fake", make<FakeCase>}, Case{"local", make<LocalCase>}),
+                         [](const auto& instance) { return instance.param.name; });
+
+}  // namespace
+}  // namespace redoubt::provider
