@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/watch/drift.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "base/check.h"
+
+namespace redoubt::stages::watch {
+namespace {
+
+constexpr std::size_t kBaselineRowsMin = 50;
+constexpr int kBins = 10;
+
+std::size_t bin_of(const std::vector<double>& edges, double value) {
+  return static_cast<std::size_t>(std::upper_bound(edges.begin(), edges.end(), value) - edges.begin());
+}
+
+template <class Predicate>
+double share(std::string_view text, Predicate predicate) {
+  if (text.empty()) return 0;
+  return static_cast<double>(std::count_if(text.begin(), text.end(), predicate)) / static_cast<double>(text.size());
+}
+
+bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+
+double words(std::string_view text) {
+  int count = 0;
+  bool inside = false;
+  for (char c : text) {
+    if (!is_space(c) && !inside) ++count;
+    inside = !is_space(c);
+  }
+  return count;
+}
+
+double characters(std::string_view text) {
+  return static_cast<double>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+double mean_word_length(std::string_view text) {
+  const double count = words(text);
+  return count == 0 ? 0 : static_cast<double>(std::count_if(text.begin(), text.end(), [](char c) { return !is_space(c); })) / count;
+}
+
+FeatureBaseline measure_feature(const Feature& feature, const std::vector<std::string>& texts) {
+  std::vector<double> values;
+  for (const auto& text : texts) values.push_back(feature.measure(text));
+  std::sort(values.begin(), values.end());
+  FeatureBaseline baseline;
+  baseline.name = feature.name;
+  std::set<double> edges;  // a feature with few values has fewer bins
+  for (int i = 1; i < kBins; ++i) edges.insert(values[values.size() * static_cast<std::size_t>(i) / kBins]);
+  edges.erase(values.front());  // nothing would lie below it
+  baseline.edges.assign(edges.begin(), edges.end());
+  baseline.counts.assign(baseline.edges.size() + 1, 0);
+  for (double value : values) ++baseline.counts[bin_of(baseline.edges, value)];
+  const double n = static_cast<double>(values.size());
+  baseline.mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  double squares = 0;
+  for (double value : values) squares += (value - baseline.mean) * (value - baseline.mean);
+  baseline.standard_deviation = std::sqrt(squares / n);
+  baseline.minimum = values.front();
+  baseline.maximum = values.back();
+  return baseline;
+}
+
+// Regularised lower incomplete gamma function: series below a + 1, continued fraction above (Numerical Recipes, section 6.2).
+double lower_gamma(double a, double x) {
+  if (x <= 0) return 0;
+  const double scale = std::exp(-x + a * std::log(x) - std::lgamma(a));
+  if (x < a + 1) {
+    double term = 1 / a, sum = term;
+    for (double n = a + 1; std::abs(term) > std::abs(sum) * 1e-16; ++n) sum += term *= x / n;
+    return sum * scale;
+  }
+  double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  for (int i = 1; i < 10'000; ++i) {
+    const double an = -i * (i - a);
+    b += 2;
+    d = 1 / (an * d + b);
+    c = b + an / c;
+    h *= d * c;
+    if (std::abs(d * c - 1) < 1e-16) break;
+  }
+  return 1 - scale * h;
+}
+
+}  // namespace
+
+const std::vector<Feature>& prompt_features() {
+  static const std::vector<Feature> features = {
+      {"characters", characters},
+      {"words", words},
+      {"mean_word_length", mean_word_length},
+      {"share_of_digits", [](std::string_view text) { return share(text, [](char c) { return c >= '0' && c <= '9'; }); }},
+      {"share_of_punctuation",
+       [](std::string_view text) { return share(text, [](char c) { return std::ispunct(static_cast<unsigned char>(c)) != 0; }); }},
+      {"share_of_non_ascii", [](std::string_view text) { return share(text, [](char c) { return static_cast<unsigned char>(c) > 0x7f; }); }},
+  };
+  return features;
+}
+
+Result<Baseline> make_baseline(const std::vector<std::string>& texts) {
+  if (texts.size() < kBaselineRowsMin) {
+    return fail(ErrorCode::undecided, fmt::format("{} prompts are too few for a baseline, {} are needed", texts.size(), kBaselineRowsMin));
+  }
+  Baseline baseline;
+  baseline.rows = texts.size();
+  for (const auto& feature : prompt_features()) baseline.features.push_back(measure_feature(feature, texts));
+  return baseline;
+}
+
+Json Baseline::to_statistics() const {
+  Json list = Json::array();
+  for (const auto& feature : features) {
+    const Json common = {{"num_present", rows}, {"num_missing", 0}};
+    list.push_back({{"name", feature.name},
+                    {"inferred_type", "Fractional"},
+                    {"numerical_statistics", {{"common", common}, {"mean", feature.mean}, {"std_dev", feature.standard_deviation}, {"min", feature.minimum}, {"max", feature.maximum}}},
+                    {"histogram", {{"edges", feature.edges}, {"counts", feature.counts}}}});
+  }
+  return {{"version", 0.0}, {"dataset", {{"item_count", rows}}}, {"features", std::move(list)}};
+}
+
+Result<Baseline> Baseline::from_statistics(const Json& statistics) {
+  constexpr const char* kWhere = "statistics.json";
+  Baseline baseline;
+  baseline.rows = static_cast<std::uint64_t>(TRY(json_integer(TRY(json_object(statistics, "dataset", kWhere)), "item_count", kWhere)));
+  for (const auto& item : TRY(json_array(statistics, "features", kWhere))) {
+    FeatureBaseline feature;
+    feature.name = TRY(json_string(item, "name", kWhere));
+    const Json histogram = TRY(json_object(item, "histogram", kWhere));
+    for (const auto& edge : TRY(json_array(histogram, "edges", kWhere))) feature.edges.push_back(edge.is_number() ? edge.get<double>() : NAN);
+    for (const auto& count : TRY(json_array(histogram, "counts", kWhere))) feature.counts.push_back(count.is_number_unsigned() ? count.get<std::uint64_t>() : 0);
+    if (feature.counts.size() != feature.edges.size() + 1 || !std::is_sorted(feature.edges.begin(), feature.edges.end())) {
+      return fail(ErrorCode::invalid_argument, "the bins of '" + feature.name + "' are not in order", kWhere);
+    }
+    baseline.features.push_back(std::move(feature));
+  }
+  return baseline;
+}
+
+bool DriftReport::violated() const {
+  return std::any_of(features.begin(), features.end(), [](const FeatureDrift& feature) { return feature.violated(); });
+}
+
+Json DriftReport::to_violations() const {
+  Json violations = Json::array();
+  for (const auto& feature : features) {
+    if (!feature.violated()) continue;
+    violations.push_back({{"feature_name", feature.name},
+                          {"constraint_check_type", "baseline_drift_check"},
+                          {"description", fmt::format("population stability index {:.4f} nats is over the limit {:.4f} for {} rows", feature.psi, feature.limit, rows)}});
+  }
+  return {{"violations", std::move(violations)}};
+}
+
+Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<std::string>& texts, const DriftOptions& options) {
+  if (texts.size() < options.rows_min) {
+    return fail(ErrorCode::undecided, fmt::format("{} captured prompts are too few to see drift, {} are needed", texts.size(), options.rows_min), {},
+                "ask again when the endpoint has answered more requests");
+  }
+  DriftReport report;
+  report.rows = texts.size();
+  for (const auto& expected : baseline.features) {
+    const auto feature = std::find_if(prompt_features().begin(), prompt_features().end(), [&](const Feature& f) { return f.name == expected.name; });
+    if (feature == prompt_features().end()) return fail(ErrorCode::unsupported, "the baseline has a feature that this program does not measure", expected.name);
+    std::vector<std::uint64_t> counts(expected.counts.size(), 0);
+    for (const auto& text : texts) ++counts[bin_of(expected.edges, feature->measure(text))];
+    report.features.push_back({expected.name, population_stability_index(expected.counts, counts), psi_limit(counts.size(), baseline.rows, report.rows, options)});
+  }
+  return report;
+}
+
+double population_stability_index(const std::vector<std::uint64_t>& expected, const std::vector<std::uint64_t>& actual) {
+  CHECK(expected.size() == actual.size());
+  const auto shares = [](const std::vector<std::uint64_t>& counts) {
+    std::vector<double> out;
+    for (auto count : counts) out.push_back(count == 0 ? 0.5 : static_cast<double>(count));
+    const double total = std::accumulate(out.begin(), out.end(), 0.0);
+    for (double& value : out) value /= total;
+    return out;
+  };
+  const auto p = shares(expected), q = shares(actual);
+  double index = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) index += (q[i] - p[i]) * std::log(q[i] / p[i]);
+  return index;
+}
+
+double psi_limit(std::size_t bins, std::uint64_t expected_rows, std::uint64_t actual_rows, const DriftOptions& options) {
+  if (bins < 2) return options.psi_floor;
+  const double scale = 1 / static_cast<double>(expected_rows) + 1 / static_cast<double>(actual_rows);
+  return std::max(options.psi_floor, chi_squared_quantile(options.confidence, static_cast<double>(bins - 1)) * scale);
+}
+
+double chi_squared_quantile(double probability, double degrees_of_freedom) {
+  CHECK(probability > 0 && probability < 1 && degrees_of_freedom > 0);
+  double low = 0, high = degrees_of_freedom + 10;
+  while (lower_gamma(degrees_of_freedom / 2, high / 2) < probability) high *= 2;
+  for (int i = 0; i < 200; ++i) {
+    const double middle = (low + high) / 2;
+    (lower_gamma(degrees_of_freedom / 2, middle / 2) < probability ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+}  // namespace redoubt::stages::watch
