@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Examples packed for one pass, and which rows predict which answer tokens. Training and evaluation both compute on it.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/data/examples.h"
+#include "engine/model/llama.h"
+
+namespace redoubt::engine::evaluate {
+
+struct AnswerBatch {
+  model::PackedBatch packed;
+  at::Tensor rows;                    // int64: rows whose next token is an answer token, in order
+  at::Tensor targets;                 // int64: those tokens
+  std::vector<std::int64_t> answers;  // how many of them each example has
+};
+AnswerBatch pack_answers(std::span<const data::Example* const> examples);
+
+// Tokens of the answer, all of which have a row that predicts them.
+inline std::int64_t answer_tokens(const data::Example& example) { return std::ssize(example.ids) - example.answer_start; }
+
+// Every example must have 1 <= answer_start < size, ids in the vocabulary, and fit the context; the error names the line.
+Status check_examples(std::span<const data::Example> examples, const model::Config& config, std::string_view where);
+
+}  // namespace redoubt::engine::evaluate

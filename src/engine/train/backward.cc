@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/train/backward.h"
+
+#include "engine/model/head_loss.h"
+#include "engine/model/layer_math.h"
+
+namespace redoubt::engine::train {
+namespace {
+
+using model::LayerState;
+using model::Product;
+
+class Backward {
+ public:
+  Backward(const model::Llama& llama, const model::Adapter& adapter, const model::LoraWeights& working,
+           const evaluate::AnswerBatch& batch, at::Tensor& gradient)
+      : llama_(llama), adapter_(adapter), working_(working), batch_(batch), gradient_(gradient) {}
+
+  // The gradient of the layer's input for that of its output; uses up `state`. Undefined for the first layer.
+  at::Tensor layer(std::int64_t index, LayerState& state, at::Tensor dout) {
+    const auto& weights = llama_.weights().layers[static_cast<std::size_t>(index)];
+    const double epsilon = llama_.config().rms_epsilon;
+    const bool first = index == 0, last = index + 1 == llama_.config().layers;
+    layer_ = index;
+
+    model::swiglu_backward(state.gate_up,
+                           product(model::kFeedOut, state.activated, state.reduced[model::kFeedOut], dout, true));
+    auto dnormed = product(model::kFeedIn, state.feed_normed, state.reduced[model::kFeedIn], state.gate_up, true);
+    model::rms_norm_backward(state.middle, weights.feed_norm, epsilon, dnormed, dout);  // dout is now that of `middle`
+
+    auto dattended = product(model::kAttentionOut, state.attended, state.reduced[model::kAttentionOut], dout, true);
+    if (last) {
+      dattended = spread(dattended, state.input.size(0));
+      dout = spread(dout, state.input.size(0));
+    }
+    const auto dqkv =
+        model::attend_backward(dattended, llama_.config(), llama_.rotary(), batch_.packed.groups, state.attention);
+    dnormed = product(model::kAttentionIn, state.attention_normed, state.reduced[model::kAttentionIn], dqkv, !first);
+    if (first) return {};
+    model::rms_norm_backward(state.input, weights.attention_norm, epsilon, dnormed, dout);
+    return dout;
+  }
+
+ private:
+  // One product y = x W^T + low b^T with low = x a^T: the adapter's gradient, and that of x if wanted.
+  at::Tensor product(Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, bool want_input) {
+    const auto& weight = llama_.weights().layers[static_cast<std::size_t>(layer_)].products[which];
+    at::Tensor dx = want_input ? at::mm(dy, weight) : at::Tensor();
+    const auto* pair = model::pair_of(&working_, layer_, which);
+    if (!pair) return dx;
+    const auto dlow = at::mm(dy, pair->b);
+    adapter_.add_gradient(layer_, which, at::mm(dlow.t(), x), at::mm(dy.t(), low), gradient_);
+    if (want_input) dx.addmm_(dlow, pair->a);
+    return dx;
+  }
+
+  // Rows of the answers back among all rows; the others have no gradient.
+  at::Tensor spread(const at::Tensor& rows, std::int64_t all) const {
+    return at::zeros({all, rows.size(1)}, rows.options()).index_copy_(0, batch_.rows, rows);
+  }
+
+  const model::Llama& llama_;
+  const model::Adapter& adapter_;
+  const model::LoraWeights& working_;
+  const evaluate::AnswerBatch& batch_;
+  at::Tensor& gradient_;
+  std::int64_t layer_ = 0;
+};
+
+BatchLoss sum_losses(const evaluate::AnswerBatch& batch, const at::Tensor& losses) {
+  BatchLoss out;
+  const float* next = losses.const_data_ptr<float>();
+  for (auto answers : batch.answers) {
+    double nats = 0;
+    for (std::int64_t i = 0; i < answers; ++i) nats += static_cast<double>(*next++);
+    out.by_example.push_back(nats);
+    out.nats += nats;
+    out.answers += answers;
+  }
+  return out;
+}
+
+}  // namespace
+
+BatchLoss add_gradient(const model::Llama& llama, const model::Adapter& adapter, const model::LoraWeights& working,
+                       std::span<const data::Example* const> examples, double scale, std::int64_t keep_rows_max,
+                       at::Tensor& gradient) {
+  c10::InferenceMode guard;
+  const auto batch = evaluate::pack_answers(examples);
+  const bool keep_all = batch.packed.tokens.size(0) <= keep_rows_max;
+  const std::int64_t layers = llama.config().layers;
+  const auto rows_of = [&](std::int64_t layer) { return layer + 1 == layers ? batch.rows : at::Tensor(); };
+
+  std::vector<LayerState> states(static_cast<std::size_t>(layers));
+  auto x = llama.weights().embedding.index_select(0, batch.packed.tokens);
+  for (std::int64_t layer = 0; layer < layers; ++layer) {
+    auto& state = states[static_cast<std::size_t>(layer)];
+    const auto input = x;
+    x = llama.forward_layer(layer, input, batch.packed, &working, rows_of(layer), keep_all ? &state : nullptr);
+    if (!keep_all) state.input = input;
+  }
+  const auto loss = model::head_loss(llama, x, batch.targets, static_cast<float>(scale));
+
+  Backward backward(llama, adapter, working, batch, gradient);
+  auto dx = loss.gradient;
+  for (std::int64_t layer = layers - 1; layer >= 0; --layer) {
+    auto& state = states[static_cast<std::size_t>(layer)];
+    if (!keep_all) {
+      const auto input = state.input;
+      llama.forward_layer(layer, input, batch.packed, &working, rows_of(layer), &state);
+    }
+    dx = backward.layer(layer, state, dx);
+    state = {};
+  }
+  return sum_losses(batch, loss.losses);
+}
+
+}  // namespace redoubt::engine::train
