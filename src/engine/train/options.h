@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A training job's hyperparameters, named as in PEFT and Transformers.
+#pragma once
+
+#include "engine/job/job.h"
+#include "engine/model/lora.h"
+#include "engine/train/optimizer.h"
+
+namespace redoubt::engine::train {
+
+struct TrainOptions {
+  std::uint64_t seed = 42;  // of the adapter's start and the order of the examples
+  std::int64_t epochs = 3;
+  std::int64_t batch_size = 8;  // examples a step
+  double learning_rate = 2e-4;  // the highest
+  Schedule schedule = Schedule::linear;
+  double warmup_ratio = 0;   // share of the steps in which the rate rises from 0
+  double max_grad_norm = 1;  // 0: not clipped
+  AdamWOptions adamw = {};
+  model::LoraOptions lora = {};
+  std::int64_t max_length = 0;               // tokens of an example; 0: the model's context
+  std::int64_t early_stopping_patience = 0;  // epochs without a better eval loss before the end; 0: never
+  std::int64_t checkpoint_steps = 0;         // steps between checkpoints within an epoch; 0: after each epoch only
+  model::Precision precision = model::Precision::bf16;
+  std::int64_t threads = 0;           // 0: all
+  std::int64_t pass_rows_max = 2048;  // tokens computed at once; a larger batch goes in several passes
+
+  std::int64_t warmup_steps(std::int64_t steps) const;
+};
+
+// Unknown names and values out of range are invalid_argument; lora_dropout other than 0 is unsupported.
+Result<TrainOptions> parse_options(const job::Hyperparameters& values);
+
+// What must be equal for a run to go on from another's checkpoint.
+Json identity_of(const TrainOptions& options);
+
+}  // namespace redoubt::engine::train

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LoRA training: epochs of shuffled batches, evaluation after each, early stop, the best adapter kept, exact resume.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "engine/data/examples.h"
+#include "engine/model/llama.h"
+#include "engine/train/checkpoint.h"
+#include "engine/train/options.h"
+
+namespace redoubt::engine::train {
+
+struct TrainData {
+  std::span<const data::Example> train, eval;  // eval may be empty: then the last adapter is the best
+  Json identity = {};                          // what must be equal to resume, beside the options
+};
+
+struct TrainHooks {
+  // Each event of the job contract: plan, step, epoch.
+  std::function<void(std::string_view, const Json&)> event = [](std::string_view, const Json&) {};
+  // Called after each step with the steps done; true stops the run there, as a kill would. For tests.
+  std::function<bool(std::int64_t)> stop_after = {};
+};
+
+struct TrainResult {
+  model::Adapter adapter;  // the best
+  std::int64_t steps = 0, best_epoch = 0;
+  std::optional<double> best_loss = {};
+  bool stopped_early = false, stopped_by_hook = false;
+  Json metrics;  // all step and epoch events
+};
+
+// Resumes from the newest checkpoint in `checkpoints` if there is one, and writes them there. A loss or gradient that is
+// no number stops the run with the step and example named; the last checkpoint stays.
+Result<TrainResult> train(const model::Llama& llama, const TrainData& data, const TrainOptions& options,
+                          const std::filesystem::path& checkpoints, const TrainHooks& hooks = {});
+
+// The order of the examples in an epoch: a Fisher-Yates shuffle by a generator seeded with both numbers.
+std::vector<std::size_t> order_of_epoch(std::size_t examples, std::uint64_t seed, std::int64_t epoch);
+
+}  // namespace redoubt::engine::train

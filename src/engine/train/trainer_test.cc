@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/file.h"
+#include "engine/evaluate/evaluator.h"
+#include "engine/train/testing.h"
+
+namespace redoubt::engine::train {
+namespace {
+
+TrainOptions options_for_tests() {
+  TrainOptions options;
+  options.epochs = 3, options.batch_size = 3, options.learning_rate = 5e-3, options.schedule = Schedule::cosine;
+  options.warmup_ratio = 0.1, options.lora = {.rank = 4, .alpha = 8, .targets = {}}, options.checkpoint_steps = 3;
+  options.precision = model::Precision::fp32;
+  return options;
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  Result<TrainResult> run(const TrainOptions& options, std::function<bool(std::int64_t)> stop_after = {},
+                          const char* name = "a") {
+    TrainHooks hooks;
+    hooks.stop_after = std::move(stop_after);
+    return train(*llama_, {train_, eval_, {}}, options, folder_.path() / name, hooks);
+  }
+
+  TemporaryFolder folder_ = TemporaryFolder::create().value();
+  std::unique_ptr<model::Llama> llama_ = testing::tiny_llama(5);
+  std::vector<data::Example> train_ = testing::random_examples(20, 97, 1), eval_ = testing::random_examples(4, 97, 2);
+};
+
+TEST_F(TrainerTest, the_training_loss_falls) {
+  auto result = run(options_for_tests());
+  ASSERT_TRUE(result) << result.error().message;
+  const auto& first = result->metrics.front();
+  Json last;
+  for (const auto& event : result->metrics)
+    if (event["event"] == "step") last = event;
+  EXPECT_LT(last["loss"].get<double>(), first["loss"].get<double>() - 0.5);
+}
+
+TEST_F(TrainerTest, a_run_killed_anywhere_and_resumed_ends_bit_for_bit_as_the_whole_run) {
+  const auto options = options_for_tests();
+  const auto whole = run(options).value();
+  for (std::int64_t kill_at : {1, 4, 7, 8, 20}) {
+    const std::string name = "killed" + std::to_string(kill_at);
+    ASSERT_TRUE(run(
+                    options, [&](std::int64_t step) { return step == kill_at; }, name.c_str())
+                    ->stopped_by_hook);
+    const auto resumed = run(options, {}, name.c_str()).value();
+    EXPECT_TRUE(resumed.adapter.values().equal(whole.adapter.values())) << kill_at;
+    EXPECT_EQ(resumed.best_loss, whole.best_loss);
+    EXPECT_EQ(resumed.metrics.size(), whole.metrics.size());
+  }
+}
+
+TEST_F(TrainerTest, two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not) {
+  auto options = options_for_tests();
+  const auto one = run(options, {}, "one").value(), two = run(options, {}, "two").value();
+  EXPECT_TRUE(one.adapter.values().equal(two.adapter.values()));
+  options.seed = 43;
+  EXPECT_FALSE(run(options, {}, "three").value().adapter.values().equal(one.adapter.values()));
+}
+
+TEST_F(TrainerTest, bf16_runs_of_one_seed_are_equal_too) {
+  llama_ = testing::tiny_llama(5, model::Precision::bf16);
+  auto options = options_for_tests();
+  options.precision = model::Precision::bf16;
+  EXPECT_TRUE(run(options, {}, "one").value().adapter.values().equal(run(options, {}, "two").value().adapter.values()));
+}
+
+TEST_F(TrainerTest, a_batch_in_several_passes_gives_the_gradient_of_one) {
+  auto options = options_for_tests();
+  options.epochs = 1;
+  const auto whole = run(options, {}, "one").value();
+  options.pass_rows_max = 10;
+  const auto pieces = run(options, {}, "two").value();
+  EXPECT_LT((whole.adapter.values() - pieces.adapter.values()).abs().max().item<double>(), 1e-3);
+}
+
+TEST_F(TrainerTest, training_stops_when_the_eval_loss_no_longer_falls_and_the_best_adapter_is_kept) {
+  auto options = options_for_tests();
+  options.epochs = 30, options.learning_rate = 0.02, options.early_stopping_patience = 2,
+  options.schedule = Schedule::constant;
+  const auto result = run(options).value();
+  EXPECT_TRUE(result.stopped_early);
+  EXPECT_EQ(result.steps, (result.best_epoch + 2) * 7);
+  model::LoraWeights working;
+  result.adapter.write_working(working, options.precision);
+  c10::InferenceMode guard;
+  EXPECT_DOUBLE_EQ(evaluate::evaluate(*llama_, &working, eval_).loss, *result.best_loss);
+}
+
+TEST_F(TrainerTest, a_checkpoint_of_other_hyperparameters_is_refused) {
+  auto options = options_for_tests();
+  ASSERT_TRUE(run(options, [](std::int64_t step) { return step == 3; }));
+  options.learning_rate = 1e-3;
+  EXPECT_EQ(run(options).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(TrainerTest, a_loss_that_is_no_number_names_step_and_example_and_keeps_the_checkpoint) {
+  auto options = options_for_tests();
+  ASSERT_TRUE(run(options, [](std::int64_t step) { return step == 3; }));
+  // One token of one example has a broken embedding.
+  c10::InferenceMode guard;
+  for (auto& example : train_) std::replace(example.ids.begin(), example.ids.end(), 96, 0);
+  train_[11].ids[0] = 96;
+  llama_->weights().embedding.select(0, 96).fill_(std::nanf(""));
+  llama_ = std::make_unique<model::Llama>(
+      llama_->config(),
+      [&] {
+        auto weights = llama_->weights();
+        weights.head = weights.embedding.nan_to_num();
+        return weights;
+      }(),
+      model::Precision::fp32);
+  const auto result = run(options);
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().where.find("line 12"), std::string::npos) << result.error().where;
+  EXPECT_NE(result.error().where.find("step "), std::string::npos);
+  EXPECT_TRUE(read_newest_checkpoint(folder_.path() / "a").value().has_value());
+}
+
+TEST(Schedule, rates_are_those_of_transformers_get_scheduler) {
+  const LearningRate cosine{1.0, Schedule::cosine, 2, 10}, linear{1.0, Schedule::linear, 2, 10};
+  EXPECT_DOUBLE_EQ(cosine.at(0), 0);
+  EXPECT_DOUBLE_EQ(cosine.at(1), 0.5);
+  EXPECT_DOUBLE_EQ(cosine.at(6), 0.5);
+  EXPECT_DOUBLE_EQ(linear.at(4), 0.75);
+}
+
+TEST(Options, dropout_is_refused_by_name) {
+  auto values = job::Hyperparameters::from_json({{"lora_dropout", 0.1}}, "hyperparameters.json").value();
+  EXPECT_EQ(parse_options(values).error().code, ErrorCode::unsupported);
+  values = job::Hyperparameters::from_json({{"epochs", "2"}, {"target_modules", "[\"q_proj\",\"v_proj\"]"}}, "h").value();
+  EXPECT_EQ(parse_options(values)->lora.targets.size(), 2u);
+}
+
+}  // namespace
+}  // namespace redoubt::engine::train
