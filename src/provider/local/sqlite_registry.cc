@@ -62,86 +62,15 @@ ModelVersion read_row(const SqlStatement& row) {
   return version;
 }
 
-}  // namespace
-
-Status SqliteRegistry::discard(const fs::path& file) {
-  for (const char* ending : {"", "-wal", "-shm", ".mac"}) TRY(remove_if_there(file.string() + ending));
-  return {};
-}
-
-Result<std::unique_ptr<SqliteRegistry>> SqliteRegistry::open(Options options) {
-  const fs::path mac = mac_path(options.file);
-  if (fs::exists(mac)) {
-    const std::string recorded = TRY(read_text_file(mac, 4096));
-    if (recorded == kPending) {
-      TRY(discard(options.file));
-    } else {
-      TRY(check_mac(options, recorded));
-    }
-  } else if (fs::exists(options.file)) {
-    return fail(ErrorCode::tampered, "the registry's authentication code is missing", mac.string(),
-                "look into who removed it, then rebuild the registry with 'redoubt registry rebuild'");
-  }
-  const bool is_new = !fs::exists(options.file);
-  if (is_new) TRY(write_file(mac, kPending));
-  auto database = TRY(SqlDatabase::open(options.file));
-  std::unique_ptr<SqliteRegistry> registry(new SqliteRegistry(std::move(options), std::move(database)));
-  if (is_new) TRY(registry->change([&] { return registry->database_.execute(kSchema); }));
-  return registry;
-}
-
-template <class Body>
-Status SqliteRegistry::change(Body body) {
-  TRY(write_file(mac_path(options_.file), kPending));
-  Status done = database_.transaction(body);
-  TRY(database_.checkpoint());
-  TRY(write_file(mac_path(options_.file), TRY(mac_of(options_))));
-  return done;
-}
-
-Result<std::uint64_t> SqliteRegistry::entries_applied() {
-  auto query = TRY(database_.prepare("SELECT applied FROM ledger"));
-  if (!TRY(query.step())) return fail(ErrorCode::tampered, "the registry has lost its place in the ledger", options_.file.string());
-  return static_cast<std::uint64_t>(query.integer(0));
-}
-
-Status SqliteRegistry::set_applied(std::uint64_t entries) {
-  auto query = TRY(database_.prepare("UPDATE ledger SET applied = ?1 WHERE applied < ?1"));
-  return query.bind(1, static_cast<std::int64_t>(entries)).run();
-}
-
-Status SqliteRegistry::insert(const ModelVersion& version) {
-  auto query = TRY(database_.prepare(std::string("INSERT INTO versions (") + kColumns + ") VALUES (?,?,?,?,?,?,?,?,?)"));
+Status insert(SqlDatabase& database, const ModelVersion& version) {
+  auto query = TRY(database.prepare(std::string("INSERT INTO versions (") + kColumns + ") VALUES (?,?,?,?,?,?,?,?,?)"));
   query.bind(1, version.name).bind(2, version.version).bind(3, version.digest).bind(4, std::string_view(to_string(version.state)));
   query.bind(5, dump_json(version.metrics)).bind(6, version.created).bind(7, version.created_by).bind(8, version.statement);
   return query.bind(9, version.reason).run();
 }
 
-Status SqliteRegistry::update(const StateChange& state) {
-  (void)TRY(get(state.name, state.version));
-  auto query = TRY(database_.prepare("UPDATE versions SET state = ?, reason = ? WHERE name = ? AND version = ?"));
-  return query.bind(1, std::string_view(to_string(state.state))).bind(2, state.reason).bind(3, state.name).bind(4, state.version).run();
-}
-
-Status SqliteRegistry::apply_one(const RegistryChange& entry) {
-  for (const auto& version : entry.added) TRY(insert(version));
-  for (const auto& state : entry.states) TRY(update(state));
-  return set_applied(entry.ledger_index + 1);
-}
-
-Status SqliteRegistry::apply(const std::vector<RegistryChange>& changes) {
-  const std::uint64_t applied = TRY(entries_applied());
-  if (changes.empty() || changes.back().ledger_index < applied) return {};
-  return change([&]() -> Status {
-    for (const auto& entry : changes) {
-      if (entry.ledger_index >= applied) TRY(apply_one(entry));
-    }
-    return {};
-  });
-}
-
-Result<ModelVersion> SqliteRegistry::get(std::string_view name, std::string_view version) {
-  auto query = TRY(database_.prepare(std::string("SELECT ") + kColumns + " FROM versions WHERE name = ? AND version = ?"));
+Result<ModelVersion> find(SqlDatabase& database, std::string_view name, std::string_view version) {
+  auto query = TRY(database.prepare(std::string("SELECT ") + kColumns + " FROM versions WHERE name = ? AND version = ?"));
   query.bind(1, name).bind(2, version);
   if (!TRY(query.step())) {
     return fail(ErrorCode::not_found, "no such version in the registry", std::string(name) + "/" + std::string(version),
@@ -150,11 +79,100 @@ Result<ModelVersion> SqliteRegistry::get(std::string_view name, std::string_view
   return read_row(query);
 }
 
+Status update(SqlDatabase& database, const StateChange& state) {
+  (void)TRY(find(database, state.name, state.version));
+  auto query = TRY(database.prepare("UPDATE versions SET state = ?, reason = ? WHERE name = ? AND version = ?"));
+  query.bind(1, std::string_view(to_string(state.state))).bind(2, state.reason);
+  return query.bind(3, state.name).bind(4, state.version).run();
+}
+
+Result<std::uint64_t> applied(SqlDatabase& database) {
+  auto query = TRY(database.prepare("SELECT applied FROM ledger"));
+  if (!TRY(query.step())) return fail(ErrorCode::tampered, "the registry has lost its place in the ledger");
+  return static_cast<std::uint64_t>(query.integer(0));
+}
+
+Status apply_one(SqlDatabase& database, const RegistryChange& entry) {
+  for (const auto& version : entry.added) TRY(insert(database, version));
+  for (const auto& state : entry.states) TRY(update(database, state));
+  auto query = TRY(database.prepare("UPDATE ledger SET applied = ?1 WHERE applied < ?1"));
+  return query.bind(1, static_cast<std::int64_t>(entry.ledger_index + 1)).run();
+}
+
+// What an earlier process left: nothing to do, or a change cut short, or a file that somebody else wrote.
+Status check_left_behind(const SqliteRegistry::Options& options) {
+  const fs::path mac = mac_path(options.file);
+  if (!fs::exists(mac)) {
+    if (!fs::exists(options.file)) return {};
+    return fail(ErrorCode::tampered, "the registry's authentication code is missing", mac.string(),
+                "look into who removed it, then rebuild the registry with 'redoubt registry rebuild'");
+  }
+  const std::string recorded = TRY(read_text_file(mac, 4096));
+  if (recorded == kPending) return SqliteRegistry::discard(options.file);
+  return check_mac(options, recorded);
+}
+
+}  // namespace
+
+Status SqliteRegistry::discard(const fs::path& file) {
+  for (const char* ending : {"", "-wal", "-shm", ".mac"}) TRY(remove_if_there(file.string() + ending));
+  return {};
+}
+
+Result<std::unique_ptr<SqliteRegistry>> SqliteRegistry::open(Options options) {
+  std::unique_ptr<SqliteRegistry> registry(new SqliteRegistry(std::move(options)));
+  (void)TRY(registry->entries_applied());
+  return registry;
+}
+
+template <class Body>
+auto SqliteRegistry::with_database(Body body) -> decltype(body(std::declval<SqlDatabase&>())) {
+  const auto lock = TRY(FileLock::acquire(options_.file.string() + ".lock"));
+  TRY(check_left_behind(options_));
+  const bool is_new = !fs::exists(options_.file);
+  if (is_new) TRY(write_file(mac_path(options_.file), kPending));
+  auto database = TRY(SqlDatabase::open(options_.file));
+  if (is_new) TRY(change(database, [&] { return database.execute(kSchema); }));
+  return body(database);
+}
+
+template <class Body>
+Status SqliteRegistry::change(SqlDatabase& database, Body body) {
+  TRY(write_file(mac_path(options_.file), kPending));
+  Status done = database.transaction(body);
+  TRY(database.checkpoint());
+  TRY(write_file(mac_path(options_.file), TRY(mac_of(options_))));
+  return done;
+}
+
+Result<std::uint64_t> SqliteRegistry::entries_applied() {
+  return with_database([](SqlDatabase& database) { return applied(database); });
+}
+
+Status SqliteRegistry::apply(const std::vector<RegistryChange>& changes) {
+  return with_database([&](SqlDatabase& database) -> Status {
+    const std::uint64_t seen = TRY(applied(database));
+    if (changes.empty() || changes.back().ledger_index < seen) return {};
+    return change(database, [&]() -> Status {
+      for (const auto& entry : changes) {
+        if (entry.ledger_index >= seen) TRY(apply_one(database, entry));
+      }
+      return {};
+    });
+  });
+}
+
+Result<ModelVersion> SqliteRegistry::get(std::string_view name, std::string_view version) {
+  return with_database([&](SqlDatabase& database) { return find(database, name, version); });
+}
+
 Result<std::vector<ModelVersion>> SqliteRegistry::list() {
-  auto query = TRY(database_.prepare(std::string("SELECT ") + kColumns + " FROM versions ORDER BY name, sequence"));
-  std::vector<ModelVersion> versions;
-  while (TRY(query.step())) versions.push_back(read_row(query));
-  return versions;
+  return with_database([](SqlDatabase& database) -> Result<std::vector<ModelVersion>> {
+    auto query = TRY(database.prepare(std::string("SELECT ") + kColumns + " FROM versions ORDER BY name, sequence"));
+    std::vector<ModelVersion> versions;
+    while (TRY(query.step())) versions.push_back(read_row(query));
+    return versions;
+  });
 }
 
 }  // namespace redoubt::provider::local

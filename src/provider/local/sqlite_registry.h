@@ -2,7 +2,8 @@
 //
 // The embedded ModelRegistry: one SQLite file, every byte of it authenticated. Beside FILE stands FILE.mac with the
 // HMAC-SHA-256 of the file under a key from the keyring; while a change is being written it says "pending", and a registry
-// found pending (the process was killed) starts empty and is replayed from the ledger.
+// found pending (the process was killed) starts empty and is replayed from the ledger. Each call holds FILE.lock, so that
+// several processes may use one registry.
 #pragma once
 
 #include <filesystem>
@@ -20,9 +21,9 @@ class SqliteRegistry final : public ModelRegistry {
     std::filesystem::path file;
     Secret mac_key;  // 32 bytes
   };
-  // tampered when the file is not the one that was last written, or is missing beside its MAC.
+  // tampered when the file is not the one that was last written, or is missing beside its MAC; so does every call later.
   static Result<std::unique_ptr<SqliteRegistry>> open(Options options);
-  // Removes what is there, so that the next open starts empty and is replayed.
+  // Removes what is there, so that the next call starts empty and is replayed.
   static Status discard(const std::filesystem::path& file);
 
   Result<std::uint64_t> entries_applied() override;
@@ -31,16 +32,14 @@ class SqliteRegistry final : public ModelRegistry {
   Result<std::vector<ModelVersion>> list() override;
 
  private:
-  SqliteRegistry(Options options, SqlDatabase database) : options_(std::move(options)), database_(std::move(database)) {}
+  explicit SqliteRegistry(Options options) : options_(std::move(options)) {}
+  // Runs `body` over the checked database, under the lock.
   template <class Body>
-  Status change(Body body);
-  Status insert(const ModelVersion& version);
-  Status update(const StateChange& state);
-  Status apply_one(const RegistryChange& change);
-  Status set_applied(std::uint64_t entries);
+  auto with_database(Body body) -> decltype(body(std::declval<SqlDatabase&>()));
+  template <class Body>
+  Status change(SqlDatabase& database, Body body);
 
   Options options_;
-  SqlDatabase database_;
 };
 
 }  // namespace redoubt::provider::local
