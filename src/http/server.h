@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An HTTPS/1.1 server: one thread with epoll and non-blocking TLS. Nothing is ever answered in clear; a client that does not
+// finish its handshake, its request or its reading in time is dropped; every size and count has a limit.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/secret.h"
+#include "http/message.h"
+
+namespace redoubt::http {
+
+namespace detail {
+class Exchange;
+class Loop;
+}  // namespace detail
+
+// The way to answer one request, from any thread, by `send` or by `begin`, `write`..., `end`. Copies are the same answer.
+// When the last copy goes away without an end, the server answers 500, or cuts the stream if it had begun. Functions never
+// block.
+class Responder {
+ public:
+  explicit Responder(std::shared_ptr<detail::Exchange> exchange);
+
+  // A whole answer. Once, and not after `begin`.
+  void send(Response response) const;
+
+  // Starts a streamed answer (chunked). Once, and not after `send`.
+  void begin(int status, Headers headers) const;
+  // Queues bytes. limit_exceeded when more than `stream_bytes_max` wait for the client (nothing was queued: cancel the work
+  // or try again after on_drain); unavailable when the client is gone.
+  Status write(std::string_view bytes) const;
+  void end() const;
+  // Ends the connection without ending the answer, so that the client sees it is incomplete.
+  void abort() const;
+
+  // Called once, on the server's thread, when the client leaves before the end; at once if it already has. Must not block.
+  void on_abort(std::function<void()> callback) const;
+  // Called once, on the server's thread, when less than half of `stream_bytes_max` waits for the client.
+  void on_drain(std::function<void()> callback) const;
+
+ private:
+  std::shared_ptr<void> guard_;
+  std::shared_ptr<detail::Exchange> exchange_;
+};
+
+// Called on the server's thread: it must return soon; slow work moves the Responder to another thread.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  // Sees the request before its body is read (`body` is empty). An answer here refuses it: the body is not kept.
+  virtual std::optional<Response> on_head(const Request& request) {
+    (void)request;
+    return std::nullopt;
+  }
+  virtual void on_request(Request request, Responder responder) = 0;
+};
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";  // a numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;          // 0: the system chooses, see Server::port
+  std::string certificate_pem;     // the chain, leaf first
+  Secret private_key_pem;
+  bool allow_tls_1_2 = false;
+
+  std::size_t head_bytes_max = 16 << 10;  // request line and headers
+  std::size_t target_bytes_max = 8 << 10;
+  std::size_t headers_max = 64;
+  std::size_t body_bytes_max = 1 << 20;
+  std::size_t body_bytes_total_max = 256 << 20;  // of all requests that are being read or handled
+  std::size_t stream_bytes_max = 1 << 20;        // of a streamed answer that the client has not yet taken
+  std::size_t connections_max = 1024;
+  std::size_t connections_per_source_max = 256;  // an address; 0 is no limit
+
+  int handshake_ms_max = 10'000;
+  int idle_ms_max = 60'000;  // between requests
+  int head_ms_max = 10'000;  // from the first byte of a request to the end of its headers
+  int body_ms_max = 60'000;  // from there to the end of its body
+  int send_ms_max = 30'000;  // for what waits to be sent at one moment (at most about stream_bytes_max) to be taken
+  int linger_ms_max = 2'000;
+
+  Headers headers;  // added to every answer
+};
+
+class Server {
+ public:
+  // Binds, and serves until dropped. `handler` outlives the server. invalid_argument for a bad address, certificate or key;
+  // unavailable when the port is taken.
+  static Result<std::unique_ptr<Server>> start(ServerOptions options, Handler& handler);
+  ~Server();
+
+  std::uint16_t port() const;
+  std::size_t connections() const;
+  // New handshakes use this chain and key; connections that are open keep theirs.
+  Status replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem);
+  // Takes no more connections, finishes the requests that are under way, closes idle connections, and returns when none is
+  // left or the time is over (what is left is cut). True when nothing was cut. The server serves no more after it.
+  bool drain(std::chrono::milliseconds time_max);
+
+ private:
+  explicit Server(std::unique_ptr<detail::Loop> loop);
+  std::unique_ptr<detail::Loop> loop_;
+};
+
+}  // namespace redoubt::http
