@@ -47,8 +47,8 @@ Result<Secret> scrypt(const Secret& passphrase, ByteView salt, const ScryptCost&
   TRY(check_scrypt_cost(cost));
   const ByteView text = passphrase.reveal(SecretAccess::for_crypto());
   auto out = Secret::of_size(size);
-  if (EVP_PBE_scrypt(reinterpret_cast<const char*>(text.data()), text.size(), salt.data(), salt.size(), cost.n, cost.r, cost.p,
-                     kScryptMemoryMax + (64 << 20), out.writable(SecretAccess::for_crypto()).data(), size) != 1) {
+  if (EVP_PBE_scrypt(reinterpret_cast<const char*>(text.data()), text.size(), salt.data(), salt.size(), cost.n, cost.r,
+                     cost.p, kScryptMemoryMax + (64 << 20), out.writable(SecretAccess::for_crypto()).data(), size) != 1) {
     return fail(ErrorCode::limit_exceeded, "not enough memory to derive a key from the passphrase");
   }
   return out;

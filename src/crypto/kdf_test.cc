@@ -11,8 +11,9 @@ std::string hex_of(const Secret& secret) { return to_hex(secret.reveal(SecretAcc
 // RFC 5869 appendix A.1.
 TEST(Hkdf, matches_rfc_5869_test_1) {
   const Secret ikm(Bytes(22, 0x0b));
-  EXPECT_EQ(hex_of(hkdf_sha256(ikm, *from_hex("000102030405060708090a0b0c"), "\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9", 42)),
-            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+  EXPECT_EQ(
+      hex_of(hkdf_sha256(ikm, *from_hex("000102030405060708090a0b0c"), "\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9", 42)),
+      "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
 }
 
 // RFC 5869 appendix A.3.
@@ -35,9 +36,9 @@ TEST(Scrypt, matches_rfc_7914) {
 }
 
 TEST(Scrypt, refuses_a_cost_out_of_bounds) {
-  for (const ScryptCost cost : {ScryptCost{3, 8, 1}, ScryptCost{8, 8, 1}, ScryptCost{1 << 21, 8, 1}, ScryptCost{1024, 0, 1},
-                                ScryptCost{1024, 17, 1}, ScryptCost{1024, 8, 0}, ScryptCost{1024, 8, 17},
-                                ScryptCost{1 << 20, 16, 1}}) {
+  for (const ScryptCost cost :
+       {ScryptCost{3, 8, 1}, ScryptCost{8, 8, 1}, ScryptCost{1 << 21, 8, 1}, ScryptCost{1024, 0, 1}, ScryptCost{1024, 17, 1},
+        ScryptCost{1024, 8, 0}, ScryptCost{1024, 8, 17}, ScryptCost{1 << 20, 16, 1}}) {
     EXPECT_EQ(check_scrypt_cost(cost).error().code, ErrorCode::invalid_argument);
   }
   EXPECT_TRUE(check_scrypt_cost(ScryptCost{}));

@@ -150,7 +150,8 @@ Result<Draft> draft(const std::string& common_name, TimePoint not_before, int da
 
 Result<TimePoint> time_of(const ASN1_TIME* time) {
   std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return fail(ErrorCode::invalid_argument, "a certificate holds a time that is none");
+  if (ASN1_TIME_to_tm(time, &parts) != 1)
+    return fail(ErrorCode::invalid_argument, "a certificate holds a time that is none");
   return TimePoint(std::chrono::seconds(::timegm(&parts)));
 }
 
@@ -199,8 +200,10 @@ Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOpti
   const auto names = TRY(alternative_names(options));
   const bool has_names = sk_GENERAL_NAME_num(names.get()) > 0;
   const bool is_server = options.use == LeafUse::server;
-  if (is_server && !has_names) return fail(ErrorCode::invalid_argument, "a server certificate needs a DNS name or an IP address");
-  if (!is_server && options.common_name.empty()) return fail(ErrorCode::invalid_argument, "a client certificate needs a name");
+  if (is_server && !has_names)
+    return fail(ErrorCode::invalid_argument, "a server certificate needs a DNS name or an IP address");
+  if (!is_server && options.common_name.empty())
+    return fail(ErrorCode::invalid_argument, "a client certificate needs a name");
   const auto issuer_end = TRY(time_of(X509_get0_notAfter(issuer.get())));
   auto made = TRY(draft(options.common_name, options.not_before, options.days, issuer_end));
   X509* const certificate = made.certificate.get();

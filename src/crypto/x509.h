@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The certificates of a workspace (RFC 5280): a small CA, and the server and client certificates it issues. P-256 with SHA-256, as
-// every TLS client takes it. A CA made here has a path length of 0: what it issues can issue nothing.
+// The certificates of a workspace (RFC 5280): a small CA, and the server and client certificates it issues. P-256 with
+// SHA-256, as every TLS client takes it. A CA made here has a path length of 0: what it issues can issue nothing.
 #pragma once
 
 #include <string>
@@ -29,13 +29,14 @@ enum class LeafUse { server, client };
 
 struct LeafOptions {
   LeafUse use = LeafUse::server;
-  std::string common_name = {};           // of a client: the identity it speaks for; of a server: for people, clients ignore it
+  std::string common_name = {};  // of a client: the identity it speaks for; of a server: for people, clients ignore it
   std::vector<std::string> dns_names = {};     // "localhost", "*.example.org"; a server needs a name or an address
   std::vector<std::string> ip_addresses = {};  // "127.0.0.1", "::1"
   TimePoint not_before{};
   int days = 90;  // never beyond the CA's own end
 };
-// A certificate over a new key, issued by the CA. invalid_argument for names or addresses that are none, or for a CA that is none.
+// A certificate over a new key, issued by the CA. invalid_argument for names or addresses that are none, or for a CA that is
+// none.
 Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOptions& options);
 
 struct CertificateInfo {

@@ -17,15 +17,17 @@ class Certificates : public ::testing::Test {
  protected:
   CertificateAndKey ca() { return *make_ca({.not_before = now_}); }
   LeafOptions server() {
-    return {.common_name = "endpoint", .dns_names = {"localhost", "*.example.org"}, .ip_addresses = {"127.0.0.1", "::1"},
+    return {.common_name = "endpoint",
+            .dns_names = {"localhost", "*.example.org"},
+            .ip_addresses = {"127.0.0.1", "::1"},
             .not_before = now_};
   }
   // The judge: the openssl program with its strict checks of RFC 5280.
   bool openssl_accepts(const std::string& root, const std::string& leaf, const std::string& how) {
     EXPECT_TRUE(write_file(folder_.path() / "ca.pem", root));
     EXPECT_TRUE(write_file(folder_.path() / "leaf.pem", leaf));
-    const auto command = "cd " + folder_.path().string() + " && openssl verify -x509_strict -CAfile ca.pem " + how +
-                         " leaf.pem >log 2>&1";
+    const auto command =
+        "cd " + folder_.path().string() + " && openssl verify -x509_strict -CAfile ca.pem " + how + " leaf.pem >log 2>&1";
     return std::system(command.c_str()) == 0;
   }
   TimePoint now_ = SystemClock().now() - std::chrono::minutes(5);
@@ -35,7 +37,8 @@ class Certificates : public ::testing::Test {
 TEST_F(Certificates, openssl_accepts_the_server_certificate_for_its_names_only) {
   const auto root = ca();
   const auto leaf = *issue_leaf(root, server());
-  for (const char* how : {"-verify_hostname localhost", "-verify_hostname a.example.org", "-verify_ip 127.0.0.1", "-verify_ip ::1"}) {
+  for (const char* how :
+       {"-verify_hostname localhost", "-verify_hostname a.example.org", "-verify_ip 127.0.0.1", "-verify_ip ::1"}) {
     EXPECT_TRUE(openssl_accepts(root.certificate, leaf.certificate, std::string("-purpose sslserver ") + how)) << how;
   }
   EXPECT_FALSE(openssl_accepts(root.certificate, leaf.certificate, "-purpose sslserver -verify_hostname evil.org"));
@@ -69,7 +72,8 @@ TEST_F(Certificates, say_what_was_asked_for) {
 
 TEST_F(Certificates, a_leaf_never_outlives_its_ca) {
   const auto root = *make_ca({.not_before = now_, .days = 10});
-  EXPECT_EQ(read_certificate(issue_leaf(root, server())->certificate)->not_after, read_certificate(root.certificate)->not_after);
+  EXPECT_EQ(read_certificate(issue_leaf(root, server())->certificate)->not_after,
+            read_certificate(root.certificate)->not_after);
   auto late = server();
   late.not_before = now_ + std::chrono::hours(24 * 11);
   EXPECT_EQ(issue_leaf(root, late).error().code, ErrorCode::invalid_argument);

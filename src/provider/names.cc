@@ -11,7 +11,8 @@ namespace {
 // [A-Za-z0-9._-] parts joined by '/'.
 bool is_plain_path(std::string_view text, std::size_t bytes_max) {
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
+           c == '/';
   };
   return text.size() <= bytes_max && std::all_of(text.begin(), text.end(), allowed) && is_safe_relative_path(text);
 }

@@ -118,7 +118,9 @@ Result<Digest> ArtifactStore::put_blob(Source& contents, const Digest& expected)
   return expected;
 }
 
-Result<std::unique_ptr<RandomAccess>> ArtifactStore::open_blob(const Digest& digest) { return TRY(open_object(kBlob, digest)); }
+Result<std::unique_ptr<RandomAccess>> ArtifactStore::open_blob(const Digest& digest) {
+  return TRY(open_object(kBlob, digest));
+}
 
 Result<Bytes> ArtifactStore::read_blob(const Digest& digest, std::uint64_t bytes_max) {
   const auto reader = TRY(open_object(kBlob, digest));
@@ -160,7 +162,8 @@ Result<Manifest> ArtifactStore::manifest(const Digest& artifact) {
 
 Result<std::vector<Digest>> ArtifactStore::artifacts() {
   std::vector<Digest> digests;
-  for (const auto& key : TRY(objects_.list("manifests/"))) digests.push_back(TRY(Digest::parse(key.substr(key.rfind('/') + 1))));
+  for (const auto& key : TRY(objects_.list("manifests/")))
+    digests.push_back(TRY(Digest::parse(key.substr(key.rfind('/') + 1))));
   return digests;
 }
 
@@ -227,7 +230,8 @@ Result<std::vector<Damage>> ArtifactStore::verify_all() {
     const auto named_files = manifest(*digest);
     for (const auto& file : named_files ? named_files->files : std::vector<ArtifactFile>{}) {
       const auto there = has_blob(file.sha256);
-      if (there && !*there) note(object_key(kBlob, file.sha256), Error{ErrorCode::tampered, "a file of an artifact is missing", key});
+      if (there && !*there)
+        note(object_key(kBlob, file.sha256), Error{ErrorCode::tampered, "a file of an artifact is missing", key});
     }
   }
   return damages;

@@ -31,13 +31,14 @@ class ArtifactStore {
   // `objects` must outlive the store.
   ArtifactStore(provider::ObjectStore& objects, Options options) : objects_(objects), options_(std::move(options)) {}
 
-  // Seals a blob under the SHA-256 of its plaintext. A blob that is there already is verified and not written again. The first
-  // form spools what is larger than 4 MiB, since the name is known only at its end; the second reads the object twice; the third
-  // reads it once, and what turns out to be something else than `expected` is tampered and not kept.
+  // Seals a blob under the SHA-256 of its plaintext. A blob that is there already is verified and not written again. The
+  // first form spools what is larger than 4 MiB, since the name is known only at its end; the second reads the object twice;
+  // the third reads it once, and what turns out to be something else than `expected` is tampered and not kept.
   Result<Digest> put_blob(Source& contents);
   Result<Digest> put_blob(const RandomAccess& contents);
   Result<Digest> put_blob(Source& contents, const Digest& expected);
-  // not_found, or tampered when the header or the last chunk does not verify; the other chunks are verified as they are read.
+  // not_found, or tampered when the header or the last chunk does not verify; the other chunks are verified as they are
+  // read.
   Result<std::unique_ptr<RandomAccess>> open_blob(const Digest& digest);
   Result<Bytes> read_blob(const Digest& digest, std::uint64_t bytes_max);
   Result<bool> has_blob(const Digest& digest);

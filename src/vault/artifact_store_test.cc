@@ -158,7 +158,8 @@ TEST_F(Artifacts, a_manifest_needs_its_blobs_safe_paths_and_true_sizes) {
 
 TEST_F(Artifacts, the_order_of_files_does_not_change_the_name) {
   const auto a = put("a"), b = put("b");
-  EXPECT_EQ(*store_.put_manifest({"data", {{"a", 1, a}, {"b", 1, b}}}), *store_.put_manifest({"data", {{"b", 1, b}, {"a", 1, a}}}));
+  EXPECT_EQ(*store_.put_manifest({"data", {{"a", 1, a}, {"b", 1, b}}}),
+            *store_.put_manifest({"data", {{"b", 1, b}, {"a", 1, a}}}));
 }
 
 TEST_F(Artifacts, a_failure_at_any_call_leaves_a_store_that_verifies) {
@@ -187,9 +188,10 @@ TEST_F(Artifacts, a_sealed_file_is_bound_to_its_name) {
 
 TEST(Manifest, takes_only_what_it_writes) {
   const auto json = *encode_manifest({"data", {{"a", 1, crypto::sha256("a")}}});
-  EXPECT_EQ(json,
-            R"({"files":[{"path":"a","sha256":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","size":1}],)"
-            R"("kind":"data","version":1})");
+  EXPECT_EQ(
+      json,
+      R"({"files":[{"path":"a","sha256":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","size":1}],)"
+      R"("kind":"data","version":1})");
   EXPECT_TRUE(parse_manifest(json));
   for (std::size_t i = 0; i < json.size(); ++i) {
     auto changed = json;

@@ -2,7 +2,8 @@
 //
 // The format of a sealed object (docs/formats/envelope.md): a header and AES-256-GCM chunks chained as in STREAM (Hoang,
 // Reyhanitabar, Rogaway and Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015): each
-// nonce holds a random prefix, the chunk's number and whether it is the last, so that no chunk can be moved, dropped or added.
+// nonce holds a random prefix, the chunk's number and whether it is the last, so that no chunk can be moved, dropped or
+// added.
 #pragma once
 
 #include <array>

@@ -46,7 +46,8 @@ Result<std::string> encode_manifest(Manifest manifest) {
     files.push_back({{"path", file.path}, {"size", file.size}, {"sha256", file.sha256.hex()}});
   }
   auto json = dump_json({{"version", kVersion}, {"kind", manifest.kind}, {"files", std::move(files)}});
-  if (json.size() > kManifestBytesMax) return fail(ErrorCode::limit_exceeded, "an artifact has too many files", manifest.kind);
+  if (json.size() > kManifestBytesMax)
+    return fail(ErrorCode::limit_exceeded, "an artifact has too many files", manifest.kind);
   return json;
 }
 

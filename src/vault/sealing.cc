@@ -62,8 +62,9 @@ Status SealingSink::write(ByteView bytes) {
 
 Status SealingSink::finish() { return to_.write(TRY(sealer_.seal(pending_, true))); }
 
-Result<std::unique_ptr<SealingSource>> SealingSource::create(const SealingKey& key, const provider::EncryptionContext& context,
-                                                             Source& from, std::uint8_t chunk_bits) {
+Result<std::unique_ptr<SealingSource>> SealingSource::create(const SealingKey& key,
+                                                             const provider::EncryptionContext& context, Source& from,
+                                                             std::uint8_t chunk_bits) {
   return std::unique_ptr<SealingSource>(new SealingSource(TRY(ChunkSealer::create(key, context, chunk_bits)), from));
 }
 

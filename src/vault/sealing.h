@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sealed streams. Guarantee: what a reader gives out was sealed under the same KMS key for the same context, byte for byte and
-// whole; anything else is tampered. Every object has a data key of its own, wrapped by the KMS under the context.
+// Sealed streams. Guarantee: what a reader gives out was sealed under the same KMS key for the same context, byte for byte
+// and whole; anything else is tampered. Every object has a data key of its own, wrapped by the KMS under the context.
 #pragma once
 
 #include <memory>
@@ -43,8 +43,8 @@ class ChunkSealer {
 class SealingSink final : public Sink {
  public:
   // `to` must outlive the sink; the header is written at once.
-  static Result<std::unique_ptr<SealingSink>> create(const SealingKey& key, const provider::EncryptionContext& context, Sink& to,
-                                                     std::uint8_t chunk_bits = kChunkBitsDefault);
+  static Result<std::unique_ptr<SealingSink>> create(const SealingKey& key, const provider::EncryptionContext& context,
+                                                     Sink& to, std::uint8_t chunk_bits = kChunkBitsDefault);
   ~SealingSink() override { wipe_memory(pending_); }
   Status write(ByteView bytes) override;
   Status finish();

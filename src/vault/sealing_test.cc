@@ -43,7 +43,8 @@ class Sealing : public ::testing::Test {
 };
 
 TEST_F(Sealing, round_trips_every_size_around_the_edges_of_chunks) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, kSmall - 1, kSmall, kSmall + 1, 2 * kSmall, 3 * kSmall + 7}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, kSmall - 1, kSmall, kSmall + 1, 2 * kSmall, 3 * kSmall + 7}) {
     const auto plain = crypto::random_bytes(size);
     EXPECT_EQ(*open(seal(plain)), plain) << size;
   }
@@ -80,12 +81,14 @@ TEST_F(Sealing, every_truncation_is_tampered) {
   const auto sealed = seal(crypto::random_bytes(2 * kSmall));
   const std::size_t header = parse_header(sealed)->size;
   for (std::size_t size = 0; size <= header + 40; ++size) {
-    EXPECT_EQ(refusal(Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size))), ErrorCode::tampered) << size;
+    EXPECT_EQ(refusal(Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size))), ErrorCode::tampered)
+        << size;
   }
   for (std::size_t chunk = 0; chunk < 2; ++chunk) {
     const std::size_t edge = header + chunk * (kSmall + crypto::kAesGcmTagBytes);
     for (const std::size_t size : {edge - 1, edge, edge + 1, edge + crypto::kAesGcmTagBytes, edge + kSmall}) {
-      EXPECT_EQ(refusal(Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size))), ErrorCode::tampered) << size;
+      EXPECT_EQ(refusal(Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size))), ErrorCode::tampered)
+          << size;
     }
   }
 }

@@ -24,7 +24,9 @@ struct FakeCase final : KmsUnderTest {
 };
 
 struct LocalCase final : KmsUnderTest {
-  LocalCase() { kms_ = *local::LocalKms::create(folder_.path() / "keyring.json", local::Passphrase{Secret("pass"), {1024, 8, 1}}); }
+  LocalCase() {
+    kms_ = *local::LocalKms::create(folder_.path() / "keyring.json", local::Passphrase{Secret("pass"), {1024, 8, 1}});
+  }
   Kms& kms() override { return *kms_; }
   TemporaryFolder folder_ = *TemporaryFolder::create();
   std::unique_ptr<local::LocalKms> kms_;

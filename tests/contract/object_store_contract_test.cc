@@ -150,7 +150,8 @@ TEST_P(ObjectStoreContract, of_many_who_create_one_key_exactly_one_succeeds) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 20; ++i) created += put("race/" + std::to_string(i), Bytes(100, static_cast<std::uint8_t>(t))).has_value();
+      for (int i = 0; i < 20; ++i)
+        created += put("race/" + std::to_string(i), Bytes(100, static_cast<std::uint8_t>(t))).has_value();
     });
   }
   for (auto& thread : threads) thread.join();

@@ -44,7 +44,9 @@ Json lock_json(const KeyringFile::Lock& lock) {
   return json;
 }
 
-Result<Bytes> base64_member(const Json& object, const char* key) { return from_base64(TRY(json_string(object, key, "keyring.json"))); }
+Result<Bytes> base64_member(const Json& object, const char* key) {
+  return from_base64(TRY(json_string(object, key, "keyring.json")));
+}
 
 Result<KeyringFile::Lock> parse_lock(const Json& json) {
   KeyringFile::Lock lock;
@@ -64,7 +66,10 @@ Result<KeyringFile::Lock> parse_lock(const Json& json) {
 }
 
 Json without_checksum(const KeyringFile& file, int version) {
-  return {{"format", kFormat}, {"version", version}, {"unlock", lock_json(file.lock)}, {"root", to_base64(file.root)},
+  return {{"format", kFormat},
+          {"version", version},
+          {"unlock", lock_json(file.lock)},
+          {"root", to_base64(file.root)},
           {"keys", to_base64(file.keys)}};
 }
 
@@ -138,9 +143,10 @@ Status lock_root(const Secret& root, const Unlock& unlock, KeyringFile& into) {
 Result<Secret> unlock_root(const KeyringFile& file, const Unlock& unlock) {
   const auto kind = std::holds_alternative<Passphrase>(unlock) ? UnlockKind::passphrase : UnlockKind::key_file;
   if (kind != file.lock.kind) {
-    return fail(ErrorCode::permission_denied,
-                kind == UnlockKind::passphrase ? "this keyring opens with a key file" : "this keyring opens with a passphrase",
-                "keyring.json");
+    return fail(
+        ErrorCode::permission_denied,
+        kind == UnlockKind::passphrase ? "this keyring opens with a key file" : "this keyring opens with a passphrase",
+        "keyring.json");
   }
   const auto keys = TRY(lock_keys(unlock, file.lock));
   if (keys.check != Secret(file.lock.check)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The file keyring.json (docs/formats/keyring.md): named keys sealed under a root key, and the root key sealed under what the
-// user holds, a passphrase or a key file. Every byte of the file is authenticated or compared.
+// The file keyring.json (docs/formats/keyring.md): named keys sealed under a root key, and the root key sealed under what
+// the user holds, a passphrase or a key file. Every byte of the file is authenticated or compared.
 #pragma once
 
 #include <filesystem>

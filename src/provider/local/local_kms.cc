@@ -141,9 +141,9 @@ Result<Secret> LocalKms::unwrap(std::string_view key_uri, ByteView wrapped, cons
   }
   const std::size_t version = (std::size_t{wrapped[1]} << 24) | (wrapped[2] << 16) | (wrapped[3] << 8) | wrapped[4];
   if (version == 0 || version > versions->size()) return fail(ErrorCode::tampered, "wrapped under a version that never was");
-  return Secret(TRY(crypto::aes_gcm_open((*versions)[version - 1], wrapped.subspan(kWrapHeaderBytes, crypto::kAesGcmNonceBytes),
-                                         wrapped.subspan(kWrapHeaderBytes + crypto::kAesGcmNonceBytes),
-                                         associated_data(key_uri, version, context))));
+  return Secret(TRY(crypto::aes_gcm_open(
+      (*versions)[version - 1], wrapped.subspan(kWrapHeaderBytes, crypto::kAesGcmNonceBytes),
+      wrapped.subspan(kWrapHeaderBytes + crypto::kAesGcmNonceBytes), associated_data(key_uri, version, context))));
 }
 
 Status LocalKms::create_key(std::string_view key_uri) {

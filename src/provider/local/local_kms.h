@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The embedded Kms: named keys in a sealed file, URIs "local:NAME" with NAME of [a-z0-9-], 1 to 64 bytes. Changes by another
-// process are seen at the next call. Whoever reads the memory of this process has the keys; whoever has only the file has not.
+// process are seen at the next call. Whoever reads the memory of this process has the keys; whoever has only the file has
+// not.
 #pragma once
 
 #include <filesystem>

@@ -11,7 +11,9 @@ namespace redoubt::provider::local {
 namespace fs = std::filesystem;
 namespace {
 
-tl::unexpected<Error> taken(std::string_view key) { return fail(ErrorCode::already_exists, "the key is taken", std::string(key)); }
+tl::unexpected<Error> taken(std::string_view key) {
+  return fail(ErrorCode::already_exists, "the key is taken", std::string(key));
+}
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The embedded ObjectStore: a folder in which an object is a file, mode 0600, under its key as path. What a killed process left
-// half-written starts with '.', is never listed, and goes with `remove_leftovers`.
+// The embedded ObjectStore: a folder in which an object is a file, mode 0600, under its key as path. What a killed process
+// left half-written starts with '.', is never listed, and goes with `remove_leftovers`.
 #pragma once
 
 #include <filesystem>

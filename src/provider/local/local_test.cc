@@ -205,7 +205,8 @@ TEST(LocalObjectStore, leftovers_of_dead_processes_are_ignored_and_cleaned_and_t
   ASSERT_TRUE(store->put("blobs/a", source, PutMode::create_only));
   const auto dead = ".b." + std::to_string(dead_process()) + ".0.tmp";
   const auto live = ".b." + std::to_string(::getpid()) + ".9.tmp";
-  for (const auto& name : {dead, live, std::string(".other")}) ASSERT_TRUE(write_file(folder.path() / "blobs" / name, "half"));
+  for (const auto& name : {dead, live, std::string(".other")})
+    ASSERT_TRUE(write_file(folder.path() / "blobs" / name, "half"));
   EXPECT_THAT(*store->list(""), ElementsAre("blobs/a"));
   EXPECT_EQ(*store->remove_leftovers(), 1);
   EXPECT_THAT(*list_folder(folder.path() / "blobs"), ElementsAre(live, ".other", "a"));

@@ -21,8 +21,11 @@ bool is_record(std::string_view file_name) { return Digest::parse(file_name).has
 
 // A line of JSON that says how long the values are, then the values: so they pass through no JSON string.
 Secret encode_record(const SecretInfo& info, const Secret& current, const Secret& previous) {
-  const auto head = dump_json({{"name", info.name}, {"version", info.version}, {"changed", to_rfc3339(info.changed)},
-                               {"bytes", current.size()}, {"previous_bytes", previous.size()}}) +
+  const auto head = dump_json({{"name", info.name},
+                               {"version", info.version},
+                               {"changed", to_rfc3339(info.changed)},
+                               {"bytes", current.size()},
+                               {"previous_bytes", previous.size()}}) +
                     "\n";
   auto record = Secret::of_size(head.size() + current.size() + previous.size());
   auto into = record.writable(SecretAccess::for_storage()).begin();
@@ -92,8 +95,10 @@ std::string VaultSecretStore::file_name(std::string_view name) const {
 }
 
 vault::SealedFile VaultSecretStore::sealed_file(const std::string& file_name) const {
-  return {options_.folder / file_name, options_.key,
-          {{"workspace", options_.workspace}, {"kind", "secret"}, {"name", file_name}}, kRecordBytesMax};
+  return {options_.folder / file_name,
+          options_.key,
+          {{"workspace", options_.workspace}, {"kind", "secret"}, {"name", file_name}},
+          kRecordBytesMax};
 }
 
 Result<VaultSecretStore::Record> VaultSecretStore::read_file_named(const std::string& name) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The embedded SecretStore: one sealed file a secret, named by an HMAC of the secret's name under a key of its own, so that the
-// folder tells neither names nor values. An older whole file put back is not noticed.
+// The embedded SecretStore: one sealed file a secret, named by an HMAC of the secret's name under a key of its own, so that
+// the folder tells neither names nor values. An older whole file put back is not noticed.
 #pragma once
 
 #include <filesystem>

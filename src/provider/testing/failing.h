@@ -14,7 +14,8 @@ namespace redoubt::provider::testing {
 // Counts calls; `next` fails at the chosen one.
 class FailurePoint {
  public:
-  explicit FailurePoint(int failing_call, ErrorCode code = ErrorCode::unavailable) : failing_call_(failing_call), code_(code) {}
+  explicit FailurePoint(int failing_call, ErrorCode code = ErrorCode::unavailable)
+      : failing_call_(failing_call), code_(code) {}
   Status next() {
     if (++calls_ != failing_call_) return {};
     return fail(code_, "a failure that the test asked for");

@@ -19,8 +19,8 @@ Result<Bytes> FakeKms::wrap(std::string_view key_uri, const Secret& data_key, co
   const auto* versions = TRY(find(key_uri));
   Bytes wrapped{static_cast<std::uint8_t>(versions->size())};
   const auto nonce = crypto::random_bytes(crypto::kAesGcmNonceBytes);
-  const auto sealed = crypto::aes_gcm_seal(versions->back(), nonce, data_key.reveal(SecretAccess::for_crypto()),
-                                           encode_context(context));
+  const auto sealed =
+      crypto::aes_gcm_seal(versions->back(), nonce, data_key.reveal(SecretAccess::for_crypto()), encode_context(context));
   wrapped.insert(wrapped.end(), nonce.begin(), nonce.end());
   wrapped.insert(wrapped.end(), sealed.begin(), sealed.end());
   return wrapped;
