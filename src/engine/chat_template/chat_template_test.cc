@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// What published templates must render is judged against Transformers in tests/oracle/chat_template_test.py.
+#include "engine/chat_template/chat_template.h"
+
+#include <gtest/gtest.h>
+
+namespace redoubt::engine::chat_template {
+namespace {
+
+Result<std::string> rendered(std::string_view source, Limits limits = {}) {
+  const auto made = TRY(ChatTemplate::parse(source, {.bos_token = "<s>", .eos_token = "</s>"}, "test", limits));
+  return made.render({{"user", "Hi"}, {"assistant", "Ho"}}, GenerationPrompt::add);
+}
+
+std::string shown(std::string_view source) {
+  auto text = rendered(source);
+  EXPECT_TRUE(text) << source << ": " << text.error().message << " " << text.error().where;
+  return text ? *text : "";
+}
+
+ErrorCode refusal(std::string_view source, Limits limits = {}) {
+  const auto text = rendered(source, limits);
+  EXPECT_FALSE(text) << source << " gave " << *text;
+  return text ? ErrorCode::internal : text.error().code;
+}
+
+// Expected values from Jinja 3.1.6 with trim_blocks and lstrip_blocks.
+TEST(ChatTemplate, renders_as_jinja_does) {
+  EXPECT_EQ(shown("{% for m in messages %}[{{ m.role }}|{{ m['content'] }}|{{ loop.index }}{{ ',' if not loop.last }}]{% endfor %}"),
+            "[user|Hi|1,][assistant|Ho|2]");
+  EXPECT_EQ(shown("a\n  {% if true %}\n  b\n  {% endif %}\nc\n"), "a\n  b\nc");
+  EXPECT_EQ(shown("a  {{- ' x ' -}}  b"), "a x b");
+  EXPECT_EQ(shown("{# gone #}\nx {%- if 1 %} y{% endif -%}  z"), "x yz");
+  EXPECT_EQ(shown("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}"), "2");
+  EXPECT_EQ(shown("{% set x = 1 %}{% for m in messages %}{% set x = 5 %}{% endfor %}{{ x }}"), "1");
+  EXPECT_EQ(shown("{{ messages[1:]|length }}{{ messages[::-1][0].role }}{{ 'abcdef'[1:-1] }}{{ 'abc'[::-1] }}"), "1assistantbcdecba");
+  EXPECT_EQ(shown("{{ ' é '|trim|upper }}{{ 'é€'|length }}{{ [1,'a',true,none,1.0] }}"), "É2[1, 'a', True, None, 1.0]");
+  EXPECT_EQ(shown("{{ {'b': [1, 2], 'a': 'é'}|tojson }}"), "{\"b\": [1, 2], \"a\": \"é\"}");
+  EXPECT_EQ(shown("{{ messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|join(',') }}"), "Hi");
+  EXPECT_EQ(shown("{{ 7 // -2 }} {{ 7 % -2 }} {{ 7 / 2 }} {{ 1 ~ 2 }} {{ '%' in 'a%b' }}"), "-4 -1 3.5 12 True");
+  EXPECT_EQ(shown("{{ x is defined }}{{ x|default('d') }}{{ bos_token }}{{ strftime_now is defined }}"), "Falsed<s>False");
+  EXPECT_EQ(shown("{% for k, v in {'a': 1}.items() %}{{ k }}{{ v }}{% endfor %}{% for x in [] %}{% else %}none{% endfor %}"), "a1none");
+  EXPECT_EQ(shown("{% set t %}x{{ 1 }}{% endset %}{{ t * 1 if false else t }}{{ 'a-b'.split('-')[-1] }}"), "x1b");
+}
+
+TEST(ChatTemplate, passes_on_what_the_template_refuses) {
+  const auto text = rendered("{{ raise_exception('roles must alternate') }}");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().code, ErrorCode::invalid_argument);
+  EXPECT_NE(text.error().message.find("roles must alternate"), std::string::npos);
+}
+
+TEST(ChatTemplate, has_no_way_out) {
+  EXPECT_EQ(shown("{{ ''.__class__ }}{{ messages.__init__ }}{{ range.__globals__ }}"), "");
+  EXPECT_NE(refusal("{{ ''.__class__.__mro__ }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ ''.format(1) }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{% include 'x' %}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{% import 'os' as os %}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ cycler.__init__.__globals__ }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ messages.append(1) }}"), ErrorCode::internal);
+}
+
+TEST(ChatTemplate, is_bounded) {
+  EXPECT_EQ(refusal("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{% set n = namespace(x='ab') %}{% for a in range(64) %}{% set n.x = n.x + n.x %}{% endfor %}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ range(1000000000) }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ " + std::string(10000, '(') + "1" + std::string(10000, ')') + " }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ " + std::string(10000, '-') + "1 }}"), ErrorCode::limit_exceeded);
+  std::string nested;
+  for (int i = 0; i < 10000; ++i) nested += "{% if 1 %}";
+  EXPECT_EQ(refusal(nested), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ 9223372036854775807 + 1 }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ 'a' }}", {.template_bytes_max = 3}), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{% set n = namespace(x=[]) %}{% for a in range(1000) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}"), ErrorCode::limit_exceeded);
+}
+
+TEST(ChatTemplate, names_the_line_of_a_mistake) {
+  const auto text = rendered("a\nb\n{% if %}{% endif %}");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().where, "test:3");
+  for (const char* source : {"{{", "{{ 'a }}", "{% if 1 %}", "{% endfor %}", "{{ 1 + }}", "{# x", "{{ [1, }}", "{% for x %}{% endfor %}", "{{ a b }}"})
+    EXPECT_EQ(refusal(source), ErrorCode::invalid_argument) << source;
+}
+
+}  // namespace
+}  // namespace redoubt::engine::chat_template

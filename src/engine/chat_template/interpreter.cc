@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/chat_template/interpreter.h"
+
+#include <algorithm>
+
+#include "engine/chat_template/text_operations.h"
+
+namespace redoubt::engine::chat_template {
+
+const Value* Given::find(std::size_t place, std::string_view name) const {
+  if (place < positional.size()) return &positional[place];
+  return find_member(named, name);
+}
+
+Status Budget::step(int line) {
+  line_ = line;
+  if (++steps_ > limits_.steps_max) return bad("takes too many steps", ErrorCode::limit_exceeded);
+  return {};
+}
+
+Status Budget::spend(std::size_t bytes) {
+  bytes_ += bytes;
+  if (bytes_ > limits_.bytes_max) return bad("makes too much text", ErrorCode::limit_exceeded);
+  return {};
+}
+
+tl::unexpected<Error> Budget::bad(std::string what, ErrorCode code) const {
+  return fail(code, "the chat template " + std::move(what), where_ + ":" + std::to_string(line_));
+}
+
+namespace {
+
+// How a block of statements ended.
+enum class Flow { on, leave, next };
+
+class Interpreter {
+ public:
+  Interpreter(const Dict& globals, const Limits& limits, const std::string& where)
+      : globals_(globals), budget_(limits, where) {
+    scopes_.emplace_back();
+  }
+
+  Result<std::string> run(const Program& program) {
+    TRY(run_block(program.statements));
+    return std::move(out_);
+  }
+
+ private:
+  Result<Flow> run_block(const Block& block) {
+    for (const auto& statement : block) {
+      TRY(budget_.step(statement.line));
+      const auto flow = TRY(run_statement(statement));
+      if (flow != Flow::on) return flow;
+    }
+    return Flow::on;
+  }
+
+  Result<Flow> run_statement(const Statement& statement) {
+    switch (statement.kind) {
+      case Statement::text: TRY(write(statement.value)); return Flow::on;
+      case Statement::output: TRY(write(to_text(TRY(evaluate(*statement.expression))))); return Flow::on;
+      case Statement::if_: {
+        const auto condition = TRY(evaluate(*statement.expression));
+        return run_block(condition.truth() ? statement.body : statement.otherwise);
+      }
+      case Statement::for_: return run_loop(statement);
+      case Statement::set: TRY(assign(statement, TRY(evaluate(*statement.expression)))); return Flow::on;
+      case Statement::set_block: return run_set_block(statement);
+      case Statement::leave: return Flow::leave;
+      case Statement::next: return Flow::next;
+    }
+    return Flow::on;
+  }
+
+  Status write(std::string_view text) {
+    TRY(budget_.spend(text.size()));
+    out_ += text;
+    return {};
+  }
+
+  Result<Flow> run_set_block(const Statement& statement) {
+    std::string outer;
+    std::swap(outer, out_);
+    const auto flow = run_block(statement.body);
+    std::swap(outer, out_);
+    TRY(flow);
+    TRY(assign(statement, Value(std::move(outer))));
+    return Flow::on;
+  }
+
+  Status assign(const Statement& statement, Value value) {
+    if (statement.member.empty()) return bind(statement.targets, std::move(value));
+    auto* space = lookup(statement.targets[0]).space();
+    if (!space) return budget_.bad("sets a member of '" + statement.targets[0] + "', which is no namespace");
+    // It could come to hold itself.
+    if (value.holds_space()) return budget_.bad("puts a namespace into a namespace", ErrorCode::unsupported);
+    set_member(space->members, statement.member, std::move(value));
+    return {};
+  }
+
+  static void set_member(Dict& dict, const std::string& name, Value value) {
+    const auto found = std::ranges::find_if(dict, [&](const auto& member) { return member.first == name; });
+    if (found == dict.end())
+      dict.emplace_back(name, std::move(value));
+    else
+      found->second = std::move(value);
+  }
+
+  Status bind(const std::vector<std::string>& names, Value value) {
+    if (names.size() == 1) {
+      set_member(scopes_.back(), names[0], std::move(value));
+      return {};
+    }
+    const auto parts = TRY(items_of(value, budget_));
+    if (parts.size() != names.size()) return budget_.bad("unpacks a value into another number of names");
+    for (std::size_t i = 0; i < names.size(); ++i) set_member(scopes_.back(), names[i], parts[i]);
+    return {};
+  }
+
+  Value lookup(const std::string& name) const {
+    for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
+      if (const auto* found = find_member(*scope, name)) return *found;
+    if (const auto* found = find_member(globals_, name)) return *found;
+    return {};
+  }
+
+  // Puts a scope on for as long as it lives.
+  struct Scope {
+    std::vector<Dict>& scopes;
+    explicit Scope(std::vector<Dict>& all) : scopes(all) { scopes.emplace_back(); }
+    ~Scope() { scopes.pop_back(); }
+  };
+
+  Result<Flow> run_loop(const Statement& statement) {
+    auto items = TRY(items_of(TRY(evaluate(*statement.expression)), budget_));
+    if (statement.filter) items = TRY(filtered(statement, std::move(items)));
+    if (items.empty()) return run_block(statement.otherwise);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      TRY(budget_.step(statement.line));
+      const Scope scope(scopes_);
+      set_member(scopes_.back(), "loop", loop_value(items, i));
+      TRY(bind(statement.targets, items[i]));
+      if (TRY(run_block(statement.body)) == Flow::leave) break;
+    }
+    return Flow::on;
+  }
+
+  Result<List> filtered(const Statement& statement, List items) {
+    List kept;
+    for (auto& item : items) {
+      TRY(budget_.step(statement.line));
+      const Scope scope(scopes_);
+      TRY(bind(statement.targets, item));
+      if (TRY(evaluate(*statement.filter)).truth()) kept.push_back(std::move(item));
+    }
+    return kept;
+  }
+
+  static Value loop_value(const List& items, std::size_t i) {
+    const auto index = static_cast<std::int64_t>(i), length = static_cast<std::int64_t>(items.size());
+    return Value::of(Dict{{"index", index + 1},
+                          {"index0", index},
+                          {"revindex", length - index},
+                          {"revindex0", length - index - 1},
+                          {"first", i == 0},
+                          {"last", i + 1 == items.size()},
+                          {"length", length},
+                          {"previtem", i > 0 ? items[i - 1] : Value()},
+                          {"nextitem", i + 1 < items.size() ? items[i + 1] : Value()}});
+  }
+
+  Result<Value> evaluate(const Expression& e) {
+    TRY(budget_.step(e.line));
+    switch (e.kind) {
+      case Expression::literal: return e.value;
+      case Expression::variable: return lookup(e.name);
+      case Expression::list: return built(Value::of(TRY(evaluate_all(e.operands))));
+      case Expression::dict: return make_dict(e);
+      case Expression::member: return get_member(TRY(evaluate(*e.operands[0])), e.name);
+      case Expression::item: return get_item(TRY(evaluate(*e.operands[0])), TRY(evaluate(*e.operands[1])));
+      case Expression::slice: return get_slice(e);
+      case Expression::call: return call(e);
+      case Expression::filter: return filter(e);
+      case Expression::test: {
+        const auto value = TRY(evaluate(*e.operands[0]));
+        return Value(TRY(apply_test(e.name, value, TRY(given(e.arguments)), budget_)) != e.not_);
+      }
+      case Expression::unary: return unary(e);
+      case Expression::binary: return binary(e);
+      case Expression::conditional: break;
+    }
+    if (TRY(evaluate(*e.operands[1])).truth()) return evaluate(*e.operands[0]);
+    return e.operands[2] ? evaluate(*e.operands[2]) : Result<Value>(Value());
+  }
+
+  Result<List> evaluate_all(const Expressions& expressions) {
+    List values;
+    for (const auto& expression : expressions) values.push_back(TRY(evaluate(*expression)));
+    return values;
+  }
+
+  Result<Given> given(const Arguments& arguments) {
+    Given out{.positional = TRY(evaluate_all(arguments.positional)), .named = {}};
+    for (const auto& [name, expression] : arguments.named) out.named.emplace_back(name, TRY(evaluate(*expression)));
+    return out;
+  }
+
+  Result<Value> make_dict(const Expression& e) {
+    Dict dict;
+    for (std::size_t i = 0; i < e.operands.size(); i += 2) {
+      const auto key = TRY(evaluate(*e.operands[i]));
+      if (!key.text()) return budget_.bad("makes a dict with a key that is no string", ErrorCode::unsupported);
+      set_member(dict, *key.text(), TRY(evaluate(*e.operands[i + 1])));
+    }
+    return built(Value::of(std::move(dict)));
+  }
+
+  // Counts a new list or dict with all that it holds, so that no value doubles its way past the limits.
+  Result<Value> built(Value value) {
+    TRY(budget_.spend(value.weight()));
+    return value;
+  }
+
+  Result<Value> get_member(const Value& of, const std::string& name) {
+    const Dict* members = of.space() ? &of.space()->members : of.dict();
+    if (members) {
+      const auto* found = find_member(*members, name);
+      return found ? *found : Value();
+    }
+    if (of.is_undefined()) return budget_.bad("reads '" + name + "' of something that is not defined");
+    return Value();
+  }
+
+  Result<Value> get_item(const Value& of, const Value& index) {
+    if (index.text()) return get_member(of, *index.text());
+    if (of.is_undefined()) return budget_.bad("indexes something that is not defined");
+    if (!index.is_integer()) return Value();
+    const auto length = static_cast<std::int64_t>(of.list() ? of.list()->size() : of.text() ? length_of(*of.text()) : 0);
+    const auto place = index.integer() < 0 ? index.integer() + length : index.integer();
+    if (place < 0 || place >= length) return Value();
+    const auto at = static_cast<std::size_t>(place);
+    if (of.list()) return (*of.list())[at];
+    return Value(std::string(substring(*of.text(), at, at + 1)));
+  }
+
+  // A slice's end as an offset of 0 to length, as Python clamps it.
+  Result<std::int64_t> bound(const ExpressionPtr& part, std::int64_t fallback, std::int64_t least, std::int64_t most) {
+    if (!part) return fallback;
+    const auto value = TRY(evaluate(*part));
+    if (value.is_none()) return fallback;
+    if (!value.is_integer()) return budget_.bad("slices with something that is no whole number");
+    const auto wanted = value.integer() < 0 ? value.integer() + most + (least < 0 ? 1 : 0) : value.integer();
+    return std::clamp(wanted, least, most);
+  }
+
+  Result<Value> get_slice(const Expression& e) {
+    const auto of = TRY(evaluate(*e.operands[0]));
+    if (!of.list() && !of.text()) return budget_.bad(std::string("slices a value of type ") + of.type_name());
+    const auto length = static_cast<std::int64_t>(of.list() ? of.list()->size() : length_of(*of.text()));
+    std::int64_t step = 1;
+    if (e.operands[3]) {
+      const auto value = TRY(evaluate(*e.operands[3]));
+      if (!value.is_none() && (!value.is_integer() || value.integer() == 0)) return budget_.bad("slices with a bad step");
+      if (value.is_integer()) step = std::clamp<std::int64_t>(value.integer(), -length - 1, length + 1);
+    }
+    const std::int64_t least = step < 0 ? -1 : 0, most = step < 0 ? length - 1 : length;
+    const auto begin = TRY(bound(e.operands[1], step < 0 ? most : least, least, most));
+    const auto end = TRY(bound(e.operands[2], step < 0 ? least : most, least, most));
+    return take_slice(of, begin, end, step);
+  }
+
+  Result<Value> take_slice(const Value& of, std::int64_t begin, std::int64_t end, std::int64_t step) {
+    if (of.text() && step == 1)
+      return Value(std::string(substring(*of.text(), static_cast<std::size_t>(begin), static_cast<std::size_t>(std::max(begin, end)))));
+    const auto items = TRY(items_of(of, budget_));
+    List kept;
+    for (auto i = begin; step > 0 ? i < end : i > end; i += step) kept.push_back(items[static_cast<std::size_t>(i)]);
+    if (!of.text()) return Value::of(std::move(kept));
+    std::string text;
+    for (const auto& item : kept) text += *item.text();
+    return Value(std::move(text));
+  }
+
+  Result<Value> call(const Expression& e) {
+    const auto& callee = *e.operands[0];
+    if (callee.kind == Expression::member) {
+      const auto of = TRY(evaluate(*callee.operands[0]));
+      return call_method(of, callee.name, TRY(given(e.arguments)), budget_);
+    }
+    const auto function = TRY(evaluate(callee));
+    if (!function.function()) return budget_.bad("calls '" + callee.name + "', which is no function", ErrorCode::unsupported);
+    return call_function(*function.function(), TRY(given(e.arguments)), budget_);
+  }
+
+  Result<Value> filter(const Expression& e) {
+    const auto value = TRY(evaluate(*e.operands[0]));
+    return apply_filter(e.name, value, TRY(given(e.arguments)), budget_);
+  }
+
+  Result<Value> unary(const Expression& e) {
+    const auto value = TRY(evaluate(*e.operands[0]));
+    if (e.name == "not") return Value(!value.truth());
+    if (!value.is_number()) return budget_.bad("gives a sign to something that is no number");
+    if (e.name == "+") return value;
+    return value.is_integer() ? Value(-value.integer()) : Value(-value.number());
+  }
+
+  Result<Value> binary(const Expression& e) {
+    auto left = TRY(evaluate(*e.operands[0]));
+    if (e.name == "and") return left.truth() ? evaluate(*e.operands[1]) : Result<Value>(std::move(left));
+    if (e.name == "or") return left.truth() ? Result<Value>(std::move(left)) : evaluate(*e.operands[1]);
+    return apply_binary(e.name, left, TRY(evaluate(*e.operands[1])), budget_);
+  }
+
+  const Dict& globals_;
+  Budget budget_;
+  std::vector<Dict> scopes_;
+  std::string out_;
+};
+
+}  // namespace
+
+Result<std::string> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where) {
+  return Interpreter(globals, limits, where).run(program);
+}
+
+}  // namespace redoubt::engine::chat_template

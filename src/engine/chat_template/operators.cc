@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include "engine/chat_template/interpreter.h"
+#include "engine/chat_template/text_operations.h"
+
+namespace redoubt::engine::chat_template {
+namespace {
+
+constexpr std::int64_t kRangeMax = 100'000;
+
+Result<Value> whole_arithmetic(char name, std::int64_t a, std::int64_t b, Budget& budget) {
+  std::int64_t out = 0;
+  const bool overflow = name == '+'   ? __builtin_add_overflow(a, b, &out)
+                        : name == '-' ? __builtin_sub_overflow(a, b, &out)
+                        : name == '*' ? __builtin_mul_overflow(a, b, &out)
+                                      : false;
+  if (overflow) return budget.bad("computes a number that is too large", ErrorCode::limit_exceeded);
+  return Value(out);
+}
+
+// Python's // and % round towards minus infinity.
+Result<Value> whole_division(const std::string& name, std::int64_t a, std::int64_t b, Budget& budget) {
+  if (b == 0) return budget.bad("divides by zero");
+  if (b == -1) return name == "//" ? whole_arithmetic('-', 0, a, budget) : Result<Value>(Value(std::int64_t{0}));
+  const bool down = a % b != 0 && (a % b < 0) != (b < 0);
+  return name == "//" ? Value(a / b - (down ? 1 : 0)) : Value(a % b + (down ? b : 0));
+}
+
+Result<Value> arithmetic(const std::string& name, const Value& left, const Value& right, Budget& budget) {
+  const bool whole = !left.is_undefined() && (left.is_integer() || left.is_bool()) && (right.is_integer() || right.is_bool());
+  if (whole && (name == "//" || name == "%")) return whole_division(name, left.integer(), right.integer(), budget);
+  if (whole && name != "/") return whole_arithmetic(name[0], left.integer(), right.integer(), budget);
+  const double a = left.number(), b = right.number();
+  if (name == "+") return Value(a + b);
+  if (name == "-") return Value(a - b);
+  if (name == "*") return Value(a * b);
+  if (b == 0) return budget.bad("divides by zero");
+  if (name == "/") return Value(a / b);
+  return name == "//" ? Value(std::floor(a / b)) : Value(a - std::floor(a / b) * b);
+}
+
+Result<bool> compare(const std::string& name, const Value& left, const Value& right, Budget& budget) {
+  if (left.text() && right.text()) {
+    const int order = left.text()->compare(*right.text());
+    return name == "<" ? order < 0 : name == "<=" ? order <= 0 : name == ">" ? order > 0 : order >= 0;
+  }
+  if (!left.is_number() || !right.is_number())
+    return budget.bad(std::string("compares a value of type ") + left.type_name() + " with one of type " + right.type_name());
+  const double a = left.number(), b = right.number();
+  return name == "<" ? a < b : name == "<=" ? a <= b : name == ">" ? a > b : a >= b;
+}
+
+Result<Value> add(const Value& left, const Value& right, Budget& budget) {
+  if (left.text() && right.text()) {
+    TRY(budget.spend(left.text()->size() + right.text()->size()));
+    return Value(*left.text() + *right.text());
+  }
+  if (left.list() && right.list()) {
+    auto all = *left.list();
+    TRY(budget.spend(left.weight() + right.weight()));
+    all.insert(all.end(), right.list()->begin(), right.list()->end());
+    return Value::of(std::move(all));
+  }
+  if (left.is_number() && right.is_number()) return arithmetic("+", left, right, budget);
+  return budget.bad(std::string("adds a value of type ") + right.type_name() + " to one of type " + left.type_name());
+}
+
+Result<Value> make_range(const Given& given, Budget& budget) {
+  std::int64_t numbers[3] = {0, 0, 1};
+  const auto& values = given.positional;
+  if (values.empty() || values.size() > 3) return budget.bad("calls range with a bad number of arguments");
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!values[i].is_integer()) return budget.bad("calls range with something that is no whole number");
+    numbers[values.size() == 1 ? 1 : i] = values[i].integer();
+  }
+  const auto [begin, end, step] = numbers;
+  if (step == 0) return budget.bad("calls range with step 0");
+  List list;
+  for (std::int64_t i = begin; step > 0 ? i < end : i > end;) {
+    list.emplace_back(i);
+    if (static_cast<std::int64_t>(list.size()) > kRangeMax) return budget.bad("makes a range longer than 100,000", ErrorCode::limit_exceeded);
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  TRY(budget.spend(list.size() * sizeof(Value)));
+  return Value::of(std::move(list));
+}
+
+}  // namespace
+
+Result<List> items_of(const Value& value, Budget& budget) {
+  List items;
+  if (const auto* list = value.list()) items = *list;
+  else if (const auto* dict = value.dict())
+    for (const auto& [key, unused] : *dict) items.emplace_back(key);
+  else if (const auto* text = value.text())
+    for (const auto point : code_points(*text)) items.emplace_back(std::string(point));
+  else if (!value.is_undefined()) return budget.bad(std::string("walks over a value of type ") + value.type_name());
+  TRY(budget.spend(items.size() * sizeof(Value)));
+  return items;
+}
+
+Result<bool> contains(const Value& all, const Value& one, Budget& budget) {
+  if (all.text() && one.text()) return all.text()->find(*one.text()) != std::string::npos;
+  if (all.dict()) return one.text() && find_member(*all.dict(), *one.text()) != nullptr;
+  if (all.list()) return std::ranges::any_of(*all.list(), [&](const Value& item) { return equal(item, one); });
+  if (all.is_undefined()) return false;
+  return budget.bad(std::string("looks for something in a value of type ") + all.type_name());
+}
+
+Result<Value> apply_binary(const std::string& name, const Value& left, const Value& right, Budget& budget) {
+  TRY(budget.spend(std::min(left.weight(), right.weight())));
+  if (name == "==") return Value(equal(left, right));
+  if (name == "!=") return Value(!equal(left, right));
+  if (name == "in") return Value(TRY(contains(right, left, budget)));
+  if (name == "not in") return Value(!TRY(contains(right, left, budget)));
+  if (name == "~") {
+    TRY(budget.spend(left.weight() + right.weight()));
+    auto text = to_text(left) + to_text(right);
+    return Value(std::move(text));
+  }
+  if (name[0] == '<' || name[0] == '>') return Value(TRY(compare(name, left, right, budget)));
+  if (name == "+") return add(left, right, budget);
+  if (!left.is_number() || !right.is_number())
+    return budget.bad("uses '" + name + "' between a value of type " + left.type_name() + " and one of type " + right.type_name());
+  return arithmetic(name, left, right, budget);
+}
+
+Result<Value> call_function(Function function, const Given& given, Budget& budget) {
+  switch (function) {
+    case Function::range: return make_range(given, budget);
+    case Function::make_dict: return Value::of(Dict(given.named));
+    case Function::make_namespace: {
+      for (const auto& [key, value] : given.named)
+        if (value.holds_space()) return budget.bad("puts a namespace into a namespace", ErrorCode::unsupported);
+      if (!given.positional.empty()) return budget.bad("calls namespace with a value that has no name", ErrorCode::unsupported);
+      return Value(std::make_shared<Namespace>(Namespace{given.named}));
+    }
+    case Function::raise_exception: break;
+  }
+  return budget.bad("refuses this conversation: " + (given.positional.empty() ? std::string() : to_text(given.positional[0])));
+}
+
+}  // namespace redoubt::engine::chat_template

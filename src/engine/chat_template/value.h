@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The values of a template, with Python's meaning of truth, equality, length and text.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace redoubt::engine::chat_template {
+
+class Value;
+using List = std::vector<Value>;
+using Dict = std::vector<std::pair<std::string, Value>>;  // in the order of insertion
+
+struct Undefined {
+  bool operator==(const Undefined&) const = default;
+};
+struct None {
+  bool operator==(const None&) const = default;
+};
+// The only object that a template can change: `namespace(x=1)`.
+struct Namespace {
+  Dict members;
+};
+// A function that a template can call by its global name.
+enum class Function { range, make_namespace, make_dict, raise_exception };
+
+class Value {
+ public:
+  using Data = std::variant<Undefined, None, bool, std::int64_t, double, std::string, std::shared_ptr<const List>,
+                            std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, Function>;
+  Value() = default;
+  template <class T>
+    requires(!std::is_same_v<std::decay_t<T>, Value>)
+  Value(T&& data) : data_(std::forward<T>(data)) {}
+  static Value of(List list);
+  static Value of(Dict dict);
+
+  // How many bytes writing the value out takes, about; what stands in a value twice counts twice. Never overflows.
+  std::size_t weight() const;
+  // Whether a namespace is this value or within it.
+  bool holds_space() const { return holds_space_ || space(); }
+
+  bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
+  bool is_none() const { return std::holds_alternative<None>(data_); }
+  bool is_bool() const { return std::holds_alternative<bool>(data_); }
+  bool is_integer() const { return std::holds_alternative<std::int64_t>(data_); }
+  bool is_number() const { return is_integer() || is_bool() || std::holds_alternative<double>(data_); }
+  const std::string* text() const { return std::get_if<std::string>(&data_); }
+  const List* list() const { return pointed<std::shared_ptr<const List>>(); }
+  const Dict* dict() const { return pointed<std::shared_ptr<const Dict>>(); }
+  Namespace* space() const {
+    const auto* held = std::get_if<std::shared_ptr<Namespace>>(&data_);
+    return held ? held->get() : nullptr;
+  }
+  const Function* function() const { return std::get_if<Function>(&data_); }
+  // Booleans count as 0 and 1, as in Python; only for is_number.
+  double number() const;
+  std::int64_t integer() const;
+
+  bool truth() const;
+  // "string", "int", ... for messages.
+  const char* type_name() const;
+
+ private:
+  template <class Pointer>
+  auto pointed() const -> decltype(std::declval<Pointer>().get()) {
+    const auto* held = std::get_if<Pointer>(&data_);
+    return held ? held->get() : nullptr;
+  }
+  Data data_;
+  std::size_t weight_ = 1;  // of a list or dict
+  bool holds_space_ = false;
+};
+
+// The value under a key of a dict or namespace; null when there is none.
+const Value* find_member(const Dict& dict, std::string_view key);
+
+bool equal(const Value& a, const Value& b, int depth = 0);
+// What `{{ value }}` writes (Python's str).
+std::string to_text(const Value& value);
+// JSON as Transformers' tojson filter writes it: not escaped to ASCII, keys in their order. `indent` < 0 is one line.
+std::string to_json(const Value& value, int indent);
+
+}  // namespace redoubt::engine::chat_template
