@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "crypto/tls.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+namespace redoubt::crypto {
+namespace {
+
+constexpr char kGroups[] = "X25519:P-256:P-384";
+constexpr char kCiphers13[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+constexpr char kCiphers12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+constexpr unsigned char kHttp11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+struct FreeContext {
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+using Context = std::unique_ptr<SSL_CTX, FreeContext>;
+struct FreeBio {
+  void operator()(BIO* bio) const { BIO_free(bio); }
+};
+struct FreeCertificate {
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+using Certificate = std::unique_ptr<X509, FreeCertificate>;
+struct FreeKey {
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+
+std::unique_ptr<BIO, FreeBio> reader_of(ByteView bytes) {
+  return std::unique_ptr<BIO, FreeBio>(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+}
+
+// The most recent OpenSSL failure as a sentence; the queue is empty after it.
+std::string openssl_reason() {
+  char text[256] = "no reason given";
+  if (auto code = ERR_get_error()) ERR_error_string_n(code, text, sizeof text);
+  ERR_clear_error();
+  return text;
+}
+
+tl::unexpected<Error> tls_failure(std::string message) {
+  return fail(ErrorCode::invalid_argument, std::move(message) + ": " + openssl_reason(), "TLS");
+}
+
+// Never asks a terminal for the passphrase of an encrypted key.
+int refuse_passphrase(char*, int, int, void*) { return 0; }
+
+Status load_chain(SSL_CTX* context, const std::string& pem) {
+  auto bio = reader_of(view_of(pem));
+  Certificate leaf(PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr));
+  if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1)
+    return tls_failure("the server certificate cannot be read");
+  while (Certificate next{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}) {
+    if (SSL_CTX_add0_chain_cert(context, next.get()) != 1) return tls_failure("a certificate of the chain cannot be used");
+    (void)next.release();
+  }
+  ERR_clear_error();
+  return {};
+}
+
+Status load_key(SSL_CTX* context, const Secret& pem) {
+  auto bio = reader_of(pem.reveal(SecretAccess::for_crypto()));
+  std::unique_ptr<EVP_PKEY, FreeKey> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr));
+  if (!key || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return tls_failure("the server's private key cannot be used");
+  if (SSL_CTX_check_private_key(context) != 1) return tls_failure("the private key is not the certificate's");
+  return {};
+}
+
+int choose_http_1_1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* offered,
+                    unsigned int length, void*) {
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_length, kHttp11, sizeof kHttp11, offered, length) != OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+Status harden(SSL_CTX* context, bool allow_tls_1_2) {
+  SSL_CTX_set_options(context,
+                      SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  if (SSL_CTX_set_min_proto_version(context, allow_tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) != 1 ||
+      SSL_CTX_set_ciphersuites(context, kCiphers13) != 1 || SSL_CTX_set_cipher_list(context, kCiphers12) != 1 ||
+      SSL_CTX_set1_groups_list(context, kGroups) != 1)
+    return tls_failure("TLS cannot be set up");
+  return {};
+}
+
+}  // namespace
+
+struct TlsConnection::State {
+  explicit State(SSL* connection) : ssl(connection) {}
+  ~State() { SSL_free(ssl); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  SSL* ssl;
+  bool broken = false;  // after a fatal error OpenSSL allows no further call, not even a shutdown
+};
+
+TlsConnection::TlsConnection(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TlsConnection::~TlsConnection() = default;
+
+TlsOutcome TlsConnection::outcome_of(int result) {
+  switch (SSL_get_error(state_->ssl, result)) {
+    case SSL_ERROR_NONE: return TlsOutcome::done;
+    case SSL_ERROR_WANT_READ: return TlsOutcome::want_read;
+    case SSL_ERROR_WANT_WRITE: return TlsOutcome::want_write;
+    case SSL_ERROR_ZERO_RETURN: return TlsOutcome::closed;
+    default:
+      state_->broken = true;
+      ERR_clear_error();
+      return TlsOutcome::failed;
+  }
+}
+
+TlsOutcome TlsConnection::handshake() {
+  if (state_->broken) return TlsOutcome::failed;
+  ERR_clear_error();
+  return outcome_of(SSL_do_handshake(state_->ssl));
+}
+
+TlsIo TlsConnection::read(MutableByteView into) {
+  if (state_->broken) return {};
+  ERR_clear_error();
+  std::size_t bytes = 0;
+  auto outcome = outcome_of(SSL_read_ex(state_->ssl, into.data(), into.size(), &bytes));
+  return {outcome, bytes};
+}
+
+TlsIo TlsConnection::write(ByteView bytes) {
+  if (state_->broken) return {};
+  ERR_clear_error();
+  std::size_t written = 0;
+  auto outcome = outcome_of(SSL_write_ex(state_->ssl, bytes.data(), bytes.size(), &written));
+  return {outcome, written};
+}
+
+void TlsConnection::shutdown() {
+  if (state_->broken || !SSL_is_init_finished(state_->ssl)) return;
+  ERR_clear_error();
+  (void)SSL_shutdown(state_->ssl);
+  ERR_clear_error();
+}
+
+std::string TlsConnection::protocol() const { return SSL_get_version(state_->ssl); }
+std::string TlsConnection::cipher() const { return SSL_get_cipher_name(state_->ssl); }
+
+std::string TlsConnection::alpn() const {
+  const unsigned char* name = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(state_->ssl, &name, &length);
+  return name ? std::string(reinterpret_cast<const char*>(name), length) : std::string();
+}
+
+struct TlsServerContext::State {
+  Context context;
+};
+
+TlsServerContext::TlsServerContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TlsServerContext::~TlsServerContext() = default;
+
+Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(const TlsServerOptions& options) {
+  auto state = std::make_unique<State>(State{Context(SSL_CTX_new(TLS_server_method()))});
+  if (!state->context) return tls_failure("TLS cannot be set up");
+  auto* context = state->context.get();
+  TRY(harden(context, options.allow_tls_1_2));
+  SSL_CTX_set_num_tickets(context, 0);
+  SSL_CTX_set_alpn_select_cb(context, choose_http_1_1, nullptr);
+  TRY(load_chain(context, options.certificate_pem));
+  TRY(load_key(context, options.private_key_pem));
+  return std::shared_ptr<const TlsServerContext>(new TlsServerContext(std::move(state)));
+}
+
+Result<std::unique_ptr<TlsConnection>> TlsServerContext::accept(int fd) const {
+  SSL* ssl = SSL_new(state_->context.get());
+  if (!ssl) return fail(ErrorCode::limit_exceeded, "no memory for a TLS connection");
+  auto state = std::make_unique<TlsConnection::State>(ssl);
+  if (SSL_set_fd(ssl, fd) != 1) return tls_failure("a socket cannot be used");
+  SSL_set_accept_state(ssl);
+  return std::unique_ptr<TlsConnection>(new TlsConnection(std::move(state)));
+}
+
+struct TlsClientContext::State {
+  Context context;
+};
+
+TlsClientContext::TlsClientContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TlsClientContext::~TlsClientContext() = default;
+
+Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::create(std::string_view roots_pem) {
+  auto state = std::make_unique<State>(State{Context(SSL_CTX_new(TLS_client_method()))});
+  if (!state->context) return tls_failure("TLS cannot be set up");
+  auto* context = state->context.get();
+  TRY(harden(context, true));
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  auto* store = SSL_CTX_get_cert_store(context);
+  auto bio = reader_of(view_of(roots_pem));
+  int roots = 0;
+  for (; Certificate root{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}; ++roots)
+    if (X509_STORE_add_cert(store, root.get()) != 1) return tls_failure("a root certificate cannot be used");
+  if (roots == 0) return tls_failure("the text holds no root certificate");
+  ERR_clear_error();
+  return std::shared_ptr<const TlsClientContext>(new TlsClientContext(std::move(state)));
+}
+
+Result<std::unique_ptr<TlsConnection>> TlsClientContext::connect(int fd, const std::string& host) const {
+  SSL* ssl = SSL_new(state_->context.get());
+  if (!ssl) return fail(ErrorCode::limit_exceeded, "no memory for a TLS connection");
+  auto state = std::make_unique<TlsConnection::State>(ssl);
+  unsigned char address[sizeof(in6_addr)];
+  bool is_address = inet_pton(AF_INET, host.c_str(), address) == 1 || inet_pton(AF_INET6, host.c_str(), address) == 1;
+  bool named = is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1
+                          : SSL_set1_host(ssl, host.c_str()) == 1 && SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
+  if (!named || SSL_set_fd(ssl, fd) != 1 || SSL_set_alpn_protos(ssl, kHttp11, sizeof kHttp11) != 0)
+    return tls_failure("a connection cannot be set up");
+  SSL_set_connect_state(ssl);
+  return std::unique_ptr<TlsConnection>(new TlsConnection(std::move(state)));
+}
+
+}  // namespace redoubt::crypto

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TLS over a socket that does not block (RFC 8446). 1.3 only unless told otherwise, the groups and ciphers of Mozilla's
+// "modern" profile, ALPN "http/1.1", no session tickets (their key would outlive forward secrecy), no renegotiation, no
+// compression.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/secret.h"
+
+namespace redoubt::crypto {
+
+// What a TLS call came to. want_read and want_write: call again when the socket is readable or writable.
+enum class TlsOutcome { done, want_read, want_write, closed, failed };
+
+struct TlsIo {
+  TlsOutcome outcome = TlsOutcome::failed;
+  std::size_t bytes = 0;
+};
+
+// One connection over a descriptor that it does not own. For one thread at a time. The process (or the calling thread) has
+// to ignore SIGPIPE.
+class TlsConnection {
+ public:
+  ~TlsConnection();
+  TlsOutcome handshake();
+  TlsIo read(MutableByteView into);
+  TlsIo write(ByteView bytes);
+  // Sends close_notify, as far as the socket takes it at once.
+  void shutdown();
+  std::string protocol() const;  // "TLSv1.3"
+  std::string cipher() const;    // "TLS_AES_256_GCM_SHA384"
+  std::string alpn() const;      // "http/1.1", or empty
+
+ private:
+  friend class TlsServerContext;
+  friend class TlsClientContext;
+  struct State;
+  explicit TlsConnection(std::unique_ptr<State> state);
+  TlsOutcome outcome_of(int result);
+  std::unique_ptr<State> state_;
+};
+
+struct TlsServerOptions {
+  std::string certificate_pem;  // the chain, leaf first
+  Secret private_key_pem;
+  bool allow_tls_1_2 = false;  // with forward-secret AEAD ciphers only
+};
+
+// Safe to use from several threads.
+class TlsServerContext {
+ public:
+  // invalid_argument when the chain or the key cannot be read or do not belong together.
+  static Result<std::shared_ptr<const TlsServerContext>> create(const TlsServerOptions& options);
+  ~TlsServerContext();
+  Result<std::unique_ptr<TlsConnection>> accept(int fd) const;
+
+ private:
+  struct State;
+  explicit TlsServerContext(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The client's end: TLS 1.2 or 1.3, the server's chain and name checked against the given roots alone.
+class TlsClientContext {
+ public:
+  static Result<std::shared_ptr<const TlsClientContext>> create(std::string_view roots_pem);
+  ~TlsClientContext();
+  // `host` is the DNS name or the address that the certificate must carry.
+  Result<std::unique_ptr<TlsConnection>> connect(int fd, const std::string& host) const;
+
+ private:
+  struct State;
+  explicit TlsClientContext(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace redoubt::crypto
