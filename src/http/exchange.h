@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One request's answer on its way from any thread to the server's thread, and the bell that the answering threads ring.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "http/message.h"
+
+namespace redoubt::http::detail {
+
+// Wakes the server's thread and tells it which connections have something to do. Safe from any thread.
+class Bell {
+ public:
+  static Result<std::shared_ptr<Bell>> create();
+  void ring(std::uint64_t connection);
+  // The connections that were rung for since the last call. For the server's thread, as are the next two.
+  std::vector<std::uint64_t> take();
+  bool pending();
+  void clear();
+  int fd() const { return event_.get(); }
+  // The thread that takes: its own rings need no system call.
+  void set_owner(std::thread::id owner);
+
+ private:
+  explicit Bell(Fd event) : event_(std::move(event)) {}
+  Fd event_;
+  std::mutex mutex_;
+  std::thread::id owner_;
+  std::vector<std::uint64_t> rung_;
+};
+
+class Exchange {
+ public:
+  Exchange(std::uint64_t connection, std::shared_ptr<Bell> bell, std::size_t stream_bytes_max)
+      : connection_(connection), bell_(std::move(bell)), stream_bytes_max_(stream_bytes_max) {}
+
+  // The answering side; see Responder.
+  void send(Response response);
+  void begin(int status, Headers headers);
+  Status write(std::string_view bytes);
+  void end();
+  void abort();
+  void on_abort(std::function<void()> callback);
+  void on_drain(std::function<void()> callback);
+  void dropped();
+
+  // The server's side.
+  struct Output {
+    std::optional<Response> whole;  // the answer of `send`
+    std::optional<Response> begun;  // status and headers of `begin`
+    std::string bytes;              // what `write` queued
+    bool ended = false;             // nothing more will come
+    bool aborted = false;           // cut the connection
+  };
+  Output take();
+  void client_left();
+
+ private:
+  void cut();
+
+  const std::uint64_t connection_;
+  const std::shared_ptr<Bell> bell_;
+  const std::size_t stream_bytes_max_;
+  std::mutex mutex_;
+  Output output_;
+  bool started_ = false, ended_ = false, gone_ = false;
+  std::function<void()> on_abort_, on_drain_;
+};
+
+}  // namespace redoubt::http::detail

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/loop.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+namespace redoubt::http::detail {
+namespace {
+
+constexpr std::uint64_t kListener = 0, kBell = 1;
+constexpr auto kTick = std::chrono::milliseconds(100);
+constexpr int kAcceptsPerTurn = 64;
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+Result<Address> address_of(const std::string& host, std::uint16_t port) {
+  Address address;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  if (inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    address.size = sizeof *v4;
+  } else if (inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    address.size = sizeof *v6;
+  } else {
+    return fail(ErrorCode::invalid_argument, "this is no IPv4 or IPv6 address", host, "listen on 127.0.0.1, ::1 or 0.0.0.0");
+  }
+  return address;
+}
+
+Result<Fd> listen_on(const Address& address, const std::string& host) {
+  Fd listener(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!listener) return fail_errno(errno, "making a socket", host);
+  const int on = 1;
+  setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||
+      listen(listener.get(), 1024) != 0)
+    return fail(ErrorCode::unavailable, std::string("cannot listen: ") + std::strerror(errno), host, "choose another port");
+  return listener;
+}
+
+std::uint16_t port_of(int fd) {
+  Address address;
+  address.size = sizeof address.storage;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.size);
+  return ntohs(address.storage.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address.storage)->sin6_port
+                                                     : reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port);
+}
+
+std::string text_of_address(const sockaddr_storage& storage) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (storage.ss_family == AF_INET6)
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr, text, sizeof text);
+  else
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage)->sin_addr, text, sizeof text);
+  return text;
+}
+
+void watch(int epoll, int operation, int fd, std::uint64_t id, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = id;
+  epoll_ctl(epoll, operation, fd, &event);
+}
+
+// IMF-fixdate of RFC 9110 section 5.6.7.
+std::string http_date() {
+  std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[40];
+  auto size = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return {text, size};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handler) {
+  auto tls =
+      TRY(crypto::TlsServerContext::create({options.certificate_pem, options.private_key_pem, options.allow_tls_1_2}));
+  auto listener = TRY(listen_on(TRY(address_of(options.host, options.port)), options.host));
+  auto bell = TRY(Bell::create());
+  Fd epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return fail_errno(errno, "making an epoll", options.host);
+  options.private_key_pem = {};
+  auto port = port_of(listener.get());
+  watch(epoll.get(), EPOLL_CTL_ADD, listener.get(), kListener, EPOLLIN);
+  watch(epoll.get(), EPOLL_CTL_ADD, bell->fd(), kBell, EPOLLIN);
+  ParserLimits limits{options.head_bytes_max, options.target_bytes_max, options.headers_max, options.body_bytes_max};
+  std::unique_ptr<Loop> loop(
+      new Loop(Shared{std::move(options), limits, handler, std::move(bell)}, std::move(listener), std::move(epoll), port));
+  loop->tls_ = std::move(tls);
+  loop->thread_ = std::thread([raw = loop.get()] { raw->run(); });
+  return loop;
+}
+
+Loop::Loop(Shared shared, Fd listener, Fd epoll, std::uint16_t port)
+    : shared_(std::move(shared)), listener_(std::move(listener)), epoll_(std::move(epoll)), port_(port) {}
+
+Loop::~Loop() { stop(); }
+
+void Loop::stop() {
+  stop_asked_ = true;
+  shared_.bell->ring(kBell);
+  if (thread_.joinable()) thread_.join();
+}
+
+Status Loop::replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem) {
+  auto fresh = TRY(crypto::TlsServerContext::create({certificate_pem, private_key_pem, shared_.options.allow_tls_1_2}));
+  std::lock_guard lock(mutex_);
+  tls_ = std::move(fresh);
+  return {};
+}
+
+bool Loop::drain(std::chrono::milliseconds time_max) {
+  drain_asked_ = true;
+  shared_.bell->ring(kBell);
+  bool finished;
+  {
+    std::unique_lock lock(mutex_);
+    finished = changed_.wait_for(lock, time_max, [this] { return drained_; });
+  }
+  stop();
+  return finished;
+}
+
+void Loop::run() {
+  // A client that closes while we write must not end the process.
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+  shared_.bell->set_owner(std::this_thread::get_id());
+  while (!stop_asked_) turn();
+  listener_.reset();
+  for (auto id : ids()) forget(id);
+}
+
+void Loop::turn() {
+  std::array<epoll_event, 128> events;
+  shared_.now = std::chrono::steady_clock::now();
+  if (shared_.now >= next_tick_) tick();
+  auto rung = shared_.bell->take();
+  for (auto id : rung) serve(id, 0);
+  if (drain_asked_ && !shared_.draining) start_drain();
+  if (shared_.draining && connections_.empty()) {
+    std::lock_guard lock(mutex_);
+    drained_ = true;
+    changed_.notify_all();
+  }
+  auto count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                          shared_.bell->pending() ? 0 : int{kTick.count()});
+  shared_.now = std::chrono::steady_clock::now();
+  for (int i = 0; i < count; ++i) {
+    auto id = events[static_cast<std::size_t>(i)].data.u64;
+    if (id == kListener) accept_all();
+    if (id == kBell) shared_.bell->clear();
+    if (id > kBell) serve(id, events[static_cast<std::size_t>(i)].events);
+  }
+}
+
+void Loop::tick() {
+  next_tick_ = shared_.now + kTick;
+  shared_.date = http_date();
+  if (!listening_ && listener_) {
+    watch(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN);
+    listening_ = true;
+  }
+  for (auto id : ids()) {
+    auto& connection = *connections_.at(id);
+    connection.on_tick();
+    settle(id, connection);
+  }
+}
+
+std::vector<std::uint64_t> Loop::ids() const {
+  std::vector<std::uint64_t> all;
+  all.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) all.push_back(id);
+  return all;
+}
+
+void Loop::accept_all() {
+  for (int i = 0; i < kAcceptsPerTurn && listener_; ++i)
+    if (!accept_one()) return;
+}
+
+bool Loop::accept_one() {
+  Address address;
+  address.size = sizeof address.storage;
+  Fd client(
+      accept4(listener_.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (client) {
+    const int on = 1;
+    setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    admit(std::move(client), text_of_address(address.storage));
+    return true;
+  }
+  if (errno == ECONNABORTED || errno == EINTR) return true;
+  if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    // Out of descriptors: waiting for the next tick beats spinning on a listener that stays ready.
+    watch(epoll_.get(), EPOLL_CTL_DEL, listener_.get(), kListener, 0);
+    listening_ = false;
+  }
+  return false;
+}
+
+void Loop::admit(Fd client, std::string peer) {
+  const auto& options = shared_.options;
+  if (connections_.size() >= options.connections_max) return;
+  auto same = per_source_.find(peer);
+  if (options.connections_per_source_max > 0 && same != per_source_.end() &&
+      same->second >= options.connections_per_source_max)
+    return;
+  std::shared_ptr<const crypto::TlsServerContext> context;
+  {
+    std::lock_guard lock(mutex_);
+    context = tls_;
+  }
+  auto tls = context->accept(client.get());
+  if (!tls) return;
+  auto id = next_id_++;
+  ++per_source_[peer];
+  auto fd = client.get();
+  auto connection = std::make_unique<Connection>(id, std::move(client), std::move(peer), std::move(*tls), shared_);
+  watch(epoll_.get(), EPOLL_CTL_ADD, fd, id, 0);
+  auto& added = *(connections_[id] = std::move(connection));
+  open_ = connections_.size();
+  added.on_events(EPOLLIN);
+  settle(id, added);
+}
+
+void Loop::serve(std::uint64_t id, std::uint32_t events) {
+  auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  found->second->on_events(events);
+  settle(id, *found->second);
+}
+
+void Loop::settle(std::uint64_t id, Connection& connection) {
+  if (connection.closed()) return forget(id);
+  auto wanted = connection.interest();
+  if (wanted == connection.armed) return;
+  connection.armed = wanted;
+  watch(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), id, wanted);
+}
+
+void Loop::forget(std::uint64_t id) {
+  auto node = connections_.extract(id);
+  auto source = per_source_.find(node.mapped()->peer());
+  if (--source->second == 0) per_source_.erase(source);
+  open_ = connections_.size();
+}
+
+void Loop::start_drain() {
+  accept_all();
+  listener_.reset();
+  shared_.draining = true;
+  for (auto id : ids()) {
+    auto& connection = *connections_.at(id);
+    connection.drain();
+    settle(id, connection);
+  }
+}
+
+}  // namespace redoubt::http::detail

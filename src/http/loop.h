@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server's thread: accepts, waits with epoll, hands events to connections, and drops those that are late.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "http/connection.h"
+
+namespace redoubt::http::detail {
+
+class Loop {
+ public:
+  static Result<std::unique_ptr<Loop>> start(ServerOptions options, Handler& handler);
+  ~Loop();
+
+  std::uint16_t port() const { return port_; }
+  std::size_t connections() const { return open_; }
+  Status replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem);
+  bool drain(std::chrono::milliseconds time_max);
+
+ private:
+  Loop(Shared shared, Fd listener, Fd epoll, std::uint16_t port);
+  void run();
+  void turn();
+  void tick();
+  void accept_all();
+  bool accept_one();
+  void admit(Fd client, std::string peer);
+  void serve(std::uint64_t id, std::uint32_t events);
+  void settle(std::uint64_t id, Connection& connection);
+  void forget(std::uint64_t id);
+  void start_drain();
+  void stop();
+  std::vector<std::uint64_t> ids() const;
+
+  Shared shared_;
+  Fd listener_, epoll_;
+  const std::uint16_t port_;
+  std::mutex mutex_;  // guards tls_, drained_
+  std::condition_variable changed_;
+  std::shared_ptr<const crypto::TlsServerContext> tls_;
+  bool drained_ = false;
+  std::atomic<bool> drain_asked_ = false, stop_asked_ = false;
+  std::atomic<std::size_t> open_ = 0;
+  std::uint64_t next_id_ = 2;  // 0 is the listener, 1 the bell
+  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::map<std::string, std::size_t> per_source_;
+  SteadyTime next_tick_{};
+  bool listening_ = true;
+  std::thread thread_;
+};
+
+}  // namespace redoubt::http::detail
