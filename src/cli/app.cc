@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/app.h"
+
+#include <signal.h>
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "cli/commands.h"
+
+namespace redoubt::cli {
+namespace {
+
+constexpr const char* kDescription =
+    "Redoubt takes a large language model from download to a monitored HTTPS endpoint and leaves signed proof of every step.";
+constexpr const char* kFooter =
+    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused by a gate, 4 tampered, 5 not permitted,\n"
+    "6 waiting for a person, 7 undecided. Start with 'redoubt init', then 'redoubt run PIPELINE.yaml'.";
+
+void add_global_options(CLI::App& app, GlobalOptions& options, bool& verbose) {
+  app.add_option("--workspace", options.workspace, "the workspace's folder (default: $REDOUBT_WORKSPACE, else ./.redoubt)");
+  app.add_option("--as", options.identity, "the identity that acts (default: operator)");
+  app.add_option("--credentials", options.credentials, "the folder of the key files (default: ~/.config/redoubt/<workspace id>)");
+  app.add_option("--passphrase-file", options.passphrase_file, "a file with the keyring's passphrase");
+  app.add_flag("--json", options.json, "results as one JSON document on stdout");
+  app.add_flag("--verbose", verbose, "tell more on stderr");
+}
+
+void add_commands(CLI::App& app, Invocation& invocation) {
+  add_workspace_commands(app, invocation);
+  add_run_command(app, invocation);
+  add_secret_commands(app, invocation);
+  add_hub_commands(app, invocation);
+  add_model_commands(app, invocation);
+  add_data_commands(app, invocation);
+  add_image_commands(app, invocation);
+  add_engine_commands(app, invocation);
+  add_registry_commands(app, invocation);
+  add_deploy_commands(app, invocation);
+  add_watch_commands(app, invocation);
+  add_audit_commands(app, invocation);
+  add_release_commands(app, invocation);
+  add_backup_commands(app, invocation);
+}
+
+int usage_error(const CLI::ParseError& problem, const CLI::App& app, const GlobalOptions& options) {
+  if (problem.get_exit_code() == 0) return app.exit(problem);  // --help and --version
+  return Output(options.json).error({ErrorCode::invalid_argument, problem.what(), "command line", "see 'redoubt --help' or 'redoubt COMMAND --help'"});
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  CLI::App app(kDescription, "redoubt");
+  app.footer(kFooter);
+  app.set_version_flag("--version", "redoubt " REDOUBT_VERSION);
+  app.require_subcommand(1);
+  Invocation invocation;
+  bool verbose = false;
+  add_global_options(app, invocation.global, verbose);
+  add_commands(app, invocation);
+  app.fallthrough();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    return usage_error(problem, app, invocation.global);
+  }
+  set_up_log(verbose ? spdlog::level::debug : spdlog::level::warn);
+  if (invocation.global.workspace.empty()) {
+    const char* from_environment = std::getenv("REDOUBT_WORKSPACE");
+    invocation.global.workspace = from_environment != nullptr && *from_environment != '\0' ? from_environment : ".redoubt";
+  }
+  const Output output(invocation.global.json);
+  const auto exit_code = invocation.run(output);
+  invocation.progress.end();
+  return exit_code ? *exit_code : output.error(exit_code.error());
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt audit: verify, query, export, proof.
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/file.h"
+#include "cli/audit.h"
+#include "cli/commands.h"
+
+namespace redoubt::cli {
+namespace {
+
+struct Query {
+  std::string step, identity, entry, file;
+  std::uint64_t limit = 100;
+};
+
+Result<int> verify(Invocation& invocation, const Output& output) {
+  const AuditReport report = TRY(audit_workspace(invocation.global, invocation.progress));
+  Json problems = Json::array();
+  Table table{{"KIND", "OBJECT", "DETAIL"}, {}};
+  for (const auto& problem : report.problems) {
+    problems.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
+    table.rows.push_back({problem.kind, problem.object, problem.detail});
+  }
+  const bool ok = report.problems.empty();
+  output.result({{"ok", ok}, {"entries", report.entries}, {"root", report.root.hex()}, {"problems", problems}, {"objects", report.objects}},
+                ok ? fmt::format("ok: {} ledger entries, root {}, {} stored objects; nothing was changed", report.entries, report.root.hex(), report.objects)
+                   : to_text(table));
+  if (!ok) output.say(fmt::format("redoubt: {} problems: this workspace was changed from outside, or its disk is failing", report.problems.size()));
+  return ok ? 0 : exit_code_of(ErrorCode::tampered);
+}
+
+Result<int> query(Invocation& invocation, const Query& options, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::read_audit));
+  const std::uint64_t size = TRY(session->evidence().checkpoint()).head.size;
+  Json values = Json::array();
+  Table table{{"ENTRY", "FINISHED", "IDENTITY", "STEP", "STATEMENT", "RESULT"}, {}};
+  for (std::uint64_t index = size; index-- > 0 && values.size() < options.limit;) {
+    const auto entry = TRY(session->evidence().at(index));
+    const auto record = TRY(attest::to_step_record(entry.statement));
+    if ((!options.step.empty() && record.step != options.step) || (!options.identity.empty() && entry.identity != options.identity)) continue;
+    values.push_back({{"entry", index}, {"step", record.step}, {"identity", entry.identity}, {"finished", to_rfc3339(record.finished)},
+                      {"statement", entry.digest.tagged()}, {"result", record.result}});
+    std::string result = dump_json(record.result);
+    if (result.size() > 70) result = result.substr(0, 67) + "...";
+    table.rows.push_back({std::to_string(index), to_rfc3339(record.finished), entry.identity, record.step, entry.digest.hex().substr(0, 12), result});
+  }
+  output.result(values, to_text(table));
+  return 0;
+}
+
+// Standard output as a sink.
+class StdoutSink final : public Sink {
+ public:
+  Status write(ByteView bytes) override {
+    if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) return fail(ErrorCode::unavailable, "cannot write to standard output");
+    return {};
+  }
+};
+
+Result<int> export_lines(Invocation& invocation, const Query& options, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::read_audit));
+  if (options.file.empty()) {
+    StdoutSink sink;
+    TRY(session->evidence().export_lines(sink));
+    return 0;
+  }
+  auto file = TRY(AtomicFile::create(options.file));
+  TRY(session->evidence().export_lines(*file));
+  TRY(file->commit());
+  output.result({{"file", options.file}}, "written: " + options.file);
+  return 0;
+}
+
+Result<int> proof(Invocation& invocation, const Query& options, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::read_audit));
+  std::uint64_t index = 0;
+  const char* end = options.entry.data() + options.entry.size();
+  if (const auto [rest, error] = std::from_chars(options.entry.data(), end, index); error != std::errc() || rest != end) {
+    index = TRY(session->evidence().find(TRY(Digest::parse(options.entry)))).index;
+  }
+  const std::string text = ledger::to_text(TRY(session->evidence().proof(index)));
+  output.result({{"entry", index}, {"proof", text}}, text);
+  return 0;
+}
+
+}  // namespace
+
+void add_audit_commands(CLI::App& app, Invocation& invocation) {
+  CLI::App* group = app.add_subcommand("audit", "The tamper-evident record")->require_subcommand(1);
+  auto query_options = std::make_shared<Query>();
+  add_command(*group, invocation, "verify", "Checks the ledger, every object, the registry and the images, and names what was changed",
+              [&invocation](const Output& output) { return verify(invocation, output); });
+  CLI::App* find = add_command(*group, invocation, "query", "Entries, newest first",
+                               [&invocation, query_options](const Output& output) { return query(invocation, *query_options, output); });
+  find->add_option("--step", query_options->step, "only this step: acquire, data, image, train, evaluate, register, review, deploy, ...");
+  find->add_option("--identity", query_options->identity, "only what this identity signed");
+  find->add_option("--limit", query_options->limit, "at most so many")->check(CLI::Range(1, 100000));
+  add_command(*group, invocation, "export", "All entries as JSON lines",
+              [&invocation, query_options](const Output& output) { return export_lines(invocation, *query_options, output); })
+      ->add_option("-o,--output", query_options->file, "a file instead of standard output");
+  add_command(*group, invocation, "proof", "An entry's inclusion proof as a .tlog-proof receipt",
+              [&invocation, query_options](const Output& output) { return proof(invocation, *query_options, output); })
+      ->add_option("entry", query_options->entry, "its number, or a statement's digest")
+      ->required();
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every command of `redoubt`, in the order of --help.
+#pragma once
+
+#include "cli/command.h"
+
+namespace redoubt::cli {
+
+void add_workspace_commands(CLI::App& app, Invocation& invocation);  // init, status, doctor, keys, identity
+void add_run_command(CLI::App& app, Invocation& invocation);
+void add_secret_commands(CLI::App& app, Invocation& invocation);
+void add_hub_commands(CLI::App& app, Invocation& invocation);
+void add_model_commands(CLI::App& app, Invocation& invocation);
+void add_data_commands(CLI::App& app, Invocation& invocation);
+void add_image_commands(CLI::App& app, Invocation& invocation);
+void add_engine_commands(CLI::App& app, Invocation& invocation);  // train, eval, generate, tokenize
+void add_registry_commands(CLI::App& app, Invocation& invocation);
+void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rollback, endpoint, key
+void add_watch_commands(CLI::App& app, Invocation& invocation);   // monitor, alarm, incident
+void add_audit_commands(CLI::App& app, Invocation& invocation);
+void add_release_commands(CLI::App& app, Invocation& invocation);  // release bundle, verify
+void add_backup_commands(CLI::App& app, Invocation& invocation);   // backup, restore
+
+}  // namespace redoubt::cli

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which implementation stands behind each interface.
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "cli/prompt.h"
+#include "cli/session.h"
+#include "crypto/hash.h"
+#include "governance/registry_view.h"
+#include "provider/local/image_store.h"
+#include "provider/local/job_runner.h"
+#include "provider/local/sqlite_registry.h"
+
+namespace redoubt::cli {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kDefaultIdentity = "operator";
+
+// Notes as sealed files of the workspace's state.
+class SealedNotes final : public governance::Notes {
+ public:
+  explicit SealedNotes(governance::Workspace& workspace) : workspace_(workspace) {}
+
+  Result<std::optional<Json>> load(const std::string& name) override {
+    const auto file = TRY(workspace_.state_file(name));
+    if (!file.exists()) return std::optional<Json>();
+    return std::optional(TRY(file.read_json()));
+  }
+  Status save(const std::string& name, const Json& value) override { return TRY(workspace_.state_file(name)).write_json(value); }
+  Status remove(const std::string& name) override {
+    (void)TRY(workspace_.state_file(name));  // checks the name
+    std::error_code error;
+    fs::remove(workspace_.layout().state() / name, error);
+    if (error) return fail_errno(error.value(), "remove", name);
+    return {};
+  }
+
+ private:
+  governance::Workspace& workspace_;
+};
+
+std::optional<fs::path> credentials_of(const GlobalOptions& options) {
+  return options.credentials.empty() ? std::nullopt : std::optional<fs::path>(options.credentials);
+}
+
+Result<std::optional<provider::local::Passphrase>> passphrase_of(const GlobalOptions& options, bool needed) {
+  if (!options.passphrase_file.empty()) return std::optional(provider::local::Passphrase{TRY(read_secret_file(options.passphrase_file))});
+  if (needed) return std::optional(provider::local::Passphrase{TRY(read_secret("passphrase of the keyring"))});
+  return std::optional<provider::local::Passphrase>();
+}
+
+}  // namespace
+
+struct Session::State {
+  SystemClock clock;
+  GlobalOptions options;
+  std::string identity;
+  std::unique_ptr<governance::Workspace> workspace;
+  std::optional<crypto::SigningKey> ledger_key;
+  std::unique_ptr<ledger::EvidenceLog> evidence;
+  std::unique_ptr<SealedNotes> notes;
+  std::unique_ptr<governance::StepRecorder> recorder;
+  std::unique_ptr<provider::ModelRegistry> registry;
+  std::unique_ptr<provider::ImageStore> images;
+  std::unique_ptr<provider::JobRunner> runner;
+};
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, const InitOptions& init) {
+  auto state = std::make_unique<State>();
+  state->options = options;
+  governance::Workspace::CreateOptions create;
+  create.root = options.workspace;
+  create.credentials = credentials_of(options);
+  create.passphrase = TRY(passphrase_of(options, false));
+  if (!init.identities.empty()) create.identities = init.identities;
+  state->identity = options.identity.empty() ? create.identities.front().name : options.identity;
+  state->workspace = TRY(governance::Workspace::create(create, state->clock));
+  std::unique_ptr<Session> session(new Session(std::move(state)));
+  TRY(session->open_ledger(true));
+  const auto& layout = session->workspace().layout();
+  const Digest description = crypto::sha256(TRY(read_file(layout.description(), 1 << 20)));
+  TRY(session->record_event("workspace", {{"workspace", session->workspace().id()}, {"description", description.tagged()},
+                                          {"identities", session->workspace().identities().digest().tagged()}}));
+  (void)TRY(session->registry());
+  return session;
+}
+
+Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
+  auto state = std::make_unique<State>();
+  state->options = options;
+  state->identity = options.identity.empty() ? kDefaultIdentity : options.identity;
+  const auto kind = TRY(governance::Workspace::unlock_kind(options.workspace));
+  governance::Workspace::OpenOptions open;
+  open.root = options.workspace;
+  open.credentials = credentials_of(options);
+  open.passphrase = TRY(passphrase_of(options, kind == provider::local::UnlockKind::passphrase));
+  state->workspace = TRY(governance::Workspace::open(open, state->clock));
+  (void)TRY(state->workspace->identities().find(state->identity));
+  std::unique_ptr<Session> session(new Session(std::move(state)));
+  TRY(session->open_ledger(false));
+  return session;
+}
+
+Status Session::open_ledger(bool create) {
+  state_->notes = std::make_unique<SealedNotes>(*state_->workspace);
+  state_->ledger_key = TRY(workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519));
+  auto trusted = [&identities = state_->workspace->identities()](std::string_view key_id) -> std::optional<attest::TrustedKey> {
+    auto found = identities.find_by_key(key_id);
+    if (!found) return std::nullopt;
+    return attest::TrustedKey{found->key, found->name};
+  };
+  state_->evidence = create ? TRY(ledger::EvidenceLog::create(ledger_options(), *state_->ledger_key, trusted))
+                            : TRY(ledger::EvidenceLog::open(ledger_options(), *state_->ledger_key, trusted));
+  return {};
+}
+
+ledger::LedgerOptions Session::ledger_options() const {
+  const auto& workspace = *state_->workspace;
+  return {workspace.layout().ledger(), workspace.credentials() / "checkpoint", "redoubt.local/" + workspace.id()};
+}
+
+Status Session::require(governance::Permission permission) const {
+  return state_->workspace->identities().require(state_->identity, permission);
+}
+
+Result<governance::StepRecorder*> Session::recorder() {
+  if (state_->recorder == nullptr) {
+    auto key = TRY(state_->workspace->identities().unlock(state_->identity));
+    const auto still_there = [this](const std::string& name, const Digest& digest) {
+      if (name != "image") return store().has_blob(digest).value_or(false);
+      auto images_store = images();
+      return images_store && (*images_store)->resolve(digest.tagged()).has_value();
+    };
+    state_->recorder = std::make_unique<governance::StepRecorder>(*state_->evidence, std::move(key), state_->clock, still_there,
+                                                                  governance::StepRecorder::Options{state_->identity});
+  }
+  return state_->recorder.get();
+}
+
+Result<Digest> Session::record_event(const std::string& step, const Json& result) {
+  const auto key = TRY(state_->workspace->identities().unlock(state_->identity));
+  attest::StepRecord record;
+  record.step = step;
+  record.identity = state_->identity;
+  record.started = record.finished = state_->clock.now();
+  record.result = result;
+  record.input_key = crypto::sha256(dump_json({{"event", step}, {"at", to_rfc3339(record.started)}, {"result", result}}));
+  return TRY(state_->evidence->append(record, key)).digest;
+}
+
+Result<crypto::SigningKey> Session::workspace_key(const std::string& name, crypto::SignatureAlgorithm algorithm) {
+  const auto file = TRY(state_->workspace->state_file(name));
+  if (file.exists()) return crypto::SigningKey::from_pem(Secret(TRY(file.read())));
+  auto key = crypto::SigningKey::generate(algorithm);
+  TRY(file.write(key.to_pem().reveal(SecretAccess::for_storage())));
+  return key;
+}
+
+Result<crypto::SigningKey> Session::model_key() { return workspace_key("model-key", crypto::SignatureAlgorithm::ecdsa_p256); }
+const crypto::SigningKey& Session::ledger_key() const { return *state_->ledger_key; }
+const std::string& Session::identity() const { return state_->identity; }
+governance::Workspace& Session::workspace() { return *state_->workspace; }
+ledger::EvidenceLog& Session::evidence() { return *state_->evidence; }
+governance::Notes& Session::notes() { return *state_->notes; }
+const Clock& Session::clock() const { return state_->clock; }
+
+Result<provider::ModelRegistry*> Session::registry() {
+  if (state_->registry == nullptr) {
+    state_->registry = TRY(provider::local::SqliteRegistry::open({state_->workspace->layout().registry(), TRY(state_->workspace->named_key("registry-mac"))}));
+  }
+  TRY(governance::catch_up(*state_->evidence, *state_->registry));
+  return state_->registry.get();
+}
+
+Status Session::rebuild_registry() {
+  state_->registry.reset();
+  TRY(provider::local::SqliteRegistry::discard(state_->workspace->layout().registry()));
+  (void)TRY(registry());
+  return {};
+}
+
+Problems Session::check_registry() {
+  const auto compare = [this]() -> Result<std::vector<std::string>> {
+    auto* own = TRY(registry());
+    const auto folder = TRY(TemporaryFolder::create());
+    auto replayed = TRY(provider::local::SqliteRegistry::open({folder.path() / "registry.db", Secret(Bytes(32))}));
+    return governance::compare_with_ledger(*state_->evidence, *own, *replayed);
+  };
+  const auto differences = compare();
+  if (!differences) return {{"registry", differences.error().where, differences.error().message}};
+  Problems problems;
+  for (const auto& difference : *differences) problems.push_back({"registry", "registry.db", difference});
+  return problems;
+}
+
+Result<provider::ImageStore*> Session::images() {
+  if (state_->images == nullptr) state_->images = TRY(provider::local::LocalImageStore::open(state_->workspace->layout().images()));
+  return state_->images.get();
+}
+
+Result<provider::JobRunner*> Session::runner() {
+  if (state_->runner == nullptr) state_->runner = TRY(provider::local::LocalJobRunner::create({}, *TRY(images())));
+  return state_->runner.get();
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/endpoint_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/file.h"
+
+namespace redoubt::cli {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr auto kStartDeadline = std::chrono::seconds(120);
+constexpr auto kStopDeadline = std::chrono::seconds(60);
+constexpr auto kPollInterval = std::chrono::milliseconds(50);
+
+// In the child between fork and exec: only async-signal-safe calls.
+[[noreturn]] void become_endpoint(char* const* arguments, int log) {
+  ::setsid();
+  const int null = ::open("/dev/null", O_RDWR);
+  ::dup2(null, STDIN_FILENO);
+  ::dup2(log, STDOUT_FILENO);
+  ::dup2(log, STDERR_FILENO);
+  ::execv("/proc/self/exe", arguments);
+  ::_exit(127);
+}
+
+std::vector<std::string> arguments_of(const GlobalOptions& options, const fs::path& workspace, const std::string& environment) {
+  std::vector<std::string> arguments = {"redoubt", "--workspace", workspace.string()};
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) arguments.insert(arguments.end(), {name, value});
+  };
+  add("--as", options.identity);
+  add("--credentials", options.credentials);
+  add("--passphrase-file", options.passphrase_file);
+  arguments.insert(arguments.end(), {"endpoint", "run", "--environment", environment});
+  return arguments;
+}
+
+}  // namespace
+
+Json EndpointStatus::to_json() const {
+  return {{"running", running}, {"pid", pid}, {"state", state}, {"url", url}, {"ca_file", ca_file}, {"model", name},
+          {"version", version}, {"deployment", deployment}, {"error", error}, {"started", started}};
+}
+
+Status write_status(const fs::path& file, const EndpointStatus& status) {
+  return write_file(file, dump_json(status.to_json()) + "\n", FileMode::readable_by_all);
+}
+
+fs::path EndpointProcess::status_file() const { return workspace_ / ("endpoint-" + environment_ + ".json"); }
+fs::path EndpointProcess::lock_file() const { return workspace_ / ("endpoint-" + environment_ + ".lock"); }
+fs::path EndpointProcess::log_file() const { return workspace_ / ("endpoint-" + environment_ + ".log"); }
+
+Result<EndpointStatus> EndpointProcess::status() const {
+  EndpointStatus status;
+  status.state = "stopped";
+  if (!fs::exists(status_file())) return status;
+  const std::string where = status_file().string();
+  const Json json = TRY(parse_json(TRY(read_text_file(status_file(), 64 << 10)), where));
+  status.pid = static_cast<int>(TRY(json_integer(json, "pid", where)));
+  status.state = TRY(json_string(json, "state", where));
+  status.url = TRY(json_string(json, "url", where));
+  status.ca_file = TRY(json_string(json, "ca_file", where));
+  status.name = TRY(json_string(json, "model", where));
+  status.version = TRY(json_string(json, "version", where));
+  status.deployment = TRY(json_string(json, "deployment", where));
+  status.error = TRY(json_string(json, "error", where));
+  status.started = TRY(json_string(json, "started", where));
+  // A lock that can be had belongs to nobody: the process has ended, whatever its file says.
+  status.running = fs::exists(lock_file()) && !FileLock::try_acquire(lock_file());
+  if (!status.running && status.state != "failed") status.state = "stopped";
+  return status;
+}
+
+Status EndpointProcess::spawn(const GlobalOptions& options) const {
+  Fd log(::open(log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!log) return fail_errno(errno, "open the endpoint's log", log_file().string());
+  std::error_code ignored;
+  fs::remove(status_file(), ignored);
+  std::vector<std::string> arguments = arguments_of(options, fs::absolute(workspace_), environment_);
+  std::vector<char*> pointers;
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  const pid_t first = ::fork();
+  if (first < 0) return fail_errno(errno, "start the endpoint", environment_);
+  if (first == 0) {
+    // A second fork gives the endpoint to init, so that nobody has to wait for it.
+    const pid_t second = ::fork();
+    if (second == 0) become_endpoint(pointers.data(), log.get());
+    ::_exit(second < 0 ? 1 : 0);
+  }
+  int ended = 0;
+  ::waitpid(first, &ended, 0);
+  return {};
+}
+
+Result<EndpointStatus> EndpointProcess::serve(const GlobalOptions& options, const std::string& deployment) const {
+  const EndpointStatus before = TRY(status());
+  if (before.running && before.state == "serving" && before.deployment == deployment) return before;
+  if (before.running) {
+    ::kill(before.pid, SIGHUP);
+  } else {
+    TRY(spawn(options));
+  }
+  const auto deadline = std::chrono::steady_clock::now() + kStartDeadline;
+  while (std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kPollInterval);
+    const EndpointStatus now = TRY(status());
+    if (now.running && now.state == "serving" && now.deployment == deployment) return now;
+    if (now.state == "failed") {
+      return fail(ErrorCode::unavailable, "the endpoint did not start: " + now.error, log_file().string(), "put that right, then run the command again");
+    }
+  }
+  return fail(ErrorCode::unavailable, "the endpoint did not serve within two minutes", log_file().string(), "read its log, then run the command again");
+}
+
+Status EndpointProcess::stop() const {
+  const EndpointStatus before = TRY(status());
+  if (!before.running) return {};
+  ::kill(before.pid, SIGTERM);
+  const auto deadline = std::chrono::steady_clock::now() + kStopDeadline;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (!TRY(status()).running) return {};
+    std::this_thread::sleep_for(kPollInterval);
+  }
+  return fail(ErrorCode::unavailable, "the endpoint did not end within a minute", std::to_string(before.pid), "look at its log: " + log_file().string());
+}
+
+}  // namespace redoubt::cli

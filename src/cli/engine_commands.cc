@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt train, eval, generate, tokenize: the engine in the sandbox over a user's own folders, without a workspace.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/engine_image.h"
+#include "governance/job_outcome.h"
+#include "pipeline/config.h"
+#include "stages/evaluate/evaluate.h"
+#include "stages/train/train.h"
+#include "vault/job_files.h"
+
+namespace redoubt::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using provider::JobFile;
+using provider::JobSpec;
+
+struct Options {
+  std::string config, model, adapter, data, eval_data, output, thresholds, per_example, prompt, dtype = "bf16";
+  int max_tokens = 128, max_length = 512, generations = 0;
+  std::int64_t seed = 7;
+  double temperature = 0.7, top_p = 0.95;
+  bool greedy = false, decode = false;
+};
+
+// Keeps what a job gives back: files into a folder of the user's, tokens to the terminal.
+class Handler final : public governance::ProgressHandler {
+ public:
+  Handler(Progress& progress, std::string label) : ProgressHandler(progress, std::move(label)) {}
+
+  Status on_event(const Json& event) override {
+    if (on_token && event.value("event", "") == "token") on_token(event.value("text", ""));
+    return ProgressHandler::on_event(event);
+  }
+  Status on_model(const std::vector<JobFile>& files) override { return model_folder.empty() ? Status() : write_files(files, model_folder); }
+  Status on_output(const std::vector<JobFile>& files) override {
+    for (const auto& file : files) {
+      const auto contents = TRY(file.open());
+      RandomAccessSource source(*contents);
+      outputs[file.path] = to_text(TRY(read_all(source, 1ull << 30)));
+    }
+    return {};
+  }
+
+  fs::path model_folder;
+  std::function<void(const std::string&)> on_token;
+  std::map<std::string, std::string> outputs;
+
+ private:
+  static Status write_files(const std::vector<JobFile>& files, const fs::path& folder) {
+    for (const auto& file : files) {
+      const fs::path path = folder / file.path;
+      TRY(make_folder(path.parent_path()));
+      const auto contents = TRY(file.open());
+      RandomAccessSource source(*contents);
+      auto out = TRY(AtomicFile::create(path));
+      TRY(copy(source, *out));
+      TRY(out->commit());
+    }
+    return {};
+  }
+};
+
+Result<std::vector<JobFile>> one_file(const std::string& path, const char* name) {
+  if (!fs::is_regular_file(path)) return fail(ErrorCode::not_found, "no such file", path);
+  auto files = TRY(vault::job_files(fs::path(path)));
+  files.at(0).path = name;
+  return files;
+}
+
+Result<std::vector<JobFile>> model_files(const std::string& folder) {
+  if (!fs::is_directory(folder)) return fail(ErrorCode::not_found, "no such model folder", folder, "name a folder with config.json and model.safetensors");
+  return vault::job_files(fs::path(folder));
+}
+
+Status add_model(const Options& options, JobSpec& spec) {
+  spec.channels["model"] = TRY(model_files(options.model));
+  if (!options.adapter.empty()) spec.channels["adapter"] = TRY(model_files(options.adapter));
+  return {};
+}
+
+Result<Json> run_job(JobSpec spec, Handler& handler, Progress& progress, const char* what) {
+  auto engine = TRY(EngineImage::open(progress));
+  spec.image = engine->image().tagged();
+  TRY(governance::check_job(TRY(engine->runner().run(spec, handler)), what));
+  return handler.result();
+}
+
+Result<int> train(Invocation& invocation, const Options& options, const Output& output) {
+  if (fs::exists(options.output) && !fs::is_empty(options.output)) {
+    return fail(ErrorCode::already_exists, "the output folder is not empty", options.output, "name a new folder");
+  }
+  JobSpec spec = stages::train::training_job(TRY(pipeline::load_training_config(options.config)), "");
+  TRY(add_model(options, spec));
+  spec.channels["train"] = TRY(one_file(options.data, "train.jsonl"));
+  if (!options.eval_data.empty()) spec.channels["eval"] = TRY(one_file(options.eval_data, "eval.jsonl"));
+  Handler handler(invocation.progress, "train");
+  handler.model_folder = options.output;
+  Json result = TRY(run_job(std::move(spec), handler, invocation.progress, "training"));
+  result["adapter"] = options.output;
+  output.result(result, fmt::format("the adapter is in {}", options.output));
+  return 0;
+}
+
+Result<int> evaluate(Invocation& invocation, const Options& options, const Output& output) {
+  stages::evaluate::Options job;
+  job.dtype = options.dtype;
+  job.max_length = options.max_length;
+  job.generations = options.generations;
+  if (!options.thresholds.empty()) job.thresholds = TRY(pipeline::load_thresholds(options.thresholds));
+  JobSpec spec = stages::evaluate::evaluation_job(job, "");
+  TRY(add_model(options, spec));
+  spec.channels["eval"] = TRY(one_file(options.data, "eval.jsonl"));
+  Handler handler(invocation.progress, "evaluate");
+  TRY(run_job(std::move(spec), handler, invocation.progress, "evaluation"));
+  Json result = TRY(parse_json(handler.outputs["evaluation.json"], "evaluation.json"));
+  if (!options.per_example.empty()) TRY(write_file(options.per_example, handler.outputs["per_example.jsonl"], FileMode::readable_by_all));
+  result["gate"] = nullptr;
+  result["failures"] = Json::array();
+  int exit_code = 0;
+  std::string verdict;
+  if (!options.thresholds.empty()) {
+    const auto gate = stages::evaluate::apply_gate(job.thresholds, result);
+    result.update(gate.to_json());
+    verdict = fmt::format("gate: {} ({})\n", to_string(gate.verdict), gate.explanation);
+    if (gate.verdict == stages::evaluate::Verdict::fail) exit_code = exit_code_of(ErrorCode::gate_refused);
+    if (gate.verdict == stages::evaluate::Verdict::undecided) exit_code = exit_code_of(ErrorCode::undecided);
+  }
+  Table table{{"METRIC", "VALUE"}, {}};
+  for (const char* metric : {"examples", "tokens", "eval_loss", "perplexity", "word_perplexity", "byte_perplexity", "accuracy"}) {
+    if (result.contains(metric)) table.rows.push_back({metric, dump_json(result[metric])});
+  }
+  output.result(result, to_text(table) + verdict);
+  return exit_code;
+}
+
+Result<int> generate(Invocation& invocation, const Options& options, const Output& output) {
+  JobSpec spec;
+  spec.entry_point = "generate";
+  spec.hyperparameters = {{"messages", Json::array({{{"role", "user"}, {"content", options.prompt}}})}, {"max_tokens", options.max_tokens},
+                          {"seed", options.seed}, {"greedy", options.greedy}};
+  if (!options.greedy) spec.hyperparameters.update({{"temperature", options.temperature}, {"top_p", options.top_p}});
+  TRY(add_model(options, spec));
+  Handler handler(invocation.progress, "generate");
+  const bool streams = !output.json();
+  if (streams) {
+    handler.on_token = [](const std::string& text) { std::cout << text << std::flush; };
+  }
+  const Json result = TRY(run_job(std::move(spec), handler, invocation.progress, "generation"));
+  if (streams) {
+    std::cout << std::endl;
+  } else {
+    output.result(result, "");
+  }
+  return 0;
+}
+
+// Standard input as a job's file: a job reads it once, so it is kept in memory.
+Result<std::vector<JobFile>> stdin_lines() {
+  auto text = std::make_shared<std::string>(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  return std::vector<JobFile>{{"lines.jsonl", [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<vault::MemoryObject>(to_bytes(*text)); }}};
+}
+
+Result<int> tokenize(Invocation& invocation, const Options& options, const Output&) {
+  JobSpec spec;
+  spec.entry_point = "tokenize";
+  spec.hyperparameters = {{"decode", options.decode}};
+  TRY(add_model(options, spec));
+  spec.channels["text"] = TRY(stdin_lines());
+  Handler handler(invocation.progress, "tokenize");
+  TRY(run_job(std::move(spec), handler, invocation.progress, "tokenization"));
+  std::cout << handler.outputs["ids.jsonl"] << std::flush;
+  return 0;
+}
+
+}  // namespace
+
+void add_engine_commands(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<Options>();
+  const auto add = [&](const char* name, const char* help, auto body) {
+    CLI::App* command = add_command(app, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
+    command->add_option("--model", options->model, "a Hugging Face model folder")->required();
+    return command;
+  };
+  CLI::App* train_command = add("train", "Fine-tunes a model with LoRA in the sandbox", train);
+  train_command->add_option("--config", options->config, "a training_config.yaml")->required();
+  train_command->add_option("--data", options->data, "JSON lines to train on")->required();
+  train_command->add_option("--eval-data", options->eval_data, "JSON lines held out to choose the best epoch");
+  train_command->add_option("-o,--output", options->output, "the adapter's folder")->required();
+
+  CLI::App* eval_command = add("eval", "Evaluates a model in the sandbox and applies thresholds", evaluate);
+  eval_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");
+  eval_command->add_option("--data", options->data, "JSON lines that no trainer saw")->required();
+  eval_command->add_option("--threshold-file", options->thresholds, "a thresholds.yaml; exit status 3 when it is not met");
+  eval_command->add_option("--per-example", options->per_example, "write a JSON line for each example to this file");
+  eval_command->add_option("--dtype", options->dtype, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
+  eval_command->add_option("--max-length", options->max_length, "tokens of an example")->check(CLI::Range(8, 131072));
+
+  CLI::App* generate_command = add("generate", "Answers a prompt in the sandbox", generate);
+  generate_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");
+  generate_command->add_option("--prompt", options->prompt, "what to ask")->required();
+  generate_command->add_option("--max-tokens", options->max_tokens, "at most so many tokens")->check(CLI::Range(1, 131072));
+  generate_command->add_flag("--greedy", options->greedy, "always the likeliest token");
+  generate_command->add_option("--seed", options->seed, "of the sampling");
+  generate_command->add_option("--temperature", options->temperature)->check(CLI::Range(0.0, 2.0));
+  generate_command->add_option("--top-p", options->top_p)->check(CLI::Range(0.0, 1.0));
+
+  CLI::App* tokenize_command = add("tokenize", "Token ids of JSON strings, a line each, from stdin", tokenize);
+  tokenize_command->add_flag("--decode", options->decode, "the other way: lists of ids to strings");
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/output.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace redoubt::cli {
+namespace {
+
+// Characters, not bytes: continuation bytes of UTF-8 take no room.
+std::size_t width_of(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+// What comes from models, files and peers must not steer the terminal.
+std::string without_control_characters(std::string text) {
+  for (char& c : text) {
+    if ((static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+void print(std::FILE* stream, std::string text) {
+  if (!text.ends_with('\n')) text.push_back('\n');
+  std::fwrite(text.data(), 1, text.size(), stream);
+  std::fflush(stream);
+}
+
+}  // namespace
+
+int exit_code_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument: return 2;
+    case ErrorCode::gate_refused: return 3;
+    case ErrorCode::tampered: return 4;
+    case ErrorCode::permission_denied: return 5;
+    case ErrorCode::waiting: return 6;
+    case ErrorCode::undecided: return 7;
+    default: return 1;
+  }
+}
+
+std::string to_text(const Table& table) {
+  std::vector<std::size_t> widths;
+  const auto measure = [&](const std::vector<std::string>& row) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  };
+  measure(table.columns);
+  for (const auto& row : table.rows) measure(row);
+  std::string out;
+  const auto write = [&](const std::vector<std::string>& row) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      out += row[i];
+      if (i + 1 < row.size()) out.append(widths[i] - width_of(row[i]) + 2, ' ');
+    }
+    out.push_back('\n');
+  };
+  write(table.columns);
+  for (const auto& row : table.rows) write(row);
+  return out;
+}
+
+void Output::result(const Json& value, const std::string& text) const {
+  print(stdout, json_ ? value.dump(2, ' ', false, Json::error_handler_t::replace) : without_control_characters(text));
+}
+
+void Output::say(const std::string& line) const { print(stderr, without_control_characters(line)); }
+
+int Output::error(const Error& error) const {
+  if (json_) {
+    result({{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}, {"hint", error.hint}}}}, "");
+  }
+  std::string text = "redoubt: " + error.message;
+  if (!error.where.empty()) text += "\n  where: " + error.where;
+  if (!error.hint.empty()) text += "\n  hint:  " + error.hint;
+  say(text);
+  return exit_code_of(error.code);
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the command line speaks: results on stdout, all else on stderr, one JSON document with --json, exit codes from one table.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace redoubt::cli {
+
+// 0 done, 1 failed, 2 usage or configuration, 3 refused by a gate, 4 tampered, 5 not permitted, 6 waiting, 7 undecided.
+int exit_code_of(ErrorCode code);
+
+struct Table {
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;
+};
+// Columns as wide as their widest cell, in characters; two spaces between.
+std::string to_text(const Table& table);
+
+class Output {
+ public:
+  explicit Output(bool json) : json_(json) {}
+  bool json() const { return json_; }
+  // The result: `value` with --json, else `text` (a newline is added where it is missing).
+  void result(const Json& value, const std::string& text) const;
+  // A line for the person, on stderr.
+  void say(const std::string& line) const;
+  // The failure in the form that was asked for; answers its exit code.
+  int error(const Error& error) const;
+
+ private:
+  bool json_;
+};
+
+}  // namespace redoubt::cli

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt secret: put, get, list, rotate, delete. Values come from stdin, a file or a terminal, never from an argument.
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/prompt.h"
+#include "cli/session.h"
+
+namespace redoubt::cli {
+namespace {
+
+struct Options {
+  std::string name, file;
+};
+
+Result<std::unique_ptr<Session>> open_for_secrets(Invocation& invocation) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::manage_secrets));
+  return session;
+}
+
+Result<int> put(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_secrets(invocation));
+  const Secret value = TRY(options.file.empty() ? read_secret("value of " + options.name) : read_secret_file(options.file));
+  const auto info = TRY(session->secrets().put(options.name, value));
+  TRY(session->record_event("secret", {{"action", "put"}, {"name", options.name}, {"version", info.version}}));
+  output.result({{"name", info.name}, {"version", info.version}}, fmt::format("{}: version {} is sealed", info.name, info.version));
+  return 0;
+}
+
+Result<int> get(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_secrets(invocation));
+  const Secret value = TRY(session->secrets().get(options.name));
+  TRY(session->record_event("secret", {{"action", "get"}, {"name", options.name}}));
+  const auto text = to_text(value.reveal(SecretAccess::for_user()));
+  output.result({{"name", options.name}, {"value", text}}, text);
+  return 0;
+}
+
+Result<int> list(Invocation& invocation, const Output& output) {
+  auto session = TRY(open_for_secrets(invocation));
+  Json values = Json::array();
+  Table table{{"NAME", "VERSION", "CHANGED"}, {}};
+  for (const auto& info : TRY(session->secrets().list())) {
+    values.push_back({{"name", info.name}, {"version", info.version}, {"changed", to_rfc3339(info.changed)}});
+    table.rows.push_back({info.name, std::to_string(info.version), to_rfc3339(info.changed)});
+  }
+  output.result(values, table.rows.empty() ? "no secrets" : to_text(table));
+  return 0;
+}
+
+Result<int> remove(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_secrets(invocation));
+  TRY(session->secrets().remove(options.name));
+  TRY(session->record_event("secret", {{"action", "delete"}, {"name", options.name}}));
+  output.result({{"name", options.name}, {"deleted", true}}, options.name + " is deleted");
+  return 0;
+}
+
+}  // namespace
+
+void add_secret_commands(CLI::App& app, Invocation& invocation) {
+  CLI::App* group = app.add_subcommand("secret", "Tokens and keys, sealed")->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  const auto add = [&](const char* name, const char* help, auto body) {
+    CLI::App* command = add_command(*group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
+    command->add_option("name", options->name, "such as huggingface/api-token")->required();
+    return command;
+  };
+  add("put", "Stores a value read from stdin, a file or the terminal", put)->add_option("--file", options->file, "read the value from this file");
+  add("get", "Writes a value to stdout", get);
+  add_command(*group, invocation, "list", "Names and versions, no values", [&invocation](const Output& output) { return list(invocation, output); });
+  add("rotate", "Stores a new version; the one before stays readable until the next", put)->add_option("--file", options->file, "read the value from this file");
+  add("delete", "Deletes all versions", remove);
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An open workspace as a command sees it: every provider made and handed down by reference. compose.cc, which makes them, is
+// the one place that knows which implementation stands behind an interface.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/problem.h"
+#include "cli/command.h"
+#include "governance/notes.h"
+#include "governance/recorder.h"
+#include "governance/workspace.h"
+#include "ledger/evidence.h"
+#include "provider/image_store.h"
+#include "provider/job_runner.h"
+#include "provider/model_registry.h"
+
+namespace redoubt::cli {
+
+// What `init` is told.
+struct InitOptions {
+  std::vector<governance::Workspace::NewIdentity> identities;  // empty: operator and reviewer
+};
+
+class Session {
+ public:
+  // Makes the workspace and its ledger. already_exists, or the errors of Workspace::create.
+  static Result<std::unique_ptr<Session>> create(const GlobalOptions& options, const InitOptions& init);
+  // Opens it: unseals the keyring, checks the ledger's head and that the acting identity is known.
+  static Result<std::unique_ptr<Session>> open(const GlobalOptions& options);
+  ~Session();
+
+  // permission_denied unless the identity's roles allow it.
+  Status require(governance::Permission permission) const;
+  // The recorder of the acting identity's steps; unlocks its key.
+  Result<governance::StepRecorder*> recorder();
+  // Appends what happened outside the seven steps ("secret", "key", "alarm"): signed like a step, never reused.
+  Result<Digest> record_event(const std::string& step, const Json& result);
+  // The key that signs models (ECDSA P-256); made on first use.
+  Result<crypto::SigningKey> model_key();
+  const crypto::SigningKey& ledger_key() const;
+
+  const std::string& identity() const;
+  governance::Workspace& workspace();
+  vault::ArtifactStore& store() { return workspace().artifacts(); }
+  provider::SecretStore& secrets() { return workspace().secrets(); }
+  ledger::EvidenceLog& evidence();
+  ledger::LedgerOptions ledger_options() const;
+  governance::Notes& notes();
+  const Clock& clock() const;
+
+  // Opened at first use. The registry is brought up to date with the ledger at each call; a changed file is tampered.
+  Result<provider::ModelRegistry*> registry();
+  Status rebuild_registry();
+  // What differs between the registry and the ledger; empty when nothing does.
+  Problems check_registry();
+  Result<provider::ImageStore*> images();
+  Result<provider::JobRunner*> runner();
+
+  // A sealed signing key of the workspace, made at its first use.
+  Result<crypto::SigningKey> workspace_key(const std::string& name, crypto::SignatureAlgorithm algorithm);
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  Status open_ledger(bool create);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace redoubt::cli

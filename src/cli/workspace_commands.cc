@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt init, status, identity, keys, doctor.
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/endpoint_process.h"
+#include "cli/session.h"
+
+namespace redoubt::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::vector<std::string> identities;  // NAME:ROLE[,ROLE]
+  std::string name;
+  std::vector<std::string> roles;
+};
+
+Result<std::set<governance::Role>> parse_roles(const std::vector<std::string>& texts) {
+  std::set<governance::Role> roles;
+  for (const auto& text : texts) roles.insert(TRY(governance::parse_role(text)));
+  return roles;
+}
+
+Result<governance::Workspace::NewIdentity> parse_identity(const std::string& text) {
+  const auto colon = text.find(':');
+  if (colon == text.npos) return fail(ErrorCode::invalid_argument, "not NAME:ROLE", text, "such as --identity alice:operator --identity bob:reviewer,auditor");
+  std::vector<std::string> roles;
+  for (std::size_t from = colon + 1; from <= text.size();) {
+    const auto comma = std::min(text.find(',', from), text.size());
+    roles.push_back(text.substr(from, comma - from));
+    from = comma + 1;
+  }
+  return governance::Workspace::NewIdentity{text.substr(0, colon), TRY(parse_roles(roles))};
+}
+
+std::string roles_text(const governance::Identity& identity) {
+  std::string out;
+  for (auto role : identity.roles) out += (out.empty() ? "" : ", ") + std::string(governance::to_string(role));
+  return out;
+}
+
+Result<int> init(Invocation& invocation, const Options& options, const Output& output) {
+  InitOptions init_options;
+  for (const auto& text : options.identities) init_options.identities.push_back(TRY(parse_identity(text)));
+  auto session = TRY(Session::create(invocation.global, init_options));
+  Json names = Json::array();
+  std::string who;
+  for (const auto& identity : session->workspace().identities().list()) {
+    names.push_back(identity.name);
+    who += fmt::format("  {}: {}\n", identity.name, roles_text(identity));
+  }
+  output.result({{"workspace", fs::absolute(invocation.global.workspace).string()}, {"id", session->workspace().id()},
+                 {"credentials", session->workspace().credentials().string()}, {"identities", names}},
+                fmt::format("workspace {} in {}\nidentities:\n{}keys in {}: keep a copy of that folder apart, nothing opens the workspace without it\n"
+                            "next: redoubt secret put huggingface/api-token, then redoubt run redoubt.yaml",
+                            session->workspace().id(), invocation.global.workspace, who, session->workspace().credentials().string()));
+  return 0;
+}
+
+Result<int> status(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  auto* registry = TRY(session->registry());
+  const auto checkpoint = TRY(session->evidence().checkpoint());
+  std::map<std::string, int> states;
+  for (const auto& version : TRY(registry->list())) ++states[provider::to_string(version.state)];
+  Json endpoints = Json::object();
+  std::string lines = fmt::format("workspace {} as {}\nledger: {} entries, root {}\n", session->workspace().id(), session->identity(),
+                                  checkpoint.head.size, checkpoint.head.root.hex());
+  for (const auto& [state, count] : states) lines += fmt::format("versions {}: {}\n", state, count);
+  for (const char* environment : {"dev", "staging", "production"}) {
+    const auto endpoint = TRY(EndpointProcess(invocation.global.workspace, environment).status());
+    if (endpoint.state == "stopped" && endpoint.url.empty()) continue;
+    endpoints[environment] = endpoint.to_json();
+    lines += fmt::format("endpoint {}: {} {} {}/{}\n", environment, endpoint.state, endpoint.url, endpoint.name, endpoint.version);
+  }
+  output.result({{"workspace", session->workspace().id()}, {"identity", session->identity()}, {"entries", checkpoint.head.size},
+                 {"root", checkpoint.head.root.hex()}, {"versions", states}, {"endpoints", endpoints}},
+                lines);
+  return 0;
+}
+
+Result<int> list_identities(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  Json values = Json::array();
+  Table table{{"NAME", "ROLES", "KEY"}, {}};
+  for (const auto& identity : session->workspace().identities().list()) {
+    Json roles = Json::array();
+    for (auto role : identity.roles) roles.push_back(governance::to_string(role));
+    values.push_back({{"name", identity.name}, {"roles", roles}, {"key_id", identity.key.key_id()}});
+    table.rows.push_back({identity.name, roles_text(identity), identity.key.key_id().substr(0, 16)});
+  }
+  output.result(values, to_text(table));
+  return 0;
+}
+
+Status record_identities(Session& session, const std::string& action, const std::string& name) {
+  TRY(session.record_event("identity", {{"action", action}, {"name", name}, {"identities", session.workspace().identities().digest().tagged()}}));
+  return {};
+}
+
+Result<int> add_identity(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::manage_identities));
+  const auto identity = TRY(session->workspace().identities().add(options.name, TRY(parse_roles(options.roles))));
+  TRY(record_identities(*session, "add", identity.name));
+  output.result({{"name", identity.name}, {"key_id", identity.key.key_id()}}, fmt::format("{}: {}", identity.name, roles_text(identity)));
+  return 0;
+}
+
+Result<int> rotate_keys(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::manage_keys));
+  const auto lock = TRY(session->workspace().lock());
+  const std::string uri = session->workspace().sealing_key().uri;
+  TRY(session->workspace().kms().rotate_key(uri));
+  const auto version = TRY(session->workspace().kms().versions())["default"];
+  TRY(session->record_event("keys", {{"action", "rotate"}, {"key", uri}, {"version", version}}));
+  output.result({{"key", uri}, {"version", version}}, fmt::format("{} has version {}; what is sealed from now on uses it, what was sealed before stays readable", uri, version));
+  return 0;
+}
+
+}  // namespace
+
+void add_workspace_commands(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<Options>();
+  add_command(app, invocation, "init", "Makes a workspace: sealed keyring, vault, ledger, identities",
+              [&invocation, options](const Output& output) { return init(invocation, *options, output); })
+      ->add_option("--identity", options->identities, "NAME:ROLE[,ROLE]; roles: operator, reviewer, auditor, admin (default: operator and reviewer)");
+  add_command(app, invocation, "status", "The workspace at a glance", [&invocation](const Output& output) { return status(invocation, output); });
+  CLI::App* identity = app.add_subcommand("identity", "Who may do what")->require_subcommand(1);
+  add_command(*identity, invocation, "list", "Names, roles and key ids", [&invocation](const Output& output) { return list_identities(invocation, output); });
+  CLI::App* add = add_command(*identity, invocation, "add", "Adds an identity and leaves its key file beside the others",
+                              [&invocation, options](const Output& output) { return add_identity(invocation, *options, output); });
+  add->add_option("name", options->name, "lower-case letters, digits and '-'")->required();
+  add->add_option("--role", options->roles, "operator, reviewer, auditor or admin; may be given several times")->required();
+  CLI::App* keys = app.add_subcommand("keys", "The keyring's keys")->require_subcommand(1);
+  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys", [&invocation](const Output& output) { return rotate_keys(invocation, output); });
+}
+
+}  // namespace redoubt::cli

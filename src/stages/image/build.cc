@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/image/build.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "crypto/hash.h"
+#include "stages/image/tar.h"
+
+namespace redoubt::stages::image {
+namespace fs = std::filesystem;
+namespace {
+
+// Debian's loader looks here without being told to.
+constexpr const char* kLibraryFolder = "usr/lib/x86_64-linux-gnu/";
+constexpr const char* kManifestType = "application/vnd.oci.image.manifest.v1+json";
+constexpr const char* kConfigType = "application/vnd.oci.image.config.v1+json";
+constexpr const char* kLayerType = "application/vnd.oci.image.layer.v1.tar";
+
+// Counts what passes, for the descriptor and the person.
+class CountedSource final : public Source {
+ public:
+  CountedSource(Source& from, Progress& progress) : from_(from), progress_(progress) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    const std::size_t count = TRY(from_.read(into));
+    bytes += count;
+    progress_.update(bytes);
+    return count;
+  }
+  std::uint64_t bytes = 0;
+
+ private:
+  Source& from_;
+  Progress& progress_;
+};
+
+std::vector<TarEntry> library_entries(const ProgramFiles& files) {
+  std::vector<TarEntry> entries;
+  for (const auto& [name, file] : files.libraries) entries.push_back({kLibraryFolder + name, 0755, file, {}});
+  entries.push_back({files.interpreter.substr(1), 0755, files.interpreter_file, {}});
+  entries.push_back({"tmp/", 0755, {}, {}});
+  entries.push_back({"opt/ml/", 0755, {}, {}});
+  entries.push_back({"proc/", 0755, {}, {}});
+  entries.push_back({"dev/", 0755, {}, {}});
+  return entries;
+}
+
+std::vector<TarEntry> program_entries(const fs::path& program) {
+  return {{kEnginePath, 0755, program, {}},
+          {"etc/passwd", 0644, {}, "engine:x:65532:65532:Redoubt engine:/opt/ml:/nonexistent\n"},
+          {"etc/group", 0644, {}, "engine:x:65532:\n"}};
+}
+
+Result<provider::ImageDescriptor> put_json(provider::ImageStore& store, const Json& value, const char* type) {
+  const std::string text = dump_json(value);
+  MemorySource source(view_of(text));
+  return provider::ImageDescriptor{type, TRY(store.put_blob(source)), text.size()};
+}
+
+Result<provider::ImageDescriptor> put_layer(provider::ImageStore& store, std::vector<TarEntry> entries, std::string_view label, Progress& progress) {
+  std::uint64_t total = 0;
+  for (const auto& entry : entries) total += entry.file.empty() ? entry.contents.size() : fs::file_size(entry.file);
+  progress.begin(label, total, "bytes");
+  auto tar = TRY(TarSource::create(std::move(entries)));
+  CountedSource counted(*tar, progress);
+  const Digest digest = TRY(store.put_blob(counted));
+  progress.end();
+  return provider::ImageDescriptor{kLayerType, digest, counted.bytes};
+}
+
+Json to_json(const provider::ImageDescriptor& descriptor) {
+  return {{"mediaType", descriptor.media_type}, {"digest", descriptor.digest.tagged()}, {"size", descriptor.size}};
+}
+
+Result<Digest> hash_file(const fs::path& path) {
+  auto file = TRY(FileReader::open(path));
+  return crypto::sha256_of(*file);
+}
+
+}  // namespace
+
+Result<ImageContents> collect_contents(const BuildOptions& options, Progress& progress) {
+  ImageContents contents;
+  contents.files = TRY(resolve_program(options.program));
+  std::vector<std::pair<std::string, fs::path>> files(contents.files.libraries.begin(), contents.files.libraries.end());
+  files.emplace_back(kEnginePath, options.program);
+  files.emplace_back(contents.files.interpreter, contents.files.interpreter_file);
+  progress.begin("image: hash files", files.size(), "files");
+  Json list = Json::object();
+  std::uint64_t done = 0;
+  for (const auto& [name, path] : files) {
+    list[name] = TRY(hash_file(path)).hex();
+    progress.update(++done);
+  }
+  progress.end();
+  contents.digest = crypto::sha256(dump_json(list));
+  return contents;
+}
+
+Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents& contents, provider::ImageStore& store, Progress& progress) {
+  const auto libraries = TRY(put_layer(store, library_entries(contents.files), "image: libraries", progress));
+  const auto program = TRY(put_layer(store, program_entries(options.program), "image: engine", progress));
+  const Json labels = {{"org.opencontainers.image.title", options.name}, {"org.opencontainers.image.version", options.version},
+                       {"org.opencontainers.image.licenses", "Apache-2.0"}, {"dev.redoubt.contents", contents.digest.tagged()}};
+  const Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"created", "1970-01-01T00:00:00Z"},
+                       {"config", {{"User", "65532:65532"}, {"Entrypoint", {std::string("/") + kEnginePath}}, {"WorkingDir", "/opt/ml"}, {"Labels", labels}}},
+                       {"rootfs", {{"type", "layers"}, {"diff_ids", {libraries.digest.tagged(), program.digest.tagged()}}}},
+                       {"history", Json::array({{{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: libraries"}},
+                                                {{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: engine"}}})}};
+  const auto config_descriptor = TRY(put_json(store, config, kConfigType));
+  const Json manifest = {{"schemaVersion", 2}, {"mediaType", kManifestType}, {"config", to_json(config_descriptor)},
+                         {"layers", {to_json(libraries), to_json(program)}}, {"annotations", labels}};
+  BuiltFiles built;
+  built.manifest = TRY(put_json(store, manifest, kManifestType));
+  built.tag = options.name + ":" + contents.digest.hex().substr(0, 12);
+  TRY(store.tag(built.tag, built.manifest));
+  return built;
+}
+
+}  // namespace redoubt::stages::image

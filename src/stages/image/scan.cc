@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/image/scan.h"
+
+#include <algorithm>
+
+#include "stages/image/version_order.h"
+
+namespace redoubt::stages::image {
+namespace {
+
+int rank(const std::string& severity) {
+  return severity == "critical" ? 4 : severity == "high" ? 3 : severity == "medium" ? 2 : severity == "low" ? 1 : 0;
+}
+
+int compare(const std::string& ecosystem, const std::string& a, const std::string& b) {
+  return ecosystem == "PyPI" ? compare_python_versions(a, b) : compare_debian_versions(a, b);
+}
+
+std::string python_name(std::string name) {
+  for (char& c : name) c = c == '_' || c == '.' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+// "2.13.0+cpu" is "2.13.0" to those who publish advisories: a local label names a build, not a release.
+std::string public_version(const Package& package) {
+  return package.ecosystem == "PyPI" ? package.version.substr(0, package.version.find('+')) : package.version;
+}
+
+void match_advisories(const Package& package, const Advisories& advisories, std::vector<Finding>& findings) {
+  const std::string name = package.ecosystem == "PyPI" ? python_name(package.name) : package.source;
+  const auto [begin, end] = advisories.by_package.equal_range(package.ecosystem + "/" + name);
+  for (auto at = begin; at != end; ++at) {
+    if (!is_affected(at->second, public_version(package))) continue;
+    const std::string fixed = at->second.ranges.empty() ? "" : at->second.ranges.back().fixed;
+    findings.push_back({at->second.id, package.name, package.version, fixed, at->second.severity, at->second.cvss, false});
+  }
+}
+
+// A version older than the security suite's is a fix that was not installed; how grave, no list of apt's says.
+void match_suite(const Package& package, const Advisories& advisories, std::vector<Finding>& findings) {
+  const auto newest = advisories.suite_versions.find(package.name);
+  if (newest == advisories.suite_versions.end() || compare_debian_versions(package.version, newest->second) >= 0) return;
+  findings.push_back({"MISSING-SECURITY-UPDATE", package.name, package.version, newest->second, "high", 0, false});
+}
+
+}  // namespace
+
+Result<std::vector<AcceptedFinding>> AcceptedFinding::from_json(const Json& list) {
+  std::vector<AcceptedFinding> accepted;
+  for (const auto& item : list) {
+    accepted.push_back({TRY(json_string(item, "id", "accepted_findings")), TRY(json_string(item, "package", "accepted_findings")),
+                        TRY(json_string(item, "reason", "accepted_findings")), TRY(parse_rfc3339(TRY(json_string(item, "expires", "accepted_findings"))))});
+  }
+  return accepted;
+}
+
+bool is_affected(const Advisory& advisory, const std::string& installed) {
+  const auto order = [&](const std::string& other) { return compare(advisory.ecosystem, installed, other); };
+  for (const auto& version : advisory.versions) {
+    if (order(version) == 0) return true;
+  }
+  return std::any_of(advisory.ranges.begin(), advisory.ranges.end(), [&](const AdvisoryRange& range) {
+    if (range.introduced != "0" && order(range.introduced) < 0) return false;
+    if (!range.fixed.empty()) return order(range.fixed) < 0;
+    return range.last_affected.empty() || order(range.last_affected) <= 0;
+  });
+}
+
+ScanReport scan_packages(std::vector<Package> packages, const Advisories& advisories, const std::vector<AcceptedFinding>& accepted, TimePoint now) {
+  ScanReport report;
+  report.feeds = advisories.feeds;
+  for (const auto& package : packages) {
+    if (package.ecosystem.empty()) continue;  // the engine itself
+    match_advisories(package, advisories, report.findings);
+    if (package.ecosystem.starts_with("Debian")) match_suite(package, advisories, report.findings);
+  }
+  for (auto& finding : report.findings) {
+    finding.accepted = std::any_of(accepted.begin(), accepted.end(), [&](const AcceptedFinding& each) {
+      return each.id == finding.id && each.package == finding.package && now < each.expires;
+    });
+    report.blocked = report.blocked || (!finding.accepted && rank(finding.severity) >= 3);
+  }
+  std::stable_sort(report.findings.begin(), report.findings.end(), [](const Finding& a, const Finding& b) { return rank(a.severity) > rank(b.severity); });
+  report.packages = std::move(packages);
+  return report;
+}
+
+std::map<std::string, int> ScanReport::open_by_severity() const {
+  std::map<std::string, int> counts = {{"critical", 0}, {"high", 0}, {"medium", 0}, {"low", 0}};
+  for (const auto& finding : findings) counts[finding.severity] += finding.accepted ? 0 : 1;
+  return counts;
+}
+
+Json ScanReport::to_json() const {
+  Json package_list = Json::array(), finding_list = Json::array(), feed_list = Json::array();
+  for (const auto& package : packages) package_list.push_back({{"ecosystem", package.ecosystem}, {"name", package.name}, {"version", package.version}, {"source", package.source}});
+  for (const auto& f : findings) {
+    finding_list.push_back({{"id", f.id}, {"package", f.package}, {"installed", f.installed}, {"fixed", f.fixed}, {"severity", f.severity},
+                            {"cvss", f.cvss > 0 ? Json(f.cvss) : Json(nullptr)}, {"accepted", f.accepted}});
+  }
+  for (const auto& feed : feeds) feed_list.push_back({{"name", feed.name}, {"dated", to_rfc3339(feed.dated)}, {"records", feed.records}});
+  return {{"packages", package_list}, {"findings", finding_list}, {"feeds", feed_list}, {"blocked", blocked}};
+}
+
+}  // namespace redoubt::stages::image

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The vulnerability scan: the packages of an image against what the feeds know.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "stages/image/advisories.h"
+#include "stages/image/packages.h"
+
+namespace redoubt::stages::image {
+
+// A finding that somebody looked at and lets pass until a day.
+struct AcceptedFinding {
+  std::string id, package, reason;
+  TimePoint expires{};
+
+  static Result<std::vector<AcceptedFinding>> from_json(const Json& list);
+};
+
+struct Finding {
+  std::string id, package, installed, fixed, severity;
+  double cvss = 0;
+  bool accepted = false;
+};
+
+struct ScanReport {
+  std::vector<Package> packages;
+  std::vector<Finding> findings;  // the most severe first
+  std::vector<Feed> feeds;
+  bool blocked = false;  // an open critical or high finding
+
+  std::map<std::string, int> open_by_severity() const;
+  Json to_json() const;
+};
+
+ScanReport scan_packages(std::vector<Package> packages, const Advisories& advisories, const std::vector<AcceptedFinding>& accepted, TimePoint now);
+
+// Whether an installed version is affected, in its ecosystem's order.
+bool is_affected(const Advisory& advisory, const std::string& installed);
+
+}  // namespace redoubt::stages::image

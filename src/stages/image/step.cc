@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/image/step.h"
+
+#include <fmt/format.h>
+
+namespace redoubt::stages::image {
+namespace {
+
+Status refuse_blocked(const ScanReport& report) {
+  if (!report.blocked) return {};
+  for (const auto& finding : report.findings) {
+    if (finding.accepted) continue;
+    const auto open = report.open_by_severity();
+    return fail(ErrorCode::gate_refused,
+                fmt::format("the image has {} critical and {} high vulnerabilities; the first: {} in {} {} ({})", open.at("critical"), open.at("high"),
+                            finding.id, finding.package, finding.installed, finding.severity),
+                finding.package,
+                finding.fixed.empty() ? "no fix is known; accept it under image.accepted_findings with a reason and an end date, if you can"
+                                      : fmt::format("update {} to {} and build again", finding.package, finding.fixed));
+  }
+  return fail(ErrorCode::internal, "a blocked scan without a finding");
+}
+
+Result<governance::StepProduct> make(const BuildOptions& options, const ImageContents& contents, const ScanOptions& scan_options, StepDeps& deps) {
+  const ScanReport report = TRY(scan(options, contents, scan_options, deps.clock.now()));
+  TRY(refuse_blocked(report));
+  const BuiltFiles built = TRY(build_image(options, contents, deps.images, deps.progress));
+  const std::string sbom = dump_json(make_sbom(report.packages, built.manifest.digest, options.version));
+  MemorySource source(view_of(sbom));
+  governance::StepProduct product;
+  product.outputs = {{"image", built.manifest.digest}, {"sbom", TRY(deps.store.put_blob(source))}};
+  product.result = {{"tag", built.tag}, {"packages", report.packages.size()}, {"vulnerabilities", report.open_by_severity()},
+                    {"scanned", to_rfc3339(deps.clock.now())}};
+  return product;
+}
+
+}  // namespace
+
+Result<ScanReport> scan(const BuildOptions& build, const ImageContents& contents, const ScanOptions& options, TimePoint now) {
+  Advisories advisories;
+  if (options.apt_security) TRY(read_apt_security(options.apt_lists, advisories));
+  for (const auto& path : options.osv) TRY(read_osv(path, advisories));
+  TRY(check_age(advisories, options.feed_age_days_max, now));
+  return scan_packages(TRY(find_packages(build, contents)), advisories, options.accepted, now);
+}
+
+Result<governance::BuiltImage> build(const BuildOptions& build_options, const ScanOptions& scan_options, StepDeps& deps) {
+  const ImageContents contents = TRY(collect_contents(build_options, deps.progress));
+  governance::StepPlan plan;
+  plan.inputs = {{"contents", contents.digest}};
+  plan.parameters = {{"name", build_options.name}, {"version", build_options.version}};
+  return deps.recorder.run<governance::ImageStep>(plan, [&] { return make(build_options, contents, scan_options, deps); });
+}
+
+}  // namespace redoubt::stages::image

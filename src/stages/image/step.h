@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Step 2: the image, its SBOM and its scan.
+#pragma once
+
+#include "base/clock.h"
+#include "governance/recorder.h"
+#include "stages/image/scan.h"
+#include "vault/artifact_store.h"
+
+namespace redoubt::stages::image {
+
+struct ScanOptions {
+  bool apt_security = true;
+  std::filesystem::path apt_lists = "/var/lib/apt/lists";
+  std::vector<std::filesystem::path> osv;
+  int feed_age_days_max = 14;
+  std::vector<AcceptedFinding> accepted;
+};
+
+struct StepDeps {
+  vault::ArtifactStore& store;
+  provider::ImageStore& images;
+  governance::StepRecorder& recorder;
+  const Clock& clock;
+  Progress& progress;
+};
+
+// Reads the feeds and scans the packages of the files that the image was built of.
+Result<ScanReport> scan(const BuildOptions& build, const ImageContents& contents, const ScanOptions& options, TimePoint now);
+
+// Outputs: image (OCI manifest), sbom (CycloneDX JSON). Result: tag, packages, vulnerabilities by severity, scanned.
+// gate_refused names the first critical or high finding.
+Result<governance::BuiltImage> build(const BuildOptions& build_options, const ScanOptions& scan_options, StepDeps& deps);
+
+}  // namespace redoubt::stages::image

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seven steps over a real hub, a real sandbox and a real engine, on a small model: once through, and every way to be stopped."""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+import conftest
+from conftest import TOKEN, Redoubt, write_pipeline
+
+
+@pytest.fixture(scope="module")
+def deployed(tiny_hub, tmp_path_factory):
+    """A workspace that has been taken through all seven steps."""
+    folder = tmp_path_factory.mktemp("deployed")
+    redoubt = Redoubt(folder)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    redoubt.pipeline = write_pipeline(folder / "pipeline", tiny_hub)
+    redoubt("run", redoubt.pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.1.0", "--reason", "read the card", identity="reviewer")
+    redoubt("run", redoubt.pipeline)
+    redoubt.key = redoubt.json("key", "create", "--name", "test")["key"]
+    redoubt.endpoint = redoubt.json("endpoint", "status", "--environment", "dev")
+    yield redoubt
+    redoubt("endpoint", "stop", "--environment", "dev")
+
+
+def ask(redoubt, path="/v1/chat/completions", key=None, **body):
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "How do I copy a1?"}], "max_tokens": 8, **body}
+    request = urllib.request.Request(redoubt.endpoint["url"] + path, json.dumps(body).encode(),
+                                     {"Content-Type": "application/json", "Authorization": f"Bearer {key or redoubt.key}"})
+    context = ssl.create_default_context(cafile=redoubt.endpoint["ca_file"])
+    with urllib.request.urlopen(request, context=context, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_the_endpoint_answers_and_a_wrong_key_does_not(deployed):
+    answer = ask(deployed)
+    assert answer["choices"][0]["message"]["role"] == "assistant" and answer["usage"]["completion_tokens"] >= 1
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(deployed, key="rdt_wrong_key")
+    assert refused.value.code == 401
+
+
+def test_a_second_run_reuses_everything(deployed):
+    started = time.monotonic()
+    report = deployed.json("run", deployed.pipeline)
+    assert all(row["reused"] for row in report["steps"] if row["step"] != "review"), report
+    assert time.monotonic() - started < 20
+
+
+def test_the_registry_and_the_audit_tell_what_happened(deployed):
+    version = deployed.json("registry", "list")[0]
+    assert version["state"] == "Deployed" and version["name"] == "tiny" and version["metrics"]["eval_loss"] > 0
+    audit = deployed.json("audit", "verify")
+    assert audit["ok"] and audit["entries"] >= 8 and audit["problems"] == []
+    assert "# tiny 0.1.0" in deployed("registry", "card", "tiny/0.1.0").stdout
+
+
+def test_who_ran_the_pipeline_cannot_approve(deployed):
+    assert deployed("registry", "approve", "tiny/0.1.0", "--reason", "mine", expect=5)
+    assert "not" in deployed("registry", "approve", "tiny/0.1.0", "--reason", "x", identity="nobody", expect=5).stderr
+
+
+def test_nothing_plain_is_at_rest(deployed):
+    ask(deployed)
+    weights = next((pathlib.Path(conftest.ROOT) / "x").parent.glob("nothing"), None)  # the tiny model lies in the hub's folder alone
+    assert weights is None
+    sentence = b"How do I copy "
+    needles = [sentence, TOKEN.encode(), deployed.key.encode()]
+    found = []
+    for base in [deployed.workspace, pathlib.Path("/dev/shm")]:
+        for path in base.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                data = path.read_bytes()
+                found += [(path, needle) for needle in needles if needle in data]
+    assert not found
+
+
+def test_a_release_bundle_verifies_in_an_empty_folder_and_not_when_changed(deployed, tmp_path):
+    bundle = tmp_path / "release.bundle"
+    deployed("release", "bundle", "tiny/0.1.0", "-o", bundle)
+    elsewhere = Redoubt(tmp_path / "empty", tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    elsewhere("verify", bundle)
+    data = bytearray(bundle.read_bytes())
+    order = random.Random(5)
+    for _ in range(40):
+        place = order.randrange(len(data))
+        changed = bytearray(data)
+        changed[place] ^= 1 << order.randrange(8)
+        (tmp_path / "changed").write_bytes(changed)
+        done = elsewhere("verify", tmp_path / "changed", expect=4)
+        assert done.stderr.strip()
+
+
+def test_the_exported_model_has_a_signature_that_model_signing_accepts(deployed, tmp_path):
+    out = deployed.json("registry", "export", "tiny/0.1.0", "-o", tmp_path / "model")
+    tool = pathlib.Path(os.sys.executable).parent / "model_signing"
+    command = [tool, "verify", "key", "--public_key", out["public_key"], "--signature", out["signature"], out["folder"]]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    with open(next(pathlib.Path(out["folder"]).rglob("adapter_config.json")), "a") as file:
+        file.write(" ")
+    assert subprocess.run(command, capture_output=True).returncode != 0
+
+
+def changeable_files(workspace):
+    kept = []
+    for path in sorted(workspace.rglob("*")):
+        runtime = path.name.endswith((".lock", ".log", "-wal", "-shm")) or path.name.startswith("endpoint-") or path.name in ("lock", "metrics.db")
+        if path.is_file() and not runtime and path.stat().st_size > 0:
+            kept.append(path)
+    return kept
+
+
+def test_one_changed_byte_anywhere_is_named(deployed, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(deployed.workspace, copy, ignore=shutil.ignore_patterns("endpoint-*"))
+    redoubt = Redoubt(deployed.folder, copy)
+    assert redoubt.json("audit", "verify")["ok"]
+    order = random.Random(11)
+    files = changeable_files(copy)
+    for _ in range(60):
+        path = order.choice(files)
+        size, before = path.stat().st_size, None
+        place = order.randrange(size)
+        with open(path, "r+b") as file:
+            file.seek(place)
+            before = file.read(1)
+            file.seek(place)
+            file.write(bytes([before[0] ^ 1 << order.randrange(8)]))
+        done = redoubt("--json", "audit", "verify", expect=None)
+        assert done.returncode in (4, 5), f"{path} at {place}: exit {done.returncode}\n{done.stdout[-500:]}{done.stderr[-500:]}"
+        with open(path, "r+b") as file:
+            file.seek(place)
+            file.write(before)
+    assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):
+    """SIGKILL at random moments; every kill leaves a workspace that verifies and goes on."""
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    order = random.Random(int(os.environ.get("REDOUBT_KILL_SEED", "17")))
+    kills = int(os.environ.get("REDOUBT_KILLS", "12"))
+    ended = None
+    for _ in range(kills):
+        process = subprocess.Popen(redoubt.command("run", pipeline), env=redoubt.environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, cwd=tmp_path, start_new_session=True)
+        try:
+            ended = process.wait(order.uniform(0.05, 4.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert redoubt.json("audit", "verify")["ok"]
+        if ended is not None:
+            assert ended == 6
+    redoubt("run", pipeline, expect=6)
+    killed = redoubt.json("registry", "list")
+    assert len(killed) == 1
+
+    straight = Redoubt(tmp_path / "straight")
+    (tmp_path / "straight").mkdir()
+    straight("init")
+    straight("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    straight("run", pipeline, expect=6)
+    assert straight.json("registry", "list")[0]["digest"] == killed[0]["digest"]
+
+
+def test_a_failed_gate_registers_the_version_as_rejected(tiny_hub, tmp_path):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    (tmp_path / "pipeline" / "thresholds.yaml").write_text("version: 1\neval_loss_max: 0.01\nexamples_min: 10\n")
+    assert "eval_loss" in redoubt("run", pipeline, expect=3).stderr
+    version = redoubt.json("registry", "list")[0]
+    assert version["state"] == "Rejected" and "eval_loss" in version["reason"]
+    redoubt("registry", "approve", "tiny/0.1.0", "--reason", "but I want it", identity="reviewer", expect=3)
+    redoubt("deploy", "tiny/0.1.0", "--environment", "dev", expect=3)
+
+
+def test_bad_input_ends_with_its_own_exit_status(tiny_hub, tmp_path):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    assert "huggingface/api-token" in redoubt("run", pipeline, expect=1).stderr
+    redoubt("secret", "put", "huggingface/api-token", stdin="hf_wrong" + "x" * 30)
+    redoubt("run", pipeline, expect=5)
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    unknown = pipeline.read_text().replace("test/tiny", "test/unknown")
+    (pipeline.parent / "unknown.yaml").write_text(unknown)
+    assert "test/unknown" in redoubt("run", pipeline.parent / "unknown.yaml", expect=1).stderr
+    (pipeline.parent / "misspelt.yaml").write_text(pipeline.read_text().replace("repository:", "repositry:"))
+    assert "repository" in redoubt("run", pipeline.parent / "misspelt.yaml", expect=2).stderr
+    (pipeline.parent / "data.jsonl").write_text('{"text": "a"}\n{"text":\n')
+    assert "data.jsonl:2" in redoubt("run", pipeline, expect=3).stderr
+    (pipeline.parent / "data.jsonl").write_text("")
+    redoubt("run", pipeline, expect=3)
+    assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_a_locked_workspace_is_not_run_twice(tiny_hub, tmp_path):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    first = subprocess.Popen(redoubt.command("run", pipeline), env=redoubt.environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1.0)
+    second = redoubt("run", pipeline, expect=1)
+    assert "lock" in second.stderr
+    assert first.wait(300) == 6
+
+
+def test_a_passphrase_opens_the_keyring_and_a_wrong_one_does_not(tmp_path):
+    redoubt = Redoubt(tmp_path)
+    (tmp_path / "right").write_text("correct horse battery staple")
+    (tmp_path / "wrong").write_text("incorrect horse")
+    redoubt("--passphrase-file", tmp_path / "right", "init")
+    redoubt("--passphrase-file", tmp_path / "right", "status")
+    redoubt("--passphrase-file", tmp_path / "wrong", "status", expect=5)
