@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/evaluate/inputs.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "engine/data/load_examples.h"
+#include "engine/evaluate/answer_batch.h"
+
+namespace redoubt::engine::evaluate {
+
+Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
+  const auto folder = paths.channel("model");
+  if (!std::filesystem::is_directory(folder))
+    return fail(ErrorCode::not_found, "no model", folder.string(), "give a Hugging Face folder as the channel 'model'");
+  Inputs inputs;
+  inputs.tokenizer = TRY(tokenizer::Tokenizer::load(folder));
+  auto chat = chat_template::ChatTemplate::load(folder);
+  if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
+  if (chat) inputs.chat_template = std::move(*chat);
+  inputs.llama = TRY(model::Llama::load(folder, precision));
+  return inputs;
+}
+
+Result<std::vector<data::Example>> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs,
+                                                std::int64_t max_length) {
+  const auto file = paths.channel(channel) / (std::string(channel) + ".jsonl");
+  const auto context = inputs.llama->config().context_length;
+  const auto limit = max_length > 0 ? std::min(max_length, context) : context;
+  auto examples =
+      TRY(data::load_examples(file, *inputs.tokenizer, inputs.chat_template ? &*inputs.chat_template : nullptr, limit));
+  TRY(check_examples(examples, inputs.llama->config(), file.filename().string()));
+  return examples;
+}
+
+Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::Config& config) {
+  if (!paths.has_channel("adapter")) return std::optional<model::Adapter>();
+  return std::optional<model::Adapter>(TRY(model::Adapter::load(paths.channel("adapter"), config)));
+}
+
+void set_threads(std::int64_t threads) {
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())));
+}
+
+}  // namespace redoubt::engine::evaluate

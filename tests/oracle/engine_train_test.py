@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""redoubt-engine's training and evaluation against Transformers and PEFT, on a small random Llama that the test makes."""
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+ENGINE = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "redoubt-engine"
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ROWS = [
+    {"messages": [{"role": "user", "content": f"How do I list {a} in {b}?"}, {"role": "assistant", "content": f"ls --{a} {b}/ | head -{i}"}]}
+    for i, (a, b) in enumerate((a, b) for a in ("files", "links", "sockets", "users") for b in ("home", "the root folder", "tmp", "a very long path"))
+]
+
+
+def make_tokenizer(folder):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator([json.dumps(row) for row in ROWS], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", bos_token="<|im_start|>")
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
+    return len(fast)
+
+
+def make_model(folder, rope):
+    torch.manual_seed(1)
+    size = make_tokenizer(folder)
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=64, intermediate_size=112, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=4,
+        max_position_embeddings=256, tie_word_embeddings=rope["rope_type"] == "default", bos_token_id=0, eos_token_id=1,
+        rope_parameters=rope, initializer_range=0.15,
+    )
+    LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
+
+
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64}
+
+
+@pytest.fixture(params=[{"rope_type": "default", "rope_theta": 10000.0}, LLAMA3], ids=["tied", "llama3-untied"])
+def model(request, tmp_path):
+    folder = tmp_path / "base"
+    folder.mkdir()
+    make_model(folder, request.param)
+    return folder
+
+
+def run_engine(entry, root, model, hyperparameters, **channels):
+    (root / "input/config").mkdir(parents=True)
+    (root / "input/config/hyperparameters.json").write_text(json.dumps(hyperparameters))
+    (root / "input/data").mkdir()
+    (root / "input/data/model").symlink_to(model)
+    for name, content in channels.items():
+        if isinstance(content, pathlib.Path):
+            (root / "input/data" / name).symlink_to(content)
+            continue
+        (root / "input/data" / name).mkdir()
+        (root / "input/data" / name / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
+    done = subprocess.run([ENGINE, entry, "--root", root], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def likelihoods(model, folder):
+    """Transformers' log-likelihood of each answer, and how many tokens it has."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    out = []
+    for row in ROWS:
+        prompt = tokenizer.apply_chat_template(row["messages"][:1], tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(row["messages"], tokenize=False)
+        ids = torch.tensor([tokenizer(whole, add_special_tokens=False)["input_ids"]])
+        start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        with torch.no_grad():
+            scores = model(ids).logits[0].log_softmax(-1)
+        out.append((scores[start - 1 : -1].gather(1, ids[0, start:, None]).sum().item(), ids.shape[1] - start))
+    return out
+
+
+def assert_scores_equal(root, expected):
+    lines = [json.loads(line) for line in (root / "output/data/per_example.jsonl").read_text().splitlines()]
+    assert [line["tokens"] for line in lines] == [tokens for _, tokens in expected]
+    for line, (likelihood, tokens) in zip(lines, expected):
+        assert abs(line["log_likelihood"] - likelihood) < 1e-4 * tokens
+    evaluation = json.loads((root / "output/data/evaluation.json").read_text())
+    loss = -sum(likelihood for likelihood, _ in expected) / sum(tokens for _, tokens in expected)
+    assert evaluation["eval_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def base_of(folder):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def test_evaluation_of_the_base_equals_transformers(model, tmp_path):
+    run_engine("evaluate", tmp_path / "job", model, {"dtype": "fp32"}, eval=ROWS)
+    assert_scores_equal(tmp_path / "job", likelihoods(base_of(model), model))
+
+
+def test_an_adapter_that_the_engine_trained_is_the_same_model_in_peft(model, tmp_path):
+    parameters = {"dtype": "fp32", "epochs": "4", "learning_rate": 1e-2, "lora_r": 4, "lora_alpha": 8, "batch_size": 4}
+    events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS, eval=ROWS)
+    epochs = [event for event in events if event["event"] == "epoch"]
+    assert epochs[-1]["eval_loss"] < epochs[0]["eval_loss"] - 0.5
+    run_engine("evaluate", tmp_path / "eval", model, {"dtype": "fp32"}, eval=ROWS, adapter=tmp_path / "train/model")
+    tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "train/model").eval()
+    assert_scores_equal(tmp_path / "eval", likelihoods(tuned, model))
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]], ids=["all-linear", "q-v"])
+def test_an_adapter_that_peft_wrote_is_the_same_model_in_the_engine(model, tmp_path, targets):
+    tuned = get_peft_model(base_of(model), LoraConfig(r=4, lora_alpha=6, target_modules=targets, task_type="CAUSAL_LM"))
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    tuned.save_pretrained(tmp_path / "adapter")
+    run_engine("evaluate", tmp_path / "eval", model, {"dtype": "fp32"}, eval=ROWS, adapter=tmp_path / "adapter")
+    assert_scores_equal(tmp_path / "eval", likelihoods(tuned.eval(), model))
+
+
+def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model, tmp_path):
+    """One batch of all examples a step, so that no order matters; the start is read from the engine's own first adapter."""
+    parameters = {"dtype": "fp32", "learning_rate": 0, "epochs": 1, "batch_size": len(ROWS), "lora_r": 4, "lora_alpha": 8}
+    run_engine("train", tmp_path / "start", model, parameters, train=ROWS)
+    parameters |= {"learning_rate": 5e-3, "epochs": 8, "lr_scheduler": "constant"}
+    events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
+    tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "start/model", is_trainable=True)
+    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=5e-3, weight_decay=0)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for event in (event for event in events if event["event"] == "step"):
+        nats = tokens = 0
+        for row in ROWS:
+            prompt = tokenizer.apply_chat_template(row["messages"][:1], tokenize=False, add_generation_prompt=True)
+            ids = torch.tensor([tokenizer(tokenizer.apply_chat_template(row["messages"], tokenize=False), add_special_tokens=False)["input_ids"]])
+            start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            scores = tuned(ids).logits[0].log_softmax(-1)
+            nats, tokens = nats - scores[start - 1 : -1].gather(1, ids[0, start:, None]).sum(), tokens + ids.shape[1] - start
+        loss = nats / tokens
+        assert event["loss"] == pytest.approx(loss.item(), rel=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
+        optimizer.step()
