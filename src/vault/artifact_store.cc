@@ -171,8 +171,7 @@ Result<Digest> ArtifactStore::import_folder(const std::filesystem::path& folder,
   Manifest manifest{std::string(kind), {}};
   for (const auto& path : TRY(list_files(folder))) {
     const auto file = TRY(FileReader::open(folder / path));
-    const auto digest = TRY(put_blob(static_cast<const RandomAccess&>(*file)));
-    manifest.files.push_back({path, file->size(), digest});
+    manifest.files.push_back({path, file->size(), TRY(put_blob(static_cast<const RandomAccess&>(*file)))});
   }
   return put_manifest(manifest);
 }

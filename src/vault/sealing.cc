@@ -65,8 +65,7 @@ Status SealingSink::finish() { return to_.write(TRY(sealer_.seal(pending_, true)
 Result<std::unique_ptr<SealingSource>> SealingSource::create(const SealingKey& key,
                                                              const provider::EncryptionContext& context, Source& from,
                                                              std::uint8_t chunk_bits) {
-  auto sealer = TRY(ChunkSealer::create(key, context, chunk_bits));
-  return std::unique_ptr<SealingSource>(new SealingSource(std::move(sealer), from));
+  return std::unique_ptr<SealingSource>(new SealingSource(TRY(ChunkSealer::create(key, context, chunk_bits)), from));
 }
 
 SealingSource::SealingSource(ChunkSealer sealer, Source& from)

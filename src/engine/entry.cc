@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/entry.h"
+
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "engine/evaluate/entry.h"
+#include "engine/generate/entry.h"
+#include "engine/job/job.h"
+#include "engine/train/entry.h"
+
+namespace redoubt::engine {
+namespace {
+
+struct EntryPoint {
+  std::string_view name;
+  Status (*run)(const std::filesystem::path& root);
+  const char* does;
+};
+
+constexpr EntryPoint kEntryPoints[] = {
+    {"train", train::run_train, "fine-tune the channel 'model' on the channel 'train'"},
+    {"evaluate", evaluate::run_evaluate, "score the channel 'eval'"},
+    {"generate", generate::run_generate, "answer one prompt"},
+    {"tokenize", generate::run_tokenize, "turn the channel 'text' into token ids, or back"},
+    {"serve", generate::run_serve, "answer the gateway over the socket REDOUBT_WORKER_FD"},
+};
+
+int exit_status(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument: return 2;
+    case ErrorCode::gate_refused: return 3;
+    case ErrorCode::tampered: return 4;
+    case ErrorCode::permission_denied: return 5;
+    case ErrorCode::waiting: return 6;
+    case ErrorCode::undecided: return 7;
+    default: return 1;
+  }
+}
+
+void print_usage(std::FILE* to) {
+  std::fputs("usage: redoubt-engine ENTRY [--root DIR]\n\nRuns one job below DIR (default /opt/ml), laid out as SageMaker's containers are.\n\n", to);
+  for (const auto& entry : kEntryPoints) std::fprintf(to, "  %-9s %s\n", entry.name.data(), entry.does);
+}
+
+void print_error(const Error& error) {
+  std::fprintf(stderr, "redoubt-engine: %s%s%s\n", error.message.c_str(), error.where.empty() ? "" : ": ", error.where.c_str());
+  if (!error.hint.empty()) std::fprintf(stderr, "  %s\n", error.hint.c_str());
+}
+
+// The libraries below throw on what they think cannot happen, and when memory runs out.
+Status run_guarded(const EntryPoint& entry, const std::filesystem::path& root) {
+  try {
+    return entry.run(root);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::limit_exceeded, "not enough memory for this job", "", "give it more memory, or a smaller batch or context");
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, std::string("unexpected: ") + error.what());
+  }
+}
+
+int run_entry(const EntryPoint& entry, const std::filesystem::path& root) {
+  const auto status = run_guarded(entry, root);
+  if (status) return 0;
+  print_error(status.error());
+  (void)job::write_failure({root}, status.error());
+  return exit_status(status.error().code);
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  if (name == "--help" || name == "-h") return print_usage(stdout), 0;
+  if (name == "--version") return std::puts("redoubt-engine " REDOUBT_VERSION), 0;
+  const bool with_root = argc == 4 && std::string_view(argv[2]) == "--root";
+  for (const auto& entry : kEntryPoints)
+    if (name == entry.name && (argc == 2 || with_root)) return run_entry(entry, with_root ? argv[3] : "/opt/ml");
+  print_usage(stderr);
+  return 2;
+}
+
+}  // namespace redoubt::engine

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/generate/entry.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <thread>
+
+#include "base/file.h"
+#include "engine/generate/loaded_model.h"
+#include "engine/generate/request_fields.h"
+#include "engine/generate/worker.h"
+#include "engine/job/job.h"
+
+namespace redoubt::engine::generate {
+namespace {
+
+Result<model::Precision> precision_of(const job::Hyperparameters& values) {
+  return TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
+}
+
+// 0 means every core this process may use.
+Status use_threads(const job::Hyperparameters& values) {
+  const auto threads = TRY(values.integer("threads", 0, 0, 1024));
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())));
+  return {};
+}
+
+// The job's own failure is what counts, also when it can't be written down.
+Status reported(const job::Paths& paths, Status status) {
+  if (!status) (void)job::write_failure(paths, status.error());
+  return status;
+}
+
+// Writes the answer as events while it comes.
+class Printer final : public Listener {
+ public:
+  explicit Printer(job::EventWriter& events) : events_(events) {}
+  void started(const std::string&, std::size_t) override {}
+  void text(const std::string&, const std::string& text) override {
+    answer_ += text;
+    events_.write("token", {{"text", text}});
+  }
+  void done(const std::string&, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override {
+    result_ = Json{{"text", answer_}, {"finish_reason", to_string(reason)}, {"prompt_tokens", prompt_tokens}, {"completion_tokens", completion_tokens}};
+  }
+  void failed(const std::string&, const Error& error) override { result_ = fail(error); }
+  Result<Json> result() const { return result_; }
+
+ private:
+  job::EventWriter& events_;
+  std::string answer_;
+  Result<Json> result_ = fail(ErrorCode::internal, "generation ended without a result");
+};
+
+Result<Request> request_of(const job::Hyperparameters& values) {
+  Request request;
+  request.max_tokens = TRY(values.integer("max_tokens", 256, 1, 1 << 24));
+  auto& sampling = request.sampling;
+  sampling.greedy = TRY(values.boolean("greedy", false));
+  sampling.temperature = TRY(values.number("temperature", 1, 0, 100));
+  sampling.top_p = TRY(values.number("top_p", 1, 0, 1));
+  sampling.top_k = TRY(values.integer("top_k", 0, 0, 1 << 24));
+  sampling.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 0, INT64_MIN, INT64_MAX)));
+  if (const auto stop = TRY(values.value("stop"))) request.stop = TRY(parse_stops(*stop));
+  request.id = "generate";
+  return request;
+}
+
+Result<std::vector<std::int32_t>> prompt_of(const job::Hyperparameters& values, const LoadedModel& model) {
+  const auto messages = TRY(values.value("messages"));
+  const auto prompt = TRY(values.text("prompt", ""));
+  if (messages.has_value() == !prompt.empty())
+    return fail(ErrorCode::invalid_argument, "give either messages or a prompt", "hyperparameters");
+  return messages ? encode_messages(model, TRY(parse_messages(*messages))) : encode_prompt(model, prompt);
+}
+
+Status generate_job(const job::Paths& paths) {
+  const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
+  TRY(values.expect_only({"prompt", "messages", "max_tokens", "temperature", "top_p", "top_k", "seed", "greedy", "stop", "dtype", "threads"}));
+  TRY(use_threads(values));
+  auto request = TRY(request_of(values));
+  const auto model = TRY(load_model(paths.channel("model"), paths.channel("adapter"), TRY(precision_of(values))));
+  request.prompt = TRY(prompt_of(values, model));
+  job::EventWriter events;
+  Printer printer(events);
+  const auto sequences = make_sequence_model(model, 1);
+  Scheduler scheduler(*sequences, *model.tokenizer, model.end_tokens, printer);
+  TRY(scheduler.submit(std::move(request)));
+  while (scheduler.busy()) scheduler.step();
+  const auto result = TRY(printer.result());
+  TRY(make_folder(paths.output_data()));
+  TRY(write_file(paths.output_data() / "generations.jsonl", dump_json(result) + "\n"));
+  events.write("result", result);
+  return {};
+}
+
+Result<std::string> decoded(const tokenizer::Tokenizer& tokenizer, const Json& value, tokenizer::OnDecode special, const std::string& where) {
+  std::vector<std::int32_t> ids;
+  for (const auto& id : value) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > INT32_MAX) return fail(ErrorCode::invalid_argument, "not a token id", where);
+    ids.push_back(id.get<std::int32_t>());
+  }
+  return dump_json(TRY(tokenizer.decode(ids, special)));
+}
+
+struct TokenizeOptions {
+  bool decode = false;
+  tokenizer::SpecialTokens on_encode = tokenizer::SpecialTokens::add;
+  tokenizer::OnDecode on_decode = tokenizer::OnDecode::keep_special_tokens;
+};
+
+Result<std::string> converted(const tokenizer::Tokenizer& tokenizer, std::string_view line, const TokenizeOptions& options, const std::string& where) {
+  const auto value = TRY(parse_json(line, where, {.bytes_max = 64 << 20, .depth_max = 2}));
+  if (options.decode ? !value.is_array() : !value.is_string())
+    return fail(ErrorCode::invalid_argument, options.decode ? "a line must be a JSON array of ids" : "a line must be a JSON string", where);
+  if (options.decode) return decoded(tokenizer, value, options.on_decode, where);
+  const auto ids = tokenizer.encode(value.get_ref<const std::string&>(), options.on_encode);
+  if (!ids) return fail(ids.error().code, ids.error().message, where, ids.error().hint);
+  return dump_json(Json(*ids));
+}
+
+Status tokenize_job(const job::Paths& paths) {
+  const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
+  TRY(values.expect_only({"decode", "add_special_tokens", "skip_special_tokens"}));
+  TokenizeOptions options{.decode = TRY(values.boolean("decode", false))};
+  if (!TRY(values.boolean("add_special_tokens", true))) options.on_encode = tokenizer::SpecialTokens::leave_out;
+  if (TRY(values.boolean("skip_special_tokens", false))) options.on_decode = tokenizer::OnDecode::skip_special_tokens;
+  const auto tokenizer = TRY(tokenizer::Tokenizer::load(paths.channel("model")));
+  const auto text = TRY(read_text_file(paths.channel("text") / "lines.jsonl", std::uint64_t{1} << 30));
+  TRY(make_folder(paths.output_data()));
+  auto out = TRY(AtomicFile::create(paths.output_data() / "ids.jsonl"));
+  std::string_view rest = text;
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const auto line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    TRY(out->write(view_of(TRY(converted(*tokenizer, line, options, "lines.jsonl:" + std::to_string(number))) + "\n")));
+  }
+  return out->commit();
+}
+
+Result<int> worker_socket() {
+  const char* text = std::getenv("REDOUBT_WORKER_FD");
+  const std::string_view value = text ? text : "";
+  int fd = -1;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), fd);
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (error != std::errc{} || end != value.data() + value.size() || ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
+    return fail(ErrorCode::invalid_argument, "REDOUBT_WORKER_FD names no connected stream socket", "environment",
+                "the gateway starts this program; it is of no use by hand");
+  return fd;
+}
+
+Status serve_job(const job::Paths& paths) {
+  const auto socket = TRY(worker_socket());
+  const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
+  TRY(values.expect_only({"slots", "waiting", "dtype", "threads"}));
+  TRY(use_threads(values));
+  const auto slots = TRY(values.integer("slots", 8, 1, 256));
+  WorkerOptions options;
+  options.scheduler.waiting_max = static_cast<std::size_t>(TRY(values.integer("waiting", 64, 0, 65536)));
+  const auto model = TRY(load_model(paths.model() / "base", paths.model() / "adapter", TRY(precision_of(values))));
+  const auto sequences = make_sequence_model(model, static_cast<std::size_t>(slots));
+  Worker worker(socket,
+                {*sequences, *model.tokenizer, model.end_tokens, [&](const auto& messages) { return encode_messages(model, messages); },
+                 [&](std::string_view prompt) { return encode_prompt(model, prompt); }},
+                options);
+  return worker.run();
+}
+
+}  // namespace
+
+Status run_generate(const std::filesystem::path& root) { return reported({root}, generate_job({root})); }
+Status run_tokenize(const std::filesystem::path& root) { return reported({root}, tokenize_job({root})); }
+Status run_serve(const std::filesystem::path& root) { return reported({root}, serve_job({root})); }
+
+}  // namespace redoubt::engine::generate

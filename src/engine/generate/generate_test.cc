@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <thread>
+
+#include "base/file.h"
+#include "engine/generate/request_fields.h"
+#include "engine/generate/worker.h"
+
+namespace redoubt::engine::generate {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr std::int32_t kEnd = 26;
+
+// A vocabulary of the letters a to z, a byte that is half a character (27) and its other half (28), and an end token (26).
+std::unique_ptr<tokenizer::Tokenizer> letters() {
+  Json vocabulary = Json::object();
+  for (int i = 0; i < 26; ++i) vocabulary[std::string(1, static_cast<char>('a' + i))] = i;
+  vocabulary["Ã"] = 27;
+  vocabulary["©"] = 28;
+  const Json description = {{"added_tokens", Json::array({{{"id", kEnd}, {"content", "<end>"}, {"single_word", false}, {"lstrip", false},
+                                                           {"rstrip", false}, {"normalized", false}, {"special", true}}})},
+                            {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+                            {"decoder", {{"type", "ByteLevel"}}},
+                            {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
+  return tokenizer::Tokenizer::parse(description.dump(), "letters").value();
+}
+
+// Answers with the token after the last one (c after b); after z comes the end. It keeps its slots' sequences, so a test sees
+// which were computed together.
+class Alphabet final : public SequenceModel {
+ public:
+  std::int64_t context_length() const override { return 64; }
+  std::size_t slots() const override { return 2; }
+  Status open(std::size_t slot, std::int64_t) override {
+    sequences[slot].clear();
+    return {};
+  }
+  void close(std::size_t slot) override { sequences.erase(slot); }
+  Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) override {
+    if (failing) return fail(ErrorCode::internal, "broken");
+    longest_piece = std::max(longest_piece, tokens.size());
+    sequences[slot].insert(sequences[slot].end(), tokens.begin(), tokens.end());
+    logits_.assign(29, 0);
+    point_after(tokens.back(), 0);
+    return std::span<const float>(logits_);
+  }
+  Result<std::span<const float>> step(std::span<const NextToken> tokens) override {
+    widest = std::max(widest, tokens.size());
+    logits_.assign(29 * tokens.size(), 0);
+    for (std::size_t i = 0; i < tokens.size(); ++i) point_after(tokens[i].token, i);
+    return std::span<const float>(logits_);
+  }
+  std::map<std::size_t, std::vector<std::int32_t>> sequences;
+  std::size_t widest = 0, longest_piece = 0;
+  bool failing = false;
+
+ private:
+  void point_after(std::int32_t token, std::size_t row) { logits_[row * 29 + static_cast<std::size_t>(token + 1) % 29] = 9; }
+  std::vector<float> logits_;
+};
+
+struct Recorder final : Listener {
+  void started(const std::string& id, std::size_t tokens) override { log += id + ":started " + std::to_string(tokens) + "\n"; }
+  void text(const std::string& id, const std::string& text) override { texts[id] += text; }
+  void done(const std::string& id, FinishReason reason, std::size_t, std::size_t made) override {
+    log += id + ":" + to_string(reason) + " " + std::to_string(made) + "\n";
+  }
+  void failed(const std::string& id, const Error& error) override { log += id + ":failed " + error.message + "\n"; }
+  std::string log;
+  std::map<std::string, std::string> texts;
+};
+
+Request asking(std::string id, std::vector<std::int32_t> prompt, std::int64_t max_tokens, std::vector<std::string> stop = {}) {
+  return {.id = std::move(id), .prompt = std::move(prompt), .max_tokens = max_tokens, .sampling = {.greedy = true}, .stop = std::move(stop)};
+}
+
+class SchedulerTest : public testing::Test {
+ protected:
+  Alphabet model;
+  Recorder recorder;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer = letters();
+  Scheduler scheduler{model, *tokenizer, {kEnd}, recorder, {.waiting_max = 3, .prompt_piece = 4}};
+  void run() {
+    while (scheduler.busy()) scheduler.step();
+  }
+};
+
+TEST_F(SchedulerTest, ends_at_the_end_token_at_a_stop_string_and_at_the_length) {
+  ASSERT_TRUE(scheduler.submit(asking("end", {23}, 10)));
+  ASSERT_TRUE(scheduler.submit(asking("stop", {0}, 20, {"fgh", "zz"})));
+  ASSERT_TRUE(scheduler.submit(asking("length", {0}, 3, {"cx"})));
+  run();
+  EXPECT_EQ(recorder.texts["end"], "yz");
+  EXPECT_EQ(recorder.texts["stop"], "bcde");
+  EXPECT_EQ(recorder.texts["length"], "bcd");
+  EXPECT_NE(recorder.log.find("end:stop 3\n"), std::string::npos);
+  EXPECT_NE(recorder.log.find("stop:stop 7\n"), std::string::npos);
+  EXPECT_NE(recorder.log.find("length:length 3\n"), std::string::npos);
+}
+
+TEST_F(SchedulerTest, decodes_several_at_once_and_reads_long_prompts_in_pieces) {
+  ASSERT_TRUE(scheduler.submit(asking("short", {0}, 20)));
+  ASSERT_TRUE(scheduler.submit(asking("long", std::vector<std::int32_t>(30, 1), 5)));
+  run();
+  EXPECT_EQ(model.widest, 2u);
+  EXPECT_EQ(model.longest_piece, 4u);
+  EXPECT_EQ(recorder.texts["long"], "cdefg");
+  EXPECT_TRUE(model.sequences.empty());
+}
+
+TEST_F(SchedulerTest, never_hands_out_half_a_character) {
+  ASSERT_TRUE(scheduler.submit(asking("cut", {kEnd}, 1)));
+  ASSERT_TRUE(scheduler.submit(asking("whole", {kEnd}, 2)));
+  run();
+  EXPECT_EQ(recorder.texts["cut"], "\xEF\xBF\xBD");
+  EXPECT_EQ(recorder.texts["whole"], "é");
+}
+
+TEST_F(SchedulerTest, refuses_what_does_not_fit) {
+  EXPECT_EQ(scheduler.submit(asking("a", {}, 1)).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(scheduler.submit(asking("a", std::vector<std::int32_t>(64, 0), 1)).error().code, ErrorCode::limit_exceeded);
+  EXPECT_EQ(scheduler.submit(asking("a", {0}, 64)).error().code, ErrorCode::limit_exceeded);
+  for (const char* id : {"a", "b", "c"}) EXPECT_TRUE(scheduler.submit(asking(id, {0}, 1)));
+  EXPECT_EQ(scheduler.submit(asking("a", {0}, 1)).error().code, ErrorCode::already_exists);
+  EXPECT_EQ(scheduler.submit(asking("d", {0}, 1)).error().code, ErrorCode::limit_exceeded);
+}
+
+TEST_F(SchedulerTest, cancels_waiting_and_running_requests) {
+  for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(scheduler.submit(asking(id, {0}, 50)));
+  scheduler.step();
+  scheduler.cancel("c");
+  scheduler.cancel("a");
+  scheduler.cancel("nobody");
+  EXPECT_NE(recorder.log.find("c:cancelled 0\n"), std::string::npos);
+  EXPECT_NE(recorder.log.find("a:cancelled"), std::string::npos);
+  EXPECT_EQ(scheduler.running(), 1u);
+}
+
+TEST_F(SchedulerTest, tells_when_the_model_fails_and_goes_on) {
+  model.failing = true;
+  ASSERT_TRUE(scheduler.submit(asking("a", {0}, 5)));
+  run();
+  EXPECT_NE(recorder.log.find("a:failed broken\n"), std::string::npos);
+  model.failing = false;
+  ASSERT_TRUE(scheduler.submit(asking("a", {0}, 1)));
+  run();
+  EXPECT_EQ(recorder.texts["a"], "b");
+}
+
+std::int32_t chosen(SamplingOptions options, std::vector<float> logits) { return Sampler(options).choose(logits).value(); }
+
+TEST(Sampler, takes_the_lowest_of_equals_and_no_nan) {
+  EXPECT_EQ(chosen({.greedy = true}, {1, 3, 3, 2}), 1);
+  EXPECT_EQ(chosen({.greedy = true}, {kNan, 1, kNan}), 1);
+  EXPECT_EQ(chosen({.temperature = 0}, {1, 2}), 1);
+  EXPECT_EQ(chosen({.temperature = 2}, {kNan, 1, kNan}), 1);
+  EXPECT_EQ(chosen({}, {0, std::numeric_limits<float>::infinity(), kNan}), 1);
+  EXPECT_EQ(Sampler({}).choose(std::vector<float>{kNan, -INFINITY}).error().code, ErrorCode::internal);
+  EXPECT_EQ(Sampler({}).choose({}).error().code, ErrorCode::internal);
+}
+
+// How often each of the logits' tokens comes in 20,000 draws.
+std::vector<double> shares(SamplingOptions options, const std::vector<float>& logits) {
+  Sampler sampler(options);
+  std::vector<double> counts(logits.size());
+  for (int i = 0; i < 20000; ++i) counts[static_cast<std::size_t>(sampler.choose(logits).value())] += 1.0 / 20000;
+  return counts;
+}
+
+TEST(Sampler, draws_with_the_softmax_probabilities) {
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
+  const auto all = shares({.seed = 7}, logits);
+  EXPECT_NEAR(all[0], 0.5, 0.02);
+  EXPECT_NEAR(all[3], 0.05, 0.01);
+  const auto two = shares({.top_k = 2, .seed = 7}, logits);
+  EXPECT_NEAR(two[0], 0.625, 0.02);
+  EXPECT_EQ(two[2], 0);
+  const auto nucleus = shares({.top_p = 0.7, .seed = 7}, logits);
+  EXPECT_NEAR(nucleus[1], 0.375, 0.02);
+  EXPECT_EQ(nucleus[2] + nucleus[3], 0);
+  const auto cold = shares({.temperature = 0.5, .seed = 7}, logits);
+  EXPECT_NEAR(cold[0], 0.25 / 0.365, 0.02);
+}
+
+TEST(Sampler, repeats_with_its_seed) {
+  const std::vector<float> logits(100, 0.0f);
+  Sampler one({.seed = 5}), other({.seed = 5}), third({.seed = 6});
+  bool differs = false;
+  for (int i = 0; i < 50; ++i) {
+    const auto token = one.choose(logits).value();
+    EXPECT_EQ(token, other.choose(logits).value());
+    differs = differs || token != third.choose(logits).value();
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(StopFilter, holds_back_what_may_become_a_stop) {
+  StopFilter filter({"END", "NO"});
+  EXPECT_EQ(filter.push("aE"), "a");
+  EXPECT_EQ(filter.push("N"), "");
+  EXPECT_EQ(filter.push("x"), "ENx");
+  EXPECT_EQ(filter.push("bEN"), "b");
+  EXPECT_EQ(filter.push("D tail"), "");
+  EXPECT_TRUE(filter.stopped());
+  EXPECT_EQ(filter.push("more"), "");
+  StopFilter unfinished({"END"});
+  EXPECT_EQ(unfinished.push("E"), "");
+  EXPECT_EQ(unfinished.finish(), "E");
+}
+
+TEST(RequestFields, refuse_what_is_out_of_bounds) {
+  const Json good = {{"type", "generate"}, {"id", "1"}, {"max_tokens", 5}, {"seed", -1}, {"stop", {"x"}}, {"temperature", 0.5}};
+  EXPECT_TRUE(parse_options(good));
+  for (const Json& bad : {Json{{"max_tokens", 0}}, Json{{"max_tokens", -5}}, Json{{"max_tokens", 1e30}}, Json{{"max_tokens", "5"}},
+                         Json{{"temperature", -1}}, Json{{"temperature", 1e9}}, Json{{"top_p", 0}}, Json{{"top_p", 2}}, Json{{"top_k", -1}},
+                         Json{{"stop", "x"}}, Json{{"stop", {""}}}, Json{{"stop", Json(20, "x")}}, Json{{"seed", 0.5}}, Json{{"n", 3}}}) {
+    auto message = good;
+    message.update(bad);
+    EXPECT_FALSE(parse_options(message)) << bad.dump();
+  }
+  EXPECT_FALSE(parse_messages(Json::array()));
+  EXPECT_FALSE(parse_messages({{{"role", "user"}, {"content", Json::array()}}}));
+  EXPECT_FALSE(parse_messages({{{"role", "user"}, {"content", "x"}, {"name", "y"}}}));
+}
+
+// A worker on one end of a socket pair; the test is the gateway on the other.
+class WorkerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    int pair[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    gateway = Fd(pair[0]);
+    theirs = Fd(pair[1]);
+    thread = std::thread([this] {
+      Worker worker(theirs.get(), {model, *tokenizer, {kEnd}, [](const auto&) -> Result<std::vector<std::int32_t>> { return std::vector<std::int32_t>{0}; },
+                                   [this](std::string_view text) { return tokenizer->encode(text); }});
+      status = worker.run();
+    });
+    EXPECT_EQ(receive()["type"], "ready");
+  }
+  void TearDown() override {
+    gateway.reset();
+    thread.join();
+    EXPECT_TRUE(status);
+  }
+  void send(const std::string& line) {
+    const std::string text = line + "\n";
+    for (std::size_t sent = 0; sent < text.size();) {
+      const auto count = ::send(gateway.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+      ASSERT_GT(count, 0);
+      sent += static_cast<std::size_t>(count);
+    }
+  }
+  Json receive() {
+    while (buffer.find('\n') == std::string::npos) {
+      char bytes[4096];
+      const auto count = ::recv(gateway.get(), bytes, sizeof bytes, 0);
+      if (count <= 0) return {{"type", "closed"}};
+      buffer.append(bytes, static_cast<std::size_t>(count));
+    }
+    const auto end = buffer.find('\n');
+    auto message = Json::parse(buffer.substr(0, end));
+    buffer.erase(0, end + 1);
+    return message;
+  }
+
+  Alphabet model;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer = letters();
+  Fd gateway, theirs;
+  std::thread thread;
+  Status status;
+  std::string buffer;
+};
+
+TEST_F(WorkerTest, answers_a_request_and_a_ping) {
+  send(R"({"type":"generate","id":"1","prompt":"ab","max_tokens":3,"greedy":true})");
+  send(R"({"type":"ping","id":"p"})");
+  std::string text;
+  bool pong = false;
+  Json message;
+  while ((message = receive())["type"] != "done") {
+    ASSERT_NE(message["type"], "closed");
+    if (message["type"] == "token") text += message["text"].get<std::string>();
+    if (message["type"] == "started") {
+      EXPECT_EQ(message["prompt_tokens"], 2);
+    }
+    pong = pong || message["type"] == "pong";
+  }
+  EXPECT_EQ(text, "cde");
+  EXPECT_EQ(message, (Json{{"type", "done"}, {"id", "1"}, {"finish_reason", "length"}, {"prompt_tokens", 2}, {"completion_tokens", 3}}));
+  if (!pong) {
+    EXPECT_EQ(receive()["type"], "pong");
+  }
+}
+
+TEST_F(WorkerTest, answers_bad_lines_with_errors_and_goes_on) {
+  for (const char* line : {"", "x", "[]", "{}", R"({"type":"generate"})", R"({"type":"nothing","id":"1"})", R"({"type":"generate","id":"1"})",
+                           R"({"type":"generate","id":"1","prompt":"a","messages":[]})", R"({"type":"generate","id":"1","prompt":""})",
+                           R"({"type":"generate","id":"1","prompt":"a","max_tokens":1000})", R"({"type":"ping","id":"1","more":1})",
+                           R"({"type":"ping","id":5})", "\xFF", R"({"type":"generate","id":"1","id":"2","prompt":"a"})"}) {
+    send(line);
+    const auto answer = receive();
+    EXPECT_EQ(answer["type"], "error") << line;
+    EXPECT_FALSE(answer["message"].get<std::string>().empty());
+  }
+  send(std::string(kLineBytesMax + 100, 'x'));
+  EXPECT_EQ(receive()["code"], "limit_exceeded");
+  send(R"({"type":"ping","id":"still there"})");
+  EXPECT_EQ(receive(), (Json{{"type", "pong"}, {"id", "still there"}}));
+}
+
+TEST_F(WorkerTest, cancels) {
+  send(R"({"type":"generate","id":"1","prompt":"a","max_tokens":60,"greedy":true,"stop":["~"]})" "\n" R"({"type":"cancel","id":"1"})");
+  Json message;
+  while ((message = receive())["type"] != "done") ASSERT_NE(message["type"], "error");
+  EXPECT_EQ(message["finish_reason"], "cancelled");
+}
+
+}  // namespace
+}  // namespace redoubt::engine::generate

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads the fields of a generation request, strictly: an unknown field, a wrong type or a value out of its bounds is
+// invalid_argument that names the field.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "engine/chat_template/chat_template.h"
+#include "engine/generate/scheduler.h"
+
+namespace redoubt::engine::generate {
+
+inline constexpr std::size_t kMessagesMax = 4096;
+inline constexpr std::size_t kIdBytesMax = 128;
+inline constexpr std::size_t kStopsMax = 16;
+inline constexpr std::size_t kStopBytesMax = 256;
+
+Result<std::string> request_id(const Json& message);
+Status expect_fields(const Json& message, std::initializer_list<std::string_view> known);
+Result<std::vector<chat_template::Message>> parse_messages(const Json& list);
+Result<std::vector<std::string>> parse_stops(const Json& list);
+// max_tokens, temperature, top_p, top_k, seed, greedy and stop; the prompt is the caller's.
+Result<Request> parse_options(const Json& message);
+
+}  // namespace redoubt::engine::generate

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/generate/scheduler.h"
+
+#include <algorithm>
+
+namespace redoubt::engine::generate {
+
+const char* to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop: return "stop";
+    case FinishReason::length: return "length";
+    case FinishReason::cancelled: break;
+  }
+  return "cancelled";
+}
+
+Scheduler::Scheduler(SequenceModel& model, const tokenizer::Tokenizer& tokenizer, std::vector<std::int32_t> end_tokens,
+                     Listener& listener, SchedulerOptions options)
+    : model_(model), tokenizer_(tokenizer), end_tokens_(std::move(end_tokens)), listener_(listener), options_(options), slots_(model.slots()) {}
+
+std::size_t Scheduler::running() const {
+  return static_cast<std::size_t>(std::ranges::count_if(slots_, [](const auto& slot) { return slot.has_value(); }));
+}
+
+Status Scheduler::submit(Request request) {
+  const auto has_id = [&](const Request& other) { return other.id == request.id; };
+  const bool known = std::ranges::any_of(waiting_, has_id) ||
+                     std::ranges::any_of(slots_, [&](const auto& slot) { return slot && has_id(slot->request); });
+  if (known) return fail(ErrorCode::already_exists, "a request with this id is running");
+  if (request.prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt is empty");
+  TRY(check_sampling(request.sampling));
+  const auto context = model_.context_length(), prompt = std::ssize(request.prompt);
+  if (request.max_tokens == 0) request.max_tokens = context - prompt;
+  if (request.max_tokens < 1 || prompt >= context || request.max_tokens > context - prompt)
+    return fail(ErrorCode::limit_exceeded,
+                "the prompt of " + std::to_string(prompt) + " tokens and max_tokens do not fit the context of " + std::to_string(context) + " tokens",
+                "", "shorten the prompt or ask for fewer tokens");
+  if (waiting_.size() >= options_.waiting_max) return fail(ErrorCode::limit_exceeded, "too many requests are waiting", "", "try again later");
+  waiting_.push_back(std::move(request));
+  return {};
+}
+
+void Scheduler::cancel(std::string_view id) {
+  const auto waiting = std::ranges::find_if(waiting_, [&](const Request& request) { return request.id == id; });
+  if (waiting != waiting_.end()) {
+    const auto request = std::move(*waiting);
+    waiting_.erase(waiting);
+    return listener_.done(request.id, FinishReason::cancelled, request.prompt.size(), 0);
+  }
+  for (std::size_t slot = 0; slot < slots_.size(); ++slot)
+    if (slots_[slot] && slots_[slot]->request.id == id) return finish(slot, FinishReason::cancelled);
+}
+
+void Scheduler::step() {
+  admit();
+  read_prompt();
+  decode();
+}
+
+void Scheduler::admit() {
+  for (std::size_t slot = 0; slot < slots_.size() && !waiting_.empty(); ++slot) {
+    if (slots_[slot]) continue;
+    auto& sequence = slots_[slot].emplace(std::move(waiting_.front()));
+    waiting_.pop_front();
+    const auto opened = model_.open(slot, std::ssize(sequence.request.prompt) + sequence.request.max_tokens);
+    if (!opened) drop(slot, opened.error());
+    else listener_.started(sequence.request.id, sequence.request.prompt.size());
+  }
+}
+
+void Scheduler::read_prompt() {
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const auto slot = (next_prompt_ + i) % slots_.size();
+    if (!slots_[slot] || slots_[slot]->decoding()) continue;
+    next_prompt_ = slot + 1;  // several prompts take turns
+    auto& sequence = *slots_[slot];
+    const auto rest = std::span(sequence.request.prompt).subspan(sequence.read);
+    const auto piece = rest.first(std::min(rest.size(), options_.prompt_piece));
+    const auto logits = model_.extend(slot, piece);
+    if (!logits) return drop(slot, logits.error());
+    sequence.read += piece.size();
+    if (piece.size() == rest.size()) take(slot, *logits);
+    return;
+  }
+}
+
+void Scheduler::decode() {
+  std::vector<NextToken> tokens;
+  for (std::size_t slot = 0; slot < slots_.size(); ++slot)
+    if (slots_[slot] && slots_[slot]->decoding()) tokens.push_back({slot, slots_[slot]->newest});
+  if (tokens.empty()) return;
+  const auto logits = model_.step(tokens);
+  if (!logits) {
+    for (const auto& token : tokens) drop(token.slot, logits.error());
+    return;
+  }
+  const auto width = logits->size() / tokens.size();
+  for (std::size_t i = 0; i < tokens.size(); ++i) take(tokens[i].slot, logits->subspan(i * width, width));
+}
+
+void Scheduler::take(std::size_t slot, std::span<const float> logits) {
+  auto& sequence = *slots_[slot];
+  const auto token = sequence.sampler.choose(logits);
+  if (!token) return drop(slot, token.error());
+  ++sequence.made;
+  if (std::ranges::find(end_tokens_, *token) != end_tokens_.end()) return finish(slot, FinishReason::stop);
+  sequence.newest = *token;
+  if (!tokenizer_.is_special(*token)) emit(sequence, sequence.utf8.push(tokenizer_.token_bytes(*token)));
+  if (sequence.stops.stopped()) return finish(slot, FinishReason::stop);
+  if (static_cast<std::int64_t>(sequence.made) == sequence.request.max_tokens) finish(slot, FinishReason::length);
+}
+
+void Scheduler::emit(Sequence& sequence, std::string text) {
+  const auto safe = sequence.stops.push(text);
+  if (!safe.empty()) listener_.text(sequence.request.id, safe);
+}
+
+void Scheduler::finish(std::size_t slot, FinishReason reason) {
+  auto& sequence = *slots_[slot];
+  if (!sequence.stops.stopped()) {
+    emit(sequence, sequence.utf8.finish());
+    const auto rest = sequence.stops.finish();
+    if (!rest.empty()) listener_.text(sequence.request.id, rest);
+  }
+  listener_.done(sequence.request.id, reason, sequence.request.prompt.size(), sequence.made);
+  slots_[slot].reset();
+  model_.close(slot);
+}
+
+void Scheduler::drop(std::size_t slot, const Error& error) {
+  listener_.failed(slots_[slot]->request.id, error);
+  slots_[slot].reset();
+  model_.close(slot);
+}
+
+}  // namespace redoubt::engine::generate

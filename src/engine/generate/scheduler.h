@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Continuous batching: requests wait in a bounded queue, take a slot when one is free, and all running sequences advance by
+// one token a step. A long prompt is read in pieces between steps, so that nobody waits for it whole.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/generate/sampler.h"
+#include "engine/generate/sequence_model.h"
+#include "engine/generate/stop_filter.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/tokenizer/utf8.h"
+
+namespace redoubt::engine::generate {
+
+struct Request {
+  std::string id = {};
+  std::vector<std::int32_t> prompt = {};
+  std::int64_t max_tokens = 0;  // tokens to make at most, an end token counted; 0 is what the context leaves
+  SamplingOptions sampling = {};
+  std::vector<std::string> stop = {};
+};
+
+enum class FinishReason { stop, length, cancelled };
+const char* to_string(FinishReason reason);
+
+// Hears what becomes of requests, in order for each.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual void started(const std::string& id, std::size_t prompt_tokens) = 0;
+  virtual void text(const std::string& id, const std::string& text) = 0;  // valid UTF-8, not empty
+  virtual void done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) = 0;
+  virtual void failed(const std::string& id, const Error& error) = 0;
+};
+
+struct SchedulerOptions {
+  std::size_t waiting_max = 64;     // requests that may wait for a slot
+  std::size_t prompt_piece = 256;   // prompt tokens between two steps of the others
+};
+
+// For one thread. The model, tokenizer and listener must outlive it.
+class Scheduler {
+ public:
+  Scheduler(SequenceModel& model, const tokenizer::Tokenizer& tokenizer, std::vector<std::int32_t> end_tokens, Listener& listener,
+            SchedulerOptions options = {});
+
+  // invalid_argument for an empty prompt or bad sampling, already_exists for an id that is running, limit_exceeded when prompt
+  // and max_tokens do not fit the context or too many wait. What is accepted ends in `done` or `failed`.
+  Status submit(Request request);
+  // Ends a waiting or running request with `cancelled`; an unknown id is ignored, it may just have ended.
+  void cancel(std::string_view id);
+  bool busy() const { return !waiting_.empty() || running() > 0; }
+  std::size_t running() const;
+  // One piece of a prompt and one token of every running sequence.
+  void step();
+
+ private:
+  struct Sequence {
+    explicit Sequence(Request accepted) : request(std::move(accepted)), sampler(request.sampling), stops(request.stop) {}
+    Request request;
+    Sampler sampler;
+    StopFilter stops;
+    tokenizer::Utf8Stream utf8 = {};
+    std::size_t read = 0;  // prompt tokens the model has seen
+    std::size_t made = 0;
+    std::int32_t newest = -1;
+    bool decoding() const { return newest >= 0; }
+  };
+  void admit();
+  void read_prompt();
+  void decode();
+  // Samples the next token of a slot and tells its text; ends the sequence where it has to.
+  void take(std::size_t slot, std::span<const float> logits);
+  void emit(Sequence& sequence, std::string text);
+  void finish(std::size_t slot, FinishReason reason);
+  void drop(std::size_t slot, const Error& error);
+
+  SequenceModel& model_;
+  const tokenizer::Tokenizer& tokenizer_;
+  std::vector<std::int32_t> end_tokens_;
+  Listener& listener_;
+  SchedulerOptions options_;
+  std::deque<Request> waiting_;
+  std::vector<std::optional<Sequence>> slots_;
+  std::size_t next_prompt_ = 0;  // where the search for a prompt to read begins
+};
+
+}  // namespace redoubt::engine::generate

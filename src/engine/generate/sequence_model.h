@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A model that continues several sequences at once, as the scheduler sees it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+
+namespace redoubt::engine::generate {
+
+// The newest token of a slot's sequence.
+struct NextToken {
+  std::size_t slot = 0;
+  std::int32_t token = 0;
+};
+
+class SequenceModel {
+ public:
+  virtual ~SequenceModel() = default;
+  virtual std::int64_t context_length() const = 0;
+  virtual std::size_t slots() const = 0;
+  // Makes room for a sequence of up to `capacity` tokens; what the slot held is gone.
+  virtual Status open(std::size_t slot, std::int64_t capacity) = 0;
+  virtual void close(std::size_t slot) = 0;
+  // Appends tokens to one sequence; the logits after the last of them stay good until the next call.
+  virtual Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) = 0;
+  // Appends one token to each of several sequences; the logits lie row after row, as long.
+  virtual Result<std::span<const float>> step(std::span<const NextToken> tokens) = 0;
+};
+
+}  // namespace redoubt::engine::generate

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/generate/worker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+
+#include "engine/generate/request_fields.h"
+
+namespace redoubt::engine::generate {
+namespace {
+
+constexpr std::size_t kReadBytes = 256 << 10;
+
+bool is_temporary(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+}  // namespace
+
+Worker::Worker(int socket, WorkerModel model, WorkerOptions options)
+    : socket_(socket),
+      model_(std::move(model)),
+      options_(options),
+      scheduler_(model_.sequences, model_.tokenizer, model_.end_tokens, *this, options.scheduler) {}
+
+Status Worker::run() {
+  if (::fcntl(socket_, F_SETFL, ::fcntl(socket_, F_GETFL) | O_NONBLOCK) != 0) return fail_errno(errno, "cannot prepare the worker's socket", "");
+  send({{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}});
+  while (true) {
+    TRY(flush());
+    if (!TRY(wait())) return {};
+    if (!clogged()) take_lines();
+    if (!clogged() && scheduler_.busy()) scheduler_.step();
+  }
+}
+
+Result<bool> Worker::wait() {
+  const bool reads = !clogged();
+  pollfd poll{socket_, static_cast<short>((reads ? POLLIN : 0) | (sent_ < unsent_.size() ? POLLOUT : 0)), 0};
+  const bool works = reads && (scheduler_.busy() || received_.find('\n', searched_) != std::string::npos);
+  if (::poll(&poll, 1, works ? 0 : -1) < 0 && errno != EINTR) return fail_errno(errno, "cannot wait for the gateway", "");
+  if (poll.revents & POLLIN) return receive();
+  return (poll.revents & (POLLHUP | POLLERR | POLLNVAL)) == 0;
+}
+
+Result<bool> Worker::receive() {
+  const auto before = received_.size();
+  received_.resize(before + kReadBytes);
+  const auto count = ::recv(socket_, received_.data() + before, kReadBytes, 0);
+  received_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(0, count)));
+  if (count > 0) return true;
+  if (count == 0 || errno == ECONNRESET) return false;
+  if (is_temporary(errno)) return true;
+  return fail_errno(errno, "cannot read from the gateway", "");
+}
+
+Status Worker::flush() {
+  while (sent_ < unsent_.size()) {
+    const auto count = ::send(socket_, unsent_.data() + sent_, unsent_.size() - sent_, MSG_NOSIGNAL);
+    if (count < 0 && is_temporary(errno)) break;
+    if (count < 0 && (errno == EPIPE || errno == ECONNRESET)) break;  // the next read sees the end of the stream
+    if (count < 0) return fail_errno(errno, "cannot write to the gateway", "");
+    sent_ += static_cast<std::size_t>(count);
+  }
+  if (sent_ == unsent_.size()) unsent_.clear(), sent_ = 0;
+  return {};
+}
+
+void Worker::take_lines() {
+  std::size_t begin = 0;
+  while (!clogged()) {
+    const auto end = received_.find('\n', std::max(begin, searched_));
+    if (end == std::string::npos) {
+      searched_ = received_.size();
+      break;
+    }
+    if (!skipping_) take_line(std::string_view(received_).substr(begin, end - begin));
+    skipping_ = false;
+    begin = searched_ = end + 1;
+  }
+  received_.erase(0, begin);
+  searched_ -= begin;
+  if (received_.size() <= kLineBytesMax || searched_ != received_.size()) return;
+  if (!skipping_) failed("", Error{ErrorCode::limit_exceeded, "a line is longer than 8 MiB"});
+  skipping_ = true;
+  received_.clear();
+  searched_ = 0;
+}
+
+void Worker::take_line(std::string_view line) {
+  if (line.size() > kLineBytesMax) return failed("", Error{ErrorCode::limit_exceeded, "a line is longer than 8 MiB"});
+  const auto message = parse_json(line, "request", {.bytes_max = kLineBytesMax, .depth_max = 8});
+  if (!message) return failed("", message.error());
+  const auto id = request_id(*message);
+  if (!id) return failed("", id.error());
+  if (const auto handled = handle(*message, *id); !handled) failed(*id, handled.error());
+}
+
+Status Worker::handle(const Json& message, const std::string& id) {
+  const auto type = TRY(json_string(message, "type", "request"));
+  if (type == "generate") return scheduler_.submit(TRY(parse_request(message, id)));
+  TRY(expect_fields(message, {"type", "id"}));
+  if (type == "ping") {
+    send({{"type", "pong"}, {"id", id}});
+    return {};
+  }
+  if (type != "cancel") return fail(ErrorCode::invalid_argument, "an unknown type of message");
+  scheduler_.cancel(id);
+  return {};
+}
+
+Result<Request> Worker::parse_request(const Json& message, const std::string& id) const {
+  auto request = TRY(parse_options(message));
+  request.id = id;
+  if (message.contains("messages") == message.contains("prompt"))
+    return fail(ErrorCode::invalid_argument, "a request has either messages or a prompt", "request");
+  request.prompt = message.contains("prompt") ? TRY(model_.encode_prompt(TRY(json_string(message, "prompt", "request"))))
+                                              : TRY(model_.encode_messages(TRY(parse_messages(message["messages"]))));
+  return request;
+}
+
+void Worker::send(Json message) { unsent_ += dump_json(message) + "\n"; }
+
+void Worker::started(const std::string& id, std::size_t prompt_tokens) {
+  send({{"type", "started"}, {"id", id}, {"prompt_tokens", prompt_tokens}});
+}
+
+void Worker::text(const std::string& id, const std::string& text) { send({{"type", "token"}, {"id", id}, {"text", text}}); }
+
+void Worker::done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) {
+  send({{"type", "done"},
+        {"id", id},
+        {"finish_reason", to_string(reason)},
+        {"prompt_tokens", prompt_tokens},
+        {"completion_tokens", completion_tokens}});
+}
+
+void Worker::failed(const std::string& id, const Error& error) {
+  const auto message = error.hint.empty() ? error.message : error.message + "; " + error.hint;
+  send({{"type", "error"}, {"id", id}, {"code", redoubt::to_string(error.code)}, {"message", message}});
+}
+
+}  // namespace redoubt::engine::generate
