@@ -9,7 +9,6 @@
 namespace redoubt::crypto {
 namespace {
 
-constexpr char kGroups[] = "X25519:P-256:P-384";
 constexpr char kCiphers13[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 constexpr char kCiphers12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr unsigned char kHttp11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
@@ -79,13 +78,14 @@ int choose_http_1_1(SSL*, const unsigned char** out, unsigned char* out_length, 
 }
 
 Status harden(SSL_CTX* context, bool allow_tls_1_2) {
+  char groups[] = "X25519:P-256:P-384";  // OpenSSL's macro casts a constant to a variable
   SSL_CTX_set_options(context,
                       SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   if (SSL_CTX_set_min_proto_version(context, allow_tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(context, kCiphers13) != 1 || SSL_CTX_set_cipher_list(context, kCiphers12) != 1 ||
-      SSL_CTX_set1_groups_list(context, kGroups) != 1)
+      SSL_CTX_set1_groups_list(context, groups) != 1)
     return tls_failure("TLS cannot be set up");
   return {};
 }
