@@ -158,7 +158,7 @@ void Exchange::client_left() {
     if (std::exchange(gone_, true)) return;
     callback = std::exchange(on_abort_, nullptr);
     dropped_callback = std::exchange(on_drain_, nullptr);
-    if (ended_) callback = nullptr;
+    if (ended_ && !output_.aborted) callback = nullptr;
   }
   if (callback) callback();
 }

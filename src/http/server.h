@@ -38,7 +38,8 @@ class Responder {
   // Ends the connection without ending the answer, so that the client sees it is incomplete.
   void abort() const;
 
-  // Called once, on the server's thread, when the client leaves before the end; at once if it already has. Must not block.
+  // Called once, on the server's thread, when the client leaves before the end (or `abort` makes it leave); at once if it
+  // already has. Must not block.
   void on_abort(std::function<void()> callback) const;
   // Called once, on the server's thread, when less than half of `stream_bytes_max` waits for the client.
   void on_drain(std::function<void()> callback) const;

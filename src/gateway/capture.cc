@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/capture.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace redoubt::gateway {
+
+std::string to_capture_line(const CaptureRecord& record) {
+  auto side = [](const char* mode, const std::string& data) {
+    return Json{{"observedContentType", "application/json"}, {"mode", mode}, {"data", data}, {"encoding", "JSON"}};
+  };
+  Json line = {
+      {"captureData", {{"endpointInput", side("INPUT", record.input)}, {"endpointOutput", side("OUTPUT", record.output)}}},
+      {"eventMetadata",
+       {{"eventId", record.event_id},
+        {"customAttributes", {"model=" + record.model}},
+        {"inferenceTime", to_rfc3339(record.time)}}},
+      {"eventVersion", "0"}};
+  return dump_json(line) + "\n";
+}
+
+std::unique_ptr<BatchedCapture> BatchedCapture::create(Put put, BatchedCaptureOptions options) {
+  std::unique_ptr<BatchedCapture> capture(new BatchedCapture(std::move(put), options));
+  capture->thread_ = std::thread([raw = capture.get()] { raw->run(); });
+  return capture;
+}
+
+BatchedCapture::~BatchedCapture() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+bool BatchedCapture::record(CaptureRecord record) {
+  auto line = to_capture_line(record);
+  std::lock_guard lock(mutex_);
+  if (stopping_ || batch_.size() + storing_.size() + line.size() > options_.queue_bytes_max) {
+    ++dropped_;
+    return false;
+  }
+  batch_ += line;
+  if (batch_.size() >= options_.batch_bytes) changed_.notify_all();
+  return true;
+}
+
+Status BatchedCapture::flush() {
+  std::unique_lock lock(mutex_);
+  while (!batch_.empty() || !storing_.empty()) {
+    changed_.wait(lock, [this] { return !busy_; });
+    TRY(store_batch(lock));
+  }
+  return {};
+}
+
+std::uint64_t BatchedCapture::dropped() const {
+  std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
+// Stores the batch that failed before, else the one that is being gathered. The lock is open while `put` works.
+Status BatchedCapture::store_batch(std::unique_lock<std::mutex>& lock) {
+  if (storing_.empty()) storing_ = std::exchange(batch_, {});
+  if (storing_.empty()) return {};
+  busy_ = true;
+  lock.unlock();
+  auto stored = put_(view_of(storing_));
+  lock.lock();
+  busy_ = false;
+  if (stored) storing_.clear();
+  changed_.notify_all();
+  return stored;
+}
+
+void BatchedCapture::run() {
+  std::unique_lock lock(mutex_);
+  int wait_ms = options_.batch_ms;
+  while (!stopping_) {
+    changed_.wait_for(lock, std::chrono::milliseconds(wait_ms),
+                      [this] { return stopping_ || (batch_.size() >= options_.batch_bytes && storing_.empty()); });
+    changed_.wait(lock, [this] { return !busy_; });
+    auto stored = store_batch(lock);
+    wait_ms = stored ? options_.batch_ms : options_.retry_ms;
+    if (!stored) spdlog::warn("captured requests cannot be stored yet: {}", stored.error().message);
+  }
+  while (!batch_.empty() || !storing_.empty()) {
+    auto stored = store_batch(lock);
+    if (stored) continue;
+    spdlog::error("captured requests are lost: {}", stored.error().message);
+    return;
+  }
+}
+
+}  // namespace redoubt::gateway

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/completion.h"
+
+#include "base/log.h"
+
+namespace redoubt::gateway {
+
+Completion::Completion(Context context, http::Responder responder)
+    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.clock.now()) {}
+
+double Completion::elapsed_ms() const { return static_cast<double>((context_.clock.now() - begun_).count()); }
+
+void Completion::on_started(int) {}
+
+void Completion::begin_stream() {
+  if (std::exchange(streaming_, true)) return;
+  responder_.begin(200, {{"Content-Type", "text/event-stream; charset=utf-8"}});
+  (void)responder_.write(stream_begin(context_.frame));
+}
+
+void Completion::on_token(std::string_view text) {
+  std::lock_guard lock(mutex_);
+  if (finished_) return;
+  if (text_.empty()) first_token_ms_ = elapsed_ms();
+  text_ += text;
+  if (!context_.stream) return;
+  begin_stream();
+  // A client that reads too slowly is cut: waiting for it would hold the worker's thread, and leaving text out would be a
+  // lie.
+  if (auto written = responder_.write(stream_token(context_.frame, text));
+      !written && written.error().code == ErrorCode::limit_exceeded)
+    responder_.abort();
+}
+
+void Completion::on_done(const GenerateEnd& end) {
+  std::lock_guard lock(mutex_);
+  if (finished_) return;
+  auto body = answer_body(context_.frame, text_, end);
+  if (context_.stream) {
+    begin_stream();
+    (void)responder_.write(stream_end(context_.frame, end, context_.include_usage));
+    responder_.end();
+  } else {
+    responder_.send({200, {{"Content-Type", "application/json"}}, body, {}, 0, 0});
+  }
+  context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
+                                  static_cast<std::uint64_t>(end.completion_tokens), elapsed_ms(), first_token_ms_);
+  if (context_.capture && !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model,
+                                                     std::move(context_.input), std::move(body)}))
+    context_.metrics.add_capture_dropped(1);
+  finish(200);
+}
+
+void Completion::on_error(const Error& error) {
+  std::lock_guard lock(mutex_);
+  if (finished_) return;
+  bool theirs = error.code == ErrorCode::invalid_argument;
+  spdlog::warn("generation {} failed: {}", context_.frame.id, error.message);
+  // What the engine said stays in the log: it may name paths or quote the prompt.
+  auto body = theirs ? error_body("the request does not fit the model: it is longer than the model's context",
+                                  "invalid_request_error", "messages", "context_length_exceeded")
+                     : error_body("the model could not answer, try again", "server_error", "", "engine_unavailable");
+  int status = theirs ? 400 : 503;
+  if (streaming_) {
+    (void)responder_.write(stream_error(body));
+    responder_.end();
+  } else {
+    http::Headers headers{{"Content-Type", "application/json"}};
+    if (!theirs) headers.add("Retry-After", "5");
+    responder_.send({status, std::move(headers), body, {}, 0, 0});
+  }
+  context_.metrics.add(theirs ? GatewayMetrics::Count::client_errors : GatewayMetrics::Count::errors);
+  finish(status);
+}
+
+void Completion::refuse(const Error& error) {
+  std::lock_guard lock(mutex_);
+  bool full = error.code == ErrorCode::limit_exceeded;
+  int status = full ? 429 : 503;
+  auto body = full ? error_body("too many requests wait already", "rate_limit_error", "", "queue_full")
+                   : error_body("the model is not ready, try again", "server_error", "", "engine_unavailable");
+  responder_.send(
+      {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? "1" : "5"}}, std::move(body), {}, 0, 0});
+  context_.metrics.add(full ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::errors);
+  finish(status);
+}
+
+void Completion::client_left() {
+  std::lock_guard lock(mutex_);
+  if (finished_) return;
+  finish(499);  // nginx's number for it; only metrics see it
+}
+
+void Completion::finish(int status) {
+  finished_ = true;
+  context_.metrics.add_response(context_.route, status);
+  context_.admission.reset();
+}
+
+}  // namespace redoubt::gateway

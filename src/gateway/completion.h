@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One generation on its way back to its client: gathers or streams the text, and at the end counts and captures it once.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "gateway/capture.h"
+#include "gateway/limits.h"
+#include "gateway/metrics.h"
+#include "gateway/openai.h"
+#include "http/server.h"
+
+namespace redoubt::gateway {
+
+class Completion final : public GenerateListener {
+ public:
+  struct Context {
+    AnswerFrame frame;
+    std::string route;  // the table's pattern
+    bool stream = false, include_usage = false;
+    std::string input;    // the request's body, for the capture; empty when nothing is captured
+    Admission admission;  // held until the end
+    GatewayMetrics& metrics;
+    const Clock& clock;
+    CaptureSink* capture;
+  };
+  Completion(Context context, http::Responder responder);
+
+  void on_started(int prompt_tokens) override;
+  void on_token(std::string_view text) override;
+  void on_done(const GenerateEnd& end) override;
+  void on_error(const Error& error) override;
+  // The pool did not take the request at all.
+  void refuse(const Error& error);
+  // The client left; what is running is told to stop by whoever calls this.
+  void client_left();
+
+ private:
+  void begin_stream();
+  void finish(int status);
+  double elapsed_ms() const;
+
+  std::mutex mutex_;
+  Context context_;
+  const http::Responder responder_;
+  const TimePoint begun_;
+  std::string text_;
+  double first_token_ms_ = 0;
+  bool streaming_ = false, finished_ = false;
+};
+
+}  // namespace redoubt::gateway

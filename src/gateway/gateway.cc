@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/gateway.h"
+
+#include "base/log.h"
+#include "crypto/random.h"
+#include "gateway/completion.h"
+
+namespace redoubt::gateway {
+
+using http::Headers;
+using http::Request;
+using http::Responder;
+using http::Response;
+using Count = GatewayMetrics::Count;
+
+namespace {
+
+constexpr std::string_view kBearer = "Bearer ";
+
+Response json_response(int status, std::string body, Headers headers = {}) {
+  headers.add("Content-Type", "application/json");
+  return {status, std::move(headers), std::move(body), {}, 0, 0};
+}
+
+Response refusal(int status, const std::string& message, const std::string& type, const std::string& code,
+                 Headers headers = {}) {
+  return json_response(status, error_body(message, type, "", code), std::move(headers));
+}
+
+Response try_later(int status, const std::string& message, const std::string& code, int seconds) {
+  return refusal(status, message, status == 429 ? "rate_limit_error" : "server_error", code,
+                 {{"Retry-After", std::to_string(seconds)}});
+}
+
+Response unauthorized() {
+  return refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
+                 {{"WWW-Authenticate", "Bearer"}});
+}
+
+std::int64_t seconds_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
+
+}  // namespace
+
+class Gateway::Endpoint final : public http::Handler {
+ public:
+  Endpoint(RequestLimits limits, LockoutOptions lockout, GatewayDeps deps)
+      : limits_(limits), deps_(std::move(deps)), lockout_(deps_.clock, lockout), key_limits_(deps_.clock) {}
+
+  std::optional<Response> on_head(const Request& request) override;
+  void on_request(Request request, Responder responder) override;
+  Response on_refusal(int status, std::string_view why) override;
+
+  using Action = void (Endpoint::*)(const Request&, const ApiKeyInfo&, const Responder&);
+  struct Route {
+    const char* method;
+    const char* pattern;  // one ending in '/' stands for exactly one more segment
+    Scope scope;
+    Action action;
+  };
+  static const std::vector<Route>& table();
+
+ private:
+  static const Route* find(const Request& request, bool& path_known);
+  tl::expected<ApiKeyInfo, Response> authorize(const Request& request, const Route* route);
+  Response not_authorized(const Request& request, const std::string& why);
+
+  void chat(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void completion(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void models(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void model(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void ping(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void metrics(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+
+  using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
+  void generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void start(CompletionRequest parsed, const Release& release, Completion::Context context, const Responder& responder);
+  void reply(const Request& request, const Responder& responder, Response response);
+  static Json model_json(const Release& release);
+
+  const RequestLimits limits_;
+  const GatewayDeps deps_;
+  Lockout lockout_;
+  KeyLimits key_limits_;
+};
+
+const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
+  static const std::vector<Route> kTable = {
+      {"POST", "/v1/chat/completions", Scope::invoke, &Endpoint::chat},
+      {"POST", "/v1/completions", Scope::invoke, &Endpoint::completion},
+      {"POST", "/invocations", Scope::invoke, &Endpoint::invocation},
+      {"GET", "/v1/models", Scope::models, &Endpoint::models},
+      {"GET", "/v1/models/", Scope::models, &Endpoint::model},
+      {"GET", "/ping", Scope::health, &Endpoint::ping},
+      {"GET", "/metrics", Scope::metrics, &Endpoint::metrics},
+  };
+  return kTable;
+}
+
+std::vector<RouteInfo> Gateway::route_table() {
+  std::vector<RouteInfo> all;
+  for (const auto& route : Endpoint::table()) all.push_back({route.method, route.pattern, route.scope});
+  return all;
+}
+
+const Gateway::Endpoint::Route* Gateway::Endpoint::find(const Request& request, bool& path_known) {
+  path_known = false;
+  for (const auto& route : table()) {
+    std::string_view pattern = route.pattern, path = request.path;
+    bool open_ended = pattern.ends_with('/');
+    bool fits =
+        open_ended ? path.size() > pattern.size() && path.starts_with(pattern) && path.find('/', pattern.size()) == path.npos
+                   : path == pattern;
+    if (!fits) continue;
+    path_known = true;
+    if (request.method == route.method) return &route;
+  }
+  return nullptr;
+}
+
+Response Gateway::Endpoint::not_authorized(const Request& request, const std::string& why) {
+  deps_.metrics.add(Count::unauthorized);
+  deps_.metrics.add_response("refused", 401);
+  if (deps_.on_refused) deps_.on_refused(request.peer, why);
+  return unauthorized();
+}
+
+// Who asks, and whether they may. An unknown route needs a key too, so that nothing is to be learnt without one.
+tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& request, const Route* route) {
+  const auto* header = request.headers.find("authorization");
+  if (!header || request.headers.count("authorization") != 1 ||
+      !http::equal_ignoring_case(std::string_view(*header).substr(0, kBearer.size()), kBearer))
+    return tl::unexpected<Response>(not_authorized(request, "no key"));
+  auto key = deps_.keys.authenticate(std::string_view(*header).substr(kBearer.size()));
+  if (auto locked = lockout_.locked_s(request.peer); locked > 0 && !(key && lockout_.knows(request.peer, key->id))) {
+    deps_.metrics.add(Count::unauthorized);
+    deps_.metrics.add_response("refused", 429);
+    return tl::unexpected<Response>(try_later(429, "too many wrong keys came from this address", "locked_out", locked));
+  }
+  if (!key) {
+    lockout_.note_failure(request.peer);
+    return tl::unexpected<Response>(not_authorized(request, "wrong key"));
+  }
+  lockout_.note_success(request.peer, key->id);
+  if (route && !key->scopes.contains(route->scope)) {
+    deps_.metrics.add(Count::unauthorized);
+    deps_.metrics.add_response(route->pattern, 403);
+    if (deps_.on_refused) deps_.on_refused(request.peer, "key " + key->id + " lacks a scope");
+    return tl::unexpected<Response>(refusal(403, std::string("the key lacks the scope '") + to_string(route->scope) + "'",
+                                            "invalid_request_error", "insufficient_scope"));
+  }
+  return std::move(*key);
+}
+
+// Before the body is read, so that nobody without a key makes us keep one.
+std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
+  deps_.metrics.add(Count::requests);
+  bool path_known = false;
+  const auto* route = find(request, path_known);
+  auto key = authorize(request, route);
+  if (!key) return std::move(key.error());
+  if (route) return std::nullopt;
+  deps_.metrics.add(Count::client_errors);
+  deps_.metrics.add_response("unknown", path_known ? 405 : 404);
+  return path_known ? refusal(405, "this path does not take this method", "invalid_request_error", "method_not_allowed")
+                    : refusal(404, "there is no such path", "invalid_request_error", "not_found");
+}
+
+void Gateway::Endpoint::on_request(Request request, Responder responder) {
+  bool path_known = false;
+  const auto* route = find(request, path_known);
+  const auto* header = request.headers.find("authorization");
+  // on_head let it pass; a key that was revoked while the body came is stopped here.
+  auto key = route && header ? deps_.keys.authenticate(std::string_view(*header).substr(kBearer.size()))
+                             : fail(ErrorCode::permission_denied, "no key");
+  if (!key) return responder.send(not_authorized(request, "key revoked"));
+  (this->*route->action)(request, *key, responder);
+}
+
+Response Gateway::Endpoint::on_refusal(int status, std::string_view why) {
+  deps_.metrics.add(Count::requests);
+  deps_.metrics.add(Count::client_errors);
+  deps_.metrics.add_response("malformed", status);
+  return refusal(status, std::string(why), "invalid_request_error", "malformed_request");
+}
+
+void Gateway::Endpoint::reply(const Request& request, const Responder& responder, Response response) {
+  bool path_known = false;
+  const auto* route = find(request, path_known);
+  deps_.metrics.add_response(route ? route->pattern : "unknown", response.status);
+  if (response.status == 429)
+    deps_.metrics.add(Count::throttled);
+  else if (response.status >= 500)
+    deps_.metrics.add(Count::errors);
+  else if (response.status >= 400)
+    deps_.metrics.add(Count::client_errors);
+  responder.send(std::move(response));
+}
+
+void Gateway::Endpoint::chat(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  generate(parse_chat_request, request, key, responder);
+}
+void Gateway::Endpoint::completion(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  generate(parse_completion_request, request, key, responder);
+}
+void Gateway::Endpoint::invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  generate(parse_invocation, request, key, responder);
+}
+
+void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  deps_.metrics.add(Count::invocations);
+  auto admission = key_limits_.admit(key);
+  if (!admission)
+    return reply(request, responder, try_later(429, "the key's limit is reached", "rate_limit_exceeded", admission.error()));
+  const auto* type = request.headers.find("content-type");
+  if (!type || !http::equal_ignoring_case(std::string_view(*type).substr(0, 16), "application/json"))
+    return reply(request, responder,
+                 refusal(415, "the body must be application/json", "invalid_request_error", "unsupported_media_type"));
+  auto parsed = parse(request.body, limits_);
+  if (!parsed)
+    return reply(request, responder,
+                 json_response(400, error_body(parsed.error().message, "invalid_request_error", parsed.error().where,
+                                               to_string(parsed.error().code))));
+  auto release = deps_.router.active();
+  if (!release) return reply(request, responder, try_later(503, "no model is deployed", "no_model", 30));
+  if (!parsed->model.empty() && parsed->model != release->name && parsed->model != release->name + "/" + release->version)
+    return reply(
+        request, responder,
+        json_response(404, error_body("the model does not exist", "invalid_request_error", "model", "model_not_found")));
+  bool chat = parsed->protocol == Protocol::chat;
+  AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + to_hex(crypto::random_bytes(12)),
+                    release->name + "/" + release->version, seconds_of(deps_.clock.now())};
+  if (!parsed->model.empty()) frame.model = parsed->model;
+  start(std::move(*parsed), *release,
+        {std::move(frame), request.path, false, false, deps_.capture ? request.body : std::string(), std::move(*admission),
+         deps_.metrics, deps_.clock, deps_.capture},
+        responder);
+}
+
+void Gateway::Endpoint::start(CompletionRequest parsed, const Release& release, Completion::Context context,
+                              const Responder& responder) {
+  context.stream = parsed.stream;
+  context.include_usage = parsed.include_usage;
+  auto completion = std::make_shared<Completion>(std::move(context), responder);
+  auto id = release.pool->generate(std::move(parsed.generate), completion);
+  if (!id) return completion->refuse(id.error());
+  // Weak, because this callback lives as long as the answer, and the pool's end must not wait for itself.
+  responder.on_abort([completion = std::weak_ptr(completion), pool = std::weak_ptr(release.pool), number = *id] {
+    if (auto alive = completion.lock()) alive->client_left();
+    if (auto alive = pool.lock()) alive->cancel(number);
+  });
+}
+
+Json Gateway::Endpoint::model_json(const Release& release) {
+  return {{"id", release.name},
+          {"object", "model"},
+          {"created", seconds_of(release.since)},
+          {"owned_by", "redoubt"},
+          {"version", release.version}};
+}
+
+void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+  Json list = {{"object", "list"}, {"data", Json::array()}};
+  if (auto release = deps_.router.active()) list["data"].push_back(model_json(*release));
+  reply(request, responder, json_response(200, dump_json(list)));
+}
+
+void Gateway::Endpoint::model(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+  auto segments = http::path_segments(request.path);
+  auto release = deps_.router.active();
+  bool named = segments && release &&
+               (segments->back() == release->name || segments->back() == release->name + "/" + release->version);
+  if (!named)
+    return reply(
+        request, responder,
+        json_response(404, error_body("the model does not exist", "invalid_request_error", "model", "model_not_found")));
+  reply(request, responder, json_response(200, dump_json(model_json(*release))));
+}
+
+// Healthy means that a worker has lately answered, not that this process runs.
+void Gateway::Endpoint::ping(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+  auto release = deps_.router.active();
+  bool healthy = release && release->pool->state().workers_ready > 0;
+  deps_.metrics.add_response("/ping", healthy ? 200 : 503);
+  (void)request;
+  responder.send(json_response(healthy ? 200 : 503, healthy ? "{\"status\":\"healthy\"}" : "{\"status\":\"unhealthy\"}"));
+}
+
+void Gateway::Endpoint::metrics(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+  GatewayMetrics::Gauges gauges;
+  if (auto release = deps_.router.active()) {
+    auto state = release->pool->state();
+    gauges = {state.running, state.queued, state.workers_ready, state.restarts};
+  }
+  reply(request, responder,
+        {200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, deps_.metrics.prometheus(gauges), {}, 0, 0});
+}
+
+Gateway::Gateway(http::ServerOptions options, std::unique_ptr<Endpoint> endpoint)
+    : options_(std::move(options)), endpoint_(std::move(endpoint)) {}
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::create(GatewayOptions options, GatewayDeps deps) {
+  const auto& limits = options.limits;
+  if (limits.answer_tokens_max < 1 || limits.answer_tokens_default < 1 || limits.messages_max < 1 ||
+      limits.prompt_bytes_max < 1)
+    return fail(ErrorCode::invalid_argument, "the limits of requests must be above 0", "endpoint.limits");
+  auto& headers = options.server.headers;
+  headers.add("Strict-Transport-Security", "max-age=63072000");
+  headers.add("X-Content-Type-Options", "nosniff");
+  headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  headers.add("Referrer-Policy", "no-referrer");
+  headers.add("Cache-Control", "no-store");
+  auto endpoint = std::make_unique<Endpoint>(options.limits, options.lockout, std::move(deps));
+  return std::unique_ptr<Gateway>(new Gateway(std::move(options.server), std::move(endpoint)));
+}
+
+Status Gateway::start() {
+  if (server_) return fail(ErrorCode::already_exists, "the endpoint serves already");
+  server_ = TRY(http::Server::start(options_, *endpoint_));
+  options_.private_key_pem = {};
+  return {};
+}
+
+std::uint16_t Gateway::port() const { return server_ ? server_->port() : 0; }
+
+Status Gateway::replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem) {
+  if (!server_) return fail(ErrorCode::unavailable, "the endpoint does not serve");
+  return server_->replace_certificate(certificate_pem, private_key_pem);
+}
+
+bool Gateway::drain(std::chrono::milliseconds time_max) { return !server_ || server_->drain(time_max); }
+
+}  // namespace redoubt::gateway

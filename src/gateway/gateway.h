@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The HTTPS endpoint: OpenAI's and SageMaker's protocols in front of engine workers, behind API keys and limits. No route
+// answers without a key that has the scope which the route table names.
+#pragma once
+
+#include <memory>
+
+#include "gateway/api_key.h"
+#include "gateway/capture.h"
+#include "gateway/limits.h"
+#include "gateway/metrics.h"
+#include "gateway/openai.h"
+#include "gateway/router.h"
+#include "http/server.h"
+
+namespace redoubt::gateway {
+
+// A route as tests and documents read it. A pattern that ends in '/' stands for exactly one more segment.
+struct RouteInfo {
+  std::string method, pattern;
+  Scope scope;
+};
+
+struct GatewayOptions {
+  http::ServerOptions server;  // its `headers` get the security headers added
+  RequestLimits limits;
+  LockoutOptions lockout;
+};
+
+// All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to them.
+struct GatewayDeps {
+  ApiKeys& keys;
+  Router& router;
+  GatewayMetrics& metrics;
+  const Clock& clock;
+  CaptureSink* capture = nullptr;  // null: nothing is captured
+  // Hears of each refused key (source, why), for the ledger or a log; must not block. May be empty.
+  std::function<void(const std::string& source, const std::string& why)> on_refused = {};
+};
+
+class Gateway {
+ public:
+  static Result<std::unique_ptr<Gateway>> create(GatewayOptions options, GatewayDeps deps);
+  ~Gateway();
+  Status start();
+  std::uint16_t port() const;
+  Status replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem);
+  // See http::Server::drain.
+  bool drain(std::chrono::milliseconds time_max);
+  // Every route there is, with the scope that it needs.
+  static std::vector<RouteInfo> route_table();
+
+ private:
+  class Endpoint;
+  Gateway(http::ServerOptions options, std::unique_ptr<Endpoint> endpoint);
+  http::ServerOptions options_;
+  std::unique_ptr<Endpoint> endpoint_;
+  std::unique_ptr<http::Server> server_;
+};
+
+}  // namespace redoubt::gateway

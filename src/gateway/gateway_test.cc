@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/gateway.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "gateway/testing_worker.h"
+#include "http/testing_client.h"
+
+namespace redoubt::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+using http::testing::TestClient;
+
+class MemoryCapture final : public CaptureSink {
+ public:
+  bool record(CaptureRecord record) override {
+    std::lock_guard lock(mutex);
+    records.push_back(std::move(record));
+    return true;
+  }
+  std::mutex mutex;
+  std::vector<CaptureRecord> records;
+};
+
+std::string chat_body(const std::string& text, const std::string& more = "") {
+  return R"({"model":"bot","messages":[{"role":"user","content":")" + text + "\"}]" + more + "}";
+}
+
+class GatewayTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    keys_ = ApiKeys::open({[] { return std::string(); }, [](const std::string&) { return Status(); }}, clock_).value();
+    key_ = make_key({.id = {},
+                     .name = "test",
+                     .scopes = {Scope::invoke, Scope::models, Scope::health, Scope::metrics},
+                     .expires = {},
+                     .revoked = {}});
+    activate("1");
+    GatewayOptions options;
+    options.server.certificate_pem = certificate_.certificate_pem;
+    options.server.private_key_pem = certificate_.private_key_pem;
+    options.lockout.failures_max = 5;
+    gateway_ = Gateway::create(std::move(options), {*keys_, router_, metrics_, clock_, &capture_, {}}).value();
+    ASSERT_TRUE(gateway_->start());
+  }
+
+  std::string make_key(ApiKeyInfo info) {
+    return to_text(keys_->create(std::move(info)).value().second.reveal(SecretAccess::for_user()));
+  }
+  void activate(const std::string& version) {
+    auto pool = WorkerPool::create(testing::scripted_workers(log_), {.restart_ms = 10});
+    ASSERT_TRUE(pool->wait_ready(20s));
+    ASSERT_TRUE(router_.activate({"bot", version, clock_.now(), std::move(pool)}));
+  }
+  TestClient client() { return TestClient(certificate_.ca_pem, gateway_->port()); }
+  static std::string request(const std::string& method, const std::string& path, const std::string& key,
+                             const std::string& body = "") {
+    auto text = method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n";
+    if (!key.empty()) text += "Authorization: Bearer " + key + "\r\n";
+    if (!body.empty()) text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+    return text + "\r\n" + body;
+  }
+  struct Answer {
+    int status;
+    std::string head;
+    Json json;
+  };
+  Answer ask(const std::string& method, const std::string& path, const std::string& key, const std::string& body = "") {
+    auto one = client();
+    one.send(request(method, path, key, body));
+    auto [head, text] = one.read_answer();
+    return {std::stoi(head.substr(9, 3)), head, Json::parse(text, nullptr, false)};
+  }
+  Answer chat(const std::string& text, const std::string& more = "") {
+    return ask("POST", "/v1/chat/completions", key_, chat_body(text, more));
+  }
+
+  FakeClock clock_;
+  http::testing::TestCertificate certificate_ = http::testing::make_test_certificate();
+  std::shared_ptr<testing::WorkerLog> log_ = std::make_shared<testing::WorkerLog>();
+  std::unique_ptr<ApiKeys> keys_;
+  GatewayMetrics metrics_{clock_};
+  MemoryCapture capture_;
+  Router router_;
+  std::string key_;
+  std::unique_ptr<Gateway> gateway_;
+};
+
+TEST_F(GatewayTest, every_route_refuses_without_a_key_and_with_the_wrong_scope) {
+  for (const auto& route : Gateway::route_table()) {
+    std::set<Scope> others = {Scope::invoke, Scope::models, Scope::health, Scope::metrics};
+    others.erase(route.scope);
+    auto other = make_key({.id = {}, .name = "other", .scopes = others, .expires = {}, .revoked = {}});
+    auto path = route.pattern.ends_with('/') ? route.pattern + "bot" : route.pattern;
+    std::string body = route.method == "GET"       ? ""
+                       : path == "/v1/completions" ? R"({"model":"bot","prompt":"a"})"
+                                                   : chat_body("a");
+    auto answer = ask(route.method, path, "", body);
+    EXPECT_EQ(answer.status, 401) << path;
+    EXPECT_EQ(answer.json["error"]["code"], "invalid_api_key") << path;
+    EXPECT_EQ(ask(route.method, path, other, body).status, 403) << path;
+    EXPECT_NE(ask(route.method, path, key_, body).status / 100, 4) << path;
+  }
+  EXPECT_EQ(log_->generates, 3);
+}
+
+TEST_F(GatewayTest, unknown_paths_and_methods_are_refused_after_the_key) {
+  EXPECT_EQ(ask("GET", "/admin", "").status, 401);
+  EXPECT_EQ(ask("GET", "/admin", key_).status, 404);
+  EXPECT_EQ(ask("GET", "/v1/chat/completions", key_).status, 405);
+  EXPECT_EQ(ask("GET", "/v1/models/a/b", key_).status, 404);
+}
+
+TEST_F(GatewayTest, keys_that_are_nearly_right_are_refused) {
+  auto changed = key_;
+  changed.back() = changed.back() == 'A' ? 'B' : 'A';
+  EXPECT_EQ(ask("GET", "/ping", changed).status, 401);
+  EXPECT_EQ(ask("GET", "/ping", key_.substr(0, key_.size() - 1)).status, 401);
+  EXPECT_EQ(ask("GET", "/ping", key_ + "x").status, 401);
+  auto revoked = make_key({.id = {}, .name = "r", .expires = {}, .revoked = {}});
+  ASSERT_TRUE(keys_->revoke(revoked.substr(4, 12)));
+  EXPECT_EQ(ask("GET", "/ping", revoked).status, 401);
+  auto expired = make_key({.id = {}, .name = "e", .expires = clock_.now() + 1s, .revoked = {}});
+  EXPECT_EQ(ask("GET", "/ping", expired).status, 200);
+  clock_.advance(2s);
+  EXPECT_EQ(ask("GET", "/ping", expired).status, 401);
+}
+
+TEST_F(GatewayTest, a_source_with_many_wrong_keys_is_locked_out_but_for_keys_it_used_before) {
+  EXPECT_EQ(ask("GET", "/ping", key_).status, 200);
+  auto unused = make_key({.id = {}, .name = "unused", .expires = {}, .revoked = {}});
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ask("GET", "/ping", "wrong").status, 401);
+  auto locked = ask("GET", "/ping", "wrong");
+  EXPECT_EQ(locked.status, 429);
+  EXPECT_NE(locked.head.find("Retry-After: 60"), std::string::npos);
+  EXPECT_EQ(ask("GET", "/ping", unused).status, 429);
+  EXPECT_EQ(ask("GET", "/ping", key_).status, 200);
+  clock_.advance(61s);
+  EXPECT_EQ(ask("GET", "/ping", unused).status, 200);
+}
+
+TEST_F(GatewayTest, a_chat_is_answered_in_openais_form) {
+  auto answer = chat("hello there");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.json["object"], "chat.completion");
+  EXPECT_EQ(answer.json["model"], "bot");
+  EXPECT_EQ(answer.json["choices"][0]["message"]["content"], "hello there ");
+  EXPECT_EQ(answer.json["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(answer.json["usage"]["total_tokens"], 9);
+  EXPECT_NE(answer.head.find("Strict-Transport-Security: max-age="), std::string::npos);
+}
+
+TEST_F(GatewayTest, a_stream_ends_with_usage_and_done) {
+  auto one = client();
+  one.send(request("POST", "/v1/chat/completions", key_,
+                   chat_body("a b", R"(,"stream":true,"stream_options":{"include_usage":true})")));
+  auto text = one.read_until("data: [DONE]\n\n");
+  EXPECT_NE(text.find("text/event-stream"), std::string::npos);
+  EXPECT_NE(text.find(R"("content":"b ")"), std::string::npos);
+  EXPECT_NE(text.find(R"("completion_tokens":2)"), std::string::npos);
+}
+
+TEST_F(GatewayTest, invocations_take_three_forms) {
+  EXPECT_EQ(ask("POST", "/invocations", key_, chat_body("a")).json["choices"][0]["message"]["content"], "a ");
+  EXPECT_EQ(ask("POST", "/invocations", key_, R"({"model":"bot","prompt":"b"})").json["choices"][0]["text"], "b ");
+  auto inputs = ask("POST", "/invocations", key_, R"({"inputs":"c d e","parameters":{"max_new_tokens":2}})");
+  EXPECT_EQ(inputs.json[0]["generated_text"], "c d ");
+}
+
+TEST_F(GatewayTest, models_are_listed_and_shown) {
+  EXPECT_EQ(ask("GET", "/v1/models", key_).json["data"][0]["id"], "bot");
+  EXPECT_EQ(ask("GET", "/v1/models/bot", key_).status, 200);
+  EXPECT_EQ(ask("GET", "/v1/models/bot%2F1", key_).status, 200);
+  EXPECT_EQ(ask("GET", "/v1/models/other", key_).status, 404);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key_, R"({"model":"x","messages":[{"role":"user","content":"a"}]})")
+                .json["error"]["code"],
+            "model_not_found");
+}
+
+TEST_F(GatewayTest, errors_of_the_engine_do_not_leak) {
+  auto answer = chat("fail");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.json.dump().find("secret detail"), std::string::npos);
+  EXPECT_NE(answer.head.find("Retry-After"), std::string::npos);
+  EXPECT_EQ(chat("long").json["error"]["code"], "context_length_exceeded");
+}
+
+TEST_F(GatewayTest, a_stream_whose_worker_dies_says_so) {
+  auto one = client();
+  one.send(request("POST", "/v1/chat/completions", key_, chat_body("half", R"(,"stream":true)")));
+  auto text = one.read_until("0\r\n\r\n");
+  EXPECT_NE(text.find(R"(data: {"error")"), std::string::npos);
+  EXPECT_EQ(text.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(GatewayTest, a_worker_that_dies_before_a_token_costs_the_client_nothing) {
+  log_->deaths_left = 1;
+  EXPECT_EQ(chat("die").status, 200);
+}
+
+TEST_F(GatewayTest, generation_stops_when_the_client_leaves) {
+  auto one = client();
+  one.send(request("POST", "/v1/chat/completions", key_, chat_body("slow", R"(,"stream":true)")));
+  one.read_until("x ");
+  one.close();
+  EXPECT_TRUE(router_.active()->pool->drain(20s));
+  EXPECT_EQ(log_->cancels, 1);
+}
+
+TEST_F(GatewayTest, a_keys_limits_hold) {
+  auto key = make_key({.id = {}, .name = "few", .requests_per_minute = 2, .expires = {}, .revoked = {}});
+  for (int expected : {200, 200, 429}) {
+    auto answer = ask("POST", "/v1/chat/completions", key, chat_body("a"));
+    EXPECT_EQ(answer.status, expected);
+    EXPECT_EQ(answer.head.find("Retry-After: 30") != std::string::npos, expected == 429) << answer.head;
+  }
+  clock_.advance(30s);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a")).status, 200);
+}
+
+TEST_F(GatewayTest, concurrent_requests_of_a_key_are_limited) {
+  auto key = make_key({.id = {}, .name = "one", .concurrent_requests = 1, .expires = {}, .revoked = {}});
+  auto one = client();
+  one.send(request("POST", "/v1/chat/completions", key, chat_body("slow", R"(,"stream":true)")));
+  one.read_until("x ");
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a")).status, 429);
+  one.close();
+  EXPECT_TRUE(router_.active()->pool->drain(20s));
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a")).status, 200);
+}
+
+TEST_F(GatewayTest, answers_are_captured_and_counted) {
+  chat("hello");
+  ask("GET", "/ping", "wrong");
+  chat("fail");
+  auto snapshot = metrics_.snapshot();
+  EXPECT_EQ(snapshot.requests_per_minute, 3u);
+  EXPECT_EQ(snapshot.invocations_per_minute, 2u);
+  EXPECT_EQ(snapshot.errors_per_minute, 1u);
+  EXPECT_EQ(snapshot.unauthorized_per_minute, 1u);
+  EXPECT_EQ(snapshot.latency_samples, 1u);
+  std::lock_guard lock(capture_.mutex);
+  ASSERT_EQ(capture_.records.size(), 1u);
+  EXPECT_EQ(capture_.records[0].input, chat_body("hello"));
+  auto line = Json::parse(to_capture_line(capture_.records[0]));
+  EXPECT_EQ(line["captureData"]["endpointInput"]["mode"], "INPUT");
+  EXPECT_NE(line["captureData"]["endpointOutput"]["data"].get<std::string>().find("hello "), std::string::npos);
+  EXPECT_EQ(line["eventVersion"], "0");
+}
+
+TEST_F(GatewayTest, metrics_are_prometheus_text) {
+  chat("hello");
+  auto one = client();
+  one.send(request("GET", "/metrics", key_));
+  auto text = one.read_answer().second;
+  EXPECT_NE(text.find("\nvllm:generation_tokens_total 1\n"), std::string::npos);
+  EXPECT_NE(text.find("redoubt_responses_total{route=\"/v1/chat/completions\",status=\"200\"} 1\n"), std::string::npos);
+  EXPECT_EQ(text.find("hello"), std::string::npos);
+}
+
+TEST_F(GatewayTest, a_switch_and_a_roll_back_move_new_requests_only) {
+  auto one = client();
+  one.send(request("POST", "/v1/chat/completions", key_, chat_body("slow", R"(,"stream":true)")));
+  one.read_until("x ");
+  activate("2");
+  EXPECT_EQ(ask("GET", "/v1/models", key_).json["data"][0]["version"], "2");
+  EXPECT_NE(one.read_until("x "), "");
+  EXPECT_EQ(chat("a").status, 200);
+  EXPECT_EQ(router_.roll_back().value(), "bot/1");
+  EXPECT_EQ(chat("a").status, 200);
+  EXPECT_EQ(router_.activate({"bot", "3", clock_.now(), nullptr}).error().code, ErrorCode::unavailable);
+  EXPECT_EQ(router_.active()->version, "1");
+}
+
+TEST_F(GatewayTest, ping_is_unhealthy_without_a_worker) {
+  Router empty;
+  EXPECT_EQ(ask("GET", "/ping", key_).status, 200);
+  auto never =
+      WorkerPool::create([]() -> Result<WorkerProcess> { return fail(ErrorCode::unavailable, "no"); }, {.restart_ms = 10});
+  EXPECT_FALSE(empty.activate({"bot", "1", clock_.now(), never}));
+}
+
+TEST_F(GatewayTest, malformed_requests_get_openais_error_body) {
+  auto one = client();
+  one.send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+  auto [head, body] = one.read_answer();
+  EXPECT_TRUE(head.starts_with("HTTP/1.1 400 "));
+  EXPECT_EQ(Json::parse(body)["error"]["code"], "malformed_request");
+}
+
+TEST_F(GatewayTest, drain_lets_answers_finish) {
+  auto one = client();
+  one.send(request("POST", "/v1/chat/completions", key_, chat_body("slow", R"(,"stream":true)")));
+  one.read_until("x ");
+  EXPECT_FALSE(gateway_->drain(100ms));
+}
+
+}  // namespace
+}  // namespace redoubt::gateway

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/limits.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace redoubt::gateway {
+namespace {
+constexpr std::size_t kGoodKeysMax = 64;
+}
+
+tl::expected<Admission, int> KeyLimits::admit(const ApiKeyInfo& key) {
+  std::lock_guard lock(state_->mutex);
+  auto now = clock_.now();
+  auto [found, fresh] = state_->uses.try_emplace(key.id);
+  auto& use = found->second;
+  const double per_minute = key.requests_per_minute;
+  if (fresh) use = {per_minute, now, 0};
+  auto passed_ms = static_cast<double>(std::max<std::int64_t>(0, (now - use.filled).count()));
+  use.tokens = std::min(per_minute, use.tokens + passed_ms * per_minute / 60'000);
+  use.filled = now;
+  if (use.running >= key.concurrent_requests) return tl::unexpected<int>(1);
+  if (use.tokens < 1)
+    return tl::unexpected<int>(std::max(1, static_cast<int>(std::ceil((1 - use.tokens) * 60 / per_minute))));
+  use.tokens -= 1;
+  ++use.running;
+  return Admission(nullptr, [state = state_, id = key.id](void*) {
+    std::lock_guard release(state->mutex);
+    --state->uses.at(id).running;
+  });
+}
+
+Lockout::Record& Lockout::record_of(const std::string& source) {
+  if (records_.size() >= options_.sources_max && !records_.contains(source)) {
+    auto oldest =
+        std::min_element(records_.begin(), records_.end(), [](auto& a, auto& b) { return a.second.seen < b.second.seen; });
+    records_.erase(oldest);
+  }
+  auto& record = records_[source];
+  record.seen = clock_.now();
+  return record;
+}
+
+void Lockout::note_failure(const std::string& source) {
+  std::lock_guard lock(mutex_);
+  auto now = clock_.now();
+  auto& record = record_of(source);
+  if (now - record.window_start >= std::chrono::seconds(options_.window_s)) {
+    record.window_start = now;
+    record.failures = 0;
+  }
+  if (++record.failures >= options_.failures_max) {
+    record.locked_until = now + std::chrono::seconds(options_.lock_s);
+    record.failures = 0;
+  }
+}
+
+void Lockout::note_success(const std::string& source, const std::string& key_id) {
+  std::lock_guard lock(mutex_);
+  auto& record = record_of(source);
+  if (record.good_keys.size() < kGoodKeysMax) record.good_keys.insert(key_id);
+}
+
+int Lockout::locked_s(const std::string& source) {
+  std::lock_guard lock(mutex_);
+  auto found = records_.find(source);
+  auto rest = found == records_.end() ? std::chrono::milliseconds(0) : found->second.locked_until - clock_.now();
+  return rest.count() <= 0 ? 0 : static_cast<int>((rest.count() + 999) / 1000);
+}
+
+bool Lockout::knows(const std::string& source, const std::string& key_id) {
+  std::lock_guard lock(mutex_);
+  auto found = records_.find(source);
+  return found != records_.end() && found->second.good_keys.contains(key_id);
+}
+
+}  // namespace redoubt::gateway

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/metrics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace redoubt::gateway {
+namespace {
+
+constexpr std::size_t kSamplesMax = 8192;
+constexpr auto kSampleWindow = std::chrono::minutes(5);
+constexpr double kBounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
+
+// The nearest-rank percentile.
+double percentile(std::vector<double>& values, double share) {
+  if (values.empty()) return 0;
+  auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(values.size())));
+  auto at = values.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(rank, 1) - 1);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+std::int64_t second_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
+
+void write_value(std::string& out, const char* name, const char* kind, const char* help, std::uint64_t value) {
+  out += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n{0} {3}\n", name, help, kind, value);
+}
+
+}  // namespace
+
+void GatewayMetrics::Histogram::add(double seconds) {
+  for (std::size_t i = 0; i < buckets.size(); ++i)
+    if (seconds <= kBounds[i]) ++buckets[i];
+  ++count;
+  sum += seconds;
+}
+
+void GatewayMetrics::add(Count what) {
+  std::lock_guard lock(mutex_);
+  auto now = second_of(clock_.now());
+  auto& second = seconds_[static_cast<std::size_t>(now) % kSeconds];
+  if (second.second != now) second = {now, {}};
+  ++second.counts[static_cast<std::size_t>(what)];
+  ++totals_[static_cast<std::size_t>(what)];
+}
+
+void GatewayMetrics::add_response(const std::string& route, int status) {
+  std::lock_guard lock(mutex_);
+  ++responses_[{route, status}];
+}
+
+void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, double latency_ms,
+                                    double first_token_ms) {
+  std::lock_guard lock(mutex_);
+  prompt_tokens_ += prompt_tokens;
+  completion_tokens_ += completion_tokens;
+  latency_.add(latency_ms / 1000);
+  first_token_.add(first_token_ms / 1000);
+  samples_.push_back({clock_.now(), latency_ms, first_token_ms});
+  if (samples_.size() > kSamplesMax) samples_.pop_front();
+}
+
+void GatewayMetrics::add_capture_dropped(std::uint64_t records) {
+  std::lock_guard lock(mutex_);
+  captures_dropped_ += records;
+}
+
+MetricsSnapshot GatewayMetrics::snapshot() const {
+  std::lock_guard lock(mutex_);
+  MetricsSnapshot result;
+  result.time = clock_.now();
+  auto now = second_of(result.time);
+  std::array<std::uint64_t, kCounts> sums{};
+  for (const auto& second : seconds_)
+    if (second.second > now - static_cast<std::int64_t>(kSeconds) && second.second <= now)
+      for (std::size_t i = 0; i < kCounts; ++i) sums[i] += second.counts[i];
+  auto sum = [&](Count what) { return sums[static_cast<std::size_t>(what)]; };
+  result.requests_per_minute = sum(Count::requests);
+  result.invocations_per_minute = sum(Count::invocations);
+  result.errors_per_minute = sum(Count::errors);
+  result.client_errors_per_minute = sum(Count::client_errors);
+  result.throttled_per_minute = sum(Count::throttled);
+  result.unauthorized_per_minute = sum(Count::unauthorized);
+  std::vector<double> latencies, first_tokens;
+  for (const auto& sample : samples_) {
+    if (result.time - sample.time > kSampleWindow) continue;
+    latencies.push_back(sample.latency_ms);
+    first_tokens.push_back(sample.first_token_ms);
+  }
+  result.latency_samples = latencies.size();
+  result.latency_p50_ms = percentile(latencies, 0.50);
+  result.latency_p99_ms = percentile(latencies, 0.99);
+  result.first_token_p50_ms = percentile(first_tokens, 0.50);
+  result.first_token_p99_ms = percentile(first_tokens, 0.99);
+  return result;
+}
+
+void GatewayMetrics::write(std::string& out, const char* name, const char* help, const Histogram& histogram) {
+  out += fmt::format("# HELP {0} {1}\n# TYPE {0} histogram\n", name, help);
+  for (std::size_t i = 0; i < histogram.buckets.size(); ++i)
+    out += fmt::format("{}_bucket{{le=\"{}\"}} {}\n", name, kBounds[i], histogram.buckets[i]);
+  out += fmt::format("{0}_bucket{{le=\"+Inf\"}} {1}\n{0}_sum {2}\n{0}_count {1}\n", name, histogram.count, histogram.sum);
+}
+
+std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
+  std::lock_guard lock(mutex_);
+  std::string out;
+  auto total = [&](Count what) { return totals_[static_cast<std::size_t>(what)]; };
+  write_value(out, "vllm:num_requests_running", "gauge", "Generations under way.",
+              static_cast<std::uint64_t>(gauges.running));
+  write_value(out, "vllm:num_requests_waiting", "gauge", "Generations that wait for a slot.",
+              static_cast<std::uint64_t>(gauges.waiting));
+  write_value(out, "vllm:prompt_tokens_total", "counter", "Tokens of prompts.", prompt_tokens_);
+  write_value(out, "vllm:generation_tokens_total", "counter", "Tokens generated.", completion_tokens_);
+  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", latency_);
+  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", first_token_);
+  write_value(out, "redoubt_requests_total", "counter", "Requests of every route.", total(Count::requests));
+  write_value(out, "redoubt_invocations_total", "counter", "Generations asked for.", total(Count::invocations));
+  write_value(out, "redoubt_invocation_errors_total", "counter", "Generations that failed on our side.",
+              total(Count::errors));
+  write_value(out, "redoubt_throttled_total", "counter", "Requests beyond a limit.", total(Count::throttled));
+  write_value(out, "redoubt_unauthorized_total", "counter", "Requests without a sufficient key.",
+              total(Count::unauthorized));
+  write_value(out, "redoubt_captures_dropped_total", "counter", "Captured records that were lost.", captures_dropped_);
+  write_value(out, "redoubt_workers_ready", "gauge", "Engine workers that serve.",
+              static_cast<std::uint64_t>(gauges.workers_ready));
+  write_value(out, "redoubt_worker_restarts_total", "counter", "Engine workers that were replaced.", gauges.worker_restarts);
+  out += "# HELP redoubt_responses_total Answers by route and status.\n# TYPE redoubt_responses_total counter\n";
+  for (const auto& [key, count] : responses_)
+    out += fmt::format("redoubt_responses_total{{route=\"{}\",status=\"{}\"}} {}\n", key.first, key.second, count);
+  return out;
+}
+
+}  // namespace redoubt::gateway

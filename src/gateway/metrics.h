@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the endpoint counts: totals in Prometheus text (vLLM's names where they mean the same), and a window of the last
+// minutes for those who watch alarms. Safe from several threads; no prompt, answer or key is ever a label.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "base/clock.h"
+
+namespace redoubt::gateway {
+
+// The last minute, and latencies of answered generations over the last five (at most the latest 8,192).
+struct MetricsSnapshot {
+  TimePoint time{};
+  std::uint64_t requests_per_minute = 0;       // of every route
+  std::uint64_t invocations_per_minute = 0;    // generations asked for with a valid key
+  std::uint64_t errors_per_minute = 0;         // invocations that ended in a 5xx or a broken stream
+  std::uint64_t client_errors_per_minute = 0;  // 4xx but 401, 403 and 429
+  std::uint64_t throttled_per_minute = 0;      // 429
+  std::uint64_t unauthorized_per_minute = 0;   // no, a wrong or an insufficient key
+  double latency_p50_ms = 0, latency_p99_ms = 0;
+  double first_token_p50_ms = 0, first_token_p99_ms = 0;
+  std::uint64_t latency_samples = 0;
+};
+
+class GatewayMetrics {
+ public:
+  explicit GatewayMetrics(const Clock& clock) : clock_(clock) {}
+
+  enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized };
+  void add(Count what);
+  void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
+  void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, double latency_ms,
+                      double first_token_ms);
+  void add_capture_dropped(std::uint64_t records);
+
+  MetricsSnapshot snapshot() const;
+  struct Gauges {
+    int running = 0, waiting = 0, workers_ready = 0;
+    std::uint64_t worker_restarts = 0;
+  };
+  std::string prometheus(const Gauges& gauges) const;
+
+ private:
+  static constexpr std::size_t kCounts = 6, kSeconds = 60;
+  struct Second {
+    std::int64_t second = -1;
+    std::array<std::uint64_t, kCounts> counts{};
+  };
+  struct Sample {
+    TimePoint time;
+    double latency_ms, first_token_ms;
+  };
+  struct Histogram {
+    std::array<std::uint64_t, 14> buckets{};
+    std::uint64_t count = 0;
+    double sum = 0;
+    void add(double seconds);
+  };
+  static void write(std::string& out, const char* name, const char* help, const Histogram& histogram);
+
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  std::array<Second, kSeconds> seconds_{};
+  std::array<std::uint64_t, kCounts> totals_{};
+  std::map<std::pair<std::string, int>, std::uint64_t> responses_;
+  std::deque<Sample> samples_;
+  Histogram latency_, first_token_;
+  std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, captures_dropped_ = 0;
+};
+
+}  // namespace redoubt::gateway

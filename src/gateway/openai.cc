@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/openai.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace redoubt::gateway {
+namespace {
+
+constexpr JsonLimits kBodyLimits{.bytes_max = 8 << 20, .depth_max = 16};
+
+tl::unexpected<Error> wrong(std::string message, std::string field) {
+  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
+}
+
+// One object's fields. Each is taken once; what nobody took is unknown.
+class Fields {
+ public:
+  static Result<Fields> of(const std::string& body) {
+    auto json = parse_json(body, "body", kBodyLimits);
+    if (!json) return wrong("the body is not valid JSON: " + json.error().message, "");
+    if (!json->is_object()) return wrong("the body is not a JSON object", "");
+    return Fields(std::move(*json), "");
+  }
+  static Result<Fields> of(Json json, const std::string& name) {
+    if (!json.is_object()) return wrong("'" + name + "' must be an object", name);
+    return Fields(std::move(json), name + ".");
+  }
+
+  bool has(const char* key) const { return json_.contains(key); }
+  // The value, or null when it is absent; null given is absent too, as OpenAI's clients send it.
+  Json take(const char* key) {
+    auto found = json_.find(key);
+    if (found == json_.end()) return nullptr;
+    Json value = std::move(*found);
+    json_.erase(found);
+    return value;
+  }
+
+  Result<std::int64_t> integer(const char* key, std::int64_t fallback, std::int64_t low, std::int64_t high) {
+    auto value = take(key);
+    if (value.is_null()) return fallback;
+    bool fits = value.is_number_integer() &&
+                !(value.is_number_unsigned() &&
+                  value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+    if (!fits || value.get<std::int64_t>() < low || value.get<std::int64_t>() > high)
+      return wrong(name(key) + " must be an integer from " + std::to_string(low) + " to " + std::to_string(high), name(key));
+    return value.get<std::int64_t>();
+  }
+
+  Result<double> number(const char* key, double fallback, double low, double high) {
+    auto value = take(key);
+    if (value.is_null()) return fallback;
+    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < low || value.get<double>() > high)
+      return wrong(name(key) + " must be a number from " + Json(low).dump() + " to " + Json(high).dump(), name(key));
+    return value.get<double>();
+  }
+
+  Result<bool> boolean(const char* key, bool fallback) {
+    auto value = take(key);
+    if (value.is_null()) return fallback;
+    if (!value.is_boolean()) return wrong(name(key) + " must be true or false", name(key));
+    return value.get<bool>();
+  }
+
+  Result<std::string> text(const char* key, std::size_t bytes_max) {
+    auto value = take(key);
+    if (value.is_null()) return wrong(name(key) + " is required", name(key));
+    if (!value.is_string() || value.get_ref<const std::string&>().size() > bytes_max)
+      return wrong(name(key) + " must be a string of at most " + std::to_string(bytes_max) + " bytes", name(key));
+    return value.get<std::string>();
+  }
+
+  // A field that this server cannot honour: absent, null or one of the values that ask for nothing.
+  Status only(const char* key, std::initializer_list<Json> harmless) {
+    auto value = take(key);
+    if (value.is_null() || std::find(harmless.begin(), harmless.end(), value) != harmless.end()) return {};
+    return fail(ErrorCode::unsupported, name(key) + " has a value that this endpoint does not support", name(key));
+  }
+
+  Status end() const {
+    if (json_.empty()) return {};
+    auto key = json_.begin().key().substr(0, 64);
+    return wrong("unknown parameter: " + name(key), name(key));
+  }
+
+ private:
+  Fields(Json json, std::string prefix) : json_(std::move(json)), prefix_(std::move(prefix)) {}
+  std::string name(const std::string& key) const { return prefix_ + key; }
+  Json json_;
+  std::string prefix_;
+};
+
+Result<std::vector<std::string>> parse_stop(const Json& value, const RequestLimits& limits, const std::string& field) {
+  std::vector<std::string> stop;
+  auto list = value.is_string() ? Json::array({value}) : value;
+  if (value.is_null()) return stop;
+  if (!list.is_array() || list.size() > limits.stop_max)
+    return wrong(field + " must be a string or a list of at most " + std::to_string(limits.stop_max), field);
+  for (const auto& item : list) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty() ||
+        item.get_ref<const std::string&>().size() > limits.stop_bytes_max)
+      return wrong(field + " must hold strings of 1 to " + std::to_string(limits.stop_bytes_max) + " bytes", field);
+    stop.push_back(item.get<std::string>());
+  }
+  return stop;
+}
+
+// A string, or a list of {"type": "text", "text"} parts.
+Result<std::string> parse_content(const Json& content, const std::string& field) {
+  if (content.is_string()) return content.get<std::string>();
+  if (!content.is_array() || content.empty() || content.size() > 256)
+    return wrong(field + " must be a string or a list of text parts", field);
+  std::string text;
+  for (const auto& item : content) {
+    auto part = TRY(Fields::of(item, field));
+    if (TRY(part.text("type", 32)) != "text")
+      return fail(ErrorCode::unsupported, field + " may hold text parts only", field);
+    text += TRY(part.text("text", std::numeric_limits<std::size_t>::max()));
+    TRY(part.end());
+  }
+  return text;
+}
+
+Result<std::vector<ChatMessage>> parse_messages(const Json& value, const RequestLimits& limits) {
+  if (!value.is_array() || value.empty() || value.size() > limits.messages_max)
+    return wrong("messages must be a list of 1 to " + std::to_string(limits.messages_max) + " messages", "messages");
+  std::vector<ChatMessage> messages;
+  std::size_t bytes = 0;
+  for (const auto& item : value) {
+    auto field = "messages[" + std::to_string(messages.size()) + "]";
+    auto fields = TRY(Fields::of(item, field));
+    auto role = TRY(fields.text("role", 32));
+    if (role == "developer") role = "system";  // OpenAI's later name for it
+    if (role != "system" && role != "user" && role != "assistant")
+      return wrong(field + ".role must be system, user or assistant", field + ".role");
+    auto content = TRY(parse_content(fields.take("content"), field + ".content"));
+    TRY(fields.only("name", {}));
+    TRY(fields.only("tool_calls", {Json::array()}));
+    TRY(fields.only("function_call", {}));
+    TRY(fields.only("refusal", {}));
+    TRY(fields.end());
+    bytes += content.size();
+    if (bytes > limits.prompt_bytes_max)
+      return fail(ErrorCode::limit_exceeded,
+                  "the messages are longer than " + std::to_string(limits.prompt_bytes_max) + " bytes", "messages");
+    messages.push_back({std::move(role), std::move(content)});
+  }
+  return messages;
+}
+
+Status check_prompt(const std::string& prompt, const RequestLimits& limits, const char* field) {
+  if (prompt.empty()) return wrong(std::string(field) + " is empty", field);
+  if (prompt.size() > limits.prompt_bytes_max)
+    return fail(ErrorCode::limit_exceeded,
+                std::string(field) + " is longer than " + std::to_string(limits.prompt_bytes_max) + " bytes", field);
+  return {};
+}
+
+// What chat and completions have in common.
+Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionRequest& request) {
+  auto& generate = request.generate;
+  request.model = TRY(fields.text("model", 256));
+  generate.temperature = TRY(fields.number("temperature", 1.0, 0.0, 2.0));
+  generate.greedy = generate.temperature == 0;
+  generate.top_p = TRY(fields.number("top_p", 1.0, 0.0, 1.0));
+  if (generate.top_p == 0) generate.greedy = true;
+  generate.top_k = static_cast<int>(TRY(fields.integer("top_k", 0, 0, limits.top_k_max)));
+  if (auto seed = fields.take("seed"); !seed.is_null()) {
+    if (!seed.is_number_integer() || (seed.is_number_unsigned() && seed.get<std::uint64_t>() >> 63))
+      return wrong("seed must be a 64-bit integer", "seed");
+    generate.seed = seed.get<std::int64_t>();
+  }
+  generate.stop = TRY(parse_stop(fields.take("stop"), limits, "stop"));
+  request.stream = TRY(fields.boolean("stream", false));
+  if (auto options = fields.take("stream_options"); !options.is_null()) {
+    if (!request.stream) return wrong("stream_options goes with stream only", "stream_options");
+    auto inner = TRY(Fields::of(std::move(options), "stream_options"));
+    request.include_usage = TRY(inner.boolean("include_usage", false));
+    TRY(inner.only("include_obfuscation", {false}));
+    TRY(inner.end());
+  }
+  TRY(fields.only("n", {1}));
+  for (auto* key : {"presence_penalty", "frequency_penalty"}) TRY(fields.only(key, {0, 0.0}));
+  TRY(fields.only("logit_bias", {Json::object()}));
+  // They name the caller's user or say how to store and bill: nothing that changes the answer.
+  for (auto* key : {"user", "safety_identifier", "prompt_cache_key"})
+    if (fields.has(key)) TRY(fields.text(key, 512));
+  return {};
+}
+
+Result<int> answer_tokens(Fields& fields, const char* key, const RequestLimits& limits, int fallback) {
+  return static_cast<int>(TRY(fields.integer(key, fallback, 1, limits.answer_tokens_max)));
+}
+
+Result<CompletionRequest> parse_chat(Fields fields, const RequestLimits& limits) {
+  CompletionRequest request;
+  request.protocol = Protocol::chat;
+  TRY(parse_sampling(fields, limits, request));
+  auto older =
+      TRY(answer_tokens(fields, "max_tokens", limits, std::min(limits.answer_tokens_default, limits.answer_tokens_max)));
+  request.generate.max_tokens = TRY(answer_tokens(fields, "max_completion_tokens", limits, older));
+  request.generate.messages = TRY(parse_messages(fields.take("messages"), limits));
+  TRY(fields.only("logprobs", {false}));
+  TRY(fields.only("top_logprobs", {0}));
+  TRY(fields.only("tools", {Json::array()}));
+  TRY(fields.only("tool_choice", {"none", "auto"}));
+  TRY(fields.only("parallel_tool_calls", {true, false}));
+  TRY(fields.only("functions", {Json::array()}));
+  TRY(fields.only("function_call", {"none"}));
+  TRY(fields.only("response_format", {Json{{"type", "text"}}}));
+  TRY(fields.only("modalities", {Json::array({"text"})}));
+  TRY(fields.only("store", {false}));
+  TRY(fields.only("metadata", {Json::object()}));
+  TRY(fields.only("service_tier", {"auto", "default"}));
+  TRY(fields.end());
+  return request;
+}
+
+Result<CompletionRequest> parse_completion(Fields fields, const RequestLimits& limits) {
+  CompletionRequest request;
+  request.protocol = Protocol::completion;
+  TRY(parse_sampling(fields, limits, request));
+  request.generate.max_tokens = TRY(answer_tokens(fields, "max_tokens", limits, std::min(16, limits.answer_tokens_max)));
+  auto prompt = fields.take("prompt");
+  if (prompt.is_array() && prompt.size() == 1) prompt = Json(prompt[0]);
+  if (!prompt.is_string()) return wrong("prompt must be one string", "prompt");
+  request.generate.prompt = prompt.get<std::string>();
+  TRY(check_prompt(*request.generate.prompt, limits, "prompt"));
+  TRY(fields.only("echo", {false}));
+  TRY(fields.only("suffix", {""}));
+  TRY(fields.only("best_of", {1}));
+  TRY(fields.only("logprobs", {0, false}));
+  TRY(fields.end());
+  return request;
+}
+
+Result<CompletionRequest> parse_inputs(Fields fields, const RequestLimits& limits) {
+  CompletionRequest request;
+  request.protocol = Protocol::inputs;
+  request.generate.prompt = TRY(fields.text("inputs", std::numeric_limits<std::size_t>::max()));
+  TRY(check_prompt(*request.generate.prompt, limits, "inputs"));
+  auto given = fields.take("parameters");
+  TRY(fields.only("stream", {false}));
+  TRY(fields.end());
+  auto inner = TRY(Fields::of(given.is_null() ? Json::object() : std::move(given), "parameters"));
+  auto& generate = request.generate;
+  generate.max_tokens =
+      TRY(answer_tokens(inner, "max_new_tokens", limits, std::min(limits.answer_tokens_default, limits.answer_tokens_max)));
+  generate.temperature = TRY(inner.number("temperature", 1.0, 0.0, 2.0));
+  generate.top_p = TRY(inner.number("top_p", 1.0, 0.0, 1.0));
+  generate.top_k = static_cast<int>(TRY(inner.integer("top_k", 0, 0, limits.top_k_max)));
+  bool sample = TRY(inner.boolean("do_sample", true));
+  generate.greedy = !sample || generate.temperature == 0 || generate.top_p == 0;
+  if (inner.has("seed")) generate.seed = TRY(inner.integer("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
+  generate.stop = TRY(parse_stop(inner.take("stop"), limits, "parameters.stop"));
+  TRY(inner.only("return_full_text", {false}));
+  TRY(inner.end());
+  return request;
+}
+
+Json usage_of(const GenerateEnd& end) {
+  return {{"prompt_tokens", end.prompt_tokens},
+          {"completion_tokens", end.completion_tokens},
+          {"total_tokens", end.prompt_tokens + end.completion_tokens}};
+}
+
+Json chunk_of(const AnswerFrame& frame, Json choices) {
+  bool chat = frame.protocol == Protocol::chat;
+  return {{"id", frame.id},
+          {"object", chat ? "chat.completion.chunk" : "text_completion"},
+          {"created", frame.created},
+          {"model", frame.model},
+          {"choices", std::move(choices)}};
+}
+
+std::string event_of(const Json& chunk) { return "data: " + dump_json(chunk) + "\n\n"; }
+
+Json choice_of(const AnswerFrame& frame, Json delta, const Json& finish_reason) {
+  Json choice = {{"index", 0}, {"logprobs", nullptr}, {"finish_reason", finish_reason}};
+  if (frame.protocol == Protocol::chat)
+    choice["delta"] = std::move(delta);
+  else
+    choice["text"] = delta.value("content", "");
+  return Json::array({std::move(choice)});
+}
+
+}  // namespace
+
+Result<CompletionRequest> parse_chat_request(const std::string& body, const RequestLimits& limits) {
+  return parse_chat(TRY(Fields::of(body)), limits);
+}
+
+Result<CompletionRequest> parse_completion_request(const std::string& body, const RequestLimits& limits) {
+  return parse_completion(TRY(Fields::of(body)), limits);
+}
+
+Result<CompletionRequest> parse_invocation(const std::string& body, const RequestLimits& limits) {
+  auto fields = TRY(Fields::of(body));
+  if (fields.has("messages")) return parse_chat(std::move(fields), limits);
+  if (fields.has("prompt")) return parse_completion(std::move(fields), limits);
+  return parse_inputs(std::move(fields), limits);
+}
+
+std::string error_body(const std::string& message, const std::string& type, const std::string& param,
+                       const std::string& code) {
+  auto or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
+  return dump_json({{"error", {{"message", message}, {"type", type}, {"param", or_null(param)}, {"code", or_null(code)}}}});
+}
+
+std::string answer_body(const AnswerFrame& frame, const std::string& text, const GenerateEnd& end) {
+  if (frame.protocol == Protocol::inputs) return dump_json(Json::array({{{"generated_text", text}}}));
+  bool chat = frame.protocol == Protocol::chat;
+  Json choice = {{"index", 0}, {"logprobs", nullptr}, {"finish_reason", end.finish_reason}};
+  if (chat)
+    choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+  else
+    choice["text"] = text;
+  return dump_json({{"id", frame.id},
+                    {"object", chat ? "chat.completion" : "text_completion"},
+                    {"created", frame.created},
+                    {"model", frame.model},
+                    {"choices", Json::array({std::move(choice)})},
+                    {"usage", usage_of(end)}});
+}
+
+std::string stream_begin(const AnswerFrame& frame) {
+  if (frame.protocol != Protocol::chat) return "";
+  return event_of(chunk_of(frame, choice_of(frame, {{"role", "assistant"}, {"content", ""}}, nullptr)));
+}
+
+std::string stream_token(const AnswerFrame& frame, std::string_view text) {
+  return event_of(chunk_of(frame, choice_of(frame, {{"content", std::string(text)}}, nullptr)));
+}
+
+std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage) {
+  auto text = event_of(chunk_of(frame, choice_of(frame, Json::object(), end.finish_reason)));
+  if (include_usage) {
+    auto usage = chunk_of(frame, Json::array());
+    usage["usage"] = usage_of(end);
+    text += event_of(usage);
+  }
+  return text + "data: [DONE]\n\n";
+}
+
+std::string stream_error(const std::string& body) { return "data: " + body + "\n\n"; }
+
+}  // namespace redoubt::gateway

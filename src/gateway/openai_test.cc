@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/openai.h"
+
+#include <gtest/gtest.h>
+
+namespace redoubt::gateway {
+namespace {
+
+constexpr RequestLimits kLimits{
+    .messages_max = 4, .prompt_bytes_max = 100, .answer_tokens_max = 50, .answer_tokens_default = 20};
+const std::string kMessages = R"("messages":[{"role":"user","content":"hi"}])";
+
+std::string chat(const std::string& more) { return R"({"model":"m",)" + kMessages + (more.empty() ? "" : "," + more) + "}"; }
+
+// The parameter that is refused; "taken" if none is.
+std::string refused(const std::string& body) {
+  auto parsed = parse_chat_request(body, kLimits);
+  return parsed ? "taken" : parsed.error().where;
+}
+
+TEST(OpenAi, a_chat_with_all_parameters_is_read) {
+  auto request = parse_chat_request(
+                     chat(R"("temperature":0.5,"top_p":0.9,"max_tokens":10,"seed":-3,"stop":["a","b"],"n":1,"stream":true,
+    "stream_options":{"include_usage":true},"presence_penalty":0,"frequency_penalty":0.0,"user":"u","logit_bias":{},"tools":null)"),
+                     kLimits)
+                     .value();
+  EXPECT_EQ(request.model, "m");
+  EXPECT_DOUBLE_EQ(request.generate.temperature, 0.5);
+  EXPECT_EQ(request.generate.max_tokens, 10);
+  EXPECT_EQ(request.generate.seed, -3);
+  EXPECT_EQ(request.generate.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(request.stream && request.include_usage);
+  EXPECT_FALSE(request.generate.greedy);
+}
+
+TEST(OpenAi, defaults_are_openais) {
+  auto request = parse_chat_request(chat(""), kLimits).value();
+  EXPECT_DOUBLE_EQ(request.generate.temperature, 1.0);
+  EXPECT_EQ(request.generate.max_tokens, 20);
+  EXPECT_FALSE(request.stream);
+  EXPECT_TRUE(parse_chat_request(chat("\"temperature\":0"), kLimits)->generate.greedy);
+  EXPECT_EQ(parse_chat_request(chat("\"max_completion_tokens\":7"), kLimits)->generate.max_tokens, 7);
+}
+
+TEST(OpenAi, content_may_be_text_parts) {
+  auto body =
+      R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]})";
+  EXPECT_EQ(parse_chat_request(body, kLimits)->generate.messages[0].content, "ab");
+  EXPECT_EQ(
+      refused(
+          R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://169.254.169.254/"}}]}]})"),
+      "messages[0].content");
+}
+
+TEST(OpenAi, numbers_out_of_range_are_refused) {
+  for (auto* bad : {"\"max_tokens\":0", "\"max_tokens\":-1", "\"max_tokens\":51", "\"max_tokens\":1.5", "\"max_tokens\":1e9",
+                    "\"max_tokens\":\"5\"", "\"max_tokens\":18446744073709551615", "\"max_tokens\":-9223372036854775808"})
+    EXPECT_EQ(refused(chat(bad)), "max_tokens") << bad;
+  for (auto* bad : {"\"temperature\":-0.1", "\"temperature\":2.1", "\"temperature\":\"1\"", "\"temperature\":true",
+                    "\"temperature\":[]"})
+    EXPECT_EQ(refused(chat(bad)), "temperature") << bad;
+  EXPECT_EQ(refused(chat("\"top_p\":1.01")), "top_p");
+  EXPECT_EQ(refused(chat("\"seed\":18446744073709551615")), "seed");
+  EXPECT_EQ(refused(chat("\"seed\":1.5")), "seed");
+  EXPECT_EQ(refused(chat("\"top_k\":-1")), "top_k");
+}
+
+TEST(OpenAi, what_is_not_json_is_refused) {
+  for (auto* bad : {"", "x", "[]", "null", "{", "{\"temperature\":NaN}", "{\"temperature\":1e999}", "{\"a\":1,\"a\":2}",
+                    "{\"model\":\"\xff\"}"})
+    EXPECT_EQ(refused(bad), "") << bad;
+  EXPECT_NE(refused(chat("\"stop\":" + std::string(10'000, '[') + std::string(10'000, ']'))), "taken");
+}
+
+TEST(OpenAi, what_cannot_be_honoured_is_refused_by_name) {
+  for (auto [field, value] : {std::pair{"n", "2"},
+                              {"n", "-1"},
+                              {"n", "1000000"},
+                              {"logprobs", "true"},
+                              {"tools", "[{}]"},
+                              {"presence_penalty", "1"},
+                              {"response_format", "{\"type\":\"json_object\"}"},
+                              {"logit_bias", "{\"1\":5}"},
+                              {"functions", "[{}]"},
+                              {"store", "true"}})
+    EXPECT_EQ(refused(chat("\"" + std::string(field) + "\":" + value)), field) << value;
+  EXPECT_EQ(refused(chat("\"chat_template\":\"{{x}}\"")), "chat_template");
+  EXPECT_EQ(refused(chat("\"stream_options\":{}")), "stream_options");
+}
+
+TEST(OpenAi, messages_are_checked) {
+  auto with = [](const std::string& messages) { return "{\"model\":\"m\",\"messages\":" + messages + "}"; };
+  EXPECT_EQ(refused(with("[]")), "messages");
+  EXPECT_EQ(refused(with("{}")), "messages");
+  EXPECT_EQ(refused(with(R"([{"role":"root","content":"a"}])")), "messages[0].role");
+  EXPECT_EQ(refused(with(R"([{"role":"tool","content":"a"}])")), "messages[0].role");
+  EXPECT_EQ(refused(with(R"([{"role":"user"}])")), "messages[0].content");
+  EXPECT_EQ(refused(with(R"([{"role":"user","content":null}])")), "messages[0].content");
+  EXPECT_EQ(refused(with(R"([{"role":"user","content":"a","x":1}])")), "messages[0].x");
+  EXPECT_EQ(refused(with(R"([{"role":"user","content":")" + std::string(101, 'a') + R"("}])")), "messages");
+  EXPECT_EQ(refused(with(R"([1])")), "messages[0]");
+}
+
+TEST(OpenAi, stops_are_checked) {
+  EXPECT_EQ(refused(chat("\"stop\":\"x\"")), "taken");
+  for (auto* bad :
+       {"\"stop\":[\"\"]", "\"stop\":\"\"", "\"stop\":[1]", "\"stop\":5", "\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"})
+    EXPECT_EQ(refused(chat(bad)), "stop") << bad;
+}
+
+TEST(OpenAi, completions_take_one_prompt) {
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kLimits)->generate.prompt, "a");
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":["a"]})", kLimits)->generate.prompt, "a");
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kLimits)->generate.max_tokens, 16);
+  for (auto* bad :
+       {R"({"model":"m","prompt":["a","b"]})", R"({"model":"m","prompt":[1,2]})", R"({"model":"m","prompt":""})",
+        R"({"model":"m"})", R"({"model":"m","prompt":"a","best_of":5})", R"({"model":"m","prompt":"a","echo":true})"})
+    EXPECT_FALSE(parse_completion_request(bad, kLimits)) << bad;
+}
+
+}  // namespace
+}  // namespace redoubt::gateway

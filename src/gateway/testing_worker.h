@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For tests only: a worker on a thread of this process that speaks the worker protocol over a socketpair, and does as it is
+// told by the prompt (the last message's content).
+//   "echo A B"  answers the words one token each         "hang"   says nothing more
+//   "die"       closes the socket before a token         "half"   sends one token and closes the socket
+//   "slow"      sends a token every 10 ms until cancelled, at most max_tokens
+//   "fail"      answers an error                         "junk"   sends a line that is no JSON
+//   "freeze"    stops reading, pings included
+#pragma once
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "gateway/worker.h"
+
+namespace redoubt::gateway::testing {
+
+// Counters that a test reads; one for all workers of a factory.
+struct WorkerLog {
+  std::atomic<int> started = 0, generates = 0, cancels = 0, finished = 0;
+  std::atomic<int> deaths_left = 1'000'000;  // "die" obeys this many times and echoes after
+};
+
+class ScriptedWorker {
+ public:
+  ScriptedWorker(int fd, std::shared_ptr<WorkerLog> log) : fd_(fd), log_(std::move(log)) {}
+
+  void run() {
+    send({{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", 4}});
+    std::string buffer;
+    while (alive_) {
+      char bytes[4096];
+      timeval wait{0, 10'000};
+      setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+      auto count = recv(fd_, bytes, sizeof bytes, 0);
+      if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) return;
+      if (count > 0) buffer.append(bytes, static_cast<std::size_t>(count));
+      for (auto end = buffer.find('\n'); end != std::string::npos && alive_; end = buffer.find('\n')) {
+        handle(Json::parse(buffer.substr(0, end)));
+        buffer.erase(0, end + 1);
+      }
+      tick();
+    }
+  }
+
+ private:
+  void send(const Json& message) { send_raw(message.dump() + "\n"); }
+  void send_raw(const std::string& line) {
+    [[maybe_unused]] auto ignored = ::send(fd_, line.data(), line.size(), MSG_NOSIGNAL);
+  }
+  void done(const std::string& id, const char* reason, int tokens) {
+    send({{"type", "done"}, {"id", id}, {"finish_reason", reason}, {"prompt_tokens", 7}, {"completion_tokens", tokens}});
+  }
+
+  void handle(const Json& message) {
+    auto type = message["type"].get<std::string>(), id = message["id"].get<std::string>();
+    if (type == "ping") send({{"type", "pong"}, {"id", id}});
+    if (type == "cancel") {
+      ++log_->cancels;
+      if (slow_.erase(id) > 0) done(id, "cancelled", 1);
+    }
+    if (type == "generate") generate(id, message);
+  }
+
+  void generate(const std::string& id, const Json& message) {
+    ++log_->generates;
+    auto text = message.contains("prompt") ? message["prompt"].get<std::string>()
+                                           : message["messages"].back()["content"].get<std::string>();
+    send({{"type", "started"}, {"id", id}, {"prompt_tokens", 7}});
+    if (text == "hang") return;
+    if (text == "slow") {
+      slow_.insert(id);
+      return;
+    }
+    if (text == "die" && log_->deaths_left-- > 0) return end();
+    if (text == "half") {
+      send({{"type", "token"}, {"id", id}, {"text", "half "}});
+      return end();
+    }
+    if (text == "fail")
+      return send({{"type", "error"}, {"id", id}, {"code", "internal"}, {"message", "secret detail /opt/ml"}});
+    if (text == "long")
+      return send({{"type", "error"},
+                   {"id", id},
+                   {"code", "invalid_argument"},
+                   {"message", "the prompt is longer than the context"}});
+    if (text == "junk") return send_raw("not json\n");
+    if (text == "freeze") {
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      return end();
+    }
+    echo(id, text, message["max_tokens"].get<int>());
+  }
+
+  void echo(const std::string& id, const std::string& text, int tokens_max) {
+    std::istringstream words(text);
+    std::string word;
+    int tokens = 0;
+    while (tokens < tokens_max && words >> word) {
+      send({{"type", "token"}, {"id", id}, {"text", word + " "}});
+      ++tokens;
+    }
+    done(id, tokens == tokens_max ? "length" : "stop", tokens);
+    ++log_->finished;
+  }
+
+  void tick() {
+    for (const auto& id : slow_) send({{"type", "token"}, {"id", id}, {"text", "x "}});
+  }
+
+  void end() {
+    alive_ = false;
+    shutdown(fd_, SHUT_RDWR);
+  }
+
+  int fd_;
+  std::shared_ptr<WorkerLog> log_;
+  bool alive_ = true;
+  std::set<std::string> slow_;
+};
+
+inline WorkerFactory scripted_workers(std::shared_ptr<WorkerLog> log) {
+  return [log]() -> Result<WorkerProcess> {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      return fail_errno(errno, "making a socket pair", "test");
+    ++log->started;
+    auto theirs = std::make_shared<Fd>(pair[1]);
+    auto thread = std::make_shared<std::thread>([theirs, log] { ScriptedWorker(theirs->get(), log).run(); });
+    WorkerProcess process;
+    process.socket = Fd(pair[0]);
+    process.kill = [theirs] { shutdown(theirs->get(), SHUT_RDWR); };
+    process.wait = [thread] {
+      thread->join();
+      return 0;
+    };
+    return process;
+  };
+}
+
+}  // namespace redoubt::gateway::testing

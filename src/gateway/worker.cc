@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/worker.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "gateway/worker_connection.h"
+
+namespace redoubt::gateway {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr int kTickMs = 100;
+constexpr std::string_view kWhere = "engine worker";
+
+tl::unexpected<Error> broken(std::string message) {
+  return fail(ErrorCode::unavailable, std::move(message), std::string(kWhere));
+}
+
+Json message_of(std::uint64_t id, const GenerateRequest& request) {
+  Json message = {{"type", "generate"},
+                  {"id", std::to_string(id)},
+                  {"max_tokens", request.max_tokens},
+                  {"temperature", request.temperature},
+                  {"top_p", request.top_p},
+                  {"top_k", request.top_k},
+                  {"stop", request.stop},
+                  {"greedy", request.greedy}};
+  if (request.seed) message["seed"] = *request.seed;
+  if (request.prompt) {
+    message["prompt"] = *request.prompt;
+    return message;
+  }
+  message["messages"] = Json::array();
+  for (const auto& [role, content] : request.messages) message["messages"].push_back({{"role", role}, {"content", content}});
+  return message;
+}
+
+std::optional<std::uint64_t> number_of(const std::string& id) {
+  if (id.empty() || id.size() > 19 || !std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return std::nullopt;
+  return std::stoull(id);
+}
+
+Result<int> count_of(const Json& event, const char* key) {
+  auto value = TRY(json_integer(event, key, kWhere));
+  if (value < 0 || value > 1'000'000'000) return broken("the worker sent a count out of range");
+  return static_cast<int>(value);
+}
+
+}  // namespace
+
+struct WorkerPool::Job {
+  GenerateRequest request;
+  std::shared_ptr<GenerateListener> listener;  // null once cancelled
+  Slot* slot = nullptr;                        // null while queued
+  bool handed_on = false;                      // a token reached the listener
+  bool retried = false;
+  Steady::time_point since, heard;
+};
+
+struct WorkerPool::Slot {
+  std::thread thread;
+  std::shared_ptr<WorkerConnection> connection;  // null while there is no process
+  bool ready = false;
+  int capacity = 0, running = 0, context_length = 0;
+  Steady::time_point started, pinged, ponged;
+  std::uint64_t pings = 0;
+};
+
+WorkerPool::WorkerPool(WorkerFactory factory, WorkerPoolOptions options) : factory_(std::move(factory)), options_(options) {}
+
+std::shared_ptr<WorkerPool> WorkerPool::create(WorkerFactory factory, WorkerPoolOptions options) {
+  std::shared_ptr<WorkerPool> pool(new WorkerPool(std::move(factory), options));
+  for (int i = 0; i < std::max(1, options.workers); ++i) pool->slots_.push_back(std::make_unique<Slot>());
+  for (auto& slot : pool->slots_) slot->thread = std::thread([raw = pool.get(), &slot = *slot] { raw->keep_worker(slot); });
+  return pool;
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    for (auto& slot : slots_)
+      if (slot->connection) slot->connection->wake();
+  }
+  changed_.notify_all();
+  for (auto& slot : slots_) slot->thread.join();
+  for (auto& [id, job] : jobs_)
+    if (job.listener) job.listener->on_error({ErrorCode::unavailable, "the endpoint stops", std::string(kWhere)});
+}
+
+bool WorkerPool::wait_ready(milliseconds time_max) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, time_max, [this] {
+    return std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
+  });
+}
+
+std::optional<Error> WorkerPool::last_failure() const {
+  std::lock_guard lock(mutex_);
+  return last_failure_;
+}
+
+Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener) {
+  std::lock_guard lock(mutex_);
+  bool ready = std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
+  if (stopping_ || !ready) return broken("no worker is ready");
+  if (queue_.size() >= static_cast<std::size_t>(options_.queue_max))
+    return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
+  auto id = next_id_++;
+  jobs_[id] = Job{std::move(request), std::move(listener), nullptr, false, false, Steady::now(), Steady::now()};
+  queue_.push_back(id);
+  assign();
+  return id;
+}
+
+void WorkerPool::cancel(std::uint64_t id) {
+  std::shared_ptr<GenerateListener> dropped;  // let go of outside of the lock
+  std::lock_guard lock(mutex_);
+  auto found = jobs_.find(id);
+  if (found == jobs_.end()) return;
+  dropped = std::exchange(found->second.listener, nullptr);
+  if (found->second.slot) {
+    found->second.slot->connection->post({{"type", "cancel"}, {"id", std::to_string(id)}});
+    return;
+  }
+  std::erase(queue_, id);
+  jobs_.erase(found);
+  changed_.notify_all();
+}
+
+PoolState WorkerPool::state() const {
+  std::lock_guard lock(mutex_);
+  PoolState state;
+  for (const auto& slot : slots_) {
+    if (!slot->ready) continue;
+    ++state.workers_ready;
+    state.running += slot->running;
+    state.slots += slot->capacity;
+    state.context_length = slot->context_length;
+  }
+  state.queued = static_cast<int>(queue_.size());
+  state.restarts = restarts_;
+  return state;
+}
+
+bool WorkerPool::drain(milliseconds time_max) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, time_max, [this] { return jobs_.empty(); });
+}
+
+// Hands queued requests to the least busy workers. With the lock held.
+void WorkerPool::assign() {
+  while (!queue_.empty()) {
+    Slot* best = nullptr;
+    for (auto& slot : slots_)
+      if (slot->ready && slot->running < slot->capacity && (!best || slot->running < best->running)) best = slot.get();
+    if (!best) return;
+    auto id = queue_.front();
+    queue_.pop_front();
+    auto& job = jobs_.at(id);
+    job.slot = best;
+    job.since = job.heard = Steady::now();
+    ++best->running;
+    best->connection->post(message_of(id, job.request));
+  }
+}
+
+bool WorkerPool::pause(int ms) {
+  std::unique_lock lock(mutex_);
+  return !changed_.wait_for(lock, milliseconds(ms), [this] { return stopping_; });
+}
+
+// A slot's thread: one worker after another, for as long as the pool lives.
+void WorkerPool::keep_worker(Slot& slot) {
+  int wait_ms = options_.restart_ms;
+  for (bool first = true;; first = false) {
+    if (!first && !pause(wait_ms)) return;
+    auto process = factory_();
+    auto why = Error{ErrorCode::unavailable, "the worker could not be started", std::string(kWhere)};
+    bool was_ready = false;
+    if (!process) {
+      why = process.error();
+    } else if (auto connection = WorkerConnection::create(std::move(process->socket))) {
+      {
+        std::lock_guard lock(mutex_);
+        slot.connection = std::move(*connection);
+        slot.started = Steady::now();
+      }
+      if (auto served = serve_worker(slot); !served) why = served.error();
+      std::lock_guard lock(mutex_);
+      was_ready = slot.ready;
+    }
+    end_worker(slot, why);
+    if (process && process->kill) process->kill();
+    if (process && process->wait) process->wait();
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    ++restarts_;
+    wait_ms = was_ready ? options_.restart_ms : std::min(wait_ms * 2, options_.restart_ms_max);
+    spdlog::warn("engine worker ended: {}", why.message);
+  }
+}
+
+// Until the worker fails or the pool stops.
+Status WorkerPool::serve_worker(Slot& slot) {
+  for (;;) {
+    TRY(slot.connection->exchange(kTickMs, [&](std::string_view line) { return handle_line(slot, line); }));
+    TRY(watch(slot));
+  }
+}
+
+Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
+  auto event = TRY(parse_json(line, kWhere, {kWorkerLineBytesMax, 8}));
+  auto type = TRY(json_string(event, "type", kWhere));
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    if (type == "ready") {
+      if (slot.ready || TRY(json_integer(event, "protocol", kWhere)) != 1)
+        return broken("the worker speaks another protocol");
+      slot.capacity = std::clamp(TRY(count_of(event, "slots")), 1, 1024);
+      slot.context_length = TRY(count_of(event, "context_length"));
+      slot.ready = true;
+      slot.pinged = slot.ponged = Steady::now();
+      last_failure_.reset();
+      assign();
+      changed_.notify_all();
+      return {};
+    }
+    if (!slot.ready) return broken("the worker spoke before it was ready");
+    if (type == "pong") {
+      slot.ponged = Steady::now();
+      return {};
+    }
+    TRY(handle_job_event(slot, event, type, calls));
+  }
+  for (auto& call : calls) call();
+  return {};
+}
+
+// With the lock held; what the listener is told goes into `calls`.
+Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::string& type, Calls& calls) {
+  auto id = number_of(TRY(json_string(event, "id", kWhere)));
+  auto found = id ? jobs_.find(*id) : jobs_.end();
+  if (found == jobs_.end() || found->second.slot != &slot)
+    return broken("the worker answered a request that it does not have");
+  auto& job = found->second;
+  auto listener = job.listener;
+  job.heard = Steady::now();
+  if (type == "started") {
+    auto tokens = TRY(count_of(event, "prompt_tokens"));
+    if (listener) calls.push_back([=] { listener->on_started(tokens); });
+    return {};
+  }
+  if (type == "token") {
+    job.handed_on = true;
+    auto text = TRY(json_string(event, "text", kWhere));
+    if (listener) calls.push_back([listener, text = std::move(text)] { listener->on_token(text); });
+    return {};
+  }
+  if (type == "done") {
+    GenerateEnd end{TRY(json_string(event, "finish_reason", kWhere)), TRY(count_of(event, "prompt_tokens")),
+                    TRY(count_of(event, "completion_tokens"))};
+    if (listener) calls.push_back([=] { listener->on_done(end); });
+  } else if (type == "error") {
+    bool theirs = TRY(json_string(event, "code", kWhere)) == "invalid_argument";
+    Error error{theirs ? ErrorCode::invalid_argument : ErrorCode::unavailable, TRY(json_string(event, "message", kWhere)),
+                std::string(kWhere)};
+    if (listener) calls.push_back([=] { listener->on_error(error); });
+  } else {
+    return broken("the worker sent an unknown event");
+  }
+  jobs_.erase(found);
+  --slot.running;
+  assign();
+  changed_.notify_all();
+  return {};
+}
+
+// Deadlines, once a tick: of the start, of pings, of requests.
+Status WorkerPool::watch(Slot& slot) {
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return broken("the endpoint stops");
+    auto now = Steady::now();
+    if (!slot.ready) {
+      if (now - slot.started > milliseconds(options_.start_ms_max)) return broken("the worker did not become ready in time");
+      return {};
+    }
+    if (now - slot.pinged > milliseconds(options_.ping_ms)) {
+      if (slot.ponged >= slot.pinged || slot.pings == 0) {
+        slot.pinged = now;
+        slot.connection->post({{"type", "ping"}, {"id", std::to_string(++slot.pings)}});
+      } else if (now - slot.pinged > milliseconds(options_.pong_ms_max)) {
+        return broken("the worker does not answer a ping");
+      }
+    }
+    for (const auto& [id, job] : jobs_)
+      if (job.slot == &slot && now - job.heard > milliseconds(options_.silence_ms_max))
+        return broken("the worker hangs on a request");
+    expire(slot, calls);
+  }
+  for (auto& call : calls) call();
+  return {};
+}
+
+// Ends what waited too long, or ran too long on this slot (its thread alone speaks to those listeners). With the lock held.
+void WorkerPool::expire(const Slot& slot, Calls& calls) {
+  auto now = Steady::now();
+  for (auto at = jobs_.begin(); at != jobs_.end();) {
+    auto& [id, job] = *at;
+    bool queued = job.slot == nullptr;
+    bool late = now - job.since > milliseconds(queued ? options_.queue_ms_max : options_.request_ms_max);
+    if (!late || !job.listener || (!queued && job.slot != &slot)) {
+      ++at;
+      continue;
+    }
+    calls.push_back([listener = std::exchange(job.listener, nullptr)] {
+      listener->on_error({ErrorCode::unavailable, "the request took too long", std::string(kWhere)});
+    });
+    if (!queued) {
+      job.slot->connection->post({{"type", "cancel"}, {"id", std::to_string(id)}});
+      ++at;
+      continue;
+    }
+    std::erase(queue_, id);
+    at = jobs_.erase(at);
+  }
+}
+
+// The worker is gone: its requests go back to the head of the queue, once, if nothing of them was handed on.
+void WorkerPool::end_worker(Slot& slot, const Error& why) {
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    last_failure_ = why;
+    slot.ready = false;
+    slot.running = slot.capacity = 0;
+    slot.pings = 0;
+    for (auto at = jobs_.rbegin(); at != jobs_.rend(); ++at) {
+      auto& [id, job] = *at;
+      if (job.slot != &slot || !job.listener || job.handed_on || job.retried || stopping_) continue;
+      job.slot = nullptr;
+      job.retried = true;
+      job.since = Steady::now();
+      queue_.push_front(id);
+    }
+    std::erase_if(jobs_, [&](auto& entry) {
+      auto& job = entry.second;
+      if (job.slot != &slot) return false;
+      if (job.listener)
+        calls.push_back([listener = job.listener, why] {
+          listener->on_error({ErrorCode::unavailable, why.message, why.where});
+        });
+      return true;
+    });
+    slot.connection.reset();
+    assign();
+    changed_.notify_all();
+  }
+  for (auto& call : calls) call();
+}
+
+}  // namespace redoubt::gateway

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine's side of the gateway: a pool of engine processes that speak the worker protocol
+// (docs/formats/worker-protocol.md) over a Unix stream socket each. A worker that dies, lies or hangs is killed and
+// replaced; requests of which nothing was handed on yet are tried once more on another worker, others end with an error.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace redoubt::gateway {
+
+// An engine that was started in its sandbox. `kill` must end it whatever it does; `wait` reaps it and answers its exit code.
+struct WorkerProcess {
+  Fd socket;
+  std::function<void()> kill;
+  std::function<int()> wait;
+};
+// Starts one worker; called from the pool's threads, each time a worker has to be started.
+using WorkerFactory = std::function<Result<WorkerProcess>()>;
+
+struct ChatMessage {
+  std::string role, content;
+};
+
+struct GenerateRequest {
+  std::vector<ChatMessage> messages;  // of a chat; empty when `prompt` is given
+  std::optional<std::string> prompt;
+  int max_tokens = 512;
+  double temperature = 1.0;
+  double top_p = 1.0;
+  int top_k = 0;  // 0: no limit
+  std::optional<std::int64_t> seed;
+  std::vector<std::string> stop;
+  bool greedy = false;
+};
+
+struct GenerateEnd {
+  std::string finish_reason;  // "stop", "length" or "cancelled"
+  int prompt_tokens = 0, completion_tokens = 0;
+};
+
+// Hears about one request, from one thread at a time, and must not block. After on_done or on_error nothing more comes.
+class GenerateListener {
+ public:
+  virtual ~GenerateListener() = default;
+  virtual void on_started(int prompt_tokens) = 0;  // again when the request is tried on another worker
+  virtual void on_token(std::string_view text) = 0;
+  virtual void on_done(const GenerateEnd& end) = 0;
+  // invalid_argument when the engine found the request wrong (too long for its context), else unavailable. For logs.
+  virtual void on_error(const Error& error) = 0;
+};
+
+struct WorkerPoolOptions {
+  int workers = 1;
+  int queue_max = 64;            // requests that wait for a free slot
+  int queue_ms_max = 30'000;     // how long they wait
+  int request_ms_max = 600'000;  // from the start on a worker to its end
+  int silence_ms_max = 120'000;  // a running request of which nothing is heard: the worker hangs
+  int start_ms_max = 300'000;    // until a worker says that it is ready
+  int ping_ms = 2'000;
+  int pong_ms_max = 15'000;  // without an answer to a ping the worker hangs
+  int restart_ms = 250;      // pause before a start, doubled after each failed one up to restart_ms_max
+  int restart_ms_max = 30'000;
+};
+
+struct PoolState {
+  int workers_ready = 0, running = 0, queued = 0, slots = 0, context_length = 0;
+  std::uint64_t restarts = 0;
+};
+
+class WorkerConnection;
+
+class WorkerPool {
+ public:
+  // Starts the workers; use wait_ready before sending traffic.
+  static std::shared_ptr<WorkerPool> create(WorkerFactory factory, WorkerPoolOptions options = {});
+  // Kills the workers; requests under way end with an error.
+  ~WorkerPool();
+
+  // True when a worker is ready; false when the time is over, `last_failure` says why.
+  bool wait_ready(std::chrono::milliseconds time_max);
+  std::optional<Error> last_failure() const;
+
+  // Queues a request and answers its number. limit_exceeded when the queue is full, unavailable when no worker is ready.
+  Result<std::uint64_t> generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener);
+  // Nobody wants the answer any more: the listener hears nothing further, the worker is told to stop.
+  void cancel(std::uint64_t id);
+  PoolState state() const;
+  // Waits until no request is queued or running; false when the time is over.
+  bool drain(std::chrono::milliseconds time_max);
+
+ private:
+  struct Job;
+  struct Slot;
+  using Calls = std::vector<std::function<void()>>;  // what listeners are told, once the lock is released
+
+  WorkerPool(WorkerFactory factory, WorkerPoolOptions options);
+  void keep_worker(Slot& slot);
+  Status serve_worker(Slot& slot);
+  Status handle_line(Slot& slot, std::string_view line);
+  Status handle_job_event(Slot& slot, const Json& event, const std::string& type, Calls& calls);
+  Status watch(Slot& slot);
+  void end_worker(Slot& slot, const Error& why);
+  void assign();
+  void expire(const Slot& slot, Calls& calls);
+  bool pause(int ms);
+
+  const WorkerFactory factory_;
+  const WorkerPoolOptions options_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::uint64_t next_id_ = 1, restarts_ = 0;
+  std::map<std::uint64_t, Job> jobs_;
+  std::deque<std::uint64_t> queue_;
+  std::optional<Error> last_failure_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+};
+
+}  // namespace redoubt::gateway

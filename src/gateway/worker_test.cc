@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/worker.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "gateway/testing_worker.h"
+
+namespace redoubt::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Outcome {
+  std::string text;
+  std::optional<GenerateEnd> end;
+  std::optional<Error> error;
+};
+
+class Recorder final : public GenerateListener {
+ public:
+  void on_started(int) override {}
+  void on_token(std::string_view text) override {
+    if (outcome_.text.empty()) first_.set_value();
+    outcome_.text += text;
+  }
+  void on_done(const GenerateEnd& end) override {
+    outcome_.end = end;
+    finished_.set_value(outcome_);
+  }
+  void on_error(const Error& error) override {
+    outcome_.error = error;
+    finished_.set_value(outcome_);
+  }
+  Outcome wait() {
+    auto future = finished_.get_future();
+    if (future.wait_for(30s) != std::future_status::ready) return {.text = "timeout", .end = {}, .error = {}};
+    return future.get();
+  }
+  void wait_first() { first_.get_future().wait_for(30s); }
+
+ private:
+  Outcome outcome_;
+  std::promise<Outcome> finished_;
+  std::promise<void> first_;
+};
+
+class WorkerPoolTest : public ::testing::Test {
+ protected:
+  void start(WorkerPoolOptions options = {}) {
+    options.restart_ms = 10;
+    pool_ = WorkerPool::create(testing::scripted_workers(log_), options);
+    ASSERT_TRUE(pool_->wait_ready(20s));
+  }
+  std::shared_ptr<Recorder> ask(const std::string& prompt) {
+    auto recorder = std::make_shared<Recorder>();
+    GenerateRequest request;
+    request.prompt = prompt;
+    auto id = pool_->generate(std::move(request), recorder);
+    EXPECT_TRUE(id) << id.error().message;
+    last_id_ = id.value_or(0);
+    return recorder;
+  }
+  std::shared_ptr<testing::WorkerLog> log_ = std::make_shared<testing::WorkerLog>();
+  std::shared_ptr<WorkerPool> pool_;
+  std::uint64_t last_id_ = 0;
+};
+
+TEST_F(WorkerPoolTest, an_answer_comes_token_by_token) {
+  start();
+  auto outcome = ask("a b c")->wait();
+  EXPECT_EQ(outcome.text, "a b c ");
+  ASSERT_TRUE(outcome.end);
+  EXPECT_EQ(outcome.end->finish_reason, "stop");
+  EXPECT_EQ(outcome.end->completion_tokens, 3);
+}
+
+TEST_F(WorkerPoolTest, many_requests_at_once_are_kept_apart) {
+  start({.workers = 2, .queue_max = 200});
+  std::vector<std::shared_ptr<Recorder>> recorders;
+  for (int i = 0; i < 100; ++i) recorders.push_back(ask("request " + std::to_string(i)));
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(recorders[static_cast<std::size_t>(i)]->wait().text, "request " + std::to_string(i) + " ");
+  EXPECT_TRUE(pool_->drain(10s));
+}
+
+TEST_F(WorkerPoolTest, a_request_of_a_worker_that_dies_early_is_tried_once_more) {
+  start();
+  log_->deaths_left = 1;
+  EXPECT_EQ(ask("die")->wait().text, "die ");
+  EXPECT_EQ(log_->started, 2);
+}
+
+TEST_F(WorkerPoolTest, a_request_that_kills_two_workers_ends_with_an_error) {
+  start();
+  auto outcome = ask("die")->wait();
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, ErrorCode::unavailable);
+}
+
+TEST_F(WorkerPoolTest, a_request_of_which_something_was_handed_on_is_not_repeated) {
+  start();
+  auto outcome = ask("half")->wait();
+  EXPECT_EQ(outcome.text, "half ");
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(log_->generates, 1);
+  EXPECT_TRUE(pool_->wait_ready(20s));
+}
+
+TEST_F(WorkerPoolTest, a_worker_that_sends_junk_is_replaced) {
+  start();
+  EXPECT_TRUE(ask("junk")->wait().error);
+  ASSERT_TRUE(pool_->wait_ready(20s));
+  EXPECT_EQ(ask("well")->wait().text, "well ");
+}
+
+TEST_F(WorkerPoolTest, a_worker_that_answers_no_ping_is_replaced) {
+  start({.ping_ms = 20, .pong_ms_max = 200});
+  EXPECT_TRUE(ask("freeze")->wait().error);
+  EXPECT_GE(log_->started, 2);
+}
+
+TEST_F(WorkerPoolTest, a_worker_that_falls_silent_on_a_request_is_replaced) {
+  start({.silence_ms_max = 200});
+  EXPECT_TRUE(ask("hang")->wait().error);
+  EXPECT_GE(log_->started, 2);
+}
+
+TEST_F(WorkerPoolTest, cancelling_tells_the_worker_and_frees_the_slot) {
+  start();
+  auto recorder = ask("slow");
+  recorder->wait_first();
+  pool_->cancel(last_id_);
+  EXPECT_TRUE(pool_->drain(20s));
+  EXPECT_EQ(log_->cancels, 1);
+  EXPECT_EQ(pool_->state().running, 0);
+}
+
+TEST_F(WorkerPoolTest, a_full_queue_refuses_and_a_queued_request_can_be_cancelled) {
+  start({.queue_max = 1});
+  std::vector<std::uint64_t> running;
+  for (int i = 0; i < 4; ++i) ask("slow"), running.push_back(last_id_);
+  ask("queued");
+  auto refused = pool_->generate({}, std::make_shared<Recorder>());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::limit_exceeded);
+  pool_->cancel(last_id_);
+  EXPECT_EQ(pool_->state().queued, 0);
+  for (auto id : running) pool_->cancel(id);
+  EXPECT_TRUE(pool_->drain(20s));
+}
+
+TEST_F(WorkerPoolTest, a_request_that_waits_or_runs_too_long_ends_with_an_error) {
+  start({.request_ms_max = 200});
+  EXPECT_TRUE(ask("slow")->wait().error);
+  EXPECT_TRUE(pool_->drain(20s));
+  EXPECT_EQ(log_->cancels, 1);
+}
+
+TEST_F(WorkerPoolTest, an_error_of_the_engine_is_handed_on) {
+  start();
+  EXPECT_EQ(ask("fail")->wait().error->code, ErrorCode::unavailable);
+  EXPECT_EQ(ask("long")->wait().error->code, ErrorCode::invalid_argument);
+}
+
+TEST_F(WorkerPoolTest, without_a_worker_requests_are_refused) {
+  auto pool = WorkerPool::create([]() -> Result<WorkerProcess> { return fail(ErrorCode::unavailable, "no image"); },
+                                 {.restart_ms = 10});
+  EXPECT_FALSE(pool->wait_ready(100ms));
+  EXPECT_EQ(pool->last_failure()->message, "no image");
+  EXPECT_EQ(pool->generate({}, std::make_shared<Recorder>()).error().code, ErrorCode::unavailable);
+}
+
+TEST_F(WorkerPoolTest, dropping_the_pool_ends_what_is_under_way) {
+  start();
+  auto recorder = ask("slow");
+  recorder->wait_first();
+  pool_.reset();
+  EXPECT_TRUE(recorder->wait().error);
+}
+
+}  // namespace
+}  // namespace redoubt::gateway
