@@ -19,7 +19,8 @@ tl::unexpected<Error> denied() { return fail(ErrorCode::permission_denied, "the 
 
 Result<std::optional<TimePoint>> optional_time(const Json& object, const char* key) {
   if (!object.contains(key)) return std::nullopt;
-  return TRY(parse_rfc3339(TRY(json_string(object, key, kWhere))));
+  const auto text = TRY(json_string(object, key, kWhere));
+  return TRY(parse_rfc3339(text));
 }
 
 Json to_json(const ApiKeyInfo& info) {
@@ -45,9 +46,11 @@ Result<ApiKeyInfo> from_json(const Json& json) {
   info.requests_per_minute = static_cast<int>(TRY(json_integer(json, "requests_per_minute", kWhere)));
   info.concurrent_requests = static_cast<int>(TRY(json_integer(json, "concurrent_requests", kWhere)));
   info.scopes.clear();
-  for (const auto& scope : TRY(json_array(json, "scopes", kWhere))) {
+  const auto scopes = TRY(json_array(json, "scopes", kWhere));
+  for (const auto& scope : scopes) {
     if (!scope.is_string()) return fail(ErrorCode::invalid_argument, "a scope is no string", std::string(kWhere));
-    info.scopes.insert(TRY(parse_scope(scope.get<std::string>())));
+    const auto text = scope.get<std::string>();
+    info.scopes.insert(TRY(parse_scope(text)));
   }
   return info;
 }
@@ -74,7 +77,8 @@ Result<std::unique_ptr<ApiKeys>> ApiKeys::open(ApiKeyStorage storage, const Cloc
 }
 
 Status ApiKeys::reload() {
-  auto fresh = TRY(parse(TRY(storage_.load())));
+  const auto text = TRY(storage_.load());
+  auto fresh = TRY(parse(text));
   std::lock_guard lock(mutex_);
   entries_ = std::move(fresh);
   return {};
@@ -83,11 +87,14 @@ Status ApiKeys::reload() {
 Result<ApiKeys::Entries> ApiKeys::parse(const std::string& text) {
   Entries entries;
   if (text.empty()) return entries;
-  auto json = TRY(parse_json(text, kWhere));
-  if (TRY(json_integer(json, "version", kWhere)) != 1)
-    return fail(ErrorCode::unsupported, "the keys were written by a newer version", std::string(kWhere));
-  for (const auto& item : TRY(json_array(json, "keys", kWhere))) {
-    Entry entry{TRY(from_json(item)), TRY(Digest::parse(TRY(json_string(item, "sha256", kWhere))))};
+  const auto json = TRY(parse_json(text, kWhere));
+  const auto version = TRY(json_integer(json, "version", kWhere));
+  if (version != 1) return fail(ErrorCode::unsupported, "the keys were written by a newer version", std::string(kWhere));
+  const auto items = TRY(json_array(json, "keys", kWhere));
+  for (const auto& item : items) {
+    auto info = TRY(from_json(item));
+    const auto hash = TRY(Digest::parse(TRY(json_string(item, "sha256", kWhere))));
+    Entry entry{std::move(info), hash};
     auto id = entry.info.id;
     if (!entries.emplace(id, std::move(entry)).second) return fail(ErrorCode::invalid_argument, "a key is there twice", id);
   }

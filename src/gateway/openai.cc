@@ -116,9 +116,10 @@ Result<std::string> parse_content(const Json& content, const std::string& field)
   std::string text;
   for (const auto& item : content) {
     auto part = TRY(Fields::of(item, field));
-    if (TRY(part.text("type", 32)) != "text")
-      return fail(ErrorCode::unsupported, field + " may hold text parts only", field);
-    text += TRY(part.text("text", std::numeric_limits<std::size_t>::max()));
+    const auto type = TRY(part.text("type", 32));
+    if (type != "text") return fail(ErrorCode::unsupported, field + " may hold text parts only", field);
+    const auto piece = TRY(part.text("text", std::numeric_limits<std::size_t>::max()));
+    text += piece;
     TRY(part.end());
   }
   return text;
@@ -290,11 +291,13 @@ Json choice_of(const AnswerFrame& frame, Json delta, const Json& finish_reason) 
 }  // namespace
 
 Result<CompletionRequest> parse_chat_request(const std::string& body, const RequestLimits& limits) {
-  return parse_chat(TRY(Fields::of(body)), limits);
+  auto fields = TRY(Fields::of(body));
+  return parse_chat(std::move(fields), limits);
 }
 
 Result<CompletionRequest> parse_completion_request(const std::string& body, const RequestLimits& limits) {
-  return parse_completion(TRY(Fields::of(body)), limits);
+  auto fields = TRY(Fields::of(body));
+  return parse_completion(std::move(fields), limits);
 }
 
 Result<CompletionRequest> parse_invocation(const std::string& body, const RequestLimits& limits) {

@@ -244,7 +244,8 @@ Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
 
 // With the lock held; what the listener is told goes into `calls`.
 Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::string& type, Calls& calls) {
-  auto id = number_of(TRY(json_string(event, "id", kWhere)));
+  const auto id_text = TRY(json_string(event, "id", kWhere));
+  const auto id = number_of(id_text);
   auto found = id ? jobs_.find(*id) : jobs_.end();
   if (found == jobs_.end() || found->second.slot != &slot)
     return broken("the worker answered a request that it does not have");
@@ -263,13 +264,16 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
     return {};
   }
   if (type == "done") {
-    GenerateEnd end{TRY(json_string(event, "finish_reason", kWhere)), TRY(count_of(event, "prompt_tokens")),
-                    TRY(count_of(event, "completion_tokens"))};
+    GenerateEnd end;
+    end.finish_reason = TRY(json_string(event, "finish_reason", kWhere));
+    end.prompt_tokens = TRY(count_of(event, "prompt_tokens"));
+    end.completion_tokens = TRY(count_of(event, "completion_tokens"));
     if (listener) calls.push_back([=] { listener->on_done(end); });
   } else if (type == "error") {
-    bool theirs = TRY(json_string(event, "code", kWhere)) == "invalid_argument";
-    Error error{theirs ? ErrorCode::invalid_argument : ErrorCode::unavailable, TRY(json_string(event, "message", kWhere)),
-                std::string(kWhere)};
+    const auto code = TRY(json_string(event, "code", kWhere));
+    auto message = TRY(json_string(event, "message", kWhere));
+    const Error error{code == "invalid_argument" ? ErrorCode::invalid_argument : ErrorCode::unavailable, std::move(message),
+                      std::string(kWhere)};
     if (listener) calls.push_back([=] { listener->on_error(error); });
   } else {
     return broken("the worker sent an unknown event");

@@ -93,7 +93,8 @@ std::string http_date() {
 Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handler) {
   auto tls =
       TRY(crypto::TlsServerContext::create({options.certificate_pem, options.private_key_pem, options.allow_tls_1_2}));
-  auto listener = TRY(listen_on(TRY(address_of(options.host, options.port)), options.host));
+  const auto address = TRY(address_of(options.host, options.port));
+  auto listener = TRY(listen_on(address, options.host));
   auto bell = TRY(Bell::create());
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail_errno(errno, "making an epoll", options.host);

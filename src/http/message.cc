@@ -133,7 +133,8 @@ Result<std::vector<std::string>> path_segments(std::string_view path) {
   while (path.size() > 1) {
     path.remove_prefix(1);
     auto slash = std::min(path.find('/'), path.size());
-    segments.push_back(TRY(percent_decode(path.substr(0, slash))));
+    auto segment = TRY(percent_decode(path.substr(0, slash)));
+    segments.push_back(std::move(segment));
     path.remove_prefix(slash);
   }
   return segments;
@@ -145,7 +146,8 @@ Result<std::optional<std::string>> query_value(std::string_view query, std::stri
     auto pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(pair.size() + 1, query.size()));
     auto equals = std::min(pair.find('='), pair.size());
-    if (TRY(percent_decode(pair.substr(0, equals))) != name) continue;
+    const auto key = TRY(percent_decode(pair.substr(0, equals)));
+    if (key != name) continue;
     if (found) return fail(ErrorCode::invalid_argument, "a query parameter is there twice", std::string(name));
     found = TRY(percent_decode(pair.substr(std::min(equals + 1, pair.size()))));
   }

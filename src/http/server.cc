@@ -6,7 +6,8 @@
 namespace redoubt::http {
 
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options, Handler& handler) {
-  return std::unique_ptr<Server>(new Server(TRY(detail::Loop::start(std::move(options), handler))));
+  auto loop = TRY(detail::Loop::start(std::move(options), handler));
+  return std::unique_ptr<Server>(new Server(std::move(loop)));
 }
 
 Server::Server(std::unique_ptr<detail::Loop> loop) : loop_(std::move(loop)) {}
