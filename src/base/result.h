@@ -66,6 +66,8 @@ T take(Result<T>&& result) {
 }  // namespace redoubt
 
 // The value of a Result, or a return of its error from the enclosing function: `auto bytes = TRY(read_file(path));`
+// Let nothing that owns memory stand unfinished around it: what the enclosing expression has made by then, such as an earlier
+// member in braces, an argument by value or the memory of a `new`, is not destroyed on the way out.
 #define TRY(expression) REDOUBT_TRY_NAMED(expression, __COUNTER__)
 #define REDOUBT_TRY_NAMED(expression, number) REDOUBT_TRY_NUMBERED(expression, number)
 #define REDOUBT_TRY_NUMBERED(expression, number) REDOUBT_TRY_WITH(expression, try_result_##number)  // a TRY may stand in a TRY

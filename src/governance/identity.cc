@@ -235,7 +235,8 @@ Result<crypto::SigningKey> Identities::unlock(std::string_view name, std::option
   }
   if (!secret) return fail(secret.error());
   const auto sealed_path = places_.sealed_keys / (identity.name + ".sealed");
-  auto key = open_signing_key(TRY(read_file(sealed_path, kSealedKeyBytesMax)), *secret, {places_.workspace, identity.name});
+  const auto sealed = TRY(read_file(sealed_path, kSealedKeyBytesMax));
+  auto key = open_signing_key(sealed, *secret, {places_.workspace, identity.name});
   if (!key) {
     key.error().where = key.error().code == ErrorCode::permission_denied ? path.string() : sealed_path.string();
     return key;

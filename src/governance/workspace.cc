@@ -43,8 +43,10 @@ std::string encode_description(const Description& description) {
 }
 
 Result<Description> parse_fields(const Json& json) {
-  return Description{TRY(json_string(json, "id", "workspace.json")),
-                     TRY(parse_rfc3339(TRY(json_string(json, "created", "workspace.json"))))};
+  Description description;
+  description.id = TRY(json_string(json, "id", "workspace.json"));
+  description.created = TRY(parse_rfc3339(TRY(json_string(json, "created", "workspace.json"))));
+  return description;
 }
 
 // The checksum is there against damage; what an attacker could write here only leads to keys that do not open.
@@ -93,6 +95,10 @@ Result<std::string> prepare_root(const fs::path& root) {
     if (error) return fail_errno(error.value(), "remove what an interrupted making left", (root / name).string());
   }
   return id;
+}
+
+Result<fs::path> credentials_folder(const std::optional<fs::path>& given, const std::string& id) {
+  return given ? *given : default_credentials_folder(id);
 }
 
 Result<local::Unlock> unlock_for_create(const Workspace::CreateOptions& options, const fs::path& credentials) {
@@ -153,7 +159,7 @@ Result<std::unique_ptr<Workspace>> Workspace::create(const CreateOptions& option
   const auto lock = TRY(FileLock::try_acquire(layout.run_lock()));
   TRY(check_root(layout.root));
   const auto id = TRY(prepare_root(layout.root));
-  const auto credentials = options.credentials ? *options.credentials : TRY(default_credentials_folder(id));
+  const auto credentials = TRY(credentials_folder(options.credentials, id));
   std::unique_ptr<Workspace> workspace(new Workspace(layout, id, clock.now(), credentials));
   const auto unlock = TRY(unlock_for_create(options, credentials));
   workspace->kms_ = TRY(local::LocalKms::create(layout.keyring(), unlock));
@@ -179,9 +185,10 @@ Result<std::unique_ptr<Workspace>> Workspace::open(const OpenOptions& options, c
   }
   const auto text = TRY(read_text_file(layout.description(), 4096));
   const auto description = TRY(parse_description(text, layout.description()));
-  const auto credentials = options.credentials ? *options.credentials : TRY(default_credentials_folder(description.id));
+  const auto credentials = TRY(credentials_folder(options.credentials, description.id));
   std::unique_ptr<Workspace> workspace(new Workspace(layout, description.id, description.created, credentials));
-  workspace->kms_ = TRY(local::LocalKms::open(layout.keyring(), TRY(unlock_for_open(options, layout, credentials))));
+  const auto unlock = TRY(unlock_for_open(options, layout, credentials));
+  workspace->kms_ = TRY(local::LocalKms::open(layout.keyring(), unlock));
   TRY(workspace->open_parts(clock));
   return workspace;
 }

@@ -171,7 +171,8 @@ Result<Digest> ArtifactStore::import_folder(const std::filesystem::path& folder,
   Manifest manifest{std::string(kind), {}};
   for (const auto& path : TRY(list_files(folder))) {
     const auto file = TRY(FileReader::open(folder / path));
-    manifest.files.push_back({path, file->size(), TRY(put_blob(static_cast<const RandomAccess&>(*file)))});
+    const auto digest = TRY(put_blob(static_cast<const RandomAccess&>(*file)));
+    manifest.files.push_back({path, file->size(), digest});
   }
   return put_manifest(manifest);
 }

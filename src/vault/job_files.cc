@@ -33,7 +33,8 @@ Result<Digest> store_job_files(ArtifactStore& store, std::string_view kind, cons
   manifest.kind = kind;
   for (const auto& file : files) {
     const auto contents = TRY(file.open());
-    manifest.files.push_back({file.path, contents->size(), TRY(store.put_blob(*contents))});
+    const Digest digest = TRY(store.put_blob(*contents));
+    manifest.files.push_back({file.path, contents->size(), digest});
   }
   return store.put_manifest(manifest);
 }

@@ -19,8 +19,11 @@ bool is_kind(std::string_view kind) {
 Result<ArtifactFile> parse_file(const Json& entry) {
   const std::int64_t size = TRY(json_integer(entry, "size", "manifest"));
   if (size < 0) return fail(ErrorCode::invalid_argument, "negative size", "manifest");
-  return ArtifactFile{TRY(json_string(entry, "path", "manifest")), static_cast<std::uint64_t>(size),
-                      TRY(Digest::parse(TRY(json_string(entry, "sha256", "manifest"))))};
+  ArtifactFile file;
+  file.path = TRY(json_string(entry, "path", "manifest"));
+  file.size = static_cast<std::uint64_t>(size);
+  file.sha256 = TRY(Digest::parse(TRY(json_string(entry, "sha256", "manifest"))));
+  return file;
 }
 
 Result<Manifest> parse_fields(std::string_view text) {

@@ -65,7 +65,8 @@ Status SealingSink::finish() { return to_.write(TRY(sealer_.seal(pending_, true)
 Result<std::unique_ptr<SealingSource>> SealingSource::create(const SealingKey& key,
                                                              const provider::EncryptionContext& context, Source& from,
                                                              std::uint8_t chunk_bits) {
-  return std::unique_ptr<SealingSource>(new SealingSource(TRY(ChunkSealer::create(key, context, chunk_bits)), from));
+  auto sealer = TRY(ChunkSealer::create(key, context, chunk_bits));
+  return std::unique_ptr<SealingSource>(new SealingSource(std::move(sealer), from));
 }
 
 SealingSource::SealingSource(ChunkSealer sealer, Source& from)

@@ -75,7 +75,7 @@ TEST_P(SecretStoreContract, keeps_every_byte_of_a_value) {
 TEST_P(SecretStoreContract, refuses_empty_and_long_values_and_bad_names) {
   EXPECT_EQ(store().put("a", Secret("")).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(store().put("a", Secret(Bytes(kSecretBytesMax + 1))).error().code, ErrorCode::limit_exceeded);
-  for (const std::string name : {"", "/a", "a/", "../a", "a b", "a\n", std::string(257, 'a').c_str()}) {
+  for (const auto& name : std::vector<std::string>{"", "/a", "a/", "../a", "a b", "a\n", std::string(257, 'a')}) {
     EXPECT_EQ(store().put(name, Secret("x")).error().code, ErrorCode::invalid_argument) << name;
   }
   EXPECT_THAT(*store().list(), IsEmpty());

@@ -64,7 +64,8 @@ Result<std::unique_ptr<LocalKms>> LocalKms::create(std::filesystem::path file, c
 
 Result<std::unique_ptr<LocalKms>> LocalKms::open(std::filesystem::path file, const Unlock& unlock) {
   const auto sections = TRY(parse_keyring(TRY(read_keyring(file))));
-  std::unique_ptr<LocalKms> kms(new LocalKms(std::move(file), TRY(unlock_root(sections, unlock))));
+  auto root = TRY(unlock_root(sections, unlock));
+  std::unique_ptr<LocalKms> kms(new LocalKms(std::move(file), std::move(root)));
   TRY(kms->refresh());
   return kms;
 }

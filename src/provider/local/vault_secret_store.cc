@@ -54,8 +54,9 @@ Result<RecordParts> parse_record(const Secret& record) {
     return fail(ErrorCode::tampered, "not a secret's record");
   }
   RecordParts parts;
-  parts.info = {TRY(json_string(head, "name", "secret")), static_cast<int>(TRY(json_integer(head, "version", "secret"))),
-                TRY(parse_rfc3339(TRY(json_string(head, "changed", "secret"))))};
+  parts.info.name = TRY(json_string(head, "name", "secret"));
+  parts.info.version = static_cast<int>(TRY(json_integer(head, "version", "secret")));
+  parts.info.changed = TRY(parse_rfc3339(TRY(json_string(head, "changed", "secret"))));
   parts.current = Secret(Bytes(values.begin(), values.begin() + size));
   parts.previous = Secret(Bytes(values.begin() + size, values.end()));
   return parts;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An HTTPS client over libcurl. Certificates are always checked; a redirect is followed by our own code, only over HTTPS and
+// only to hosts that are allowed, and the token goes to the first host alone. Everything has a deadline and a size limit.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/secret.h"
+#include "base/stream.h"
+#include "http/message.h"
+
+namespace redoubt::http {
+
+struct ClientOptions {
+  std::string ca_file;                     // PEM; empty: the system's authorities
+  std::vector<std::string> allowed_hosts;  // beside the host of the first URL
+  bool allow_plain_loopback = false;       // http:// to 127.0.0.1, [::1] and localhost, for a webhook on this machine
+  int connect_s_max = 15;
+  int stalled_s_max = 60;                  // without a byte a second
+  int total_s_max = 24 * 3600;
+  int redirects_max = 5;
+};
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string url;
+  Headers headers;
+  std::string body;                     // sent with POST and PUT
+  std::optional<Secret> bearer;         // Authorization: Bearer ...
+  std::uint64_t offset = 0, length = 0;  // a byte range when length > 0
+  std::uint64_t bytes_max = 16 << 20;   // of the answer's body
+  int attempts_max = 3;                 // of what fails as unavailable before any byte of the body came
+};
+
+struct ClientResponse {
+  int status = 0;
+  Headers headers;  // names in lower case
+};
+
+class Client {
+ public:
+  explicit Client(ClientOptions options) : options_(std::move(options)) {}
+
+  // Success is a status below 400. 401 and 403 are permission_denied, 404 and 410 not_found, 408, 429 and 5xx and whatever
+  // the network does unavailable, a larger answer than allowed limit_exceeded, a redirect that is not allowed gate_refused.
+  Result<ClientResponse> send(const ClientRequest& request, Sink& body) const;
+  // With a small body as text.
+  Result<std::pair<ClientResponse, std::string>> fetch(const ClientRequest& request) const;
+
+ private:
+  Result<ClientResponse> send_once(const ClientRequest& request, Sink& body, bool& body_started) const;
+  ClientOptions options_;
+};
+
+// Scheme, lower-case host and port of an absolute URL; invalid_argument for another scheme than http and https, user info or
+// a missing host.
+struct UrlParts {
+  std::string scheme, host, target;
+  int port = 0;
+};
+Result<UrlParts> parse_url(const std::string& url);
+
+}  // namespace redoubt::http
