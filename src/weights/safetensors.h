@@ -71,6 +71,29 @@ struct TensorView {
   ByteView bytes;  // row-major, little-endian, as many as type and shape say
 };
 
+// Writes a file in pieces, so that its tensors need not be in memory together: the header first, then the tensors' bytes in
+// the order of `tensors()`.
+class SafetensorsWriter {
+ public:
+  // Writes the header. Of each tensor the name, type and shape count; names must differ.
+  static Result<SafetensorsWriter> begin(Sink& out, std::vector<TensorInfo> tensors,
+                                         const std::map<std::string, std::string>& metadata = {});
+
+  // Sorted by name, with the offsets and sizes that they have in the file.
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  // The next bytes, in pieces of any size.
+  Status write(ByteView bytes);
+  // To be called at the end; fewer bytes than the header says are a bug of the caller.
+  void finish() const;
+
+ private:
+  SafetensorsWriter(Sink& out, std::vector<TensorInfo> tensors, std::uint64_t left)
+      : out_(&out), tensors_(std::move(tensors)), left_(left) {}
+  Sink* out_;
+  std::vector<TensorInfo> tensors_;
+  std::uint64_t left_;
+};
+
 // Writes a file that the reference library and `read_header` accept: tensors sorted by name, header padded to eight bytes.
 // The same tensors give the same bytes.
 Status write_safetensors(Sink& out, std::vector<TensorView> tensors,
