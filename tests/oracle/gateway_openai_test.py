@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The official openai client, unchanged, against the gateway with a scripted worker behind it."""
+import os
+import pathlib
+import ssl
+import subprocess
+
+import openai
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gateway")
+    server = subprocess.Popen([BUILD / "gateway_test_server", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    port = int(server.stdout.readline())
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+
+    def client(key=(folder / "key.txt").read_text()):
+        return openai.OpenAI(base_url=f"https://localhost:{port}/v1", api_key=key, max_retries=0,
+                             http_client=openai.DefaultHttpxClient(verify=context))
+
+    yield client
+    server.stdin.close()
+    assert server.wait(30) == 0
+
+
+def ask(client, text, **more):
+    return client.chat.completions.create(model="bot", messages=[{"role": "user", "content": text}], **more)
+
+
+def test_chat_is_answered(endpoint):
+    answer = ask(endpoint(), "hello there", temperature=0, seed=1, stop=["\n"])
+    assert answer.choices[0].message.content == "hello there "
+    assert answer.choices[0].finish_reason == "stop"
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (7, 2, 9)
+
+
+def test_answer_that_reaches_its_limit_says_length(endpoint):
+    assert ask(endpoint(), "a b c d", max_completion_tokens=2).choices[0].finish_reason == "length"
+
+
+def test_stream_comes_in_pieces_with_usage_at_the_end(endpoint):
+    chunks = list(ask(endpoint(), "a b c", stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "a b c "
+    assert chunks[-2].choices[0].finish_reason == "stop"
+    assert chunks[-1].usage.completion_tokens == 3 and not chunks[-1].choices
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_completions_and_their_stream(endpoint):
+    assert endpoint().completions.create(model="bot", prompt="x y").choices[0].text == "x y "
+    pieces = endpoint().completions.create(model="bot", prompt="x y", stream=True)
+    assert "".join(piece.choices[0].text for piece in pieces) == "x y "
+
+
+def test_models_are_listed(endpoint):
+    assert [model.id for model in endpoint().models.list()] == ["bot"]
+    assert endpoint().models.retrieve("bot").owned_by == "redoubt"
+
+
+def test_wrong_key_is_an_authentication_error(endpoint):
+    with pytest.raises(openai.AuthenticationError) as error:
+        ask(endpoint("rdt_000000000000_" + "A" * 43), "hello")
+    assert error.value.code == "invalid_api_key"
+
+
+def test_unknown_model_is_not_found(endpoint):
+    with pytest.raises(openai.NotFoundError) as error:
+        endpoint().chat.completions.create(model="other", messages=[{"role": "user", "content": "a"}])
+    assert error.value.code == "model_not_found" and error.value.param == "model"
+
+
+@pytest.mark.parametrize("more", [{"n": 2}, {"max_tokens": -1}, {"temperature": 3}, {"logprobs": True}, {"max_tokens": 2**63},
+                                  {"extra_body": {"chat_template": "{{ 1 }}"}}])
+def test_what_cannot_be_honoured_is_a_bad_request(endpoint, more):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(endpoint(), "hello", **more)
+    assert error.value.param == next(iter(more.get("extra_body", more)))
+
+
+def test_failing_engine_is_a_server_error_without_its_words(endpoint):
+    with pytest.raises(openai.InternalServerError) as error:
+        ask(endpoint(), "fail")
+    assert error.value.status_code == 503 and "secret detail" not in str(error.value)
+
+
+def test_stream_that_breaks_raises(endpoint):
+    with pytest.raises(openai.APIError):
+        list(ask(endpoint(), "half", stream=True))

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A gateway in front of a scripted worker (see gateway/testing_worker.h), for clients in other languages to judge. It takes
+// a folder, writes ca.pem and key.txt there, prints its port, and serves until its stdin ends.
+#include <cstdio>
+#include <filesystem>
+
+#include "gateway/gateway.h"
+#include "gateway/testing_worker.h"
+#include "http/testing_client.h"
+
+using namespace redoubt;
+using namespace redoubt::gateway;
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  const std::filesystem::path folder = argv[1];
+  SystemClock clock;
+  auto certificate = http::testing::make_test_certificate();
+  auto keys = ApiKeys::open({[] { return std::string(); }, [](const std::string&) { return Status(); }}, clock).value();
+  ApiKeyInfo info;
+  info.name = "oracle";
+  info.scopes.insert(Scope::metrics);
+  info.requests_per_minute = 1'000'000;
+  auto created = keys->create(info).value();
+  if (!write_file(folder / "ca.pem", certificate.ca_pem)) return 1;
+  if (!write_file(folder / "key.txt", created.second.reveal(SecretAccess::for_user()))) return 1;
+  GatewayMetrics metrics(clock);
+  Router router;
+  auto pool = WorkerPool::create(testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
+  if (!pool->wait_ready(std::chrono::seconds(20))) return 1;
+  if (!router.activate({"bot", "1", clock.now(), std::move(pool)})) return 1;
+  GatewayOptions options;
+  options.server.certificate_pem = certificate.certificate_pem;
+  options.server.private_key_pem = certificate.private_key_pem;
+  options.lockout.failures_max = 1'000'000'000;  // wrong keys are measured here
+  auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, nullptr, {}}).value();
+  if (!gateway->start()) return 1;
+  std::printf("%d\n", gateway->port());
+  std::fflush(stdout);
+  while (std::getchar() != EOF) continue;
+  return gateway->drain(std::chrono::seconds(5)) ? 0 : 1;
+}
