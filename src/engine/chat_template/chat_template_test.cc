@@ -70,6 +70,7 @@ TEST(ChatTemplate, is_bounded) {
   for (int i = 0; i < 10000; ++i) nested += "{% if 1 %}";
   EXPECT_EQ(refusal(nested), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{{ 9223372036854775807 + 1 }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ -(-9223372036854775807 - 1) }}"), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{{ 'a' }}", {.template_bytes_max = 3}), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{% set n = namespace(x=[]) %}{% for a in range(1000) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}"), ErrorCode::limit_exceeded);
 }

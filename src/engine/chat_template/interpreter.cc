@@ -302,7 +302,7 @@ class Interpreter {
     if (e.name == "not") return Value(!value.truth());
     if (!value.is_number()) return budget_.bad("gives a sign to something that is no number");
     if (e.name == "+") return value;
-    return value.is_integer() ? Value(-value.integer()) : Value(-value.number());
+    return apply_binary("-", Value(std::int64_t{0}), value, budget_);
   }
 
   Result<Value> binary(const Expression& e) {

@@ -16,6 +16,8 @@ template <class... F>
 struct Overload : F... {
   using F::operator()...;
 };
+template <class... F>
+Overload(F...) -> Overload<F...>;
 
 // Python's repr of a float: the shortest digits that read back, with ".0" for whole numbers.
 std::string number_text(double value) {
