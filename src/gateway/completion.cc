@@ -54,12 +54,14 @@ void Completion::on_done(const GenerateEnd& end) {
 void Completion::on_error(const Error& error) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
-  bool theirs = error.code == ErrorCode::invalid_argument;
+  const bool too_long = error.code == ErrorCode::limit_exceeded;
+  const bool theirs = too_long || error.code == ErrorCode::invalid_argument;
   spdlog::warn("generation {} failed: {}", context_.frame.id, error.message);
   // What the engine said stays in the log: it may name paths or quote the prompt.
-  auto body = theirs ? error_body("the request does not fit the model: it is longer than the model's context",
-                                  "invalid_request_error", "messages", "context_length_exceeded")
-                     : error_body("the model could not answer, try again", "server_error", "", "engine_unavailable");
+  auto body = too_long ? error_body("the prompt does not fit the model's context", "invalid_request_error", "messages",
+                                    "context_length_exceeded")
+              : theirs ? error_body("the model does not take this request", "invalid_request_error", "", "invalid_request")
+                       : error_body("the model could not answer, try again", "server_error", "", "engine_unavailable");
   int status = theirs ? 400 : 503;
   if (streaming_) {
     (void)responder_.write(stream_error(body));

@@ -28,7 +28,8 @@ struct GatewayOptions {
   LockoutOptions lockout;
 };
 
-// All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to them.
+// All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to
+// them.
 struct GatewayDeps {
   ApiKeys& keys;
   Router& router;

@@ -186,6 +186,8 @@ TEST_F(GatewayTest, errors_of_the_engine_do_not_leak) {
   EXPECT_EQ(answer.json.dump().find("secret detail"), std::string::npos);
   EXPECT_NE(answer.head.find("Retry-After"), std::string::npos);
   EXPECT_EQ(chat("long").json["error"]["code"], "context_length_exceeded");
+  EXPECT_EQ(chat("odd").status, 400);
+  EXPECT_EQ(chat("odd").json.dump().find("template"), std::string::npos);
 }
 
 TEST_F(GatewayTest, a_stream_whose_worker_dies_says_so) {

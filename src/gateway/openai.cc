@@ -165,9 +165,9 @@ Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionReq
   auto& generate = request.generate;
   request.model = TRY(fields.text("model", 256));
   generate.temperature = TRY(fields.number("temperature", 1.0, 0.0, 2.0));
-  generate.greedy = generate.temperature == 0;
   generate.top_p = TRY(fields.number("top_p", 1.0, 0.0, 1.0));
-  if (generate.top_p == 0) generate.greedy = true;
+  generate.greedy = generate.temperature == 0 || generate.top_p == 0;
+  if (generate.top_p == 0) generate.top_p = 1;  // the engine takes values above 0 only, and greedy ignores it
   generate.top_k = static_cast<int>(TRY(fields.integer("top_k", 0, 0, limits.top_k_max)));
   if (auto seed = fields.take("seed"); !seed.is_null()) {
     if (!seed.is_number_integer() || (seed.is_number_unsigned() && seed.get<std::uint64_t>() >> 63))
@@ -255,6 +255,7 @@ Result<CompletionRequest> parse_inputs(Fields fields, const RequestLimits& limit
   generate.top_k = static_cast<int>(TRY(inner.integer("top_k", 0, 0, limits.top_k_max)));
   bool sample = TRY(inner.boolean("do_sample", true));
   generate.greedy = !sample || generate.temperature == 0 || generate.top_p == 0;
+  if (generate.top_p == 0) generate.top_p = 1;
   if (inner.has("seed")) generate.seed = TRY(inner.integer("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
   generate.stop = TRY(parse_stop(inner.take("stop"), limits, "parameters.stop"));
   TRY(inner.only("return_full_text", {false}));

@@ -39,6 +39,8 @@ TEST(OpenAi, defaults_are_openais) {
   EXPECT_EQ(request.generate.max_tokens, 20);
   EXPECT_FALSE(request.stream);
   EXPECT_TRUE(parse_chat_request(chat("\"temperature\":0"), kLimits)->generate.greedy);
+  const auto narrow = parse_chat_request(chat("\"top_p\":0"), kLimits).value();
+  EXPECT_TRUE(narrow.generate.greedy && narrow.generate.top_p == 1);
   EXPECT_EQ(parse_chat_request(chat("\"max_completion_tokens\":7"), kLimits)->generate.max_tokens, 7);
 }
 

@@ -6,6 +6,7 @@
 //   "die"       closes the socket before a token         "half"   sends one token and closes the socket
 //   "slow"      sends a token every 10 ms until cancelled, at most max_tokens
 //   "fail"      answers an error                         "junk"   sends a line that is no JSON
+//   "long"      says that the prompt is too long          "odd"    says that the request is wrong
 //   "freeze"    stops reading, pings included
 #pragma once
 
@@ -86,10 +87,11 @@ class ScriptedWorker {
     if (text == "fail")
       return send({{"type", "error"}, {"id", id}, {"code", "internal"}, {"message", "secret detail /opt/ml"}});
     if (text == "long")
-      return send({{"type", "error"},
-                   {"id", id},
-                   {"code", "invalid_argument"},
-                   {"message", "the prompt is longer than the context"}});
+      return send(
+          {{"type", "error"}, {"id", id}, {"code", "limit_exceeded"}, {"message", "the prompt does not fit the context"}});
+    if (text == "odd")
+      return send(
+          {{"type", "error"}, {"id", id}, {"code", "invalid_argument"}, {"message", "the template refuses these roles"}});
     if (text == "junk") return send_raw("not json\n");
     if (text == "freeze") {
       std::this_thread::sleep_for(std::chrono::seconds(2));

@@ -272,8 +272,10 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
   } else if (type == "error") {
     const auto code = TRY(json_string(event, "code", kWhere));
     auto message = TRY(json_string(event, "message", kWhere));
-    const Error error{code == "invalid_argument" ? ErrorCode::invalid_argument : ErrorCode::unavailable, std::move(message),
-                      std::string(kWhere)};
+    const auto kind = code == "invalid_argument" ? ErrorCode::invalid_argument
+                      : code == "limit_exceeded" ? ErrorCode::limit_exceeded
+                                                 : ErrorCode::unavailable;
+    const Error error{kind, std::move(message), std::string(kWhere)};
     if (listener) calls.push_back([=] { listener->on_error(error); });
   } else {
     return broken("the worker sent an unknown event");

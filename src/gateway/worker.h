@@ -60,7 +60,8 @@ class GenerateListener {
   virtual void on_started(int prompt_tokens) = 0;  // again when the request is tried on another worker
   virtual void on_token(std::string_view text) = 0;
   virtual void on_done(const GenerateEnd& end) = 0;
-  // invalid_argument when the engine found the request wrong (too long for its context), else unavailable. For logs.
+  // limit_exceeded when the engine found the prompt too long for its context, invalid_argument when it found the request
+  // wrong in another way, else unavailable. The message is for logs.
   virtual void on_error(const Error& error) = 0;
 };
 

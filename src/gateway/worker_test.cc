@@ -161,7 +161,8 @@ TEST_F(WorkerPoolTest, a_request_that_waits_or_runs_too_long_ends_with_an_error)
 TEST_F(WorkerPoolTest, an_error_of_the_engine_is_handed_on) {
   start();
   EXPECT_EQ(ask("fail")->wait().error->code, ErrorCode::unavailable);
-  EXPECT_EQ(ask("long")->wait().error->code, ErrorCode::invalid_argument);
+  EXPECT_EQ(ask("long")->wait().error->code, ErrorCode::limit_exceeded);
+  EXPECT_EQ(ask("odd")->wait().error->code, ErrorCode::invalid_argument);
 }
 
 TEST_F(WorkerPoolTest, without_a_worker_requests_are_refused) {
