@@ -49,9 +49,13 @@ Result<ChatTemplate::SpecialText> read_special_text(const std::filesystem::path&
 Result<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model_folder) {
   const auto config = TRY(read_config(model_folder));
   const auto file = model_folder / "chat_template.jinja";
-  if (std::filesystem::exists(file)) return parse(TRY(read_text_file(file)), special_text(config), file.string());
+  if (std::filesystem::exists(file)) {
+    const auto source = TRY(read_text_file(file));
+    return parse(source, special_text(config), file.string());
+  }
   const auto where = (model_folder / "tokenizer_config.json").string();
-  return parse(TRY(template_of(config, where)), special_text(config), where + ": chat_template");
+  const auto source = TRY(template_of(config, where));
+  return parse(source, special_text(config), where + ": chat_template");
 }
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source, SpecialText special, std::string where, Limits limits) {

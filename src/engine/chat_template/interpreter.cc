@@ -177,7 +177,10 @@ class Interpreter {
       case Expression::list: return built(Value::of(TRY(evaluate_all(e.operands))));
       case Expression::dict: return make_dict(e);
       case Expression::member: return get_member(TRY(evaluate(*e.operands[0])), e.name);
-      case Expression::item: return get_item(TRY(evaluate(*e.operands[0])), TRY(evaluate(*e.operands[1])));
+      case Expression::item: {
+        const auto of = TRY(evaluate(*e.operands[0]));
+        return get_item(of, TRY(evaluate(*e.operands[1])));
+      }
       case Expression::slice: return get_slice(e);
       case Expression::call: return call(e);
       case Expression::filter: return filter(e);

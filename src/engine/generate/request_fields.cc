@@ -47,8 +47,10 @@ Result<std::vector<chat_template::Message>> parse_messages(const Json& list) {
   for (const auto& entry : list) {
     if (!entry.is_object()) return bad("a message has a role and a content");
     TRY(expect_fields(entry, {"role", "content"}));
-    messages.push_back({TRY(json_string(entry, "role", "request: messages")), TRY(json_string(entry, "content", "request: messages"))});
-    if (messages.back().role.empty() || messages.back().role.size() > 64) return bad("a role has 1 to 64 bytes");
+    auto& message = messages.emplace_back();
+    message.role = TRY(json_string(entry, "role", "request: messages"));
+    message.content = TRY(json_string(entry, "content", "request: messages"));
+    if (message.role.empty() || message.role.size() > 64) return bad("a role has 1 to 64 bytes");
   }
   return messages;
 }
