@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An HTTPS client over libcurl. Certificates are always checked; a redirect is followed by our own code, only over HTTPS and
-// only to hosts that are allowed, and the token goes to the first host alone. Everything has a deadline and a size limit.
+// only to hosts that are allowed, and the token goes to the first origin alone. Everything has a deadline and a size limit,
+// and no error names a token or a URL's query (which may hold one).
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,14 @@
 namespace redoubt::http {
 
 struct ClientOptions {
-  std::string ca_file;                     // PEM; empty: the system's authorities
-  std::vector<std::string> allowed_hosts;  // beside the host of the first URL
+  std::string ca_file = {};                // PEM, then these authorities alone; empty: the system's
+  std::vector<std::string> allowed_hosts = {};  // beside the host of the first URL
   bool allow_plain_loopback = false;       // http:// to 127.0.0.1, [::1] and localhost, for a webhook on this machine
   int connect_s_max = 15;
   int stalled_s_max = 60;                  // without a byte a second
-  int total_s_max = 24 * 3600;
+  int total_s_max = 24 * 3600;             // of one exchange
   int redirects_max = 5;
+  int backoff_ms = 400;                    // before the second attempt; doubled before each further one
 };
 
 struct ClientRequest {
@@ -33,7 +35,7 @@ struct ClientRequest {
   std::optional<Secret> bearer;         // Authorization: Bearer ...
   std::uint64_t offset = 0, length = 0;  // a byte range when length > 0
   std::uint64_t bytes_max = 16 << 20;   // of the answer's body
-  int attempts_max = 3;                 // of what fails as unavailable before any byte of the body came
+  int attempts_max = 3;                 // in a row that fail as unavailable and bring no byte; a POST has one
 };
 
 struct ClientResponse {
@@ -46,13 +48,16 @@ class Client {
   explicit Client(ClientOptions options) : options_(std::move(options)) {}
 
   // Success is a status below 400. 401 and 403 are permission_denied, 404 and 410 not_found, 408, 429 and 5xx and whatever
-  // the network does unavailable, a larger answer than allowed limit_exceeded, a redirect that is not allowed gate_refused.
+  // the network does unavailable, a larger answer than allowed limit_exceeded, a redirect that is not allowed gate_refused,
+  // another range than was asked for unsupported. `body` gets the bytes of a success alone.
+  //
+  // A GET that breaks off within its body goes on at the next byte if it can be the same object: a range was asked for, or
+  // the server gave a strong ETag. Who asks for a range compares a digest in the end.
   Result<ClientResponse> send(const ClientRequest& request, Sink& body) const;
   // With a small body as text.
   Result<std::pair<ClientResponse, std::string>> fetch(const ClientRequest& request) const;
 
  private:
-  Result<ClientResponse> send_once(const ClientRequest& request, Sink& body, bool& body_started) const;
   ClientOptions options_;
 };
 
@@ -63,5 +68,7 @@ struct UrlParts {
   int port = 0;
 };
 Result<UrlParts> parse_url(const std::string& url);
+// The URL as errors and logs may show it: no query, no fragment.
+std::string without_query(const std::string& url);
 
 }  // namespace redoubt::http
