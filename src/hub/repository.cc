@@ -47,15 +47,23 @@ Result<RepositoryFile> Repositories::hash(const fs::path& path, const std::strin
   const auto known = hashed_.find(path.string());
   if (known != hashed_.end() && known->second.size == size && known->second.modified_ns == modified) return known->second.file;
   auto reader = TRY(FileReader::open(path));
-  RepositoryFile file{relative, size, TRY(crypto::sha256_of(*reader)), "", is_large(relative, size)};
-  file.blob_id = file.large ? crypto::git_blob_id(view_of(lfs_pointer(file.sha256, size))) : crypto::git_blob_id(TRY(read_file(path, kSmallBytesMax)));
+  RepositoryFile file{relative, size, {}, "", is_large(relative, size), 0};
+  file.sha256 = TRY(crypto::sha256_of(*reader));
+  if (file.large) {
+    const std::string pointer = lfs_pointer(file.sha256, size);
+    file.pointer_size = pointer.size();
+    file.blob_id = crypto::git_blob_id(view_of(pointer));
+  } else {
+    file.blob_id = crypto::git_blob_id(TRY(read_file(path, kSmallBytesMax)));
+  }
   hashed_[path.string()] = {size, modified, file};
   return file;
 }
 
 Result<Repository> Repositories::open(const std::string& owner, const std::string& name) {
   const auto missing = [&] { return fail(ErrorCode::not_found, "no such repository", owner + "/" + name); };
-  if (!is_name(owner) || !is_name(name) || !fs::is_directory(root_ / owner / name)) return missing();
+  std::error_code error;
+  if (!is_name(owner) || !is_name(name) || !fs::is_directory(fs::symlink_status(root_ / owner / name, error))) return missing();
   const std::scoped_lock lock(mutex_);
   Repository repository{owner + "/" + name, "", "", {}};
   std::string listing;

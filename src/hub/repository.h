@@ -22,6 +22,7 @@ struct RepositoryFile {
   Digest sha256;
   std::string blob_id;   // git's id: of the contents, or of the LFS pointer for a large file
   bool large = false;    // kept by LFS, as the Hub does with weights
+  std::uint64_t pointer_size = 0;  // of the LFS pointer, for a large file
   std::string etag() const { return large ? sha256.hex() : blob_id; }
 };
 
@@ -39,7 +40,8 @@ class Repositories {
  public:
   explicit Repositories(std::filesystem::path root) : root_(std::move(root)) {}
 
-  // not_found for a name that is no repository here, or is none at all.
+  // not_found for a name that is no repository here, or is none at all. A repository that holds a link is invalid_argument: a
+  // link could lead out of the folder. May read every file, so it takes its time.
   Result<Repository> open(const std::string& owner, const std::string& name);
   std::filesystem::path path_of(const Repository& repository, const RepositoryFile& file) const { return root_ / repository.id / file.path; }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hub/server.h"
 
-#include <fmt/format.h>
-
 #include "base/file.h"
+#include "base/log.h"
 #include "crypto/hash.h"
+#include "hub/answers.h"
 
 namespace redoubt::hub {
 namespace {
@@ -12,56 +12,10 @@ namespace {
 using http::Request;
 using http::Response;
 
-Response json_answer(int status, const Json& body) { return {status, {{"Content-Type", "application/json"}}, dump_json(body), {}, 0, 0}; }
+constexpr std::size_t kWaitingMax = 256;
 
-// The Hub's clients tell errors apart by X-Error-Code.
-Response error_answer(int status, const char* code, std::string message) {
-  Response response = json_answer(status, {{"error", message}});
-  response.headers.add("X-Error-Code", code);
-  response.headers.add("X-Error-Message", std::move(message));
-  return response;
-}
-
-Response missing_repository() { return error_answer(404, "RepoNotFound", "Repository not found"); }
-Response missing_revision() { return error_answer(404, "RevisionNotFound", "Invalid rev id"); }
-Response missing_entry() { return error_answer(404, "EntryNotFound", "Entry not found"); }
-
-bool is_revision(const Repository& repository, const std::string& revision) { return revision == "main" || revision == repository.commit; }
-
-Json tree_entry(const RepositoryFile& file) {
-  Json entry = {{"type", "file"}, {"path", file.path}, {"size", file.size}, {"oid", file.blob_id}};
-  if (file.large) entry["lfs"] = {{"oid", file.sha256.hex()}, {"size", file.size}, {"pointerSize", 133}};
-  return entry;
-}
-
-Json tree_of(const Repository& repository) {
-  Json tree = Json::array();
-  for (const auto& file : repository.files) tree.push_back(tree_entry(file));
-  return tree;
-}
-
-Json info_of(const Repository& repository) {
-  Json siblings = Json::array();
-  for (const auto& file : repository.files) {
-    Json sibling = {{"rfilename", file.path}, {"size", file.size}, {"blobId", file.blob_id}};
-    if (file.large) sibling["lfs"] = {{"sha256", file.sha256.hex()}, {"size", file.size}, {"pointerSize", 133}};
-    siblings.push_back(std::move(sibling));
-  }
-  return {{"_id", repository.commit.substr(0, 24)}, {"id", repository.id}, {"modelId", repository.id}, {"sha", repository.commit},
-          {"lastModified", repository.modified}, {"private", true}, {"gated", false}, {"disabled", false}, {"tags", Json::array()},
-          {"downloads", 0}, {"likes", 0}, {"siblings", siblings}};
-}
-
-Response paths_info(const Request& request, const Repository& repository) {
-  const auto body = parse_json(request.body, "request");
-  Json wanted = body && body->is_object() ? body->value("paths", Json::array()) : Json::array();
-  if (wanted.is_string()) wanted = Json::array({wanted});
-  Json found = Json::array();
-  for (const auto& path : wanted) {
-    if (!path.is_string()) continue;
-    if (const auto* file = repository.find(path.get<std::string>())) found.push_back(tree_entry(*file));
-  }
-  return json_answer(200, found);
+bool is_revision(const Repository& repository, const std::string& revision) {
+  return revision == "main" || revision == "refs/heads/main" || revision == repository.commit;
 }
 
 std::string join(const std::vector<std::string>& segments, std::size_t from) {
@@ -70,10 +24,19 @@ std::string join(const std::vector<std::string>& segments, std::size_t from) {
   return path;
 }
 
+// A repository that can't be served is not there for clients; whoever runs the mirror is told why.
+Response unusable(const Error& error) {
+  if (error.code != ErrorCode::not_found) spdlog::warn("hub: a repository is not served: {} ({})", error.message, error.where);
+  return missing_repository();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<HubServer>> HubServer::start(Options options) {
-  if (!std::filesystem::is_directory(options.root)) return fail(ErrorCode::not_found, "no such folder of models", options.root.string(), "name a folder that holds OWNER/NAME/...");
+  std::error_code error;
+  if (!std::filesystem::is_directory(options.root, error)) {
+    return fail(ErrorCode::not_found, "no such folder of models", options.root.string(), "name a folder that holds OWNER/NAME/...");
+  }
   if (options.token.size() < 8) return fail(ErrorCode::invalid_argument, "the token is shorter than 8 characters", "--token-file");
   http::ServerOptions server;
   server.host = options.host;
@@ -82,18 +45,29 @@ Result<std::unique_ptr<HubServer>> HubServer::start(Options options) {
   server.private_key_pem = options.private_key_pem;
   server.send_ms_max = 120'000;
   std::unique_ptr<HubServer> hub(new HubServer(std::move(options)));
-  hub->server_ = TRY(http::Server::start(std::move(server), *hub));
+  hub->worker_ = std::thread([raw = hub.get()] { raw->work(); });
+  auto started = http::Server::start(std::move(server), *hub);
+  if (!started) return fail(std::move(started.error()));
+  hub->server_ = std::move(*started);
   return hub;
 }
 
-HubServer::~HubServer() = default;
+HubServer::~HubServer() {
+  server_.reset();  // no request comes any more
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (worker_.joinable()) worker_.join();
+}
 
 void HubServer::stop() { server_->drain(std::chrono::seconds(10)); }
 
 bool HubServer::is_allowed(const Request& request) const {
   constexpr std::string_view kScheme = "Bearer ";
   const auto* given = request.headers.find("authorization");
-  if (given == nullptr || !given->starts_with(kScheme)) return false;
+  if (given == nullptr || request.headers.count("authorization") != 1 || !given->starts_with(kScheme)) return false;
   // Hashes of equal length, so that not even the token's length shows in the time.
   const Digest mine = crypto::sha256(options_.token.reveal(SecretAccess::for_crypto()));
   const Digest theirs = crypto::sha256(std::string_view(*given).substr(kScheme.size()));
@@ -107,7 +81,30 @@ std::optional<Response> HubServer::on_head(const Request& request) {
   return response;
 }
 
-void HubServer::on_request(Request request, http::Responder responder) { responder.send(answer(request)); }
+void HubServer::on_request(Request request, http::Responder responder) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (waiting_.size() < kWaitingMax) {
+      waiting_.emplace_back(std::move(request), std::move(responder));
+      changed_.notify_one();
+      return;
+    }
+  }
+  responder.send(error_answer(503, "Busy", "too many requests wait"));
+}
+
+void HubServer::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (stopping_) return;
+    auto [request, responder] = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    responder.send(answer(request));
+    lock.lock();
+  }
+}
 
 Response HubServer::answer(const Request& request) {
   const auto segments = http::path_segments(request.path);
@@ -116,31 +113,32 @@ Response HubServer::answer(const Request& request) {
   if (segments->size() < 5 || segments->at(2) != "resolve") return missing_repository();
   if (request.method != "GET" && request.method != "HEAD") return error_answer(405, "MethodNotAllowed", "only GET and HEAD");
   const auto repository = repositories_.open(segments->at(0), segments->at(1));
-  if (!repository) return missing_repository();
+  if (!repository) return unusable(repository.error());
   if (!is_revision(*repository, segments->at(3))) return missing_revision();
   return answer_file(request, *repository, join(*segments, 4));
 }
 
-// /api/models/OWNER/NAME[/revision/REV | /tree/REV[/...] | /paths-info/REV | /commits/REV], /api/whoami-v2
+// /api/models/OWNER/NAME[/revision/REV | /tree/REV[/...] | /paths-info/REV | /commits/REV | /refs], /api/whoami-v2
 Response HubServer::answer_api(const Request& request, const std::vector<std::string>& segments) {
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  const bool asks_paths = segments.size() == 6 && segments[4] == "paths-info" && request.method == "POST";
+  if (!reads && !asks_paths) return error_answer(405, "MethodNotAllowed", "a mirror is read only");
   if (segments[1] == "whoami-v2") return json_answer(200, {{"type", "user"}, {"name", "mirror"}, {"fullname", "mirror"}, {"orgs", Json::array()}});
   if (segments.size() < 4 || segments[1] != "models") return missing_repository();
   const auto repository = repositories_.open(segments[2], segments[3]);
-  if (!repository) return missing_repository();
+  if (!repository) return unusable(repository.error());
   if (segments.size() == 4) return json_answer(200, info_of(*repository));
   const std::string& what = segments[4];
-  if (what == "refs") {
-    const Json branch = {{"name", "main"}, {"ref", "refs/heads/main"}, {"targetCommit", repository->commit}};
-    return json_answer(200, {{"branches", Json::array({branch})}, {"converts", Json::array()}, {"tags", Json::array()}});
-  }
+  if (what == "refs") return json_answer(200, refs_of(*repository));
   if (segments.size() < 6 || !is_revision(*repository, segments[5])) return missing_revision();
   if (what == "revision") return json_answer(200, info_of(*repository));
-  if (what == "tree") return segments.size() == 6 ? json_answer(200, tree_of(*repository)) : missing_entry();
-  if (what == "paths-info" && request.method == "POST") return paths_info(request, *repository);
-  if (what == "commits") {
-    return json_answer(200, Json::array({{{"id", repository->commit}, {"title", "mirror"}, {"message", ""}, {"date", repository->modified}, {"authors", Json::array()}}}));
-  }
-  return missing_entry();
+  if (what == "commits") return json_answer(200, commits_of(*repository));
+  if (asks_paths) return paths_info(request, *repository);
+  if (what != "tree") return missing_entry();
+  const auto recursive = http::query_value(request.query, "recursive");
+  const std::string folder = join(segments, 6);
+  const Json tree = tree_of(*repository, folder, recursive && *recursive && http::equal_ignoring_case(**recursive, "true"));
+  return tree.empty() ? missing_entry() : json_answer(200, tree);
 }
 
 Response HubServer::answer_file(const Request& request, const Repository& repository, const std::string& path) {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A private mirror: the Hugging Face Hub's HTTP API over a folder of models, as huggingface_hub and transformers use it to
-// read. Every request needs the token.
+// read. Every request needs the token. A folder is hashed when it is first asked for, on a thread of its own, so that other
+// clients are served meanwhile.
 #pragma once
 
+#include <condition_variable>
+#include <deque>
 #include <memory>
+#include <thread>
 
 #include "base/secret.h"
 #include "http/server.h"
@@ -38,9 +42,16 @@ class HubServer final : public http::Handler {
   http::Response answer_api(const http::Request& request, const std::vector<std::string>& segments);
   http::Response answer_file(const http::Request& request, const Repository& repository, const std::string& path);
   bool is_allowed(const http::Request& request) const;
+  void work();
 
   Options options_;
   Repositories repositories_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::pair<http::Request, http::Responder>> waiting_;
+  bool stopping_ = false;
+  std::thread worker_;
   std::unique_ptr<http::Server> server_;
 };
 
