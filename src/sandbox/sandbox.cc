@@ -113,12 +113,14 @@ Result<std::unique_ptr<Sandbox>> Sandbox::create(Options options) {
 Status Sandbox::set_up(Options& options) {
   limits_ = options.limits;
   auto [ours, theirs] = TRY(make_channel());
-  int pipe_ends[2];
-  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return fail_errno(errno, "pipe", "sandbox");
-  const Fd lifeline_end(pipe_ends[0]);
-  lifeline_ = Fd(pipe_ends[1]);
+  int lifeline_ends[2];
+  // A socket and not a pipe: writing to one whose reader is gone must not raise SIGPIPE.
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lifeline_ends) != 0) return fail_errno(errno, "socketpair", "sandbox");
+  Fd lifeline_end(lifeline_ends[0]);
+  lifeline_ = Fd(lifeline_ends[1]);
   supervisor_ = TRY(spawn_supervisor(theirs.get(), lifeline_end.get()));
   theirs.reset();
+  lifeline_end.reset();
   control_ = std::move(ours);
   TRY(prepare_cgroup(options.limits, options.require));
   TRY(send_message(control_.get(), to_json(options.limits)));
@@ -225,8 +227,8 @@ Status Sandbox::check_and_release(int gate) {
 
 void Sandbox::kill() {
   const char byte = 0;
-  if (lifeline_) [[maybe_unused]]
-    const ssize_t sent = ::write(lifeline_.get(), &byte, 1);
+  // A message's failure means that the supervisor is gone, and all with it.
+  if (lifeline_) send(lifeline_.get(), &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void Sandbox::reap() {
