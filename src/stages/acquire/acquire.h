@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Step 1: a model from a hub into the vault. The revision is pinned to a commit; files that are not wanted are refused by name
+// before a byte of them is asked for; what comes is sealed as it comes, checked against the hub's size and digest, and
+// scanned; only then is it an artifact.
+#pragma once
+
+#include "base/progress.h"
+#include "governance/notes.h"
+#include "governance/recorder.h"
+#include "provider/object_store.h"
+#include "stages/acquire/hub_client.h"
+#include "vault/artifact_store.h"
+
+namespace redoubt::stages::acquire {
+
+struct AcquireOptions {
+  HubOptions hub;
+  std::string repository, revision = "main";
+};
+
+struct AcquireDeps {
+  vault::ArtifactStore& store;
+  provider::ObjectStore& objects;  // where the store's blobs lie: parts of a finished download are removed
+  governance::StepRecorder& recorder;
+  governance::Notes& notes;  // which parts of a broken download are there
+  Progress& progress;
+};
+
+// Outputs: model. Result: repository, commit, files, bytes. permission_denied for a wrong token, not_found for an unknown model,
+// gate_refused for files that are not admitted, tampered for a digest that differs.
+Result<governance::AcquiredModel> acquire(const AcquireOptions& options, AcquireDeps& deps);
+
+}  // namespace redoubt::stages::acquire

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reading half of the Hugging Face Hub's HTTP API. Nothing that the hub says is believed before a digest shows it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/secret.h"
+#include "http/client.h"
+
+namespace redoubt::stages::acquire {
+
+struct HubOptions {
+  std::string endpoint = "https://huggingface.co";
+  std::string ca_file;                     // PEM; empty: the system's authorities
+  std::vector<std::string> allowed_hosts;  // that a download may be redirected to
+  std::optional<Secret> token;
+};
+
+struct HubFile {
+  std::string path;
+  std::uint64_t size = 0;
+  std::string blob_id;          // git's id of a small file
+  std::optional<Digest> sha256;  // of a large one
+};
+
+class HubClient {
+ public:
+  explicit HubClient(HubOptions options);
+
+  // The commit (40 hexadecimal digits) that a revision names now.
+  Result<std::string> resolve(const std::string& repository, const std::string& revision) const;
+  // All files of a commit; unsafe paths are gate_refused.
+  Result<std::vector<HubFile>> list(const std::string& repository, const std::string& commit) const;
+  // `length` bytes of a file from `offset`.
+  Status download(const std::string& repository, const std::string& commit, const HubFile& file, std::uint64_t offset, std::uint64_t length, Sink& into) const;
+
+ private:
+  http::ClientRequest request(std::string url) const;
+  HubOptions options_;
+  http::Client client_;
+};
+
+}  // namespace redoubt::stages::acquire

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Looks at every file of a model before anything reads it; executes nothing. Whatever can't be read to its end is unsafe.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/stream.h"
+
+namespace redoubt::stages::acquire {
+
+struct ScanFinding {
+  std::string path, kind, severity, detail;
+  std::uint64_t offset = 0;
+};
+
+struct ModelScan {
+  bool safe() const { return findings.empty(); }
+  std::vector<ScanFinding> findings;
+  std::uint64_t files = 0, bytes = 0;
+  Json to_json() const;
+};
+
+struct ScannedFile {
+  std::string path;  // relative
+  std::function<Result<std::unique_ptr<RandomAccess>>()> open;
+};
+
+// Errors of reading are errors; whatever is wrong with the files is a finding.
+Result<ModelScan> scan_model(const std::vector<ScannedFile>& files);
+// A folder, links and special files included as findings, or a single file.
+Result<ModelScan> scan_model(const std::filesystem::path& path);
+
+}  // namespace redoubt::stages::acquire
