@@ -18,9 +18,12 @@ Status ProgressHandler::on_event(const Json& event) {
     spdlog::info("{}: epoch {} validation loss {:.4f}{}", label_, event.value("epoch", 0), event.value("eval_loss", 0.0),
                  event.value("best", false) ? " (best so far)" : "");
   } else if (kind == "progress") {
-    const auto done = event.value("done", std::uint64_t{0});
-    if (done == 0) progress_.begin(event.value("label", label_), event.value("total", std::uint64_t{0}), "examples");
-    progress_.update(done);
+    const std::string stretch = label_ + ": " + event.value("label", "");
+    if (stretch != stretch_) {
+      progress_.end();
+      progress_.begin(stretch_ = stretch, event.value("total", std::uint64_t{0}), "examples");
+    }
+    progress_.update(event.value("done", std::uint64_t{0}));
   } else if (kind == "result") {
     result_ = event;
     result_.erase("event");

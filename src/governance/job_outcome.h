@@ -28,7 +28,7 @@ class ProgressHandler : public provider::JobHandler {
 
  private:
   Progress& progress_;
-  std::string label_, remark_;
+  std::string label_, stretch_, remark_;
   Json result_ = Json::object();
 };
 

@@ -69,6 +69,24 @@ DeployOptions read_deploy(const Json& json) {
 
 }  // namespace
 
+Json DeployOptions::to_json() const {
+  return {{"environment", environment}, {"host", host}, {"port", port}, {"names", names}, {"workers", workers},
+          {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture}};
+}
+
+Result<DeployOptions> DeployOptions::from_json(const Json& value) {
+  DeployOptions deploy;
+  deploy.environment = TRY(json_string(value, "environment", "endpoint"));
+  deploy.host = TRY(json_string(value, "host", "endpoint"));
+  deploy.port = static_cast<int>(TRY(json_integer(value, "port", "endpoint")));
+  for (const auto& name : TRY(json_array(value, "names", "endpoint"))) deploy.names.push_back(name.get<std::string>());
+  deploy.workers = static_cast<int>(TRY(json_integer(value, "workers", "endpoint")));
+  deploy.requests_per_minute = static_cast<int>(TRY(json_integer(value, "requests_per_minute", "endpoint")));
+  deploy.answer_tokens_max = static_cast<int>(TRY(json_integer(value, "answer_tokens_max", "endpoint")));
+  deploy.capture = TRY(json_bool(value, "capture", "endpoint"));
+  return deploy;
+}
+
 Json WatchOptions::to_json() const {
   return {{"webhook", webhook}, {"webhook_secret", webhook_secret}, {"interval_s", interval_s}, {"rescan_hours", rescan_hours},
           {"error_rate_per_minute_max", error_rate_per_minute_max}, {"latency_p99_ms_max", latency_p99_ms_max},

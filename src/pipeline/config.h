@@ -41,6 +41,8 @@ struct DeployOptions {
   int requests_per_minute = 600;
   int answer_tokens_max = 1024;
   bool capture = true;
+  Json to_json() const;
+  static Result<DeployOptions> from_json(const Json& value);
 };
 
 struct WatchOptions {

@@ -27,7 +27,7 @@ std::string outcome_of(const attest::StepRecord& record) {
     const Json found = result.value("vulnerabilities", Json::object());
     return fmt::format("{} packages, {} critical, {} high", result.value("packages", 0), found.value("critical", 0), found.value("high", 0));
   }
-  if (record.step == TrainStep::kName) return fmt::format("validation loss {}", number_text(result, "best_eval_loss"));
+  if (record.step == TrainStep::kName) return fmt::format("validation loss {}", number_text(result, "eval_loss"));
   if (record.step == EvaluateStep::kName) {
     const Json metrics = result.value("metrics", Json::object()), base = result.value("base_metrics", Json::object());
     return fmt::format("gate {}: loss {}, perplexity {} (base {})", result.value("gate", ""), number_text(metrics, "eval_loss"),

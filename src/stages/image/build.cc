@@ -96,6 +96,8 @@ Result<ImageContents> collect_contents(const BuildOptions& options, Progress& pr
   return contents;
 }
 
+std::string tag_of(const BuildOptions& options, const ImageContents& contents) { return options.name + ":" + contents.digest.hex().substr(0, 12); }
+
 Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents& contents, provider::ImageStore& store, Progress& progress) {
   const auto libraries = TRY(put_layer(store, library_entries(contents.files), "image: libraries", progress));
   const auto program = TRY(put_layer(store, program_entries(options.program), "image: engine", progress));
@@ -111,7 +113,7 @@ Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents&
                          {"layers", {to_json(libraries), to_json(program)}}, {"annotations", labels}};
   BuiltFiles built;
   built.manifest = TRY(put_json(store, manifest, kManifestType));
-  built.tag = options.name + ":" + contents.digest.hex().substr(0, 12);
+  built.tag = tag_of(options, contents);
   TRY(store.tag(built.tag, built.manifest));
   return built;
 }

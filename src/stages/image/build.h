@@ -28,8 +28,10 @@ Result<ImageContents> collect_contents(const BuildOptions& options, Progress& pr
 
 struct BuiltFiles {
   provider::ImageDescriptor manifest;
-  std::string tag;  // "<name>:<first 12 digits of the contents' digest>"
+  std::string tag;
 };
+// The tag of these contents: "<name>:<first 12 digits of their digest>".
+std::string tag_of(const BuildOptions& options, const ImageContents& contents);
 // Writes two layers (libraries, program), the config and the manifest, and tags the image.
 Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents& contents, provider::ImageStore& store, Progress& progress);
 

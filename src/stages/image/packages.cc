@@ -163,7 +163,9 @@ Json make_sbom(const std::vector<Package>& packages, const Digest& image, const 
       files.push_back({{"type", "file"}, {"bom-ref", "file:" + name}, {"name", name}, {"hashes", Json::array({{{"alg", "SHA-256"}, {"content", digest.hex()}}})}});
     }
     const std::string purl = escape_purl(purl_of(package));
-    components.push_back({{"type", "library"}, {"bom-ref", purl}, {"name", package.name}, {"version", package.version}, {"purl", purl}, {"components", files}});
+    components.push_back({{"type", "library"}, {"bom-ref", purl}, {"name", package.name}, {"version", package.version}, {"purl", purl},
+                          {"properties", Json::array({{{"name", "redoubt:ecosystem"}, {"value", package.ecosystem}}, {{"name", "redoubt:source"}, {"value", package.source}}})},
+                          {"components", files}});
   }
   // RFC 9562 version 8: a UUID of the maker's own bits.
   std::string hex = image.hex().substr(0, 32);
@@ -174,6 +176,22 @@ Json make_sbom(const std::vector<Package>& packages, const Digest& image, const 
           {"metadata", {{"component", {{"type", "container"}, {"bom-ref", "image"}, {"name", "redoubt-engine"}, {"version", version},
                                        {"hashes", Json::array({{{"alg", "SHA-256"}, {"content", image.hex()}}})}}}}},
           {"components", components}};
+}
+
+Result<std::vector<Package>> packages_of_sbom(const Json& sbom) {
+  std::vector<Package> packages;
+  for (const auto& component : TRY(json_array(sbom, "components", "SBOM"))) {
+    Package package;
+    package.name = TRY(json_string(component, "name", "SBOM"));
+    package.version = TRY(json_string(component, "version", "SBOM"));
+    for (const auto& property : TRY(json_array(component, "properties", "SBOM"))) {
+      const std::string name = TRY(json_string(property, "name", "SBOM")), value = TRY(json_string(property, "value", "SBOM"));
+      if (name == "redoubt:ecosystem") package.ecosystem = value;
+      if (name == "redoubt:source") package.source = value;
+    }
+    packages.push_back(std::move(package));
+  }
+  return packages;
 }
 
 }  // namespace redoubt::stages::image

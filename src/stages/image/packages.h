@@ -30,5 +30,7 @@ Result<std::vector<Package>> find_packages(const BuildOptions& options, const Im
 // CycloneDX 1.6 (ECMA-424): one component a package with its files as subcomponents. Deterministic: the serial number is made of
 // the image's digest.
 Json make_sbom(const std::vector<Package>& packages, const Digest& image, const std::string& version);
+// The packages that make_sbom wrote, without their files: what a later scan needs.
+Result<std::vector<Package>> packages_of_sbom(const Json& sbom);
 
 }  // namespace redoubt::stages::image

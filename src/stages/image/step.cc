@@ -22,7 +22,7 @@ Status refuse_blocked(const ScanReport& report) {
 }
 
 Result<governance::StepProduct> make(const BuildOptions& options, const ImageContents& contents, const ScanOptions& scan_options, StepDeps& deps) {
-  const ScanReport report = TRY(scan(options, contents, scan_options, deps.clock.now()));
+  const ScanReport report = TRY(scan(TRY(find_packages(options, contents)), scan_options, deps.clock.now()));
   TRY(refuse_blocked(report));
   const BuiltFiles built = TRY(build_image(options, contents, deps.images, deps.progress));
   const std::string sbom = dump_json(make_sbom(report.packages, built.manifest.digest, options.version));
@@ -36,12 +36,28 @@ Result<governance::StepProduct> make(const BuildOptions& options, const ImageCon
 
 }  // namespace
 
-Result<ScanReport> scan(const BuildOptions& build, const ImageContents& contents, const ScanOptions& options, TimePoint now) {
+Result<ScanReport> scan(std::vector<Package> packages, const ScanOptions& options, TimePoint now) {
   Advisories advisories;
   if (options.apt_security) TRY(read_apt_security(options.apt_lists, advisories));
   for (const auto& path : options.osv) TRY(read_osv(path, advisories));
   TRY(check_age(advisories, options.feed_age_days_max, now));
-  return scan_packages(TRY(find_packages(build, contents)), advisories, options.accepted, now);
+  return scan_packages(std::move(packages), advisories, options.accepted, now);
+}
+
+Json to_json(const ScanOptions& options) {
+  Json osv = Json::array(), accepted = Json::array();
+  for (const auto& path : options.osv) osv.push_back(path.string());
+  for (const auto& each : options.accepted) accepted.push_back({{"id", each.id}, {"package", each.package}, {"reason", each.reason}, {"expires", to_rfc3339(each.expires)}});
+  return {{"apt_security", options.apt_security}, {"osv", osv}, {"feed_age_days_max", options.feed_age_days_max}, {"accepted_findings", accepted}};
+}
+
+Result<ScanOptions> scan_options_from_json(const Json& value) {
+  ScanOptions options;
+  options.apt_security = TRY(json_bool(value, "apt_security", "scan"));
+  options.feed_age_days_max = static_cast<int>(TRY(json_integer(value, "feed_age_days_max", "scan")));
+  for (const auto& path : TRY(json_array(value, "osv", "scan"))) options.osv.emplace_back(path.get<std::string>());
+  options.accepted = TRY(AcceptedFinding::from_json(TRY(json_array(value, "accepted_findings", "scan"))));
+  return options;
 }
 
 Result<governance::BuiltImage> build(const BuildOptions& build_options, const ScanOptions& scan_options, StepDeps& deps) {

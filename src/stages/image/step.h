@@ -26,8 +26,12 @@ struct StepDeps {
   Progress& progress;
 };
 
-// Reads the feeds and scans the packages of the files that the image was built of.
-Result<ScanReport> scan(const BuildOptions& build, const ImageContents& contents, const ScanOptions& options, TimePoint now);
+// Reads the feeds and scans these packages.
+Result<ScanReport> scan(std::vector<Package> packages, const ScanOptions& options, TimePoint now);
+
+// {"apt_security", "osv", "feed_age_days_max", "accepted_findings"}, as the pipeline file has them with whole paths.
+Json to_json(const ScanOptions& options);
+Result<ScanOptions> scan_options_from_json(const Json& value);
 
 // Outputs: image (OCI manifest), sbom (CycloneDX JSON). Result: tag, packages, vulnerabilities by severity, scanned.
 // gate_refused names the first critical or high finding.

@@ -41,7 +41,7 @@ Result<Digest> put_texts(vault::ArtifactStore& store, std::string kind, std::vec
 }
 
 Result<Digest> sign_release(const std::string& name, const vault::Manifest& release, const RegisterDeps& deps) {
-  std::vector<attest::ModelFile> resources;
+  std::vector<attest::ModelResource> resources;
   for (const auto& file : release.files) resources.push_back({file.path, file.sha256});
   const std::string signature = TRY(attest::sign_model(name, std::move(resources), deps.model_key));
   return put_texts(deps.store, "model-signature", {{"model.pub", deps.model_key.public_key().to_pem()}, {"model.sig", signature}});
@@ -110,7 +110,7 @@ Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain
                  {"statement:image", chain.image.statement()}, {"statement:train", chain.adapter.statement()},
                  {"statement:evaluate", chain.evaluation.statement()}};
   plan.parameters = {{"name", options.name}, {"description", options.description}, {"license", options.license},
-                     {"bump", options.bump}, {"intended_use", options.intended_use}, {"limitations", options.limitations}};
+                     {"bump", options.bump}, {"intended_use", options.intended_use}, {"limitations", options.limitations}, {"settings", options.settings}};
   return deps.recorder.run<governance::RegisterStep>(plan, [&] { return publish(chain, options, deps); });
 }
 

@@ -15,6 +15,8 @@ struct RegisterOptions {
   std::string name, description, license;
   std::string bump = "minor";
   std::string intended_use, limitations;
+  // How the version is to be admitted, served and watched ("policy", "endpoint", "watch", "scan"): part of what is reviewed.
+  Json settings = Json::object();
 };
 
 struct RegisterDeps {

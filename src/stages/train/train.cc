@@ -45,7 +45,7 @@ Result<std::vector<JobFile>> newest_checkpoint(Deps& deps, const std::string& no
   return vault::job_files(deps.store, digest);
 }
 
-Result<StepProduct> train(const StepPlan& plan, const std::string& image, const Json& training, Deps& deps) {
+Result<StepProduct> train(const StepPlan& plan, const std::string& image, const Json& training, const std::string& base_model, Deps& deps) {
   const std::string note = "training-" + governance::StepRecorder::input_key(governance::TrainStep::kName, plan).hex();
   provider::JobSpec spec = training_job(training, image);
   spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at("model")));
@@ -54,6 +54,7 @@ Result<StepProduct> train(const StepPlan& plan, const std::string& image, const 
     file.path = trains ? "train.jsonl" : "eval.jsonl";  // the validation rows are the trainer's held-out set
     spec.channels[trains ? "train" : "eval"].push_back(std::move(file));
   }
+  spec.hyperparameters["redoubt_base_model"] = base_model;  // what the adapter says it belongs to
   spec.checkpoints = TRY(newest_checkpoint(deps, note));
   Handler handler(deps, note);
   TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "training"));
@@ -81,7 +82,8 @@ Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, c
                                        const governance::BuiltImage& image, const Json& training, Deps& deps) {
   const Digest image_digest = TRY(image.output("image"));
   const StepPlan plan{{{"model", TRY(model.output("model"))}, {"data", TRY(data.output("train"))}, {"image", image_digest}}, training};
-  return deps.recorder.run<governance::TrainStep>(plan, [&] { return train(plan, image_digest.tagged(), training, deps); });
+  const std::string base_model = model.record().result.value("repository", "");
+  return deps.recorder.run<governance::TrainStep>(plan, [&] { return train(plan, image_digest.tagged(), training, base_model, deps); });
 }
 
 }  // namespace redoubt::stages::train
