@@ -40,7 +40,6 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_watch_commands(app, invocation);
   add_audit_commands(app, invocation);
   add_release_commands(app, invocation);
-  add_backup_commands(app, invocation);
 }
 
 int usage_error(const CLI::ParseError& problem, const CLI::App& app, const GlobalOptions& options) {

@@ -16,7 +16,11 @@ struct AuditReport {
   Problems problems;
 };
 
-// An error only where the workspace can't be opened at all (wrong passphrase, no workspace).
+// The ledger, every statement, the registry against the ledger, every sealed object, secret and note, the images, the
+// identities, and whatever file belongs to none of them.
+AuditReport audit_session(Session& session, Progress& progress);
+// Opens the workspace for it. A workspace that does not even open because it was changed is a report with that problem; an
+// error only where nothing can be said (no workspace, wrong passphrase).
 Result<AuditReport> audit_workspace(const GlobalOptions& options, Progress& progress);
 
 }  // namespace redoubt::cli

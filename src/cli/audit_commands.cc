@@ -28,7 +28,7 @@ Result<int> verify(Invocation& invocation, const Output& output) {
   const bool ok = report.problems.empty();
   output.result({{"ok", ok}, {"entries", report.entries}, {"root", report.root.hex()}, {"problems", problems}, {"objects", report.objects}},
                 ok ? fmt::format("ok: {} ledger entries, root {}, {} stored objects; nothing was changed", report.entries, report.root.hex(), report.objects)
-                   : to_text(table));
+                   : render(table));
   if (!ok) output.say(fmt::format("redoubt: {} problems: this workspace was changed from outside, or its disk is failing", report.problems.size()));
   return ok ? 0 : exit_code_of(ErrorCode::tampered);
 }
@@ -49,7 +49,7 @@ Result<int> query(Invocation& invocation, const Query& options, const Output& ou
     if (result.size() > 70) result = result.substr(0, 67) + "...";
     table.rows.push_back({std::to_string(index), to_rfc3339(record.finished), entry.identity, record.step, entry.digest.hex().substr(0, 12), result});
   }
-  output.result(values, to_text(table));
+  output.result(values, render(table));
   return 0;
 }
 

@@ -20,6 +20,5 @@ void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rol
 void add_watch_commands(CLI::App& app, Invocation& invocation);   // monitor, alarm, incident
 void add_audit_commands(CLI::App& app, Invocation& invocation);
 void add_release_commands(CLI::App& app, Invocation& invocation);  // release bundle, verify
-void add_backup_commands(CLI::App& app, Invocation& invocation);   // backup, restore
 
 }  // namespace redoubt::cli

@@ -204,7 +204,7 @@ Result<provider::ImageStore*> Session::images() {
 }
 
 Result<provider::JobRunner*> Session::runner() {
-  if (state_->runner == nullptr) state_->runner = TRY(provider::local::LocalJobRunner::create({}, *TRY(images())));
+  if (state_->runner == nullptr) state_->runner = std::make_unique<provider::local::LocalJobRunner>(provider::local::LocalJobRunnerOptions{}, *TRY(images()));
   return state_->runner.get();
 }
 

@@ -26,7 +26,7 @@ Result<int> check(const Options& options, const Output& output) {
     table.rows.push_back({finding.kind, to_string(finding.severity), fmt::format("{}:{}:{}", finding.file, finding.line, finding.column), finding.detail});
   }
   const std::string summary = fmt::format("{} rows, {} findings, {} of {} bytes read\n", report.rows, report.findings.size(), report.bytes_read, report.bytes_total);
-  output.result(report.to_json(), (table.rows.empty() ? "" : to_text(table)) + summary);
+  output.result(report.to_json(), (table.rows.empty() ? "" : render(table)) + summary);
   if (blocking == nullptr) return 0;
   output.say(fmt::format("redoubt: refused because of {} at {}:{}: {}", blocking->kind, blocking->file, blocking->line, blocking->detail));
   return exit_code_of(ErrorCode::gate_refused);

@@ -136,7 +136,7 @@ Result<int> evaluate(Invocation& invocation, const Options& options, const Outpu
   for (const char* metric : {"examples", "tokens", "eval_loss", "perplexity", "word_perplexity", "byte_perplexity", "accuracy"}) {
     if (result.contains(metric)) table.rows.push_back({metric, dump_json(result[metric])});
   }
-  output.result(result, to_text(table) + verdict);
+  output.result(result, render(table) + verdict);
   return exit_code;
 }
 

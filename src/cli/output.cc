@@ -40,7 +40,7 @@ int exit_code_of(ErrorCode code) {
   }
 }
 
-std::string to_text(const Table& table) {
+std::string render(const Table& table) {
   std::vector<std::size_t> widths;
   const auto measure = [&](const std::vector<std::string>& row) {
     widths.resize(std::max(widths.size(), row.size()));

@@ -18,7 +18,7 @@ struct Table {
   std::vector<std::vector<std::string>> rows;
 };
 // Columns as wide as their widest cell, in characters; two spaces between.
-std::string to_text(const Table& table);
+std::string render(const Table& table);
 
 class Output {
  public:

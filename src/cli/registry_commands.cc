@@ -29,12 +29,12 @@ Result<int> list(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   Json values = Json::array();
   Table table{{"NAME", "VERSION", "STATE", "EVAL LOSS", "PERPLEXITY", "CREATED", "DIGEST"}, {}};
-  for (const auto& version : TRY(session->registry().list())) {
+  for (const auto& version : TRY(TRY(session->registry())->list())) {
     values.push_back(to_json(version));
     table.rows.push_back({version.name, version.version, provider::to_string(version.state), metric_text(version, "eval_loss"),
                           metric_text(version, "perplexity"), version.created, version.digest.substr(0, 19)});
   }
-  output.result(values, table.rows.empty() ? "no versions yet; 'redoubt run PIPELINE.yaml' registers one" : to_text(table));
+  output.result(values, table.rows.empty() ? "no versions yet; 'redoubt run PIPELINE.yaml' registers one" : render(table));
   return 0;
 }
 
@@ -46,11 +46,11 @@ struct Target {
 
 Result<ModelVersion> find(Session& session, const Target& target) {
   const auto name = TRY(governance::parse_version_name(target.version));
-  return session.registry().get(name.name, name.version);
+  return TRY(session.registry())->get(name.name, name.version);
 }
 
 Result<governance::RegisteredVersion> registered(Session& session, const ModelVersion& version) {
-  auto recorder = TRY(session.reader());
+  auto recorder = TRY(session.recorder());
   return recorder->load<governance::RegisterStep>(TRY(Digest::parse(version.statement)));
 }
 
@@ -99,7 +99,7 @@ Result<int> lineage(Invocation& invocation, const Target& target, const Output& 
     add(TRY(attest::to_step_record(evidence.statement)), statement);
   }
   add(registration.record(), registration.statement());
-  output.result(steps, to_text(table));
+  output.result(steps, render(table));
   return 0;
 }
 
@@ -108,10 +108,9 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::approve));
   auto recorder = TRY(session->recorder());
-  stages::publish::ReviewDeps deps{session->registry(), *recorder};
+  stages::publish::ReviewDeps deps{*TRY(session->registry()), *recorder};
   const auto reviewed = TRY(stages::publish::review({name.name, name.version, decision, target.reason}, deps));
-  TRY(session->refresh_registry());
-  const auto version = TRY(session->registry().get(name.name, name.version));
+  const auto version = TRY(TRY(session->registry())->get(name.name, name.version));
   output.result({{"name", version.name}, {"version", version.version}, {"state", provider::to_string(version.state)},
                  {"reviewer", session->identity()}, {"statement", reviewed.statement().tagged()}},
                 fmt::format("{} is {} (by {})", target.version, provider::to_string(version.state), session->identity()));
@@ -121,7 +120,7 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
 // Writes the release's files with its signature, for tools that verify a folder: model_signing verify key ...
 Result<int> export_release(Invocation& invocation, const Target& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
-  TRY(session->require(governance::Permission::read_models));
+  TRY(session->require(governance::Permission::run_pipeline));
   const auto version = TRY(find(*session, target));
   const auto registration = TRY(registered(*session, version));
   const std::filesystem::path folder = target.folder;
@@ -138,10 +137,10 @@ Result<int> export_release(Invocation& invocation, const Target& target, const O
 }
 
 Result<int> rebuild(Invocation& invocation, const Output& output) {
-  auto session = TRY(Session::open(invocation.global, Session::RegistryUse::left_closed));
-  TRY(session->require(governance::Permission::manage_workspace));
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::run_pipeline));
   TRY(session->rebuild_registry());
-  const auto count = TRY(session->registry().list()).size();
+  const auto count = TRY(TRY(session->registry())->list()).size();
   output.result({{"versions", count}}, fmt::format("rebuilt from the ledger: {} versions", count));
   return 0;
 }

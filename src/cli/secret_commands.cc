@@ -47,7 +47,7 @@ Result<int> list(Invocation& invocation, const Output& output) {
     values.push_back({{"name", info.name}, {"version", info.version}, {"changed", to_rfc3339(info.changed)}});
     table.rows.push_back({info.name, std::to_string(info.version), to_rfc3339(info.changed)});
   }
-  output.result(values, table.rows.empty() ? "no secrets" : to_text(table));
+  output.result(values, table.rows.empty() ? "no secrets" : render(table));
   return 0;
 }
 

@@ -93,7 +93,7 @@ Result<int> list_identities(Invocation& invocation, const Output& output) {
     values.push_back({{"name", identity.name}, {"roles", roles}, {"key_id", identity.key.key_id()}});
     table.rows.push_back({identity.name, roles_text(identity), identity.key.key_id().substr(0, 16)});
   }
-  output.result(values, to_text(table));
+  output.result(values, render(table));
   return 0;
 }
 

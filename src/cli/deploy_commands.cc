@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt deploy, rollback, endpoint, key.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include "cli/commands.h"
+#include "cli/deploy_version.h"
+#include "cli/endpoint_daemon.h"
+#include "cli/endpoint_parts.h"
+#include "governance/registry_view.h"
+
+namespace redoubt::cli {
+namespace {
+
+struct Options {
+  std::string version, environment, name, key_id;
+  std::vector<std::string> scopes;
+  int requests_per_minute = 600, days = 0;
+};
+
+std::string environment_of(const Options& options) { return options.environment.empty() ? "production" : options.environment; }
+
+int answer(const Output& output, const EndpointStatus& status) {
+  output.result(status.to_json(), fmt::format("{}/{} is served at {} (certificates: {})", status.name, status.version, status.url, status.ca_file));
+  return 0;
+}
+
+Result<std::unique_ptr<Session>> open_for_deploying(Invocation& invocation) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::deploy));
+  return session;
+}
+
+Result<int> deploy(Invocation& invocation, const Options& options, const Output& output) {
+  const auto name = TRY(governance::parse_version_name(options.version));
+  auto session = TRY(open_for_deploying(invocation));
+  const auto lock = TRY(session->workspace().lock());
+  return answer(output, TRY(deploy_version(*session, invocation.global, {name.name, name.version, options.environment, false})).status);
+}
+
+Result<int> rollback(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  const auto lock = TRY(session->workspace().lock());
+  const std::string environment = environment_of(options);
+  const auto previous = TRY(stages::deploy::previous_deployment(session->evidence(), environment));
+  if (!previous) return fail(ErrorCode::not_found, "there is no version before the present one", environment, "deploy another version: redoubt deploy NAME/VERSION");
+  return answer(output, TRY(deploy_version(*session, invocation.global, {previous->name(), previous->version(), environment, true})).status);
+}
+
+Result<int> show_status(Invocation& invocation, const Options& options, const Output& output) {
+  const auto status = TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).status());
+  std::string text = fmt::format("{}: {}", environment_of(options), status.state);
+  if (status.running) text += fmt::format(", {}/{} at {} (certificates: {}), process {}", status.name, status.version, status.url, status.ca_file, status.pid);
+  if (!status.error.empty()) text += "\nerror: " + status.error;
+  output.result(status.to_json(), text);
+  return 0;
+}
+
+Result<int> stop(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).stop());
+  output.result({{"environment", environment_of(options)}, {"stopped", true}}, environment_of(options) + " is stopped");
+  return 0;
+}
+
+// Starts the process again for what was deployed, after a restart of the machine.
+Result<int> start(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  const auto current = TRY(stages::deploy::current_deployment(session->evidence(), environment_of(options)));
+  if (!current) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_of(options), "redoubt deploy NAME/VERSION");
+  return answer(output, TRY(deploy_version(*session, invocation.global, {current->name(), current->version(), environment_of(options), false})).status);
+}
+
+// A running endpoint reads its keys again when it is told.
+Status tell_endpoint(const Invocation& invocation, const std::string& environment) {
+  const auto status = TRY(EndpointProcess(invocation.global.workspace, environment).status());
+  if (status.running) ::kill(status.pid, SIGHUP);
+  return {};
+}
+
+Result<int> create_key(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  auto keys = TRY(open_api_keys(*session, environment_of(options)));
+  gateway::ApiKeyInfo wanted;
+  wanted.name = options.name;
+  wanted.requests_per_minute = options.requests_per_minute;
+  if (!options.scopes.empty()) wanted.scopes.clear();
+  for (const auto& scope : options.scopes) wanted.scopes.insert(TRY(gateway::parse_scope(scope)));
+  if (options.days > 0) wanted.expires = session->clock().now() + std::chrono::days(options.days);
+  const auto created = TRY(keys->create(std::move(wanted)));
+  TRY(session->record_event("key", {{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}}));
+  TRY(tell_endpoint(invocation, environment_of(options)));
+  const std::string key = to_text(created.second.reveal(SecretAccess::for_user()));
+  output.result({{"id", created.first.id}, {"name", options.name}, {"key", key}}, key);
+  output.say("this key is not shown again");
+  return 0;
+}
+
+Result<int> revoke_key(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  auto keys = TRY(open_api_keys(*session, environment_of(options)));
+  TRY(keys->revoke(options.key_id));
+  TRY(session->record_event("key", {{"action", "revoke"}, {"id", options.key_id}, {"environment", environment_of(options)}}));
+  TRY(tell_endpoint(invocation, environment_of(options)));
+  output.result({{"id", options.key_id}, {"revoked", true}}, options.key_id + " is revoked");
+  return 0;
+}
+
+Result<int> list_keys(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  auto keys = TRY(open_api_keys(*session, environment_of(options)));
+  Json values = Json::array();
+  Table table{{"ID", "NAME", "CREATED", "EXPIRES", "REVOKED"}, {}};
+  for (const auto& key : keys->list()) {
+    const auto time = [](const std::optional<TimePoint>& at) { return at ? to_rfc3339(*at) : std::string("-"); };
+    values.push_back({{"id", key.id}, {"name", key.name}, {"created", to_rfc3339(key.created)}, {"expires", time(key.expires)}, {"revoked", time(key.revoked)}});
+    table.rows.push_back({key.id, key.name, to_rfc3339(key.created), time(key.expires), time(key.revoked)});
+  }
+  output.result(values, table.rows.empty() ? "no keys; make one with 'redoubt key create --name NAME'" : render(table));
+  return 0;
+}
+
+}  // namespace
+
+void add_deploy_commands(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<Options>();
+  const auto add = [&](CLI::App& parent, const char* name, const char* help, auto body) {
+    CLI::App* command = add_command(parent, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
+    command->add_option("--environment", options->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
+    return command;
+  };
+  add(app, "deploy", "Admits an approved version and serves it", deploy)->add_option("version", options->version, "NAME/VERSION")->required();
+  add(app, "rollback", "Serves the version before the present one", rollback);
+  CLI::App* endpoint = app.add_subcommand("endpoint", "The HTTPS endpoint's process")->require_subcommand(1);
+  add(*endpoint, "status", "Whether it runs, where, and what it serves", show_status);
+  add(*endpoint, "start", "Starts it again for what was deployed", start);
+  add(*endpoint, "stop", "Finishes the requests under way and ends it", stop);
+  add(*endpoint, "run", "Serves in this process (what 'deploy' starts)", [](Invocation& i, const Options& o, const Output&) { return run_endpoint(i.global, environment_of(o)); });
+  CLI::App* key = app.add_subcommand("key", "API keys of an endpoint")->require_subcommand(1);
+  CLI::App* create = add(*key, "create", "Makes a key and shows it once", create_key);
+  create->add_option("--name", options->name, "whose it is")->required();
+  create->add_option("--scope", options->scopes, "invoke, models, health, metrics (default: the first three)");
+  create->add_option("--requests-per-minute", options->requests_per_minute)->check(CLI::Range(1, 1'000'000));
+  create->add_option("--days", options->days, "expires after so many days")->check(CLI::Range(1, 3650));
+  add(*key, "revoke", "Makes a key useless", revoke_key)->add_option("id", options->key_id, "its id, as 'key list' shows it")->required();
+  add(*key, "list", "Ids and names, no keys", list_keys);
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/deploy_version.h"
+
+#include <fmt/format.h>
+
+#include "cli/audit.h"
+#include "cli/image_check.h"
+#include "pipeline/config.h"
+#include "stages/deploy/admission.h"
+
+namespace redoubt::cli {
+namespace {
+
+using stages::deploy::Admission;
+
+Status refuse_tampered(Session& session, Progress& progress) {
+  const AuditReport report = audit_session(session, progress);
+  if (report.problems.empty()) return {};
+  const auto& first = report.problems.front();
+  return fail(ErrorCode::tampered, fmt::format("deployment is refused: {} is not what was recorded ({})", first.object, first.detail), first.object,
+              "see everything that was changed with 'redoubt audit verify'");
+}
+
+}  // namespace
+
+Result<Deployed> deploy_version(Session& session, const GlobalOptions& options, const DeployTarget& target) {
+  NoProgress progress;
+  TRY(refuse_tampered(session, progress));
+  auto* registry = TRY(session.registry());
+  auto* recorder = TRY(session.recorder());
+  const auto version = TRY(registry->get(target.name, target.version));
+  const auto registered = TRY(recorder->load<governance::RegisterStep>(TRY(Digest::parse(version.statement))));
+  const Json settings = registered.record().parameters.value("settings", Json::object());
+  auto endpoint = TRY(pipeline::DeployOptions::from_json(settings.value("endpoint", Json::object())));
+  if (!target.environment.empty()) endpoint.environment = target.environment;
+
+  Admission admission({session.evidence(), *registry, session.store(), *recorder, session.clock(),
+                       [&session](const std::string& identity) { return session.workspace().identities().require(identity, governance::Permission::approve).has_value(); },
+                       [&session, &settings](const Digest& image) { return scan_image(session, image, settings.value("scan", Json::object())); }});
+  const auto policy = TRY(governance::Policy::from_json(settings.value("policy", Json::object())));
+  const auto release = TRY(admission.admit(target.name, target.version, endpoint.environment, policy));
+  stages::deploy::DeploymentOptions deployment_options;
+  deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", settings.value("watch", Json::object())}, {"scan", settings.value("scan", Json::object())}};
+  deployment_options.rollback = target.rollback;
+  auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
+  (void)TRY(session.registry());  // the registry follows the statement
+  auto status = TRY(EndpointProcess(options.workspace, endpoint.environment).serve(options, deployment.statement().tagged()));
+  return Deployed{std::move(deployment), std::move(status)};
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Admission, the deploy statement and the endpoint's process, in this order: what `run`, `deploy` and `rollback` share.
+#pragma once
+
+#include "cli/endpoint_process.h"
+#include "cli/session.h"
+#include "stages/deploy/deployment.h"
+
+namespace redoubt::cli {
+
+struct DeployTarget {
+  std::string name, version;
+  std::string environment;  // empty: the one that the version was registered for
+  bool rollback = false;
+};
+
+struct Deployed {
+  governance::Deployment deployment;
+  EndpointStatus status;
+};
+
+// Checks the whole workspace's evidence first: a changed ledger, registry, object or image is tampered, and nothing is deployed.
+Result<Deployed> deploy_version(Session& session, const GlobalOptions& options, const DeployTarget& target);
+
+}  // namespace redoubt::cli

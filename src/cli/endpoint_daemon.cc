@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/endpoint_daemon.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/endpoint_parts.h"
+#include "cli/endpoint_process.h"
+#include "cli/endpoint_watch.h"
+#include "gateway/gateway.h"
+
+namespace redoubt::cli {
+namespace {
+
+using stages::deploy::CurrentDeployment;
+
+// Signals are waited for, never handled: blocked in every thread that starts after this.
+sigset_t block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+class Daemon {
+ public:
+  Daemon(const GlobalOptions& options, std::string environment) : options_(options), environment_(std::move(environment)), process_(options.workspace, environment_) {}
+
+  Result<int> run() {
+    const sigset_t signals = block_signals();
+    const auto lock = FileLock::try_acquire(process_.lock_file());
+    if (!lock) return fail(ErrorCode::unavailable, "an endpoint of this environment is already running", environment_, "see 'redoubt endpoint status'");
+    status_.pid = ::getpid();
+    status_.running = true;
+    if (auto started = start(); !started) {
+      report("failed", started.error().message + (started.error().where.empty() ? "" : " (" + started.error().where + ")"));
+      return fail(started.error());
+    }
+    report("serving", "");
+    serve(signals);
+    gateway_->drain(std::chrono::seconds(30));
+    if (capture_ != nullptr) (void)capture_->flush();
+    status_.running = false;
+    report("stopped", "");
+    return 0;
+  }
+
+ private:
+  void report(const char* state, const std::string& error) {
+    status_.state = state;
+    status_.error = error;
+    if (auto written = write_status(process_.status_file(), status_); !written) spdlog::error("cannot write the status: {}", written.error().message);
+  }
+
+  Status start() {
+    session_ = TRY(Session::open(options_));
+    status_.started = to_rfc3339(session_->clock().now());
+    report("starting", "");
+    TRY(session_->require(governance::Permission::deploy));
+    const auto deployment = TRY(current());
+    endpoint_ = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
+    keys_ = TRY(open_api_keys(*session_, environment_));
+    metrics_.emplace(session_->clock());
+    if (endpoint_.capture) capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
+    prompts_.emplace(capture_.get());
+    const auto watch = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
+    interval_ = std::chrono::seconds(watch.interval_s);
+    watch_ = TRY(EndpointWatch::create(*session_, environment_, watch, deployment.record.parameters["endpoint"]["scan"]));
+    TRY(follow(deployment));
+    return start_gateway();
+  }
+
+  Status start_gateway() {
+    const auto certificate = TRY(endpoint_certificate(*session_, endpoint_));
+    gateway::GatewayOptions options;
+    options.server.host = endpoint_.host;
+    options.server.port = static_cast<std::uint16_t>(endpoint_.port);
+    options.server.certificate_pem = certificate.certificate;
+    options.server.private_key_pem = certificate.key.to_pem();
+    options.limits.answer_tokens_max = endpoint_.answer_tokens_max;
+    options.limits.answer_tokens_default = std::min(options.limits.answer_tokens_default, endpoint_.answer_tokens_max);
+    gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture ? &*prompts_ : nullptr,
+                              [](const std::string& source, const std::string& why) { spdlog::warn("refused {}: {}", source, why); }};
+    gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
+    TRY(gateway_->start());
+    status_.url = fmt::format("https://{}:{}", endpoint_.names.front(), gateway_->port());
+    status_.ca_file = authority_file(*session_, options_).string();
+    return {};
+  }
+
+  Result<CurrentDeployment> current() {
+    auto found = TRY(stages::deploy::current_deployment(session_->evidence(), environment_));
+    if (!found) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_, "deploy a version: redoubt deploy NAME/VERSION");
+    return std::move(*found);
+  }
+
+  // Serves what a deploy statement says, if it is another than now.
+  Status follow(const CurrentDeployment& deployment) {
+    if (status_.deployment == deployment.statement.tagged()) return {};
+    TRY(router_.activate(TRY(start_release(*session_, deployment, endpoint_))));
+    TRY(watch_->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
+    status_.deployment = deployment.statement.tagged();
+    status_.name = deployment.name();
+    status_.version = deployment.version();
+    return {};
+  }
+
+  void follow_newest() {
+    if (auto reloaded = keys_->reload(); !reloaded) spdlog::error("cannot read the API keys again: {}", reloaded.error().message);
+    const auto newest = current();
+    const auto followed = newest ? follow(*newest) : Status(fail(newest.error()));
+    // What served before serves on; whoever asked for the change reads the error.
+    report(followed ? "serving" : "failed", followed ? "" : followed.error().message);
+  }
+
+  void serve(const sigset_t& signals) {
+    auto next_tick = std::chrono::steady_clock::now();
+    while (true) {
+      if (std::chrono::steady_clock::now() >= next_tick) {
+        watch_->tick(metrics_->snapshot(), *prompts_);
+        next_tick = std::chrono::steady_clock::now() + interval_;
+      }
+      const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_tick - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
+      const timespec time{static_cast<time_t>(wait.count() / 1'000'000'000), static_cast<long>(wait.count() % 1'000'000'000)};
+      const int signal = sigtimedwait(&signals, nullptr, &time);
+      if (signal == SIGHUP) follow_newest();
+      if (signal == SIGTERM || signal == SIGINT) return;
+    }
+  }
+
+  const GlobalOptions& options_;
+  std::string environment_;
+  EndpointProcess process_;
+  EndpointStatus status_;
+  std::chrono::seconds interval_{30};
+  std::unique_ptr<Session> session_;
+  pipeline::DeployOptions endpoint_;
+  std::unique_ptr<gateway::ApiKeys> keys_;
+  std::optional<gateway::GatewayMetrics> metrics_;
+  std::unique_ptr<gateway::BatchedCapture> capture_;
+  std::optional<PromptWindow> prompts_;
+  std::unique_ptr<EndpointWatch> watch_;
+  gateway::Router router_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+};
+
+}  // namespace
+
+Result<int> run_endpoint(const GlobalOptions& options, const std::string& environment) { return Daemon(options, environment).run(); }
+
+}  // namespace redoubt::cli

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/endpoint_parts.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "provider/local/worker_host.h"
+#include "vault/job_files.h"
+
+namespace redoubt::cli {
+namespace {
+
+constexpr std::size_t kCaptureBatchesMax = 2000;
+constexpr auto kReadyDeadline = std::chrono::seconds(90);
+// Certificates start a little in the past, for clients whose clocks are late.
+constexpr auto kClockTolerance = std::chrono::minutes(10);
+
+bool is_address(const std::string& name) { return name.find(':') != name.npos || name.find_first_not_of("0123456789.") == name.npos; }
+
+std::string captures_note(const std::string& environment) { return "captures-" + environment; }
+
+// The last thing that a user said in a request's body.
+std::string prompt_of(const Json& body) {
+  if (body.contains("messages") && body["messages"].is_array()) {
+    for (auto at = body["messages"].rbegin(); at != body["messages"].rend(); ++at) {
+      if (at->is_object() && at->value("role", "") == "user" && at->contains("content") && (*at)["content"].is_string()) return (*at)["content"];
+    }
+  }
+  for (const char* key : {"prompt", "inputs", "text"}) {
+    if (body.contains(key) && body[key].is_string()) return body[key];
+  }
+  return "";
+}
+
+void add_prompts_of_lines(const std::string& lines, bool captured, std::vector<std::string>& prompts) {
+  for (std::size_t from = 0; from < lines.size();) {
+    const auto end = std::min(lines.find('\n', from), lines.size());
+    const auto row = parse_json(std::string_view(lines).substr(from, end - from), "capture");
+    from = end + 1;
+    if (!row || !row->is_object()) continue;
+    std::string prompt;
+    if (captured) {
+      const auto input = row->contains("captureData") ? parse_json((*row)["captureData"]["endpointInput"].value("data", ""), "capture") : fail(ErrorCode::not_found, "");
+      if (input) prompt = prompt_of(*input);
+    } else {
+      prompt = prompt_of(*row);
+    }
+    if (!prompt.empty()) prompts.push_back(std::move(prompt));
+  }
+}
+
+Result<std::pair<std::vector<provider::JobFile>, std::vector<provider::JobFile>>> release_files(vault::ArtifactStore& store, const Digest& release) {
+  std::vector<provider::JobFile> base, adapter;
+  auto files = TRY(vault::job_files(store, release));
+  for (auto& file : files) {
+    const bool is_base = file.path.starts_with("base/");
+    file.path = file.path.substr(file.path.find('/') + 1);
+    (is_base ? base : adapter).push_back(std::move(file));
+  }
+  return std::pair(std::move(base), std::move(adapter));
+}
+
+gateway::WorkerFactory worker_factory(Session& session, provider::local::WorkerSpec spec, provider::ImageStore& images) {
+  spec.on_log = [](std::string_view line) { spdlog::info("engine: {}", line); };
+  return [spec = std::move(spec), &images, &session]() -> Result<gateway::WorkerProcess> {
+    (void)session;
+    const std::shared_ptr<provider::local::Worker> worker = TRY(provider::local::Worker::start(spec, images));
+    // The pool owns a descriptor of its own: the worker closes its when it goes.
+    gateway::WorkerProcess process;
+    process.socket = Fd(::fcntl(worker->socket(), F_DUPFD_CLOEXEC, 3));
+    process.kill = [worker] { worker->kill(); };
+    process.wait = [worker] {
+      const auto exit = worker->wait();
+      return exit ? exit->code : 1;
+    };
+    return process;
+  };
+}
+
+}  // namespace
+
+std::filesystem::path authority_file(const Session&, const GlobalOptions& options) { return std::filesystem::absolute(options.workspace) / "ca.pem"; }
+
+Result<crypto::CertificateAndKey> endpoint_authority(Session& session) {
+  const auto file = TRY(session.workspace().state_file("tls-authority"));
+  if (file.exists()) {
+    const Json saved = TRY(file.read_json());
+    return crypto::load_certificate(TRY(json_string(saved, "certificate", "tls-authority")), Secret(TRY(json_string(saved, "key", "tls-authority"))));
+  }
+  auto authority = TRY(crypto::make_ca({"Redoubt workspace " + session.workspace().id(), session.clock().now() - kClockTolerance}));
+  TRY(file.write_json({{"certificate", authority.certificate}, {"key", to_text(authority.key.to_pem().reveal(SecretAccess::for_storage()))}}));
+  return authority;
+}
+
+Result<crypto::CertificateAndKey> endpoint_certificate(Session& session, const pipeline::DeployOptions& endpoint) {
+  const auto authority = TRY(endpoint_authority(session));
+  TRY(write_file(session.workspace().layout().root / "ca.pem", authority.certificate, FileMode::readable_by_all));
+  crypto::LeafOptions leaf;
+  for (const auto& name : endpoint.names) (is_address(name) ? leaf.ip_addresses : leaf.dns_names).push_back(name);
+  if (std::find(leaf.ip_addresses.begin(), leaf.ip_addresses.end(), endpoint.host) == leaf.ip_addresses.end() && endpoint.host != "0.0.0.0" && endpoint.host != "::") {
+    leaf.ip_addresses.push_back(endpoint.host);
+  }
+  leaf.not_before = session.clock().now() - kClockTolerance;
+  return crypto::issue_leaf(authority, leaf);
+}
+
+Result<std::unique_ptr<gateway::ApiKeys>> open_api_keys(Session& session, const std::string& environment) {
+  gateway::ApiKeyStorage storage;
+  const std::string name = "api-keys-" + environment;
+  storage.load = [&session, name]() -> Result<std::string> {
+    const auto file = TRY(session.workspace().state_file(name));
+    return file.exists() ? to_text(TRY(file.read())) : std::string();
+  };
+  storage.save = [&session, name](const std::string& json) -> Status { return TRY(session.workspace().state_file(name)).write(view_of(json)); };
+  return gateway::ApiKeys::open(std::move(storage), session.clock());
+}
+
+gateway::BatchedCapture::Put capture_store(Session& session, const std::string& environment) {
+  return [&session, environment](ByteView lines) -> Status {
+    MemorySource source(lines);
+    const Digest digest = TRY(session.store().put_blob(source));
+    Json batches = TRY(session.notes().load(captures_note(environment))).value_or(Json::array());
+    batches.push_back({{"blob", digest.tagged()}, {"bytes", lines.size()}, {"stored", to_rfc3339(session.clock().now())}});
+    if (batches.size() > kCaptureBatchesMax) batches.erase(batches.begin());
+    return session.notes().save(captures_note(environment), batches);
+  };
+}
+
+Result<std::vector<std::string>> captured_prompts(Session& session, const std::string& environment, std::size_t count) {
+  const Json batches = TRY(session.notes().load(captures_note(environment))).value_or(Json::array());
+  std::vector<std::string> prompts;
+  for (const auto& batch : batches) {
+    const Digest digest = TRY(Digest::parse(TRY(json_string(batch, "blob", "captures"))));
+    add_prompts_of_lines(to_text(TRY(session.store().read_blob(digest, 256 << 20))), true, prompts);
+    if (prompts.size() > count) prompts.erase(prompts.begin(), prompts.end() - static_cast<std::ptrdiff_t>(count));
+  }
+  return prompts;
+}
+
+Result<std::vector<std::string>> training_prompts(Session& session, const Digest& training_data) {
+  std::vector<std::string> prompts;
+  const auto manifest = TRY(session.store().manifest(training_data));
+  for (const auto& file : manifest.files) add_prompts_of_lines(to_text(TRY(session.store().read_blob(file.sha256, 8ull << 30))), false, prompts);
+  return prompts;
+}
+
+Result<gateway::Release> start_release(Session& session, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint) {
+  const auto& inputs = deployment.record.inputs;
+  auto files = TRY(release_files(session.store(), inputs.at("release")));
+  provider::local::WorkerSpec spec;
+  spec.image = inputs.at("image").tagged();
+  spec.base = std::move(files.first);
+  spec.adapter = std::move(files.second);
+  gateway::WorkerPoolOptions pool;
+  pool.workers = endpoint.workers;
+  gateway::Release release;
+  release.name = deployment.name();
+  release.version = deployment.version();
+  release.since = session.clock().now();
+  release.pool = gateway::WorkerPool::create(worker_factory(session, std::move(spec), *TRY(session.images())), pool);
+  if (!release.pool->wait_ready(kReadyDeadline)) {
+    const auto why = release.pool->last_failure();
+    return fail(ErrorCode::unavailable, "no engine worker became ready: " + (why ? why->message : std::string("it took too long")), why ? why->where : "");
+  }
+  return release;
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt run PIPELINE.yaml: binds the seven steps to the stages and the workspace's providers.
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/deploy_version.h"
+#include "cli/engine_image.h"
+#include "cli/session.h"
+#include "pipeline/config.h"
+#include "pipeline/run.h"
+#include "stages/acquire/acquire.h"
+#include "stages/data/prepare.h"
+#include "stages/evaluate/evaluate.h"
+#include "stages/image/step.h"
+#include "stages/publish/register.h"
+#include "stages/train/train.h"
+
+namespace redoubt::cli {
+namespace {
+
+using namespace governance;
+
+// The stages' dependencies out of one session, for as long as a run takes.
+class PipelineRun {
+ public:
+  PipelineRun(Session& session, const pipeline::Config& config, Invocation& invocation) : session_(session), config_(config), invocation_(invocation) {}
+
+  pipeline::Steps steps() {
+    pipeline::Steps steps;
+    steps.acquire = [this] { return acquire(); };
+    steps.prepare_data = [this] { return prepare_data(); };
+    steps.build_image = [this] { return build_image(); };
+    steps.train = [this](const auto& model, const auto& data, const auto& image) { return train(model, data, image); };
+    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& adapter) { return evaluate(model, data, image, adapter); };
+    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& adapter, const auto& evaluation) {
+      return publish({model, data, image, adapter, evaluation});
+    };
+    steps.look_up = [this](const RegisteredVersion& version) -> Result<provider::ModelVersion> {
+      auto* registry = TRY(session_.registry());
+      return registry->get(version.record().result.value("name", ""), version.record().result.value("version", ""));
+    };
+    steps.deploy = [this](const provider::ModelVersion& version) -> Result<Deployment> {
+      auto deployed = TRY(deploy_version(session_, invocation_.global, {version.name, version.version, "", false}));
+      endpoint = deployed.status;
+      return std::move(deployed.deployment);
+    };
+    return steps;
+  }
+
+  std::optional<EndpointStatus> endpoint;
+
+ private:
+  Result<AcquiredModel> acquire() {
+    stages::acquire::AcquireOptions options;
+    options.hub.endpoint = config_.model.endpoint;
+    options.hub.ca_file = config_.model.ca_file;
+    options.hub.allowed_hosts = config_.model.allowed_hosts;
+    options.repository = config_.model.repository;
+    options.revision = config_.model.revision;
+    if (!config_.model.token_secret.empty()) {
+      auto token = session_.secrets().get(config_.model.token_secret);
+      if (!token && token.error().code == ErrorCode::not_found) {
+        return fail(ErrorCode::not_found, fmt::format("the secret '{}' that model.token_secret names is not there", config_.model.token_secret), config_.file.string(),
+                    fmt::format("redoubt secret put {}", config_.model.token_secret));
+      }
+      options.hub.token = TRY(std::move(token));
+    }
+    stages::acquire::AcquireDeps deps{session_.store(), session_.workspace().objects(), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
+    return stages::acquire::acquire(options, deps);
+  }
+
+  Result<PreparedData> prepare_data() {
+    stages::data::PrepareOptions options;
+    options.file = config_.data.file;
+    options.eval_fraction = config_.data.eval_fraction;
+    options.validation_fraction = config_.training.value("validation_fraction", 0.1);
+    options.seed = config_.data.seed;
+    options.accept = config_.data.accept;
+    stages::data::PrepareDeps deps{session_.store(), *TRY(session_.recorder()), invocation_.progress};
+    return stages::data::prepare(options, deps);
+  }
+
+  Result<stages::image::ScanOptions> scan_options() const {
+    stages::image::ScanOptions options;
+    options.apt_security = config_.image.apt_security;
+    for (const auto& path : config_.image.osv) options.osv.push_back(std::filesystem::absolute(path));
+    options.feed_age_days_max = config_.image.feed_age_days_max;
+    options.accepted = TRY(stages::image::AcceptedFinding::from_json(config_.image.accepted_findings));
+    return options;
+  }
+
+  Result<BuiltImage> build_image() {
+    stages::image::StepDeps deps{session_.store(), *TRY(session_.images()), *TRY(session_.recorder()), session_.clock(), invocation_.progress};
+    return stages::image::build({TRY(find_engine()), config_.image.name, REDOUBT_VERSION}, TRY(scan_options()), deps);
+  }
+
+  Result<TrainedAdapter> train(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image) {
+    stages::train::Deps deps{session_.store(), *TRY(session_.runner()), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
+    return stages::train::run(model, data, image, config_.training, deps);
+  }
+
+  Result<Evaluation> evaluate(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image, const TrainedAdapter& adapter) {
+    stages::evaluate::Deps deps{session_.store(), *TRY(session_.runner()), *TRY(session_.recorder()), invocation_.progress};
+    stages::evaluate::Options options;
+    options.thresholds = config_.thresholds;
+    options.dtype = config_.training.value("dtype", "bf16");
+    options.max_length = config_.training.value("max_length", 512);
+    options.generations = config_.generations;
+    return stages::evaluate::run(model, data, image, adapter, options, deps);
+  }
+
+  Result<RegisteredVersion> publish(const stages::publish::ReleaseChain& chain) {
+    const auto model_key = TRY(session_.model_key());
+    stages::publish::RegisterDeps deps{session_.store(), *TRY(session_.registry()), *TRY(session_.recorder()), model_key, session_.clock()};
+    stages::publish::RegisterOptions options;
+    options.name = config_.name;
+    options.description = config_.description;
+    options.license = config_.model.license;
+    options.bump = config_.bump;
+    options.intended_use = config_.intended_use;
+    options.limitations = config_.limitations;
+    options.settings = {{"policy", config_.policy.to_json()}, {"endpoint", config_.deploy.to_json()}, {"watch", config_.watch.to_json()},
+                        {"scan", stages::image::to_json(TRY(scan_options()))}};
+    return stages::publish::register_version(chain, options, deps);
+  }
+
+  Session& session_;
+  const pipeline::Config& config_;
+  Invocation& invocation_;
+};
+
+std::string seconds_text(double seconds) { return seconds < 9.95 ? fmt::format("{:.1f} s", seconds) : fmt::format("{:.0f} s", seconds); }
+
+Json to_json(const pipeline::RunReport& report) {
+  Json rows = Json::array();
+  for (const auto& row : report.rows) {
+    rows.push_back({{"step", row.step}, {"outcome", row.outcome}, {"digest", row.digest}, {"seconds", row.seconds}, {"reused", row.reused}});
+  }
+  return {{"steps", rows}, {"name", report.name}, {"version", report.version}, {"state", report.state}};
+}
+
+std::string to_table(const pipeline::RunReport& report) {
+  Table table{{"STEP", "TIME", "RESULT", "DIGEST"}, {}};
+  for (const auto& row : report.rows) {
+    table.rows.push_back({row.step, row.reused ? "reused" : seconds_text(row.seconds), row.outcome, row.digest.substr(0, 12)});
+  }
+  return render(table);
+}
+
+Result<int> run(Invocation& invocation, const std::string& file, const Output& output) {
+  const auto config = TRY(pipeline::load_config(file));
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(Permission::run_pipeline));
+  const auto lock = TRY(session->workspace().lock());
+  PipelineRun bound(*session, config, invocation);
+  const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) { output.say(fmt::format("[{}/7] {}", number, step)); });
+  invocation.progress.end();
+  Json json = to_json(report);
+  std::string text = to_table(report);
+  if (bound.endpoint) {
+    json["endpoint"] = bound.endpoint->to_json();
+    text += fmt::format("\nendpoint: {}\nask it:   curl --cacert {} -H 'Authorization: Bearer KEY' {}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+                        "            -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"...\"}}]}}'\n          a KEY comes from: redoubt key create --name NAME\n",
+                        bound.endpoint->url, bound.endpoint->ca_file, bound.endpoint->url, bound.endpoint->name);
+  }
+  if (!report.stopped) {
+    output.result(json, text);
+    return 0;
+  }
+  if (!output.json()) output.result(json, text);
+  return output.error(*report.stopped);
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Invocation& invocation) {
+  auto file = std::make_shared<std::string>();
+  add_command(app, invocation, "run", "Takes a model through the seven steps; run it again to go on", [&invocation, file](const Output& output) { return run(invocation, *file, output); })
+      ->add_option("pipeline", *file, "a redoubt.yaml")
+      ->required();
+}
+
+}  // namespace redoubt::cli

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// redoubt monitor run, alarm list, incident list.
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/endpoint_parts.h"
+#include "cli/endpoint_watch.h"
+
+namespace redoubt::cli {
+namespace {
+
+constexpr std::size_t kPromptsMax = 5000;
+
+// Drift over everything captured, whether or not the endpoint runs.
+Result<int> run_monitor(Invocation& invocation, const std::string& environment, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  const auto deployment = TRY(stages::deploy::current_deployment(session->evidence(), environment));
+  if (!deployment) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment);
+  const auto baseline = TRY(stages::watch::make_baseline(TRY(training_prompts(*session, deployment->record.inputs.at("training_data")))));
+  const auto prompts = TRY(captured_prompts(*session, environment, kPromptsMax));
+  const auto report = TRY(stages::watch::measure_drift(baseline, prompts));
+  Json features = Json::array();
+  Table table{{"FEATURE", "PSI", "LIMIT", "DRIFT"}, {}};
+  for (const auto& feature : report.features) {
+    features.push_back({{"name", feature.name}, {"psi", feature.psi}, {"limit", feature.limit}, {"violated", feature.violated()}});
+    table.rows.push_back({feature.name, fmt::format("{:.4f}", feature.psi), fmt::format("{:.4f}", feature.limit), feature.violated() ? "yes" : "no"});
+  }
+  Json result = report.to_violations();
+  result.update({{"rows", report.rows}, {"features", features}, {"drift", report.violated()}, {"statistics", baseline.to_statistics()}});
+  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats\n", render(table), report.rows, baseline.rows));
+  return report.violated() ? exit_code_of(ErrorCode::gate_refused) : 0;
+}
+
+Result<int> list_alarms(Invocation& invocation, const std::string& environment, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  const Json alarms = TRY(saved_alarms(*session, environment));
+  Table table{{"ALARM", "STATE", "VALUE", "LIMIT", "SINCE"}, {}};
+  for (const auto& alarm : alarms) table.rows.push_back({alarm.value("name", ""), alarm.value("state", ""), dump_json(alarm["value"]), dump_json(alarm["limit"]), alarm.value("changed", "")});
+  output.result(alarms, table.rows.empty() ? "no alarms yet: the endpoint of this environment was never watched" : render(table));
+  return 0;
+}
+
+Result<int> list_incidents(Invocation& invocation, const std::string& environment, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  const Json incidents = TRY(saved_incidents(*session, environment));
+  Table table{{"ID", "ALARM", "STATE", "OPENED", "CLOSED"}, {}};
+  for (const auto& incident : incidents) {
+    table.rows.push_back({incident.value("id", ""), incident.value("alarm", ""), incident.value("state", ""), incident.value("opened", ""), incident["closed"].is_string() ? incident["closed"].get<std::string>() : "-"});
+  }
+  output.result(incidents, table.rows.empty() ? "no incidents" : render(table));
+  return 0;
+}
+
+}  // namespace
+
+void add_watch_commands(CLI::App& app, Invocation& invocation) {
+  auto environment = std::make_shared<std::string>("production");
+  const auto add = [&](const char* group_name, const char* group_help, const char* name, const char* help, auto body) {
+    CLI::App* group = app.add_subcommand(group_name, group_help)->require_subcommand(1);
+    add_command(*group, invocation, name, help, [&invocation, environment, body](const Output& output) { return body(invocation, *environment, output); })
+        ->add_option("--environment", *environment, "dev, staging or production (default)")
+        ->check(CLI::IsMember({"dev", "staging", "production"}));
+  };
+  add("monitor", "Drift of what the endpoint is asked", "run", "Compares captured prompts with the training data; exit status 3 on drift, 7 with too few", run_monitor);
+  add("alarm", "The endpoint's alarms", "list", "Their states", list_alarms);
+  add("incident", "What alarms opened", "list", "Open and closed", list_incidents);
+}
+
+}  // namespace redoubt::cli
