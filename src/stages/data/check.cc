@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "crypto/hash.h"
+#include "stages/data/fold.h"
 #include "stages/data/json_text.h"
 
 namespace redoubt::stages::data {
@@ -43,19 +44,6 @@ std::string answer_of(const Json& row) {
   return row.contains("completion") ? row["completion"] : row["text"];
 }
 
-std::string folded(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    if (std::isspace(static_cast<unsigned char>(c))) {
-      if (!out.empty() && out.back() != ' ') out.push_back(' ');
-    } else {
-      out.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
-    }
-  }
-  if (out.ends_with(' ')) out.pop_back();
-  return out;
-}
-
 class Checker {
  public:
   Checker(std::string file, const CheckOptions& options, const Detectors& detectors)
@@ -68,17 +56,21 @@ class Checker {
     if (text.size() > options_.row_bytes_max) add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", text.size(), options_.row_bytes_max));
     if (const auto bad = first_invalid_utf8(text); bad != text.npos) {
       add("INVALID_UTF8", Severity::error, bad + 1, "not UTF-8 from here on");
+      scan_raw(text);
       return;
     }
     const auto row = parse_json(text, file_, {.bytes_max = 1 << 30});
     if (!row) {
-      add("MALFORMED_JSON", Severity::error, 0, row.error().message);
+      // A message about a key would repeat it.
+      const bool names_key = row.error().message.starts_with("the key ");
+      add("MALFORMED_JSON", Severity::error, 0, names_key ? "a key stands twice in one object" : row.error().message);
+      scan_raw(text);
       return;
     }
     if (const auto problem = form_problem(*row); !problem.empty()) {
       add("SCHEMA", Severity::error, 0, problem);
     } else {
-      check_row(*row, text);
+      check_row(*row);
     }
     scan(text);
   }
@@ -98,20 +90,29 @@ class Checker {
     }
   }
 
-  void check_row(const Json& row, std::string_view text) {
-    if (folded(answer_of(row)).empty()) add("EMPTY_ANSWER", Severity::error, 0, "the answer is empty");
+  void check_row(const Json& row) {
+    if (const auto answer = folded(answer_of(row)); answer && answer->empty()) add("EMPTY_ANSWER", Severity::error, 0, "the answer is empty");
     const auto [earlier, is_new] = seen_.try_emplace(crypto::sha256(dump_json(row)).hex(), line_);
     if (!is_new) add("DUPLICATE", Severity::warning, 0, fmt::format("the same row as line {}", earlier->second));
-    (void)text;
   }
 
   void scan(std::string_view text) {
     for (const auto& literal : string_literals(text)) {
-      for (const auto& match : detectors_.scan(literal.text)) {
-        const auto hash = crypto::sha256(std::string_view(literal.text).substr(match.offset, match.length)).hex().substr(0, 12);
-        add(match.kind, match.severity, literal.raw_offset[match.offset] + 1, fmt::format("{} bytes, SHA-256 {}...", match.length, hash));
-      }
+      for (const auto& match : detectors_.scan(literal.text)) add(match, literal.text, literal.raw_offset[match.offset]);
     }
+  }
+
+  // A line that is no JSON is looked at as it stands, so that a broken row hides nothing.
+  void scan_raw(std::string_view text) {
+    std::string valid(text);
+    std::size_t at = 0;
+    for (std::size_t bad; (bad = first_invalid_utf8(std::string_view(valid).substr(at))) != valid.npos; at += bad + 1) valid[at + bad] = '?';
+    for (const auto& match : detectors_.scan(valid)) add(match, valid, match.offset);
+  }
+
+  void add(const Match& match, std::string_view text, std::size_t offset_in_line) {
+    const auto hash = crypto::sha256(text.substr(match.offset, match.length)).hex().substr(0, 12);
+    add(match.kind, match.severity, offset_in_line + 1, fmt::format("{} bytes, SHA-256 {}...", match.length, hash));
   }
 
   std::string file_;
@@ -122,7 +123,7 @@ class Checker {
 };
 
 // Hands over each line without its newline; memory holds one line and one chunk.
-Status for_each_line(FileReader& reader, std::uint64_t line_bytes_max, Checker& checker) {
+Status for_each_line(Source& reader, std::uint64_t line_bytes_max, Checker& checker) {
   Bytes chunk(1 << 20);
   std::string rest;
   while (true) {
@@ -163,24 +164,27 @@ Json DataReport::to_json() const {
   return {{"rows", rows}, {"findings", std::move(list)}, {"bytes_read", bytes_read}, {"bytes_total", bytes_total}};
 }
 
-Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options) {
+Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options) {
+  if (bytes_total > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a data file of more than 8 GiB", name, "split it");
   const auto detectors = TRY(Detectors::create());
-  const auto reader = TRY(FileReader::open(file));
-  if (reader->size() > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a data file of more than 8 GiB", file.string(), "split it");
-  Checker checker(file.string(), options, *detectors);
-  checker.report.bytes_total = reader->size();
-  if (auto read = for_each_line(*reader, 64 * options.row_bytes_max, checker); !read) {
-    if (read.error().where.empty()) read.error().where = file.string();
+  Checker checker(name, options, *detectors);
+  checker.report.bytes_total = bytes_total;
+  if (auto read = for_each_line(rows, 64 * options.row_bytes_max, checker); !read) {
+    if (read.error().where.empty()) read.error().where = name;
     return fail(read.error());
   }
   checker.end();
   return std::move(checker.report);
 }
 
+Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options) {
+  const auto reader = TRY(FileReader::open(file));
+  return check_rows(*reader, reader->size(), file.string(), options);
+}
+
 Result<std::string> question_of(const Json& row) {
   if (const auto problem = form_problem(row); !problem.empty()) return fail(ErrorCode::invalid_argument, problem);
-  if (row.contains("prompt")) return folded(row["prompt"].get<std::string>());
-  if (row.contains("text")) return folded(row["text"].get<std::string>());
+  if (!row.contains("messages")) return folded(row.value(row.contains("prompt") ? "prompt" : "text", std::string()));
   std::string question;
   for (std::size_t i = 0; i + 1 < row["messages"].size(); ++i) question += row["messages"][i]["content"].get<std::string>() + "\n";
   return folded(question);

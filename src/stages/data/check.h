@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/stream.h"
 #include "stages/data/detectors.h"
 
 namespace redoubt::stages::data {
 
 struct Finding {
-  std::string kind;  // SCHEMA, MALFORMED_JSON, INVALID_UTF8, EMPTY_ANSWER, LONG_ROW, DUPLICATE, EMPTY_FILE, or a detector's
+  std::string kind;  // SCHEMA, MALFORMED_JSON, INVALID_UTF8, EMPTY_ANSWER, LONG_ROW, DUPLICATE, EMPTY_FILE, UNSCANNABLE, or a detector's
   Severity severity = Severity::error;
   std::string file;
   std::uint64_t line = 0, column = 0;  // from 1; 0 where it is the whole file or line
@@ -39,9 +40,11 @@ struct CheckOptions {
 
 // not_found and other failures of reading are errors; whatever is in the file is a finding.
 Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options = {});
+// The same over rows that were read already, so that what was checked is what is used. `name` stands for the file.
+Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options = {});
 
-// What a row asks, folded for comparison: everything before the answer, lower case, white space run together. For {"text"}
-// rows the whole text. invalid_argument for a row of no known form.
+// What a row asks, folded for comparison (fold.h): everything before the answer. For {"text"} rows the whole text.
+// invalid_argument for a row of no known form.
 Result<std::string> question_of(const Json& row);
 
 }  // namespace redoubt::stages::data

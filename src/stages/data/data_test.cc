@@ -6,7 +6,9 @@
 
 #include "base/file.h"
 #include "stages/data/check.h"
+#include "stages/data/fold.h"
 #include "stages/data/json_text.h"
+#include "stages/data/numbers.h"
 #include "stages/data/split.h"
 
 namespace redoubt::stages::data {
@@ -89,6 +91,58 @@ TEST_F(CheckTest, near_misses_are_not_found) {
   }
 }
 
+TEST_F(CheckTest, vendors_tokens_are_found) {
+  EXPECT_EQ(kinds("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), Kinds{"AWS_SECRET_KEY"});
+  EXPECT_EQ(kinds("AccountKey=" + std::string(86, 'a') + "=="), Kinds{"AZURE_STORAGE_KEY"});
+  EXPECT_EQ(kinds("-----BEGIN PGP PRIVATE KEY BLOCK-----"), Kinds{"PRIVATE_KEY"});
+  EXPECT_EQ(kinds("-----BEGIN OPENSSH PRIVATE KEY-----"), Kinds{"PRIVATE_KEY"});
+  EXPECT_EQ(kinds("npm_" + std::string(36, 'a')), Kinds{"NPM_TOKEN"});
+  EXPECT_EQ(kinds("glpat-" + std::string(20, 'a')), Kinds{"GITLAB_TOKEN"});
+  // RFC 7519 section 3.1.
+  EXPECT_EQ(kinds("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+                  "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            Kinds{"JWT"});
+  EXPECT_EQ(kinds("call (212) 555-0123 or 212-555-0123"), Kinds{"PHONE_NUMBER"});
+}
+
+TEST_F(CheckTest, text_around_a_number_does_not_hide_it) {
+  for (const char* text : {"order 3 4111111111111111", "4111111111111111 22", "4111111111111111 2222222", "1234 5555555555554444", "2223003122003222"}) {
+    EXPECT_EQ(kinds(text), Kinds{"CREDIT_CARD"}) << text;
+  }
+  for (const char* text : {"DE89370400440532013000 TEST", "AB12 DE89 3704 0044 0532 0130 00", "GB82 WEST 1234 5698 7654 32 ABCD"}) {
+    EXPECT_EQ(kinds(text), Kinds{"IBAN_CODE"}) << text;
+  }
+  // A thousand candidates that are none before the one that is.
+  std::string crowd;
+  for (int i = 0; i < 1500; ++i) crowd += "4111111111111112, ";
+  EXPECT_EQ(kinds(crowd + "4111111111111111"), Kinds{"CREDIT_CARD"});
+}
+
+TEST_F(CheckTest, bytes_hidden_in_variation_selectors_are_found) {
+  EXPECT_EQ(kinds("a\U000E0141\U000E0142b"), Kinds{"HIDDEN_TAG"});
+  EXPECT_EQ(kinds("heart \u2764\ufe0f"), Kinds{});
+  EXPECT_EQ(kinds("soft\u00adhyphen"), Kinds{"ZERO_WIDTH"});
+}
+
+TEST_F(CheckTest, broken_rows_hide_nothing_and_repeat_nothing) {
+  const auto found = [&](std::string_view text) {
+    Kinds out;
+    for (const auto& finding : check(text).findings) {
+      out.insert(finding.kind);
+      EXPECT_EQ(finding.detail.find("jane"), std::string::npos);
+    }
+    return out;
+  };
+  EXPECT_EQ(found("{\"text\": \"jane@example.com\""), (Kinds{"MALFORMED_JSON", "EMAIL_ADDRESS"}));
+  EXPECT_EQ(found("{\"text\": \"\xff\xfe jane@example.com\"}"), (Kinds{"INVALID_UTF8", "EMAIL_ADDRESS"}));
+  EXPECT_EQ(found("{\"jane\": 1, \"jane\": 2}"), Kinds{"MALFORMED_JSON"});
+}
+
+TEST_F(CheckTest, row_of_two_forms_counts_as_its_messages) {
+  const auto row = *parse_json(R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}],"prompt":7,"text":null})", "d");
+  EXPECT_EQ(*question_of(row), "q");
+}
+
 TEST_F(CheckTest, escapes_are_decoded_before_matching_and_columns_point_into_the_file) {
   const auto report = check(R"({"text":"x jane\u0040example.com"})");
   ASSERT_EQ(report.findings.size(), 1u);
@@ -101,6 +155,41 @@ TEST_F(CheckTest, accepted_kinds_do_not_block) {
   const auto report = check("{\"text\":\"jane@example.com\"}");
   EXPECT_NE(report.first_blocking({}), nullptr);
   EXPECT_EQ(report.first_blocking({"EMAIL_ADDRESS"}), nullptr);
+}
+
+// Pairs from the Unicode Standard: case folding (CaseFolding.txt), compatibility forms (UAX #15) and default ignorables.
+TEST(Fold, case_width_composition_and_invisible_characters_do_not_count) {
+  EXPECT_EQ(*folded("STRASSE"), *folded("Straße"));
+  EXPECT_EQ(*folded("Ångström"), *folded("A\u030angstro\u0308m"));
+  EXPECT_EQ(*folded("Ｗｉｄｅ　ｔｅｘｔ"), "wide text");
+  EXPECT_EQ(*folded(" a\u200bb \u00a0\t\n c "), "ab c");
+  EXPECT_FALSE(folded("\xff"));
+}
+
+TEST(Numbers, cards_and_accounts_need_their_lengths) {
+  EXPECT_EQ(card_length("378282246310005"), 15u);   // published test numbers of the issuers
+  EXPECT_EQ(card_length("6011111111111117 1"), 16u);
+  EXPECT_EQ(card_length("411111111111111"), 0u);
+  EXPECT_EQ(iban_length("NO9386011117947"), 15u);   // SWIFT's examples
+  EXPECT_EQ(iban_length("MT84MALT011000012345MTLCAST001S"), 31u);
+  EXPECT_EQ(iban_length("NO93860111179470"), 0u);
+  EXPECT_EQ(iban_length("ZZ9386011117947"), 0u);
+}
+
+TEST(Split, questions_that_look_alike_stay_together) {
+  std::string rows;
+  for (int i = 0; i < 200; ++i) {
+    rows += fmt::format("{{\"prompt\":\"Größe {}\",\"completion\":\"a\"}}\n{{\"prompt\":\"GRÖSSE\u00a0 {}\",\"completion\":\"b\"}}\n", i, i);
+  }
+  const auto split = *split_rows(rows, 0.3, 5, "d");
+  EXPECT_EQ(*shared_questions(split.kept, split.held_out, "d"), 0u);
+  EXPECT_EQ(split.kept_rows % 2, 0u);
+}
+
+TEST(Split, leakage_between_sides_of_another_maker_is_counted) {
+  const std::string kept = "{\"text\":\"A b\"}\n{\"text\":\"c\"}\n{\"text\":\"a  B\"}\n", held_out = "{\"text\":\"a b\"}\n{\"text\":\"d\"}\n";
+  EXPECT_EQ(*shared_questions(kept, held_out, "d"), 1u);
+  EXPECT_EQ(shared_questions(kept, "{}", "eval.jsonl").error().where, "eval.jsonl:1");
 }
 
 TEST(Split, no_question_stands_on_both_sides) {

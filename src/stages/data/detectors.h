@@ -27,17 +27,14 @@ class Detectors {
  public:
   static Result<std::unique_ptr<Detectors>> create();
   ~Detectors();
+  // Matches in the order of their places. A text that is not UTF-8, or that a matcher gives up on, is one UNSCANNABLE.
   std::vector<Match> scan(std::string_view text) const;
 
  private:
   struct Pattern;
+  void scan(const Pattern& pattern, std::string_view text, std::vector<Match>& matches) const;
   explicit Detectors(std::vector<Pattern> patterns);
   std::vector<Pattern> patterns_;
 };
-
-// ISO/IEC 7812-1 annex B over the digits of a text; 12 to 19 digits.
-bool passes_luhn(std::string_view text);
-// ISO 13616 mod-97 check.
-bool passes_iban_check(std::string_view text);
 
 }  // namespace redoubt::stages::data

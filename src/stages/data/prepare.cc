@@ -32,9 +32,11 @@ Status refuse_findings(const DataReport& report, const PrepareOptions& options) 
 }
 
 Result<governance::StepProduct> divide(const std::string& rows, const PrepareOptions& options, PrepareDeps& deps) {
-  const auto report = TRY(check_data(options.file));
-  TRY(refuse_findings(report, options));
+  // The bytes that were read are checked, not the file again: it could be another by now.
   const std::string where = options.file.string();
+  MemorySource source(view_of(rows));
+  const auto report = TRY(check_rows(source, rows.size(), where));
+  TRY(refuse_findings(report, options));
   const auto outer = TRY(split_rows(rows, options.eval_fraction, options.seed, where));
   // Another seed, or the same questions would be held out of what was kept: none.
   const auto inner = TRY(split_rows(outer.kept, options.validation_fraction, options.seed + 1, where));

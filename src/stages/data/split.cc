@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <unordered_set>
+
 #include "crypto/hash.h"
 #include "stages/data/check.h"
 
@@ -17,27 +20,35 @@ double place_of(const std::string& question, std::uint64_t seed) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
+// Calls `take(line, question)` for each row.
+template <class Take>
+Status for_each_row(std::string_view rows, std::string_view where, Take take) {
+  for (std::uint64_t number = 1; !rows.empty(); ++number) {
+    const auto end = std::min(rows.find('\n'), rows.size());
+    const auto line = rows.substr(0, end);
+    rows.remove_prefix(std::min(end + 1, rows.size()));
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+    const std::string place = fmt::format("{}:{}", where, number);
+    const Json row = TRY(parse_json(line, place));
+    auto question = question_of(row);
+    if (!question) {
+      question.error().where = place;
+      return fail(std::move(question.error()));
+    }
+    take(line, std::move(*question));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<SplitRows> split_rows(std::string_view rows, double fraction, std::uint64_t seed, std::string_view where) {
   SplitRows split;
-  std::uint64_t number = 0;
-  while (!rows.empty()) {
-    const auto end = std::min(rows.find('\n'), rows.size());
-    const auto line = rows.substr(0, end);
-    rows.remove_prefix(std::min(end + 1, rows.size()));
-    ++number;
-    if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    const std::string place = fmt::format("{}:{}", where, number);
-    auto question = question_of(TRY(parse_json(line, place)));
-    if (!question) {
-      question.error().where = place;
-      return fail(question.error());
-    }
-    const bool held_out = place_of(*question, seed) < fraction;
+  TRY(for_each_row(rows, where, [&](std::string_view line, const std::string& question) {
+    const bool held_out = place_of(question, seed) < fraction;
     (held_out ? split.held_out : split.kept).append(line).push_back('\n');
     ++(held_out ? split.held_out_rows : split.kept_rows);
-  }
+  }));
   if (split.held_out_rows == 0 || split.kept_rows == 0) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{} rows with few different questions can't be divided: {} held out, {} kept", split.held_out_rows + split.kept_rows,
@@ -45,6 +56,14 @@ Result<SplitRows> split_rows(std::string_view rows, double fraction, std::uint64
                 std::string(where), "give more different rows, or another fraction or seed");
   }
   return split;
+}
+
+Result<std::uint64_t> shared_questions(std::string_view kept, std::string_view held_out, std::string_view where) {
+  std::unordered_set<std::string> questions;
+  TRY(for_each_row(held_out, where, [&](std::string_view, std::string question) { questions.insert(std::move(question)); }));
+  std::uint64_t shared = 0;
+  TRY(for_each_row(kept, where, [&](std::string_view, const std::string& question) { shared += questions.erase(question); }));
+  return shared;
 }
 
 }  // namespace redoubt::stages::data

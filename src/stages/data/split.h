@@ -21,4 +21,8 @@ struct SplitRows {
 // one row stays on either side or it is invalid_argument, as is a line that is no row; `where` names the file in errors.
 Result<SplitRows> split_rows(std::string_view rows, double fraction, std::uint64_t seed, std::string_view where);
 
+// How many different questions stand on both sides (JSON lines): what an evaluation would have seen in training. 0 between the
+// sides that split_rows makes; for sides that somebody else made, this is the check.
+Result<std::uint64_t> shared_questions(std::string_view kept, std::string_view held_out, std::string_view where);
+
 }  // namespace redoubt::stages::data

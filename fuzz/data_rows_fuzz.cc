@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Any bytes as training data: every byte is read, every place lies in its line, and a row that passes can be divided.
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "fuzz_input.h"
+#include "stages/data/check.h"
+#include "stages/data/split.h"
+
+using namespace redoubt;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  MemorySource source({data, size});
+  const auto report = stages::data::check_rows(source, size, "fuzz", {.row_bytes_max = 4096});
+  if (!report) return 0;
+  CHECK(report->bytes_read == size);
+  const auto text = fuzz_text(data, size);
+  std::vector<std::size_t> lengths;
+  for (std::size_t at = 0; at <= text.size();) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    lengths.push_back(end - at);
+    at = end + 1;
+  }
+  bool usable = true;
+  for (const auto& finding : report->findings) {
+    CHECK(finding.line <= lengths.size());
+    CHECK(finding.line == 0 || finding.column <= lengths[finding.line - 1] + 1);
+    usable = usable && finding.kind != "SCHEMA" && finding.kind != "MALFORMED_JSON" && finding.kind != "INVALID_UTF8";
+  }
+  const auto split = stages::data::split_rows(text, 0.5, 1, "fuzz");
+  if (split) CHECK(*stages::data::shared_questions(split->kept, split->held_out, "fuzz") == 0);
+  if (usable && split) CHECK(split->kept_rows + split->held_out_rows == report->rows);
+  return 0;
+}
