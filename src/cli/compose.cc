@@ -132,7 +132,7 @@ Result<governance::StepRecorder*> Session::recorder() {
   if (state_->recorder == nullptr) {
     auto key = TRY(state_->workspace->identities().unlock(state_->identity));
     const auto still_there = [this](const std::string& name, const Digest& digest) {
-      if (name != "image") return store().has_blob(digest).value_or(false);
+      if (name != "image") return store().has_blob(digest).value_or(false) || store().manifest(digest).has_value();
       auto images_store = images();
       return images_store && (*images_store)->resolve(digest.tagged()).has_value();
     };

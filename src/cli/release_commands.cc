@@ -22,9 +22,10 @@ using governance::Recorded;
 Result<ledger::ReleaseArtifact> artifact_of(Session& session, const attest::StepRecord& record, const std::string& output, bool with_files) {
   const auto digest = record.outputs.find(output);
   if (digest == record.outputs.end()) return fail(ErrorCode::tampered, "the step '" + record.step + "' has no output '" + output + "'");
-  ledger::ReleaseArtifact artifact{record.step, output, to_text(TRY(session.store().read_blob(digest->second, vault::kManifestBytesMax))), {}};
-  if (!with_files) return artifact;
+  ledger::ReleaseArtifact artifact{record.step, output, "", {}};
   const auto manifest = TRY(session.store().manifest(digest->second));
+  artifact.manifest = TRY(vault::encode_manifest(manifest));
+  if (!with_files) return artifact;
   for (const auto& file : manifest.files) artifact.files[file.path] = TRY(session.store().read_blob(file.sha256, 16 << 20));
   return artifact;
 }

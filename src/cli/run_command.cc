@@ -154,7 +154,7 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
   TRY(session->require(Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
   PipelineRun bound(*session, config, invocation);
-  const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) { output.say(fmt::format("[{}/7] {}", number, step)); });
+  const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) { output.say(fmt::format("[{}/8] {}", number, step)); });
   invocation.progress.end();
   Json json = to_json(report);
   std::string text = to_table(report);

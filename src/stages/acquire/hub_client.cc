@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kFilesMax = 10'000, kPagesMax = 100;
 constexpr std::uint64_t kAnswerBytesMax = 32 << 20;
+constexpr std::uint64_t kFileBytesMax = 1ull << 40;
 
 bool is_commit(const std::string& text) { return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == text.npos; }
 
@@ -32,11 +33,14 @@ Result<HubFile> parse_entry(const Json& entry, const std::string& where) {
   file.path = TRY(json_string(entry, "path", where));
   file.size = static_cast<std::uint64_t>(TRY(json_integer(entry, "size", where)));
   file.blob_id = TRY(json_string(entry, "oid", where));
+  if (TRY(json_integer(entry, "size", where)) < 0 || file.size > kFileBytesMax) return fail(ErrorCode::invalid_argument, "the hub names an impossible size", file.path);
   if (!is_safe_relative_path(file.path)) return fail(ErrorCode::gate_refused, "the hub names a path outside of the model's folder", file.path);
   if (entry.contains("lfs")) {
     const Json lfs = TRY(json_object(entry, "lfs", where));
     file.sha256 = TRY(Digest::parse(TRY(json_string(lfs, "oid", where))));
-    file.size = static_cast<std::uint64_t>(TRY(json_integer(lfs, "size", where)));
+    const auto size = TRY(json_integer(lfs, "size", where));
+    if (size < 0 || static_cast<std::uint64_t>(size) > kFileBytesMax) return fail(ErrorCode::invalid_argument, "the hub names an impossible size", file.path);
+    file.size = static_cast<std::uint64_t>(size);
   }
   return file;
 }
@@ -86,6 +90,10 @@ Result<std::vector<HubFile>> HubClient::list(const std::string& repository, cons
     }
     if (files.size() > kFilesMax) return fail(ErrorCode::limit_exceeded, "the repository has too many files", repository);
     url = next_page(answer.first);
+    // A page's address comes from the hub, and the token goes with it: it has to be the hub's own.
+    if (!url.empty() && !url.starts_with(options_.endpoint + "/")) {
+      return fail(ErrorCode::gate_refused, "the hub's list goes on at another address", http::without_query(url));
+    }
   }
   if (files.empty()) return fail(ErrorCode::not_found, "the repository holds no file", repository);
   return files;
