@@ -14,7 +14,6 @@ import urllib.request
 
 import pytest
 
-import conftest
 from conftest import TOKEN, Redoubt, write_pipeline
 
 
@@ -26,10 +25,11 @@ def deployed(tiny_hub, tmp_path_factory):
     redoubt("init")
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
     redoubt.pipeline = write_pipeline(folder / "pipeline", tiny_hub)
+    redoubt.hub_root = tiny_hub.root
     redoubt("run", redoubt.pipeline, expect=6)
     redoubt("registry", "approve", "tiny/0.1.0", "--reason", "read the card", identity="reviewer")
     redoubt("run", redoubt.pipeline)
-    redoubt.key = redoubt.json("key", "create", "--name", "test")["key"]
+    redoubt.key = redoubt.json("key", "create", "--name", "test", "--environment", "dev")["key"]
     redoubt.endpoint = redoubt.json("endpoint", "status", "--environment", "dev")
     yield redoubt
     redoubt("endpoint", "stop", "--environment", "dev")
@@ -74,10 +74,8 @@ def test_who_ran_the_pipeline_cannot_approve(deployed):
 
 def test_nothing_plain_is_at_rest(deployed):
     ask(deployed)
-    weights = next((pathlib.Path(conftest.ROOT) / "x").parent.glob("nothing"), None)  # the tiny model lies in the hub's folder alone
-    assert weights is None
-    sentence = b"How do I copy "
-    needles = [sentence, TOKEN.encode(), deployed.key.encode()]
+    weights = (deployed.hub_root / "test/tiny/model.safetensors").read_bytes()
+    needles = [b"How do I copy ", TOKEN.encode(), deployed.key.encode(), weights[len(weights) // 2:][:64]]
     found = []
     for base in [deployed.workspace, pathlib.Path("/dev/shm")]:
         for path in base.rglob("*"):
