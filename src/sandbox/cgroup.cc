@@ -2,15 +2,19 @@
 #include "sandbox/cgroup.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <sstream>
 
 #include "base/file.h"
 
 namespace redoubt::sandbox {
 namespace {
+
+constexpr std::string_view kPrefix = "redoubt-";
 
 // Control files can't be replaced by rename as write_file does, only written to.
 bool write_control(const std::string& path, const std::string& value) {
@@ -35,15 +39,31 @@ std::string joined(const std::string& mount, const std::string& path, const std:
   return mount + (path == "/" ? "" : path) + "/" + name;
 }
 
+// Groups of supervisors that are gone: a parent that was killed could not remove its own. A populated group can't be
+// removed, and one whose supervisor lives is left alone.
+void remove_stale(const std::string& parent) {
+  const auto names = list_folder(parent);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (!name.starts_with(kPrefix)) continue;
+    const std::string number = name.substr(kPrefix.size());
+    if (number.empty() || number.size() > 9 || number.find_first_not_of("0123456789") != number.npos) continue;
+    if (kill(std::stoi(number), 0) != 0 && errno == ESRCH) rmdir((parent + "/" + name).c_str());
+  }
+}
+
 }  // namespace
 
 bool Cgroup::make(const std::string& folder) {
+  remove_stale(folder.substr(0, folder.rfind('/')));
+  rmdir(folder.c_str());  // of an earlier process that had our supervisor's number
   if (mkdir(folder.c_str(), 0755) != 0) return false;
   folders_.push_back(folder);
   return true;
 }
 
-Result<std::unique_ptr<Cgroup>> Cgroup::create(const std::string& name, const CgroupLimits& limits) {
+Result<std::unique_ptr<Cgroup>> Cgroup::create(pid_t supervisor, const CgroupLimits& limits) {
+  const std::string name = std::string(kPrefix) + std::to_string(supervisor);
   std::unique_ptr<Cgroup> group(new Cgroup());
   const std::string memory = std::to_string(limits.memory_bytes_max), processes = std::to_string(limits.processes_max);
   if (const std::string path = own_path("memory"); !path.empty()) {

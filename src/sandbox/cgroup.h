@@ -20,8 +20,9 @@ struct CgroupLimits {
 
 class Cgroup {
  public:
-  // Makes a group below our own with `name`; unsupported when this machine or user may not.
-  static Result<std::unique_ptr<Cgroup>> create(const std::string& name, const CgroupLimits& limits);
+  // Makes a group below our own, named after the sandbox's supervisor, and removes those of supervisors that are gone;
+  // unsupported when this machine or user may not.
+  static Result<std::unique_ptr<Cgroup>> create(pid_t supervisor, const CgroupLimits& limits);
   ~Cgroup();  // removes the group; its processes must have ended
   Cgroup(const Cgroup&) = delete;
   Cgroup& operator=(const Cgroup&) = delete;

@@ -115,7 +115,8 @@ Status Sandbox::set_up(Options& options) {
   auto [ours, theirs] = TRY(make_channel());
   int lifeline_ends[2];
   // A socket and not a pipe: writing to one whose reader is gone must not raise SIGPIPE.
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lifeline_ends) != 0) return fail_errno(errno, "socketpair", "sandbox");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lifeline_ends) != 0)
+    return fail_errno(errno, "socketpair", "sandbox");
   Fd lifeline_end(lifeline_ends[0]);
   lifeline_ = Fd(lifeline_ends[1]);
   supervisor_ = TRY(spawn_supervisor(theirs.get(), lifeline_end.get()));
@@ -145,7 +146,7 @@ Status Sandbox::set_up(Options& options) {
 }
 
 Status Sandbox::prepare_cgroup(const Limits& limits, const Requirements& require) {
-  auto group = Cgroup::create("redoubt-" + std::to_string(supervisor_), {limits.memory_bytes_max, limits.processes_max + 1});
+  auto group = Cgroup::create(supervisor_, {limits.memory_bytes_max, limits.processes_max + 1});
   if (group) {
     confinement_.memory = (*group)->version() == 2 ? MemoryLimit::cgroup_v2 : MemoryLimit::cgroup_v1;
     cgroup_ = std::move(*group);
@@ -220,7 +221,16 @@ Status Sandbox::check_and_release(int gate) {
   }
   confinement_.proved = std::move(*proved);
   TRY(send_message(gate, {{"ok", "run"}}));
-  auto answer = receive_message(gate, kAnswerMs);  // its end is the exec's success
+  // The end of the connection is the exec's success; silence is none.
+  pollfd answered{gate, POLLIN, 0};
+  int ready;
+  while ((ready = poll(&answered, 1, kAnswerMs)) < 0 && errno == EINTR) {
+  }
+  if (ready == 0) {
+    kill();
+    return fail(ErrorCode::unavailable, "the program didn't start in time", "sandbox");
+  }
+  const auto answer = receive_message(gate, 0);
   if (answer) return check_message(answer->body);
   return {};
 }

@@ -3,8 +3,6 @@
 // Each test is run as who runs the tests and, when that is root, again as an ordinary user in a forked process.
 #include "sandbox/sandbox.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -18,42 +16,16 @@
 
 #include <thread>
 
+#include "sandbox/probe/tar.h"
+
 namespace redoubt::sandbox {
 namespace {
 
+using probe_image::Entry;
+using probe_image::make_tar;
+
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct Entry {
-  std::string path;
-  std::string contents;
-  mode_t type = AE_IFREG;
-  int mode = 0755;
-  std::string link = {};
-};
-
-Bytes make_tar(const std::vector<Entry>& entries) {
-  std::vector<char> buffer(32 << 20);
-  std::size_t used = 0;
-  archive* tar = archive_write_new();
-  archive_write_set_format_pax_restricted(tar);
-  archive_write_open_memory(tar, buffer.data(), buffer.size(), &used);
-  for (const Entry& entry : entries) {
-    archive_entry* header = archive_entry_new();
-    archive_entry_set_pathname(header, entry.path.c_str());
-    archive_entry_set_filetype(header, entry.type);
-    archive_entry_set_perm(header, static_cast<mode_t>(entry.mode));
-    archive_entry_set_size(header, static_cast<la_int64_t>(entry.contents.size()));
-    if (entry.type == AE_IFLNK) archive_entry_set_symlink(header, entry.link.c_str());
-    if (entry.type == AE_IFREG && !entry.link.empty()) archive_entry_set_hardlink(header, entry.link.c_str());
-    archive_write_header(tar, header);
-    archive_write_data(tar, entry.contents.data(), entry.contents.size());
-    archive_entry_free(header);
-  }
-  archive_write_close(tar);
-  archive_write_free(tar);
-  return {buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(used)};
-}
 
 class OwnedSource final : public Source {
  public:
@@ -349,6 +321,20 @@ TEST_P(SandboxTest, links_and_special_files_planted_as_outputs_are_not_followed)
     }
     EXPECT_EQ(answer({"fifo", "/opt/ml/planted"}), "refused EPERM\n");
   });
+}
+
+TEST(CgroupTest, a_group_that_a_killed_parent_left_behind_is_removed) {
+  const pid_t gone = fork();
+  if (gone == 0) _exit(0);
+  auto left = Cgroup::create(gone, {1 << 20, 10});
+  waitpid(gone, nullptr, 0);
+  if (!left) {
+    EXPECT_EQ(left.error().code, ErrorCode::unsupported);
+    return;
+  }
+  // The same number again, as after a wrap-around, while the old group still lies there.
+  auto again = Cgroup::create(gone, {1 << 20, 10});
+  EXPECT_TRUE(again);
 }
 
 TEST(WorkFolderTest, a_fifo_neither_blocks_nor_opens) {

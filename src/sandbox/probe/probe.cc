@@ -132,6 +132,51 @@ int leave_daemon() {
   return 0;
 }
 
+std::string contents_of(const char* path) {
+  std::string text(1 << 16, '\0');
+  const int file = open(path, O_RDONLY);
+  const ssize_t got = read(file, text.data(), text.size());
+  close(file);
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
+}
+
+void put(const char* path, const std::string& text) {
+  const int file = open(path, O_WRONLY | O_CREAT, 0644);
+  if (file < 0 || write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) std::perror(path);
+  close(file);
+}
+
+// A job as SageMaker's container contract has it: doubles its training channel.
+int train() {
+  std::puts("{\"event\":\"plan\",\"steps\":1}");
+  std::puts("no event");
+  std::fputs("a log line\n", stderr);
+  const std::string text = contents_of("/opt/ml/input/data/train/a.txt");
+  mkdir("/opt/ml/checkpoints/checkpoint-1.tmp", 0755);
+  put("/opt/ml/checkpoints/checkpoint-1.tmp/state", text);
+  rename("/opt/ml/checkpoints/checkpoint-1.tmp", "/opt/ml/checkpoints/checkpoint-1");
+  mkdir("/opt/ml/checkpoints/checkpoint-2.tmp", 0755);
+  put("/opt/ml/model/adapter.bin", text + text);
+  put("/opt/ml/output/data/config.json", contents_of("/opt/ml/input/config/hyperparameters.json"));
+  return 0;
+}
+
+int fail_job() {
+  put("/opt/ml/output/failure", std::string(5000, 'f'));
+  return 3;
+}
+
+// Answers each byte of its worker socket until its end.
+int serve() {
+  std::fputs(contents_of("/opt/ml/model/base/config.json").c_str(), stderr);
+  const int fd = std::atoi(std::getenv("REDOUBT_WORKER_FD"));
+  for (char byte; read(fd, &byte, 1) == 1;) {
+    if (write(fd, &byte, 1) != 1) return 1;
+  }
+  return 0;
+}
+
 }  // namespace
 
 extern char** environ;
@@ -169,6 +214,11 @@ int main(int count, char** arguments) {
     execl(first, first, "say", "ran", nullptr);
     return said(false);
   }
+  if (attempt == "train") return train();
+  if (attempt == "fail_job") return fail_job();
+  if (attempt == "plant") return symlink("/etc/passwd", "/opt/ml/model/adapter.bin");
+  if (attempt == "serve") return serve();
+  if (attempt == "wait") return pause();
   if (attempt == "echo_fd") {
     const int fd = std::atoi(std::getenv("WORKER_FD"));
     char byte = 0;
