@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provider/local/job_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "provider/local/image_store.h"
+#include "provider/local/worker_host.h"
+#include "sandbox/probe/tar.h"
+
+namespace redoubt::provider::local {
+namespace {
+
+using sandbox::probe_image::make_tar;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class MemoryFile final : public RandomAccess {
+ public:
+  explicit MemoryFile(std::string text) : text_(std::move(text)) {}
+  std::uint64_t size() const override { return text_.size(); }
+  Status read_at(std::uint64_t offset, MutableByteView into) const override {
+    std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
+    return {};
+  }
+
+ private:
+  std::string text_;
+};
+
+JobFile file(std::string path, std::string text) {
+  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryFile>(text); }};
+}
+
+std::string contents(const JobFile& file) {
+  const auto opened = file.open();
+  if (!opened) return "error: " + opened.error().message;
+  Bytes bytes((*opened)->size());
+  if (const Status read = (*opened)->read_at(0, bytes); !read) return "error: " + read.error().message;
+  return to_text(bytes);
+}
+
+// Keeps all that a job gave back, as text.
+struct Kept : JobHandler {
+  std::vector<std::string> events, logs, checkpoints;
+  std::map<std::string, std::string> model, output;
+  Status on_event(const Json& event) override { return events.push_back(dump_json(event)), Status{}; }
+  Status on_log(std::string_view line) override { return logs.emplace_back(line), Status{}; }
+  Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
+    for (const JobFile& part : files) checkpoints.push_back(name + "/" + part.path + "=" + contents(part));
+    return {};
+  }
+  Status on_model(const std::vector<JobFile>& files) override { return keep(files, model); }
+  Status on_output(const std::vector<JobFile>& files) override { return keep(files, output); }
+  static Status keep(const std::vector<JobFile>& files, std::map<std::string, std::string>& into) {
+    for (const JobFile& part : files) into[part.path] = contents(part);
+    return {};
+  }
+};
+
+class LocalJobRunnerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    images_ = std::move(*LocalImageStore::open(folder_.path() / "images"));
+    layer_ = put(make_tar({{"usr/bin/probe", *read_text_file(REDOUBT_PROBE, 64 << 20)}}));
+    spec_.image = make_image("application/vnd.oci.image.layer.v1.tar");
+    spec_.entry_point = "train";
+    spec_.hyperparameters = {{"seed", "7"}};
+    spec_.channels["train"] = {file("a.txt", "abc")};
+  }
+  Digest put(const Bytes& bytes) {
+    MemorySource source(bytes);
+    return *images_->put_blob(source);
+  }
+  std::string make_image(const std::string& layer_type) {
+    const Digest config = put(to_bytes(dump_json({{"config", {{"Entrypoint", {"/usr/bin/probe"}}}}})));
+    const Json manifest = {
+        {"schemaVersion", 2},
+        {"config", {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", config.tagged()}}},
+        {"layers", {{{"mediaType", layer_type}, {"digest", layer_.tagged()}}}}};
+    return put(to_bytes(dump_json(manifest))).tagged();
+  }
+  Result<JobResult> run() { return LocalJobRunner({}, *images_).run(spec_, kept_); }
+
+  TemporaryFolder folder_ = std::move(*TemporaryFolder::create());
+  std::unique_ptr<LocalImageStore> images_;
+  Digest layer_;
+  JobSpec spec_;
+  Kept kept_;
+};
+
+TEST_F(LocalJobRunnerTest, a_job_reads_its_channels_and_gives_back_what_it_wrote) {
+  const auto result = run();
+  ASSERT_TRUE(result) << result.error().message << result.error().where;
+  EXPECT_EQ(result->exit_code, 0);
+  EXPECT_EQ(result->failure, "");
+  EXPECT_THAT(kept_.events, ElementsAre(R"({"event":"plan","steps":1})"));
+  EXPECT_THAT(kept_.logs, testing::UnorderedElementsAre("no event", "a log line"));
+  EXPECT_EQ(kept_.model["adapter.bin"], "abcabc");
+  EXPECT_EQ(kept_.output["config.json"], R"({"seed":"7"})");
+}
+
+TEST_F(LocalJobRunnerTest, finished_checkpoints_are_handed_over_and_unfinished_ones_are_not) {
+  ASSERT_TRUE(run());
+  EXPECT_THAT(kept_.checkpoints, ElementsAre("checkpoint-1/state=abc"));
+}
+
+TEST_F(LocalJobRunnerTest, checkpoints_that_were_put_back_are_not_handed_over_again) {
+  spec_.entry_point = "ids";
+  spec_.checkpoints = {file("checkpoint-9/state", "old")};
+  ASSERT_TRUE(run());
+  EXPECT_TRUE(kept_.checkpoints.empty());
+}
+
+TEST_F(LocalJobRunnerTest, a_failed_job_is_a_result_with_at_most_1024_bytes_of_its_failure_text) {
+  spec_.entry_point = "fail_job";
+  const auto result = run();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->exit_code, 3);
+  EXPECT_EQ(result->failure, std::string(1024, 'f'));
+  EXPECT_TRUE(kept_.model.empty());
+}
+
+TEST_F(LocalJobRunnerTest, a_job_past_its_time_is_ended_and_says_so) {
+  spec_.entry_point = "wait";
+  spec_.time_s_max = 1;
+  const auto result = run();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_NE(result->exit_code, 0);
+  EXPECT_THAT(result->failure, HasSubstr("after 1 seconds"));
+}
+
+TEST_F(LocalJobRunnerTest, a_link_planted_as_the_model_is_refused) {
+  spec_.entry_point = "plant";
+  const auto result = run();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::permission_denied);
+  EXPECT_TRUE(kept_.model.empty());
+}
+
+TEST_F(LocalJobRunnerTest, an_image_whose_layer_was_changed_is_tampered_and_never_runs) {
+  const auto path = folder_.path() / "images" / "blobs" / "sha256" / layer_.hex();
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  std::fstream blob(path, std::ios::in | std::ios::out | std::ios::binary);
+  blob.seekp(300'000);
+  blob.put('!');
+  blob.close();
+  const auto result = run();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::tampered) << result.error().message;
+  EXPECT_TRUE(kept_.events.empty());
+}
+
+TEST_F(LocalJobRunnerTest, a_layer_of_an_unknown_type_is_refused) {
+  spec_.image = make_image("application/octet-stream");
+  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(LocalJobRunnerTest, a_channel_or_file_that_leaves_its_folder_is_refused) {
+  spec_.channels["../x"] = {file("a", "b")};
+  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
+  spec_.channels.erase("../x");
+  spec_.channels["train"] = {file("../../config/hyperparameters.json", "b")};
+  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(LocalJobRunnerTest, an_error_of_the_handler_ends_the_job) {
+  struct Refusing : Kept {
+    Status on_event(const Json&) override { return fail(ErrorCode::limit_exceeded, "enough"); }
+  } refusing;
+  const auto result = LocalJobRunner({}, *images_).run(spec_, refusing);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().message, "enough");
+}
+
+TEST_F(LocalJobRunnerTest, a_worker_answers_on_its_socket_and_ends_at_its_end) {
+  WorkerSpec spec;
+  spec.image = spec_.image;
+  spec.base = {file("config.json", "the model\n")};
+  std::string log;
+  spec.on_log = [&log](std::string_view line) { log += line; };
+  const auto worker = Worker::start(spec, *images_);
+  ASSERT_TRUE(worker) << worker.error().message;
+  ASSERT_EQ(send((*worker)->socket(), "x", 1, MSG_NOSIGNAL), 1);
+  char byte = 0;
+  EXPECT_EQ(recv((*worker)->socket(), &byte, 1, 0), 1);
+  EXPECT_EQ(byte, 'x');
+  shutdown((*worker)->socket(), SHUT_WR);
+  const auto exit = (*worker)->wait();
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->code, 0);
+  EXPECT_EQ(log, "the model");
+}
+
+TEST_F(LocalJobRunnerTest, a_killed_worker_closes_its_socket) {
+  WorkerSpec spec;
+  spec.image = spec_.image;
+  const auto worker = Worker::start(spec, *images_);
+  ASSERT_TRUE(worker) << worker.error().message;
+  (*worker)->kill();
+  char byte = 0;
+  EXPECT_EQ(recv((*worker)->socket(), &byte, 1, 0), 0);
+  EXPECT_EQ((*worker)->wait()->ending, sandbox::Ending::killed);
+}
+
+}  // namespace
+}  // namespace redoubt::provider::local
