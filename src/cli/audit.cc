@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "cli/endpoint_parts.h"
 #include "crypto/hash.h"
 #include "ledger/verify.h"
 #include "provider/local/image_store.h"
@@ -28,6 +29,7 @@ class Auditor {
     check_secrets();
     check_identities();
     check_images();
+    check_authority();
     check_strays();
     return std::move(report_);
   }
@@ -116,6 +118,15 @@ class Auditor {
     auto store = provider::local::LocalImageStore::open(layout_.images());
     if (!store) return add("image", "images", store.error().message);
     for (auto& problem : (*store)->verify_all()) add("image", "images/" + problem.object, problem.kind + ": " + problem.detail);
+  }
+
+  // ca.pem is what clients are told to trust; the authority itself is sealed.
+  void check_authority() {
+    const fs::path file = layout_.root / "ca.pem";
+    if (!fs::exists(file)) return;
+    const auto authority = endpoint_authority(session_);
+    const auto text = read_text_file(file, 1 << 20);
+    if (!authority || !text || *text != authority->certificate) add("authority", "ca.pem", "not the certificate of the workspace's authority");
   }
 
   // Names of the folder's top that belong to a workspace; what lies below folders is checked by their owners.
