@@ -155,8 +155,9 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):
     kills = int(os.environ.get("REDOUBT_KILLS", "12"))
     ended = None
     for _ in range(kills):
-        process = subprocess.Popen(redoubt.command("run", pipeline), env=redoubt.environment, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, cwd=tmp_path, start_new_session=True)
+        with open(tmp_path / "run.log", "w") as log:
+            process = subprocess.Popen(redoubt.command("run", pipeline), env=redoubt.environment, stdout=subprocess.DEVNULL, stderr=log,
+                                       cwd=tmp_path, start_new_session=True)
         try:
             ended = process.wait(order.uniform(0.05, 4.0))
         except subprocess.TimeoutExpired:
@@ -164,7 +165,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):
             process.wait()
         assert redoubt.json("audit", "verify")["ok"]
         if ended is not None:
-            assert ended == 6
+            assert ended == 6, (tmp_path / "run.log").read_text()
     redoubt("run", pipeline, expect=6)
     killed = redoubt.json("registry", "list")
     assert len(killed) == 1

@@ -51,6 +51,16 @@ std::string tag_of(const Json& entry) {
   return annotations == entry.end() || !annotations->is_object() ? "" : annotations->value(kTag, "");
 }
 
+// Whether an entry of the index fits the manifest that it names: type, size, and the name where the manifest states its own.
+bool describes(const std::string& name, const ImageDescriptor& descriptor, const fs::path& blob) {
+  const auto text = read_text_file(blob, kIndexBytesMax);
+  const auto manifest = text ? parse_json(*text, blob.string()) : Result<Json>(fail(text.error()));
+  if (!manifest || !manifest->is_object() || text->size() != descriptor.size) return false;
+  if (manifest->value("mediaType", descriptor.media_type) != descriptor.media_type) return false;
+  const std::string own = tag_of(*manifest);
+  return own.empty() || own == name;
+}
+
 Json to_index_entry(const std::string& name, const ImageDescriptor& manifest) {
   return {{"mediaType", manifest.media_type}, {"digest", manifest.digest.tagged()}, {"size", manifest.size}, {"annotations", {{kTag, name}}}};
 }
@@ -166,7 +176,11 @@ Problems LocalImageStore::verify_all() {
   Json expected = {{"schemaVersion", 2}, {"mediaType", "application/vnd.oci.image.index.v1+json"}, {"manifests", Json::array()}};
   for (const auto& [name, descriptor] : *images) {
     expected["manifests"].push_back(to_index_entry(name, descriptor));
-    if (!blobs.contains("blobs/sha256/" + descriptor.digest.hex())) problems.push_back({"index", "index.json", fmt::format("'{}' names a manifest that is not there", name)});
+    if (!blobs.contains("blobs/sha256/" + descriptor.digest.hex())) {
+      problems.push_back({"index", "index.json", fmt::format("'{}' names a manifest that is not there", name)});
+    } else if (!describes(name, descriptor, blob_path(descriptor.digest))) {
+      problems.push_back({"index", "index.json", fmt::format("'{}' is not what its manifest says", name)});
+    }
   }
   if (read_text_file(folder_ / "index.json").value_or("") != dump_json(expected)) problems.push_back({"index", "index.json", "not as this program writes it"});
   return problems;

@@ -109,11 +109,14 @@ Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents&
                        {"history", Json::array({{{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: libraries"}},
                                                 {{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: engine"}}})}};
   const auto config_descriptor = TRY(put_json(store, config, kConfigType));
-  const Json manifest = {{"schemaVersion", 2}, {"mediaType", kManifestType}, {"config", to_json(config_descriptor)},
-                         {"layers", {to_json(libraries), to_json(program)}}, {"annotations", labels}};
   BuiltFiles built;
-  built.manifest = TRY(put_json(store, manifest, kManifestType));
   built.tag = tag_of(options, contents);
+  // The manifest states its own name, so that a changed name in the index is noticed.
+  Json annotations = labels;
+  annotations["org.opencontainers.image.ref.name"] = built.tag;
+  const Json manifest = {{"schemaVersion", 2}, {"mediaType", kManifestType}, {"config", to_json(config_descriptor)},
+                         {"layers", {to_json(libraries), to_json(program)}}, {"annotations", annotations}};
+  built.manifest = TRY(put_json(store, manifest, kManifestType));
   TRY(store.tag(built.tag, built.manifest));
   return built;
 }

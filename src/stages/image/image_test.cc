@@ -94,6 +94,18 @@ TEST_F(BuildTest, every_changed_file_of_the_layout_is_named_and_tags_do_not_move
   EXPECT_TRUE(store->verify_all().empty());
 }
 
+TEST_F(BuildTest, every_changed_byte_of_the_index_is_noticed) {
+  auto store = *provider::local::LocalImageStore::open(folder_.path() / "i");
+  (void)*build_image(options_, *collect_contents(options_, progress_), *store, progress_);
+  const Bytes before = *read_file(folder_.path() / "i/index.json", 1 << 20);
+  for (std::size_t at = 0; at < before.size(); ++at) {
+    Bytes changed = before;
+    changed[at] ^= 1;
+    ASSERT_TRUE(write_file(folder_.path() / "i/index.json", ByteView(changed)));
+    EXPECT_FALSE(store->verify_all().empty()) << at;
+  }
+}
+
 TEST_F(BuildTest, packages_are_those_of_dpkg) {
   const auto packages = *find_packages(options_, *collect_contents(options_, progress_));
   const auto libc = std::find_if(packages.begin(), packages.end(), [](const Package& p) { return p.name == "libc6"; });
