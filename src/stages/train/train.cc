@@ -19,8 +19,11 @@ class Handler final : public governance::ProgressHandler {
   Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
     std::vector<JobFile> named = files;
     for (auto& file : named) file.path = name + "/" + file.path;
-    const Digest digest = TRY(vault::store_job_files(deps_.store, "checkpoint", named));
-    return deps_.notes.save(note_, {{"checkpoint", digest.tagged()}});
+    const auto digest = vault::store_job_files(deps_.store, "checkpoint", named);
+    // The trainer keeps its newest checkpoint alone: one that vanished while it was read has a successor.
+    if (!digest && digest.error().code == ErrorCode::not_found) return {};
+    if (!digest) return fail(digest.error());
+    return deps_.notes.save(note_, {{"checkpoint", digest->tagged()}});
   }
   Status on_model(const std::vector<JobFile>& files) override {
     outputs["adapter"] = TRY(vault::store_job_files(deps_.store, "adapter", files));
