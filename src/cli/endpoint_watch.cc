@@ -24,7 +24,10 @@ void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: c
 std::string prompt_of_request(const std::string& body) {
   const auto json = parse_json(body, "request");
   if (!json || !json->is_object()) return "";
-  if (json->contains("messages") && !(*json)["messages"].empty()) return (*json)["messages"].back().value("content", "");
+  // A content may also be a list of parts: only plain texts are measured, and no form of a valid request may throw here.
+  if (json->contains("messages") && (*json)["messages"].is_array() && !(*json)["messages"].empty()) {
+    return json_string((*json)["messages"].back(), "content", "request").value_or("");
+  }
   return json->contains("prompt") && (*json)["prompt"].is_string() ? (*json)["prompt"].get<std::string>() : "";
 }
 
