@@ -6,8 +6,11 @@ import os
 import pathlib
 import random
 import socket
+import ssl
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -151,3 +154,60 @@ def write_pipeline(folder, hub, count=300, **changes):
     config.update(changes)
     (folder / "redoubt.yaml").write_text(yaml.safe_dump(config))
     return folder / "redoubt.yaml"
+
+
+def run_approved(redoubt, pipeline, version):
+    """Through all seven steps, with the review in between."""
+    redoubt("run", pipeline, expect=6)
+    redoubt("registry", "approve", version, "--reason", "read the card", identity="reviewer")
+    redoubt("run", pipeline)
+
+
+def deploy_tiny(folder, hub, **changes):
+    """A workspace whose tiny model is served in dev; with a key of its own."""
+    redoubt = Redoubt(folder)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    redoubt.pipeline = write_pipeline(folder / "pipeline", hub, **changes)
+    run_approved(redoubt, redoubt.pipeline, "tiny/0.1.0")
+    redoubt.key = redoubt.json("key", "create", "--name", "test", "--environment", "dev", "--requests-per-minute", "100000")["key"]
+    return redoubt
+
+
+class Endpoint:
+    """The served model as a client sees it."""
+
+    def __init__(self, redoubt, key=None):
+        self.status = redoubt.json("endpoint", "status", "--environment", "dev")
+        self.url, self.key = self.status["url"], key or redoubt.key
+        self.context = ssl.create_default_context(cafile=self.status["ca_file"])
+
+    def open(self, path, body=None, key=None, headers=None, timeout=120):
+        """The open answer, whatever its status; a body that is no text is sent as JSON."""
+        data = body if body is None or isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+        sent = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key if key is None else key}"} if key != "" else {}),
+                **(headers or {})}
+        try:
+            return urllib.request.urlopen(urllib.request.Request(self.url + path, data, sent), context=self.context, timeout=timeout)
+        except urllib.error.HTTPError as refused:
+            return refused
+
+    def post(self, path, body, **options):
+        with self.open(path, body, **options) as answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text else None
+
+    def chat(self, content, key=None, **fields):
+        body = {"model": "tiny", "messages": [{"role": "user", "content": content}], "max_tokens": 8, **fields}
+        return self.post("/v1/chat/completions", body, key=key)
+
+
+def until(what, seconds=240, every=0.2):
+    """Waits on a state, with a deadline that no healthy machine needs; answers what `what` answered."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "the state never came"
+        time.sleep(every)

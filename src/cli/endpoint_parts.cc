@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "provider/local/worker_host.h"
+#include "stages/watch/prompt.h"
 #include "vault/job_files.h"
 
 namespace redoubt::cli {
@@ -23,33 +24,16 @@ bool is_address(const std::string& name) { return name.find(':') != name.npos ||
 
 std::string captures_note(const std::string& environment) { return "captures-" + environment; }
 
-// The last thing that a user said in a request's body.
-std::string prompt_of(const Json& body) {
-  if (body.contains("messages") && body["messages"].is_array()) {
-    for (auto at = body["messages"].rbegin(); at != body["messages"].rend(); ++at) {
-      if (at->is_object() && at->value("role", "") == "user" && at->contains("content") && (*at)["content"].is_string()) return (*at)["content"];
-    }
-  }
-  for (const char* key : {"prompt", "inputs", "text"}) {
-    if (body.contains(key) && body[key].is_string()) return body[key];
-  }
-  return "";
-}
+enum class Lines { captures, training_rows };
 
-void add_prompts_of_lines(const std::string& lines, bool captured, std::vector<std::string>& prompts) {
+void add_prompts_of_lines(const std::string& lines, Lines kind, std::vector<std::string>& prompts) {
   for (std::size_t from = 0; from < lines.size();) {
     const auto end = std::min(lines.find('\n', from), lines.size());
-    const auto row = parse_json(std::string_view(lines).substr(from, end - from), "capture");
+    const auto row = parse_json(std::string_view(lines).substr(from, end - from), "line");
     from = end + 1;
-    if (!row || !row->is_object()) continue;
-    std::string prompt;
-    if (captured) {
-      const auto input = row->contains("captureData") ? parse_json((*row)["captureData"]["endpointInput"].value("data", ""), "capture") : fail(ErrorCode::not_found, "");
-      if (input) prompt = prompt_of(*input);
-    } else {
-      prompt = prompt_of(*row);
-    }
-    if (!prompt.empty()) prompts.push_back(std::move(prompt));
+    if (!row) continue;
+    auto prompt = kind == Lines::captures ? stages::watch::prompt_of_capture(*row) : stages::watch::prompt_of(*row);
+    if (prompt) prompts.push_back(std::move(*prompt));
   }
 }
 
@@ -135,7 +119,7 @@ Result<std::vector<std::string>> captured_prompts(Session& session, const std::s
   std::vector<std::string> prompts;
   for (const auto& batch : batches) {
     const Digest digest = TRY(Digest::parse(TRY(json_string(batch, "blob", "captures"))));
-    add_prompts_of_lines(to_text(TRY(session.store().read_blob(digest, 256 << 20))), true, prompts);
+    add_prompts_of_lines(to_text(TRY(session.store().read_blob(digest, 256 << 20))), Lines::captures, prompts);
     if (prompts.size() > count) prompts.erase(prompts.begin(), prompts.end() - static_cast<std::ptrdiff_t>(count));
   }
   return prompts;
@@ -144,7 +128,7 @@ Result<std::vector<std::string>> captured_prompts(Session& session, const std::s
 Result<std::vector<std::string>> training_prompts(Session& session, const Digest& training_data) {
   std::vector<std::string> prompts;
   const auto manifest = TRY(session.store().manifest(training_data));
-  for (const auto& file : manifest.files) add_prompts_of_lines(to_text(TRY(session.store().read_blob(file.sha256, 8ull << 30))), false, prompts);
+  for (const auto& file : manifest.files) add_prompts_of_lines(to_text(TRY(session.store().read_blob(file.sha256, 8ull << 30))), Lines::training_rows, prompts);
   return prompts;
 }
 

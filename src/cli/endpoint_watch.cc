@@ -8,6 +8,7 @@
 #include "cli/image_check.h"
 #include "crypto/hash.h"
 #include "http/client.h"
+#include "stages/watch/prompt.h"
 
 namespace redoubt::cli {
 namespace {
@@ -21,23 +22,13 @@ Result<Json> saved_list(Session& session, const std::string& note) { return TRY(
 
 void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
 
-std::string prompt_of_request(const std::string& body) {
-  const auto json = parse_json(body, "request");
-  if (!json || !json->is_object()) return "";
-  // A content may also be a list of parts: only plain texts are measured, and no form of a valid request may throw here.
-  if (json->contains("messages") && (*json)["messages"].is_array() && !(*json)["messages"].empty()) {
-    return json_string((*json)["messages"].back(), "content", "request").value_or("");
-  }
-  return json->contains("prompt") && (*json)["prompt"].is_string() ? (*json)["prompt"].get<std::string>() : "";
-}
-
 }  // namespace
 
 bool PromptWindow::record(gateway::CaptureRecord record) {
   {
     const std::scoped_lock lock(mutex_);
     if (prompts_.size() < kPromptsMax) {
-      if (auto prompt = prompt_of_request(record.input); !prompt.empty()) prompts_.push_back(std::move(prompt));
+      if (auto prompt = stages::watch::prompt_of_text(record.input)) prompts_.push_back(std::move(*prompt));
     }
   }
   return next_ == nullptr || next_->record(std::move(record));

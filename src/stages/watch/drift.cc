@@ -69,6 +69,34 @@ FeatureBaseline measure_feature(const Feature& feature, const std::vector<std::s
   return baseline;
 }
 
+constexpr const char* kStatistics = "statistics.json";
+
+tl::unexpected<Error> wrong_statistics(const std::string& what) {
+  return fail(ErrorCode::invalid_argument, "the baseline can't be used: " + what, kStatistics, "make the baseline again from the training data");
+}
+
+Result<FeatureBaseline> read_feature(const Json& item, std::uint64_t rows) {
+  FeatureBaseline feature;
+  feature.name = TRY(json_string(item, "name", kStatistics));
+  const Json histogram = TRY(json_object(item, "histogram", kStatistics));
+  for (const auto& edge : TRY(json_array(histogram, "edges", kStatistics))) {
+    const double value = edge.is_number() ? edge.get<double>() : NAN;
+    if (!std::isfinite(value)) return wrong_statistics("an edge of '" + feature.name + "' is no number");
+    if (!feature.edges.empty() && value <= feature.edges.back()) return wrong_statistics("the edges of '" + feature.name + "' do not ascend");
+    feature.edges.push_back(value);
+  }
+  std::uint64_t total = 0;
+  for (const auto& count : TRY(json_array(histogram, "counts", kStatistics))) {
+    // Checked one by one against what is left, so that no sum of hostile counts wraps around.
+    if (!count.is_number_unsigned() || count.get<std::uint64_t>() > rows - total) return wrong_statistics("the counts of '" + feature.name + "' are not those of its rows");
+    feature.counts.push_back(count.get<std::uint64_t>());
+    total += feature.counts.back();
+  }
+  if (total != rows) return wrong_statistics("the counts of '" + feature.name + "' are not those of its rows");
+  if (feature.counts.size() != feature.edges.size() + 1) return wrong_statistics("'" + feature.name + "' has not one bin more than edges");
+  return feature;
+}
+
 // Regularised lower incomplete gamma function: series below a + 1, continued fraction above (Numerical Recipes, section 6.2).
 double lower_gamma(double a, double x) {
   if (x <= 0) return 0;
@@ -128,20 +156,17 @@ Json Baseline::to_statistics() const {
 }
 
 Result<Baseline> Baseline::from_statistics(const Json& statistics) {
-  constexpr const char* kWhere = "statistics.json";
   Baseline baseline;
-  baseline.rows = static_cast<std::uint64_t>(TRY(json_integer(TRY(json_object(statistics, "dataset", kWhere)), "item_count", kWhere)));
-  for (const auto& item : TRY(json_array(statistics, "features", kWhere))) {
-    FeatureBaseline feature;
-    feature.name = TRY(json_string(item, "name", kWhere));
-    const Json histogram = TRY(json_object(item, "histogram", kWhere));
-    for (const auto& edge : TRY(json_array(histogram, "edges", kWhere))) feature.edges.push_back(edge.is_number() ? edge.get<double>() : NAN);
-    for (const auto& count : TRY(json_array(histogram, "counts", kWhere))) feature.counts.push_back(count.is_number_unsigned() ? count.get<std::uint64_t>() : 0);
-    if (feature.counts.size() != feature.edges.size() + 1 || !std::is_sorted(feature.edges.begin(), feature.edges.end())) {
-      return fail(ErrorCode::invalid_argument, "the bins of '" + feature.name + "' are not in order", kWhere);
-    }
+  const auto rows = TRY(json_integer(TRY(json_object(statistics, "dataset", kStatistics)), "item_count", kStatistics));
+  if (rows < 1) return wrong_statistics("its data set has no rows");
+  baseline.rows = static_cast<std::uint64_t>(rows);
+  std::set<std::string> names;
+  for (const auto& item : TRY(json_array(statistics, "features", kStatistics))) {
+    auto feature = TRY(read_feature(item, baseline.rows));
+    if (!names.insert(feature.name).second) return wrong_statistics("it has '" + feature.name + "' twice");
     baseline.features.push_back(std::move(feature));
   }
+  if (baseline.features.empty()) return wrong_statistics("it has no features");
   return baseline;
 }
 
@@ -165,10 +190,13 @@ Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<st
     return fail(ErrorCode::undecided, fmt::format("{} captured prompts are too few to see drift, {} are needed", texts.size(), options.rows_min), {},
                 "ask again when the endpoint has answered more requests");
   }
+  // Nothing to compare with is no proof that nothing changed.
+  if (baseline.rows == 0 || baseline.features.empty()) return fail(ErrorCode::undecided, "the baseline is empty: drift can't be told from it", "baseline");
   DriftReport report;
   report.rows = texts.size();
   for (const auto& expected : baseline.features) {
     const auto feature = std::find_if(prompt_features().begin(), prompt_features().end(), [&](const Feature& f) { return f.name == expected.name; });
+    if (expected.counts.size() != expected.edges.size() + 1) return fail(ErrorCode::invalid_argument, "the baseline's bins do not fit its edges", expected.name);
     if (feature == prompt_features().end()) return fail(ErrorCode::unsupported, "the baseline has a feature that this program does not measure", expected.name);
     std::vector<std::uint64_t> counts(expected.counts.size(), 0);
     for (const auto& text : texts) ++counts[bin_of(expected.edges, feature->measure(text))];

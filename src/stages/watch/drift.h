@@ -33,6 +33,8 @@ struct Baseline {
 
   // SageMaker Model Monitor's statistics.json; the bins stand under "histogram".
   Json to_statistics() const;
+  // invalid_argument for one that could not tell drift: no rows or features, edges that are no ascending numbers, counts that
+  // are not those of the rows.
   static Result<Baseline> from_statistics(const Json& statistics);
 };
 
@@ -59,7 +61,7 @@ struct DriftReport {
   Json to_violations() const;
 };
 
-// undecided with fewer than rows_min texts.
+// undecided with fewer than rows_min texts or an empty baseline.
 Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<std::string>& texts, const DriftOptions& options = {});
 
 // The index over two histograms of equal bins, in nats; each empty bin counts as half a row, so that it stays finite.

@@ -64,6 +64,44 @@ TEST(Drift, a_baseline_reads_back_what_it_wrote) {
   EXPECT_FALSE(Baseline::from_statistics(Json::object()));
 }
 
+TEST(Drift, a_baseline_that_could_not_tell_drift_is_refused) {
+  const Json good = make_baseline(prompts(1, 530, 4, 14))->to_statistics();
+  ASSERT_TRUE(Baseline::from_statistics(good));
+  const auto refused = [&](const char* pointer, const Json& value) {
+    Json changed = good;
+    changed[Json::json_pointer(pointer)] = value;
+    const auto read = Baseline::from_statistics(changed);
+    EXPECT_FALSE(read) << pointer << " " << value;
+    EXPECT_TRUE(read || read.error().code == ErrorCode::invalid_argument);
+  };
+  refused("/dataset/item_count", 0);
+  refused("/dataset/item_count", -5);
+  refused("/dataset/item_count", 531);
+  refused("/features", Json::array());
+  refused("/features", Json::object());
+  refused("/features/0/histogram/edges/0", nullptr);
+  refused("/features/0/histogram/edges/0", "12");
+  refused("/features/0/histogram/edges/0", std::nan(""));
+  refused("/features/0/histogram/edges/0", 1e300);
+  refused("/features/0/histogram/counts/0", -1);
+  refused("/features/0/histogram/counts/0", 1.5);
+  refused("/features/0/histogram/counts/0", "many");
+  refused("/features/0/histogram/counts/0", std::numeric_limits<std::uint64_t>::max());
+  refused("/features/0/histogram/counts", Json::array());
+  refused("/features/0/name", good["features"][1]["name"]);
+  Json twice = good;
+  twice["features"][0]["histogram"]["edges"][1] = twice["features"][0]["histogram"]["edges"][0];
+  EXPECT_FALSE(Baseline::from_statistics(twice));
+}
+
+TEST(Drift, an_empty_baseline_leaves_it_undecided) {
+  EXPECT_EQ(measure_drift({}, prompts(2, 200, 4, 14)).error().code, ErrorCode::undecided);
+  Baseline no_features;
+  no_features.rows = 530;
+  EXPECT_EQ(measure_drift(no_features, prompts(2, 200, 4, 14)).error().code, ErrorCode::undecided);
+  EXPECT_FALSE(measure_drift({530, {{"words", {1, 2}, {530}}}}, prompts(2, 200, 4, 14)));
+}
+
 TEST(Alarms, tell_of_each_change_once) {
   Alarms alarms(standard_alarms({}));
   FakeClock clock;
