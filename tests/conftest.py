@@ -174,6 +174,16 @@ def deploy_tiny(folder, hub, **changes):
     return redoubt
 
 
+@pytest.fixture(scope="session")
+def deployed(tiny_hub, tmp_path_factory):
+    """A workspace that has been taken through all seven steps, for tests that leave it as it is."""
+    redoubt = deploy_tiny(tmp_path_factory.mktemp("deployed"), tiny_hub)
+    redoubt.hub_root = tiny_hub.root
+    redoubt.endpoint = redoubt.json("endpoint", "status", "--environment", "dev")
+    yield redoubt
+    redoubt("endpoint", "stop", "--environment", "dev")
+
+
 class Endpoint:
     """The served model as a client sees it."""
 

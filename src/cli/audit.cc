@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <set>
 
 #include "base/file.h"
@@ -10,11 +11,24 @@
 #include "crypto/hash.h"
 #include "ledger/verify.h"
 #include "provider/local/image_store.h"
+#include "provider/local/vault_secret_store.h"
 
 namespace redoubt::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Everything of a workspace is named from its root; what lies outside (the anchor, a key file) keeps its full path.
+std::string name_in_workspace(const governance::WorkspaceLayout& layout, const fs::path& object) {
+  const fs::path inside = object.is_absolute() == layout.root.is_absolute() ? object.lexically_relative(layout.root) : fs::path();
+  return inside.empty() || *inside.begin() == ".." ? object.string() : inside.string();
+}
+
+// What the ledger's own check names from its folder.
+Problems in_ledger(const governance::WorkspaceLayout& layout, Problems problems) {
+  for (auto& problem : problems) problem.object = name_in_workspace(layout, layout.ledger() / problem.object);
+  return problems;
+}
 
 class Auditor {
  public:
@@ -35,16 +49,19 @@ class Auditor {
   }
 
  private:
-  void add(std::string kind, std::string object, std::string detail) { report_.problems.push_back({std::move(kind), std::move(object), std::move(detail)}); }
-  void append(Problems problems) { report_.problems.insert(report_.problems.end(), problems.begin(), problems.end()); }
-  std::string relative(const fs::path& path) const { return path.lexically_relative(layout_.root).string(); }
+  void add(std::string kind, const fs::path& object, std::string detail) {
+    report_.problems.push_back({std::move(kind), name_in_workspace(layout_, object), std::move(detail)});
+  }
+  void append(const Problems& problems) {
+    for (const auto& problem : problems) add(problem.kind, problem.object, problem.detail);
+  }
 
   void check_ledger() {
     auto ledger = ledger::verify_ledger(session_.ledger_options(), session_.ledger_key().public_key());
     report_.entries = ledger.entries;
     report_.root = ledger.root;
     const bool sound = ledger.problems.empty();
-    append(std::move(ledger.problems));
+    append(in_ledger(layout_, std::move(ledger.problems)));
     if (!sound) return;
     auto statements = session_.evidence().verify_statements();
     if (statements) {
@@ -54,27 +71,34 @@ class Auditor {
     }
   }
 
-  // workspace.json and identities.json are plain; their digests stand in the ledger.
+  // workspace.json and identities.json are plain; their digests stand in the ledger. They are read below the signatures: with
+  // changed identities no signature verifies, and it is the ledger's own signature that covers these bytes.
   void check_description() {
     std::string description, identities;
-    for (const char* step : {"workspace", "identity"}) {
-      const auto entries = session_.evidence().of_step(step);
-      if (!entries) return;  // named already
-      for (const auto& entry : *entries) {
-        const auto record = attest::to_step_record(entry.statement);
-        if (!record) continue;
-        if (record->result.contains("description")) description = record->result.value("description", "");
-        identities = record->result.value("identities", identities);
-      }
-    }
+    const auto read = for_each_record([&](const attest::StepRecord& record) {
+      if (record.step != "workspace" && record.step != "identity") return;
+      if (record.step == "workspace") description = json_string(record.result, "description", "ledger").value_or("");
+      identities = json_string(record.result, "identities", "ledger").value_or(identities);
+    });
+    if (!read) return;  // named already
     compare_file(layout_.description(), description, "workspace");
     compare_file(layout_.identities(), identities, "identities");
   }
 
+  Status for_each_record(const std::function<void(const attest::StepRecord&)>& visit) {
+    auto reader = TRY(ledger::LedgerReader::open(session_.ledger_options(), session_.ledger_key().public_key()));
+    return reader->for_each(0, [&](std::uint64_t, ByteView entry) -> Status {
+      const auto envelope = TRY(attest::parse_envelope(text_of(entry), "entry"));
+      const auto statement = TRY(attest::parse_statement(text_of(envelope.payload), "entry"));
+      if (const auto record = attest::to_step_record(statement)) visit(*record);
+      return {};
+    });
+  }
+
   void compare_file(const fs::path& path, const std::string& recorded, const char* kind) {
     const auto bytes = read_file(path, 16 << 20);
-    if (!bytes) return add(kind, relative(path), bytes.error().message);
-    if (crypto::sha256(*bytes).tagged() != recorded) add(kind, relative(path), "not what the ledger recorded");
+    if (!bytes) return add(kind, path, bytes.error().message);
+    if (crypto::sha256(*bytes).tagged() != recorded) add(kind, path, "not what the ledger recorded");
   }
 
   void check_objects() {
@@ -103,14 +127,18 @@ class Auditor {
     for (const auto& info : *secrets) {
       if (const auto value = session_.secrets().get(info.name); !value) add("secret", info.name, value.error().message);
     }
+    check_strays_in(layout_.secrets(), provider::local::VaultSecretStore::is_file_name);
   }
 
   void check_identities() {
     for (const auto& identity : session_.workspace().identities().list()) {
       const auto key = session_.workspace().identities().unlock(identity.name);
       // Whoever audits need not hold everybody's credential: that alone is no problem.
-      if (!key && key.error().code == ErrorCode::tampered) add("identity", "identities/" + identity.name, key.error().message);
+      if (!key && key.error().code != ErrorCode::permission_denied) add("identity", "identities/" + identity.name + ".sealed", key.error().message);
     }
+    check_strays_in(layout_.identity_keys(), [this](const std::string& name) {
+      return name.ends_with(".sealed") && session_.workspace().identities().find(name.substr(0, name.size() - 7)).has_value();
+    });
   }
 
   void check_images() {
@@ -133,11 +161,14 @@ class Auditor {
   void check_strays() {
     static const std::set<std::string> kKnown = {"workspace.json", "keyring.json", "objects", "secrets", "state", "identities.json", "identities", "ledger", "images", "spool",
                                                  "registry.db", "registry.db.mac", "registry.db.lock", "metrics.db", "run.lock", "ca.pem"};
-    const auto names = list_folder(layout_.root);
-    if (!names) return add("stray", layout_.root.string(), names.error().message);
+    check_strays_in(layout_.root, [](const std::string& name) { return kKnown.contains(name) || name.starts_with("endpoint-"); });
+  }
+
+  void check_strays_in(const fs::path& folder, const std::function<bool(const std::string&)>& belongs) {
+    const auto names = list_folder(folder);
+    if (!names) return add("stray", folder, names.error().message);
     for (const auto& name : *names) {
-      if (kKnown.contains(name) || name.starts_with("endpoint-") || name.ends_with(".lock") || name.starts_with('.')) continue;
-      add("stray", name, "no part of a workspace");
+      if (!belongs(name) && !name.ends_with(".lock") && !name.starts_with('.')) add("stray", folder / name, "no part of a workspace");
     }
   }
 
@@ -155,8 +186,10 @@ Result<AuditReport> audit_workspace(const GlobalOptions& options, Progress& prog
   auto session = Session::open(options);
   if (session) return audit_session(**session, progress);
   if (session.error().code != ErrorCode::tampered) return fail(session.error());
+  const governance::WorkspaceLayout layout{options.workspace};
   AuditReport report;
-  report.problems.push_back({"workspace", session.error().where, session.error().message});
+  report.problems.push_back({"workspace", name_in_workspace(layout, session.error().where), session.error().message});
+  for (auto& problem : in_ledger(layout, Session::check_ledger(options))) report.problems.push_back(std::move(problem));
   return report;
 }
 

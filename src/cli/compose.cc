@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "crypto/hash.h"
 #include "governance/registry_view.h"
+#include "ledger/verify.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
 #include "provider/local/sqlite_registry.h"
@@ -79,9 +80,19 @@ Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, c
   create.passphrase = TRY(passphrase_of(options, false));
   if (!init.identities.empty()) create.identities = init.identities;
   state->identity = options.identity.empty() ? create.identities.front().name : options.identity;
-  state->workspace = TRY(governance::Workspace::create(create, state->clock));
-  std::unique_ptr<Session> session(new Session(std::move(state)));
-  TRY(session->open_ledger(true));
+  auto made = governance::Workspace::create(create, state->clock);
+  const bool was_there = !made && made.error().code == ErrorCode::already_exists && fs::exists(governance::WorkspaceLayout{create.root}.description());
+  if (!made && !was_there) return fail(made.error());
+  std::unique_ptr<Session> session;
+  if (was_there) {
+    // A making that was cut off before its first ledger entry goes on; anything else is a workspace already.
+    session = TRY(open_workspace(options));
+    if (TRY(session->has_entries())) return fail(made.error());
+  } else {
+    state->workspace = std::move(*made);
+    session.reset(new Session(std::move(state)));
+  }
+  TRY(session->open_ledger(LedgerMode::open_or_create));
   const auto& layout = session->workspace().layout();
   const Digest description = crypto::sha256(TRY(read_file(layout.description(), 1 << 20)));
   TRY(session->record_event("workspace", {{"workspace", session->workspace().id()}, {"description", description.tagged()},
@@ -90,23 +101,41 @@ Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, c
   return session;
 }
 
-Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
+Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& options) {
   auto state = std::make_unique<State>();
   state->options = options;
   state->identity = options.identity.empty() ? kDefaultIdentity : options.identity;
-  const auto kind = TRY(governance::Workspace::unlock_kind(options.workspace));
   governance::Workspace::OpenOptions open;
   open.root = options.workspace;
   open.credentials = credentials_of(options);
-  open.passphrase = TRY(passphrase_of(options, kind == provider::local::UnlockKind::passphrase));
+  open.passphrase = TRY(passphrase_of(options, governance::Workspace::needs_passphrase(options.workspace)));
   state->workspace = TRY(governance::Workspace::open(open, state->clock));
-  (void)TRY(state->workspace->identities().find(state->identity));
-  std::unique_ptr<Session> session(new Session(std::move(state)));
-  TRY(session->open_ledger(false));
+  return std::unique_ptr<Session>(new Session(std::move(state)));
+}
+
+Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
+  auto session = TRY(open_workspace(options));
+  (void)TRY(session->workspace().identities().find(session->identity()));
+  TRY(session->open_ledger(LedgerMode::open));
   return session;
 }
 
-Status Session::open_ledger(bool create) {
+Problems Session::check_ledger(const GlobalOptions& options) {
+  const auto session = open_workspace(options);
+  if (!session) return {};
+  const auto key = (*session)->workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519);
+  if (!key) return {};
+  return ledger::verify_ledger((*session)->ledger_options(), key->public_key()).problems;
+}
+
+Result<bool> Session::has_entries() {
+  const auto opened = open_ledger(LedgerMode::open);
+  if (!opened && opened.error().code == ErrorCode::not_found) return false;
+  TRY(opened);
+  return TRY(evidence().checkpoint()).head.size > 0;
+}
+
+Status Session::open_ledger(LedgerMode mode) {
   state_->notes = std::make_unique<SealedNotes>(*state_->workspace);
   state_->ledger_key = TRY(workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519));
   auto trusted = [&identities = state_->workspace->identities()](std::string_view key_id) -> std::optional<attest::TrustedKey> {
@@ -114,8 +143,10 @@ Status Session::open_ledger(bool create) {
     if (!found) return std::nullopt;
     return attest::TrustedKey{found->key, found->name};
   };
-  state_->evidence = create ? TRY(ledger::EvidenceLog::create(ledger_options(), *state_->ledger_key, trusted))
-                            : TRY(ledger::EvidenceLog::open(ledger_options(), *state_->ledger_key, trusted));
+  auto opened = ledger::EvidenceLog::open(ledger_options(), *state_->ledger_key, trusted);
+  const bool is_new = !opened && opened.error().code == ErrorCode::not_found && mode == LedgerMode::open_or_create;
+  if (is_new) opened = ledger::EvidenceLog::create(ledger_options(), *state_->ledger_key, trusted);
+  state_->evidence = TRY(std::move(opened));
   return {};
 }
 

@@ -27,11 +27,14 @@ struct InitOptions {
 
 class Session {
  public:
-  // Makes the workspace and its ledger. already_exists, or the errors of Workspace::create.
+  // Makes the workspace and its ledger, or goes on with a making that was cut off. already_exists, or the errors of
+  // Workspace::create.
   static Result<std::unique_ptr<Session>> create(const GlobalOptions& options, const InitOptions& init);
   // Opens it: unseals the keyring, checks the ledger's head and that the acting identity is known.
   static Result<std::unique_ptr<Session>> open(const GlobalOptions& options);
   ~Session();
+  // What is wrong with the ledger of a workspace that does not open; empty also where not even the ledger's key can be read.
+  static Problems check_ledger(const GlobalOptions& options);
 
   // permission_denied unless the identity's roles allow it.
   Status require(governance::Permission permission) const;
@@ -66,7 +69,10 @@ class Session {
  private:
   struct State;
   explicit Session(std::unique_ptr<State> state);
-  Status open_ledger(bool create);
+  static Result<std::unique_ptr<Session>> open_workspace(const GlobalOptions& options);
+  enum class LedgerMode { open, open_or_create };
+  Status open_ledger(LedgerMode mode);
+  Result<bool> has_entries();
   std::unique_ptr<State> state_;
 };
 

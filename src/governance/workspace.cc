@@ -183,6 +183,14 @@ Result<std::unique_ptr<Workspace>> Workspace::open(const OpenOptions& options, c
         is_there(layout.root / kMarker) ? "the making of this workspace was interrupted" : "there is no workspace here",
         layout.root.string(), "make it with 'redoubt init'");
   }
+  auto workspace = open_made(options, clock);
+  if (workspace || workspace.error().code != ErrorCode::not_found) return workspace;
+  // Its description was written last: a part that is not there was taken away.
+  return fail(ErrorCode::tampered, "a part of the workspace is missing", workspace.error().where, "restore it from your backup");
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::open_made(const OpenOptions& options, const Clock& clock) {
+  const WorkspaceLayout layout{options.root};
   const auto text = TRY(read_text_file(layout.description(), 4096));
   const auto description = TRY(parse_description(text, layout.description()));
   const auto credentials = TRY(credentials_folder(options.credentials, description.id));
@@ -193,8 +201,9 @@ Result<std::unique_ptr<Workspace>> Workspace::open(const OpenOptions& options, c
   return workspace;
 }
 
-Result<local::UnlockKind> Workspace::unlock_kind(const fs::path& root) {
-  return local::LocalKms::unlock_kind(WorkspaceLayout{root}.keyring());
+bool Workspace::needs_passphrase(const fs::path& root) {
+  const auto kind = local::LocalKms::unlock_kind(WorkspaceLayout{root}.keyring());
+  return kind && *kind == local::UnlockKind::passphrase;
 }
 
 Result<FileLock> Workspace::lock() {

@@ -69,8 +69,8 @@ class Workspace {
   static Result<std::unique_ptr<Workspace>> create(const CreateOptions& options, const Clock& clock);
   // not_found where none is or only half of one; unsupported for a later format; tampered; permission_denied.
   static Result<std::unique_ptr<Workspace>> open(const OpenOptions& options, const Clock& clock);
-  // What `open` will need.
-  static Result<provider::local::UnlockKind> unlock_kind(const std::filesystem::path& root);
+  // Whether `open` will need one; false as well where no keyring can be read, which `open` then names.
+  static bool needs_passphrase(const std::filesystem::path& root);
 
   // The one writer's lock; unavailable while another process holds it. Cleans what killed processes left.
   Result<FileLock> lock();
@@ -94,6 +94,7 @@ class Workspace {
  private:
   Workspace(WorkspaceLayout layout, std::string id, TimePoint created, std::filesystem::path credentials)
       : layout_(std::move(layout)), id_(std::move(id)), created_(created), credentials_(std::move(credentials)) {}
+  static Result<std::unique_ptr<Workspace>> open_made(const OpenOptions& options, const Clock& clock);
   Status open_parts(const Clock& clock);
   Identities::Places identity_places() const;
 

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import ssl
 import subprocess
@@ -15,24 +14,6 @@ import urllib.request
 import pytest
 
 from conftest import TOKEN, Redoubt, write_pipeline
-
-
-@pytest.fixture(scope="module")
-def deployed(tiny_hub, tmp_path_factory):
-    """A workspace that has been taken through all seven steps."""
-    folder = tmp_path_factory.mktemp("deployed")
-    redoubt = Redoubt(folder)
-    redoubt("init")
-    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
-    redoubt.pipeline = write_pipeline(folder / "pipeline", tiny_hub)
-    redoubt.hub_root = tiny_hub.root
-    redoubt("run", redoubt.pipeline, expect=6)
-    redoubt("registry", "approve", "tiny/0.1.0", "--reason", "read the card", identity="reviewer")
-    redoubt("run", redoubt.pipeline)
-    redoubt.key = redoubt.json("key", "create", "--name", "test", "--environment", "dev")["key"]
-    redoubt.endpoint = redoubt.json("endpoint", "status", "--environment", "dev")
-    yield redoubt
-    redoubt("endpoint", "stop", "--environment", "dev")
 
 
 def ask(redoubt, path="/v1/chat/completions", key=None, **body):
@@ -53,10 +34,8 @@ def test_the_endpoint_answers_and_a_wrong_key_does_not(deployed):
 
 
 def test_a_second_run_reuses_everything(deployed):
-    started = time.monotonic()
     report = deployed.json("run", deployed.pipeline)
     assert all(row["reused"] for row in report["steps"] if row["step"] != "review"), report
-    assert time.monotonic() - started < 20
 
 
 def test_the_registry_and_the_audit_tell_what_happened(deployed):
@@ -110,39 +89,6 @@ def test_the_exported_model_has_a_signature_that_model_signing_accepts(deployed,
     with open(next(pathlib.Path(out["folder"]).rglob("adapter_config.json")), "a") as file:
         file.write(" ")
     assert subprocess.run(command, capture_output=True).returncode != 0
-
-
-def changeable_files(workspace):
-    kept = []
-    for path in sorted(workspace.rglob("*")):
-        runtime = path.name.endswith((".lock", ".log", "-wal", "-shm")) or path.name.startswith("endpoint-") or path.name in ("lock", "metrics.db")
-        if path.is_file() and not runtime and path.stat().st_size > 0:
-            kept.append(path)
-    return kept
-
-
-def test_one_changed_byte_anywhere_is_named(deployed, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(deployed.workspace, copy, ignore=shutil.ignore_patterns("endpoint-*"))
-    redoubt = Redoubt(deployed.folder, copy)
-    assert redoubt.json("audit", "verify")["ok"]
-    order = random.Random(11)
-    files = changeable_files(copy)
-    for _ in range(int(os.environ.get("REDOUBT_FLIPS", "60"))):
-        path = order.choice(files)
-        size, before = path.stat().st_size, None
-        place = order.randrange(size)
-        with open(path, "r+b") as file:
-            file.seek(place)
-            before = file.read(1)
-            file.seek(place)
-            file.write(bytes([before[0] ^ 1 << order.randrange(8)]))
-        done = redoubt("--json", "audit", "verify", expect=None)
-        assert done.returncode in (4, 5), f"{path} at {place}: exit {done.returncode}\n{done.stdout[-500:]}{done.stderr[-500:]}"
-        with open(path, "r+b") as file:
-            file.seek(place)
-            file.write(before)
-    assert redoubt.json("audit", "verify")["ok"]
 
 
 def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):

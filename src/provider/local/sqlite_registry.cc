@@ -37,13 +37,14 @@ Status check_mac(const SqliteRegistry::Options& options, const std::string& reco
     return fail(ErrorCode::tampered, std::move(what), options.file.string(),
                 "look into who changed it, then rebuild it from the ledger with 'redoubt registry rebuild'");
   };
+  const std::string mac_name = mac_path(options.file).filename().string();
   if (!fs::exists(options.file)) return changed("the registry's file is missing");
   if (fs::exists(options.file.string() + "-wal")) {
     std::error_code error;
     if (fs::file_size(options.file.string() + "-wal", error) != 0) return changed("the registry has a write-ahead log that no change of ours left");
   }
   if (!equal_constant_time(view_of(TRY(mac_of(options))), view_of(recorded))) {
-    return changed("the registry's file is not the one that was last written");
+    return changed("the registry's file is not the one that was last written: it, or its authentication code in " + mac_name + ", was changed");
   }
   return {};
 }

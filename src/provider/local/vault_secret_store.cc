@@ -75,6 +75,8 @@ Result<std::unique_ptr<VaultSecretStore>> VaultSecretStore::open(Options options
   return store;
 }
 
+bool VaultSecretStore::is_file_name(std::string_view name) { return name == kNameKeyFile || is_record(name); }
+
 Status VaultSecretStore::load_name_key() {
   const auto lock = TRY(FileLock::acquire(options_.folder / kLockFile));
   const auto file = sealed_file(kNameKeyFile);

@@ -22,6 +22,9 @@ class VaultSecretStore final : public SecretStore {
   // `clock` must outlive the store. tampered when secrets are there but the key of their names is not.
   static Result<std::unique_ptr<VaultSecretStore>> open(Options options, const Clock& clock);
 
+  // Whether the store puts a file of this name into its folder.
+  static bool is_file_name(std::string_view name);
+
   Result<SecretInfo> put(std::string_view name, const Secret& value) override;
   Result<Secret> get(std::string_view name) override;
   Result<Secret> get_previous(std::string_view name) override;
