@@ -163,11 +163,13 @@ def run_approved(redoubt, pipeline, version):
     redoubt("run", pipeline)
 
 
-def deploy_tiny(folder, hub, **changes):
+def deploy_tiny(folder, hub, secrets=(), **changes):
     """A workspace whose tiny model is served in dev; with a key of its own."""
     redoubt = Redoubt(folder)
     redoubt("init")
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    for name in secrets:
+        redoubt("secret", "put", name, stdin=secrets[name])
     redoubt.pipeline = write_pipeline(folder / "pipeline", hub, **changes)
     run_approved(redoubt, redoubt.pipeline, "tiny/0.1.0")
     redoubt.key = redoubt.json("key", "create", "--name", "test", "--environment", "dev", "--requests-per-minute", "100000")["key"]
@@ -207,12 +209,62 @@ class Endpoint:
             text = answer.read()
             return answer.status, json.loads(text) if text else None
 
+    def stream(self, content, **fields):
+        """The events of a streamed answer, one by one; the last is {"done": True} where the stream ended well."""
+        body = {"model": "tiny", "messages": [{"role": "user", "content": content}], "stream": True, **fields}
+        with self.open("/v1/chat/completions", body) as answer:
+            assert answer.status == 200, answer.read()
+            for line in answer:
+                text = line.decode().removeprefix("data: ").strip()
+                if text:
+                    yield {"done": True} if text == "[DONE]" else json.loads(text)
+
     def chat(self, content, key=None, **fields):
         body = {"model": "tiny", "messages": [{"role": "user", "content": content}], "max_tokens": 8, **fields}
         return self.post("/v1/chat/completions", body, key=key)
 
 
-def until(what, seconds=240, every=0.2):
+class Process:
+    """Another process, by its number and start, so that a number given anew is not mistaken for it."""
+
+    def __init__(self, pid):
+        self.pid, self.start = pid, self.stat(pid)[19]
+
+    @staticmethod
+    def stat(pid):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+    def is_gone(self):
+        try:
+            state = self.stat(self.pid)
+            return state[19] != self.start or state[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    def kill(self, number):
+        if not self.is_gone():
+            os.kill(self.pid, number)
+
+
+def workers_of(redoubt):
+    """The engine processes that the endpoint of this workspace has started."""
+    endpoint = redoubt.json("endpoint", "status", "--environment", "dev")["pid"]
+    parents, engines = {}, []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int(Process.stat(folder.name)[1])
+            if b"redoubt-engine" in (folder / "cmdline").read_bytes().partition(b"\0")[0]:
+                engines.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+    def is_below(pid):
+        return pid == endpoint or (pid in parents and is_below(parents[pid]))
+
+    return [Process(pid) for pid in engines if is_below(pid)]
+
+
+def until(what, seconds=float(os.environ.get("REDOUBT_DEADLINE_S", "240")), every=0.2):
     """Waits on a state, with a deadline that no healthy machine needs; answers what `what` answered."""
     deadline = time.monotonic() + seconds
     while True:

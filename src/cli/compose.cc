@@ -12,6 +12,7 @@
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
 #include "provider/local/sqlite_registry.h"
+#include "provider/local/webhook_notifier.h"
 
 namespace redoubt::cli {
 namespace {
@@ -237,6 +238,15 @@ Result<provider::ImageStore*> Session::images() {
 Result<provider::JobRunner*> Session::runner() {
   if (state_->runner == nullptr) state_->runner = std::make_unique<provider::local::LocalJobRunner>(provider::local::LocalJobRunnerOptions{}, *TRY(images()));
   return state_->runner.get();
+}
+
+Result<std::unique_ptr<provider::Notifier>> Session::notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name) {
+  if (url.empty()) return std::unique_ptr<provider::Notifier>();
+  provider::local::WebhookOptions options;
+  options.url = url;
+  options.ca_file = ca_file;
+  options.secret_name = secret_name;
+  return std::unique_ptr<provider::Notifier>(TRY(provider::local::WebhookNotifier::create(std::move(options), secrets(), state_->clock)));
 }
 
 }  // namespace redoubt::cli

@@ -67,9 +67,6 @@ class Daemon {
     metrics_.emplace(session_->clock());
     if (endpoint_.capture) capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
     prompts_.emplace(capture_.get());
-    const auto watch = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
-    interval_ = std::chrono::seconds(watch.interval_s);
-    watch_ = TRY(EndpointWatch::create(*session_, environment_, watch, deployment.record.parameters["endpoint"]["scan"]));
     TRY(follow(deployment));
     return start_gateway();
   }
@@ -101,8 +98,12 @@ class Daemon {
   // Serves what a deploy statement says, if it is another than now.
   Status follow(const CurrentDeployment& deployment) {
     if (status_.deployment == deployment.statement.tagged()) return {};
+    const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
+    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"]));
+    TRY(watch->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
     TRY(router_.activate(TRY(start_release(*session_, deployment, endpoint_))));
-    TRY(watch_->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
+    watch_ = std::move(watch);  // it goes on with the states that the one before has kept
+    interval_ = std::chrono::seconds(options.interval_s);
     status_.deployment = deployment.statement.tagged();
     status_.name = deployment.name();
     status_.version = deployment.version();
@@ -121,7 +122,7 @@ class Daemon {
     auto next_tick = std::chrono::steady_clock::now();
     while (true) {
       if (std::chrono::steady_clock::now() >= next_tick) {
-        watch_->tick(metrics_->snapshot(), *prompts_);
+        watch_->tick(metrics_->snapshot(), router_.active()->pool->state(), *prompts_);
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
       const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_tick - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));

@@ -6,8 +6,7 @@
 #include "base/log.h"
 #include "cli/endpoint_parts.h"
 #include "cli/image_check.h"
-#include "crypto/hash.h"
-#include "http/client.h"
+#include "crypto/random.h"
 #include "stages/watch/prompt.h"
 
 namespace redoubt::cli {
@@ -16,9 +15,9 @@ namespace {
 using stages::watch::AlarmChange;
 using stages::watch::AlarmState;
 
-constexpr std::size_t kWindowPrompts = 200, kPromptsMax = 10'000, kIncidentsMax = 1000;
+constexpr std::size_t kWindowPrompts = 200, kPromptsMax = 10'000;
 
-Result<Json> saved_list(Session& session, const std::string& note) { return TRY(session.notes().load(note)).value_or(Json::array()); }
+std::string note_of(const std::string& environment) { return "watch-" + environment; }
 
 void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
 
@@ -42,9 +41,13 @@ std::optional<std::vector<std::string>> PromptWindow::take_window(std::size_t co
 
 Result<std::unique_ptr<EndpointWatch>> EndpointWatch::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan) {
   const stages::watch::AlarmLimits limits{watch.error_rate_per_minute_max, watch.latency_p99_ms_max, static_cast<double>(watch.critical_vulnerabilities_max),
-                                          static_cast<double>(watch.unauthorized_attempts_max)};
+                                          static_cast<double>(watch.unauthorized_attempts_max), watch.failures_max};
   std::unique_ptr<EndpointWatch> made(new EndpointWatch(session, std::move(environment), watch, scan, stages::watch::standard_alarms(limits)));
-  TRY(made->alarms_.restore(TRY(saved_alarms(session, made->environment_))));
+  made->notifier_ = TRY(session.notifier(watch.webhook, watch.webhook_ca_file, watch.webhook_secret));
+  if (const auto note = TRY(session.notes().load(note_of(made->environment_)))) {
+    TRY(made->alarms_.restore(TRY(json_array(*note, "alarms", "alarms"))));
+    TRY(made->deliveries_.restore(TRY(json_array(*note, "pending", "alarms"))));
+  }
   return made;
 }
 
@@ -57,91 +60,100 @@ Status EndpointWatch::follow(const Digest& image, const Digest& training_data) {
   return {};
 }
 
-void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, PromptWindow& prompts) {
-  std::map<std::string, double> values = {{"InvocationErrors", static_cast<double>(metrics.errors_per_minute)},
-                                          {"UnauthorizedAttempts", static_cast<double>(metrics.unauthorized_per_minute)}};
-  if (metrics.latency_samples > 0) values["LatencyP99"] = metrics.latency_p99_ms;
+void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts) {
+  stages::watch::Measurements values = {{"InvocationErrors", static_cast<double>(metrics.errors_per_minute)},
+                                        {"UnauthorizedAttempts", static_cast<double>(metrics.unauthorized_per_minute)},
+                                        {"WorkerFailures", worker_failures(pool)}};
+  if (metrics.latency_samples > 0) {
+    values["LatencyP99"] = metrics.latency_p99_ms;
+  } else if (alarms_.is_in("LatencyP99", AlarmState::alarm)) {
+    values["LatencyP99"] = 0;  // nobody has waited for as long as the window reaches back
+  }
   measure_vulnerabilities(values);
   measure_drift(prompts, values);
-  for (const auto& change : alarms_.update(values, session_.clock().now())) {
-    if (auto told = tell(change); !told) log_problem("tell of an alarm", told.error());
+  if (deliveries_.full()) {
+    spdlog::error("watch: {} changes wait to be told; the alarms keep their states until the first is", deliveries_.pending());
+  } else {
+    for (const auto& change : alarms_.update(values, session_.clock().now())) announce(change);
   }
-  const Json now = alarms_.to_json();
-  if (dump_json(now) == saved_) return;
-  if (auto saved = session_.notes().save("alarms-" + environment_, now); !saved) return log_problem("keep the alarms", saved.error());
-  saved_ = dump_json(now);
+  keep();
+  deliver();
 }
 
-void EndpointWatch::measure_vulnerabilities(std::map<std::string, double>& values) {
+// Workers that were replaced since the last look, or are not back yet.
+double EndpointWatch::worker_failures(const gateway::PoolState& pool) {
+  const auto before = std::exchange(restarts_, pool.restarts);
+  const std::uint64_t ended = pool.restarts >= before ? pool.restarts - before : pool.restarts;
+  return std::max(static_cast<double>(ended), static_cast<double>(pool.workers - pool.workers_ready));
+}
+
+void EndpointWatch::measure_vulnerabilities(stages::watch::Measurements& values) {
   const TimePoint now = session_.clock().now();
-  if (!image_ || (scanned_ && now - *scanned_ < std::chrono::hours(watch_.rescan_hours))) return;
+  const auto interval = std::chrono::milliseconds(static_cast<std::int64_t>(watch_.rescan_hours * 3'600'000));
+  if (!image_ || (scanned_ && now - *scanned_ < interval)) return;
+  auto& value = values["CriticalVulnerabilities"];  // nothing yet: a scan that fails leaves it unknown
   const auto facts = scan_image(session_, *image_, scan_);
   if (!facts) return log_problem("scan the image again", facts.error());
-  scanned_ = now;
-  values["CriticalVulnerabilities"] = facts->vulnerabilities.at("critical");
+  const auto critical = facts->vulnerabilities.find("critical");
+  if (critical == facts->vulnerabilities.end()) return log_problem("scan the image again", {ErrorCode::internal, "the scan counts no critical findings", {}, {}});
+  value = critical->second;
   const Json result = {{"image", image_->tagged()}, {"environment", environment_}, {"vulnerabilities", facts->vulnerabilities}};
-  if (auto recorded = session_.record_event("scan", result); !recorded) log_problem("record the scan", recorded.error());
+  if (auto recorded = session_.record_event("scan", result); !recorded) return log_problem("record the scan", recorded.error());
+  scanned_ = now;
 }
 
-void EndpointWatch::measure_drift(PromptWindow& prompts, std::map<std::string, double>& values) {
+void EndpointWatch::measure_drift(PromptWindow& prompts, stages::watch::Measurements& values) {
   if (!baseline_) return;
   const auto window = prompts.take_window(kWindowPrompts);
   if (!window) return;
+  auto& value = values["DataDrift"];
   const auto report = stages::watch::measure_drift(*baseline_, *window);
   if (!report) return log_problem("measure drift", report.error());
   double worst = 0;
   for (const auto& feature : report->features) worst = std::max(worst, feature.psi / feature.limit);
-  values["DataDrift"] = worst;
+  value = worst;
 }
 
-Status EndpointWatch::tell(const AlarmChange& change) {
+void EndpointWatch::announce(const AlarmChange& change) {
   Json body = change.alarm.to_json();
+  body["id"] = to_hex(crypto::random_bytes(8));
   body["environment"] = environment_;
   body["before"] = to_string(change.before);
   spdlog::warn("alarm {} is {} (value {}, limit {})", change.alarm.definition.name, to_string(change.alarm.state), dump_json(body["value"]), change.alarm.definition.limit);
-  TRY(session_.record_event("alarm", body));
-  TRY(keep_incident(change));
-  return notify(body);
+  deliveries_.add(std::move(body));
 }
 
-// An incident opens with its alarm and closes with it.
-Status EndpointWatch::keep_incident(const AlarmChange& change) {
-  Json incidents = TRY(saved_incidents(session_, environment_));
-  const std::string now = to_rfc3339(session_.clock().now());
-  if (change.alarm.state == AlarmState::alarm) {
-    const std::string id = crypto::sha256(change.alarm.definition.name + now).hex().substr(0, 12);
-    incidents.push_back({{"id", id}, {"alarm", change.alarm.definition.name}, {"opened", now}, {"closed", nullptr}, {"state", "open"}, {"value", change.alarm.value ? Json(*change.alarm.value) : Json()},
-                         {"limit", change.alarm.definition.limit}});
-    if (incidents.size() > kIncidentsMax) incidents.erase(incidents.begin());
-  } else {
-    for (auto& incident : incidents) {
-      if (incident.value("alarm", "") != change.alarm.definition.name || incident.value("state", "") != "open") continue;
-      incident["state"] = "closed";
-      incident["closed"] = now;
-    }
-  }
-  return session_.notes().save("incidents-" + environment_, incidents);
+// The states and what is still to be told of them in one note, so that no kill leaves a change that nobody hears of.
+void EndpointWatch::keep() {
+  const Json now = {{"alarms", alarms_.to_json()}, {"pending", deliveries_.to_json()}};
+  if (dump_json(now) == saved_) return;
+  if (auto saved = session_.notes().save(note_of(environment_), now); !saved) return log_problem("keep the alarms", saved.error());
+  saved_ = dump_json(now);
 }
 
-Status EndpointWatch::notify(const Json& body) {
-  if (watch_.webhook.empty()) return {};
-  http::ClientOptions options;
-  options.allow_plain_loopback = true;
-  options.total_s_max = 15;
-  http::ClientRequest request;
-  request.method = "POST";
-  request.url = watch_.webhook;
-  request.body = dump_json(body);
-  request.headers.add("Content-Type", "application/json");
-  if (!watch_.webhook_secret.empty()) {
-    const Secret key = TRY(session_.secrets().get(watch_.webhook_secret));
-    request.headers.add("X-Redoubt-Signature", "sha256=" + crypto::hmac_sha256(key, view_of(request.body)).hex());
-  }
-  (void)TRY(http::Client(options).fetch(request));
-  return {};
+void EndpointWatch::deliver() {
+  stages::watch::DeliverySteps steps;
+  steps.record = [this](const Json& change) -> Status {
+    (void)TRY(session_.record_event("alarm", change));
+    return {};
+  };
+  steps.incident = [this](const Json& change) -> Status {
+    Json incidents = TRY(saved_incidents(session_, environment_));
+    TRY(stages::watch::apply_to_incidents(incidents, change));
+    return session_.notes().save("incidents-" + environment_, incidents);
+  };
+  steps.notify = [this](const Json& change) -> Status {
+    if (notifier_ == nullptr) return {};
+    return notifier_->notify(fmt::format("{}: alarm {} is {}", environment_, change.value("name", ""), change.value("state", "")), change);
+  };
+  steps.progressed = [this] { keep(); };
+  if (auto delivered = deliveries_.deliver(steps); !delivered) log_problem("tell of an alarm, which is tried again", delivered.error());
 }
 
-Result<Json> saved_alarms(Session& session, const std::string& environment) { return saved_list(session, "alarms-" + environment); }
-Result<Json> saved_incidents(Session& session, const std::string& environment) { return saved_list(session, "incidents-" + environment); }
+Result<Json> saved_alarms(Session& session, const std::string& environment) {
+  const auto note = TRY(session.notes().load(note_of(environment)));
+  return note ? json_array(*note, "alarms", "alarms") : Result<Json>(Json::array());
+}
+Result<Json> saved_incidents(Session& session, const std::string& environment) { return TRY(session.notes().load("incidents-" + environment)).value_or(Json::array()); }
 
 }  // namespace redoubt::cli

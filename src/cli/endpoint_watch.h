@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watches a serving endpoint: evaluates its alarms, tells the webhook and the ledger of each change, keeps incidents, scans
+// Watches a serving endpoint: evaluates its alarms, brings each change to the ledger, the incidents and the webhook, scans
 // the image again.
 #pragma once
 
@@ -10,8 +10,10 @@
 #include "cli/session.h"
 #include "gateway/capture.h"
 #include "gateway/metrics.h"
+#include "gateway/worker.h"
 #include "pipeline/config.h"
 #include "stages/watch/alarms.h"
+#include "stages/watch/delivery.h"
 #include "stages/watch/drift.h"
 
 namespace redoubt::cli {
@@ -34,29 +36,33 @@ class EndpointWatch {
  public:
   // `watch` and `scan` as the deploy statement has them.
   static Result<std::unique_ptr<EndpointWatch>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan);
-  // For another deployment: its image and the prompts that its model was trained on.
+  // The deployment that it watches: its image and the prompts that its model was trained on.
   Status follow(const Digest& image, const Digest& training_data);
-  // One look at everything; problems of watching are logged, never fatal.
-  void tick(const gateway::MetricsSnapshot& metrics, PromptWindow& prompts);
+  // One look at everything; problems of watching are logged, never fatal. What could not be told of is tried again at the next.
+  void tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts);
 
  private:
   EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan, std::vector<stages::watch::AlarmDefinition> alarms)
       : session_(session), environment_(std::move(environment)), watch_(std::move(watch)), scan_(std::move(scan)), alarms_(std::move(alarms)) {}
-  void measure_vulnerabilities(std::map<std::string, double>& values);
-  void measure_drift(PromptWindow& prompts, std::map<std::string, double>& values);
-  Status tell(const stages::watch::AlarmChange& change);
-  Status keep_incident(const stages::watch::AlarmChange& change);
-  Status notify(const Json& body);
+  double worker_failures(const gateway::PoolState& pool);
+  void measure_vulnerabilities(stages::watch::Measurements& values);
+  void measure_drift(PromptWindow& prompts, stages::watch::Measurements& values);
+  void announce(const stages::watch::AlarmChange& change);
+  void keep();
+  void deliver();
 
   Session& session_;
   std::string environment_;
   pipeline::WatchOptions watch_;
   Json scan_;
   stages::watch::Alarms alarms_;
+  stages::watch::Deliveries deliveries_;
+  std::unique_ptr<provider::Notifier> notifier_;  // null: nobody is notified
   std::optional<Digest> image_;
   std::optional<stages::watch::Baseline> baseline_;
   std::optional<TimePoint> scanned_;
-  std::string saved_;  // the alarms as last written
+  std::uint64_t restarts_ = 0;  // of the workers, at the last look
+  std::string saved_;           // the alarms and deliveries as last written
 };
 
 // The alarms and incidents that an environment's watch has kept; empty lists before the first.

@@ -17,6 +17,7 @@
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
+#include "provider/notifier.h"
 
 namespace redoubt::cli {
 
@@ -62,6 +63,9 @@ class Session {
   Problems check_registry();
   Result<provider::ImageStore*> images();
   Result<provider::JobRunner*> runner();
+
+  // The webhook that hears of alarms; null where none is named. Errors of WebhookNotifier::create.
+  Result<std::unique_ptr<provider::Notifier>> notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name);
 
   // A sealed signing key of the workspace, made at its first use.
   Result<crypto::SigningKey> workspace_key(const std::string& name, crypto::SignatureAlgorithm algorithm);

@@ -135,6 +135,7 @@ void WorkerPool::cancel(std::uint64_t id) {
 PoolState WorkerPool::state() const {
   std::lock_guard lock(mutex_);
   PoolState state;
+  state.workers = static_cast<int>(slots_.size());
   for (const auto& slot : slots_) {
     if (!slot->ready) continue;
     ++state.workers_ready;

@@ -79,7 +79,7 @@ struct WorkerPoolOptions {
 };
 
 struct PoolState {
-  int workers_ready = 0, running = 0, queued = 0, slots = 0, context_length = 0;
+  int workers = 0, workers_ready = 0, running = 0, queued = 0, slots = 0, context_length = 0;
   std::uint64_t restarts = 0;
 };
 

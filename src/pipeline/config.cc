@@ -88,7 +88,7 @@ Result<DeployOptions> DeployOptions::from_json(const Json& value) {
 }
 
 Json WatchOptions::to_json() const {
-  return {{"webhook", webhook}, {"webhook_secret", webhook_secret}, {"interval_s", interval_s}, {"rescan_hours", rescan_hours},
+  return {{"webhook", webhook}, {"webhook_ca_file", webhook_ca_file}, {"webhook_secret", webhook_secret}, {"interval_s", interval_s}, {"rescan_hours", rescan_hours}, {"failures_max", failures_max},
           {"error_rate_per_minute_max", error_rate_per_minute_max}, {"latency_p99_ms_max", latency_p99_ms_max},
           {"critical_vulnerabilities_max", critical_vulnerabilities_max}, {"unauthorized_attempts_max", unauthorized_attempts_max}};
 }
@@ -96,9 +96,11 @@ Json WatchOptions::to_json() const {
 Result<WatchOptions> WatchOptions::from_json(const Json& value) {
   WatchOptions watch;
   watch.webhook = TRY(json_string(value, "webhook", "watch"));
+  watch.webhook_ca_file = TRY(json_string(value, "webhook_ca_file", "watch"));
   watch.webhook_secret = TRY(json_string(value, "webhook_secret", "watch"));
   watch.interval_s = static_cast<int>(TRY(json_integer(value, "interval_s", "watch")));
-  watch.rescan_hours = static_cast<int>(TRY(json_integer(value, "rescan_hours", "watch")));
+  watch.rescan_hours = TRY(json_number(value, "rescan_hours", "watch"));
+  watch.failures_max = static_cast<int>(TRY(json_integer(value, "failures_max", "watch")));
   watch.error_rate_per_minute_max = TRY(json_number(value, "error_rate_per_minute_max", "watch"));
   watch.latency_p99_ms_max = TRY(json_number(value, "latency_p99_ms_max", "watch"));
   watch.critical_vulnerabilities_max = static_cast<int>(TRY(json_integer(value, "critical_vulnerabilities_max", "watch")));
@@ -129,6 +131,7 @@ Result<Config> load_config(const fs::path& file) {
   config.limitations = get<std::string>(json.at("register"), "limitations");
   config.deploy = read_deploy(json.at("deploy"));
   config.watch = TRY(WatchOptions::from_json(json.at("watch")));
+  if (!config.watch.webhook_ca_file.empty()) config.watch.webhook_ca_file = fs::absolute(relative_to(file, config.watch.webhook_ca_file)).string();
   config.policy = TRY(governance::Policy::from_json(TRY(load_checked(relative_to(file, get<std::string>(json, "policy")), kPolicySchema))));
   return config;
 }

@@ -46,8 +46,10 @@ struct DeployOptions {
 };
 
 struct WatchOptions {
-  std::string webhook, webhook_secret;
-  int interval_s = 30, rescan_hours = 24;
+  std::string webhook, webhook_ca_file, webhook_secret;
+  int interval_s = 30;
+  double rescan_hours = 24;
+  int failures_max = 3;  // looks in a row that could not measure something, before its alarm is undecided
   double error_rate_per_minute_max = 10, latency_p99_ms_max = 1000;
   int critical_vulnerabilities_max = 0, unauthorized_attempts_max = 5;
   Json to_json() const;
