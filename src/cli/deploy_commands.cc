@@ -2,7 +2,6 @@
 //
 // redoubt deploy, rollback, endpoint, key.
 #include <fmt/format.h>
-#include <signal.h>
 
 #include "cli/commands.h"
 #include "cli/deploy_version.h"
@@ -72,13 +71,6 @@ Result<int> start(Invocation& invocation, const Options& options, const Output& 
   return answer(output, TRY(deploy_version(*session, invocation.global, {current->name(), current->version(), environment_of(options), false})).status);
 }
 
-// A running endpoint reads its keys again when it is told.
-Status tell_endpoint(const Invocation& invocation, const std::string& environment) {
-  const auto status = TRY(EndpointProcess(invocation.global.workspace, environment).status());
-  if (status.running) ::kill(status.pid, SIGHUP);
-  return {};
-}
-
 Result<int> create_key(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
@@ -90,7 +82,7 @@ Result<int> create_key(Invocation& invocation, const Options& options, const Out
   if (options.days > 0) wanted.expires = session->clock().now() + std::chrono::days(options.days);
   const auto created = TRY(keys->create(std::move(wanted)));
   TRY(session->record_event("key", {{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}}));
-  TRY(tell_endpoint(invocation, environment_of(options)));
+  TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).reload());
   const std::string key = to_text(created.second.reveal(SecretAccess::for_user()));
   output.result({{"id", created.first.id}, {"name", options.name}, {"key", key}}, key);
   output.say("this key is not shown again");
@@ -102,7 +94,7 @@ Result<int> revoke_key(Invocation& invocation, const Options& options, const Out
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
   TRY(keys->revoke(options.key_id));
   TRY(session->record_event("key", {{"action", "revoke"}, {"id", options.key_id}, {"environment", environment_of(options)}}));
-  TRY(tell_endpoint(invocation, environment_of(options)));
+  TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).reload());
   output.result({{"id", options.key_id}, {"revoked", true}}, options.key_id + " is revoked");
   return 0;
 }

@@ -40,7 +40,7 @@ class Daemon {
       report("failed", started.error().message + (started.error().where.empty() ? "" : " (" + started.error().where + ")"));
       return fail(started.error());
     }
-    report("serving", "");
+    report_serving();
     serve(signals);
     gateway_->drain(std::chrono::seconds(30));
     if (capture_ != nullptr) (void)capture_->flush();
@@ -68,6 +68,7 @@ class Daemon {
     if (endpoint_.capture) capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
     prompts_.emplace(capture_.get());
     TRY(follow(deployment));
+    if (router_.active() == nullptr) return fail(ErrorCode::gate_refused, "the deployed version was revoked", deployment.name() + "/" + deployment.version(), "deploy another version");
     return start_gateway();
   }
 
@@ -95,8 +96,16 @@ class Daemon {
     return std::move(*found);
   }
 
-  // Serves what a deploy statement says, if it is another than now.
+  void report_serving() { report(router_.active() == nullptr ? "revoked" : "serving", router_.active() == nullptr ? "the deployed version was revoked" : ""); }
+
+  // Serves what a deploy statement says, if it is another than now; nothing once its version was revoked.
   Status follow(const CurrentDeployment& deployment) {
+    if (TRY(stages::deploy::is_revoked(session_->evidence(), deployment))) {
+      if (router_.active() != nullptr) spdlog::warn("{}/{} was revoked: it is served no longer", deployment.name(), deployment.version());
+      router_.withdraw();
+      status_.deployment = status_.name = status_.version = "";
+      return {};
+    }
     if (status_.deployment == deployment.statement.tagged()) return {};
     const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
     auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"]));
@@ -115,14 +124,24 @@ class Daemon {
     const auto newest = current();
     const auto followed = newest ? follow(*newest) : Status(fail(newest.error()));
     // What served before serves on; whoever asked for the change reads the error.
-    report(followed ? "serving" : "failed", followed ? "" : followed.error().message);
+    followed ? report_serving() : report("failed", followed.error().message);
+  }
+
+  // A revocation reaches the endpoint even if nobody could tell it.
+  void end_revoked() {
+    const auto newest = current();
+    const auto revoked = newest ? stages::deploy::is_revoked(session_->evidence(), *newest) : Result<bool>(fail(newest.error()));
+    if (!revoked) return spdlog::error("cannot see whether the version was revoked: {}", revoked.error().message);
+    if (*revoked && router_.active() != nullptr) follow_newest();
   }
 
   void serve(const sigset_t& signals) {
     auto next_tick = std::chrono::steady_clock::now();
     while (true) {
       if (std::chrono::steady_clock::now() >= next_tick) {
-        watch_->tick(metrics_->snapshot(), router_.active()->pool->state(), *prompts_);
+        end_revoked();
+        const auto release = router_.active();
+        if (watch_ != nullptr) watch_->tick(metrics_->snapshot(), release ? release->pool->state() : gateway::PoolState{}, *prompts_);
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
       const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_tick - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));

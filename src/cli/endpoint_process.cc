@@ -121,6 +121,12 @@ Result<EndpointStatus> EndpointProcess::serve(const GlobalOptions& options, cons
   return fail(ErrorCode::unavailable, "the endpoint did not serve within two minutes", log_file().string(), "read its log, then run the command again");
 }
 
+Status EndpointProcess::reload() const {
+  const EndpointStatus now = TRY(status());
+  if (now.running) ::kill(now.pid, SIGHUP);
+  return {};
+}
+
 Status EndpointProcess::stop() const {
   const EndpointStatus before = TRY(status());
   if (!before.running) return {};

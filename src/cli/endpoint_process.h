@@ -15,7 +15,7 @@ namespace redoubt::cli {
 struct EndpointStatus {
   bool running = false;
   int pid = 0;
-  std::string state;  // "starting", "serving", "failed", "stopped"
+  std::string state;  // "starting", "serving", "revoked", "failed", "stopped"
   std::string url, ca_file, name, version, deployment, error, started;
   Json to_json() const;
 };
@@ -32,6 +32,8 @@ class EndpointProcess {
   // Starts the process, or tells a running one to look at the ledger, and waits until it serves the deployment (its
   // statement's digest). unavailable with the process's own error when it does not within the deadline.
   Result<EndpointStatus> serve(const GlobalOptions& options, const std::string& deployment) const;
+  // Tells a running one to look at the ledger and its keys again; no error when none runs.
+  Status reload() const;
   // Lets it finish its requests and waits for its end; no error when none runs.
   Status stop() const;
 

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/endpoint_process.h"
 #include "cli/session.h"
 #include "governance/registry_view.h"
 #include "stages/publish/review.h"
@@ -111,6 +112,10 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
   stages::publish::ReviewDeps deps{*TRY(session->registry()), *recorder};
   const auto reviewed = TRY(stages::publish::review({name.name, name.version, decision, target.reason}, deps));
   const auto version = TRY(TRY(session->registry())->get(name.name, name.version));
+  if (decision == stages::publish::Decision::revoke) {
+    // Endpoints see it at their next look anyway; this makes it at once.
+    for (const char* environment : {"dev", "staging", "production"}) TRY(EndpointProcess(invocation.global.workspace, environment).reload());
+  }
   output.result({{"name", version.name}, {"version", version.version}, {"state", provider::to_string(version.state)},
                  {"reviewer", session->identity()}, {"statement", reviewed.statement().tagged()}},
                 fmt::format("{} is {} (by {})", target.version, provider::to_string(version.state), session->identity()));

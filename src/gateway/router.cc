@@ -27,6 +27,12 @@ Result<std::string> Router::roll_back() {
   return active_->name + "/" + active_->version;
 }
 
+void Router::withdraw() {
+  std::lock_guard lock(mutex_);
+  if (active_) retire(std::exchange(active_, nullptr));
+  if (previous_) retire(std::exchange(previous_, nullptr));
+}
+
 std::shared_ptr<const Release> Router::active() const {
   std::lock_guard lock(mutex_);
   return active_;

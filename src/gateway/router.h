@@ -30,6 +30,8 @@ class Router {
   Status activate(Release release);
   // Back to the previous release; the one left becomes previous. not_found when there is none.
   Result<std::string> roll_back();
+  // Nothing is served any more, and there is nothing to go back to; requests under way still end.
+  void withdraw();
   std::shared_ptr<const Release> active() const;  // null before the first activate
   std::shared_ptr<const Release> previous() const;
 

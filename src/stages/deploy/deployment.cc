@@ -40,6 +40,17 @@ Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog
   return std::optional<CurrentDeployment>();
 }
 
+Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& deployment) {
+  bool revoked = false;
+  for (const auto& entry : TRY(evidence.of_step(governance::ReviewStep::kName))) {
+    const auto record = TRY(attest::to_step_record(entry.statement));
+    const Json& result = record.result;
+    if (TRY(json_string(result, "name", "review statement")) != deployment.name() || TRY(json_string(result, "version", "review statement")) != deployment.version()) continue;
+    revoked = TRY(json_string(result, "decision", "review statement")) == "revoke";
+  }
+  return revoked;
+}
+
 Result<governance::Deployment> record_deployment(const AdmittedRelease& release, const DeploymentOptions& options,
                                                  ledger::EvidenceLog& evidence, provider::ModelRegistry& registry,
                                                  governance::StepRecorder& recorder) {

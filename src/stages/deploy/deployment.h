@@ -23,6 +23,9 @@ Result<std::optional<CurrentDeployment>> current_deployment(ledger::EvidenceLog&
 // The version that the environment served before its present one, for a rollback; nothing where there is none.
 Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment);
 
+// Whether the deployed version's approval was withdrawn: then nobody may serve it any longer.
+Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& deployment);
+
 struct DeploymentOptions {
   Json endpoint = Json::object();  // how to serve: host, port, names, limits, capture, watch
   bool rollback = false;

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two versions of a model, one after the other and back, under load; and what may not be deployed."""
+import shutil
+import threading
+
+import pytest
+import yaml
+
+from conftest import Endpoint, Redoubt, deploy_tiny, run_approved, until
+
+
+def train_again(redoubt, **changes):
+    """The pipeline with other hyperparameters, which is another version."""
+    file = redoubt.pipeline.parent / "training_config.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+
+
+def states(redoubt):
+    return {version["version"]: version["state"] for version in redoubt.json("registry", "list")}
+
+
+def deployments(redoubt):
+    """What the ledger says of dev, oldest first."""
+    entries = [entry["result"] for entry in redoubt.json("audit", "query", "--step", "deploy", "--limit", "1000")]
+    return [(entry["version"], entry["previous"], entry["rollback"]) for entry in reversed(entries) if entry["environment"] == "dev"]
+
+
+@pytest.fixture(scope="module")
+def two(tiny_hub, tmp_path_factory):
+    """0.1.0 is served, 0.2.0 is approved."""
+    redoubt = deploy_tiny(tmp_path_factory.mktemp("two"), tiny_hub)
+    redoubt("rollback", "--environment", "dev", expect=1)
+    train_again(redoubt, epochs=1, learning_rate=0.001)
+    redoubt("run", redoubt.pipeline, expect=6)
+    redoubt("deploy", "tiny/0.2.0", expect=6)
+    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    yield redoubt
+    for environment in ("dev", "staging"):
+        redoubt("endpoint", "stop", "--environment", environment)
+
+
+class Load:
+    """Asks all the time, on connections of its own, and keeps what came."""
+
+    def __init__(self, endpoint):
+        self.endpoint, self.answers, self.ending = endpoint, [], threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(3)]
+
+    def ask(self):
+        while not self.ending.is_set():
+            try:
+                status, answer = self.endpoint.chat("How do I copy a1?", max_tokens=16)
+                self.answers.append((status, answer.get("choices", [{}])[0].get("finish_reason")))
+            except OSError as error:
+                self.answers.append((str(error), None))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def served(endpoint):
+    return endpoint.open("/v1/models").read()
+
+
+def test_a_rollback_brings_the_version_before_back_and_loses_no_request(two):
+    endpoint = Endpoint(two)
+    before = endpoint.chat("How do I copy a1?", temperature=0)[1]["choices"]
+    with Load(endpoint) as load:
+        stream = endpoint.stream("Count.", max_tokens=300)
+        next(stream)
+        two("deploy", "tiny/0.2.0", "--environment", "dev")
+        assert list(stream)[-1] == {"done": True}
+        assert b'"version":"0.2.0"' in served(endpoint)
+        assert states(two) == {"0.1.0": "Approved", "0.2.0": "Deployed"}
+        middle = endpoint.chat("How do I copy a1?", temperature=0)[1]["choices"]
+        stream = endpoint.stream("Count.", max_tokens=300)
+        next(stream)
+        back = two.json("rollback", "--environment", "dev")
+        assert list(stream)[-1] == {"done": True}
+    assert {status for status, _ in load.answers} == {200} and len(load.answers) > 3, load.answers
+    assert back["version"] == "0.1.0" and back["running"] and back["pid"] == endpoint.status["pid"]
+    assert b'"version":"0.1.0"' in served(endpoint)
+    after = endpoint.chat("How do I copy a1?", temperature=0)[1]["choices"]
+    assert after == before and middle != before
+    assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
+    assert deployments(two) == [("0.1.0", "", False), ("0.2.0", "0.1.0", False), ("0.1.0", "0.2.0", True)]
+    assert two.json("audit", "verify")["ok"]
+
+
+def test_what_is_not_there_cannot_be_deployed(two):
+    for name in ("tiny/9.9.9", "other/0.1.0"):
+        assert name in two("deploy", name, "--environment", "dev", expect=1).stderr
+    for name in ("tiny", "tiny/", "/0.1.0", "tiny/0.1.0/x", "../x/0.1.0"):
+        two("deploy", name, "--environment", "dev", expect=2)
+    two("deploy", "tiny/0.1.0", "--environment", "moon", expect=2)
+    assert "nothing" in two("endpoint", "start", "--environment", "production", expect=1).stderr
+    assert "production" in two("rollback", expect=1).stderr
+
+
+def test_environments_are_served_by_processes_of_their_own(two):
+    staging = two.json("deploy", "tiny/0.2.0", "--environment", "staging")
+    dev = two.json("endpoint", "status", "--environment", "dev")
+    assert staging["version"] == "0.2.0" and dev["version"] == "0.1.0" and staging["pid"] != dev["pid"] and staging["url"] != dev["url"]
+    key = two.json("key", "create", "--name", "s", "--environment", "staging")["key"]
+    endpoint = Endpoint(two)
+    assert endpoint.chat("a", key=key)[0] == 401, "a key of another environment"
+    two("endpoint", "stop", "--environment", "staging")
+    assert not two.json("endpoint", "status", "--environment", "staging")["running"] and endpoint.chat("a")[0] == 200
+
+
+def changed_copy(redoubt, folder, pattern):
+    """A copy of the workspace with one bit of its largest such file changed."""
+    copy = Redoubt(redoubt.folder, folder / "copy")
+    shutil.copytree(redoubt.workspace, copy.workspace, ignore=shutil.ignore_patterns("endpoint-*"))
+    largest = max((path for path in copy.workspace.glob(pattern) if path.is_file()), key=lambda path: path.stat().st_size)
+    with open(largest, "r+b") as file:
+        file.seek(largest.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+    return copy
+
+
+@pytest.mark.parametrize("pattern", ["objects/**/*", "images/blobs/**/*"])
+def test_changed_bytes_are_not_deployed(two, tmp_path, pattern):
+    copy = changed_copy(two, tmp_path, pattern)
+    copy("deploy", "tiny/0.2.0", "--environment", "dev", expect=4)
+    copy("rollback", "--environment", "dev", expect=4)
+    assert not copy.json("endpoint", "status", "--environment", "dev")["running"]
+
+
+def test_what_was_revoked_or_rejected_is_not_deployed(two):
+    endpoint = Endpoint(two)
+    two("registry", "revoke", "tiny/0.2.0", "--reason", "a flaw", identity="reviewer")
+    assert "Revoked" in two("deploy", "tiny/0.2.0", "--environment", "dev", expect=3).stderr
+    # What would go back to a revoked version is refused too, and what serves serves on.
+    assert "Revoked" in two("rollback", "--environment", "dev", expect=3).stderr
+    train_again(two, epochs=1, learning_rate=0.002)
+    two("run", two.pipeline, expect=6)
+    two("registry", "reject", "tiny/0.3.0", "--reason", "no", identity="reviewer")
+    assert "Rejected" in two("deploy", "tiny/0.3.0", "--environment", "dev", expect=3).stderr
+    assert endpoint.chat("a")[0] == 200 and states(two)["0.1.0"] == "Deployed"
+
+
+def test_a_revoked_version_is_served_no_longer(two):
+    endpoint = Endpoint(two)
+    two("registry", "revoke", "tiny/0.1.0", "--reason", "a flaw in the data", identity="reviewer")
+    assert states(two)["0.1.0"] == "Revoked"
+    status = until(lambda: (now := two.json("endpoint", "status", "--environment", "dev"))["state"] == "revoked" and now)
+    assert status["running"] and not status["version"] and "revoked" in status["error"], status
+    assert endpoint.chat("a")[0] == 503 and endpoint.open("/ping").status == 503
+    assert "Revoked" in two("endpoint", "start", "--environment", "dev", expect=3).stderr
+    # Another version takes its place in the same process, and the revoked one is not what a rollback goes back to.
+    train_again(two, epochs=1, learning_rate=0.003)
+    run_approved(two, two.pipeline, "tiny/0.4.0")
+    assert endpoint.chat("a")[0] == 200 and two.json("endpoint", "status", "--environment", "dev")["version"] == "0.4.0"
+    two("rollback", "--environment", "dev", expect=3)
+    assert endpoint.chat("a")[0] == 200 and two.json("audit", "verify")["ok"]
