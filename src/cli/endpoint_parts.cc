@@ -48,6 +48,21 @@ Result<std::pair<std::vector<provider::JobFile>, std::vector<provider::JobFile>>
   return std::pair(std::move(base), std::move(adapter));
 }
 
+// The texts that the release's tokenizer makes control tokens of. Without a tokenizer to read nothing is served.
+Result<std::vector<std::string>> control_tokens(vault::ArtifactStore& store, const Digest& release) {
+  constexpr const char* kWhere = "base/tokenizer.json";
+  const auto manifest = TRY(store.manifest(release));
+  const auto file = std::find_if(manifest.files.begin(), manifest.files.end(), [&](const auto& entry) { return entry.path == kWhere; });
+  if (file == manifest.files.end()) return fail(ErrorCode::not_found, "the release has no tokenizer", kWhere);
+  const Json tokenizer = TRY(parse_json(to_text(TRY(store.read_blob(file->sha256, 64 << 20))), kWhere));
+  std::vector<std::string> tokens;
+  for (const auto& token : TRY(json_array(tokenizer, "added_tokens", kWhere))) {
+    auto text = TRY(json_string(token, "content", kWhere));
+    if (TRY(json_bool(token, "special", kWhere)) && !text.empty()) tokens.push_back(std::move(text));
+  }
+  return tokens;
+}
+
 gateway::WorkerFactory worker_factory(Session& session, provider::local::WorkerSpec spec, provider::ImageStore& images) {
   spec.on_log = [](std::string_view line) { spdlog::info("engine: {}", line); };
   return [spec = std::move(spec), &images, &session]() -> Result<gateway::WorkerProcess> {
@@ -145,6 +160,7 @@ Result<gateway::Release> start_release(Session& session, const stages::deploy::C
   release.name = deployment.name();
   release.version = deployment.version();
   release.since = session.clock().now();
+  release.control_tokens = TRY(control_tokens(session.store(), inputs.at("release")));
   release.pool = gateway::WorkerPool::create(worker_factory(session, std::move(spec), *TRY(session.images())), pool);
   if (!release.pool->wait_ready(kReadyDeadline)) {
     const auto why = release.pool->last_failure();

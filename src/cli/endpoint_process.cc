@@ -75,7 +75,9 @@ Result<EndpointStatus> EndpointProcess::status() const {
   status.started = TRY(json_string(json, "started", where));
   // A lock that can be had belongs to nobody: the process has ended, whatever its file says.
   status.running = fs::exists(lock_file()) && !FileLock::try_acquire(lock_file());
-  if (!status.running && status.state != "failed") status.state = "stopped";
+  if (status.running || status.state == "failed") return status;
+  if (status.state != "stopped") status.error = "the process ended without being told to; its log says what it last did: " + log_file().string();
+  status.state = "stopped";
   return status;
 }
 

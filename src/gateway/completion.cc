@@ -12,9 +12,15 @@ double Completion::elapsed_ms() const { return static_cast<double>((context_.clo
 
 void Completion::on_started(int) {}
 
+http::Headers Completion::headers_of(const char* content_type) const {
+  http::Headers headers{{"Content-Type", content_type}};
+  if (context_.seed) headers.add("X-Redoubt-Seed", std::to_string(*context_.seed));
+  return headers;
+}
+
 void Completion::begin_stream() {
   if (std::exchange(streaming_, true)) return;
-  responder_.begin(200, {{"Content-Type", "text/event-stream; charset=utf-8"}});
+  responder_.begin(200, headers_of("text/event-stream; charset=utf-8"));
   (void)responder_.write(stream_begin(context_.frame));
 }
 
@@ -41,7 +47,7 @@ void Completion::on_done(const GenerateEnd& end) {
     (void)responder_.write(stream_end(context_.frame, end, context_.include_usage));
     responder_.end();
   } else {
-    responder_.send({200, {{"Content-Type", "application/json"}}, body, {}, 0, 0});
+    responder_.send({200, headers_of("application/json"), body, {}, 0, 0});
   }
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
                                   static_cast<std::uint64_t>(end.completion_tokens), elapsed_ms(), first_token_ms_);

@@ -20,6 +20,7 @@ class Completion final : public GenerateListener {
     AnswerFrame frame;
     std::string route;  // the table's pattern
     bool stream = false, include_usage = false;
+    std::optional<std::int64_t> seed;  // named in the answer's head; nothing where chance played no part
     std::string input;    // the request's body, for the capture; empty when nothing is captured
     Admission admission;  // held until the end
     GatewayMetrics& metrics;
@@ -39,6 +40,7 @@ class Completion final : public GenerateListener {
 
  private:
   void begin_stream();
+  http::Headers headers_of(const char* content_type) const;
   void finish(int status);
   double elapsed_ms() const;
 

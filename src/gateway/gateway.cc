@@ -37,14 +37,33 @@ Response unauthorized() {
                  {{"WWW-Authenticate", "Bearer"}});
 }
 
+// 53 bits, so that a client that reads numbers as doubles can send it back.
+std::int64_t random_seed() {
+  std::int64_t seed = 0;
+  for (auto byte : crypto::random_bytes(7)) seed = (seed << 8) | byte;
+  return seed & ((std::int64_t{1} << 53) - 1);
+}
+
+// The first message that would speak with the template's voice: "<|im_start|>system" in a user's words is no new message.
+std::optional<std::string> field_with_control_token(const GenerateRequest& request, const std::vector<std::string>& tokens) {
+  for (std::size_t i = 0; i < request.messages.size(); ++i)
+    for (const auto& token : tokens)
+      if (request.messages[i].content.find(token) != std::string::npos) return "messages[" + std::to_string(i) + "].content";
+  return std::nullopt;
+}
+
 std::int64_t seconds_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 
 }  // namespace
 
 class Gateway::Endpoint final : public http::Handler {
  public:
-  Endpoint(RequestLimits limits, LockoutOptions lockout, GatewayDeps deps)
-      : limits_(limits), deps_(std::move(deps)), lockout_(deps_.clock, lockout), key_limits_(deps_.clock) {}
+  Endpoint(const GatewayOptions& options, GatewayDeps deps)
+      : limits_(options.limits),
+        deps_(std::move(deps)),
+        lockout_(deps_.clock, options.lockout),
+        key_limits_(deps_.clock),
+        source_limits_(deps_.clock, options.open_routes) {}
 
   std::optional<Response> on_head(const Request& request) override;
   void on_request(Request request, Responder responder) override;
@@ -54,7 +73,7 @@ class Gateway::Endpoint final : public http::Handler {
   struct Route {
     const char* method;
     const char* pattern;  // one ending in '/' stands for exactly one more segment
-    Scope scope;
+    std::optional<Scope> scope;  // nothing: open to anybody
     Action action;
   };
   static const std::vector<Route>& table();
@@ -70,6 +89,7 @@ class Gateway::Endpoint final : public http::Handler {
   void models(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void model(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void ping(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void health(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void metrics(const Request& request, const ApiKeyInfo& key, const Responder& responder);
 
   using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
@@ -82,6 +102,7 @@ class Gateway::Endpoint final : public http::Handler {
   const GatewayDeps deps_;
   Lockout lockout_;
   KeyLimits key_limits_;
+  SourceLimits source_limits_;
 };
 
 const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
@@ -91,7 +112,8 @@ const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
       {"POST", "/invocations", Scope::invoke, &Endpoint::invocation},
       {"GET", "/v1/models", Scope::models, &Endpoint::models},
       {"GET", "/v1/models/", Scope::models, &Endpoint::model},
-      {"GET", "/ping", Scope::health, &Endpoint::ping},
+      {"GET", "/ping", std::nullopt, &Endpoint::ping},
+      {"GET", "/health", Scope::health, &Endpoint::health},
       {"GET", "/metrics", Scope::metrics, &Endpoint::metrics},
   };
   return kTable;
@@ -142,11 +164,11 @@ tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& r
     return tl::unexpected<Response>(not_authorized(request, "wrong key"));
   }
   lockout_.note_success(request.peer, key->id);
-  if (route && !key->scopes.contains(route->scope)) {
+  if (route && !key->scopes.contains(*route->scope)) {
     deps_.metrics.add(Count::unauthorized);
     deps_.metrics.add_response(route->pattern, 403);
     if (deps_.on_refused) deps_.on_refused(request.peer, "key " + key->id + " lacks a scope");
-    return tl::unexpected<Response>(refusal(403, std::string("the key lacks the scope '") + to_string(route->scope) + "'",
+    return tl::unexpected<Response>(refusal(403, std::string("the key lacks the scope '") + to_string(*route->scope) + "'",
                                             "invalid_request_error", "insufficient_scope"));
   }
   return std::move(*key);
@@ -157,6 +179,12 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
   deps_.metrics.add(Count::requests);
   bool path_known = false;
   const auto* route = find(request, path_known);
+  if (route && !route->scope) {
+    if (source_limits_.admit(request.peer)) return std::nullopt;
+    deps_.metrics.add(Count::throttled);
+    deps_.metrics.add_response(route->pattern, 429);
+    return Response{429, {{"Retry-After", "1"}}, "", {}, 0, 0};
+  }
   auto key = authorize(request, route);
   if (!key) return std::move(key.error());
   if (route) return std::nullopt;
@@ -169,6 +197,7 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
 void Gateway::Endpoint::on_request(Request request, Responder responder) {
   bool path_known = false;
   const auto* route = find(request, path_known);
+  if (route && !route->scope) return (this->*route->action)(request, {}, responder);
   const auto* header = request.headers.find("authorization");
   // on_head let it pass; a key that was revoked while the body came is stopped here.
   auto key = route && header ? deps_.keys.authenticate(std::string_view(*header).substr(kBearer.size()))
@@ -227,12 +256,18 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
     return reply(
         request, responder,
         json_response(404, error_body("the model does not exist", "invalid_request_error", "model", "model_not_found")));
+  if (auto field = field_with_control_token(parsed->generate, release->control_tokens))
+    return reply(request, responder,
+                 json_response(400, error_body(*field + " holds a text that the model reads as a control token",
+                                               "invalid_request_error", *field, "control_token")));
+  // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
+  if (!parsed->generate.seed && !parsed->generate.greedy) parsed->generate.seed = random_seed();
   bool chat = parsed->protocol == Protocol::chat;
   AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + to_hex(crypto::random_bytes(12)),
                     release->name + "/" + release->version, seconds_of(deps_.clock.now())};
   if (!parsed->model.empty()) frame.model = parsed->model;
   start(std::move(*parsed), *release,
-        {std::move(frame), request.path, false, false, deps_.capture ? request.body : std::string(), std::move(*admission),
+        {std::move(frame), request.path, false, false, std::nullopt, deps_.capture ? request.body : std::string(), std::move(*admission),
          deps_.metrics, deps_.clock, deps_.capture},
         responder);
 }
@@ -241,6 +276,7 @@ void Gateway::Endpoint::start(CompletionRequest parsed, const Release& release, 
                               const Responder& responder) {
   context.stream = parsed.stream;
   context.include_usage = parsed.include_usage;
+  if (!parsed.generate.greedy) context.seed = parsed.generate.seed;
   auto completion = std::make_shared<Completion>(std::move(context), responder);
   auto id = release.pool->generate(std::move(parsed.generate), completion);
   if (!id) return completion->refuse(id.error());
@@ -283,7 +319,19 @@ void Gateway::Endpoint::ping(const Request& request, const ApiKeyInfo&, const Re
   bool healthy = release && release->pool->state().workers_ready > 0;
   deps_.metrics.add_response("/ping", healthy ? 200 : 503);
   (void)request;
-  responder.send(json_response(healthy ? 200 : 503, healthy ? "{\"status\":\"healthy\"}" : "{\"status\":\"unhealthy\"}"));
+  responder.send({healthy ? 200 : 503, {}, "", {}, 0, 0});
+}
+
+// What /ping keeps to itself.
+void Gateway::Endpoint::health(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+  const auto release = deps_.router.active();
+  const auto state = release ? release->pool->state() : PoolState{};
+  const bool healthy = state.workers_ready > 0;
+  const Json body = {{"status", healthy ? "healthy" : "unhealthy"}, {"workers", state.workers}, {"workers_ready", state.workers_ready},
+                     {"running", state.running}, {"queued", state.queued}};
+  deps_.metrics.add_response("/health", healthy ? 200 : 503);
+  (void)request;
+  responder.send(json_response(healthy ? 200 : 503, dump_json(body)));
 }
 
 void Gateway::Endpoint::metrics(const Request& request, const ApiKeyInfo&, const Responder& responder) {
@@ -311,7 +359,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(GatewayOptions options, Gateway
   headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
   headers.add("Referrer-Policy", "no-referrer");
   headers.add("Cache-Control", "no-store");
-  auto endpoint = std::make_unique<Endpoint>(options.limits, options.lockout, std::move(deps));
+  auto endpoint = std::make_unique<Endpoint>(options, std::move(deps));
   return std::unique_ptr<Gateway>(new Gateway(std::move(options.server), std::move(endpoint)));
 }
 

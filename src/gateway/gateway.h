@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The HTTPS endpoint: OpenAI's and SageMaker's protocols in front of engine workers, behind API keys and limits. No route
-// answers without a key that has the scope which the route table names.
+// The HTTPS endpoint: OpenAI's and SageMaker's protocols in front of engine workers, behind API keys and limits
+// (docs/endpoint.md). No route answers without a key that has the scope which the route table names, but for /ping: load
+// balancers have no keys, so it says "yes" or "no" to anybody, and nothing more.
 #pragma once
 
 #include <memory>
@@ -19,13 +20,14 @@ namespace redoubt::gateway {
 // A route as tests and documents read it. A pattern that ends in '/' stands for exactly one more segment.
 struct RouteInfo {
   std::string method, pattern;
-  Scope scope;
+  std::optional<Scope> scope;  // nothing: open to anybody
 };
 
 struct GatewayOptions {
   http::ServerOptions server;  // its `headers` get the security headers added
   RequestLimits limits;
   LockoutOptions lockout;
+  SourceLimitOptions open_routes;
 };
 
 // All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to

@@ -30,6 +30,21 @@ tl::expected<Admission, int> KeyLimits::admit(const ApiKeyInfo& key) {
   });
 }
 
+bool SourceLimits::admit(const std::string& source) {
+  std::lock_guard lock(mutex_);
+  const auto now = clock_.now();
+  if (uses_.size() >= options_.sources_max && !uses_.contains(source))
+    uses_.erase(std::min_element(uses_.begin(), uses_.end(), [](auto& a, auto& b) { return a.second.filled < b.second.filled; }));
+  const double per_minute = options_.requests_per_minute;
+  auto& use = uses_.try_emplace(source, Use{per_minute, now}).first->second;
+  const auto passed_ms = static_cast<double>(std::max<std::int64_t>(0, (now - use.filled).count()));
+  use.tokens = std::min(per_minute, use.tokens + passed_ms * per_minute / 60'000);
+  use.filled = now;
+  if (use.tokens < 1) return false;
+  use.tokens -= 1;
+  return true;
+}
+
 Lockout::Record& Lockout::record_of(const std::string& source) {
   if (records_.size() >= options_.sources_max && !records_.contains(source)) {
     auto oldest =

@@ -39,6 +39,28 @@ class KeyLimits {
   const std::shared_ptr<State> state_;  // shared with admissions, which may outlive this
 };
 
+struct SourceLimitOptions {
+  int requests_per_minute = 600;
+  std::size_t sources_max = 10'000;  // the one that was not seen for longest is forgotten
+};
+
+// A token bucket a source, for what needs no key.
+class SourceLimits {
+ public:
+  explicit SourceLimits(const Clock& clock, SourceLimitOptions options = {}) : clock_(clock), options_(options) {}
+  bool admit(const std::string& source);
+
+ private:
+  struct Use {
+    double tokens = 0;
+    TimePoint filled{};
+  };
+  const Clock& clock_;
+  const SourceLimitOptions options_;
+  std::mutex mutex_;
+  std::map<std::string, Use> uses_;
+};
+
 struct LockoutOptions {
   int failures_max = 100;  // within window_s
   int window_s = 60;

@@ -20,6 +20,7 @@ struct Release {
   std::string version;  // "3"
   TimePoint since{};
   std::shared_ptr<WorkerPool> pool;
+  std::vector<std::string> control_tokens = {};  // texts that the tokenizer reads as control tokens; no message may hold one
 };
 
 class Router {

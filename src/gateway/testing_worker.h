@@ -14,7 +14,8 @@
 
 #include <atomic>
 #include <memory>
-#include <set>
+#include <map>
+#include <mutex>
 #include <sstream>
 #include <thread>
 
@@ -25,6 +26,8 @@ namespace redoubt::gateway::testing {
 // Counters that a test reads; one for all workers of a factory.
 struct WorkerLog {
   std::atomic<int> started = 0, generates = 0, cancels = 0, finished = 0;
+  std::mutex mutex;
+  std::vector<Json> seeds;  // of the generates, null where none was given
   std::atomic<int> deaths_left = 1'000'000;  // "die" obeys this many times and echoes after
 };
 
@@ -71,12 +74,16 @@ class ScriptedWorker {
 
   void generate(const std::string& id, const Json& message) {
     ++log_->generates;
+    {
+      std::lock_guard lock(log_->mutex);
+      log_->seeds.push_back(message.value("seed", Json()));
+    }
     auto text = message.contains("prompt") ? message["prompt"].get<std::string>()
                                            : message["messages"].back()["content"].get<std::string>();
     send({{"type", "started"}, {"id", id}, {"prompt_tokens", 7}});
     if (text == "hang") return;
     if (text == "slow") {
-      slow_.insert(id);
+      slow_[id] = message["max_tokens"].get<int>();
       return;
     }
     if (text == "die" && log_->deaths_left-- > 0) return end();
@@ -113,7 +120,15 @@ class ScriptedWorker {
   }
 
   void tick() {
-    for (const auto& id : slow_) send({{"type", "token"}, {"id", id}, {"text", "x "}});
+    for (auto at = slow_.begin(); at != slow_.end();) {
+      send({{"type", "token"}, {"id", at->first}, {"text", "x "}});
+      if (--at->second > 0) {
+        ++at;
+        continue;
+      }
+      done(at->first, "length", 1);
+      at = slow_.erase(at);
+    }
   }
 
   void end() {
@@ -124,7 +139,7 @@ class ScriptedWorker {
   int fd_;
   std::shared_ptr<WorkerLog> log_;
   bool alive_ = true;
-  std::set<std::string> slow_;
+  std::map<std::string, int> slow_;  // tokens left
 };
 
 inline WorkerFactory scripted_workers(std::shared_ptr<WorkerLog> log) {

@@ -170,16 +170,27 @@ void WorkerPool::assign() {
   }
 }
 
-bool WorkerPool::pause(int ms) {
-  std::unique_lock lock(mutex_);
-  return !changed_.wait_for(lock, milliseconds(ms), [this] { return stopping_; });
+// Between two workers: what waits in the queue has its deadline all the same.
+bool WorkerPool::pause(const Slot& slot, int ms) {
+  const auto end = Steady::now() + milliseconds(ms);
+  while (Steady::now() < end) {
+    Calls calls;
+    {
+      std::unique_lock lock(mutex_);
+      const auto tick = std::min(end, Steady::now() + milliseconds(kTickMs));
+      if (changed_.wait_until(lock, tick, [this] { return stopping_; })) return false;
+      expire(slot, calls);
+    }
+    for (auto& call : calls) call();
+  }
+  return true;
 }
 
 // A slot's thread: one worker after another, for as long as the pool lives.
 void WorkerPool::keep_worker(Slot& slot) {
   int wait_ms = options_.restart_ms;
   for (bool first = true;; first = false) {
-    if (!first && !pause(wait_ms)) return;
+    if (!first && !pause(slot, wait_ms)) return;
     auto process = factory_();
     auto why = Error{ErrorCode::unavailable, "the worker could not be started", std::string(kWhere)};
     bool was_ready = false;
@@ -295,11 +306,8 @@ Status WorkerPool::watch(Slot& slot) {
     std::lock_guard lock(mutex_);
     if (stopping_) return broken("the endpoint stops");
     auto now = Steady::now();
-    if (!slot.ready) {
-      if (now - slot.started > milliseconds(options_.start_ms_max)) return broken("the worker did not become ready in time");
-      return {};
-    }
-    if (now - slot.pinged > milliseconds(options_.ping_ms)) {
+    if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken("the worker did not become ready in time");
+    if (slot.ready && now - slot.pinged > milliseconds(options_.ping_ms)) {
       if (slot.ponged >= slot.pinged || slot.pings == 0) {
         slot.pinged = now;
         slot.connection->post({{"type", "ping"}, {"id", std::to_string(++slot.pings)}});

@@ -118,7 +118,7 @@ class WorkerPool {
   void end_worker(Slot& slot, const Error& why);
   void assign();
   void expire(const Slot& slot, Calls& calls);
-  bool pause(int ms);
+  bool pause(const Slot& slot, int ms);
 
   const WorkerFactory factory_;
   const WorkerPoolOptions options_;

@@ -43,14 +43,14 @@ Result<Address> address_of(const std::string& host, std::uint16_t port) {
   return address;
 }
 
-Result<Fd> listen_on(const Address& address, const std::string& host) {
+Result<Fd> listen_on(const Address& address, const std::string& where) {
   Fd listener(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!listener) return fail_errno(errno, "making a socket", host);
+  if (!listener) return fail_errno(errno, "making a socket", where);
   const int on = 1;
   setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||
       listen(listener.get(), 1024) != 0)
-    return fail(ErrorCode::unavailable, std::string("cannot listen: ") + std::strerror(errno), host, "choose another port");
+    return fail(ErrorCode::unavailable, std::string("cannot listen: ") + std::strerror(errno), where, "choose another port");
   return listener;
 }
 
@@ -94,7 +94,7 @@ Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handle
   auto tls =
       TRY(crypto::TlsServerContext::create({options.certificate_pem, options.private_key_pem, options.allow_tls_1_2}));
   const auto address = TRY(address_of(options.host, options.port));
-  auto listener = TRY(listen_on(address, options.host));
+  auto listener = TRY(listen_on(address, options.host + ":" + std::to_string(options.port)));
   auto bell = TRY(Bell::create());
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail_errno(errno, "making an epoll", options.host);
