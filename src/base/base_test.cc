@@ -40,6 +40,24 @@ TEST(Json, refuses_duplicate_keys_deep_nesting_and_bad_utf8) {
   EXPECT_FALSE(parse_json("", "test"));
 }
 
+TEST(JsonTest, a_member_of_another_type_gives_the_fallback_and_never_an_exception) {
+  const Json json = {{"text", "a"}, {"number", 1.5}, {"whole", 3}, {"huge", UINT64_MAX}, {"list", Json::array({1})}, {"yes", true}};
+  EXPECT_EQ(json_or(json, "text", "b"), "a");
+  EXPECT_EQ(json_or(json, "whole", "b"), "b");
+  EXPECT_EQ(json_or(json, "none", "b"), "b");
+  EXPECT_EQ(json_or(json, "whole", std::int64_t{7}), 3);
+  EXPECT_EQ(json_or(json, "huge", std::int64_t{7}), 7);
+  EXPECT_EQ(json_or(json, "number", std::int64_t{7}), 7);
+  EXPECT_EQ(json_or(json, "whole", 0.5), 3.0);
+  EXPECT_EQ(json_or(json, "text", 0.5), 0.5);
+  EXPECT_TRUE(json_or(json, "yes", false));
+  EXPECT_FALSE(json_or(json, "text", false));
+  EXPECT_EQ(json_or(json, "list", Json::array()), Json::array({1}));
+  EXPECT_EQ(json_or(json, "list", Json::object()), Json::object());
+  EXPECT_EQ(json_or(json, "list", Json()), Json::array({1}));
+  for (const Json& no_object : {Json(), Json("text"), Json::array({1})}) EXPECT_EQ(json_or(no_object, "text", "b"), "b");
+}
+
 TEST(Json, reads_what_it_dumps) {
   const auto value = *parse_json(R"({"b":[1,2.5,"x",null,true,{"k":{}}],"a":-3})", "test");
   EXPECT_EQ(dump_json(value), R"({"a":-3,"b":[1,2.5,"x",null,true,{"k":{}}]})");

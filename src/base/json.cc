@@ -130,4 +130,14 @@ Result<Json> json_array(const Json& object, const char* key, std::string_view wh
   return Json(*TRY(member(object, key, where, [](const Json& v) { return v.is_array(); }, "an array")));
 }
 
+std::string json_or(const Json& object, const char* key, const char* fallback) { return json_string(object, key, {}).value_or(fallback); }
+std::int64_t json_or(const Json& object, const char* key, std::int64_t fallback) { return json_integer(object, key, {}).value_or(fallback); }
+double json_or(const Json& object, const char* key, double fallback) { return json_number(object, key, {}).value_or(fallback); }
+bool json_or(const Json& object, const char* key, bool fallback) { return json_bool(object, key, {}).value_or(fallback); }
+
+Json json_or(const Json& object, const char* key, const Json& fallback) {
+  const auto found = member(object, key, {}, [&](const Json& v) { return fallback.is_null() || v.type() == fallback.type(); }, "as expected");
+  return found ? **found : fallback;
+}
+
 }  // namespace redoubt

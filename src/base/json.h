@@ -33,4 +33,13 @@ Result<bool> json_bool(const Json& object, const char* key, std::string_view whe
 Result<Json> json_object(const Json& object, const char* key, std::string_view where);
 Result<Json> json_array(const Json& object, const char* key, std::string_view where);
 
+// A member, or the fallback where it is missing, has another type than the fallback, or does not fit into it. For what is shown
+// or may be absent; never throws, unlike Json::value.
+std::string json_or(const Json& object, const char* key, const char* fallback);
+std::int64_t json_or(const Json& object, const char* key, std::int64_t fallback);
+double json_or(const Json& object, const char* key, double fallback);
+bool json_or(const Json& object, const char* key, bool fallback);
+// The fallback's type decides: an empty object, an empty array, or null for whatever stands there.
+Json json_or(const Json& object, const char* key, const Json& fallback);
+
 }  // namespace redoubt

@@ -47,6 +47,15 @@ int usage_error(const CLI::ParseError& problem, const CLI::App& app, const Globa
   return Output(options.json).error({ErrorCode::invalid_argument, problem.what(), "command line", "see 'redoubt --help' or 'redoubt COMMAND --help'"});
 }
 
+// Nothing of ours throws; what a library throws past us (no memory left) still ends with a message and an exit status.
+Result<int> run_command(Invocation& invocation, const Output& output) {
+  try {
+    return invocation.run(output);
+  } catch (const std::exception& problem) {
+    return fail(ErrorCode::internal, std::string("unexpected: ") + problem.what(), "redoubt " REDOUBT_VERSION, "run it again with --verbose, and report it");
+  }
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
@@ -71,7 +80,7 @@ int run(int argc, char** argv) {
     invocation.global.workspace = from_environment != nullptr && *from_environment != '\0' ? from_environment : ".redoubt";
   }
   const Output output(invocation.global.json);
-  const auto exit_code = invocation.run(output);
+  const auto exit_code = run_command(invocation, output);
   invocation.progress.end();
   return exit_code ? *exit_code : output.error(exit_code.error());
 }

@@ -30,17 +30,17 @@ Result<Deployed> deploy_version(Session& session, const GlobalOptions& options, 
   auto* recorder = TRY(session.recorder());
   const auto version = TRY(registry->get(target.name, target.version));
   const auto registered = TRY(recorder->load<governance::RegisterStep>(TRY(Digest::parse(version.statement))));
-  const Json settings = registered.record().parameters.value("settings", Json::object());
-  auto endpoint = TRY(pipeline::DeployOptions::from_json(settings.value("endpoint", Json::object())));
+  const Json settings = json_or(registered.record().parameters, "settings", Json::object());
+  auto endpoint = TRY(pipeline::DeployOptions::from_json(json_or(settings, "endpoint", Json::object())));
   if (!target.environment.empty()) endpoint.environment = target.environment;
 
   Admission admission({session.evidence(), *registry, session.store(), *recorder, session.clock(),
                        [&session](const std::string& identity) { return session.workspace().identities().require(identity, governance::Permission::approve).has_value(); },
-                       [&session, &settings](const Digest& image) { return scan_image(session, image, settings.value("scan", Json::object())); }});
-  const auto policy = TRY(governance::Policy::from_json(settings.value("policy", Json::object())));
+                       [&session, &settings](const Digest& image) { return scan_image(session, image, json_or(settings, "scan", Json::object())); }});
+  const auto policy = TRY(governance::Policy::from_json(json_or(settings, "policy", Json::object())));
   const auto release = TRY(admission.admit(target.name, target.version, endpoint.environment, policy));
   stages::deploy::DeploymentOptions deployment_options;
-  deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", settings.value("watch", Json::object())}, {"scan", settings.value("scan", Json::object())}};
+  deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", json_or(settings, "watch", Json::object())}, {"scan", json_or(settings, "scan", Json::object())}};
   deployment_options.rollback = target.rollback;
   auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
   (void)TRY(session.registry());  // the registry follows the statement

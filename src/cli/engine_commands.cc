@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/engine_image.h"
+#include "crypto/hash.h"
 #include "governance/job_outcome.h"
 #include "pipeline/config.h"
 #include "stages/evaluate/evaluate.h"
@@ -35,7 +36,7 @@ class Handler final : public governance::ProgressHandler {
   Handler(Progress& progress, std::string label) : ProgressHandler(progress, std::move(label)) {}
 
   Status on_event(const Json& event) override {
-    if (on_token && event.value("event", "") == "token") on_token(event.value("text", ""));
+    if (on_token && json_or(event, "event", "") == "token") on_token(json_or(event, "text", ""));
     return ProgressHandler::on_event(event);
   }
   Status on_model(const std::vector<JobFile>& files) override { return model_folder.empty() ? Status() : write_files(files, model_folder); }
@@ -79,6 +80,16 @@ Result<std::vector<JobFile>> model_files(const std::string& folder) {
   return vault::job_files(fs::path(folder));
 }
 
+// What was evaluated, named as a workspace would name it.
+Status add_digests(const Options& options, const JobSpec& spec, Json& result) {
+  result["model_digest"] = TRY(vault::artifact_digest("model", spec.channels.at("model"))).tagged();
+  if (!options.adapter.empty()) result["adapter_digest"] = TRY(vault::artifact_digest("adapter", spec.channels.at("adapter"))).tagged();
+  const auto data = TRY(FileReader::open(options.data));
+  RandomAccessSource source(*data);
+  result["data_digest"] = TRY(crypto::sha256_of(source)).tagged();
+  return {};
+}
+
 Status add_model(const Options& options, JobSpec& spec) {
   spec.channels["model"] = TRY(model_files(options.model));
   if (!options.adapter.empty()) spec.channels["adapter"] = TRY(model_files(options.adapter));
@@ -118,9 +129,12 @@ Result<int> evaluate(Invocation& invocation, const Options& options, const Outpu
   TRY(add_model(options, spec));
   spec.channels["eval"] = TRY(one_file(options.data, "eval.jsonl"));
   Handler handler(invocation.progress, "evaluate");
+  Json digests;
+  TRY(add_digests(options, spec, digests));
   TRY(run_job(std::move(spec), handler, invocation.progress, "evaluation"));
   Json result = TRY(parse_json(handler.outputs["evaluation.json"], "evaluation.json"));
   if (!options.per_example.empty()) TRY(write_file(options.per_example, handler.outputs["per_example.jsonl"], FileMode::readable_by_all));
+  result.update(digests);
   result["gate"] = nullptr;
   result["failures"] = Json::array();
   int exit_code = 0;

@@ -63,7 +63,7 @@ Result<int> pull(Invocation& invocation, const Options& options, const Output& o
   const auto model = TRY(stages::acquire::acquire(acquire, deps));
   Json result = model.record().result;
   result["digest"] = TRY(model.output("model")).tagged();
-  output.result(result, fmt::format("{} at {} is in the vault: {}", acquire.repository, result.value("commit", ""), result.value("digest", "")));
+  output.result(result, fmt::format("{} at {} is in the vault: {}", acquire.repository, json_or(result, "commit", ""), json_or(result, "digest", "")));
   return 0;
 }
 

@@ -38,7 +38,7 @@ class PipelineRun {
     };
     steps.look_up = [this](const RegisteredVersion& version) -> Result<provider::ModelVersion> {
       auto* registry = TRY(session_.registry());
-      return registry->get(version.record().result.value("name", ""), version.record().result.value("version", ""));
+      return registry->get(json_or(version.record().result, "name", ""), json_or(version.record().result, "version", ""));
     };
     steps.deploy = [this](const provider::ModelVersion& version) -> Result<Deployment> {
       auto deployed = TRY(deploy_version(session_, invocation_.global, {version.name, version.version, "", false}));
@@ -74,7 +74,7 @@ class PipelineRun {
     stages::data::PrepareOptions options;
     options.file = config_.data.file;
     options.eval_fraction = config_.data.eval_fraction;
-    options.validation_fraction = config_.training.value("validation_fraction", 0.1);
+    options.validation_fraction = json_or(config_.training, "validation_fraction", 0.1);
     options.seed = config_.data.seed;
     options.accept = config_.data.accept;
     stages::data::PrepareDeps deps{session_.store(), *TRY(session_.recorder()), invocation_.progress};
@@ -104,8 +104,8 @@ class PipelineRun {
     stages::evaluate::Deps deps{session_.store(), *TRY(session_.runner()), *TRY(session_.recorder()), invocation_.progress};
     stages::evaluate::Options options;
     options.thresholds = config_.thresholds;
-    options.dtype = config_.training.value("dtype", "bf16");
-    options.max_length = config_.training.value("max_length", 512);
+    options.dtype = json_or(config_.training, "dtype", "bf16");
+    options.max_length = json_or(config_.training, "max_length", std::int64_t{512});
     options.generations = config_.generations;
     return stages::evaluate::run(model, data, image, adapter, options, deps);
   }

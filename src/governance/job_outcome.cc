@@ -8,22 +8,22 @@
 namespace redoubt::governance {
 
 Status ProgressHandler::on_event(const Json& event) {
-  const std::string kind = event.value("event", "");
+  const std::string kind = json_or(event, "event", "");
   if (kind == "plan") {
-    progress_.begin(label_, event.value("steps", std::uint64_t{0}), "steps");
+    progress_.begin(label_, json_or(event, "steps", std::int64_t{0}), "steps");
   } else if (kind == "step") {
-    remark_ = fmt::format("loss {:.3f}  {:.0f} tokens/s", event.value("loss", 0.0), event.value("tokens_per_second", 0.0));
-    progress_.update(event.value("step", std::uint64_t{0}), remark_);
+    remark_ = fmt::format("loss {:.3f}  {:.0f} tokens/s", json_or(event, "loss", 0.0), json_or(event, "tokens_per_second", 0.0));
+    progress_.update(json_or(event, "step", std::int64_t{0}), remark_);
   } else if (kind == "epoch") {
-    spdlog::info("{}: epoch {} validation loss {:.4f}{}", label_, event.value("epoch", 0), event.value("eval_loss", 0.0),
-                 event.value("best", false) ? " (best so far)" : "");
+    spdlog::info("{}: epoch {} validation loss {:.4f}{}", label_, json_or(event, "epoch", std::int64_t{0}), json_or(event, "eval_loss", 0.0),
+                 json_or(event, "best", false) ? " (best so far)" : "");
   } else if (kind == "progress") {
-    const std::string stretch = label_ + ": " + event.value("label", "");
+    const std::string stretch = label_ + ": " + json_or(event, "label", "");
     if (stretch != stretch_) {
       progress_.end();
-      progress_.begin(stretch_ = stretch, event.value("total", std::uint64_t{0}), "examples");
+      progress_.begin(stretch_ = stretch, json_or(event, "total", std::int64_t{0}), "examples");
     }
-    progress_.update(event.value("done", std::uint64_t{0}));
+    progress_.update(json_or(event, "done", std::int64_t{0}));
   } else if (kind == "result") {
     result_ = event;
     result_.erase("event");

@@ -56,9 +56,9 @@ Result<std::vector<StateChange>> deployment_of(const attest::StepRecord& record)
   const std::string name = TRY(json_string(record.result, "name", "deploy statement"));
   const std::string environment = TRY(json_string(record.result, "environment", "deploy statement"));
   // The version that was there before goes back to Approved, unless it was revoked, which the deploying step records as "".
-  const std::string previous = record.result.value("previous", "");
+  const std::string previous = json_or(record.result, "previous", "");
   if (!previous.empty()) changes.push_back({name, previous, VersionState::approved, "replaced in " + environment});
-  const std::string version = record.result.value("version", "");
+  const std::string version = json_or(record.result, "version", "");
   if (!version.empty()) changes.push_back({name, version, VersionState::deployed, "deployed to " + environment});
   return changes;
 }

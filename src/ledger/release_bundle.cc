@@ -40,7 +40,7 @@ Result<std::vector<Evidence>> find_release(EvidenceLog& evidence, const std::str
   std::map<std::uint64_t, Evidence> chain;
   for (auto& candidate : TRY(evidence.of_step("register"))) {
     const auto record = TRY(attest::to_step_record(candidate.statement));
-    if (record.result.value("name", Json()) != name || record.result.value("version", Json()) != version) continue;
+    if (json_or(record.result, "name", Json()) != name || json_or(record.result, "version", Json()) != version) continue;
     const auto reviews = TRY(collect_users(evidence, "review", "statement:register", {candidate.digest}, chain));
     TRY(collect_users(evidence, "deploy", "statement:review", reviews, chain));
     TRY(collect_inputs(evidence, record, chain));

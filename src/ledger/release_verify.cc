@@ -129,8 +129,8 @@ class Verification {
   void check_name() {
     const auto* registered = step("register");
     if (registered == nullptr) return;  // named by the chain
-    if (registered->result.value("name", Json()) != summary_.name ||
-        registered->result.value("version", Json()) != summary_.version) {
+    if (json_or(registered->result, "name", Json()) != summary_.name ||
+        json_or(registered->result, "version", Json()) != summary_.version) {
       add("contents", "name", "the bundle names another version than its register statement");
     }
   }

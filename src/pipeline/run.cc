@@ -18,23 +18,23 @@ std::string number_text(const Json& object, const char* key) {
 std::string outcome_of(const attest::StepRecord& record) {
   const Json& result = record.result;
   if (record.step == AcquireStep::kName) {
-    return fmt::format("{} at {}", result.value("repository", ""), result.value("commit", "").substr(0, 12));
+    return fmt::format("{} at {}", json_or(result, "repository", ""), json_or(result, "commit", "").substr(0, 12));
   }
   if (record.step == DataStep::kName) {
-    return fmt::format("{} train, {} validation, {} eval rows", result.value("train", 0), result.value("validation", 0), result.value("eval", 0));
+    return fmt::format("{} train, {} validation, {} eval rows", json_or(result, "train", std::int64_t{0}), json_or(result, "validation", std::int64_t{0}), json_or(result, "eval", std::int64_t{0}));
   }
   if (record.step == ImageStep::kName) {
-    const Json found = result.value("vulnerabilities", Json::object());
-    return fmt::format("{} packages, {} critical, {} high", result.value("packages", 0), found.value("critical", 0), found.value("high", 0));
+    const Json found = json_or(result, "vulnerabilities", Json::object());
+    return fmt::format("{} packages, {} critical, {} high", json_or(result, "packages", std::int64_t{0}), json_or(found, "critical", std::int64_t{0}), json_or(found, "high", std::int64_t{0}));
   }
   if (record.step == TrainStep::kName) return fmt::format("validation loss {}", number_text(result, "eval_loss"));
   if (record.step == EvaluateStep::kName) {
-    const Json metrics = result.value("metrics", Json::object()), base = result.value("base_metrics", Json::object());
-    return fmt::format("gate {}: loss {}, perplexity {} (base {})", result.value("gate", ""), number_text(metrics, "eval_loss"),
+    const Json metrics = json_or(result, "metrics", Json::object()), base = json_or(result, "base_metrics", Json::object());
+    return fmt::format("gate {}: loss {}, perplexity {} (base {})", json_or(result, "gate", ""), number_text(metrics, "eval_loss"),
                        number_text(metrics, "perplexity"), number_text(base, "eval_loss"));
   }
-  if (record.step == RegisterStep::kName) return fmt::format("{}/{} {}", result.value("name", ""), result.value("version", ""), result.value("state", ""));
-  if (record.step == DeployStep::kName) return fmt::format("{} in {}", result.value("version", ""), result.value("environment", ""));
+  if (record.step == RegisterStep::kName) return fmt::format("{}/{} {}", json_or(result, "name", ""), json_or(result, "version", ""), json_or(result, "state", ""));
+  if (record.step == DeployStep::kName) return fmt::format("{} in {}", json_or(result, "version", ""), json_or(result, "environment", ""));
   return "";
 }
 

@@ -2,6 +2,7 @@
 #include "vault/job_files.h"
 
 #include "base/file.h"
+#include "crypto/hash.h"
 
 namespace redoubt::vault {
 
@@ -26,6 +27,17 @@ Result<std::vector<JobFile>> job_files(const std::filesystem::path& folder) {
   }
   if (files.empty()) return fail(ErrorCode::not_found, "the folder holds no file", folder.string());
   return files;
+}
+
+Result<Digest> artifact_digest(std::string_view kind, const std::vector<JobFile>& files) {
+  Manifest manifest{std::string(kind), {}};
+  for (const auto& file : files) {
+    const auto contents = TRY(file.open());
+    RandomAccessSource source(*contents);
+    const Digest digest = TRY(crypto::sha256_of(source));
+    manifest.files.push_back({file.path, contents->size(), digest});
+  }
+  return crypto::sha256(TRY(encode_manifest(std::move(manifest))));
 }
 
 Result<Digest> store_job_files(ArtifactStore& store, std::string_view kind, const std::vector<JobFile>& files) {

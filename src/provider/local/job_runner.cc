@@ -101,7 +101,9 @@ std::string failure_text(sandbox::WorkFolder& work, const std::string& otherwise
   if (!file) return otherwise;
   Bytes text(std::min<std::uint64_t>((*file)->size(), kFailureBytesMax));
   if (text.empty() || !(*file)->read_at(0, text)) return otherwise;
-  return to_text(text);
+  std::string why = to_text(text);
+  why.erase(why.find_last_not_of(" \n") + 1);
+  return why.empty() ? otherwise : why;
 }
 
 // /opt/ml holds inputs and outputs: the inputs' size comes on top of what the job may write.

@@ -11,7 +11,7 @@ Result<std::vector<CurrentDeployment>> deployments(ledger::EvidenceLog& evidence
   std::vector<CurrentDeployment> found;
   for (const auto& entry : TRY(evidence.of_step(DeployStep::kName))) {
     auto record = TRY(attest::to_step_record(entry.statement));
-    if (record.result.value("environment", "") == environment) found.push_back({entry.digest, std::move(record)});
+    if (json_or(record.result, "environment", "") == environment) found.push_back({entry.digest, std::move(record)});
   }
   return found;
 }

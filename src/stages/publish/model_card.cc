@@ -52,9 +52,9 @@ std::string to_markdown(const ModelCard& card) {
   out += fmt::format("## Model details\n\nLoRA adapter over {} at revision `{}`, license {}.\n\n", plain(card.base_model), plain(card.base_revision), plain(card.license));
   out += "## Intended use\n\n" + plain(card.intended_use) + "\n\n## Limitations\n\n" + plain(card.limitations) + "\n\n";
   out += "## Evaluation\n\nOn held-out rows that no trainer saw; loss in nats per answer token.\n\n" + metrics_table(card);
-  out += fmt::format("\nGate: **{}**", card.gate.value("gate", "none"));
-  for (const auto& failure : card.gate.value("failures", Json::array())) {
-    out += fmt::format("; {} {} is not within {}", failure.value("metric", ""), value_text(failure["value"]), value_text(failure["limit"]));
+  out += fmt::format("\nGate: **{}**", json_or(card.gate, "gate", "none"));
+  for (const auto& failure : json_or(card.gate, "failures", Json::array())) {
+    out += fmt::format("; {} {} is not within {}", json_or(failure, "metric", ""), value_text(failure["value"]), value_text(failure["limit"]));
   }
   out += ".\n\n## Training\n\n" + key_table(card.training, "hyperparameter", "value");
   out += "\n## Data\n\n" + key_table(card.data, "fact", "value");

@@ -67,18 +67,18 @@ ModelCard make_card(const ReleaseChain& chain, const RegisterOptions& options, c
   card.version = version;
   card.description = options.description;
   card.license = options.license;
-  card.base_model = chain.model.record().result.value("repository", "");
-  card.base_revision = chain.model.record().result.value("commit", "");
+  card.base_model = json_or(chain.model.record().result, "repository", "");
+  card.base_revision = json_or(chain.model.record().result, "commit", "");
   card.intended_use = options.intended_use;
   card.limitations = options.limitations;
   card.created = to_rfc3339(deps.clock.now());
   card.created_by = deps.recorder.identity();
-  card.state = evaluation.value("gate", "") == "pass" ? "PendingManualApproval" : "Rejected";
-  card.reason = evaluation.value("explanation", "");
+  card.state = json_or(evaluation, "gate", "") == "pass" ? "PendingManualApproval" : "Rejected";
+  card.reason = json_or(evaluation, "explanation", "");
   card.training = chain.adapter.record().parameters;
-  card.metrics = evaluation.value("metrics", Json::object());
-  card.base_metrics = evaluation.value("base_metrics", Json::object());
-  card.gate = {{"gate", evaluation.value("gate", "fail")}, {"failures", evaluation.value("failures", Json::array())}};
+  card.metrics = json_or(evaluation, "metrics", Json::object());
+  card.base_metrics = json_or(evaluation, "base_metrics", Json::object());
+  card.gate = {{"gate", json_or(evaluation, "gate", "fail")}, {"failures", json_or(evaluation, "failures", Json::array())}};
   card.lineage = lineage_of(chain);
   card.data = chain.data.record().result;
   card.image = chain.image.record().result;
@@ -101,8 +101,8 @@ Result<StepProduct> publish(const ReleaseChain& chain, const RegisterOptions& op
 
 Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain, const RegisterOptions& options, RegisterDeps& deps) {
   const Json& evaluation = chain.evaluation.record().result;
-  if (evaluation.value("gate", "") == "undecided") {
-    return fail(ErrorCode::undecided, "the evaluation could not decide: " + evaluation.value("explanation", ""), options.name,
+  if (json_or(evaluation, "gate", "") == "undecided") {
+    return fail(ErrorCode::undecided, "the evaluation could not decide: " + json_or(evaluation, "explanation", ""), options.name,
                 "hold out more examples (data.eval_fraction) or lower examples_min in the thresholds, then run again");
   }
   StepPlan plan;

@@ -76,8 +76,8 @@ provider::JobSpec training_job(const Json& training, const std::string& image) {
   spec.entry_point = "train";
   spec.hyperparameters = training;
   for (const char* ours : {"memory_gib_max", "hours_max", "validation_fraction"}) spec.hyperparameters.erase(ours);
-  spec.memory_bytes_max = static_cast<std::uint64_t>(training.value("memory_gib_max", 12.0) * (1ull << 30));
-  spec.time_s_max = static_cast<int>(training.value("hours_max", 24.0) * 3600);
+  spec.memory_bytes_max = static_cast<std::uint64_t>(json_or(training, "memory_gib_max", 12.0) * (1ull << 30));
+  spec.time_s_max = static_cast<int>(json_or(training, "hours_max", 24.0) * 3600);
   return spec;
 }
 
@@ -85,7 +85,7 @@ Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, c
                                        const governance::BuiltImage& image, const Json& training, Deps& deps) {
   const Digest image_digest = TRY(image.output("image"));
   const StepPlan plan{{{"model", TRY(model.output("model"))}, {"data", TRY(data.output("train"))}, {"image", image_digest}}, training};
-  const std::string base_model = model.record().result.value("repository", "");
+  const std::string base_model = json_or(model.record().result, "repository", "");
   return deps.recorder.run<governance::TrainStep>(plan, [&] { return train(plan, image_digest.tagged(), training, base_model, deps); });
 }
 
