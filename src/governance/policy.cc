@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "governance/policy.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -51,10 +51,11 @@ std::vector<std::string> admission_refusals(const Policy& policy, const Admissio
   if (is_older_than(facts.evaluated, now, std::chrono::days(policy.evaluation_age_days_max))) {
     refusals.push_back(fmt::format("the evaluation is older than {} days; evaluate again", policy.evaluation_age_days_max));
   }
-  auto approvals = facts.approved_by;
-  approvals.erase(facts.run_by);
+  std::vector<std::string> approvals;
+  std::set_difference(facts.approved_by.begin(), facts.approved_by.end(), facts.run_by.begin(), facts.run_by.end(), std::back_inserter(approvals));
   if (static_cast<int>(approvals.size()) < policy.approvals_min) {
-    refusals.push_back(fmt::format("{} of {} approvals by somebody other than '{}'", approvals.size(), policy.approvals_min, facts.run_by));
+    refusals.push_back(fmt::format("{} of {} approvals by somebody other than who ran the pipeline ({})", approvals.size(), policy.approvals_min,
+                                   fmt::join(facts.run_by, ", ")));
   }
   if (is_older_than(facts.scanned, now, std::chrono::hours(policy.scan_age_hours_max))) {
     refusals.push_back(fmt::format("the image's vulnerability scan is older than {} hours; scan again", policy.scan_age_hours_max));

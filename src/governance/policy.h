@@ -33,7 +33,7 @@ struct AdmissionFacts {
   std::string state;          // of the version: "Approved" or "Deployed" may be deployed
   std::string environment;    // where to
   std::string license;        // SPDX identifier of the base model
-  std::string run_by;         // identity that ran the pipeline
+  std::set<std::string> run_by;  // identities that ran any step of the pipeline
   std::set<std::string> approved_by;  // identities with a signed approval and the role for it
   std::string gate;                   // verdict of the evaluation
   std::optional<TimePoint> evaluated, scanned;

@@ -14,7 +14,7 @@ AdmissionFacts good() {
   facts.state = "Approved";
   facts.environment = "production";
   facts.license = "Apache-2.0";
-  facts.run_by = "operator";
+  facts.run_by = {"operator", "second-operator"};
   facts.approved_by = {"reviewer"};
   facts.gate = "pass";
   facts.evaluated = facts.scanned = kNow - 1h;
@@ -37,6 +37,7 @@ TEST(Policy, each_missing_fact_is_a_refusal_of_its_own) {
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.state = "PendingManualApproval"; }), 1u);
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.gate = "undecided"; }), 1u);
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.approved_by = {"operator"}; }), 1u);
+  EXPECT_EQ(refusals([](AdmissionFacts& f) { f.approved_by = {"operator", "second-operator"}; }), 1u);
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.scanned = kNow - 25h; }), 1u);
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.scanned = kNow + 1h; }), 1u);
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.scanned.reset(); }), 1u);

@@ -64,4 +64,21 @@ Result<attest::StepRecord> StepRecorder::read(const char* step, const Digest& st
   return record;
 }
 
+Result<std::set<std::string>> StepRecorder::who_ran(const Digest& statement) {
+  std::set<std::string> identities;
+  std::set<Digest> seen;
+  std::vector<Digest> left = {statement};
+  while (!left.empty()) {
+    const Digest next = left.back();
+    left.pop_back();
+    if (!seen.insert(next).second) continue;
+    const auto record = TRY(attest::to_step_record(TRY(evidence_.find(next)).statement));
+    identities.insert(record.identity);
+    for (const auto& [name, input] : record.inputs) {
+      if (name.starts_with("statement:")) left.push_back(input);
+    }
+  }
+  return identities;
+}
+
 }  // namespace redoubt::governance

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 
 #include "base/clock.h"
 #include "crypto/sign.h"
@@ -57,6 +58,9 @@ class StepRecorder {
     if (!found) return std::optional<Recorded<Step>>();
     return std::optional(Recorded<Step>(std::move(found->first), found->second, true));
   }
+
+  // Everybody who signed that statement or one that it stands on ("statement:..." inputs), as far as it goes back.
+  Result<std::set<std::string>> who_ran(const Digest& statement);
 
   // The verified statement with that digest; not_found, or tampered when it is of another step.
   template <class Step>

@@ -45,9 +45,9 @@ Status Admission::read_chain(const provider::ModelVersion& version, AdmissionFac
   TRY(same(TRY(data.output("eval")), TRY(input(evaluation, "data")), "the evaluation used other data"));
   TRY(same(TRY(adapter.output("adapter")), TRY(input(evaluation, "adapter")), "another adapter was evaluated"));
   TRY(same(TRY(Digest::parse(version.digest)), TRY(registered.output("release")), "the registry names another release"));
-  facts.run_by = registered.record().identity;
-  facts.license = registered.record().parameters.value("license", "unknown");
-  facts.gate = evaluation.record().result.value("gate", "fail");
+  facts.run_by = TRY(deps_.recorder.who_ran(registered.statement()));
+  facts.license = json_or(registered.record().parameters, "license", "unknown");
+  facts.gate = json_or(evaluation.record().result, "gate", "fail");
   facts.evaluated = evaluation.record().finished;
   release.release_ = TRY(registered.output("release"));
   release.image_ = TRY(image.output("image"));
@@ -60,7 +60,7 @@ Status Admission::read_reviews(const provider::ModelVersion& version, AdmissionF
     const auto record = TRY(attest::to_step_record(entry.statement));
     const auto names = record.inputs.find("statement:register");
     if (names == record.inputs.end() || names->second.tagged() != version.statement) continue;
-    if (record.result.value("decision", "") != "approve" || !deps_.may_review(record.identity)) continue;
+    if (json_or(record.result, "decision", "") != "approve" || !deps_.may_review(record.identity)) continue;
     facts.approved_by.insert(record.identity);
     release.review_statement_ = entry.digest;
   }

@@ -37,13 +37,15 @@ Result<governance::ApprovedVersion> review(const ReviewOptions& options, ReviewD
   if (options.reason.empty() || options.reason.size() > 2000) {
     return fail(ErrorCode::invalid_argument, "a review needs a reason of 1 to 2000 characters", "--reason");
   }
-  if (version.created_by == deps.recorder.identity() && options.decision != Decision::revoke) {
-    return fail(ErrorCode::permission_denied, fmt::format("'{}' ran the pipeline and can't review its result", version.created_by),
+  const Digest registered = TRY(Digest::parse(version.statement));
+  const auto ran = TRY(deps.recorder.who_ran(registered));
+  if (ran.contains(deps.recorder.identity()) && options.decision != Decision::revoke) {
+    return fail(ErrorCode::permission_denied, fmt::format("'{}' ran the pipeline and can't review its result", deps.recorder.identity()),
                 options.name + "/" + options.version, "have another identity with the reviewer role decide: redoubt --as reviewer registry approve ...");
   }
   TRY(check_state(version, options.decision));
   governance::StepPlan plan;
-  plan.inputs = {{"statement:register", TRY(Digest::parse(version.statement))}};
+  plan.inputs = {{"statement:register", registered}};
   plan.parameters = {{"decision", to_string(options.decision)}, {"reason", options.reason}, {"reviewer", deps.recorder.identity()}};
   return deps.recorder.run<governance::ReviewStep>(plan, [&]() -> Result<governance::StepProduct> {
     return governance::StepProduct{{}, {{"name", options.name}, {"version", options.version}, {"decision", to_string(options.decision)}, {"reason", options.reason}}};

@@ -23,7 +23,7 @@ struct ReviewDeps {
   governance::StepRecorder& recorder;  // of the reviewer
 };
 
-// permission_denied for the identity that ran the pipeline; gate_refused for a version in a state that the decision does not
+// permission_denied for an identity that ran any step of the pipeline; gate_refused for a version in a state that the decision does not
 // fit (a Rejected version can't be approved); not_found. The caller has checked the identity's role.
 Result<governance::ApprovedVersion> review(const ReviewOptions& options, ReviewDeps& deps);
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/deploy/admission.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "governance/release_fixture.h"
+#include "stages/deploy/deployment.h"
+
+namespace redoubt::stages::deploy {
+namespace {
+
+using namespace governance;
+using ::testing::HasSubstr;
+
+class AdmissionTest : public ::testing::Test {
+ protected:
+  void register_version(const std::string& version = "0.1.0", const std::string& trained_by = "operator") {
+    const auto acquired = fixture_.acquired();
+    const auto data = fixture_.prepared();
+    const auto image = fixture_.built();
+    const auto adapter = fixture_.trained(trained_by);
+    const auto evaluation = fixture_.evaluated();
+    std::map<std::string, Digest> inputs = {{"statement:acquire", acquired.statement()}, {"statement:data", data.statement()},
+                                            {"statement:image", image.statement()}, {"statement:train", adapter.statement()},
+                                            {"statement:evaluate", evaluation.statement()}};
+    inputs.erase(left_out_);
+    const Json result = {{"name", "m"}, {"version", version}, {"state", "PendingManualApproval"}, {"metrics", Json::object()}, {"reason", ""}};
+    registered_ = fixture_.record<RegisterStep>(inputs, {{"release", fixture_.artifact("release", version)}}, result, "operator",
+                                                {{"version", version}, {"license", "Apache-2.0"}}).statement();
+  }
+  void decide(const char* decision, const std::string& by = "reviewer", const std::string& version = "0.1.0") {
+    fixture_.record<ReviewStep>({{"statement:register", *registered_}}, {}, {{"name", "m"}, {"version", version}, {"decision", decision}, {"reason", "r"}}, by,
+                                {{"decision", decision}, {"by", by}});
+  }
+  Result<AdmittedRelease> admit(const std::string& version = "0.1.0", const Policy& policy = {}) {
+    recorder_.emplace(fixture_.recorder());
+    Admission admission({*fixture_.evidence, *fixture_.registry, fixture_.store, *recorder_, fixture_.clock,
+                         [this](const std::string& identity) { return identity != not_a_reviewer_; },
+                         [this](const Digest&) -> Result<ScanFacts> {
+                           if (!feed_) return fail(ErrorCode::unavailable, "no advisory feed");
+                           return ScanFacts{fixture_.clock.now(), vulnerabilities_};
+                         }});
+    return admission.admit("m", version, "production", policy);
+  }
+  void expect_refused(const std::string& why, ErrorCode code = ErrorCode::gate_refused) {
+    const auto admitted = admit();
+    ASSERT_FALSE(admitted);
+    EXPECT_EQ(admitted.error().code, code) << admitted.error().message;
+    EXPECT_THAT(admitted.error().message, HasSubstr(why));
+  }
+
+  ReleaseFixture fixture_;
+  std::optional<Digest> registered_;
+  std::optional<StepRecorder> recorder_;
+  std::string left_out_, not_a_reviewer_ = "operator";
+  bool feed_ = true;
+  std::map<std::string, int> vulnerabilities_;
+};
+
+TEST_F(AdmissionTest, an_approved_version_with_a_whole_chain_is_admitted) {
+  register_version();
+  decide("approve");
+  const auto admitted = admit();
+  ASSERT_TRUE(admitted) << admitted.error().message;
+  EXPECT_EQ(admitted->image(), fixture_.image);
+  EXPECT_EQ(admitted->training_data(), fixture_.train_data);
+  EXPECT_EQ(admitted->release(), fixture_.artifact("release", "0.1.0"));
+}
+
+TEST_F(AdmissionTest, a_version_without_a_decision_waits_and_a_refused_one_is_refused) {
+  register_version();
+  expect_refused("waits for a person", ErrorCode::waiting);
+  decide("reject");
+  expect_refused("Rejected");
+}
+
+TEST_F(AdmissionTest, an_approval_by_who_may_not_or_who_ran_a_step_does_not_count) {
+  register_version("0.1.0", "second");
+  decide("approve", "operator");
+  expect_refused("0 of 1 approvals");
+  decide("approve", "second");
+  expect_refused("0 of 1 approvals");
+  decide("approve");
+  EXPECT_TRUE(admit());
+  not_a_reviewer_ = "reviewer";
+  expect_refused("0 of 1 approvals");
+}
+
+TEST_F(AdmissionTest, two_approvals_are_two_people) {
+  register_version();
+  decide("approve");
+  Policy policy;
+  policy.approvals_min = 2;
+  EXPECT_EQ(admit("0.1.0", policy).error().code, ErrorCode::gate_refused);
+  decide("approve", "second");
+  EXPECT_TRUE(admit("0.1.0", policy));
+}
+
+TEST_F(AdmissionTest, a_chain_that_does_not_fit_together_is_tampered) {
+  const Digest other = crypto::sha256("other");
+  const std::vector<std::pair<std::optional<Digest>*, const char*>> links = {
+      {&fixture_.trained_on_model, "trained on another model"}, {&fixture_.trained_on_data, "trained on other data"},
+      {&fixture_.trained_by_image, "trained by another image"}, {&fixture_.evaluated_model, "another model was evaluated"},
+      {&fixture_.evaluated_data, "used other data"},            {&fixture_.evaluated_adapter, "another adapter was evaluated"}};
+  int number = 1;
+  for (const auto& [link, why] : links) {
+    *link = other;
+    const std::string version = "0." + std::to_string(number++) + ".0";
+    register_version(version);
+    decide("approve", "reviewer", version);
+    const auto admitted = admit(version);
+    ASSERT_FALSE(admitted) << why;
+    EXPECT_EQ(admitted.error().code, ErrorCode::tampered);
+    EXPECT_THAT(admitted.error().message, HasSubstr(why));
+    link->reset();
+  }
+}
+
+TEST_F(AdmissionTest, a_chain_without_one_of_its_steps_is_tampered) {
+  int number = 1;
+  for (const char* step : {"acquire", "data", "image", "train", "evaluate"}) {
+    left_out_ = std::string("statement:") + step;
+    const std::string version = "0." + std::to_string(number++) + ".0";
+    register_version(version);
+    decide("approve", "reviewer", version);
+    EXPECT_EQ(admit(version).error().code, ErrorCode::tampered) << step;
+  }
+}
+
+TEST_F(AdmissionTest, a_registry_that_names_another_release_is_tampered) {
+  register_version();
+  decide("approve");
+  auto row = *fixture_.registry->get("m", "0.1.0");
+  row.version = "0.2.0";
+  row.digest = crypto::sha256("other").tagged();
+  ASSERT_TRUE(fixture_.registry->apply({{100, {row}, {}}}));
+  EXPECT_EQ(admit("0.2.0").error().code, ErrorCode::tampered);
+}
+
+TEST_F(AdmissionTest, a_changed_file_of_the_release_is_tampered) {
+  register_version();
+  decide("approve");
+  const auto file = fixture_.store.manifest(fixture_.artifact("release", "0.1.0"))->files[0].sha256;
+  auto& bytes = fixture_.objects.bytes_of("blobs/" + file.hex());
+  bytes[bytes.size() / 2] ^= 1;
+  expect_refused("", ErrorCode::tampered);
+}
+
+TEST_F(AdmissionTest, no_feed_or_an_open_finding_stops_it) {
+  register_version();
+  decide("approve");
+  vulnerabilities_ = {{"critical", 1}};
+  expect_refused("1 open critical");
+  vulnerabilities_ = {{"low", 7}};
+  EXPECT_TRUE(admit());
+  feed_ = false;
+  expect_refused("no advisory feed", ErrorCode::unavailable);
+}
+
+TEST_F(AdmissionTest, a_failed_gate_has_no_way_past_it) {
+  fixture_.gate = "fail";
+  register_version();
+  decide("approve");
+  expect_refused("did not pass its thresholds");
+}
+
+class DeploymentTest : public AdmissionTest {
+ protected:
+  Deployment deploy(const std::string& version, DeploymentOptions options = {}) {
+    const auto admitted = admit(version);
+    CHECK(admitted.has_value());
+    auto done = record_deployment(*admitted, options, *fixture_.evidence, *fixture_.registry, *recorder_);
+    CHECK(done.has_value());
+    CHECK(catch_up(*fixture_.evidence, *fixture_.registry).has_value());
+    return *done;
+  }
+};
+
+TEST_F(DeploymentTest, the_newest_decision_counts_and_the_one_before_is_where_a_rollback_goes) {
+  EXPECT_FALSE(current_deployment(*fixture_.evidence, "production")->has_value());
+  for (const char* version : {"0.1.0", "0.2.0"}) {
+    register_version(version);
+    decide("approve", "reviewer", version);
+  }
+  const auto first = deploy("0.1.0");
+  EXPECT_TRUE(deploy("0.1.0").reused());
+  EXPECT_FALSE((*previous_deployment(*fixture_.evidence, "production")).has_value());
+  deploy("0.2.0");
+  EXPECT_EQ((*current_deployment(*fixture_.evidence, "production"))->version(), "0.2.0");
+  EXPECT_EQ((*previous_deployment(*fixture_.evidence, "production"))->version(), "0.1.0");
+  EXPECT_EQ(fixture_.registry->get("m", "0.1.0")->state, provider::VersionState::approved);
+  const auto back = deploy("0.1.0", {Json::object(), true});
+  EXPECT_NE(back.statement(), first.statement());
+  EXPECT_EQ((*current_deployment(*fixture_.evidence, "production"))->version(), "0.1.0");
+  EXPECT_EQ(fixture_.registry->get("m", "0.2.0")->state, provider::VersionState::approved);
+  EXPECT_FALSE((*current_deployment(*fixture_.evidence, "staging")).has_value());
+}
+
+}  // namespace
+}  // namespace redoubt::stages::deploy
