@@ -15,6 +15,8 @@
 #include <cstdio>
 #include <optional>
 
+#include "base/check.h"
+
 namespace redoubt {
 namespace fs = std::filesystem;
 namespace {
@@ -166,11 +168,15 @@ bool is_safe_relative_path(std::string_view path) {
   }
 }
 
+bool is_being_written(std::string_view name) {
+  const auto writer = writer_of_temporary(name);
+  return writer && (::kill(*writer, 0) == 0 || errno != ESRCH);
+}
+
 Result<int> remove_leftovers(const fs::path& folder) {
   int removed = 0;
   for (const auto& name : TRY(list_folder(folder))) {
-    const auto writer = writer_of_temporary(name);
-    if (!writer || ::kill(*writer, 0) == 0 || errno != ESRCH) continue;
+    if (!writer_of_temporary(name) || is_being_written(name)) continue;
     if (::unlink((folder / name).c_str()) == 0) ++removed;
   }
   return removed;
@@ -193,6 +199,12 @@ Status AtomicFile::write(ByteView bytes) { return write_all(fd_.get(), bytes, pa
 Status AtomicFile::commit() { return put_in_place(0); }
 
 Status AtomicFile::commit_new() { return put_in_place(RENAME_NOREPLACE); }
+
+Status AtomicFile::commit_as(fs::path path) {
+  CHECK(path.parent_path() == path_.parent_path());
+  path_ = std::move(path);
+  return put_in_place(0);
+}
 
 Status AtomicFile::put_in_place(unsigned rename_flags) {
   if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_.string());

@@ -16,6 +16,8 @@ namespace redoubt {
 
 // Removes what AtomicFile left in a folder when its process died; files of live processes stay. Answers how many.
 Result<int> remove_leftovers(const std::filesystem::path& folder);
+// Whether a name is that of a file which AtomicFile is writing in a process that lives.
+bool is_being_written(std::string_view name);
 
 // An owned file descriptor.
 class Fd {
@@ -65,6 +67,8 @@ class AtomicFile final : public Sink {
   Status commit();
   // The same, but already_exists when the name is taken, even by a file that appeared meanwhile.
   Status commit_new();
+  // Under another name in the same folder, for what is named by its contents.
+  Status commit_as(std::filesystem::path path);
 
  private:
   Status put_in_place(unsigned rename_flags);

@@ -28,7 +28,7 @@ Result<int> build(Invocation& invocation, const Options& options, const Output& 
   const auto lock = TRY(session->workspace().lock());
   stages::image::StepDeps deps{session->store(), *TRY(session->images()), *TRY(session->recorder()), session->clock(), invocation.progress};
   const auto image = TRY(stages::image::build({TRY(find_engine()), options.name, REDOUBT_VERSION}, scan_options(options), deps));
-  const std::string digest = TRY(image.output("image")).tagged(), tag = image.record().result.value("tag", "");
+  const std::string digest = TRY(image.output("image")).tagged(), tag = TRY(json_string(image.record().result, "tag", "image step"));
   output.result({{"digest", digest}, {"tag", tag}, {"layout", session->workspace().layout().images().string()}},
                 fmt::format("{} {}\nread it with: skopeo inspect oci:{}:{}", tag, digest, session->workspace().layout().images().string(), tag));
   return 0;

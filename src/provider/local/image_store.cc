@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/local/image_store.h"
 
-#include <fmt/format.h>
+#include <unistd.h>
 
-#include <set>
+#include <cerrno>
 
 #include "base/file.h"
 #include "crypto/hash.h"
-#include "crypto/random.h"
+#include "provider/local/image_layout.h"
 
 namespace redoubt::provider::local {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kLayout = "{\"imageLayoutVersion\":\"1.0.0\"}";
-constexpr const char* kTag = "org.opencontainers.image.ref.name";
-constexpr std::uint64_t kIndexBytesMax = 4 << 20;
+constexpr std::string_view kLayout = "{\"imageLayoutVersion\":\"1.0.0\"}";
+constexpr const char* kRestore = "restore it from a backup, or move the folder away and build the image again";
+constexpr std::string_view kEarlierTemporary = ".incoming-";
 
 // Hashes what passes, and says tampered at the end when it is not the digest that was asked for.
 class CheckedSource final : public Source {
@@ -38,68 +38,50 @@ class CheckedSource final : public Source {
   bool ended_ = false;
 };
 
-Result<ImageDescriptor> parse_descriptor(const Json& entry) {
-  ImageDescriptor descriptor;
-  descriptor.media_type = TRY(json_string(entry, "mediaType", "index.json"));
-  descriptor.digest = TRY(Digest::parse(TRY(json_string(entry, "digest", "index.json"))));
-  descriptor.size = static_cast<std::uint64_t>(TRY(json_integer(entry, "size", "index.json")));
-  return descriptor;
-}
-
-std::string tag_of(const Json& entry) {
-  const auto annotations = entry.find("annotations");
-  return annotations == entry.end() || !annotations->is_object() ? "" : annotations->value(kTag, "");
-}
-
-// Whether an entry of the index fits the manifest that it names: type, size, and the name where the manifest states its own.
-bool describes(const std::string& name, const ImageDescriptor& descriptor, const fs::path& blob) {
-  const auto text = read_text_file(blob, kIndexBytesMax);
-  const auto manifest = text ? parse_json(*text, blob.string()) : Result<Json>(fail(text.error()));
-  if (!manifest || !manifest->is_object() || text->size() != descriptor.size) return false;
-  if (manifest->value("mediaType", descriptor.media_type) != descriptor.media_type) return false;
-  const std::string own = tag_of(*manifest);
-  return own.empty() || own == name;
-}
-
-Json to_index_entry(const std::string& name, const ImageDescriptor& manifest) {
-  return {{"mediaType", manifest.media_type}, {"digest", manifest.digest.tagged()}, {"size", manifest.size}, {"annotations", {{kTag, name}}}};
-}
+// What stands in index.json came from this program, so whatever it can't be is tampering and not a caller's mistake.
+tl::unexpected<Error> changed(const Error& error) { return fail(ErrorCode::tampered, "the index of the images is changed: " + error.message, error.where, kRestore); }
 
 }  // namespace
 
 Result<std::unique_ptr<LocalImageStore>> LocalImageStore::open(fs::path folder) {
   TRY(make_folder(folder / "blobs/sha256"));
-  (void)TRY(remove_leftovers(folder / "blobs/sha256"));
   std::unique_ptr<LocalImageStore> store(new LocalImageStore(std::move(folder)));
   const auto lock = TRY(FileLock::acquire(store->folder_ / ".lock"));
-  if (!fs::exists(store->folder_ / "oci-layout")) TRY(write_file(store->folder_ / "oci-layout", std::string_view(kLayout), FileMode::readable_by_all));
-  if (!fs::exists(store->folder_ / "index.json")) {
-    const Json index = {{"schemaVersion", 2}, {"mediaType", "application/vnd.oci.image.index.v1+json"}, {"manifests", Json::array()}};
-    TRY(write_file(store->folder_ / "index.json", dump_json(index), FileMode::readable_by_all));
-  }
+  TRY(store->remove_leftovers());
+  // A layout is made before its first blob comes: where there are blobs, a missing file was taken away and is not made anew.
+  if (!TRY(list_folder(store->folder_ / "blobs/sha256")).empty()) return store;
+  if (!fs::exists(store->folder_ / "oci-layout")) TRY(write_file(store->folder_ / "oci-layout", kLayout, FileMode::readable_by_all));
+  if (!fs::exists(store->folder_ / "index.json")) TRY(write_file(store->folder_ / "index.json", dump_json(detail::empty_index()), FileMode::readable_by_all));
   return store;
+}
+
+Status LocalImageStore::remove_leftovers() const {
+  const fs::path blobs = folder_ / "blobs/sha256";
+  TRY(redoubt::remove_leftovers(folder_));
+  TRY(redoubt::remove_leftovers(blobs));
+  for (const auto& name : TRY(list_folder(blobs))) {
+    const bool earlier = name.starts_with(kEarlierTemporary) && name.size() == kEarlierTemporary.size() + 16 &&
+                         name.find_first_not_of("0123456789abcdef", kEarlierTemporary.size()) == name.npos;
+    if (earlier && ::unlink((blobs / name).c_str()) != 0) return fail_errno(errno, "remove", (blobs / name).string());
+  }
+  return {};
 }
 
 fs::path LocalImageStore::blob_path(const Digest& digest) const { return folder_ / "blobs/sha256" / digest.hex(); }
 
 Result<Digest> LocalImageStore::put_blob(Source& contents) {
-  // The name is known at the end only, so the bytes go under a random one first.
-  const fs::path unnamed = folder_ / "blobs/sha256" / (".incoming-" + to_hex(crypto::random_bytes(8)));
+  // The name is known at the end only; until then it is a temporary file that names its writer.
+  auto file = TRY(AtomicFile::create(folder_ / "blobs/sha256/incoming", FileMode::readable_by_all));
   crypto::Sha256 hash;
-  {
-    auto file = TRY(AtomicFile::create(unnamed, FileMode::readable_by_all));
-    Bytes chunk(1 << 20);
-    while (true) {
-      const std::size_t count = TRY(contents.read(chunk));
-      if (count == 0) break;
-      hash.update(ByteView(chunk).first(count));
-      TRY(file->write(ByteView(chunk).first(count)));
-    }
-    TRY(file->commit());
+  Bytes chunk(1 << 20);
+  while (true) {
+    const std::size_t count = TRY(contents.read(chunk));
+    if (count == 0) break;
+    hash.update(ByteView(chunk).first(count));
+    TRY(file->write(ByteView(chunk).first(count)));
   }
   const Digest digest = hash.finish();
-  if (std::rename(unnamed.c_str(), blob_path(digest).c_str()) != 0) return fail_errno(errno, "put in place", blob_path(digest).string());
-  TRY(sync_folder(folder_ / "blobs/sha256"));
+  TRY(file->commit_as(blob_path(digest)));
   return digest;
 }
 
@@ -108,11 +90,13 @@ Result<std::unique_ptr<Source>> LocalImageStore::open_blob(const Digest& digest)
   return std::unique_ptr<Source>(std::make_unique<CheckedSource>(std::move(file), digest));
 }
 
-Result<Json> LocalImageStore::read_index() const {
+Result<LocalImageStore::Index> LocalImageStore::read_index() const {
   const std::string where = (folder_ / "index.json").string();
-  const Json index = TRY(parse_json(TRY(read_text_file(where, kIndexBytesMax)), where));
-  (void)TRY(json_array(index, "manifests", where));
-  return index;
+  const auto text = read_text_file(where, detail::kDocumentBytesMax);
+  if (!text) return text.error().code == ErrorCode::not_found || text.error().code == ErrorCode::limit_exceeded ? changed(text.error()) : fail(text.error());
+  auto index = detail::parse_index(*text, where);
+  if (!index) return changed(index.error());
+  return std::move(*index);
 }
 
 Status LocalImageStore::tag(std::string_view name, const ImageDescriptor& manifest) {
@@ -120,14 +104,15 @@ Status LocalImageStore::tag(std::string_view name, const ImageDescriptor& manife
     return fail(ErrorCode::invalid_argument, "not a tag", std::string(name));
   }
   const auto lock = TRY(FileLock::acquire(folder_ / ".lock"));
-  Json index = TRY(read_index());
-  for (const auto& entry : index["manifests"]) {
-    if (tag_of(entry) != name) continue;
-    if (TRY(parse_descriptor(entry)).digest == manifest.digest) return {};
+  Index index = TRY(read_index());
+  for (const auto& [tag, descriptor] : index) {
+    if (tag != name) continue;
+    if (descriptor.digest == manifest.digest) return {};
     return fail(ErrorCode::already_exists, "the tag names another image; tags are immutable", std::string(name));
   }
-  index["manifests"].push_back(to_index_entry(std::string(name), manifest));
-  return write_file(folder_ / "index.json", dump_json(index), FileMode::readable_by_all);
+  if (!fs::exists(blob_path(manifest.digest))) return fail(ErrorCode::not_found, "no such manifest", manifest.digest.tagged(), "put it before it is tagged");
+  index.emplace_back(name, manifest);
+  return write_file(folder_ / "index.json", dump_json(detail::to_json(index)), FileMode::readable_by_all);
 }
 
 Result<ImageDescriptor> LocalImageStore::resolve(std::string_view name_or_digest) {
@@ -138,52 +123,8 @@ Result<ImageDescriptor> LocalImageStore::resolve(std::string_view name_or_digest
   return fail(ErrorCode::not_found, "no such image", std::string(name_or_digest), "list the images with 'redoubt image list'");
 }
 
-Result<std::vector<std::pair<std::string, ImageDescriptor>>> LocalImageStore::list() {
-  std::vector<std::pair<std::string, ImageDescriptor>> images;
-  const Json index = TRY(read_index());
-  for (const auto& entry : index["manifests"]) images.emplace_back(tag_of(entry), TRY(parse_descriptor(entry)));
-  return images;
-}
+Result<LocalImageStore::Index> LocalImageStore::list() { return read_index(); }
 
-Problems LocalImageStore::verify_all() {
-  Problems problems;
-  const auto files = list_files(folder_);
-  if (!files) return {{"stray", files.error().where, files.error().message}};
-  std::set<std::string> blobs;
-  for (const auto& file : *files) {
-    const bool is_blob = file.starts_with("blobs/sha256/");
-    if (is_blob) {
-      const auto digest = Digest::parse(file.substr(13));
-      const auto reader = FileReader::open(folder_ / file);
-      const auto actual = reader ? crypto::sha256_of(**reader) : Result<Digest>(fail(reader.error()));
-      if (!digest) {
-        problems.push_back({"stray", file, "not a blob's name"});
-      } else if (!actual || *actual != *digest) {
-        problems.push_back({"blob", file, actual ? "the contents have another digest" : actual.error().message});
-      }
-      blobs.insert(file);
-    } else if (file == "oci-layout") {
-      if (read_text_file(folder_ / file).value_or("") != kLayout) problems.push_back({"index", file, "not what the layout says"});
-    } else if (file != "index.json" && file != ".lock") {
-      problems.push_back({"stray", file, "belongs to no image layout"});
-    }
-  }
-  const auto images = list();
-  if (!images) {
-    problems.push_back({"index", "index.json", images.error().message});
-    return problems;
-  }
-  Json expected = {{"schemaVersion", 2}, {"mediaType", "application/vnd.oci.image.index.v1+json"}, {"manifests", Json::array()}};
-  for (const auto& [name, descriptor] : *images) {
-    expected["manifests"].push_back(to_index_entry(name, descriptor));
-    if (!blobs.contains("blobs/sha256/" + descriptor.digest.hex())) {
-      problems.push_back({"index", "index.json", fmt::format("'{}' names a manifest that is not there", name)});
-    } else if (!describes(name, descriptor, blob_path(descriptor.digest))) {
-      problems.push_back({"index", "index.json", fmt::format("'{}' is not what its manifest says", name)});
-    }
-  }
-  if (read_text_file(folder_ / "index.json").value_or("") != dump_json(expected)) problems.push_back({"index", "index.json", "not as this program writes it"});
-  return problems;
-}
+Problems LocalImageStore::verify_all() { return detail::verify_layout(folder_, kLayout); }
 
 }  // namespace redoubt::provider::local

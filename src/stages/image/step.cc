@@ -6,6 +6,8 @@
 namespace redoubt::stages::image {
 namespace {
 
+constexpr int kFeedAgeDaysMax = 365;  // as config/schema/redoubt.schema.json has it
+
 Status refuse_blocked(const ScanReport& report) {
   if (!report.blocked) return {};
   for (const auto& finding : report.findings) {
@@ -54,8 +56,13 @@ Json to_json(const ScanOptions& options) {
 Result<ScanOptions> scan_options_from_json(const Json& value) {
   ScanOptions options;
   options.apt_security = TRY(json_bool(value, "apt_security", "scan"));
-  options.feed_age_days_max = static_cast<int>(TRY(json_integer(value, "feed_age_days_max", "scan")));
-  for (const auto& path : TRY(json_array(value, "osv", "scan"))) options.osv.emplace_back(path.get<std::string>());
+  const auto days = TRY(json_integer(value, "feed_age_days_max", "scan"));
+  if (days < 1 || days > kFeedAgeDaysMax) return fail(ErrorCode::invalid_argument, fmt::format("not between 1 and {} days", kFeedAgeDaysMax), "scan: feed_age_days_max");
+  options.feed_age_days_max = static_cast<int>(days);
+  for (const auto& path : TRY(json_array(value, "osv", "scan"))) {
+    if (!path.is_string()) return fail(ErrorCode::invalid_argument, "a path that is no string", "scan: osv");
+    options.osv.emplace_back(path.get<std::string>());
+  }
   options.accepted = TRY(AcceptedFinding::from_json(TRY(json_array(value, "accepted_findings", "scan"))));
   return options;
 }
