@@ -91,6 +91,19 @@ def test_the_exported_model_has_a_signature_that_model_signing_accepts(deployed,
     assert subprocess.run(command, capture_output=True).returncode != 0
 
 
+def run_and_kill(redoubt, pipeline, log, seconds):
+    """A run that gets SIGKILL after so long; answers its exit status where it had ended by then."""
+    with open(log, "w") as file:
+        process = subprocess.Popen(redoubt.command("run", pipeline), env=redoubt.environment, stdout=subprocess.DEVNULL, stderr=file,
+                                   cwd=redoubt.folder, start_new_session=True)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return None
+
+
 def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):
     """SIGKILL at random moments; every kill leaves a workspace that verifies and goes on."""
     redoubt = Redoubt(tmp_path)
@@ -98,20 +111,10 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
     pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
     order = random.Random(int(os.environ.get("REDOUBT_KILL_SEED", "17")))
-    kills = int(os.environ.get("REDOUBT_KILLS", "12"))
-    ended = None
-    for _ in range(kills):
-        with open(tmp_path / "run.log", "w") as log:
-            process = subprocess.Popen(redoubt.command("run", pipeline), env=redoubt.environment, stdout=subprocess.DEVNULL, stderr=log,
-                                       cwd=tmp_path, start_new_session=True)
-        try:
-            ended = process.wait(order.uniform(0.05, 4.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    for _ in range(int(os.environ.get("REDOUBT_KILLS", "12"))):
+        ended = run_and_kill(redoubt, pipeline, tmp_path / "run.log", order.uniform(0.05, 4.0))
         assert redoubt.json("audit", "verify")["ok"]
-        if ended is not None:
-            assert ended == 6, (tmp_path / "run.log").read_text()
+        assert ended in (None, 6), (tmp_path / "run.log").read_text()
     redoubt("run", pipeline, expect=6)
     killed = redoubt.json("registry", "list")
     assert len(killed) == 1
@@ -122,6 +125,30 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_end(tiny_hub, tmp_path):
     straight("secret", "put", "huggingface/api-token", stdin=TOKEN)
     straight("run", pipeline, expect=6)
     assert straight.json("registry", "list")[0]["digest"] == killed[0]["digest"]
+
+
+def test_a_deployment_killed_at_any_moment_goes_on(tiny_hub, tmp_path):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    redoubt("run", pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.1.0", "--reason", "read the card", identity="reviewer")
+    order = random.Random(int(os.environ.get("REDOUBT_KILL_SEED", "17")))
+    try:
+        for _ in range(max(3, int(os.environ.get("REDOUBT_KILLS", "12")) // 3)):
+            ended = run_and_kill(redoubt, pipeline, tmp_path / "run.log", order.uniform(0.05, 2.5))
+            assert redoubt.json("audit", "verify")["ok"]
+            assert ended in (None, 0), (tmp_path / "run.log").read_text()
+            redoubt("endpoint", "stop", "--environment", "dev", expect=None)
+        redoubt("run", pipeline)
+        redoubt.key = redoubt.json("key", "create", "--name", "test", "--environment", "dev")["key"]
+        redoubt.endpoint = redoubt.json("endpoint", "status", "--environment", "dev")
+        assert ask(redoubt)["choices"][0]["message"]["role"] == "assistant"
+        assert [version["state"] for version in redoubt.json("registry", "list")] == ["Deployed"]
+    finally:
+        redoubt("endpoint", "stop", "--environment", "dev", expect=None)
+    assert redoubt.json("audit", "verify")["ok"]
 
 
 def test_a_failed_gate_registers_the_version_as_rejected(tiny_hub, tmp_path):
