@@ -147,22 +147,24 @@ std::vector<SegmentGroup> group_segments(std::span<const Segment> segments) {
   return groups;
 }
 
-void causal_softmax(at::Tensor& scores, std::int64_t new_rows, float scale) {
-  const std::int64_t keys = scores.size(2), rows = scores.size(0) * scores.size(1), past = keys - new_rows;
-  with_type_of(scores, [&](auto type) {
+at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& keys, std::int64_t new_rows, float scale) {
+  const auto scores = at::bmm(query.to(at::kFloat), keys.to(at::kFloat).transpose(1, 2));
+  const std::int64_t seen_max = scores.size(2), rows = scores.size(0) * scores.size(1), past = seen_max - new_rows;
+  float* values = scores.mutable_data_ptr<float>();
+  auto out = query.scalar_type() == at::kFloat ? scores : at::empty(scores.sizes(), query.options());
+  with_type_of(out, [&](auto type) {
     using T = decltype(type);
-    T* values = scores.mutable_data_ptr<T>();
-    at::parallel_for(0, rows, grain_of(keys), [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> wide(static_cast<std::size_t>(keys));
+    T* to = out.template mutable_data_ptr<T>();
+    at::parallel_for(0, rows, grain_of(seen_max), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
         const std::int64_t seen = past + r % new_rows + 1;
-        row::load(values + r * keys, wide.data(), seen);
-        row::softmax(wide.data(), scale, seen);
-        row::store(wide.data(), values + r * keys, seen);
-        std::fill(values + r * keys + seen, values + (r + 1) * keys, T(0.0f));
+        row::softmax(values + r * seen_max, scale, seen);
+        row::store(values + r * seen_max, to + r * seen_max, seen);
+        std::fill(to + r * seen_max + seen, to + (r + 1) * seen_max, T(0.0f));
       }
     });
   });
+  return out;
 }
 
 at::Tensor attend(const at::Tensor& qkv, const Config& config, const RotaryTable& rotary,
@@ -172,8 +174,7 @@ at::Tensor attend(const at::Tensor& qkv, const Config& config, const RotaryTable
     GroupState state{
         padded(config, group, config.query_group(), qkv), padded(config, group, 1, qkv), padded(config, group, 1, qkv), {}};
     with_type_of(qkv, [&](auto type) { split_heads<decltype(type)>(qkv, config, rotary, group, state); });
-    state.probabilities = at::bmm(state.query, state.key.transpose(1, 2));
-    causal_softmax(state.probabilities, group.longest, scale_of(config));
+    state.probabilities = attention_probabilities(state.query, state.key, group.longest, scale_of(config));
     auto attended = at::bmm(state.probabilities, state.value);
     with_type_of(qkv, [&](auto type) { move_heads<decltype(type)>(attended, out, config, rotary, group, true); });
     if (keep) keep->push_back(std::move(state));

@@ -42,7 +42,8 @@ at::Tensor attend(const at::Tensor& qkv, const Config& config, const RotaryTable
 at::Tensor attend_backward(const at::Tensor& dout, const Config& config, const RotaryTable& rotary,
                            std::span<const SegmentGroup> groups, AttentionState& state);
 
-// Softmax in place of scores [n, g * new, keys], where query i of the new ones sees keys 0 to keys - new + i.
-void causal_softmax(at::Tensor& scores, std::int64_t new_rows, float scale);
+// softmax(scale * query keys^T) of query [n, g * new, d] and keys [n, keys, d], where query i of the new ones sees keys 0 to
+// keys - new + i. The scores stay in fp32 until they are probabilities: in bf16 their rounding alone would move a row's loss.
+at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& keys, std::int64_t new_rows, float scale);
 
 }  // namespace redoubt::engine::model

@@ -107,9 +107,9 @@ at::Tensor Llama::prefill_piece(std::span<const std::int32_t> tokens, KeyValueCa
     keys.narrow(1, past, n).copy_(parts[1].reshape({n, heads, d}).transpose(0, 1));
     values.narrow(1, past, n).copy_(parts[2].reshape({n, heads, d}).transpose(0, 1));
     auto query = parts[0].reshape({n, heads, g, d}).permute({1, 2, 0, 3}).reshape({heads, g * n, d});
-    auto scores = at::bmm(query, keys.narrow(1, 0, past + n).transpose(1, 2));
-    causal_softmax(scores, n, 1.0f / std::sqrt(static_cast<float>(d)));
-    auto attended = at::bmm(scores, values.narrow(1, 0, past + n))
+    const auto probabilities =
+        attention_probabilities(query, keys.narrow(1, 0, past + n), n, 1.0f / std::sqrt(static_cast<float>(d)));
+    auto attended = at::bmm(probabilities, values.narrow(1, 0, past + n))
                         .view({heads, g, n, d})
                         .permute({2, 0, 1, 3})
                         .reshape({n, config_.query_width()});
