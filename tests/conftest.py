@@ -14,6 +14,9 @@ import urllib.request
 
 import pytest
 
+# Threads that wait for work must not spin: tests run beside builds and beside each other. Before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", ROOT / "build"))
 TOKEN = "hf_test" + "Q7w2" * 8
