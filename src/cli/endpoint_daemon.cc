@@ -17,6 +17,8 @@ namespace {
 
 using stages::deploy::CurrentDeployment;
 
+constexpr auto kDrainMax = std::chrono::seconds(30);
+
 // Signals are waited for, never handled: blocked in every thread that starts after this.
 sigset_t block_signals() {
   sigset_t signals;
@@ -42,8 +44,8 @@ class Daemon {
     }
     report_serving();
     serve(signals);
-    gateway_->drain(std::chrono::seconds(30));
-    if (capture_ != nullptr) (void)capture_->flush();
+    gateway_->drain(kDrainMax);
+    (void)capture_->flush();
     status_.running = false;
     report("stopped", "");
     return 0;
@@ -65,7 +67,7 @@ class Daemon {
     endpoint_ = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
     keys_ = TRY(open_api_keys(*session_, environment_));
     metrics_.emplace(session_->clock());
-    if (endpoint_.capture) capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
+    capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
     prompts_.emplace(capture_.get());
     TRY(follow(deployment));
     if (router_.active() == nullptr) return fail(ErrorCode::gate_refused, "the deployed version was revoked", deployment.name() + "/" + deployment.version(), "deploy another version");
@@ -90,6 +92,20 @@ class Daemon {
     return {};
   }
 
+  // Port, names and limits of a new deployment: the gateway starts anew for them, once the requests under way are answered.
+  Status serve_with(const pipeline::DeployOptions& wanted) {
+    const auto before = std::exchange(endpoint_, wanted);
+    if (gateway_ == nullptr || before.to_json() == wanted.to_json()) return {};
+    gateway_->drain(kDrainMax);
+    gateway_.reset();
+    const auto started = start_gateway();
+    if (started) return {};
+    endpoint_ = before;
+    gateway_.reset();
+    if (auto again = start_gateway(); !again) return fail(ErrorCode::unavailable, started.error().message + "; and no more with the settings before: " + again.error().message, again.error().where);
+    return fail(started.error());
+  }
+
   Result<CurrentDeployment> current() {
     auto found = TRY(stages::deploy::current_deployment(session_->evidence(), environment_));
     if (!found) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_, "deploy a version: redoubt deploy NAME/VERSION");
@@ -110,7 +126,10 @@ class Daemon {
     const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
     auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"]));
     TRY(watch->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
-    TRY(router_.activate(TRY(start_release(*session_, deployment, endpoint_))));
+    const auto serve = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
+    auto release = TRY(start_release(*session_, deployment, serve));
+    TRY(serve_with(serve));
+    TRY(router_.activate(std::move(release)));
     watch_ = std::move(watch);  // it goes on with the states that the one before has kept
     interval_ = std::chrono::seconds(options.interval_s);
     status_.deployment = deployment.statement.tagged();

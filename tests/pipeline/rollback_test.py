@@ -6,13 +6,20 @@ import threading
 import pytest
 import yaml
 
-from conftest import Endpoint, Redoubt, deploy_tiny, run_approved, until
+from conftest import Endpoint, Redoubt, deploy_tiny, free_port, run_approved, until
 
 
 def train_again(redoubt, **changes):
     """The pipeline with other hyperparameters, which is another version."""
     file = redoubt.pipeline.parent / "training_config.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+
+
+def configure(redoubt, **deploy):
+    """Other settings of the endpoint, for the next version."""
+    config = yaml.safe_load(redoubt.pipeline.read_text())
+    config["deploy"].update(deploy)
+    redoubt.pipeline.write_text(yaml.safe_dump(config))
 
 
 def states(redoubt):
@@ -163,3 +170,18 @@ def test_a_revoked_version_is_served_no_longer(two):
     assert endpoint.chat("a")[0] == 200 and two.json("endpoint", "status", "--environment", "dev")["version"] == "0.4.0"
     two("rollback", "--environment", "dev", expect=3)
     assert endpoint.chat("a")[0] == 200 and two.json("audit", "verify")["ok"]
+
+
+def test_a_new_version_is_served_with_its_own_settings(two):
+    before = Endpoint(two)
+    assert before.chat("a", max_tokens=6)[0] == 200
+    port = free_port()
+    train_again(two, epochs=1, learning_rate=0.004)
+    configure(two, port=port, answer_tokens_max=5, workers=2)
+    run_approved(two, two.pipeline, "tiny/0.5.0")
+    after = Endpoint(two)
+    assert after.status["pid"] == before.status["pid"] and after.url.endswith(f":{port}")
+    assert after.chat("a", max_tokens=5)[0] == 200 and after.chat("a", max_tokens=6)[0] == 400
+    until(lambda: after.post("/health", None)[1]["workers_ready"] == 2)
+    two("rollback", "--environment", "dev")
+    assert Endpoint(two).chat("a", max_tokens=6)[0] == 200
