@@ -22,6 +22,8 @@ namespace fs = std::filesystem;
 struct Options {
   std::string root, listen = "127.0.0.1:8080", certificate, key, token_file;
   std::string repository, endpoint = "https://huggingface.co", ca_file, token_secret, path, output, public_key;
+  std::vector<std::string> allowed_hosts;
+  std::uint64_t size_gib_max = 256;
 };
 
 Result<int> serve_hub(const Options& options, const Output& output) {
@@ -58,6 +60,8 @@ Result<int> pull(Invocation& invocation, const Options& options, const Output& o
   if (at != options.repository.npos) acquire.revision = options.repository.substr(at + 1);
   acquire.hub.endpoint = options.endpoint;
   acquire.hub.ca_file = options.ca_file;
+  acquire.hub.allowed_hosts = options.allowed_hosts;
+  acquire.bytes_max = options.size_gib_max << 30;
   if (!options.token_secret.empty()) acquire.hub.token = TRY(session->secrets().get(options.token_secret));
   stages::acquire::AcquireDeps deps{session->store(), session->workspace().objects(), *TRY(session->recorder()), session->notes(), invocation.progress};
   const auto model = TRY(stages::acquire::acquire(acquire, deps));
@@ -130,6 +134,8 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   pull_command->add_option("--endpoint", options->endpoint, "the hub");
   pull_command->add_option("--ca-file", options->ca_file, "PEM file of the hub's authority");
   pull_command->add_option("--token-secret", options->token_secret, "name of the token in the secret store");
+  pull_command->add_option("--allow-host", options->allowed_hosts, "a host that the hub may redirect a download to");
+  pull_command->add_option("--size-gib-max", options->size_gib_max, "largest model that is taken (default 256)")->check(CLI::Range(1, 1 << 20));
   CLI::App* import_command = add_command(*group, invocation, "import", "Turns a GGUF file into a Hugging Face folder", [&invocation, options](const Output& output) { return import(invocation, *options, output); });
   import_command->add_option("file", options->path, "a GGUF file of the Llama family")->required();
   import_command->add_option("-o,--output", options->output, "a new folder")->required();

@@ -58,6 +58,7 @@ class PipelineRun {
     options.hub.allowed_hosts = config_.model.allowed_hosts;
     options.repository = config_.model.repository;
     options.revision = config_.model.revision;
+    options.bytes_max = config_.model.size_gib_max << 30;
     if (!config_.model.token_secret.empty()) {
       auto token = session_.secrets().get(config_.model.token_secret);
       if (!token && token.error().code == ErrorCode::not_found) {

@@ -94,7 +94,12 @@ class Sending {
   Result<ClientResponse> follow() {
     std::string url = request_.url;
     for (int hop = 0; hop <= options_.redirects_max; ++hop) {
-      const auto transfer = TRY(transfer_to(url));
+      auto transfer_or = transfer_to(url);
+      // An address that the server made up is the server's fault, not the caller's.
+      if (!transfer_or && hop > 0 && transfer_or.error().code == ErrorCode::invalid_argument) {
+        return fail(ErrorCode::gate_refused, "a redirect to an address that is not followed: " + transfer_or.error().message, transfer_or.error().where);
+      }
+      const auto transfer = TRY(std::move(transfer_or));
       auto response = TRY(detail::perform(options_, transfer, delivery_));
       const auto* location = response.headers.find("location");
       if (response.status < 300 || response.status >= 400 || location == nullptr) {
@@ -156,7 +161,7 @@ class Sending {
     if (!url || curl_url_set(url.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
         curl_url_set(url.get(), CURLUPART_URL, location.c_str(), 0) != CURLUE_OK ||
         curl_url_get(url.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
-      return fail(ErrorCode::invalid_argument, "a redirect to nowhere", without_query(base));
+      return fail(ErrorCode::gate_refused, "a redirect to nowhere", without_query(base));
     }
     std::string out = text;
     curl_free(text);

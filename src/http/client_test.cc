@@ -201,9 +201,9 @@ TEST_F(ClientTest, redirect_elsewhere_is_refused_before_it_is_followed) {
   redirect("/plain", "http://localhost:" + std::to_string(server_->port()) + "/to");
   EXPECT_EQ(code_of(get(url("/plain"))), ErrorCode::gate_refused);
   redirect("/file", "file:///etc/passwd");
-  EXPECT_EQ(code_of(get(url("/file"))), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(get(url("/file"))), ErrorCode::gate_refused);
   redirect("/user", "https://user:password@localhost/to");
-  EXPECT_EQ(code_of(get(url("/user"))), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(get(url("/user"))), ErrorCode::gate_refused);
   redirect("/loop", "/loop");
   EXPECT_EQ(code_of(get(url("/loop"))), ErrorCode::limit_exceeded);
   redirect("/change", "/to");

@@ -36,6 +36,7 @@ ModelOptions read_model(const Json& json, const fs::path& config) {
   model.token_secret = get<std::string>(json, "token_secret");
   model.license = get<std::string>(json, "license");
   model.allowed_hosts = get<std::vector<std::string>>(json, "allowed_hosts");
+  model.size_gib_max = get<std::uint64_t>(json, "size_gib_max");
   return model;
 }
 

@@ -16,6 +16,7 @@ namespace redoubt::pipeline {
 struct ModelOptions {
   std::string repository, revision, endpoint, ca_file, token_secret, license;
   std::vector<std::string> allowed_hosts;
+  std::uint64_t size_gib_max = 256;
 };
 
 struct DataOptions {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "crypto/hash.h"
 #include "stages/acquire/file_kinds.h"
 #include "stages/acquire/model_scan.h"
@@ -12,7 +14,6 @@ namespace {
 
 // A download that breaks goes on with the part that broke.
 constexpr std::uint64_t kPartBytes = 32 << 20;
-constexpr std::uint64_t kSmallBytesMax = 64 << 20;
 
 Result<std::vector<HubFile>> admitted_files(const std::vector<HubFile>& listed, const std::string& repository) {
   std::vector<HubFile> files;
@@ -39,11 +40,18 @@ class Download {
   Result<governance::StepProduct> run() {
     const auto files = TRY(admitted_files(TRY(client_.list(options_.repository, commit_)), options_.repository));
     std::uint64_t total = 0;
-    for (const auto& file : files) total += file.size;
+    for (const auto& file : files) total += file.size;  // at most 10,000 files of 1 TiB: no overflow
+    if (total > options_.bytes_max) {
+      return fail(ErrorCode::gate_refused, fmt::format("the model has {} bytes, at most {} are taken", total, options_.bytes_max), options_.repository,
+                  "raise model.size_gib_max, or '--size-gib-max', if it is meant");
+    }
     deps_.progress.begin("download", total, "bytes");
     vault::Manifest manifest;
     manifest.kind = "model";
-    for (const auto& file : files) manifest.files.push_back(TRY(fetch(file)));
+    for (const auto& file : files) {
+      manifest.files.push_back(TRY(fetch(file)));
+      fetched_.insert(manifest.files.back().sha256);
+    }
     deps_.progress.end();
     TRY(scan(manifest));
     governance::StepProduct product;
@@ -57,6 +65,11 @@ class Download {
 
   Result<vault::ArtifactFile> fetch(const HubFile& file) {
     if (file.sha256 && TRY(deps_.store.has_blob(*file.sha256)) && deps_.store.verify_blob(*file.sha256)) {
+      // A run that ended between joining the parts and removing them left them here.
+      if (const auto parts = TRY(deps_.notes.load(note_of(file)))) TRY(discard_parts(file, *parts));
+      // Under the same digest there is one size: another one in the list is a lie.
+      const std::uint64_t size = TRY(deps_.store.open_blob(*file.sha256))->size();
+      TRY(check(file, size, *file.sha256, ""));
       advance(file.size);
       return vault::ArtifactFile{file.path, file.size, *file.sha256};
     }
@@ -74,34 +87,59 @@ class Download {
     return deps_.store.put_blob(source);
   }
 
+  std::string note_of(const HubFile& file) const { return "download-" + crypto::sha256(commit_ + "/" + file.path).hex().substr(0, 32); }
+
   // Parts are sealed blobs; which are there is noted, so that the next run goes on.
   Result<Digest> fetch_parts(const HubFile& file) {
-    const std::string note = "download-" + crypto::sha256(commit_ + "/" + file.path).hex().substr(0, 32);
-    Json parts = TRY(deps_.notes.load(note)).value_or(Json::array());
+    if (!file.sha256) return fail(ErrorCode::gate_refused, "the hub gives no SHA-256 of a large file", where(file));
+    Json parts = TRY(deps_.notes.load(note_of(file))).value_or(Json::array());
+    while (parts.size() > (file.size + kPartBytes - 1) / kPartBytes) parts.erase(parts.size() - 1);  // of a longer file, the hub once said
     for (std::uint64_t offset = 0, number = 0; offset < file.size; offset += kPartBytes, ++number) {
       const std::uint64_t length = std::min(kPartBytes, file.size - offset);
-      if (number >= parts.size() || !is_there(parts[number])) {
-        MemorySink sink;
-        TRY(client_.download(options_.repository, commit_, file, offset, length, sink));
-        const Bytes bytes = sink.take();
-        if (bytes.size() != length) return fail(ErrorCode::tampered, fmt::format("the hub sent {} bytes of {}", bytes.size(), length), where(file));
+      if (number >= parts.size() || !is_there(parts[number], length)) {
+        const Bytes bytes = TRY(fetch_part(file, offset, length));
         MemorySource source(bytes);
         if (number >= parts.size()) parts.push_back(nullptr);
         parts[number] = TRY(deps_.store.put_blob(source)).tagged();
-        TRY(deps_.notes.save(note, parts));
+        TRY(deps_.notes.save(note_of(file), parts));
       }
       advance(length);
     }
     auto joined = join(file, parts);
-    // Parts that don't make up the file are of no use to a later run.
-    TRY(deps_.notes.remove(note));
-    for (const auto& part : parts) (void)deps_.objects.remove("blobs/" + TRY(Digest::parse(part.get<std::string>())).hex());
+    // Parts that don't make up the file are of no use to a later run; a full disk is another matter.
+    if (joined || joined.error().code == ErrorCode::tampered) TRY(discard_parts(file, parts));
     return joined;
   }
 
-  bool is_there(const Json& part) {
+  Result<Bytes> fetch_part(const HubFile& file, std::uint64_t offset, std::uint64_t length) {
+    MemorySink sink;
+    TRY(client_.download(options_.repository, commit_, file, offset, length, sink));
+    Bytes bytes = sink.take();
+    if (bytes.size() != length) return fail(ErrorCode::tampered, fmt::format("the hub sent {} bytes of {}", bytes.size(), length), where(file));
+    return bytes;
+  }
+
+  // A part may have the bytes of a file that is to stay: of another artifact, or of this model.
+  Status discard_parts(const HubFile& file, const Json& parts) {
+    std::set<Digest> kept = fetched_;
+    for (const auto& artifact : TRY(deps_.store.artifacts())) {
+      for (const auto& named : TRY(deps_.store.manifest(artifact)).files) kept.insert(named.sha256);
+    }
+    TRY(deps_.notes.remove(note_of(file)));
+    for (const auto& part : parts) {
+      const auto digest = Digest::parse(part.is_string() ? part.get<std::string>() : "");
+      if (!digest || kept.contains(*digest) || *digest == file.sha256) continue;
+      const auto removed = deps_.objects.remove("blobs/" + digest->hex());
+      if (!removed && removed.error().code != ErrorCode::not_found) return fail(removed.error());  // two parts may be equal
+    }
+    return {};
+  }
+
+  bool is_there(const Json& part, std::uint64_t length) {
     const auto digest = Digest::parse(part.is_string() ? part.get<std::string>() : "");
-    return digest && deps_.store.verify_blob(*digest);
+    if (!digest || !deps_.store.verify_blob(*digest)) return false;
+    const auto blob = deps_.store.open_blob(*digest);
+    return blob && (*blob)->size() == length;
   }
 
   // Reads the parts one after the other as one file.
@@ -112,19 +150,13 @@ class Download {
       while (true) {
         if (source_ != nullptr) {
           const std::size_t count = TRY(source_->read(into));
-          if (count > 0) {
-            hash.update(ByteView(into).first(count));
-            bytes += count;
-            return count;
-          }
+          if (count > 0) return count;
         }
         if (next_ == parts_.size()) return std::size_t{0};
         blob_ = TRY(store_.open_blob(TRY(Digest::parse(parts_[next_++].get<std::string>()))));
         source_ = std::make_unique<RandomAccessSource>(*blob_);
       }
     }
-    crypto::Sha256 hash;
-    std::uint64_t bytes = 0;
 
    private:
     vault::ArtifactStore& store_;
@@ -135,7 +167,6 @@ class Download {
   };
 
   Result<Digest> join(const HubFile& file, const Json& parts) {
-    if (!file.sha256) return fail(ErrorCode::gate_refused, "the hub gives no SHA-256 of a large file", where(file));
     Parts source(deps_.store, parts);
     auto digest = deps_.store.put_blob(source, *file.sha256);
     if (!digest && digest.error().code == ErrorCode::tampered) {
@@ -168,14 +199,15 @@ class Download {
   AcquireDeps& deps_;
   HubClient client_;
   std::uint64_t done_ = 0;
+  std::set<Digest> fetched_;
 };
-
-bool is_commit(const std::string& text) { return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == text.npos; }
 
 }  // namespace
 
 Result<governance::AcquiredModel> acquire(const AcquireOptions& options, AcquireDeps& deps) {
-  const std::string commit = is_commit(options.revision) ? options.revision : TRY(HubClient(options.hub).resolve(options.repository, options.revision));
+  const HubClient client(options.hub);
+  TRY(client.check(options.repository, options.revision));
+  const std::string commit = is_commit(options.revision) ? options.revision : TRY(client.resolve(options.repository, options.revision));
   const governance::StepPlan plan{{}, {{"repository", options.repository}, {"commit", commit}}};
   return deps.recorder.run<governance::AcquireStep>(plan, [&] { return Download(options, commit, deps).run(); });
 }

@@ -17,6 +17,7 @@ namespace redoubt::stages::acquire {
 struct AcquireOptions {
   HubOptions hub;
   std::string repository, revision = "main";
+  std::uint64_t bytes_max = 256ull << 30;  // of all files together
 };
 
 struct AcquireDeps {
@@ -27,8 +28,9 @@ struct AcquireDeps {
   Progress& progress;
 };
 
-// Outputs: model. Result: repository, commit, files, bytes. permission_denied for a wrong token, not_found for an unknown model,
-// gate_refused for files that are not admitted, tampered for a digest that differs.
+// Outputs: model. Result: repository, commit, files, bytes. invalid_argument for a name that is none, permission_denied for a
+// wrong token, not_found for an unknown model, gate_refused for files that are not admitted or too much of them, tampered for
+// a size or a digest that differs. A download that breaks off goes on in the next call.
 Result<governance::AcquiredModel> acquire(const AcquireOptions& options, AcquireDeps& deps);
 
 }  // namespace redoubt::stages::acquire

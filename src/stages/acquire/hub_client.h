@@ -26,19 +26,27 @@ struct HubFile {
   std::optional<Digest> sha256;  // of a large one
 };
 
+bool is_commit(const std::string& text);  // 40 hexadecimal digits
+
 class HubClient {
  public:
   explicit HubClient(HubOptions options);
 
+  // Whether the options and names can be asked for at all: https://, OWNER/NAME or NAME, a revision that git would take; else
+  // invalid_argument.
+  Status check(const std::string& repository, const std::string& revision) const;
   // The commit (40 hexadecimal digits) that a revision names now.
   Result<std::string> resolve(const std::string& repository, const std::string& revision) const;
-  // All files of a commit; unsafe paths are gate_refused.
+  // All files of a commit. gate_refused: an unsafe path, a path that stands twice or is a folder's as well, an entry that is
+  // neither file nor folder, a size that no file has.
   Result<std::vector<HubFile>> list(const std::string& repository, const std::string& commit) const;
-  // `length` bytes of a file from `offset`.
+  // `length` bytes of a file from `offset`. tampered when the hub has another number of bytes than it said.
   Status download(const std::string& repository, const std::string& commit, const HubFile& file, std::uint64_t offset, std::uint64_t length, Sink& into) const;
 
  private:
   http::ClientRequest request(std::string url) const;
+  http::ClientRequest request_file(const std::string& repository, const std::string& commit, const std::string& path) const;
+  Status check_size(const http::ClientRequest& asked, const HubFile& file) const;
   HubOptions options_;
   http::Client client_;
 };

@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub that lies, breaks off or leads astray: each time a clear error with its exit status, and nothing lost. The hub is Python's
+own HTTPS server, told for each test what to answer; the program is the built one."""
+import contextlib
+import hashlib
+import http.server
+import io
+import json
+import pickle
+import ssl
+import struct
+import threading
+import urllib.parse
+import zipfile
+
+import pytest
+
+from conftest import TOKEN, Redoubt, make_certificate
+
+PART = 32 << 20  # as acquire.cc takes large files
+
+
+def safetensors(count=4, header=None, seed=1):
+    """A file with one tensor of `count` bytes, or with another header over the same bytes."""
+    text = json.dumps(header or {"w": {"dtype": "U8", "shape": [count], "data_offsets": [0, count]}}).encode()
+    return struct.pack("<Q", len(text)) + text + (bytes(range(256)) * (count // 256 + 1))[seed:seed + count]
+
+
+def good_model():
+    return {"config.json": b'{"model_type": "llama"}', "model.safetensors": safetensors(300), "README.md": b"# A model\n"}
+
+
+def git_blob(data):
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class HostileHub:
+    """Serves `files` as test/tiny; `entries`, `answer` and `claims` bend what it says of them."""
+
+    def __init__(self, folder):
+        self.certificate, key = make_certificate(folder)
+        hub = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                with contextlib.suppress(ConnectionError, ssl.SSLError):
+                    hub.serve(self)
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_):
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        self.port = self.server.server_address[1]
+        self.url = f"https://localhost:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.resets = 0
+        self.reset()
+
+    def reset(self):
+        self.resets += 1
+        self.commit = f"{self.resets:040x}"  # another each time, or the step would be reused
+        self.files, self.claims, self.extra, self.answer, self.requests, self.sent = good_model(), {}, [], lambda request: None, [], 0
+
+    def entry(self, path):
+        data = self.files[path]
+        entry = {"type": "file", "path": path, "size": len(data), "oid": git_blob(data)}
+        if path.endswith((".safetensors", ".bin")):
+            entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+        for key, value in self.claims.get(path, {}).items():
+            entry[key] = {**entry[key], **value} if isinstance(value, dict) else value
+        return entry
+
+    def serve(self, request):
+        self.requests.append((request.path, dict(request.headers)))
+        if self.answer(request):
+            return
+        if request.headers.get("Authorization") != "Bearer " + TOKEN:
+            return reply(request, 401, b"{}")
+        path = urllib.parse.unquote(request.path.split("?")[0])
+        if path == "/api/models/test/tiny/revision/main":
+            return reply(request, 200, json.dumps({"sha": self.commit}).encode())
+        if path == f"/api/models/test/tiny/tree/{self.commit}":
+            return reply(request, 200, json.dumps([self.entry(name) for name in self.files] + self.extra).encode())
+        prefix = f"/test/tiny/resolve/{self.commit}/"
+        if path.startswith(prefix) and path[len(prefix):] in self.files:
+            return self.send_file(request, self.files[path[len(prefix):]])
+        return reply(request, 404, b"{}")
+
+    def send_file(self, request, data, break_after=None):
+        """With ranges, as the Hub's; `break_after` ends the connection within the body."""
+        status, headers, wanted = 200, {"ETag": '"%s"' % git_blob(data)}, request.headers.get("Range")
+        if wanted:
+            first, last = (int(text) for text in wanted.removeprefix("bytes=").split("-"))
+            if first >= len(data):
+                return reply(request, 416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            last = min(last, len(data) - 1)
+            status, headers["Content-Range"], data = 206, f"bytes {first}-{last}/{len(data)}", data[first:last + 1]
+        reply(request, status, data, headers, break_after)
+
+
+def reply(request, status, body, headers=None, break_after=None):
+    request.send_response(status)
+    for name, value in (headers or {}).items():
+        request.send_header(name, value)
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body[:break_after])
+    if break_after is not None:
+        request.wfile.flush()
+        request.close_connection = True
+        request.connection.close()
+    return True
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    hub = HostileHub(folder)
+    redoubt = Redoubt(folder)
+    redoubt("init")
+    redoubt("secret", "put", "hub", stdin=TOKEN)
+    redoubt("secret", "put", "wrong", stdin="hf_wrong" + "x" * 30)
+    yield redoubt, hub
+    assert redoubt.json("audit", "verify")["ok"]
+    hub.server.shutdown()
+
+
+@pytest.fixture
+def pull(setting):
+    """Pulls and, at the end, shows that nothing was lost: the honest hub's model is taken. After the last one the workspace verifies."""
+    redoubt, hub = setting
+    hub.reset()
+
+    def run(expect, *says, repository="test/tiny", secret="hub", options=()):
+        done = redoubt("--json", "model", "pull", repository, "--endpoint", hub.url, "--ca-file", hub.certificate, "--token-secret", secret, *options,
+                       expect=expect)
+        answer = json.loads(done.stdout)
+        if expect:
+            error = answer["error"]
+            for text in says:
+                assert text in f"{error['message']}|{error['where']}|{error['hint']}", error
+            assert TOKEN not in done.stdout + done.stderr
+        return answer
+
+    run.hub, run.redoubt = hub, redoubt
+    yield run
+    hub.reset()
+    run(0)
+
+
+def test_wrong_tokens_are_not_permitted(pull):
+    pull(5, "HTTP 401", "token", secret="wrong")
+    pull.hub.answer = lambda request: reply(request, 403, b"{}")
+    pull(5, "HTTP 403", "token")
+
+
+def test_a_secret_that_is_not_there_is_named(pull):
+    pull(1, "absent", "redoubt secret", secret="absent")
+
+
+def test_unknown_models_and_revisions_are_named(pull):
+    pull(1, "test/unknown", repository="test/unknown")
+    pull(1, "test/tiny", "v9", repository="test/tiny@v9")
+    pull(1, "test/tiny", "f" * 40, repository="test/tiny@" + "f" * 40)
+
+
+@pytest.mark.parametrize("repository", ["", "test/tiny@", "a/b/c", "../tiny", "test/..", "test/ti ny", "test/tiny?x", "/tiny", "test/", "test/tiny@a b", "test/tiny@../x"])
+def test_names_that_are_none_are_wrong_usage(pull, repository):
+    pull(2, repository=repository)
+    assert not pull.hub.requests
+
+
+def test_a_revision_with_a_slash_is_one_segment(pull):
+    def answer(request):
+        return request.path == "/api/models/test/tiny/revision/refs%2Fpr%2F1" and reply(request, 200, json.dumps({"sha": pull.hub.commit}).encode())
+    pull.hub.answer = answer
+    assert pull(0, repository="test/tiny@refs/pr/1")["commit"] == pull.hub.commit
+
+
+def test_plain_http_is_wrong_usage(pull):
+    done = pull.redoubt("model", "pull", "test/tiny", "--endpoint", pull.hub.url.replace("https", "http"), expect=2)
+    assert "https://" in done.stderr
+
+
+def test_an_untrusted_certificate_is_refused(pull):
+    done = pull.redoubt("model", "pull", "test/tiny", "--endpoint", pull.hub.url, "--token-secret", "hub", expect=5)
+    assert "certificate" in done.stderr and not pull.hub.requests
+
+
+@pytest.mark.parametrize("path,claim,says", [
+    ("model.safetensors", {"lfs": {"oid": "ab" * 32}}, "digest"),
+    ("config.json", {"oid": "ab" * 20}, "digest"),
+    ("model.safetensors", {"size": 10, "lfs": {"size": 10}}, "10 bytes"),
+    ("model.safetensors", {"size": 10_000, "lfs": {"size": 10_000}}, "10000"),
+    ("config.json", {"size": 3}, "3 bytes"),
+    ("config.json", {"size": 3000}, "3000"),
+    ("config.json", {"size": 0}, "0 bytes"),
+])
+def test_what_is_not_what_the_hub_says_is_tampered(pull, path, claim, says):
+    pull.hub.files["model.safetensors"] = safetensors(301, seed=2)  # not in the vault yet
+    pull.hub.claims[path] = claim
+    pull(4, path, says)
+
+
+@pytest.mark.parametrize("size", [PART // 2, PART + 5, 3 * PART])
+def test_a_large_file_of_another_size_is_tampered(pull, size):
+    pull.hub.files["model.safetensors"] = safetensors(PART + 1000, seed=3)
+    claimed = size if size != PART // 2 else 2 * PART
+    if size == PART // 2:
+        pull.hub.files["model.safetensors"] = safetensors(size)
+    pull.hub.claims["model.safetensors"] = {"size": claimed, "lfs": {"size": claimed}}
+    pull(4, "model.safetensors", str(claimed) if claimed > PART + 1000 else "SHA-256")
+
+
+def objects(redoubt):
+    return {path.name: path.stat().st_size for path in (redoubt.workspace / "objects").rglob("*") if path.is_file()}
+
+
+def test_a_large_file_that_breaks_off_is_resumed(pull):
+    data = pull.hub.files["model.safetensors"] = safetensors(2 * PART + 1000, seed=4)
+    breaks = {"left": 3}
+
+    def answer(request):
+        if request.path.endswith("/model.safetensors") and breaks["left"] and request.headers.get("Range", "").startswith(f"bytes={PART}"):
+            breaks["left"] -= 1
+            pull.hub.send_file(request, data, break_after=0)
+            return True
+    pull.hub.answer = answer
+    pull(1, "model.safetensors")
+    pull.hub.requests.clear()
+    before = objects(pull.redoubt)
+    pull(0)
+    ranges = [headers["Range"] for path, headers in pull.hub.requests if path.endswith("/model.safetensors")]
+    assert ranges == [f"bytes={PART}-{2 * PART - 1}", f"bytes={2 * PART}-{len(data) - 1}"]
+    # The parts are gone: what came is the file and the artifact, and what went is the first part.
+    assert sum(objects(pull.redoubt).values()) < sum(before.values()) + len(data) + PART / 2
+
+
+def test_a_small_file_that_breaks_off_goes_on_within_the_run(pull):
+    pull.hub.files["model.safetensors"] = safetensors(100_000, seed=5)
+    breaks = {"left": 1}
+
+    def answer(request):
+        if request.path.endswith("/model.safetensors") and breaks["left"]:
+            breaks["left"] -= 1
+            pull.hub.send_file(request, pull.hub.files["model.safetensors"], break_after=40_000)
+            return True
+    pull.hub.answer = answer
+    pull(0)
+    ranges = [headers.get("Range") for path, headers in pull.hub.requests if path.endswith("/model.safetensors")]
+    assert ranges[0] is None and ranges[1].startswith("bytes=40")
+
+
+def test_a_part_that_another_model_holds_stays(pull):
+    """The second part of one model's large file is, byte for byte, a file of another model."""
+    def aligned(count):
+        """Whose data begin at byte 512, so that a slice of the data can be a file of its own."""
+        header = {"w": {"dtype": "U8", "shape": [count], "data_offsets": [0, count]}}
+        text = json.dumps(header).encode().ljust(504)
+        return struct.pack("<Q", len(text)) + text
+    small = aligned(PART - 512) + b"s" * (PART - 512)
+    pull.hub.files["model.safetensors"] = small
+    pull(0)
+    pull.hub.reset()
+    pull.hub.files["model.safetensors"] = aligned(PART - 512 + PART) + b"l" * (PART - 512) + small
+    pull(0)
+    assert pull.redoubt.json("audit", "verify")["ok"]
+
+
+HEADERS = {
+    "overlap": {"a": {"dtype": "U8", "shape": [200], "data_offsets": [0, 200]}, "b": {"dtype": "U8", "shape": [200], "data_offsets": [100, 300]}},
+    "outside": {"a": {"dtype": "U8", "shape": [301], "data_offsets": [0, 301]}},
+    "gap": {"a": {"dtype": "U8", "shape": [100], "data_offsets": [200, 300]}},
+    "overflow": {"a": {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 300]}},
+    "backwards": {"a": {"dtype": "U8", "shape": [100], "data_offsets": [300, 200]}},
+}
+
+
+@pytest.mark.parametrize("name,data", [
+    *((name, safetensors(300, header)) for name, header in HEADERS.items()),
+    ("truncated", safetensors(300)[:-100]),
+    ("header cut", safetensors(300)[:20]),
+    ("empty", b""),
+    ("header larger than the file", struct.pack("<Q", 5000) + safetensors(300)[8:]),
+    ("header of 2**63", struct.pack("<Q", 2**63) + safetensors(300)[8:]),
+])
+def test_broken_safetensors_are_refused(pull, name, data):
+    pull.hub.files["model.safetensors"] = data
+    pull(3, "model.safetensors", "malformed")
+
+
+class Runs:
+    def __reduce__(self):
+        return (print, ("ran",))
+
+
+def zip_of(name, data):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("path,data", [
+    ("pytorch_model.bin", pickle.dumps(Runs())),
+    ("pytorch_model.bin", safetensors(300)),
+    *((name, pickle.dumps(Runs(), protocol)) for protocol in range(6) for name in ("weights.json", "vocab.txt", "x.safetensors", "notes.md")),
+    ("sub/weights.json", zip_of("data.pkl", pickle.dumps(Runs()))),
+    ("modeling_tiny.py", b"import os\n"),
+    ("run.sh", b"#!/bin/sh\n"),
+    ("notes.txt", b"#!/bin/sh\n"),
+    ("tool", b"\x7fELF"),
+    ("config.json", b'{"auto_map": {"AutoModel": "modeling.Model"}}'),
+    ("tokenizer_config.json", b'{"auto_map": {"AutoTokenizer": ["tokenization.T", null]}}'),
+    ("config.json", b"{"),
+])
+def test_what_could_run_or_cannot_be_read_is_refused(pull, path, data):
+    pull.hub.files[path] = data
+    pull(3, path)
+
+
+@pytest.mark.parametrize("path", ["../x.json", "a/../../x.json", "/etc/x.json", "a//x.json", "./x.json", "a\\x.json", "a\nx.json", "a\x00.json", ""])
+def test_unsafe_paths_are_refused(pull, path):
+    pull.hub.extra = [{"type": "file", "path": path, "size": 2, "oid": git_blob(b"{}")}]
+    pull(3)
+
+
+def test_a_path_that_stands_twice_is_refused(pull):
+    pull.hub.extra = [pull.hub.entry("config.json")]
+    pull(3, "config.json", "twice")
+
+
+def test_a_file_that_is_also_a_folder_is_refused(pull):
+    pull.hub.extra = [{"type": "file", "path": "config.json/x.json", "size": 2, "oid": git_blob(b"{}")}]
+    pull(3, "config.json")
+
+
+@pytest.mark.parametrize("kind", ["symlink", "submodule", None, 7])
+def test_entries_that_are_neither_file_nor_folder_are_refused(pull, kind):
+    pull.hub.extra = [{"type": kind, "path": "link.json", "size": 2, "oid": git_blob(b"{}")}]
+    pull(3, "link.json")
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 2**64 - 1, "10", 1.5, None])
+def test_impossible_sizes_end_in_an_error(pull, size):
+    pull.hub.claims["config.json"] = {"size": size}
+    done = pull.redoubt("--json", "model", "pull", "test/tiny", "--endpoint", pull.hub.url, "--ca-file", pull.hub.certificate, "--token-secret", "hub", expect=None)
+    assert done.returncode in (1, 3) and json.loads(done.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize("listing", [b"", b"{", b"{}", b"[1]", b'[{"type":"file"}]', b"[" * 100_000, b'"x"', b"\xff\xfe"])
+def test_listings_that_are_none_end_in_an_error(pull, listing):
+    pull.hub.answer = lambda request: "/tree/" in request.path and reply(request, 200, listing)
+    done = pull.redoubt("--json", "model", "pull", "test/tiny", "--endpoint", pull.hub.url, "--ca-file", pull.hub.certificate, "--token-secret", "hub", expect=None)
+    assert done.returncode in (1, 3) and json.loads(done.stdout)["error"]["message"]
+
+
+def test_an_empty_listing_is_no_model(pull):
+    pull.hub.files = {}
+    pull(1, "test/tiny", "no file")
+
+
+def test_more_bytes_than_allowed_are_refused_before_the_first(pull):
+    pull.hub.claims["model.safetensors"] = {"size": 5 << 40, "lfs": {"size": 5 << 40}}
+    pull(3, "model.safetensors")
+    pull.hub.claims["model.safetensors"] = {"size": 3 << 30, "lfs": {"size": 3 << 30}}
+    pull(3, "test/tiny", "size_gib_max", options=("--size-gib-max", 2))
+    assert not [path for path, _ in pull.hub.requests if "/resolve/" in path]
+
+
+def redirect(to):
+    return lambda request: "/resolve/" in request.path and request.path.endswith(".safetensors") and reply(request, 302, b"", {"Location": to})
+
+
+@pytest.mark.parametrize("to,status,says", [
+    ("http://localhost:1/x", 3, "plain HTTP"),
+    ("https://127.0.0.1:1/x", 3, "127.0.0.1"),
+    ("https://evil.example/x", 3, "evil.example"),
+    ("file:///etc/passwd", 3, "model.safetensors"),
+    ("https://user:pw@localhost/x", 3, "model.safetensors"),
+])
+def test_redirects_that_lead_astray_are_refused(pull, to, status, says):
+    pull.hub.files["model.safetensors"] = safetensors(302, seed=7)
+    pull.hub.answer = redirect(to)
+    pull(status, says)
+
+
+def test_a_redirect_loop_ends(pull):
+    pull.hub.files["model.safetensors"] = safetensors(303, seed=8)
+    pull.hub.answer = lambda request: redirect(request.path)(request)
+    pull(1, "redirects")
+
+
+def test_a_redirect_to_an_allowed_host_is_followed_without_the_token(pull):
+    data = pull.hub.files["model.safetensors"] = safetensors(304, seed=9)
+
+    def answer(request):
+        if request.path == "/store":
+            assert "Authorization" not in request.headers
+            return pull.hub.send_file(request, data) or True
+        return redirect(f"https://127.0.0.1:{pull.hub.port}/store")(request)
+    pull.hub.answer = answer
+    pull(3, "127.0.0.1", "--allow-host")
+    pull(0, options=("--allow-host", "127.0.0.1"))
+    assert [path for path, _ in pull.hub.requests].count("/store") == 1
+
+
+def test_a_list_that_goes_on_elsewhere_is_refused(pull):
+    pull.hub.answer = lambda request: "/tree/" in request.path and reply(request, 200, b"[]", {"Link": '<https://evil.example/next>; rel="next"'})
+    pull(3, "evil.example")
+
+
+def test_a_hub_that_fails_is_tried_again_later(pull):
+    pull.hub.answer = lambda request: reply(request, 503, b"")
+    pull(1, "HTTP 503", "later")
