@@ -28,6 +28,8 @@ void add_global_options(CLI::App& app, GlobalOptions& options, bool& verbose) {
 
 void add_commands(CLI::App& app, Invocation& invocation) {
   add_workspace_commands(app, invocation);
+  add_doctor_command(app, invocation);
+  add_backup_commands(app, invocation);
   add_run_command(app, invocation);
   add_secret_commands(app, invocation);
   add_hub_commands(app, invocation);

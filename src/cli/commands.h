@@ -7,7 +7,9 @@
 
 namespace redoubt::cli {
 
-void add_workspace_commands(CLI::App& app, Invocation& invocation);  // init, status, doctor, keys, identity
+void add_workspace_commands(CLI::App& app, Invocation& invocation);  // init, status, keys, identity
+void add_doctor_command(CLI::App& app, Invocation& invocation);
+void add_backup_commands(CLI::App& app, Invocation& invocation);  // backup, restore
 void add_run_command(CLI::App& app, Invocation& invocation);
 void add_secret_commands(CLI::App& app, Invocation& invocation);
 void add_hub_commands(CLI::App& app, Invocation& invocation);

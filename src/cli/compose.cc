@@ -53,6 +53,10 @@ Result<std::optional<provider::local::Passphrase>> passphrase_of(const GlobalOpt
   return std::optional<provider::local::Passphrase>();
 }
 
+ledger::LedgerOptions ledger_options_of(const governance::Workspace& workspace) {
+  return {workspace.layout().ledger(), workspace.credentials() / "checkpoint", "redoubt.local/" + workspace.id()};
+}
+
 }  // namespace
 
 struct Session::State {
@@ -121,6 +125,13 @@ Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
   return session;
 }
 
+Result<Session::UnpackedParts> Session::open_unpacked(const GlobalOptions& options) {
+  const auto session = TRY(open_workspace(options));
+  const auto file = TRY(session->workspace().state_file("ledger-key"));
+  const auto key = TRY(crypto::SigningKey::from_pem(Secret(TRY(file.read()))));
+  return UnpackedParts{session->workspace().id(), session->ledger_options(), key.public_key()};
+}
+
 Problems Session::check_ledger(const GlobalOptions& options) {
   const auto session = open_workspace(options);
   if (!session) return {};
@@ -151,10 +162,7 @@ Status Session::open_ledger(LedgerMode mode) {
   return {};
 }
 
-ledger::LedgerOptions Session::ledger_options() const {
-  const auto& workspace = *state_->workspace;
-  return {workspace.layout().ledger(), workspace.credentials() / "checkpoint", "redoubt.local/" + workspace.id()};
-}
+ledger::LedgerOptions Session::ledger_options() const { return ledger_options_of(*state_->workspace); }
 
 Status Session::require(governance::Permission permission) const {
   return state_->workspace->identities().require(state_->identity, permission);

@@ -34,6 +34,13 @@ class Session {
   // Opens it: unseals the keyring, checks the ledger's head and that the acting identity is known.
   static Result<std::unique_ptr<Session>> open(const GlobalOptions& options);
   ~Session();
+  // What a restored workspace is checked with before its ledger's anchor is believed.
+  struct UnpackedParts {
+    std::string workspace;  // its id
+    ledger::LedgerOptions ledger;
+    crypto::PublicKey ledger_key;
+  };
+  static Result<UnpackedParts> open_unpacked(const GlobalOptions& options);
   // What is wrong with the ledger of a workspace that does not open; empty also where not even the ledger's key can be read.
   static Problems check_ledger(const GlobalOptions& options);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt init, status, identity, keys, doctor.
+// redoubt init, status, identity, keys.
 #include <fmt/format.h>
 
 #include "base/file.h"

@@ -203,3 +203,22 @@ def test_a_passphrase_opens_the_keyring_and_a_wrong_one_does_not(tmp_path):
     redoubt("--passphrase-file", tmp_path / "right", "init")
     redoubt("--passphrase-file", tmp_path / "right", "status")
     redoubt("--passphrase-file", tmp_path / "wrong", "status", expect=5)
+
+
+def test_a_restored_backup_goes_on_where_the_workspace_was(deployed, tmp_path):
+    """On another machine: it verifies, the pipeline reuses every step, and the endpoint starts."""
+    (tmp_path / "passphrase").write_text("a passphrase for the keys")
+    deployed("backup", "-o", tmp_path / "backup", "--keys-passphrase-file", tmp_path / "passphrase")
+    (tmp_path / "there").mkdir()
+    other = Redoubt(tmp_path / "there")
+    other("restore", tmp_path / "backup", "--to", other.workspace, "--keys-passphrase-file", tmp_path / "passphrase")
+    assert other.json("audit", "verify")["ok"]
+    assert other.json("registry", "list")[0]["state"] == "Deployed"
+    try:
+        other("endpoint", "start", "--environment", "dev")
+        other.endpoint = other.json("endpoint", "status", "--environment", "dev")
+        assert ask(other, key=deployed.key)["usage"]["completion_tokens"] >= 1
+        report = other.json("run", deployed.pipeline)
+        assert all(row["reused"] for row in report["steps"] if row["step"] != "review"), report
+    finally:
+        other("endpoint", "stop", "--environment", "dev", expect=None)
