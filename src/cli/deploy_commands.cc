@@ -43,7 +43,7 @@ Result<int> rollback(Invocation& invocation, const Options& options, const Outpu
   const auto lock = TRY(session->workspace().lock());
   const std::string environment = environment_of(options);
   const auto previous = TRY(stages::deploy::previous_deployment(session->evidence(), environment));
-  if (!previous) return fail(ErrorCode::not_found, "there is no version before the present one", environment, "deploy another version: redoubt deploy NAME/VERSION");
+  if (!previous) return fail(ErrorCode::not_found, "there is no version before the present one that may still be served", environment, "deploy another version: redoubt deploy NAME/VERSION");
   return answer(output, TRY(deploy_version(*session, invocation.global, {previous->name(), previous->version(), environment, true})).status);
 }
 

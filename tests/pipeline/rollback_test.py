@@ -147,8 +147,8 @@ def test_what_was_revoked_or_rejected_is_not_deployed(two):
     endpoint = Endpoint(two)
     two("registry", "revoke", "tiny/0.2.0", "--reason", "a flaw", identity="reviewer")
     assert "Revoked" in two("deploy", "tiny/0.2.0", "--environment", "dev", expect=3).stderr
-    # What would go back to a revoked version is refused too, and what serves serves on.
-    assert "Revoked" in two("rollback", "--environment", "dev", expect=3).stderr
+    # Nor does a rollback go back to it, and what serves serves on.
+    assert "may still be served" in two("rollback", "--environment", "dev", expect=1).stderr
     train_again(two, epochs=1, learning_rate=0.002)
     two("run", two.pipeline, expect=6)
     two("registry", "reject", "tiny/0.3.0", "--reason", "no", identity="reviewer")
@@ -168,7 +168,7 @@ def test_a_revoked_version_is_served_no_longer(two):
     train_again(two, epochs=1, learning_rate=0.003)
     run_approved(two, two.pipeline, "tiny/0.4.0")
     assert endpoint.chat("a")[0] == 200 and two.json("endpoint", "status", "--environment", "dev")["version"] == "0.4.0"
-    two("rollback", "--environment", "dev", expect=3)
+    two("rollback", "--environment", "dev", expect=1)
     assert endpoint.chat("a")[0] == 200 and two.json("audit", "verify")["ok"]
 
 
@@ -185,3 +185,12 @@ def test_a_new_version_is_served_with_its_own_settings(two):
     until(lambda: after.post("/health", None)[1]["workers_ready"] == 2)
     two("rollback", "--environment", "dev")
     assert Endpoint(two).chat("a", max_tokens=6)[0] == 200
+
+
+def test_a_rollback_passes_over_versions_that_were_revoked(two):
+    train_again(two, epochs=1, learning_rate=0.005)
+    run_approved(two, two.pipeline, "tiny/0.6.0")
+    two("registry", "revoke", "tiny/0.4.0", "--reason", "a flaw", identity="reviewer")
+    assert two.json("rollback", "--environment", "dev")["version"] == "0.5.0"
+    assert b'"version":"0.5.0"' in served(Endpoint(two))
+    assert states(two) == {"0.1.0": "Revoked", "0.2.0": "Revoked", "0.3.0": "Rejected", "0.4.0": "Revoked", "0.5.0": "Deployed", "0.6.0": "Approved"}

@@ -32,14 +32,6 @@ Result<std::optional<CurrentDeployment>> current_deployment(ledger::EvidenceLog&
   return std::optional(std::move(found.back()));
 }
 
-Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment) {
-  const auto found = TRY(deployments(evidence, environment));
-  for (auto at = found.rbegin(); at != found.rend(); ++at) {
-    if (at->name() != found.back().name() || at->version() != found.back().version()) return std::optional(*at);
-  }
-  return std::optional<CurrentDeployment>();
-}
-
 Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& deployment) {
   bool revoked = false;
   for (const auto& entry : TRY(evidence.of_step(governance::ReviewStep::kName))) {
@@ -49,6 +41,15 @@ Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& 
     revoked = TRY(json_string(result, "decision", "review statement")) == "revoke";
   }
   return revoked;
+}
+
+Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment) {
+  const auto found = TRY(deployments(evidence, environment));
+  for (auto at = found.rbegin(); at != found.rend(); ++at) {
+    if (at->name() == found.back().name() && at->version() == found.back().version()) continue;
+    if (!TRY(is_revoked(evidence, *at))) return std::optional(*at);
+  }
+  return std::optional<CurrentDeployment>();
 }
 
 Result<governance::Deployment> record_deployment(const AdmittedRelease& release, const DeploymentOptions& options,

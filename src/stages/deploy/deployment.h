@@ -20,7 +20,8 @@ struct CurrentDeployment {
 
 // The newest deploy statement of an environment; nothing where there is none.
 Result<std::optional<CurrentDeployment>> current_deployment(ledger::EvidenceLog& evidence, const std::string& environment);
-// The version that the environment served before its present one, for a rollback; nothing where there is none.
+// The newest version that the environment served before its present one and that was not revoked since, for a rollback;
+// nothing where there is none.
 Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment);
 
 // Whether the deployed version's approval was withdrawn: then nobody may serve it any longer.
