@@ -98,6 +98,32 @@ void swiglu_backward(at::Tensor& gate_up, const at::Tensor& dout) {
   });
 }
 
+std::uint64_t mix(std::uint64_t value) {
+  value += 0x9e3779b97f4a7c15;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+  return value ^ (value >> 31);
+}
+
+at::Tensor drop(const at::Tensor& x, double rate, std::uint64_t key) {
+  auto out = at::empty_like(x);
+  const std::int64_t n = x.size(1);
+  with_type_of(x, [&](auto type) {
+    using T = decltype(type);
+    const T* from = x.const_data_ptr<T>();
+    T* to = out.mutable_data_ptr<T>();
+    at::parallel_for(0, x.size(0), grain_of(n), [&](std::int64_t begin, std::int64_t end) {
+      std::vector<float> wide(static_cast<std::size_t>(n));
+      for (std::int64_t r = begin; r < end; ++r) {
+        row::load(from + r * n, wide.data(), n);
+        row::drop(wide.data(), rate, mix(key + static_cast<std::uint64_t>(r)), n);
+        row::store(wide.data(), to + r * n, n);
+      }
+    });
+  });
+  return out;
+}
+
 at::Tensor multiply_transposed(const at::Tensor& x, const at::Tensor& weight) {
   if (x.size(0) > kVectorRowsMax) return at::linear(x, weight);
   auto out = at::empty({x.size(0), weight.size(0)}, x.options());

@@ -30,6 +30,11 @@ at::Tensor swiglu(const at::Tensor& gate_up);
 // Replaces gate_up by its gradient.
 void swiglu_backward(at::Tensor& gate_up, const at::Tensor& dout);
 
+// Scrambles a number (SplitMix64's finaliser): near inputs have unrelated outputs.
+std::uint64_t mix(std::uint64_t value);
+// x with each element zero with probability `rate`, the others over 1 - rate. The choice depends on `key` and place alone.
+at::Tensor drop(const at::Tensor& x, double rate, std::uint64_t key);
+
 // x W^T for [rows, inputs] and [outputs, inputs]; few rows (decoding) take a matrix-vector kernel.
 at::Tensor multiply_transposed(const at::Tensor& x, const at::Tensor& weight);
 

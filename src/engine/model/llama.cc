@@ -29,7 +29,8 @@ const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product pro
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair* lora, at::Tensor* reduced) {
   auto y = multiply_transposed(x, weight);
   if (!lora) return y;
-  auto low = multiply_transposed(x, lora->a);
+  const auto& dropout = lora->dropout;
+  auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
   if (x.size(0) <= 4)
     y.add_(multiply_transposed(low, lora->b));
   else

@@ -99,7 +99,7 @@ class Llama {
   RotaryTable rotary_;
 };
 
-// x W^T plus the adapter's part. `reduced` may be null; it receives x A^T.
+// x W^T plus the adapter's part. `reduced` may be null; it receives drop(x) A^T.
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair* lora, at::Tensor* reduced);
 const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product product);
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "engine/model/layer_math.h"
+
 namespace redoubt::engine::model {
 namespace {
 
@@ -12,6 +14,12 @@ namespace {
 double signed_uniform(std::mt19937_64& generator) { return static_cast<double>(generator() >> 11) * 0x1p-52 - 1.0; }
 
 }  // namespace
+
+void set_dropout(LoraWeights& weights, double rate, std::uint64_t key) {
+  for (std::size_t layer = 0; layer < weights.size(); ++layer)
+    for (std::size_t product = 0; product < kProducts; ++product)
+      weights[layer][product].dropout = {rate, mix(mix(key) + layer * kProducts + product)};
+}
 
 Result<Adapter> Adapter::lay_out(const Config& config, std::int64_t rank, double scale,
                                  const std::vector<std::pair<std::int64_t, std::string>>& adapted) {
@@ -55,6 +63,7 @@ Result<Adapter> Adapter::create(const Config& config, const LoraOptions& options
 
   auto adapter = TRY(lay_out(config, options.rank, options.alpha / static_cast<double>(options.rank), adapted));
   adapter.alpha_ = options.alpha;
+  adapter.dropout_ = options.dropout;
   std::mt19937_64 generator(seed);
   float* values = adapter.values_.mutable_data_ptr<float>();
   for (const auto& part : adapter.parts_) {

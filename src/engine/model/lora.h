@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// LoRA adapters (arXiv 2106.09685) in PEFT's format and semantics: y = x W^T + (alpha / rank) (x A^T) B^T.
+// LoRA adapters (arXiv 2106.09685) in PEFT's format and semantics: y = x W^T + (alpha / rank) (drop(x) A^T) B^T, where drop
+// is the identity but in training.
 #pragma once
 
 #include <array>
@@ -16,15 +17,27 @@ namespace redoubt::engine::model {
 struct LoraOptions {
   std::int64_t rank = 8;
   double alpha = 16;
+  double dropout = 0;                     // of the adapters' input while they are trained
   std::vector<std::string> targets = {};  // module names such as "q_proj"; empty means every linear layer of the blocks
+};
+
+// Which elements of an adapter's input are dropped: each with probability `rate`, chosen by `key` alone, so that a pass can
+// be computed again.
+struct LoraDropout {
+  double rate = 0;
+  std::uint64_t key = 0;
 };
 
 // What a product multiplies with: the adapters of its modules side by side, in the model's precision, scaled.
 struct LoraPair {
-  at::Tensor a;  // [ranks, inputs]; undefined when no module of the product is adapted
-  at::Tensor b;  // [outputs, ranks], zero outside a module's rows and ranks
+  at::Tensor a;              // [ranks, inputs]; undefined when no module of the product is adapted
+  at::Tensor b;              // [outputs, ranks], zero outside a module's rows and ranks
+  LoraDropout dropout = {};  // one draw for all modules of a product, where PEFT draws for each
 };
 using LoraWeights = std::vector<std::array<LoraPair, kProducts>>;  // by layer
+
+// Gives every pair its own draw, from `key`; rate 0 ends dropping.
+void set_dropout(LoraWeights& weights, double rate, std::uint64_t key);
 
 class Adapter {
  public:
@@ -64,7 +77,7 @@ class Adapter {
   }
 
   std::int64_t rank_ = 0, layers_ = 0;
-  double scale_ = 0, alpha_ = 0;
+  double scale_ = 0, alpha_ = 0, dropout_ = 0;
   std::vector<Part> parts_;
   std::array<std::pair<std::int64_t, std::int64_t>, kProducts> product_sizes_ = {};  // outputs, inputs
   at::Tensor values_;

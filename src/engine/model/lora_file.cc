@@ -37,13 +37,14 @@ Status refuse_variants(const Json& config, const std::string& where) {
   return {};
 }
 
-Json config_of(std::int64_t rank, double alpha, const std::set<std::string>& targets, const std::string& base_model) {
+Json config_of(std::int64_t rank, double alpha, double dropout, const std::set<std::string>& targets,
+               const std::string& base_model) {
   Json config = {{"peft_type", "LORA"},
                  {"task_type", "CAUSAL_LM"},
                  {"base_model_name_or_path", base_model},
                  {"r", rank},
                  {"lora_alpha", alpha},
-                 {"lora_dropout", 0.0},
+                 {"lora_dropout", dropout},
                  {"bias", "none"},
                  {"target_modules", targets},
                  {"inference_mode", true},
@@ -73,7 +74,7 @@ Status Adapter::save(const std::filesystem::path& folder, const std::string& bas
     targets.insert(part.module.name);
   }
   TRY(write_tensors(folder / kWeightsFile, tensors, {{"format", "pt"}}));
-  return write_file(folder / kConfigFile, config_of(rank_, alpha_, targets, base_model).dump(2) + "\n",
+  return write_file(folder / kConfigFile, config_of(rank_, alpha_, dropout_, targets, base_model).dump(2) + "\n",
                     FileMode::readable_by_all);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "engine/model/layer_math.h"
 #include "engine/model/llama.h"
 
 namespace redoubt::engine::model {
@@ -45,6 +46,27 @@ TEST(Segments, examples_of_like_length_share_a_group) {
   ASSERT_EQ(groups.size(), 2u);
   EXPECT_EQ(groups[0].longest, 100);
   EXPECT_EQ(groups[1].segments.size(), 2u);
+}
+
+TEST(Drop, the_share_of_zeros_is_the_rate_and_the_mean_stays) {
+  c10::InferenceMode guard;
+  const auto x = at::ones({400, 576});
+  const double n = 400 * 576;
+  for (double rate : {0.05, 0.3, 0.5}) {
+    const auto dropped = drop(x, rate, 9);
+    const double zeros = n - static_cast<double>(dropped.count_nonzero().item<std::int64_t>());
+    EXPECT_NEAR(zeros / n, rate, 4 * std::sqrt(rate * (1 - rate) / n));
+    EXPECT_NEAR(dropped.mean().item<double>(), 1, 4 * std::sqrt(rate / (1 - rate) / n));
+    EXPECT_FLOAT_EQ(dropped.max().item<float>(), static_cast<float>(1 / (1 - rate)));
+    // No row and no column is favoured: five deviations for the worst of some hundred.
+    const auto zero = dropped.eq(0).to(at::kDouble);
+    EXPECT_LT((zero.mean(0) - rate).abs().max().item<double>(), 5 * std::sqrt(rate * (1 - rate) / 400));
+    EXPECT_LT((zero.mean(1) - rate).abs().max().item<double>(), 5 * std::sqrt(rate * (1 - rate) / 576));
+    EXPECT_TRUE(dropped.equal(drop(x, rate, 9)));
+    // Another key's draw is independent.
+    const double both = dropped.eq(0).logical_and(drop(x, rate, 10).eq(0)).to(at::kDouble).mean().item<double>();
+    EXPECT_NEAR(both, rate * rate, 5 * rate / std::sqrt(n));
+  }
 }
 
 }  // namespace

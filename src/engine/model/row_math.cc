@@ -142,6 +142,21 @@ REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
   return {most, std::log(sum)};
 }
 
+REDOUBT_VECTORISED void drop(float* x, double rate, std::uint64_t key, std::int64_t n) {
+  const auto low = static_cast<std::uint32_t>(key), high = static_cast<std::uint32_t>(key >> 32);
+  const auto threshold = static_cast<std::uint32_t>(std::ldexp(rate, 32));
+  const float scale = static_cast<float>(1 / (1 - rate));
+  for (std::int64_t i = 0; i < n; ++i) {
+    // Two rounds of a 32-bit mixer, each keyed with its half.
+    std::uint32_t h = (static_cast<std::uint32_t>(i) ^ low) * 0x9e3779b1u;
+    h = (h ^ (h >> 16)) * 0x7feb352du;
+    h = (h ^ (h >> 15) ^ high) * 0x846ca68bu;
+    h = (h ^ (h >> 16)) * 0x7feb352du;
+    h ^= h >> 15;
+    x[i] = h < threshold ? 0.0f : x[i] * scale;
+  }
+}
+
 std::int64_t argmax(const float* x, std::int64_t n) {
   std::int64_t best = 0;
   for (std::int64_t i = 1; i < n; ++i)

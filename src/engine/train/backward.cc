@@ -42,15 +42,20 @@ class Backward {
   }
 
  private:
-  // One product y = x W^T + low b^T with low = x a^T: the adapter's gradient, and that of x if wanted.
+  // One product y = x W^T + low b^T with low = drop(x) a^T: the adapter's gradient, and that of x if wanted.
   at::Tensor product(Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, bool want_input) {
     const auto& weight = llama_.weights().layers[static_cast<std::size_t>(layer_)].products[which];
     at::Tensor dx = want_input ? at::mm(dy, weight) : at::Tensor();
     const auto* pair = model::pair_of(&working_, layer_, which);
     if (!pair) return dx;
     const auto dlow = at::mm(dy, pair->b);
-    adapter_.add_gradient(layer_, which, at::mm(dlow.t(), x), at::mm(dy.t(), low), gradient_);
-    if (want_input) dx.addmm_(dlow, pair->a);
+    const auto [rate, key] = pair->dropout;
+    adapter_.add_gradient(layer_, which, at::mm(dlow.t(), rate > 0 ? model::drop(x, rate, key) : x), at::mm(dy.t(), low),
+                          gradient_);
+    if (want_input && rate > 0)
+      dx.add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
+    else if (want_input)
+      dx.addmm_(dlow, pair->a);
     return dx;
   }
 

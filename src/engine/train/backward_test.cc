@@ -70,6 +70,8 @@ class BackwardTest : public ::testing::Test {
     return out;
   }
 
+  void expect_gradient_of_losses();
+
   std::unique_ptr<model::Llama> llama_ = testing::tiny_llama(11);
   std::vector<data::Example> examples_ = testing::random_examples(5, 97, 12);
   std::vector<const data::Example*> pointers_;
@@ -97,7 +99,17 @@ TEST_F(BackwardTest, gradients_equal_autograd) {
   EXPECT_LT((ours - expected).abs().max().item<double>(), 1e-4 * expected.abs().max().item<double>());
 }
 
-TEST_F(BackwardTest, gradient_along_a_direction_is_the_difference_of_losses) {
+TEST_F(BackwardTest, gradient_along_a_direction_is_the_difference_of_losses) { expect_gradient_of_losses(); }
+
+TEST_F(BackwardTest, with_dropout_it_is_the_gradient_of_what_was_computed) {
+  const auto without = gradient(1 << 20);
+  model::set_dropout(working_, 0.4, 21);
+  EXPECT_FALSE(gradient(1 << 20).equal(without));
+  EXPECT_TRUE(gradient(1 << 20).equal(gradient(1)));  // computed a second time, the draw is the same
+  expect_gradient_of_losses();
+}
+
+void BackwardTest::expect_gradient_of_losses() {
   const auto ours = gradient(1 << 20);
   const auto direction = at::sign(ours);
   const auto start = adapter_.values().clone();

@@ -64,8 +64,7 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   o.lora.rank = TRY(values.integer("lora_r", o.lora.rank, 1, 1024));
   o.lora.alpha = TRY(values.number("lora_alpha", o.lora.alpha, 0, 1e6));
   o.lora.targets = TRY(parse_targets(values));
-  if (TRY(values.number("lora_dropout", 0, 0, 1)) != 0)
-    return fail(ErrorCode::unsupported, "lora_dropout other than 0", "lora_dropout", "set lora_dropout to 0");
+  o.lora.dropout = TRY(values.number("lora_dropout", 0, 0, 0.99));
   o.max_length = TRY(values.integer("max_length", 0, 0, 1 << 24));
   o.early_stopping_patience = TRY(values.integer("early_stopping_patience", 0, 0, 10000));
   o.checkpoint_steps = TRY(values.integer("checkpoint_steps", 0, 0, INT32_MAX));
@@ -86,6 +85,7 @@ Json identity_of(const TrainOptions& o) {
           {"max_grad_norm", o.max_grad_norm},
           {"lora_r", o.lora.rank},
           {"lora_alpha", o.lora.alpha},
+          {"lora_dropout", o.lora.dropout},
           {"target_modules", o.lora.targets},
           {"early_stopping_patience", o.early_stopping_patience},
           {"dtype", o.precision == model::Precision::bf16 ? "bf16" : "fp32"}};

@@ -10,7 +10,7 @@
 namespace redoubt::engine::train {
 
 struct TrainOptions {
-  std::uint64_t seed = 42;  // of the adapter's start and the order of the examples
+  std::uint64_t seed = 42;  // of the adapter's start, the order of the examples and dropout
   std::int64_t epochs = 3;
   std::int64_t batch_size = 8;  // examples a step
   double learning_rate = 2e-4;  // the highest
@@ -29,7 +29,7 @@ struct TrainOptions {
   std::int64_t warmup_steps(std::int64_t steps) const;
 };
 
-// Unknown names and values out of range are invalid_argument; lora_dropout other than 0 is unsupported.
+// Unknown names and values out of range are invalid_argument.
 Result<TrainOptions> parse_options(const job::Hyperparameters& values);
 
 // What must be equal for a run to go on from another's checkpoint.

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "engine/evaluate/evaluator.h"
+#include "engine/model/layer_math.h"
 #include "engine/train/backward.h"
 
 namespace redoubt::engine::train {
@@ -116,6 +117,8 @@ Result<BatchLoss> Run::compute_gradient(const Batch& batch) {
   for (const auto* example : batch) answers += evaluate::answer_tokens(*example);
   BatchLoss loss;
   for (std::size_t begin = 0, end = 0; begin < batch.size(); begin = end) {
+    const auto pass = static_cast<std::uint64_t>(state_.step) << 32 | begin;
+    model::set_dropout(working_, options_.lora.dropout, model::mix(options_.seed) ^ pass);
     std::int64_t rows = 0;
     while (end < batch.size() && (end == begin || rows + std::ssize(batch[end]->ids) <= options_.pass_rows_max))
       rows += std::ssize(batch[end++]->ids);
@@ -166,6 +169,7 @@ Status Run::finish_epoch() {
   const std::int64_t epoch = state_.step / steps_each_;
   if (!data_.eval.empty()) {
     adapter_.write_working(working_, options_.precision);
+    model::set_dropout(working_, 0, 0);
     const auto evaluation = evaluate::evaluate(llama_, &working_, data_.eval);
     if (!std::isfinite(evaluation.loss))
       return diverged("the eval loss is no number", "after epoch " + std::to_string(epoch));

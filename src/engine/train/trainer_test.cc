@@ -83,6 +83,22 @@ TEST_F(TrainerTest, a_batch_in_several_passes_gives_the_gradient_of_one) {
   EXPECT_LT((whole.adapter.values() - pieces.adapter.values()).abs().max().item<double>(), 1e-3);
 }
 
+TEST_F(TrainerTest, dropout_is_drawn_from_the_seed_and_a_resumed_run_draws_the_same) {
+  auto options = options_for_tests();
+  const auto plain = run(options, {}, "plain").value();
+  options.lora.dropout = 0.3, options.pass_rows_max = 30;  // several passes a step, each with its own draw
+  const auto whole = run(options, {}, "whole").value();
+  EXPECT_FALSE(whole.adapter.values().equal(plain.adapter.values()));
+  ASSERT_TRUE(run(
+      options, [](std::int64_t step) { return step == 8; }, "killed"));
+  EXPECT_TRUE(run(options, {}, "killed")->adapter.values().equal(whole.adapter.values()));
+  // Nothing is dropped when the adapter is judged.
+  model::LoraWeights working;
+  whole.adapter.write_working(working, options.precision);
+  c10::InferenceMode guard;
+  EXPECT_DOUBLE_EQ(evaluate::evaluate(*llama_, &working, eval_).loss, *whole.best_loss);
+}
+
 TEST_F(TrainerTest, training_stops_when_the_eval_loss_no_longer_falls_and_the_best_adapter_is_kept) {
   auto options = options_for_tests();
   options.epochs = 30, options.learning_rate = 0.02, options.early_stopping_patience = 2,
@@ -134,9 +150,11 @@ TEST(Schedule, rates_are_those_of_transformers_get_scheduler) {
   EXPECT_DOUBLE_EQ(linear.at(4), 0.75);
 }
 
-TEST(Options, dropout_is_refused_by_name) {
-  auto values = job::Hyperparameters::from_json({{"lora_dropout", 0.1}}, "hyperparameters.json").value();
-  EXPECT_EQ(parse_options(values).error().code, ErrorCode::unsupported);
+TEST(Options, strings_are_read_as_what_they_stand_for) {
+  auto values = job::Hyperparameters::from_json({{"lora_dropout", "0.1"}}, "hyperparameters.json").value();
+  EXPECT_DOUBLE_EQ(parse_options(values)->lora.dropout, 0.1);
+  values = job::Hyperparameters::from_json({{"lora_dropout", 1}}, "hyperparameters.json").value();
+  EXPECT_EQ(parse_options(values).error().code, ErrorCode::invalid_argument);
   values = job::Hyperparameters::from_json({{"epochs", "2"}, {"target_modules", "[\"q_proj\",\"v_proj\"]"}}, "h").value();
   EXPECT_EQ(parse_options(values)->lora.targets.size(), 2u);
 }
