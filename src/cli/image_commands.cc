@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt image: build, scan, sbom, list.
+// redoubt image: build, scan, sbom, push, list.
 #include <fmt/format.h>
 
 #include "cli/commands.h"
 #include "cli/engine_image.h"
 #include "cli/image_check.h"
+#include "cli/prompt.h"
+#include "stages/image/push.h"
 #include "stages/image/step.h"
 
 namespace redoubt::cli {
@@ -14,6 +16,7 @@ namespace {
 struct Options {
   std::string reference, name = "redoubt-engine";
   std::vector<std::string> osv;
+  std::string url, ca_file, login_secret, login_file;  // of push
 };
 
 stages::image::ScanOptions scan_options(const Options& options) {
@@ -56,6 +59,40 @@ Result<int> sbom(Invocation& invocation, const Options& options, const Output& o
   return 0;
 }
 
+// What follows the last ':' of the image's tag in the store.
+Result<std::string> tag_here(provider::ImageStore& images, const Digest& image) {
+  for (const auto& [tag, descriptor] : TRY(images.list())) {
+    const auto colon = tag.rfind(':');
+    if (descriptor.digest == image && colon != tag.npos && colon + 1 < tag.size()) return tag.substr(colon + 1);
+  }
+  return fail(ErrorCode::invalid_argument, "the URL names no tag, and the image has none here", image.tagged(), "write the URL as https://HOST/REPOSITORY:TAG");
+}
+
+Result<stages::image::RegistryLogin> login_of(Session& session, const Options& options) {
+  if (!options.login_secret.empty()) return stages::image::RegistryLogin{TRY(session.secrets().get(options.login_secret))};
+  if (!options.login_file.empty()) return stages::image::RegistryLogin{TRY(read_secret_file(options.login_file))};
+  return stages::image::RegistryLogin{};
+}
+
+Result<int> push(Invocation& invocation, const Options& options, const Output& output) {
+  auto reference = TRY(stages::image::parse_remote_reference(options.url));
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::deploy));
+  auto* images = TRY(session->images());
+  const auto image = TRY(images->resolve(options.reference));
+  if (reference.tag.empty()) reference = TRY(stages::image::parse_remote_reference(options.url + ":" + TRY(tag_here(*images, image.digest))));
+  http::ClientOptions client;
+  client.ca_file = options.ca_file;
+  auto registry = TRY(stages::image::RegistryClient::open(client, reference, TRY(login_of(*session, options))));
+  const auto report = TRY(stages::image::push_image(*images, image, registry, reference, invocation.progress));
+  const Json facts = {{"digest", report.digest.tagged()}, {"reference", report.reference}, {"unchanged", report.unchanged},
+                      {"blobs_sent", report.blobs_sent}, {"blobs_present", report.blobs_present}, {"bytes_sent", report.bytes_sent}};
+  if (!report.unchanged) TRY(session->record_event("push", facts));
+  output.result(facts, report.unchanged ? fmt::format("{} is there already: {}", report.reference, report.digest.tagged())
+                                        : fmt::format("{} {}\n{} blobs sent, {} were there", report.reference, report.digest.tagged(), report.blobs_sent, report.blobs_present));
+  return 0;
+}
+
 Result<int> list(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   Json values = Json::array();
@@ -84,6 +121,12 @@ void add_image_commands(CLI::App& app, Invocation& invocation) {
   scan_command->add_option("image", options->reference, "tag or digest")->required();
   scan_command->add_option("--osv", options->osv, "folders or archives of OSV records");
   add("sbom", "Its software bill of materials, CycloneDX 1.6", sbom)->add_option("image", options->reference, "tag or digest")->required();
+  CLI::App* push_command = add("push", "Copies it to a registry over HTTPS; a tag there is never moved to another image", push);
+  push_command->add_option("image", options->reference, "tag or digest")->required();
+  push_command->add_option("url", options->url, "https://HOST[:PORT]/REPOSITORY[:TAG]")->required();
+  push_command->add_option("--ca", options->ca_file, "PEM file of the authority that signed the registry's certificate; else the system's");
+  auto* login_secret = push_command->add_option("--login-secret", options->login_secret, "name of a secret that holds USER:PASSWORD or a bearer token");
+  push_command->add_option("--login-file", options->login_file, "file that holds USER:PASSWORD or a bearer token")->excludes(login_secret);
   add_command(*group, invocation, "list", "Tags and digests", [&invocation](const Output& output) { return list(invocation, output); });
 }
 

@@ -85,7 +85,7 @@ class Sending {
 
  private:
   bool can_repeat() const {
-    if (request_.method == "POST") return false;
+    if (request_.method == "POST" || request_.upload != nullptr) return false;
     if (delivery_.bytes == 0) return true;
     const bool same_object = request_.length > 0 ? request_.length > delivery_.bytes : !strong_etag(delivery_.response).empty();
     return request_.method == "GET" && same_object;
@@ -103,7 +103,8 @@ class Sending {
       auto response = TRY(detail::perform(options_, transfer, delivery_));
       const auto* location = response.headers.find("location");
       if (response.status < 300 || response.status >= 400 || location == nullptr) {
-        TRY(check_status(response.status, without_query(url)));
+        const auto& expected = request_.expected_statuses;
+        if (std::find(expected.begin(), expected.end(), response.status) == expected.end()) TRY(check_status(response.status, without_query(url)));
         return response;
       }
       if (request_.method != "GET" && request_.method != "HEAD") {
@@ -130,11 +131,15 @@ class Sending {
     transfer.method = request_.method;
     transfer.url = url;
     transfer.body = &request_.body;
+    transfer.upload = request_.upload;
+    transfer.upload_bytes = request_.upload_bytes;
     transfer.bytes_max = request_.bytes_max;
     for (const auto& header : request_.headers) transfer.header_lines.push_back(header.name + ": " + header.value);
     // The token belongs to the host that was asked, not to one that it points to.
     if (request_.bearer && origin_of(here) == origin_of(first_)) {
       transfer.header_lines.push_back("Authorization: Bearer " + to_text(request_.bearer->reveal(SecretAccess::for_protocol())));
+    } else if (request_.basic && origin_of(here) == origin_of(first_)) {
+      transfer.header_lines.push_back("Authorization: Basic " + to_base64(request_.basic->reveal(SecretAccess::for_protocol())));
     }
     if (request_.length > 0) {
       transfer.range = {request_.offset + delivery_.bytes, request_.length - delivery_.bytes};

@@ -32,7 +32,11 @@ struct ClientRequest {
   std::string url;
   Headers headers;
   std::string body;                     // sent with POST and PUT
+  Source* upload = nullptr;             // sent instead of `body`, `upload_bytes` long; it is read once, so nothing is tried again
+  std::uint64_t upload_bytes = 0;
   std::optional<Secret> bearer;         // Authorization: Bearer ...
+  std::optional<Secret> basic;          // Authorization: Basic ..., "user:password"; goes where the bearer goes
+  std::vector<int> expected_statuses;   // from 400 on: answers like a success, without a body
   std::uint64_t offset = 0, length = 0;  // a byte range when length > 0
   std::uint64_t bytes_max = 16 << 20;   // of the answer's body
   int attempts_max = 3;                 // in a row that fail as unavailable and bring no byte; a POST has one

@@ -115,6 +115,14 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
   return exchange.cut_short ? 0 : size;
 }
 
+std::size_t on_upload(char* into, std::size_t, std::size_t size, void* user) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  auto count = exchange.transfer.upload->read({reinterpret_cast<std::uint8_t*>(into), size});
+  if (count) return *count;
+  exchange.failure = std::move(count.error());
+  return CURL_READFUNC_ABORT;
+}
+
 void set_limits(CURL* curl, const ClientOptions& options) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, options.allow_plain_loopback ? "https,http" : "https");
   curl_easy_setopt(curl, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -139,6 +147,10 @@ void set_request(CURL* curl, const Transfer& transfer) {
   }
   if (transfer.method == "HEAD") {
     curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+  } else if (transfer.upload != nullptr) {
+    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, transfer.method.c_str());
+    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(transfer.upload_bytes));
   } else if (transfer.method != "GET") {
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, transfer.method.c_str());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, transfer.body->c_str());
@@ -181,6 +193,8 @@ Result<ClientResponse> perform(const ClientOptions& options, const Transfer& tra
   curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &exchange);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &exchange);
+  curl_easy_setopt(curl.get(), CURLOPT_READFUNCTION, on_upload);
+  curl_easy_setopt(curl.get(), CURLOPT_READDATA, &exchange);
 
   const CURLcode code = curl_easy_perform(curl.get());
   if (exchange.failure) return fail(std::move(*exchange.failure));

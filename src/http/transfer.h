@@ -15,6 +15,8 @@ struct Transfer {
   std::string method, url;
   std::vector<std::string> header_lines;
   const std::string* body = nullptr;  // of the request
+  Source* upload = nullptr;           // instead of `body`
+  std::uint64_t upload_bytes = 0;
   std::optional<Range> range;
   std::uint64_t bytes_max = 0;  // of a successful answer's body
 };

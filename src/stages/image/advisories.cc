@@ -125,32 +125,59 @@ void read_severity(const Json& record, const Json& affected, Advisory& advisory)
   std::string word;
   for (const Json* holder : {&affected, &record}) {
     for (const char* key : {"database_specific", "ecosystem_specific"}) {
-      if (word.empty() && holder->contains(key) && (*holder)[key].is_object()) word = lower(text_of_member((*holder)[key], "severity"));
+      if (!holder->contains(key) || !(*holder)[key].is_object()) continue;
+      // Debian's tracker calls it urgency.
+      for (const char* name : {"severity", "urgency"}) {
+        if (word.empty()) word = lower(text_of_member((*holder)[key], name));
+      }
     }
   }
   if (word == "moderate") word = "medium";
+  if (word == "unimportant" || word == "negligible") word = "low";
   advisory.severity = word == "critical" || word == "high" || word == "medium" || word == "low" ? word : "high";
+}
+
+struct Event {
+  enum Kind { introduced, fixed, last_affected } kind;
+  std::string version;
+};
+
+// The events of one range in the order of their versions, which the schema does not promise of the file. A version may be both
+// the first and the last that is affected.
+std::vector<Event> read_events(const Json& range, const std::string& ecosystem) {
+  std::vector<Event> events;
+  for (const auto& event : range.value("events", Json::array())) {
+    if (!event.is_object()) continue;
+    for (const auto& [key, kind] : {std::pair{"introduced", Event::introduced}, {"fixed", Event::fixed}, {"last_affected", Event::last_affected}}) {
+      if (std::string version = text_of_member(event, key); !version.empty()) events.push_back({kind, std::move(version)});
+    }
+  }
+  std::stable_sort(events.begin(), events.end(), [&](const Event& a, const Event& b) {
+    const bool a_is_start = a.version == "0", b_is_start = b.version == "0";
+    if (a_is_start || b_is_start) return a_is_start && !b_is_start;
+    const int order = compare_versions(ecosystem, a.version, b.version);
+    return order != 0 ? order < 0 : a.kind != Event::last_affected && b.kind == Event::last_affected;
+  });
+  return events;
 }
 
 void read_ranges(const Json& affected, Advisory& advisory) {
   for (const auto& range : affected.value("ranges", Json::array())) {
     if (!range.is_object() || text_of_member(range, "type") == "GIT") continue;
-    AdvisoryRange open;
-    bool started = false;
-    for (const auto& event : range.value("events", Json::array())) {
-      if (!event.is_object()) continue;
-      if (event.contains("introduced")) {
-        if (started) advisory.ranges.push_back(open);
-        open = {text_of_member(event, "introduced"), "", ""};
-        started = true;
+    std::optional<AdvisoryRange> open;
+    for (auto& event : read_events(range, advisory.ecosystem)) {
+      if (event.kind == Event::introduced) {
+        if (!open) open = {event.version, "", ""};
+        continue;
       }
-      if (event.contains("fixed")) open.fixed = text_of_member(event, "fixed");
-      if (event.contains("last_affected")) open.last_affected = text_of_member(event, "last_affected");
+      if (!open) continue;
+      (event.kind == Event::fixed ? open->fixed : open->last_affected) = event.version;
+      advisory.ranges.push_back(*std::exchange(open, std::nullopt));
     }
-    if (started) advisory.ranges.push_back(open);
+    if (open) advisory.ranges.push_back(*open);
   }
   for (const auto& version : affected.value("versions", Json::array())) {
-    if (version.is_string()) advisory.versions.push_back(version);
+    if (version.is_string()) advisory.versions.push_back(version.get<std::string>());
   }
 }
 
@@ -168,7 +195,7 @@ Status add_record(const Json& record, const std::string& where, Advisories& into
   const std::string id = TRY(json_string(record, "id", where));
   if (const auto modified = parse_rfc3339(text_of_member(record, "modified"))) feed.dated = std::max(feed.dated, *modified);
   ++feed.records;
-  if (record.contains("withdrawn")) return {};
+  if (parse_rfc3339(text_of_member(record, "withdrawn"))) return {};
   for (const auto& affected : record.value("affected", Json::array())) {
     if (!affected.is_object() || !affected.contains("package") || !affected["package"].is_object()) continue;
     Advisory advisory;
@@ -206,7 +233,8 @@ Status read_apt_security(const fs::path& lists, Advisories& into) {
 
 Status read_osv(const fs::path& path, Advisories& into) {
   Feed feed{"OSV " + path.filename().string(), TimePoint{}, 0};
-  if (fs::is_directory(path)) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
     for (const auto& name : TRY(list_files(path))) TRY(add_file(name, TRY(read_text_file(path / name, kRecordBytesMax)), into, feed));
   } else {
     TRY(for_each_entry(path, false, kRecordBytesMax, [&](const std::string& name, std::string text) { return add_file(name, text, into, feed); }));

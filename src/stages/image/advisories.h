@@ -16,7 +16,7 @@
 namespace redoubt::stages::image {
 
 struct AdvisoryRange {
-  std::string introduced, fixed, last_affected;  // "" where not given
+  std::string introduced, fixed, last_affected;  // "" where not given; introduced "0" is before every version
 };
 
 struct Advisory {

@@ -112,6 +112,10 @@ TEST_F(BuildTest, packages_are_those_of_dpkg) {
   ASSERT_NE(libc, packages.end());
   EXPECT_EQ("0:" + libc->version, shell("dpkg-query -W -f '${Version}' libc6"));
   EXPECT_EQ(libc->source, "glibc");
+  for (const auto& package : packages) {
+    if (!package.ecosystem.starts_with("Debian")) continue;
+    EXPECT_EQ("0:" + package.source + " " + package.source_version, shell("dpkg-query -W -f '${source:Package} ${source:Version}' " + package.name + ":amd64")) << package.name;
+  }
 }
 
 TEST(DebianVersions, order_as_dpkg_does) {
@@ -136,6 +140,8 @@ TEST(PythonVersions, order_as_pep_440_says) {
     }
   }
   EXPECT_EQ(compare_python_versions("v1.0.0", "1"), 0);
+  EXPECT_EQ(compare_python_versions("0!1.0", "1.0"), 0);
+  EXPECT_EQ(compare_python_versions("1.0a", "1.0a0"), 0);
   EXPECT_LT(compare_python_versions("not a version", "0.dev0"), 0);
 }
 
@@ -161,8 +167,8 @@ class ScanTest : public ::testing::Test {
     ASSERT_TRUE(make_folder((folder_.path() / name).parent_path()));
     ASSERT_TRUE(write_file(folder_.path() / name, text));
   }
-  static Package python(std::string name, std::string version) { return {"PyPI", std::move(name), std::move(version), "", {}}; }
-  static Package debian(std::string name, std::string version, std::string source) { return {"Debian:12", std::move(name), std::move(version), std::move(source), {}}; }
+  static Package python(std::string name, std::string version) { return {"PyPI", std::move(name), std::move(version), "", "", {}}; }
+  static Package debian(std::string name, std::string version, std::string source) { return {"Debian:12", std::move(name), version, std::move(source), version, {}}; }
 };
 
 TEST_F(ScanTest, osv_records_match_by_range_and_by_list) {

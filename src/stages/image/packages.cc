@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct DebianPackage {
-  std::string name, version, source;
+  std::string name, version, source, source_version;
 };
 
 // The fields of one paragraph of a deb822 file.
@@ -30,6 +30,17 @@ std::map<std::string, std::string> parse_paragraph(std::string_view text) {
   return fields;
 }
 
+// "Source: glibc" or "Source: gcc-defaults (1.203)" (Debian policy, 5.6.1): left out where name and version are the binary's.
+DebianPackage parse_package(std::map<std::string, std::string>& fields) {
+  DebianPackage package{fields["Package"], fields["Version"], fields["Package"], fields["Version"]};
+  const std::string& source = fields["Source"];
+  if (source.empty()) return package;
+  package.source = source.substr(0, source.find(' '));
+  const auto open = source.find('('), close = source.find(')');
+  if (open != source.npos && close != source.npos && close > open) package.source_version = source.substr(open + 1, close - open - 1);
+  return package;
+}
+
 // dpkg's database, asked by path.
 class Dpkg {
  public:
@@ -39,8 +50,7 @@ class Dpkg {
     for (std::size_t from = 0; from < status.size();) {
       const auto end = std::min(status.find("\n\n", from), status.size());
       auto fields = parse_paragraph(std::string_view(status).substr(from, end - from));
-      const std::string source = fields.contains("Source") ? fields["Source"].substr(0, fields["Source"].find(' ')) : fields["Package"];
-      DebianPackage package{fields["Package"], fields["Version"], source};
+      DebianPackage package = parse_package(fields);
       dpkg.packages_[fields["Package"] + ":" + fields["Architecture"]] = package;
       dpkg.packages_[fields["Package"]] = std::move(package);
       from = end + 2;
@@ -91,7 +101,7 @@ Result<std::optional<std::pair<std::string, std::string>>> python_owner(const fs
     if (folder.filename() != "site-packages" && folder.filename() != "dist-packages") continue;
     const std::string relative = real.lexically_relative(folder).string();
     for (const auto& name : TRY(list_folder(folder))) {
-      if (!name.ends_with(".dist-info") || !fs::exists(folder / name / "RECORD")) continue;
+      if (!name.ends_with(".dist-info") || !fs::exists(folder / name / "RECORD", error)) continue;
       const std::string record = TRY(read_text_file(folder / name / "RECORD", 64 << 20));
       if (!record.starts_with(relative + ",") && record.find("\n" + relative + ",") == record.npos) continue;
       const std::string bare = name.substr(0, name.size() - 10);
@@ -114,19 +124,31 @@ Result<std::string> debian_ecosystem(const fs::path& os_release) {
   return "Debian:" + version;
 }
 
-std::string purl_of(const Package& package) {
-  if (package.ecosystem == "PyPI") return "pkg:pypi/" + package.name + "@" + package.version;
-  if (package.ecosystem.starts_with("Debian")) return fmt::format("pkg:deb/debian/{}@{}?arch=amd64&distro=debian-{}", package.name, package.version, package.ecosystem.substr(7));
-  return "pkg:generic/" + package.name + "@" + package.version;
-}
-
-// '+' and '~' stand for themselves in purls of Debian versions except '+', which is escaped.
-std::string escape_purl(std::string purl) {
-  for (auto at = purl.find('+'); at != purl.npos; at = purl.find('+', at)) purl.replace(at, 1, "%2B");
-  return purl;
+// As purl's specification has it: all but letters, digits and ".-_~:" is escaped.
+std::string escape_purl(std::string_view text) {
+  std::string out;
+  for (unsigned char c : text) {
+    const bool plain = std::isalnum(c) != 0 || std::string_view(".-_~:").find(static_cast<char>(c)) != std::string_view::npos;
+    out += plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
+  }
+  return out;
 }
 
 }  // namespace
+
+std::string purl_of(const Package& package) {
+  const std::string version = escape_purl(package.version);
+  if (package.ecosystem == "PyPI") {
+    // The type's own rule: lower case, '-' for '_'.
+    std::string name = package.name;
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return c == '_' ? '-' : static_cast<char>(std::tolower(c)); });
+    return fmt::format("pkg:pypi/{}@{}", escape_purl(name), version);
+  }
+  if (package.ecosystem.starts_with("Debian:")) {
+    return fmt::format("pkg:deb/debian/{}@{}?arch=amd64&distro=debian-{}", escape_purl(package.name), version, escape_purl(package.ecosystem.substr(7)));
+  }
+  return fmt::format("pkg:generic/{}@{}", escape_purl(package.name), version);
+}
 
 Result<std::vector<Package>> find_packages(const BuildOptions& options, const ImageContents& contents, const PackageFolders& folders) {
   const auto dpkg = TRY(Dpkg::open(folders.dpkg));
@@ -142,14 +164,14 @@ Result<std::vector<Package>> find_packages(const BuildOptions& options, const Im
   };
   for (const auto& [name, path] : files) {
     if (const auto* owner = dpkg.owner(path)) {
-      TRY(add({debian, owner->name, owner->version, owner->source, {}}, name, path));
+      TRY(add({debian, owner->name, owner->version, owner->source, owner->source_version, {}}, name, path));
     } else if (const auto python = TRY(python_owner(path))) {
-      TRY(add({"PyPI", python->first, python->second, "", {}}, name, path));
+      TRY(add({"PyPI", python->first, python->second, "", "", {}}, name, path));
     } else {
       return fail(ErrorCode::not_found, "no package owns this library, so nobody can tell whether it is vulnerable", path.string(), "use a library that a Debian or Python package installs");
     }
   }
-  TRY(add({"", options.name, options.version, "", {}}, kEnginePath, options.program));
+  TRY(add({"", options.name, options.version, "", "", {}}, kEnginePath, options.program));
   std::vector<Package> sorted;
   for (auto& [key, package] : packages) sorted.push_back(std::move(package));
   return sorted;
@@ -162,9 +184,10 @@ Json make_sbom(const std::vector<Package>& packages, const Digest& image, const 
     for (const auto& [name, digest] : package.files) {
       files.push_back({{"type", "file"}, {"bom-ref", "file:" + name}, {"name", name}, {"hashes", Json::array({{{"alg", "SHA-256"}, {"content", digest.hex()}}})}});
     }
-    const std::string purl = escape_purl(purl_of(package));
+    const std::string purl = purl_of(package);
     components.push_back({{"type", "library"}, {"bom-ref", purl}, {"name", package.name}, {"version", package.version}, {"purl", purl},
-                          {"properties", Json::array({{{"name", "redoubt:ecosystem"}, {"value", package.ecosystem}}, {{"name", "redoubt:source"}, {"value", package.source}}})},
+                          {"properties", Json::array({{{"name", "redoubt:ecosystem"}, {"value", package.ecosystem}}, {{"name", "redoubt:source"}, {"value", package.source}},
+                                                     {{"name", "redoubt:source_version"}, {"value", package.source_version}}})},
                           {"components", files}});
   }
   // RFC 9562 version 8: a UUID of the maker's own bits.
@@ -188,7 +211,10 @@ Result<std::vector<Package>> packages_of_sbom(const Json& sbom) {
       const std::string name = TRY(json_string(property, "name", "SBOM")), value = TRY(json_string(property, "value", "SBOM"));
       if (name == "redoubt:ecosystem") package.ecosystem = value;
       if (name == "redoubt:source") package.source = value;
+      if (name == "redoubt:source_version") package.source_version = value;
     }
+    // Earlier versions wrote the binary's version alone.
+    if (package.source_version.empty() && !package.source.empty()) package.source_version = package.version;
     packages.push_back(std::move(package));
   }
   return packages;

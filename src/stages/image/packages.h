@@ -15,7 +15,7 @@ namespace redoubt::stages::image {
 struct Package {
   std::string ecosystem;  // "Debian:12" or "PyPI", as OSV names them; "" for a file that no package owns
   std::string name, version;
-  std::string source;     // Debian's source package
+  std::string source, source_version;  // Debian's source package, whose version need not be the binary's; "" for others
   std::vector<std::pair<std::string, Digest>> files;  // name in the image, SHA-256
 };
 
@@ -26,6 +26,9 @@ struct PackageFolders {
 
 // The packages of everything in the image, sorted; the engine itself is one without an ecosystem.
 Result<std::vector<Package>> find_packages(const BuildOptions& options, const ImageContents& contents, const PackageFolders& folders = {});
+
+// The package URL (https://github.com/package-url/purl-spec): "pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64&distro=debian-12".
+std::string purl_of(const Package& package);
 
 // CycloneDX 1.6 (ECMA-424): one component a package with its files as subcomponents. Deterministic: the serial number is made of
 // the image's digest.

@@ -12,27 +12,25 @@ int rank(const std::string& severity) {
   return severity == "critical" ? 4 : severity == "high" ? 3 : severity == "medium" ? 2 : severity == "low" ? 1 : 0;
 }
 
-int compare(const std::string& ecosystem, const std::string& a, const std::string& b) {
-  return ecosystem == "PyPI" ? compare_python_versions(a, b) : compare_debian_versions(a, b);
-}
-
 std::string python_name(std::string name) {
   for (char& c : name) c = c == '_' || c == '.' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return name;
 }
 
-// "2.13.0+cpu" is "2.13.0" to those who publish advisories: a local label names a build, not a release.
-std::string public_version(const Package& package) {
-  return package.ecosystem == "PyPI" ? package.version.substr(0, package.version.find('+')) : package.version;
+// What those who publish advisories compare with. "2.13.0+cpu" is "2.13.0": a local label names a build, not a release. Debian's
+// advisories are about source packages.
+std::string published_version(const Package& package) {
+  return package.ecosystem == "PyPI" ? package.version.substr(0, package.version.find('+')) : package.source_version;
 }
 
 void match_advisories(const Package& package, const Advisories& advisories, std::vector<Finding>& findings) {
-  const std::string name = package.ecosystem == "PyPI" ? python_name(package.name) : package.source;
+  const bool is_python = package.ecosystem == "PyPI";
+  const std::string name = is_python ? python_name(package.name) : package.source;
   const auto [begin, end] = advisories.by_package.equal_range(package.ecosystem + "/" + name);
   for (auto at = begin; at != end; ++at) {
-    if (!is_affected(at->second, public_version(package))) continue;
-    const std::string fixed = at->second.ranges.empty() ? "" : at->second.ranges.back().fixed;
-    findings.push_back({at->second.id, package.name, package.version, fixed, at->second.severity, at->second.cvss, false});
+    const auto fixed = affected_until(at->second, published_version(package));
+    if (!fixed) continue;
+    findings.push_back({at->second.id, package.name, package.version, *fixed, at->second.severity, package.source, package.source_version, at->second.cvss, false});
   }
 }
 
@@ -40,7 +38,7 @@ void match_advisories(const Package& package, const Advisories& advisories, std:
 void match_suite(const Package& package, const Advisories& advisories, std::vector<Finding>& findings) {
   const auto newest = advisories.suite_versions.find(package.name);
   if (newest == advisories.suite_versions.end() || compare_debian_versions(package.version, newest->second) >= 0) return;
-  findings.push_back({"MISSING-SECURITY-UPDATE", package.name, package.version, newest->second, "high", 0, false});
+  findings.push_back({"MISSING-SECURITY-UPDATE", package.name, package.version, newest->second, "high", "", "", 0, false});
 }
 
 }  // namespace
@@ -54,16 +52,21 @@ Result<std::vector<AcceptedFinding>> AcceptedFinding::from_json(const Json& list
   return accepted;
 }
 
-bool is_affected(const Advisory& advisory, const std::string& installed) {
-  const auto order = [&](const std::string& other) { return compare(advisory.ecosystem, installed, other); };
-  for (const auto& version : advisory.versions) {
-    if (order(version) == 0) return true;
+std::optional<std::string> affected_until(const Advisory& advisory, const std::string& installed) {
+  const auto order = [&](const std::string& other) { return compare_versions(advisory.ecosystem, installed, other); };
+  for (const auto& range : advisory.ranges) {
+    if (range.introduced != "0" && order(range.introduced) < 0) continue;
+    const bool below_end = range.fixed.empty() ? range.last_affected.empty() || order(range.last_affected) <= 0 : order(range.fixed) < 0;
+    if (below_end) return range.fixed;
   }
-  return std::any_of(advisory.ranges.begin(), advisory.ranges.end(), [&](const AdvisoryRange& range) {
-    if (range.introduced != "0" && order(range.introduced) < 0) return false;
-    if (!range.fixed.empty()) return order(range.fixed) < 0;
-    return range.last_affected.empty() || order(range.last_affected) <= 0;
-  });
+  const bool is_listed = std::any_of(advisory.versions.begin(), advisory.versions.end(), [&](const std::string& version) { return order(version) == 0; });
+  if (!is_listed) return std::nullopt;
+  std::string next;  // the lowest fix above it
+  for (const auto& range : advisory.ranges) {
+    if (range.fixed.empty() || order(range.fixed) >= 0) continue;
+    if (next.empty() || compare_versions(advisory.ecosystem, range.fixed, next) < 0) next = range.fixed;
+  }
+  return next;
 }
 
 ScanReport scan_packages(std::vector<Package> packages, const Advisories& advisories, const std::vector<AcceptedFinding>& accepted, TimePoint now) {
@@ -93,10 +96,10 @@ std::map<std::string, int> ScanReport::open_by_severity() const {
 
 Json ScanReport::to_json() const {
   Json package_list = Json::array(), finding_list = Json::array(), feed_list = Json::array();
-  for (const auto& package : packages) package_list.push_back({{"ecosystem", package.ecosystem}, {"name", package.name}, {"version", package.version}, {"source", package.source}});
+  for (const auto& package : packages) package_list.push_back({{"ecosystem", package.ecosystem}, {"name", package.name}, {"version", package.version}, {"source", package.source}, {"source_version", package.source_version}});
   for (const auto& f : findings) {
     finding_list.push_back({{"id", f.id}, {"package", f.package}, {"installed", f.installed}, {"fixed", f.fixed}, {"severity", f.severity},
-                            {"cvss", f.cvss > 0 ? Json(f.cvss) : Json(nullptr)}, {"accepted", f.accepted}});
+                            {"cvss", f.cvss > 0 ? Json(f.cvss) : Json(nullptr)}, {"accepted", f.accepted}, {"source", f.source}, {"source_version", f.source_version}});
   }
   for (const auto& feed : feeds) feed_list.push_back({{"name", feed.name}, {"dated", to_rfc3339(feed.dated)}, {"records", feed.records}});
   return {{"packages", package_list}, {"findings", finding_list}, {"feeds", feed_list}, {"blocked", blocked}};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct AcceptedFinding {
 
 struct Finding {
   std::string id, package, installed, fixed, severity;
+  std::string source, source_version;  // what `fixed` is a version of; "" where it is the package itself
   double cvss = 0;
   bool accepted = false;
 };
@@ -39,7 +41,7 @@ struct ScanReport {
 
 ScanReport scan_packages(std::vector<Package> packages, const Advisories& advisories, const std::vector<AcceptedFinding>& accepted, TimePoint now);
 
-// Whether an installed version is affected, in its ecosystem's order.
-bool is_affected(const Advisory& advisory, const std::string& installed);
+// Nothing for a version that is not affected, in its ecosystem's order; else the version that fixes it, "" where none is known.
+std::optional<std::string> affected_until(const Advisory& advisory, const std::string& installed);
 
 }  // namespace redoubt::stages::image

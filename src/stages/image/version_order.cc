@@ -67,10 +67,10 @@ DebianVersion split_debian(std::string_view text) {
 
 // PEP 440's public version and local label as a key that compares member by member.
 struct PythonVersion {
-  std::string epoch = "0";
+  std::string epoch;  // numbers without leading zeros, so that zero is ""
   std::vector<std::string> release;
   int phase = 0;  // dev of no pre-release -3, a -2, b -1, rc 0... final 1
-  std::string pre = "0";
+  std::string pre;
   std::optional<std::string> post, dev;
   std::vector<std::string> local;
 };
@@ -211,10 +211,14 @@ int compare_python_versions(std::string_view a, std::string_view b) {
   if (const int order = compare_numbers(left->epoch, right->epoch); order != 0) return sign(order);
   if (const int order = compare_lists(left->release, right->release); order != 0) return sign(order);
   if (left->phase != right->phase) return left->phase < right->phase ? -1 : 1;
-  if (const int order = compare_numbers(left->pre == "0" ? "" : left->pre, right->pre == "0" ? "" : right->pre); order != 0) return sign(order);
+  if (const int order = compare_numbers(left->pre, right->pre); order != 0) return sign(order);
   if (const int order = compare_optional(left->post, right->post, -1); order != 0) return sign(order);
   if (const int order = compare_optional(left->dev, right->dev, 1); order != 0) return sign(order);
   return sign(compare_local(left->local, right->local));
+}
+
+int compare_versions(std::string_view ecosystem, std::string_view a, std::string_view b) {
+  return ecosystem == "PyPI" ? compare_python_versions(a, b) : compare_debian_versions(a, b);
 }
 
 }  // namespace redoubt::stages::image
