@@ -225,6 +225,25 @@ Result<std::unique_ptr<FileReader>> FileReader::open(const fs::path& path) {
       new FileReader(path.string(), std::move(fd), static_cast<std::uint64_t>(info.st_size)));
 }
 
+Result<std::unique_ptr<FileReader>> FileReader::open_regular(const fs::path& path, Links links) {
+  const auto irregular = [&] {
+    return fail(ErrorCode::invalid_argument, "not a regular file", path.string(), "name a plain file; links and devices are not read");
+  };
+  struct stat info {};
+  // Looked at before it is opened, since opening a device can do something; and again after, since it could be another by then.
+  const int looked = links == Links::follow ? ::stat(path.c_str(), &info) : ::lstat(path.c_str(), &info);
+  if (looked != 0) return fail_errno(errno, "open", path.string());
+  if (S_ISDIR(info.st_mode)) return fail(ErrorCode::invalid_argument, "is a folder, not a file", path.string());
+  if (!S_ISREG(info.st_mode)) return irregular();
+  const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (links == Links::refuse ? O_NOFOLLOW : 0);
+  Fd fd(::open(path.c_str(), flags));
+  if (!fd) return fail_errno(errno, "open", path.string());
+  if (::fstat(fd.get(), &info) != 0) return fail_errno(errno, "look at", path.string());
+  if (!S_ISREG(info.st_mode)) return irregular();
+  return std::unique_ptr<FileReader>(
+      new FileReader(path.string(), std::move(fd), static_cast<std::uint64_t>(info.st_size)));
+}
+
 Result<std::size_t> FileReader::read(MutableByteView into) {
   while (true) {
     const ssize_t count = ::read(fd_.get(), into.data(), into.size());

@@ -78,10 +78,15 @@ class AtomicFile final : public Sink {
   Fd fd_;
 };
 
+enum class Links { follow, refuse };
+
 // A file open for reading, both ways.
 class FileReader final : public Source, public RandomAccess {
  public:
   static Result<std::unique_ptr<FileReader>> open(const std::filesystem::path& path);
+  // Regular files alone: a pipe would block, a device may never end. invalid_argument for anything else, and for a link where
+  // links are refused.
+  static Result<std::unique_ptr<FileReader>> open_regular(const std::filesystem::path& path, Links links = Links::follow);
   Result<std::size_t> read(MutableByteView into) override;
   std::uint64_t size() const override { return size_; }
   Status read_at(std::uint64_t offset, MutableByteView into) const override;

@@ -33,7 +33,8 @@ Result<int> check(const Options& options, const Output& output) {
 }
 
 Result<int> split(const Options& options, const Output& output) {
-  const std::string rows = TRY(read_text_file(options.file, 8ull << 30));
+  const auto file = TRY(FileReader::open_regular(options.file));
+  const std::string rows = to_text(TRY(read_all(*file, 8ull << 30)));
   const auto sides = TRY(stages::data::split_rows(rows, options.eval_fraction, options.seed, options.file));
   const std::filesystem::path folder = options.folder;
   TRY(make_folder(folder));
@@ -56,8 +57,8 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* split_command = add_command(*group, invocation, "split", "Divides rows so that no question stands on both sides",
                                         [options](const Output& output) { return split(*options, output); });
   split_command->add_option("file", options->file, "JSON lines")->required();
-  split_command->add_option("--eval", options->eval_fraction, "share of the questions to hold out")->check(CLI::Range(0.0, 1.0));
-  split_command->add_option("--seed", options->seed, "of the division");
+  split_command->add_option("--eval", options->eval_fraction, "share of the questions to hold out");
+  split_command->add_option("--seed", options->seed, "of the division")->check(CLI::NonNegativeNumber);
   split_command->add_option("-o,--output", options->folder, "folder for train.jsonl and eval.jsonl")->required();
 }
 

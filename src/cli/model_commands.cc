@@ -26,6 +26,35 @@ struct Options {
   std::uint64_t size_gib_max = 256;
 };
 
+// SIGINT and SIGTERM, delivered when this goes away.
+class SignalsHeld {
+ public:
+  SignalsHeld() {
+    sigemptyset(&held_);
+    for (int signal : {SIGINT, SIGTERM}) sigaddset(&held_, signal);
+    pthread_sigmask(SIG_BLOCK, &held_, &before_);
+  }
+  ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  bool any_pending() const {
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
+  }
+
+ private:
+  sigset_t held_, before_;
+};
+
+// A folder that was named as "DIR", "DIR/" or ".".
+Result<fs::path> folder_of(const std::string& named) {
+  fs::path path = fs::absolute(named).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  std::error_code error;
+  if (!fs::exists(path, error)) return fail(ErrorCode::not_found, "no such folder", named);
+  if (!fs::is_directory(path, error)) return fail(ErrorCode::invalid_argument, "not a folder", named, "name the model's folder");
+  return path;
+}
+
 Result<int> serve_hub(const Options& options, const Output& output) {
   sigset_t signals;
   sigemptyset(&signals);
@@ -72,7 +101,9 @@ Result<int> pull(Invocation& invocation, const Options& options, const Output& o
 }
 
 Result<int> import(Invocation& invocation, const Options& options, const Output& output) {
-  TRY(stages::acquire::import_gguf(options.path, options.output, invocation.progress));
+  // A signal waits until the plain files that are being written are gone; then it ends the process as it would have.
+  const SignalsHeld signals;
+  TRY(stages::acquire::import_gguf(options.path, options.output, invocation.progress, [&] { return signals.any_pending(); }));
   output.result({{"folder", options.output}}, "the model is in " + options.output);
   return 0;
 }
@@ -86,22 +117,35 @@ Result<int> scan(const Options& options, const Output& output) {
 }
 
 Result<int> sign(Invocation& invocation, const Options& options, const Output& output) {
+  const fs::path folder = TRY(folder_of(options.path));
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto key = TRY(session->model_key());
-  auto files = TRY(attest::hash_model_folder(options.path));
-  const fs::path signature = fs::path(options.path) / attest::kModelSignatureName;
-  const fs::path public_key = fs::path(options.path).string() + ".pub";
-  TRY(write_file(signature, TRY(attest::sign_model(fs::absolute(options.path).filename().string(), std::move(files), key)), FileMode::readable_by_all));
+  auto files = TRY(attest::hash_model_folder(folder));
+  if (files.empty()) return fail(ErrorCode::invalid_argument, "a model without files", options.path);
+  const fs::path signature = folder / attest::kModelSignatureName, public_key = folder.string() + ".pub";
+  TRY(write_file(signature, TRY(attest::sign_model(folder.filename().string(), std::move(files), key)), FileMode::readable_by_all));
   TRY(write_file(public_key, key.public_key().to_pem(), FileMode::readable_by_all));
   output.result({{"signature", signature.string()}, {"public_key", public_key.string()}}, fmt::format("{}\npublic key: {}", signature.string(), public_key.string()));
   return 0;
 }
 
+Result<crypto::PublicKey> read_public_key(const fs::path& file) {
+  const auto reader = FileReader::open_regular(file);
+  if (!reader) return fail(reader.error().code, "the signer's public key can't be read: " + reader.error().message, file.string(), "name it with '--public-key FILE'");
+  auto key = crypto::PublicKey::from_pem(to_text(TRY(read_all(**reader, 64 << 10))));
+  if (!key) return fail(key.error().code, key.error().message, file.string(), "name a PEM file with the signer's public key");
+  return key;
+}
+
 Result<int> verify(const Options& options, const Output& output) {
-  const fs::path key_file = options.public_key.empty() ? fs::path(fs::path(options.path).string() + ".pub") : fs::path(options.public_key);
-  const auto key = TRY(crypto::PublicKey::from_pem(TRY(read_text_file(key_file, 64 << 10))));
-  const auto problems = TRY(attest::verify_model_folder(options.path, key));
+  const fs::path folder = TRY(folder_of(options.path));
+  std::error_code error;
+  if (!fs::exists(folder / attest::kModelSignatureName, error)) {
+    return fail(ErrorCode::not_found, "the folder has no signature (model.sig)", options.path, "sign it with 'redoubt model sign DIR'");
+  }
+  const auto key = TRY(read_public_key(options.public_key.empty() ? fs::path(folder.string() + ".pub") : fs::path(options.public_key)));
+  const auto problems = TRY(attest::verify_model_folder(folder, key));
   Json list = Json::array();
   std::string lines;
   for (const auto& problem : problems) {

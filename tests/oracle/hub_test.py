@@ -12,6 +12,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+from conftest import make_certificate
+
 BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 TOKEN = "hf_oracle_token"
 
@@ -32,12 +34,17 @@ def mirror(tmp_path_factory):
     (repository / "empty.txt").write_text("")
     (repository / "large.json").write_text(json.dumps("x" * (3 << 20)))
     (repository / ".hidden").write_text("never served")
-    server = subprocess.Popen([BUILD / "hub_test_server", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    port = int(server.stdout.readline())
+    certificate, key = make_certificate(folder)
+    certificate.rename(folder / "ca.pem")
+    (folder / "token").write_text(TOKEN + "\n")
+    (folder / "token").chmod(0o600)
+    server = subprocess.Popen([BUILD / "redoubt", "hub", "serve", "--root", folder / "root", "--listen", "127.0.0.1:0", "--tls-cert", folder / "ca.pem",
+                               "--tls-key", key, "--token-file", folder / "token"], stderr=subprocess.PIPE, text=True)
+    port = int(server.stderr.readline().rsplit(":", 1)[1])
     context = ssl.create_default_context(cafile=folder / "ca.pem")
     huggingface_hub.set_client_factory(lambda: httpx2.Client(verify=context, follow_redirects=True))
     yield f"https://localhost:{port}", repository
-    server.stdin.close()
+    server.terminate()
     assert server.wait(30) == 0
 
 
@@ -70,6 +77,60 @@ def test_broken_download_is_resumed_with_a_range(mirror, tmp_path):
                                                  headers={"Authorization": f"Bearer {TOKEN}", "Range": "bytes=1000000-"})
     assert response.status_code == 206 and response.content == whole[1000000:]
     assert response.headers["Content-Range"] == f"bytes 1000000-{len(whole) - 1}/{len(whole)}"
+
+
+def test_snapshot_goes_on_where_it_broke(mirror, tmp_path):
+    """What a killed download left: half of the file as NAME.incomplete; the official client asks for the other half."""
+    url, repository = mirror
+    whole = (repository / "large.json").read_bytes()
+    blobs = tmp_path / "models--acme--tiny" / "blobs"
+    blobs.mkdir(parents=True)
+    etag = huggingface_hub.get_hf_file_metadata(f"{url}/acme/tiny/resolve/main/large.json", token=TOKEN).etag
+    (blobs / f"{etag}.incomplete").write_bytes(whole[:len(whole) // 2])
+    local = huggingface_hub.snapshot_download("acme/tiny", endpoint=url, token=TOKEN, cache_dir=tmp_path, allow_patterns=["large.json"])
+    assert files_of(pathlib.Path(local)) == {"large.json": hashlib.sha256(whole).hexdigest()}
+
+
+def test_patterns_choose_and_a_second_download_asks_for_nothing_twice(mirror, tmp_path):
+    url, repository = mirror
+    download = lambda **more: pathlib.Path(huggingface_hub.snapshot_download("acme/tiny", endpoint=url, token=TOKEN, cache_dir=tmp_path, **more))
+    local = download(allow_patterns=["*.json", "sub/*"], ignore_patterns=["large.json"])
+    expected = {path: digest for path, digest in files_of(repository).items() if (path.endswith(".json") and path != "large.json") or path.startswith("sub/")}
+    assert expected and files_of(local) == expected
+    assert download(allow_patterns=["*.json", "sub/*"], ignore_patterns=["large.json"]) == local
+
+
+def test_head_gives_what_get_gives(mirror):
+    url, repository = mirror
+    session, headers = huggingface_hub.get_session(), {"Authorization": f"Bearer {TOKEN}"}
+    for name in ["config.json", "large.json", "empty.txt"]:
+        head = session.head(f"{url}/acme/tiny/resolve/main/{name}", headers=headers)
+        body = session.get(f"{url}/acme/tiny/resolve/main/{name}", headers=headers)
+        assert head.status_code == body.status_code == 200 and head.content == b"" and body.content == (repository / name).read_bytes()
+        for header in ("ETag", "X-Repo-Commit", "X-Linked-Size", "Content-Length"):
+            assert head.headers[header] == body.headers[header]
+        assert int(head.headers["Content-Length"]) == len(body.content)
+        again = session.get(f"{url}/acme/tiny/resolve/main/{name}", headers={**headers, "If-None-Match": head.headers["ETag"]})
+        assert again.status_code == 304 and again.content == b""
+
+
+def test_a_wrong_token_downloads_nothing(mirror, tmp_path):
+    url, _ = mirror
+    for token in ("hf_wrong_token", False, TOKEN + "x"):
+        with pytest.raises(Exception):
+            huggingface_hub.snapshot_download("acme/tiny", endpoint=url, token=token, cache_dir=tmp_path)
+    assert files_of(tmp_path) == {}
+
+
+def test_a_changed_file_is_another_commit(mirror, tmp_path):
+    url, repository = mirror
+    before = huggingface_hub.snapshot_download("acme/tiny", endpoint=url, token=TOKEN, cache_dir=tmp_path, allow_patterns=["empty.txt"])
+    (repository / "empty.txt").write_text("now with text")
+    after = huggingface_hub.snapshot_download("acme/tiny", endpoint=url, token=TOKEN, cache_dir=tmp_path, allow_patterns=["empty.txt"])
+    assert before != after and (pathlib.Path(after) / "empty.txt").read_text() == "now with text"
+    with pytest.raises(RevisionNotFoundError):
+        huggingface_hub.hf_hub_download("acme/tiny", "empty.txt", revision=pathlib.Path(before).name, endpoint=url, token=TOKEN, cache_dir=tmp_path / "new")
+    (repository / "empty.txt").write_text("")
 
 
 def test_tree_and_metadata_carry_digests(mirror):

@@ -323,7 +323,10 @@ def zip_of(name, data):
     ("tool", b"\x7fELF"),
     ("config.json", b'{"auto_map": {"AutoModel": "modeling.Model"}}'),
     ("tokenizer_config.json", b'{"auto_map": {"AutoTokenizer": ["tokenization.T", null]}}'),
+    ("config.json", b'{"text_config": {"deeper": [{"auto_map": {"AutoModel": "modeling.Model"}}]}}'),
     ("config.json", b"{"),
+    ("vocab.txt", b"caf\xe9\n"),
+    ("tokenizer.model", b"not a SentencePiece model"),
 ])
 def test_what_could_run_or_cannot_be_read_is_refused(pull, path, data):
     pull.hub.files[path] = data

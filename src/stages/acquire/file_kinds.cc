@@ -2,7 +2,8 @@
 #include "stages/acquire/file_kinds.h"
 
 #include <algorithm>
-#include <array>
+
+#include "stages/acquire/pickle_start.h"
 
 namespace redoubt::stages::acquire {
 namespace {
@@ -15,11 +16,22 @@ bool ends_with_any(std::string_view path, Endings endings) {
 
 bool starts_with(ByteView bytes, std::string_view magic) { return text_of(bytes).substr(0, magic.size()) == magic; }
 
-// Protocols 2 to 5 begin with PROTO; 0 and 1 have no magic, but what torch and joblib wrote with them starts so.
-bool looks_like_pickle(ByteView bytes) {
-  if (bytes.size() >= 2 && bytes[0] == 0x80 && bytes[1] >= 1 && bytes[1] <= 5) return true;
-  for (std::string_view start : {"(dp", "(lp", "(ip", "ccopy_reg", "c__builtin__", "cbuiltins", "cos\n", "cposix", "cnt\n", "csys\n", "csubprocess", "cnumpy", "ctorch", "ccollections"}) {
-    if (starts_with(bytes, start)) return true;
+using Magics = std::initializer_list<std::string_view>;
+
+bool starts_with_any(ByteView bytes, Magics magics) {
+  return std::any_of(magics.begin(), magics.end(), [&](std::string_view magic) { return starts_with(bytes, magic); });
+}
+
+bool stands_at(ByteView bytes, std::size_t offset, std::string_view magic) {
+  return bytes.size() >= offset + magic.size() && text_of(bytes).substr(offset, magic.size()) == magic;
+}
+
+// HDF5's superblock may stand behind a user block of 512 bytes or a power of two more.
+bool is_hdf5(ByteView bytes) {
+  constexpr std::string_view kMagic = "\x89HDF\r\n\x1a\n";
+  if (starts_with(bytes, "\x89HDF")) return true;
+  for (std::size_t offset = 512; offset <= bytes.size(); offset *= 2) {
+    if (stands_at(bytes, offset, kMagic)) return true;
   }
   return false;
 }
@@ -49,23 +61,53 @@ FileKind kind_by_name(std::string_view path) {
   if (name == ".gitattributes" || name == ".gitignore" || ends_with_any(name, {".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf"})) return FileKind::of_no_use;
   if (name.ends_with(".safetensors")) return FileKind::safetensors;
   if (name.ends_with(".gguf")) return FileKind::gguf;
-  if (name.ends_with(".json")) return FileKind::json;
-  if (ends_with_any(name, {".txt", ".md", ".jinja"}) || name == "license" || name == "notice" || name == "readme") return FileKind::text;
-  if (name == "tokenizer.model" || name == "spiece.model") return FileKind::tokenizer_model;
-  if (ends_with_any(name, {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".keras", ".dill", ".msgpack", ".ot"})) return FileKind::pickle;
+  if (name.ends_with(".json") || path == "model.sig") return FileKind::json;  // a model's signature is a sigstore bundle
+  if (ends_with_any(name, {".txt", ".md", ".jinja"})) return FileKind::text;
+  const bool has_ending = name.find('.') != name.npos;
+  if (!has_ending && starts_with_any(view_of(name), {"license", "licence", "notice", "readme", "copying", "use_policy"})) return FileKind::text;
+  // What huggingface_hub writes beside the files of a download.
+  if (path.starts_with(".cache/huggingface/") && (ends_with_any(name, {".metadata", ".lock"}) || name == "cachedir.tag")) return FileKind::text;
+  if (name == "tokenizer.model" || name == "spiece.model" || name == "sentencepiece.bpe.model" || name.ends_with(".spm")) return FileKind::tokenizer_model;
+  if (ends_with_any(name, {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".keras", ".dill", ".msgpack", ".ot", ".mar", ".nemo", ".pdparams", ".pkl.gz"})) return FileKind::pickle;
   if (ends_with_any(name, {".py", ".pyc", ".ipynb", ".sh", ".so", ".dll", ".dylib", ".exe", ".js", ".jar", ".bat", ".ps1"})) return FileKind::code;
   if (ends_with_any(name, {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".lz4"})) return FileKind::archive;
   return FileKind::unknown;
 }
 
 FileKind kind_by_content(ByteView bytes) {
-  if (looks_like_pickle(bytes)) return FileKind::pickle;
-  if (starts_with(bytes, "\x7f" "ELF") || starts_with(bytes, "MZ") || starts_with(bytes, "#!") || starts_with(bytes, "\xca\xfe\xba\xbe") || starts_with(bytes, "\xcf\xfa\xed\xfe")) return FileKind::code;
-  for (std::string_view magic : {std::string_view("PK\x03\x04"), std::string_view("PK\x05\x06"), std::string_view("\x1f\x8b"), std::string_view("BZh"), std::string_view("\xfd" "7zXZ"), std::string_view("\x28\xb5\x2f\xfd"), std::string_view("\x04\x22\x4d\x18"), std::string_view("7z\xbc\xaf"), std::string_view("Rar!"), std::string_view("\x89HDF")}) {
-    if (starts_with(bytes, magic)) return FileKind::archive;
+  if (starts_with(bytes, "\x93NUMPY") || starts_as_pickle(bytes)) return FileKind::pickle;
+  if (starts_with_any(bytes, {"\x7f" "ELF", "\xca\xfe\xba\xbe", "\xbe\xba\xfe\xca", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf",
+                              std::string_view("\0asm", 4), "!<arch>\n"})) {
+    return FileKind::code;
   }
-  if (bytes.size() > 262 && text_of(bytes).substr(257, 5) == "ustar") return FileKind::archive;
+  if (starts_with_any(bytes, {"PK\x03\x04", "PK\x05\x06", "PK\x07\x08", "\x1f\x8b\x08", "\xfd" "7zXZ", "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "7z\xbc\xaf\x27\x1c",
+                              "Rar!\x1a\x07", "MSCF", "LZIP"})) {
+    return FileKind::archive;
+  }
+  if (is_hdf5(bytes) || stands_at(bytes, 257, "ustar")) return FileKind::archive;
   return FileKind::unknown;
+}
+
+FileKind kind_by_short_magic(ByteView bytes) {
+  if (starts_with(bytes, "MZ") || starts_with(bytes, "#!")) return FileKind::code;
+  const bool is_bzip2 = bytes.size() > 3 && starts_with(bytes, "BZh") && bytes[3] >= '1' && bytes[3] <= '9';
+  return is_bzip2 || starts_with(bytes, "\x1f\x8b") ? FileKind::archive : FileKind::unknown;
+}
+
+std::optional<std::uint64_t> zip_directory(ByteView tail, std::uint64_t file_bytes) {
+  constexpr std::size_t kRecordBytes = 22;
+  const auto number = [&](std::size_t at, std::size_t count) {
+    std::uint64_t value = 0;
+    for (std::size_t i = count; i-- > 0;) value = value << 8 | tail[at + i];
+    return value;
+  };
+  const auto text = text_of(tail);
+  for (auto at = text.rfind("PK\x05\x06"); at != text.npos; at = at == 0 ? text.npos : text.rfind("PK\x05\x06", at - 1)) {
+    if (tail.size() - at < kRecordBytes || tail.size() - at - kRecordBytes != number(at + 20, 2)) continue;
+    const std::uint64_t record = file_bytes - tail.size() + at;
+    if (number(at + 12, 4) + number(at + 16, 4) <= record) return record;
+  }
+  return std::nullopt;
 }
 
 }  // namespace redoubt::stages::acquire

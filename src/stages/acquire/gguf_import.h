@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 #include "base/progress.h"
 #include "base/result.h"
@@ -15,6 +16,10 @@ namespace redoubt::stages::acquire {
 // model.safetensors (bfloat16) to `folder`, which must be new or empty and appears whole or not at all. Only models of the
 // architecture `llama` with a byte-level BPE are taken; anything that would change what the model computes and has no place
 // in the folder is unsupported by its name. Memory stays flat: weights pass row by row.
-Status import_gguf(const std::filesystem::path& file, const std::filesystem::path& folder, Progress& progress);
+//
+// What a killed import left beside the folder is removed by the next one. When `stopped` answers true between two pieces of a
+// tensor the import ends as unavailable and leaves nothing.
+using Stopped = std::function<bool()>;
+Status import_gguf(const std::filesystem::path& file, const std::filesystem::path& folder, Progress& progress, const Stopped& stopped = {});
 
 }  // namespace redoubt::stages::acquire

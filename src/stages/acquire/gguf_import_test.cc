@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages/acquire/gguf_import.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -128,6 +130,40 @@ TEST_F(GgufImport, a_vocabulary_that_does_not_hold_together_is_refused) {
   EXPECT_EQ(refusal({.merges = {"b a"}}), ErrorCode::invalid_argument);
   EXPECT_EQ(refusal({.merges = {"ab"}}), ErrorCode::invalid_argument);
   EXPECT_EQ(refusal({.end_token = 6}), ErrorCode::invalid_argument);
+}
+
+TEST_F(GgufImport, a_stopped_import_leaves_nothing) {
+  const auto file = folder_.path() / "model.gguf";
+  ASSERT_TRUE(write_file(file, file_of({}).bytes()));
+  NoProgress progress;
+  int asked = 0;
+  EXPECT_EQ(import_gguf(file, out_, progress, [&] { return ++asked == 5; }).error().code, ErrorCode::unavailable);
+  EXPECT_EQ(list_folder(folder_.path()).value(), std::vector<std::string>{"model.gguf"});
+}
+
+TEST_F(GgufImport, what_a_killed_import_left_is_removed_by_the_next_but_not_what_one_writes) {
+  const auto dead = folder_.path() / ".out.import-abcdef", live = folder_.path() / ".out.import-ghijkl", other = folder_.path() / ".another.import-abcdef";
+  for (const auto& path : {dead, live, other}) {
+    ASSERT_TRUE(make_folder(path));
+    ASSERT_TRUE(write_file(path / "model.safetensors", "plain weights"));
+  }
+  Fd held(::open(live.c_str(), O_RDONLY | O_DIRECTORY));
+  ASSERT_EQ(::flock(held.get(), LOCK_EX), 0);
+  ASSERT_TRUE(import({}));
+  EXPECT_EQ(list_folder(folder_.path()).value(), (std::vector<std::string>{".another.import-abcdef", ".out.import-ghijkl", "model.gguf", "out"}));
+}
+
+TEST_F(GgufImport, a_file_cut_anywhere_is_refused) {
+  const auto bytes = file_of({}).bytes();
+  const auto file = folder_.path() / "model.gguf";
+  NoProgress progress;
+  for (std::size_t length = 0; length < bytes.size(); length += 97) {
+    ASSERT_TRUE(write_file(file, ByteView(bytes).first(length)));
+    const auto status = import_gguf(file, out_, progress);
+    ASSERT_FALSE(status) << length;
+    EXPECT_TRUE(status.error().where.starts_with(file.string())) << status.error().where;
+  }
+  EXPECT_EQ(list_folder(folder_.path()).value(), std::vector<std::string>{"model.gguf"});
 }
 
 TEST_F(GgufImport, a_folder_that_holds_something_is_not_touched) {

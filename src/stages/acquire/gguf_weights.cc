@@ -76,13 +76,14 @@ std::uint64_t source_row(std::uint64_t row, std::uint64_t rows_in_head) {
   return pair * 2 + half;
 }
 
-Status write_tensor(const Matched& matched, const RandomAccess& file, weights::SafetensorsWriter& writer) {
+Status write_tensor(const Matched& matched, const RandomAccess& file, weights::SafetensorsWriter& writer, const std::function<bool()>& stopped) {
   const auto& tensor = *matched.tensor;
   const auto columns = tensor.columns(), rows = tensor.rows();
   const auto step = matched.rotary_rows ? matched.rotary_rows : std::clamp<std::uint64_t>(kChunkNumbers / columns, 1, rows);
   Bytes stored, out;
   std::vector<float> numbers;
   for (std::uint64_t row = 0; row < rows; row += step) {
+    if (stopped && stopped()) return fail(ErrorCode::unavailable, "the import was stopped", {}, "run it again; nothing is left of this one");
     const auto count = std::min(step, rows - row);
     stored.resize(count * tensor.row_bytes());
     numbers.resize(count * columns);
@@ -105,7 +106,7 @@ Status write_tensor(const Matched& matched, const RandomAccess& file, weights::S
 }  // namespace
 
 Status write_gguf_weights(const GgufHeader& header, const GgufShape& shape, const RandomAccess& file, Sink& out,
-                          Progress& progress) {
+                          Progress& progress, const std::function<bool()>& stopped) {
   const auto matched = TRY(match(header, shape));
   std::vector<weights::TensorInfo> tensors;
   std::uint64_t total = 0, done = 0;
@@ -117,7 +118,7 @@ Status write_gguf_weights(const GgufHeader& header, const GgufShape& shape, cons
   progress.begin("unpacking weights", total, "bytes");
   for (const auto& tensor : writer.tensors()) {
     const auto& source = matched.at(tensor.name);
-    TRY(write_tensor(source, file, writer));
+    TRY(write_tensor(source, file, writer, stopped));
     progress.update(done += source.tensor->bytes, source.tensor->name);
   }
   writer.finish();

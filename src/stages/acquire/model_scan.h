@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Looks at every file of a model before anything reads it; executes nothing. Whatever can't be read to its end is unsafe.
+// Looks at every file of a model before anything reads it; executes nothing. Whatever can't be read to its end is unsafe. Kinds:
+// pickle, code, archive, unknown (a type of file that no model needs), malformed, remote-code, symlink, special-file, unreadable.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +17,7 @@ namespace redoubt::stages::acquire {
 
 struct ScanFinding {
   std::string path, kind, severity, detail;
-  std::uint64_t offset = 0;
+  std::uint64_t offset = 0;  // of the byte where it begins, where that is known
 };
 
 struct ModelScan {
@@ -33,7 +34,8 @@ struct ScannedFile {
 
 // Errors of reading are errors; whatever is wrong with the files is a finding.
 Result<ModelScan> scan_model(const std::vector<ScannedFile>& files);
-// A folder, links and special files included as findings, or a single file.
+// A folder, in which links and special files are findings and never followed or opened, or a single file. not_found for
+// nothing and for a folder without files, since nothing was looked at.
 Result<ModelScan> scan_model(const std::filesystem::path& path);
 
 }  // namespace redoubt::stages::acquire

@@ -53,6 +53,7 @@ class Checker {
     ++line_;
     if (text.find_first_not_of(" \t\r") == text.npos) return;  // blank lines hold nothing
     ++report.rows;
+    if (text.starts_with(kByteOrderMark)) add("MALFORMED_JSON", Severity::error, 1, "a byte order mark; save the file as UTF-8 without one");
     if (text.size() > options_.row_bytes_max) add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", text.size(), options_.row_bytes_max));
     if (const auto bad = first_invalid_utf8(text); bad != text.npos) {
       add("INVALID_UTF8", Severity::error, bad + 1, "not UTF-8 from here on");
@@ -73,6 +74,14 @@ class Checker {
       check_row(*row);
     }
     scan(text);
+  }
+
+  // A line that was too long to be kept.
+  void endless_line(std::uint64_t bytes) {
+    ++line_;
+    ++report.rows;
+    add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", bytes, options_.row_bytes_max));
+    add("UNSCANNABLE", Severity::error, 0, "the row is too long to be looked at");
   }
 
   void end() {
@@ -122,21 +131,35 @@ class Checker {
   std::unordered_map<std::string, std::uint64_t> seen_;
 };
 
-// Hands over each line without its newline; memory holds one line and one chunk.
+// Hands over each line without its newline; memory holds one line and one chunk. A line beyond the limit is left out, and said
+// to be, but its bytes are counted and the lines after it are read.
 Status for_each_line(Source& reader, std::uint64_t line_bytes_max, Checker& checker) {
   Bytes chunk(1 << 20);
   std::string rest;
-  while (true) {
-    const std::size_t count = TRY(reader.read(chunk));
+  std::uint64_t left_out = 0;  // bytes of the line that is too long
+  while (const std::size_t count = TRY(reader.read(chunk))) {
     checker.report.bytes_read += count;
-    if (count == 0) break;
     rest.append(reinterpret_cast<const char*>(chunk.data()), count);
     std::size_t from = 0;
-    for (std::size_t end; (end = rest.find('\n', from)) != rest.npos; from = end + 1) checker.line(std::string_view(rest).substr(from, end - from));
+    for (std::size_t end; (end = rest.find('\n', from)) != rest.npos; from = end + 1) {
+      if (left_out > 0) {
+        checker.endless_line(left_out + end);
+        left_out = 0;
+      } else {
+        checker.line(std::string_view(rest).substr(from, end - from));
+      }
+    }
     rest.erase(0, from);
-    if (rest.size() > line_bytes_max) return fail(ErrorCode::limit_exceeded, fmt::format("a line of more than {} bytes", line_bytes_max));
+    if (left_out > 0 || rest.size() > line_bytes_max) {
+      left_out += rest.size();
+      rest.clear();
+    }
   }
-  if (!rest.empty()) checker.line(rest);
+  if (left_out > 0) {
+    checker.endless_line(left_out);
+  } else if (!rest.empty()) {
+    checker.line(rest);
+  }
   return {};
 }
 
@@ -178,7 +201,7 @@ Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std
 }
 
 Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options) {
-  const auto reader = TRY(FileReader::open(file));
+  const auto reader = TRY(FileReader::open_regular(file));
   return check_rows(*reader, reader->size(), file.string(), options);
 }
 

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "base/file.h"
@@ -151,6 +153,28 @@ TEST_F(CheckTest, escapes_are_decoded_before_matching_and_columns_point_into_the
   EXPECT_EQ(report.findings[0].detail.find("jane"), std::string::npos);
 }
 
+TEST_F(CheckTest, a_line_without_end_is_named_and_the_next_is_read) {
+  const std::string file = "{\"text\":\"a\"}\n" + std::string(300, 'x') + std::string(2 << 20, 'y') + "\n{\"text\":\n" + std::string(5000, 'z');
+  MemorySource source(view_of(file));
+  const auto report = *check_rows(source, file.size(), "d", {.row_bytes_max = 16});
+  EXPECT_EQ(report.bytes_read, report.bytes_total);
+  EXPECT_EQ(report.rows, 4u);
+  std::map<std::uint64_t, std::string> kinds;
+  for (const auto& finding : report.findings) kinds[finding.line] += finding.kind + " ";
+  EXPECT_EQ(kinds[2], "LONG_ROW UNSCANNABLE ");
+  EXPECT_EQ(kinds[3], "MALFORMED_JSON ");
+  EXPECT_EQ(kinds[4], "LONG_ROW UNSCANNABLE ");
+}
+
+TEST_F(CheckTest, a_byte_order_mark_and_what_is_no_file_are_refused) {
+  const std::string file = "\xef\xbb\xbf{\"text\":\"a\"}\n";
+  MemorySource source(view_of(file));
+  EXPECT_EQ((*check_rows(source, file.size(), "d")).findings.at(0).kind, "MALFORMED_JSON");
+  EXPECT_EQ(check_data("/dev/zero").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(check_data("/").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(check_data("/no/such/file").error().code, ErrorCode::not_found);
+}
+
 TEST_F(CheckTest, accepted_kinds_do_not_block) {
   const auto report = check("{\"text\":\"jane@example.com\"}");
   EXPECT_NE(report.first_blocking({}), nullptr);
@@ -218,6 +242,13 @@ TEST(Split, is_the_same_for_a_seed_and_near_its_fraction) {
 TEST(Split, refuses_what_cannot_be_divided_and_names_the_line) {
   EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"A\"}\n", 0.5, 1, "d").error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"no\":1}\n", 0.5, 1, "d").error().where, "d:2");
+  EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"\xff\"}\n", 0.5, 1, "d").error().message, "not UTF-8");
+  for (const char* rows : {"", "\n \r\n", "{", "[1]", "{\"text\":1}"}) {
+    EXPECT_EQ(split_rows(rows, 0.5, 1, "d").error().code, ErrorCode::gate_refused) << rows;
+  }
+  for (double fraction : {0.0, 1.0, -1.0, std::nan("")}) {
+    EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"b\"}\n", fraction, 1, "d").error().where, "--eval") << fraction;
+  }
 }
 
 TEST(JsonText, decodes_surrogate_pairs) {

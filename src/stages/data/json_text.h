@@ -11,6 +11,9 @@
 
 namespace redoubt::stages::data {
 
+// What some editors put before a text; RFC 8259 has no place for it.
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 struct JsonText {
   std::string text;                       // decoded, UTF-8
   std::vector<std::uint32_t> raw_offset;  // of each decoded byte in the line

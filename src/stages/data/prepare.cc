@@ -51,7 +51,8 @@ Result<governance::StepProduct> divide(const std::string& rows, const PrepareOpt
 }  // namespace
 
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps) {
-  const std::string rows = TRY(read_text_file(options.file, kFileBytesMax));
+  const auto file = TRY(FileReader::open_regular(options.file));
+  const std::string rows = to_text(TRY(read_all(*file, kFileBytesMax)));
   governance::StepPlan plan;
   plan.inputs = {{"file", crypto::sha256(rows)}};
   plan.parameters = {{"eval_fraction", options.eval_fraction}, {"validation_fraction", options.validation_fraction},

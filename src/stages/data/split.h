@@ -18,7 +18,8 @@ struct SplitRows {
 };
 
 // Holds out about `fraction` (0 to 1, both excluded) of the questions of `rows` (JSON lines; blank ones are left out). At least
-// one row stays on either side or it is invalid_argument, as is a line that is no row; `where` names the file in errors.
+// one row stays on either side or it is invalid_argument; a file without rows and a line that is no row are gate_refused. `where`
+// names the file in errors.
 Result<SplitRows> split_rows(std::string_view rows, double fraction, std::uint64_t seed, std::string_view where);
 
 // How many different questions stand on both sides (JSON lines): what an evaluation would have seen in training. 0 between the
