@@ -82,7 +82,8 @@ Result<int> create_key(Invocation& invocation, const Options& options, const Out
   if (options.days > 0) wanted.expires = session->clock().now() + std::chrono::days(options.days);
   const auto created = TRY(keys->create(std::move(wanted)));
   TRY(session->record_event("key", {{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}}));
-  TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).reload());
+  // The key is shown whatever the endpoint does: nobody else has it.
+  if (auto told = EndpointProcess(invocation.global.workspace, environment_of(options)).reload(); !told) output.say(told.error().message);
   const std::string key = to_text(created.second.reveal(SecretAccess::for_user()));
   output.result({{"id", created.first.id}, {"name", options.name}, {"key", key}}, key);
   output.say("this key is not shown again");

@@ -139,10 +139,13 @@ class Daemon {
   }
 
   void follow_newest() {
+    ++status_.looks_begun;
+    report(std::string(status_.state).c_str(), std::string(status_.error));
     if (auto reloaded = keys_->reload(); !reloaded) spdlog::error("cannot read the API keys again: {}", reloaded.error().message);
     const auto newest = current();
     const auto followed = newest ? follow(*newest) : Status(fail(newest.error()));
     // What served before serves on; whoever asked for the change reads the error.
+    status_.looks_done = status_.looks_begun;
     followed ? report_serving() : report("failed", followed.error().message);
   }
 

@@ -47,7 +47,8 @@ std::vector<std::string> arguments_of(const GlobalOptions& options, const fs::pa
 
 Json EndpointStatus::to_json() const {
   return {{"running", running}, {"pid", pid}, {"state", state}, {"url", url}, {"ca_file", ca_file}, {"model", name},
-          {"version", version}, {"deployment", deployment}, {"error", error}, {"started", started}};
+          {"version", version}, {"deployment", deployment}, {"error", error}, {"started", started},
+          {"looks_begun", looks_begun}, {"looks_done", looks_done}};
 }
 
 Status write_status(const fs::path& file, const EndpointStatus& status) {
@@ -73,6 +74,8 @@ Result<EndpointStatus> EndpointProcess::status() const {
   status.deployment = TRY(json_string(json, "deployment", where));
   status.error = TRY(json_string(json, "error", where));
   status.started = TRY(json_string(json, "started", where));
+  status.looks_begun = TRY(json_integer(json, "looks_begun", where));
+  status.looks_done = TRY(json_integer(json, "looks_done", where));
   // A lock that can be had belongs to nobody: the process has ended, whatever its file says.
   status.running = fs::exists(lock_file()) && !FileLock::try_acquire(lock_file());
   if (status.running || status.state == "failed") return status;
@@ -116,7 +119,9 @@ Result<EndpointStatus> EndpointProcess::serve(const GlobalOptions& options, cons
     std::this_thread::sleep_for(kPollInterval);
     const EndpointStatus now = TRY(status());
     if (now.running && now.state == "serving" && now.deployment == deployment) return now;
-    if (now.state == "failed") {
+    // What an earlier look of a running process failed at says nothing about this one.
+    const bool looked = !before.running || !now.running || now.pid != before.pid || now.looks_done > before.looks_begun;
+    if (now.state == "failed" && looked) {
       return fail(ErrorCode::unavailable, "the endpoint did not start: " + now.error, log_file().string(), "put that right, then run the command again");
     }
   }
@@ -124,9 +129,17 @@ Result<EndpointStatus> EndpointProcess::serve(const GlobalOptions& options, cons
 }
 
 Status EndpointProcess::reload() const {
-  const EndpointStatus now = TRY(status());
-  if (now.running) ::kill(now.pid, SIGHUP);
-  return {};
+  const EndpointStatus before = TRY(status());
+  if (!before.running || before.pid <= 0) return {};
+  ::kill(before.pid, SIGHUP);
+  const auto deadline = std::chrono::steady_clock::now() + kStartDeadline;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const EndpointStatus now = TRY(status());
+    // A look that was under way may have read what is old by now: only one that began after the signal counts.
+    if (!now.running || now.pid != before.pid || now.looks_done > before.looks_begun) return {};
+    std::this_thread::sleep_for(kPollInterval);
+  }
+  return fail(ErrorCode::unavailable, "the endpoint did not look at the change within two minutes", std::to_string(before.pid), "it will when it can; see its log: " + log_file().string());
 }
 
 Status EndpointProcess::stop() const {

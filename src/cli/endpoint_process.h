@@ -17,6 +17,7 @@ struct EndpointStatus {
   int pid = 0;
   std::string state;  // "starting", "serving", "revoked", "failed", "stopped"
   std::string url, ca_file, name, version, deployment, error, started;
+  std::int64_t looks_begun = 0, looks_done = 0;  // at the ledger and the keys, each because somebody told it to
   Json to_json() const;
 };
 
@@ -32,7 +33,8 @@ class EndpointProcess {
   // Starts the process, or tells a running one to look at the ledger, and waits until it serves the deployment (its
   // statement's digest). unavailable with the process's own error when it does not within the deadline.
   Result<EndpointStatus> serve(const GlobalOptions& options, const std::string& deployment) const;
-  // Tells a running one to look at the ledger and its keys again; no error when none runs.
+  // Tells a running one to look at the ledger and its keys again, and waits until it has; no error when none runs,
+  // unavailable when it does not within the deadline.
   Status reload() const;
   // Lets it finish its requests and waits for its end; no error when none runs.
   Status stop() const;

@@ -133,3 +133,11 @@ def test_a_client_that_leaves_frees_its_worker(endpoint):
         next(stream)
         stream.close()
     until(lambda: endpoint.post("/health", None)[1]["running"] == 0)
+
+
+def test_a_key_is_good_and_a_revoked_one_bad_when_the_command_returns(endpoint, deployed):
+    for _ in range(3):
+        made = deployed.json("key", "create", "--name", "brief", "--environment", "dev")
+        assert endpoint.chat("a", key=made["key"])[0] == 200
+        deployed("key", "revoke", made["id"], "--environment", "dev")
+        assert endpoint.chat("a", key=made["key"])[0] == 401

@@ -133,13 +133,14 @@ def raise_errors(redoubt, endpoint):
         broken += sum("error" in list(stream)[-1] for stream in streams)
         if broken > 11:
             break
+    assert broken > 11
     wait_for(redoubt, "InvocationErrors", "ALARM")
     wait_for(redoubt, "WorkerFailures", "OK")
 
 
 def raise_latency(redoubt, endpoint):
     """A worker that stands still for longer than the limit, as one that swaps."""
-    [worker] = workers_of(redoubt)
+    [worker] = until(lambda: endpoint.chat("How do I copy a1?")[0] == 200 and workers_of(redoubt))
     worker.kill(signal.SIGSTOP)
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:
