@@ -23,9 +23,9 @@ def worker_incidents(redoubt):
 
 def test_a_worker_killed_under_a_stream_is_replaced_and_an_incident(deployed):
     endpoint = Endpoint(deployed)
+    [worker] = workers_of(deployed)
     stream = endpoint.stream("Count.", max_tokens=400)
     next(stream)
-    [worker] = workers_of(deployed)
     worker.kill(signal.SIGKILL)
     events = list(stream)
     assert events[-1]["error"]["type"] == "server_error", events[-1]

@@ -125,10 +125,10 @@ def raise_errors(redoubt, endpoint):
     """The worker is killed under streams that have begun, until more than ten of them have broken."""
     broken = 0
     for _ in range(15):
-        until(lambda: workers_of(redoubt) and endpoint.chat("How do I copy a1?")[0] == 200)
+        workers = until(lambda: endpoint.chat("How do I copy a1?")[0] == 200 and workers_of(redoubt))
         streams = [endpoint.stream("Count.", max_tokens=400) for _ in range(2)]
         started = [next(stream) for stream in streams]
-        for worker in workers_of(redoubt):
+        for worker in workers:
             worker.kill(signal.SIGKILL)
         broken += sum("error" in list(stream)[-1] for stream in streams)
         if broken > 11:
