@@ -10,6 +10,7 @@
 #include "engine/evaluate/entry.h"
 #include "engine/generate/entry.h"
 #include "engine/job/job.h"
+#include "engine/torch.h"
 #include "engine/train/entry.h"
 
 namespace redoubt::engine {
@@ -42,21 +43,35 @@ int exit_status(ErrorCode code) {
 }
 
 void print_usage(std::FILE* to) {
-  std::fputs("usage: redoubt-engine ENTRY [--root DIR]\n\nRuns one job below DIR (default /opt/ml), laid out as SageMaker's containers are.\n\n", to);
+  std::fputs(
+      "usage: redoubt-engine ENTRY [--root DIR]\n\nRuns one job below DIR (default /opt/ml), laid out as SageMaker's "
+      "containers are.\n\n",
+      to);
   for (const auto& entry : kEntryPoints) std::fprintf(to, "  %-9s %s\n", entry.name.data(), entry.does);
 }
 
 void print_error(const Error& error) {
-  std::fprintf(stderr, "redoubt-engine: %s%s%s\n", error.message.c_str(), error.where.empty() ? "" : ": ", error.where.c_str());
+  std::fprintf(stderr, "redoubt-engine: %s%s%s\n", error.message.c_str(), error.where.empty() ? "" : ": ",
+               error.where.c_str());
   if (!error.hint.empty()) std::fprintf(stderr, "  %s\n", error.hint.c_str());
 }
 
-// The libraries below throw on what they think cannot happen, and when memory runs out.
+tl::unexpected<Error> no_memory(const char* detail) {
+  return fail(ErrorCode::limit_exceeded, "not enough memory for this job", detail,
+              "give it more memory (memory_gib_max), or a smaller batch_size or max_length");
+}
+
+// The libraries below throw on what they think cannot happen, and when memory runs out; libtorch's allocator throws its own
+// kind.
 Status run_guarded(const EntryPoint& entry, const std::filesystem::path& root) {
   try {
     return entry.run(root);
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::limit_exceeded, "not enough memory for this job", "", "give it more memory, or a smaller batch or context");
+    return no_memory("");
+  } catch (const c10::Error& error) {
+    const std::string_view what = error.what_without_backtrace();
+    if (what.find("DefaultCPUAllocator") != what.npos) return no_memory(error.what_without_backtrace());
+    return fail(ErrorCode::internal, std::string("unexpected: ") + error.what_without_backtrace());
   } catch (const std::exception& error) {
     return fail(ErrorCode::internal, std::string("unexpected: ") + error.what());
   }

@@ -17,6 +17,9 @@ Status ProgressHandler::on_event(const Json& event) {
   } else if (kind == "epoch") {
     spdlog::info("{}: epoch {} validation loss {:.4f}{}", label_, json_or(event, "epoch", std::int64_t{0}), json_or(event, "eval_loss", 0.0),
                  json_or(event, "best", false) ? " (best so far)" : "");
+  } else if (kind == "truncated") {
+    spdlog::warn("{}: {} of {} examples are longer than {} tokens and were cut off there; raise max_length to keep them whole", label_,
+                 json_or(event, "truncated", std::int64_t{0}), json_or(event, "examples", std::int64_t{0}), json_or(event, "max_length", std::int64_t{0}));
   } else if (kind == "progress") {
     const std::string stretch = label_ + ": " + json_or(event, "label", "");
     if (stretch != stretch_) {

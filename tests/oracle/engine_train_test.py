@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -59,7 +60,7 @@ def model(request, tmp_path):
     return folder
 
 
-def run_engine(entry, root, model, hyperparameters, **channels):
+def start_engine(entry, root, model, hyperparameters, before=(), **channels):
     (root / "input/config").mkdir(parents=True)
     (root / "input/config/hyperparameters.json").write_text(json.dumps(hyperparameters))
     (root / "input/data").mkdir()
@@ -70,7 +71,11 @@ def run_engine(entry, root, model, hyperparameters, **channels):
             continue
         (root / "input/data" / name).mkdir()
         (root / "input/data" / name / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
-    done = subprocess.run([ENGINE, entry, "--root", root], capture_output=True, text=True)
+    return subprocess.run([*before, ENGINE, entry, "--root", root], capture_output=True, text=True)
+
+
+def run_engine(entry, root, model, hyperparameters, **channels):
+    done = start_engine(entry, root, model, hyperparameters, **channels)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -153,3 +158,77 @@ def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model,
         loss.backward()
         torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
         optimizer.step()
+
+
+def refused(tmp_path, model, status, *words, entry="evaluate", rows=ROWS, name="refused", before=(), **parameters):
+    """The job ends with that status and says these words, on standard error and in the file that the platform reads; no result is left."""
+    root = tmp_path / name
+    channels = {"train": rows, "eval": rows} if entry == "train" else {"eval": rows}
+    done = start_engine(entry, root, model, {"dtype": "fp32", **parameters}, before, **channels)
+    assert done.returncode == status, done.stderr
+    for word in words:
+        assert word in done.stderr and word in (root / "output/failure").read_text()
+    assert not (root / "output/data/evaluation.json").exists() and not (root / "model").exists()
+
+
+NORM, DOWN = "model.layers.1.input_layernorm.weight", "model.layers.2.mlp.down_proj.weight"
+BROKEN = {
+    "missing": (lambda tensors: tensors.pop(NORM), 1, [NORM]),
+    "too many": (lambda tensors: tensors.update({"model.layers.7.mlp.down_proj.weight": tensors[DOWN].clone()}), 1, ["model.layers.7.mlp.down_proj.weight"]),
+    "shape": (lambda tensors: tensors.update({DOWN: tensors[DOWN][:, :-1].contiguous()}), 2, [DOWN, "shape"]),
+    "transposed": (lambda tensors: tensors.update({DOWN: tensors[DOWN].T.contiguous()}), 2, [DOWN, "shape"]),
+    "integers": (lambda tensors: tensors.update({DOWN: tensors[DOWN].to(torch.int64)}), 1, [DOWN, "I64"]),
+    "bytes": (lambda tensors: tensors.update({DOWN: tensors[DOWN].to(torch.uint8)}), 1, [DOWN, "U8"]),
+    "no number": (lambda tensors: tensors[DOWN].fill_(float("nan")), 2, ["no number", "line 1"]),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_model_is_refused_by_the_tensors_name(model, tmp_path, kind):
+    change, status, words = BROKEN[kind]
+    tensors = load_file(model / "model.safetensors")
+    change(tensors)
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    refused(tmp_path, model, status, *words)
+
+
+@pytest.mark.parametrize("key, value, words", [
+    ("architectures", ["Qwen2ForCausalLM"], ["Qwen2ForCausalLM"]), ("architectures", None, ["architectures"]),
+    ("hidden_act", "gelu", ["hidden_act"]), ("num_attention_heads", 7, ["num_attention_heads"]), ("hidden_size", "64", ["hidden_size"])])
+def test_a_model_of_another_architecture_is_refused_by_the_option(model, tmp_path, key, value, words):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, key: value}))
+    refused(tmp_path, model, 1 if key in ("architectures", "hidden_act") else 2, *words)
+
+
+def test_a_training_run_whose_loss_is_no_number_leaves_no_adapter(model, tmp_path):
+    tensors = load_file(model / "model.safetensors")
+    tensors[DOWN][0, 0] = float("nan")
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    refused(tmp_path, model, 2, "no number", "step 1, line", entry="train")
+
+
+def test_rows_without_an_answer_are_named_by_their_line(model, tmp_path):
+    empty = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": " \n"}]}
+    refused(tmp_path, model, 2, "line 3", "the answer is empty", rows=[*ROWS[:2], empty])
+
+
+def test_examples_that_are_cut_off_are_counted_and_said(model, tmp_path):
+    longer = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 40}]}
+    for name, length, count in (("cut", 100, 1), ("whole", 256, 1), ("fits", 0, 0)):
+        rows = ROWS + [longer] if count else ROWS
+        done = start_engine("evaluate", tmp_path / name, model, {"dtype": "fp32", "max_length": length}, eval=rows)
+        assert done.returncode == 0, done.stderr
+        evaluation = json.loads((tmp_path / name / "output/data/evaluation.json").read_text())
+        assert evaluation["truncated"] == count and (f"{count} of {len(rows)}" in done.stderr) == (count > 0)
+    events = run_engine("train", tmp_path / "train", model, {"dtype": "fp32", "epochs": 1, "max_length": 100}, train=ROWS + [longer])
+    assert {event["event"]: event for event in events}["plan"]["truncated"] == 1
+    assert {"event": "truncated", "channel": "train", "truncated": 1, "examples": 17, "max_length": 100} in events
+
+
+def test_too_little_memory_is_said_with_a_way_out(tmp_path, model):
+    """A context of which one example fills far more than the process may have."""
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1 << 16}))
+    long = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 8000}]}
+    refused(tmp_path, model, 1, "not enough memory", "max_length", rows=[long], before=["prlimit", f"--as={6 << 30}"], threads=1)

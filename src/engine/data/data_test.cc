@@ -97,12 +97,15 @@ TEST_F(LoadExamples, a_completion_ends_with_the_end_token_and_a_text_is_all_answ
 TEST_F(LoadExamples, a_long_example_is_cut_off_and_one_without_an_answer_is_refused) {
   EXPECT_EQ(load(kChat, 40)->front().ids.size(), 32u);
   EXPECT_EQ(load(kChat, 30)->front().ids.size(), 30u);
+  EXPECT_TRUE(load(kChat, 30)->front().truncated);
+  EXPECT_FALSE(load(kChat)->front().truncated);
   EXPECT_FALSE(load(kChat, 20));
 }
 
 TEST_F(LoadExamples, a_bad_row_is_named_by_its_line) {
-  for (const char* bad : {"{}", "[1]", "{\"prompt\":\"a\"}", "{\"messages\":[]}", "{\"text\":1}", "{",
-                          R"({"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]})"}) {
+  for (const char* bad :
+       {"{}", "[1]", "{\"prompt\":\"a\",\"completion\":\" \"}", "{\"prompt\":\"a\"}", "{\"messages\":[]}", "{\"text\":1}",
+        "{", R"({"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]})"}) {
     const auto examples = load(std::string(kChat) + "\n" + bad);
     ASSERT_FALSE(examples) << bad;
     EXPECT_NE(examples.error().where.find("train.jsonl: line 2"), std::string::npos) << examples.error().where;

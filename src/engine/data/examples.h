@@ -15,6 +15,7 @@ struct Example {
   std::size_t source_line = 0;    // 1-based line of the data file
   std::size_t answer_words = 0;   // words of the answer's text, split at white space
   std::size_t answer_bytes = 0;   // UTF-8 bytes of the answer's text
+  bool truncated = false;         // its end was cut off
 };
 
 }  // namespace redoubt::engine::data

@@ -36,6 +36,8 @@ class RowReader {
 
   Result<Example> read(const Json& row, const std::string& where) const {
     const auto texts = TRY(texts_of(row, where));
+    if (texts.answer.find_first_not_of(" \t\r\n") == std::string::npos)
+      return fail(ErrorCode::invalid_argument, "the answer is empty", where, "write an answer, or take the row out");
     Example example;
     example.ids = TRY(tokenizer_.encode(texts.whole, tokenizer::SpecialTokens::leave_out));
     // The template's own words end the prompt, so its tokens begin the whole's; where a tokenizer joins across that border,
@@ -44,7 +46,8 @@ class RowReader {
     const auto common =
         std::mismatch(prompt.begin(), prompt.end(), example.ids.begin(), example.ids.end()).first - prompt.begin();
     example.answer_start = static_cast<std::int32_t>(std::max<std::ptrdiff_t>(1, common));
-    if (std::ssize(example.ids) > max_length_) example.ids.resize(static_cast<std::size_t>(max_length_));
+    example.truncated = std::ssize(example.ids) > max_length_;
+    if (example.truncated) example.ids.resize(static_cast<std::size_t>(max_length_));
     if (std::ssize(example.ids) <= example.answer_start)
       return fail(ErrorCode::invalid_argument, "no token of the answer is left", where,
                   "raise max_length, or take the row out");

@@ -95,16 +95,20 @@ Status evaluate_job(const job::Paths& paths) {
   const auto* lora = adapter ? &working : nullptr;
 
   job::EventWriter events;
+  const auto truncated = report_truncated("eval", examples, events);
   const auto progress = [&](std::int64_t done, std::int64_t total) {
     events.write("progress", {{"label", "evaluate"}, {"done", done}, {"total", total}});
   };
   const auto evaluation =
       evaluate(*inputs.llama, lora, examples, {.examples_max = options.batch_size, .progress = progress});
+  TRY(check_finite(evaluation, examples, "eval.jsonl"));
+  Json result = to_json(evaluation);
+  result["truncated"] = truncated;
   TRY(make_folder(paths.output_data()));
-  TRY(write_file(paths.output_data() / "evaluation.json", dump_json(to_json(evaluation)) + "\n"));
+  TRY(write_file(paths.output_data() / "evaluation.json", dump_json(result) + "\n"));
   TRY(write_file(paths.output_data() / "per_example.jsonl", per_example_lines(evaluation, examples)));
   if (options.generations > 0) TRY(write_generations(paths, inputs, lora, examples, options, events));
-  events.write("result", to_json(evaluation));
+  events.write("result", std::move(result));
   return {};
 }
 

@@ -81,6 +81,15 @@ Evaluation evaluate(const model::Llama& llama, const model::LoraWeights* lora, s
   return out;
 }
 
+Status check_finite(const Evaluation& evaluation, std::span<const data::Example> examples, std::string_view where) {
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    if (!std::isfinite(evaluation.examples[i].log_likelihood))
+      return fail(ErrorCode::invalid_argument, "the model's loss is no number",
+                  std::string(where) + ": line " + std::to_string(examples[i].source_line),
+                  "the weights of the model or the adapter are damaged, or overflow in this dtype");
+  return {};
+}
+
 Json to_json(const Evaluation& e) {
   return {{"examples", e.examples.size()},
           {"tokens", e.tokens},

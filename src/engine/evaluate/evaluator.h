@@ -35,9 +35,12 @@ struct EvaluateOptions {
   std::function<void(std::int64_t, std::int64_t)> progress = {};
 };
 
-// The examples must have passed check_examples. `lora` may be null.
+// The examples must have passed check_examples. `lora` may be null. A loss that is no number (broken weights) shows in it.
 Evaluation evaluate(const model::Llama& llama, const model::LoraWeights* lora, std::span<const data::Example> examples,
                     const EvaluateOptions& options = {});
+
+// invalid_argument that names the first example whose log-likelihood is no number.
+Status check_finite(const Evaluation& evaluation, std::span<const data::Example> examples, std::string_view where);
 
 // evaluation.json without the parts that the control plane adds.
 Json to_json(const Evaluation& evaluation);

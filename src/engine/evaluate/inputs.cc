@@ -2,6 +2,7 @@
 #include "engine/evaluate/inputs.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <thread>
 
 #include "engine/data/load_examples.h"
@@ -31,6 +32,20 @@ Result<std::vector<data::Example>> load_channel(const job::Paths& paths, std::st
       TRY(data::load_examples(file, *inputs.tokenizer, inputs.chat_template ? &*inputs.chat_template : nullptr, limit));
   TRY(check_examples(examples, inputs.llama->config(), file.filename().string()));
   return examples;
+}
+
+std::int64_t report_truncated(std::string_view channel, std::span<const data::Example> examples, job::EventWriter& events) {
+  const auto count = std::count_if(examples.begin(), examples.end(), [](const auto& example) { return example.truncated; });
+  if (count == 0) return 0;
+  std::int64_t longest = 0;
+  for (const auto& example : examples) longest = std::max<std::int64_t>(longest, std::ssize(example.ids));
+  std::fprintf(
+      stderr,
+      "redoubt-engine: %td of %zu examples of '%.*s' are longer than %td tokens and were cut off there; raise max_length\n",
+      count, examples.size(), static_cast<int>(channel.size()), channel.data(), static_cast<std::ptrdiff_t>(longest));
+  events.write("truncated",
+               {{"channel", channel}, {"truncated", count}, {"examples", examples.size()}, {"max_length", longest}});
+  return count;
 }
 
 Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::Config& config) {

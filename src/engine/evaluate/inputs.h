@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct Inputs {
 
 // Reads the channel `model`.
 Result<Inputs> load_model(const job::Paths& paths, model::Precision precision);
+
+// How many examples were cut at max_length. Says so on standard error and, as the event "truncated", on standard output.
+std::int64_t report_truncated(std::string_view channel, std::span<const data::Example> examples, job::EventWriter& events);
 
 // Reads CHANNEL/CHANNEL.jsonl and checks that the model can compute every example. max_length 0 means the model's context.
 Result<std::vector<data::Example>> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs,

@@ -35,6 +35,9 @@ class Loader {
     if (tensor.sizes() != at::IntArrayRef(shape))
       return fail(ErrorCode::invalid_argument, "a tensor's shape is not what config.json says",
                   place.file->where() + ": " + name);
+    if (!at::isFloatingType(tensor.scalar_type()))
+      return fail(ErrorCode::unsupported, std::string("weights of type ") + weights::to_string(place.tensor->type),
+                  place.file->where() + ": " + name, "give the weights as F32, F16 or BF16");
     taken_.insert(name);
     return tensor.to(type);
   }

@@ -66,6 +66,8 @@ Status train_job(const job::Paths& paths) {
   if (paths.has_channel("eval")) eval_examples = TRY(evaluate::load_channel(paths, "eval", inputs, options.max_length));
 
   job::EventWriter events;
+  evaluate::report_truncated("train", train_examples, events);
+  evaluate::report_truncated("eval", eval_examples, events);
   TrainHooks hooks;
   hooks.event = [&](std::string_view name, const Json& members) { events.write(name, members); };
   const TrainData data{train_examples,

@@ -67,11 +67,13 @@ class Run {
 Status Run::resume() {
   auto found = TRY(read_newest_checkpoint(checkpoints_));
   std::int64_t tokens = 0;
-  for (const auto& example : data_.train) tokens += std::ssize(example.ids);
+  std::int64_t truncated = 0;
+  for (const auto& example : data_.train) tokens += std::ssize(example.ids), truncated += example.truncated ? 1 : 0;
   hooks_.event("plan", {{"steps", steps_},
                         {"epochs", options_.epochs},
                         {"examples", data_.train.size()},
                         {"tokens", tokens},
+                        {"truncated", truncated},
                         {"resumed_step", found ? found->step : 0}});
   if (!found) return {};
   if (found->identity != state_.identity || found->values.numel() != adapter_.values().numel() || found->step > steps_)
