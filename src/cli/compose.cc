@@ -182,13 +182,14 @@ Result<governance::StepRecorder*> Session::recorder() {
   return state_->recorder.get();
 }
 
-Result<Digest> Session::record_event(const std::string& step, const Json& result) {
+Result<Digest> Session::record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs) {
   const auto key = TRY(state_->workspace->identities().unlock(state_->identity));
   attest::StepRecord record;
   record.step = step;
   record.identity = state_->identity;
   record.started = record.finished = state_->clock.now();
   record.result = result;
+  record.outputs = outputs;
   record.input_key = crypto::sha256(dump_json({{"event", step}, {"at", to_rfc3339(record.started)}, {"result", result}}));
   return TRY(state_->evidence->append(record, key)).digest;
 }

@@ -4,6 +4,11 @@
 #include "stages/image/step.h"
 
 namespace redoubt::cli {
+namespace {
+
+constexpr std::uint64_t kDatabaseBytesMax = 1 << 30;
+
+}  // namespace
 
 Result<Json> sbom_of(Session& session, const Digest& image) {
   for (const auto& entry : TRY(session.evidence().of_step(governance::ImageStep::kName))) {
@@ -15,10 +20,26 @@ Result<Json> sbom_of(Session& session, const Digest& image) {
   return fail(ErrorCode::not_found, "no image step of this workspace built this image", image.tagged());
 }
 
+Result<std::shared_ptr<const stages::image::Advisories>> advisory_database(Session& session) {
+  const auto entries = TRY(session.evidence().of_step("advisories"));
+  if (entries.empty()) return nullptr;
+  const auto record = TRY(attest::to_step_record(entries.back().statement));
+  const auto blob = record.outputs.find("advisories");
+  if (blob == record.outputs.end()) return fail(ErrorCode::tampered, "the newest advisories name no database", entries.back().digest.tagged());
+  auto bytes = session.store().read_blob(blob->second, kDatabaseBytesMax);
+  if (!bytes && bytes.error().code == ErrorCode::not_found) {
+    return fail(ErrorCode::tampered, "the advisory database was taken away", blob->second.tagged(), "run 'redoubt image db update'");
+  }
+  if (!bytes) return fail(bytes.error());
+  return std::make_shared<const stages::image::Advisories>(TRY(stages::image::parse_database(text_of(*bytes))));
+}
+
 Result<stages::deploy::ScanFacts> scan_image(Session& session, const Digest& image, const Json& options) {
   auto packages = TRY(stages::image::packages_of_sbom(TRY(sbom_of(session, image))));
   const TimePoint now = session.clock().now();
-  const auto report = TRY(stages::image::scan(std::move(packages), TRY(stages::image::scan_options_from_json(options)), now));
+  auto scan_options = TRY(stages::image::scan_options_from_json(options));
+  scan_options.database = TRY(advisory_database(session));
+  const auto report = TRY(stages::image::scan(std::move(packages), scan_options, now));
   return stages::deploy::ScanFacts{now, report.open_by_severity()};
 }
 

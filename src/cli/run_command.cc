@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/deploy_version.h"
 #include "cli/engine_image.h"
+#include "cli/image_check.h"
 #include "cli/session.h"
 #include "pipeline/config.h"
 #include "pipeline/run.h"
@@ -82,12 +83,13 @@ class PipelineRun {
     return stages::data::prepare(options, deps);
   }
 
-  Result<stages::image::ScanOptions> scan_options() const {
+  Result<stages::image::ScanOptions> scan_options() {
     stages::image::ScanOptions options;
     options.apt_security = config_.image.apt_security;
     for (const auto& path : config_.image.osv) options.osv.push_back(std::filesystem::absolute(path));
     options.feed_age_days_max = config_.image.feed_age_days_max;
     options.accepted = TRY(stages::image::AcceptedFinding::from_json(config_.image.accepted_findings));
+    options.database = TRY(advisory_database(session_));
     return options;
   }
 

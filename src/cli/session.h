@@ -49,7 +49,7 @@ class Session {
   // The recorder of the acting identity's steps; unlocks its key.
   Result<governance::StepRecorder*> recorder();
   // Appends what happened outside the seven steps ("secret", "key", "alarm"): signed like a step, never reused.
-  Result<Digest> record_event(const std::string& step, const Json& result);
+  Result<Digest> record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs = {});
   // The key that signs models (ECDSA P-256); made on first use.
   Result<crypto::SigningKey> model_key();
   const crypto::SigningKey& ledger_key() const;

@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -101,3 +102,44 @@ def test_a_scan_tells_what_is_wrong_and_never_that_all_is_well_when_it_could_not
     for name in ["", "../x", "sha256:" + "0" * 64, "nothing:here"]:
         assert built("image", "scan", name, expect=None).returncode in (1, 2)
         assert built("image", "sbom", name, expect=None).returncode in (1, 2)
+
+
+def test_the_database_keeps_what_a_feed_said_and_its_age_counts(built, tmp_path):
+    import hashlib
+    import zipfile
+    tag, empty = built.image["tag"], tmp_path / "empty"
+    empty.mkdir()
+    # Without a list and without a database nothing is known to be safe.
+    assert built("image", "scan", tag, "--apt-lists", empty, expect=1).stdout == ""
+    assert built("image", "db", "update", "--no-apt", expect=2).stdout == ""
+    for broken in [tmp_path / "none.zip", empty]:
+        built("image", "db", "update", "--no-apt", "--osv", broken, expect=1)
+    feed = tmp_path / "all.zip"
+    now = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+    with zipfile.ZipFile(feed, "w") as archive:
+        archive.writestr("T-2.json", json.dumps({**RECORD, "id": "T-2", "modified": now}))
+    told = built.json("image", "db", "update", "--osv", feed)
+    assert [f["name"] for f in told["feeds"]] == ["apt security suite", "OSV all.zip"]
+    assert told["feeds"][1]["digest"] == "sha256:" + hashlib.sha256(feed.read_bytes()).hexdigest()
+    assert told["feeds"][1]["records"] == 1 and told["feeds"][1]["age_days"] == 0
+    feed.unlink()
+    scan = json.loads(built("--json", "image", "scan", tag, "--apt-lists", empty, expect=3).stdout)
+    assert {"T-2"} <= {f["id"] for f in scan["findings"]}
+    assert {f["name"] for f in scan["feeds"]} == {"apt security suite", "OSV all.zip"} and all(f["age_days"] >= 0 for f in scan["feeds"])
+    assert "days old" in built("image", "scan", tag, expect=3).stdout
+    assert built.json("audit", "verify")["ok"]
+    # One that is too old refuses, and one that was taken away is tampering.
+    with zipfile.ZipFile(feed, "w") as archive:
+        archive.writestr("T-3.json", json.dumps({**RECORD, "id": "T-3", "modified": "2020-01-01T00:00:00Z"}))
+    old = built.json("image", "db", "update", "--no-apt", "--osv", feed)
+    refused = json.loads(built("--json", "image", "scan", tag, expect=3).stdout)
+    assert refused["error"]["code"] == "gate_refused" and "2020" in refused["error"]["message"]
+    blob = built.workspace / "objects" / "blobs" / old["digest"].removeprefix("sha256:")
+    sealed = blob.read_bytes()
+    blob.unlink()
+    built("image", "scan", tag, expect=4)
+    blob.write_bytes(sealed[:-1])
+    built("image", "scan", tag, expect=4)
+    blob.write_bytes(sealed)
+    built.json("image", "db", "update")
+    assert built.json("image", "scan", tag)["blocked"] is False

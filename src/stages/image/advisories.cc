@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "base/file.h"
 #include "base/yaml.h"
@@ -181,16 +182,6 @@ void read_ranges(const Json& affected, Advisory& advisory) {
   }
 }
 
-std::string package_key(const std::string& ecosystem, std::string name) {
-  if (ecosystem == "PyPI") {
-    // PEP 503: one name, however it is written.
-    name = lower(std::move(name));
-    std::replace(name.begin(), name.end(), '_', '-');
-    std::replace(name.begin(), name.end(), '.', '-');
-  }
-  return ecosystem + "/" + name;
-}
-
 Status add_record(const Json& record, const std::string& where, Advisories& into, Feed& feed) {
   const std::string id = TRY(json_string(record, "id", where));
   if (const auto modified = parse_rfc3339(text_of_member(record, "modified"))) feed.dated = std::max(feed.dated, *modified);
@@ -217,11 +208,24 @@ Status add_file(const std::string& name, const std::string& text, Advisories& in
 
 }  // namespace
 
+std::string package_key(const std::string& ecosystem, std::string name) {
+  if (ecosystem == "PyPI") {
+    name = lower(std::move(name));
+    std::replace(name.begin(), name.end(), '_', '-');
+    std::replace(name.begin(), name.end(), '.', '-');
+  }
+  return ecosystem + "/" + name;
+}
+
+bool is_security_list(const std::string& name) {
+  return lower(name).find("security") != name.npos && (name.ends_with("Release") || name.find("_Packages") != name.npos);
+}
+
 Status read_apt_security(const fs::path& lists, Advisories& into) {
-  Feed feed{"apt security suite", TimePoint::max(), 0};
+  Feed feed{kAptFeed, TimePoint::max(), 0};
   for (const auto& name : TRY(list_folder(lists))) {
-    if (lower(name).find("security") == name.npos) continue;
-    if (name.ends_with("InRelease") || name.ends_with("Release")) feed.dated = std::min(feed.dated, TRY(release_date(lists / name)));
+    if (!is_security_list(name)) continue;
+    if (name.ends_with("Release")) feed.dated = std::min(feed.dated, TRY(release_date(lists / name)));
     if (name.find("_Packages") != name.npos) add_suite_packages(TRY(read_list(lists / name)), into, feed.records);
   }
   if (feed.records == 0 || feed.dated == TimePoint::max()) {
@@ -234,6 +238,7 @@ Status read_apt_security(const fs::path& lists, Advisories& into) {
 Status read_osv(const fs::path& path, Advisories& into) {
   Feed feed{"OSV " + path.filename().string(), TimePoint{}, 0};
   std::error_code error;
+  if (!fs::exists(path, error)) return fail(ErrorCode::not_found, "no such feed", path.string(), "name a folder or an archive of OSV records in JSON or YAML");
   if (fs::is_directory(path, error)) {
     for (const auto& name : TRY(list_files(path))) TRY(add_file(name, TRY(read_text_file(path / name, kRecordBytesMax)), into, feed));
   } else {

@@ -27,10 +27,14 @@ struct Advisory {
   double cvss = 0;                    // base score; 0 where no vector is given
 };
 
+inline constexpr const char* kAptFeed = "apt security suite";
+
 struct Feed {
   std::string name;
   TimePoint dated{};  // when its makers published it
   std::uint64_t records = 0;
+  // Whole days since then.
+  std::int64_t age_days(TimePoint now) const { return std::chrono::floor<std::chrono::days>(now - dated).count(); }
 };
 
 struct Advisories {
@@ -44,6 +48,10 @@ struct Advisories {
 Status read_apt_security(const std::filesystem::path& lists, Advisories& into);
 // Reads a folder or an archive (zip, tar, compressed) of OSV records in JSON or YAML. Withdrawn records are left out.
 Status read_osv(const std::filesystem::path& path, Advisories& into);
+// The key of `by_package`; Python's names are one however they are written (PEP 503).
+std::string package_key(const std::string& ecosystem, std::string name);
+// Whether a file among apt's lists is one of the security suite's.
+bool is_security_list(const std::string& name);
 // Refuses feeds older than that many days, or dated in the future.
 Status check_age(const Advisories& advisories, int days_max, TimePoint now);
 

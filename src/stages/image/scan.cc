@@ -46,8 +46,12 @@ void match_suite(const Package& package, const Advisories& advisories, std::vect
 Result<std::vector<AcceptedFinding>> AcceptedFinding::from_json(const Json& list) {
   std::vector<AcceptedFinding> accepted;
   for (const auto& item : list) {
-    accepted.push_back({TRY(json_string(item, "id", "accepted_findings")), TRY(json_string(item, "package", "accepted_findings")),
-                        TRY(json_string(item, "reason", "accepted_findings")), TRY(parse_rfc3339(TRY(json_string(item, "expires", "accepted_findings"))))});
+    AcceptedFinding finding;
+    finding.id = TRY(json_string(item, "id", "accepted_findings"));
+    finding.package = TRY(json_string(item, "package", "accepted_findings"));
+    finding.reason = TRY(json_string(item, "reason", "accepted_findings"));
+    finding.expires = TRY(parse_rfc3339(TRY(json_string(item, "expires", "accepted_findings"))));
+    accepted.push_back(std::move(finding));
   }
   return accepted;
 }
@@ -72,6 +76,7 @@ std::optional<std::string> affected_until(const Advisory& advisory, const std::s
 ScanReport scan_packages(std::vector<Package> packages, const Advisories& advisories, const std::vector<AcceptedFinding>& accepted, TimePoint now) {
   ScanReport report;
   report.feeds = advisories.feeds;
+  report.scanned = now;
   for (const auto& package : packages) {
     if (package.ecosystem.empty()) continue;  // the engine itself
     match_advisories(package, advisories, report.findings);
@@ -101,8 +106,8 @@ Json ScanReport::to_json() const {
     finding_list.push_back({{"id", f.id}, {"package", f.package}, {"installed", f.installed}, {"fixed", f.fixed}, {"severity", f.severity},
                             {"cvss", f.cvss > 0 ? Json(f.cvss) : Json(nullptr)}, {"accepted", f.accepted}, {"source", f.source}, {"source_version", f.source_version}});
   }
-  for (const auto& feed : feeds) feed_list.push_back({{"name", feed.name}, {"dated", to_rfc3339(feed.dated)}, {"records", feed.records}});
-  return {{"packages", package_list}, {"findings", finding_list}, {"feeds", feed_list}, {"blocked", blocked}};
+  for (const auto& feed : feeds) feed_list.push_back({{"name", feed.name}, {"dated", to_rfc3339(feed.dated)}, {"records", feed.records}, {"age_days", feed.age_days(scanned)}});
+  return {{"packages", package_list}, {"findings", finding_list}, {"feeds", feed_list}, {"scanned", to_rfc3339(scanned)}, {"blocked", blocked}};
 }
 
 }  // namespace redoubt::stages::image

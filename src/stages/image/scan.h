@@ -33,6 +33,7 @@ struct ScanReport {
   std::vector<Package> packages;
   std::vector<Finding> findings;  // the most severe first
   std::vector<Feed> feeds;
+  TimePoint scanned{};
   bool blocked = false;  // an open critical or high finding
 
   std::map<std::string, int> open_by_severity() const;

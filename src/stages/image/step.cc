@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace redoubt::stages::image {
 namespace {
 
@@ -40,8 +42,13 @@ Result<governance::StepProduct> make(const BuildOptions& options, const ImageCon
 
 Result<ScanReport> scan(std::vector<Package> packages, const ScanOptions& options, TimePoint now) {
   Advisories advisories;
-  if (options.apt_security) TRY(read_apt_security(options.apt_lists, advisories));
+  if (options.apt_security) {
+    const auto read = read_apt_security(options.apt_lists, advisories);
+    const bool has_other = options.database && std::any_of(options.database->feeds.begin(), options.database->feeds.end(), [](const Feed& feed) { return feed.name == kAptFeed; });
+    if (!read && !(read.error().code == ErrorCode::not_found && has_other)) return fail(read.error());
+  }
   for (const auto& path : options.osv) TRY(read_osv(path, advisories));
+  if (options.database) add_database(*options.database, advisories);
   TRY(check_age(advisories, options.feed_age_days_max, now));
   return scan_packages(std::move(packages), advisories, options.accepted, now);
 }

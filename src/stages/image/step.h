@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "governance/recorder.h"
+#include "stages/image/database.h"
 #include "stages/image/scan.h"
 #include "vault/artifact_store.h"
 
@@ -16,6 +17,7 @@ struct ScanOptions {
   std::vector<std::filesystem::path> osv;
   int feed_age_days_max = 14;
   std::vector<AcceptedFinding> accepted;
+  std::shared_ptr<const Advisories> database;  // beside these feeds; null: none was loaded
 };
 
 struct StepDeps {
@@ -29,7 +31,7 @@ struct StepDeps {
 // Reads the feeds and scans these packages.
 Result<ScanReport> scan(std::vector<Package> packages, const ScanOptions& options, TimePoint now);
 
-// {"apt_security", "osv", "feed_age_days_max", "accepted_findings"}, as the pipeline file has them with whole paths.
+// All but the database: {"apt_security", "osv", "feed_age_days_max", "accepted_findings"}, as the pipeline file has them with whole paths.
 Json to_json(const ScanOptions& options);
 Result<ScanOptions> scan_options_from_json(const Json& value);
 

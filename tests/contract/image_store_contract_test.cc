@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every ImageStore promises (src/provider/image_store.h).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "crypto/hash.h"
+#include "provider/local/image_store.h"
+
+namespace redoubt::provider {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+struct StoreUnderTest {
+  virtual ~StoreUnderTest() = default;
+  virtual ImageStore& store() = 0;
+  // Changes a stored blob behind the store's back.
+  virtual void damage(const Digest& digest) = 0;
+};
+
+struct LocalCase final : StoreUnderTest {
+  LocalCase() { store_ = *local::LocalImageStore::open(folder_.path()); }
+  ImageStore& store() override { return *store_; }
+  void damage(const Digest& digest) override {
+    const auto file = folder_.path() / "blobs/sha256" / digest.hex();
+    Bytes bytes = *read_file(file, 64 << 20);
+    bytes.back() ^= 1;
+    ASSERT_TRUE(write_file(file, ByteView(bytes)));
+  }
+  TemporaryFolder folder_ = *TemporaryFolder::create();
+  std::unique_ptr<local::LocalImageStore> store_;
+};
+
+struct Case {
+  const char* name;
+  std::unique_ptr<StoreUnderTest> (*make)();
+};
+
+template <class T>
+std::unique_ptr<StoreUnderTest> make() {
+  return std::make_unique<T>();
+}
+
+class ImageStoreContract : public ::testing::TestWithParam<Case> {
+ protected:
+  ImageStore& store() { return under_test_->store(); }
+  Digest put(std::string_view text) {
+    MemorySource source(view_of(text));
+    return store().put_blob(source).value();
+  }
+  ImageDescriptor manifest(std::string_view text) { return {"application/vnd.oci.image.manifest.v1+json", put(text), text.size()}; }
+  std::unique_ptr<StoreUnderTest> under_test_ = GetParam().make();
+};
+
+class FailingSource final : public Source {
+ public:
+  Result<std::size_t> read(MutableByteView into) override {
+    if (reads_++ == 1) return fail(ErrorCode::unavailable, "broke off");
+    return into.size();
+  }
+
+ private:
+  int reads_ = 0;
+};
+
+TEST_P(ImageStoreContract, a_blob_comes_back_under_the_digest_of_its_bytes) {
+  const std::string large(3'000'001, 'x');
+  for (std::string_view text : {std::string_view(), std::string_view("abc"), std::string_view(large)}) {
+    const Digest digest = put(text);
+    EXPECT_EQ(digest, crypto::sha256(text));
+    EXPECT_EQ(to_text(*read_all(**store().open_blob(digest), 4 << 20)), text);
+    EXPECT_EQ(put(text), digest);  // again
+  }
+  // The digest that FIPS 180-4's examples give for "abc".
+  EXPECT_EQ(put("abc").hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST_P(ImageStoreContract, a_blob_that_is_absent_is_not_found_and_one_whose_source_failed_is_absent) {
+  EXPECT_EQ(store().open_blob(crypto::sha256("nothing")).error().code, ErrorCode::not_found);
+  FailingSource source;
+  EXPECT_EQ(store().put_blob(source).error().code, ErrorCode::unavailable);
+  EXPECT_THAT(*store().list(), IsEmpty());
+}
+
+TEST_P(ImageStoreContract, a_changed_blob_is_tampered_by_its_end) {
+  const Digest digest = put(std::string(100'000, 'x'));
+  under_test_->damage(digest);
+  const auto source = store().open_blob(digest);
+  const auto bytes = source ? read_all(**source, 1 << 20) : Result<Bytes>(fail(source.error()));
+  EXPECT_EQ(bytes.error().code, ErrorCode::tampered);
+}
+
+TEST_P(ImageStoreContract, a_tag_names_one_manifest_for_ever) {
+  const auto one = manifest("{\"a\":1}"), other = manifest("{\"a\":2}");
+  ASSERT_TRUE(store().tag("app:1", one));
+  ASSERT_TRUE(store().tag("app:1", one));  // the same again
+  EXPECT_EQ(store().tag("app:1", other).error().code, ErrorCode::already_exists);
+  EXPECT_EQ(store().resolve("app:1")->digest, one.digest);
+  ASSERT_TRUE(store().tag("registry.example:5000/team/app:2", other));
+  EXPECT_EQ(store().resolve(other.digest.tagged())->digest, other.digest);
+  EXPECT_EQ(store().resolve(one.digest.tagged())->size, one.size);
+  EXPECT_EQ(store().resolve(one.digest.tagged())->media_type, one.media_type);
+  EXPECT_THAT(*store().list(), SizeIs(2));
+}
+
+TEST_P(ImageStoreContract, what_was_never_tagged_or_put_is_not_found) {
+  (void)manifest("{}");
+  for (const char* name : {"", "app:1", "../app", "sha256:00"}) EXPECT_EQ(store().resolve(name).error().code, ErrorCode::not_found) << name;
+  EXPECT_EQ(store().resolve(crypto::sha256("{}").tagged()).error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().tag("app:1", {"x", crypto::sha256("absent"), 6}).error().code, ErrorCode::not_found);
+}
+
+TEST_P(ImageStoreContract, refuses_what_is_no_tag) {
+  const auto image = manifest("{}");
+  for (const auto& name : std::vector<std::string>{"", "a b", "a\n", "a\"", "ü", std::string("a\0b", 3), std::string(257, 'a')}) {
+    EXPECT_EQ(store().tag(name, image).error().code, ErrorCode::invalid_argument) << name;
+  }
+  EXPECT_THAT(*store().list(), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::Values(Case{"local", make<LocalCase>}), [](const auto& instance) { return instance.param.name; });
+
+}  // namespace
+}  // namespace redoubt::provider
