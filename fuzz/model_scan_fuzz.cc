@@ -26,8 +26,11 @@ class View final : public redoubt::RandomAccess {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace redoubt;
-  for (const char* name : {"model.safetensors", "model.gguf", "config.json", "vocab.txt", "tokenizer.model", "picture.png"}) {
-    const auto open = [&]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<View>(ByteView(data, size)); };
+  for (const char* name :
+       {"model.safetensors", "model.gguf", "config.json", "vocab.txt", "tokenizer.model", "picture.png"}) {
+    const auto open = [&]() -> Result<std::unique_ptr<RandomAccess>> {
+      return std::make_unique<View>(ByteView(data, size));
+    };
     const auto scan = stages::acquire::scan_model({{name, open}});
     CHECK(scan.has_value());
     for (const auto& finding : scan->findings) CHECK(finding.offset <= size);

@@ -178,7 +178,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   pull_command->add_option("--endpoint", options->endpoint, "the hub");
   pull_command->add_option("--ca-file", options->ca_file, "PEM file of the hub's authority");
   pull_command->add_option("--token-secret", options->token_secret, "name of the token in the secret store");
-  pull_command->add_option("--allow-host", options->allowed_hosts, "a host that the hub may redirect a download to");
+  pull_command->add_option("--allow-host", options->allowed_hosts, "a host that the hub may redirect a download to; '*.example.com' is every host below it");
   pull_command->add_option("--size-gib-max", options->size_gib_max, "largest model that is taken (default 256)")->check(CLI::Range(1, 1 << 20));
   CLI::App* import_command = add_command(*group, invocation, "import", "Turns a GGUF file into a Hugging Face folder", [&invocation, options](const Output& output) { return import(invocation, *options, output); });
   import_command->add_option("file", options->path, "a GGUF file of the Llama family")->required();

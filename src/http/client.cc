@@ -25,6 +25,11 @@ struct FreeUrl {
 
 bool is_loopback(const std::string& host) { return host == "127.0.0.1" || host == "::1" || host == "[::1]" || host == "localhost"; }
 
+// "*.example.com" is every host below example.com, not that one itself.
+bool is_allowed_by(const std::string& allowed, const std::string& host) {
+  return allowed.starts_with("*.") && allowed.size() > 2 ? host.size() > allowed.size() - 1 && host.ends_with(allowed.substr(1)) : allowed == host;
+}
+
 std::string origin_of(const UrlParts& url) { return fmt::format("{}://{}:{}", url.scheme, url.host, url.port); }
 
 Status check_status(int status, const std::string& where) {
@@ -119,8 +124,8 @@ class Sending {
     if (here.scheme != "https" && !(options_.allow_plain_loopback && is_loopback(here.host))) {
       return fail(ErrorCode::gate_refused, "plain HTTP is not used", origin_of(here), "use https://");
     }
-    const auto& allowed = options_.allowed_hosts;
-    if (here.host == first_.host || std::find(allowed.begin(), allowed.end(), here.host) != allowed.end()) return {};
+    const auto is_host = [&](const std::string& allowed) { return is_allowed_by(allowed, here.host); };
+    if (here.host == first_.host || std::any_of(options_.allowed_hosts.begin(), options_.allowed_hosts.end(), is_host)) return {};
     return fail(ErrorCode::gate_refused, "a redirect to a host that is not allowed", here.host, "add it to allowed_hosts if it belongs there");
   }
 

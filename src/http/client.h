@@ -18,7 +18,7 @@ namespace redoubt::http {
 
 struct ClientOptions {
   std::string ca_file = {};                // PEM, then these authorities alone; empty: the system's
-  std::vector<std::string> allowed_hosts = {};  // beside the host of the first URL
+  std::vector<std::string> allowed_hosts = {};  // beside the host of the first URL; "*.example.com": all below it
   bool allow_plain_loopback = false;       // http:// to 127.0.0.1, [::1] and localhost, for a webhook on this machine
   int connect_s_max = 15;
   int stalled_s_max = 60;                  // without a byte a second

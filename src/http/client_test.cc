@@ -195,6 +195,19 @@ TEST_F(ClientTest, redirect_to_an_allowed_host_drops_the_token) {
   EXPECT_EQ(handler_.asked["/to"].at(0).headers.find("authorization"), nullptr);
 }
 
+TEST_F(ClientTest, a_pattern_allows_the_hosts_below_a_domain_alone) {
+  redirect("/host", url("/to", "127.0.0.1"));
+  for (const char* pattern : {"*.0.0.1", "*.1", "127.0.0.1"}) {
+    options_.allowed_hosts = {pattern};
+    answer("/to", {200, {}, "here", {}, 0, 0});
+    EXPECT_TRUE(Client(options_).fetch(get(url("/host")))) << pattern;
+  }
+  for (const char* pattern : {"*", "*.", "*.127.0.0.1", "*0.0.1", "*.example.com", "0.0.1", ""}) {
+    options_.allowed_hosts = {pattern};
+    EXPECT_EQ(Client(options_).fetch(get(url("/host"))).error().code, ErrorCode::gate_refused) << pattern;
+  }
+}
+
 TEST_F(ClientTest, redirect_elsewhere_is_refused_before_it_is_followed) {
   redirect("/host", url("/to", "127.0.0.1"));
   EXPECT_EQ(code_of(get(url("/host"))), ErrorCode::gate_refused);

@@ -15,7 +15,7 @@ namespace redoubt::stages::acquire {
 struct HubOptions {
   std::string endpoint = "https://huggingface.co";
   std::string ca_file;                     // PEM; empty: the system's authorities
-  std::vector<std::string> allowed_hosts;  // that a download may be redirected to
+  std::vector<std::string> allowed_hosts;  // that a download may be redirected to; the public hub's own stores always
   std::optional<Secret> token;
 };
 

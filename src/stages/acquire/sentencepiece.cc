@@ -77,9 +77,13 @@ Status check_sentencepiece(ByteView file, std::string_view where) {
     const std::size_t at = reader.at();
     const auto field = reader.field();
     const bool is_known = field && field->wire == kBytes && (field->number <= kFieldMax || field->number >= kExtensions);
-    if (!is_known) return fail(ErrorCode::invalid_argument, fmt::format("not a SentencePiece model from byte {}", at), std::string(where));
+    if (!is_known)
+      return fail(ErrorCode::invalid_argument, fmt::format("not a SentencePiece model from byte {}", at),
+                  std::string(where));
     if (field->number != kPieces) continue;
-    if (!is_piece(field->bytes)) return fail(ErrorCode::invalid_argument, fmt::format("not a piece of a SentencePiece model at byte {}", at), std::string(where));
+    if (!is_piece(field->bytes))
+      return fail(ErrorCode::invalid_argument, fmt::format("not a piece of a SentencePiece model at byte {}", at),
+                  std::string(where));
     if (++pieces > kPiecesMax) return fail(ErrorCode::limit_exceeded, "too many pieces", std::string(where));
   }
   if (pieces == 0) return fail(ErrorCode::invalid_argument, "a SentencePiece model without pieces", std::string(where));

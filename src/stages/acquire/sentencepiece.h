@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The outer form of a SentencePiece model (sentencepiece_model.proto): a protobuf of pieces and specifications, nothing more.
+// The outer form of a SentencePiece model (sentencepiece_model.proto): a protobuf of pieces and specifications, nothing
+// more.
 #pragma once
 
 #include "base/bytes.h"
