@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "base/terminal.h"
 
 namespace redoubt {
 namespace {
@@ -109,6 +110,12 @@ TEST(Secret, compares_whole_values) {
   EXPECT_TRUE(Secret("token") == Secret("token"));
   EXPECT_FALSE(Secret("token") == Secret("tokem"));
   EXPECT_FALSE(Secret("token") == Secret("toke"));
+}
+
+TEST(Terminal, nothing_in_a_text_steers_it) {
+  EXPECT_EQ(without_control_characters("a\tb\nc"), "a\tb\nc");
+  EXPECT_EQ(without_control_characters("\x1b[2J\r\x7f"), "?[2J??");
+  EXPECT_EQ(without_control_characters("\xc2\x9b" "2J \xc3\xa9 \xc2\xa9 \xc2"), "?2J \xc3\xa9 \xc2\xa9 \xc2");
 }
 
 }  // namespace

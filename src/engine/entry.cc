@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/terminal.h"
 #include "engine/evaluate/entry.h"
 #include "engine/generate/entry.h"
 #include "engine/job/job.h"
@@ -51,9 +52,9 @@ void print_usage(std::FILE* to) {
 }
 
 void print_error(const Error& error) {
-  std::fprintf(stderr, "redoubt-engine: %s%s%s\n", error.message.c_str(), error.where.empty() ? "" : ": ",
-               error.where.c_str());
-  if (!error.hint.empty()) std::fprintf(stderr, "  %s\n", error.hint.c_str());
+  std::string text = "redoubt-engine: " + error.message + (error.where.empty() ? "" : ": ") + error.where + "\n";
+  if (!error.hint.empty()) text += "  " + error.hint + "\n";
+  std::fputs(without_control_characters(std::move(text)).c_str(), stderr);
 }
 
 tl::unexpected<Error> no_memory(const char* detail) {
