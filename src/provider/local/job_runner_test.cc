@@ -16,8 +16,6 @@ namespace redoubt::provider::local {
 namespace {
 
 using sandbox::probe_image::make_tar;
-using testing::ElementsAre;
-using testing::HasSubstr;
 
 class MemoryFile final : public RandomAccess {
  public:
@@ -93,47 +91,6 @@ class LocalJobRunnerTest : public testing::Test {
   Kept kept_;
 };
 
-TEST_F(LocalJobRunnerTest, a_job_reads_its_channels_and_gives_back_what_it_wrote) {
-  const auto result = run();
-  ASSERT_TRUE(result) << result.error().message << result.error().where;
-  EXPECT_EQ(result->exit_code, 0);
-  EXPECT_EQ(result->failure, "");
-  EXPECT_THAT(kept_.events, ElementsAre(R"({"event":"plan","steps":1})"));
-  EXPECT_THAT(kept_.logs, testing::UnorderedElementsAre("no event", "a log line"));
-  EXPECT_EQ(kept_.model["adapter.bin"], "abcabc");
-  EXPECT_EQ(kept_.output["config.json"], R"({"seed":"7"})");
-}
-
-TEST_F(LocalJobRunnerTest, finished_checkpoints_are_handed_over_and_unfinished_ones_are_not) {
-  ASSERT_TRUE(run());
-  EXPECT_THAT(kept_.checkpoints, ElementsAre("checkpoint-1/state=abc"));
-}
-
-TEST_F(LocalJobRunnerTest, checkpoints_that_were_put_back_are_not_handed_over_again) {
-  spec_.entry_point = "ids";
-  spec_.checkpoints = {file("checkpoint-9/state", "old")};
-  ASSERT_TRUE(run());
-  EXPECT_TRUE(kept_.checkpoints.empty());
-}
-
-TEST_F(LocalJobRunnerTest, a_failed_job_is_a_result_with_at_most_1024_bytes_of_its_failure_text) {
-  spec_.entry_point = "fail_job";
-  const auto result = run();
-  ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ(result->exit_code, 3);
-  EXPECT_EQ(result->failure, std::string(1024, 'f'));
-  EXPECT_TRUE(kept_.model.empty());
-}
-
-TEST_F(LocalJobRunnerTest, a_job_past_its_time_is_ended_and_says_so) {
-  spec_.entry_point = "wait";
-  spec_.time_s_max = 1;
-  const auto result = run();
-  ASSERT_TRUE(result) << result.error().message;
-  EXPECT_NE(result->exit_code, 0);
-  EXPECT_THAT(result->failure, HasSubstr("after 1 seconds"));
-}
-
 TEST_F(LocalJobRunnerTest, a_link_planted_as_the_model_is_refused) {
   spec_.entry_point = "plant";
   const auto result = run();
@@ -158,23 +115,6 @@ TEST_F(LocalJobRunnerTest, an_image_whose_layer_was_changed_is_tampered_and_neve
 TEST_F(LocalJobRunnerTest, a_layer_of_an_unknown_type_is_refused) {
   spec_.image = make_image("application/octet-stream");
   EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
-}
-
-TEST_F(LocalJobRunnerTest, a_channel_or_file_that_leaves_its_folder_is_refused) {
-  spec_.channels["../x"] = {file("a", "b")};
-  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
-  spec_.channels.erase("../x");
-  spec_.channels["train"] = {file("../../config/hyperparameters.json", "b")};
-  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
-}
-
-TEST_F(LocalJobRunnerTest, an_error_of_the_handler_ends_the_job) {
-  struct Refusing : Kept {
-    Status on_event(const Json&) override { return fail(ErrorCode::limit_exceeded, "enough"); }
-  } refusing;
-  const auto result = LocalJobRunner({}, *images_).run(spec_, refusing);
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().message, "enough");
 }
 
 TEST_F(LocalJobRunnerTest, a_worker_answers_on_its_socket_and_ends_at_its_end) {

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every JobRunner promises (src/provider/job_runner.h). The job is a program that reads its channels, writes a model, an
+// output and checkpoints, and behaves as its entry point's name says (src/sandbox/probe/probe.cc).
+#include "provider/job_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "provider/local/image_store.h"
+#include "provider/local/job_runner.h"
+#include "sandbox/probe/tar.h"
+#include "vault/sealing.h"
+
+namespace redoubt::provider {
+namespace {
+
+using ::testing::ElementsAre;
+
+JobFile file(std::string path, std::string text) {
+  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<vault::MemoryObject>(to_bytes(text)); }};
+}
+
+std::string contents(const JobFile& file) {
+  const auto opened = file.open();
+  if (!opened) return "error: " + opened.error().message;
+  Bytes bytes((*opened)->size());
+  if (const Status read = (*opened)->read_at(0, bytes); !read) return "error: " + read.error().message;
+  return to_text(bytes);
+}
+
+// Keeps all that a job gave back, as text.
+struct Kept : JobHandler {
+  std::vector<std::string> events, logs, checkpoints;
+  std::map<std::string, std::string> model, output;
+  Status on_event(const Json& event) override { return events.push_back(dump_json(event)), Status{}; }
+  Status on_log(std::string_view line) override { return logs.emplace_back(line), Status{}; }
+  Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
+    for (const JobFile& part : files) checkpoints.push_back(name + "/" + part.path + "=" + contents(part));
+    return {};
+  }
+  Status on_model(const std::vector<JobFile>& files) override { return keep(files, model); }
+  Status on_output(const std::vector<JobFile>& files) override { return keep(files, output); }
+  static Status keep(const std::vector<JobFile>& files, std::map<std::string, std::string>& into) {
+    for (const JobFile& part : files) into[part.path] = contents(part);
+    return {};
+  }
+};
+
+struct RunnerUnderTest {
+  virtual ~RunnerUnderTest() = default;
+  virtual JobRunner& runner() = 0;
+  virtual std::string image() = 0;  // one that holds the program
+};
+
+struct LocalCase final : RunnerUnderTest {
+  LocalCase() {
+    const Digest layer = put(sandbox::probe_image::make_tar({{"usr/bin/probe", *read_text_file(REDOUBT_PROBE, 64 << 20)}}));
+    const Digest config = put(to_bytes(dump_json({{"config", {{"Entrypoint", {"/usr/bin/probe"}}}}})));
+    const Json manifest = {{"schemaVersion", 2},
+                           {"config", {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", config.tagged()}}},
+                           {"layers", {{{"mediaType", "application/vnd.oci.image.layer.v1.tar"}, {"digest", layer.tagged()}}}}};
+    image_ = put(to_bytes(dump_json(manifest))).tagged();
+  }
+  Digest put(const Bytes& bytes) {
+    MemorySource source(bytes);
+    return *images_->put_blob(source);
+  }
+  JobRunner& runner() override { return runner_; }
+  std::string image() override { return image_; }
+
+  TemporaryFolder folder_ = *TemporaryFolder::create();
+  std::unique_ptr<local::LocalImageStore> images_ = *local::LocalImageStore::open(folder_.path() / "images");
+  local::LocalJobRunner runner_{{}, *images_};
+  std::string image_;
+};
+
+struct Case {
+  const char* name;
+  std::unique_ptr<RunnerUnderTest> (*make)();
+};
+
+template <class T>
+std::unique_ptr<RunnerUnderTest> make() {
+  return std::make_unique<T>();
+}
+
+class JobRunnerContract : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    spec_.image = under_test_->image();
+    spec_.entry_point = "train";
+    spec_.hyperparameters = {{"seed", "7"}};
+    spec_.channels["train"] = {file("a.txt", "abc")};
+  }
+  Result<JobResult> run() { return under_test_->runner().run(spec_, kept_); }
+
+  std::unique_ptr<RunnerUnderTest> under_test_ = GetParam().make();
+  JobSpec spec_;
+  Kept kept_;
+};
+
+TEST_P(JobRunnerContract, a_job_reads_its_channels_and_gives_back_what_it_wrote) {
+  const auto result = run();
+  ASSERT_TRUE(result) << result.error().message << result.error().where;
+  EXPECT_EQ(result->exit_code, 0);
+  EXPECT_EQ(result->failure, "");
+  EXPECT_THAT(kept_.events, ElementsAre(R"({"event":"plan","steps":1})"));
+  EXPECT_THAT(kept_.logs, ::testing::UnorderedElementsAre("no event", "a log line"));
+  EXPECT_EQ(kept_.model["adapter.bin"], "abcabc");
+  EXPECT_EQ(kept_.output["config.json"], R"({"seed":"7"})");
+}
+
+TEST_P(JobRunnerContract, finished_checkpoints_are_handed_over_and_unfinished_ones_are_not) {
+  ASSERT_TRUE(run());
+  EXPECT_THAT(kept_.checkpoints, ElementsAre("checkpoint-1/state=abc"));
+}
+
+TEST_P(JobRunnerContract, checkpoints_that_were_put_back_are_not_handed_over_again) {
+  spec_.entry_point = "ids";
+  spec_.checkpoints = {file("checkpoint-9/state", "old")};
+  ASSERT_TRUE(run());
+  EXPECT_TRUE(kept_.checkpoints.empty());
+}
+
+TEST_P(JobRunnerContract, a_failed_job_is_a_result_with_at_most_1024_bytes_of_its_failure_text) {
+  spec_.entry_point = "fail_job";
+  const auto result = run();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->exit_code, 3);
+  EXPECT_EQ(result->failure, std::string(1024, 'f'));
+  EXPECT_TRUE(kept_.model.empty());
+}
+
+TEST_P(JobRunnerContract, a_job_past_its_time_is_ended_and_says_so) {
+  spec_.entry_point = "wait";
+  spec_.time_s_max = 1;
+  const auto result = run();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_NE(result->exit_code, 0);
+  EXPECT_THAT(result->failure, ::testing::HasSubstr("after 1 seconds"));
+}
+
+TEST_P(JobRunnerContract, a_channel_or_file_that_leaves_its_folder_is_refused) {
+  spec_.channels["../x"] = {file("a", "b")};
+  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
+  spec_.channels.erase("../x");
+  spec_.channels["train"] = {file("../../config/hyperparameters.json", "b")};
+  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
+}
+
+TEST_P(JobRunnerContract, an_error_of_the_handler_ends_the_job) {
+  struct Refusing : Kept {
+    Status on_event(const Json&) override { return fail(ErrorCode::limit_exceeded, "enough"); }
+  } refusing;
+  const auto result = under_test_->runner().run(spec_, refusing);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().message, "enough");
+}
+
+INSTANTIATE_TEST_SUITE_P(Runners, JobRunnerContract, ::testing::Values(Case{"local", make<LocalCase>}), [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace redoubt::provider
