@@ -95,8 +95,9 @@ Result<SignedModel> parse_model(const Statement& statement, std::string_view whe
     if (TRY(json_string(resource, "algorithm", where)) != "sha256") {
       return fail(ErrorCode::unsupported, "a file's digest is not SHA-256", std::string(where));
     }
-    model.files.push_back(
-        {TRY(json_string(resource, "name", where)), TRY(Digest::parse(TRY(json_string(resource, "digest", where))))});
+    auto name = TRY(json_string(resource, "name", where));
+    const Digest digest = TRY(Digest::parse(TRY(json_string(resource, "digest", where))));
+    model.files.push_back({std::move(name), digest});
   }
   TRY(check_files(model.files));
   if (digest_over(model.files) != model.digest) {
@@ -119,9 +120,10 @@ Result<std::string> sign_model(const std::string& name, std::vector<ModelResourc
   auto envelope = sign_envelope(kStatementPayloadType, view_of(to_text(statement)), key);
   const auto hint = hint_of(key.public_key());
   envelope.signatures[0].key_id = hint;
+  const Json signed_envelope = TRY(parse_json(to_text(envelope), "envelope"));
   return dump_json({{"mediaType", kBundleType},
                     {"verificationMaterial", {{"publicKey", {{"hint", hint}}}, {"tlogEntries", Json::array()}}},
-                    {"dsseEnvelope", TRY(parse_json(to_text(envelope), "envelope"))}});
+                    {"dsseEnvelope", signed_envelope}});
 }
 
 Result<SignedModel> verify_model_signature(std::string_view bundle, const crypto::PublicKey& key, std::string_view where) {
@@ -161,7 +163,8 @@ Result<std::vector<ModelResource>> hash_model_folder(const std::filesystem::path
   for (auto& path : TRY(list_files(folder))) {
     if (path == kModelSignatureName) continue;
     auto reader = TRY(FileReader::open(folder / path));
-    files.push_back({std::move(path), TRY(crypto::sha256_of(*reader))});
+    const Digest digest = TRY(crypto::sha256_of(*reader));
+    files.push_back({std::move(path), digest});
   }
   return files;
 }

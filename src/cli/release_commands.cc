@@ -33,7 +33,8 @@ Result<ledger::ReleaseArtifact> artifact_of(Session& session, const attest::Step
 Result<ledger::ReleaseArtifact> sbom_artifact(Session& session, const attest::StepRecord& record) {
   const auto digest = record.outputs.find("sbom");
   if (digest == record.outputs.end()) return fail(ErrorCode::tampered, "the image step has no SBOM");
-  return ledger::ReleaseArtifact{record.step, "sbom", "", {{"", TRY(session.store().read_blob(digest->second, 16 << 20))}}};
+  auto sbom = TRY(session.store().read_blob(digest->second, 16 << 20));
+  return ledger::ReleaseArtifact{record.step, "sbom", "", {{"", std::move(sbom)}}};
 }
 
 Result<ledger::ReleaseContents> contents_of(Session& session, const governance::VersionName& version) {

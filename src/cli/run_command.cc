@@ -123,8 +123,9 @@ class PipelineRun {
     options.bump = config_.bump;
     options.intended_use = config_.intended_use;
     options.limitations = config_.limitations;
+    const Json scan = stages::image::to_json(TRY(scan_options()));
     options.settings = {{"policy", config_.policy.to_json()}, {"endpoint", config_.deploy.to_json()}, {"watch", config_.watch.to_json()},
-                        {"scan", stages::image::to_json(TRY(scan_options()))}};
+                        {"scan", scan}};
     return stages::publish::register_version(chain, options, deps);
   }
 

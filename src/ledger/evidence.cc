@@ -134,7 +134,8 @@ Result<Bytes> EvidenceLog::entry(std::uint64_t index) {
 
 Result<TlogProof> EvidenceLog::make_proof(std::uint64_t index) {
   if (index >= reader_->size()) return fail(ErrorCode::not_found, "the ledger has no such entry", name_of(index));
-  return TlogProof{index, TRY(reader_->inclusion_proof(index)), reader_->checkpoint().note};
+  auto proof = TRY(reader_->inclusion_proof(index));
+  return TlogProof{index, std::move(proof), reader_->checkpoint().note};
 }
 
 Result<TlogProof> EvidenceLog::proof(std::uint64_t index) {

@@ -87,7 +87,8 @@ Result<NoteKey> parse_note_key(std::string_view text) {
   if (second == text.npos || !is_note_key_name(text.substr(0, first))) return malformed();
   const auto bytes = from_base64(text.substr(second + 1));
   if (!bytes || bytes->size() != 33 || bytes->front() != kEd25519Type) return malformed();
-  NoteKey key{std::string(text.substr(0, first)), TRY(crypto::PublicKey::from_ed25519(ByteView(*bytes).subspan(1)))};
+  auto public_key = TRY(crypto::PublicKey::from_ed25519(ByteView(*bytes).subspan(1)));
+  NoteKey key{std::string(text.substr(0, first)), std::move(public_key)};
   if (to_text(key) != text) return malformed();
   return key;
 }

@@ -66,7 +66,8 @@ Result<std::string> make_release_bundle(EvidenceLog& evidence, const crypto::Sig
   bundle.root = to_text(NoteKey{TRY(evidence.checkpoint()).origin, root.public_key()});
   bundle.checkpoint = checkpoint_and_proofs.front().checkpoint;
   for (const auto& proof : checkpoint_and_proofs) {
-    bundle.statements.push_back({proof.index, proof.hashes, redoubt::to_text(TRY(evidence.entry(proof.index)))});
+    auto envelope = redoubt::to_text(TRY(evidence.entry(proof.index)));
+    bundle.statements.push_back({proof.index, proof.hashes, std::move(envelope)});
   }
   bundle.artifacts = contents.artifacts;
   bundle.summary = attest::sign_statement(summarise(bundle, contents), root);

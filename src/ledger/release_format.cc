@@ -134,7 +134,9 @@ Result<ReleaseSummary> read_summary(const attest::Statement& summary, const Rele
   const auto& predicate = summary.predicate;
   if (summary.predicate_type != attest::predicate_type_of("release-bundle")) return refuse("the summary is of another type");
   if (TRY(json_string(predicate, "root", kWhere)) != bundle.root) return refuse("the summary is of another ledger");
-  ReleaseSummary read{TRY(json_string(predicate, "name", kWhere)), TRY(json_string(predicate, "version", kWhere)), {}};
+  ReleaseSummary read;
+  read.name = TRY(json_string(predicate, "name", kWhere));
+  read.version = TRY(json_string(predicate, "version", kWhere));
   const auto identities = TRY(json_array(predicate, "identities", kWhere));
   if (identities.size() > kIdentitiesMax) return refuse("too many identities");
   for (const auto& identity : identities) read.identities.push_back(TRY(parse_identity(identity)));

@@ -100,8 +100,10 @@ Result<Json> llama3_scaling(const GgufHeader& header, const GgufShape& shape, co
 Result<Json> rope_scaling(const GgufHeader& header, const GgufShape& shape, const RandomAccess& file, double theta) {
   const std::string type = header.has("llama.rope.scaling.type") ? TRY(header.text("llama.rope.scaling.type")) : "none";
   const bool has_factors = header.tensors().contains(kRopeFactors);
-  if (type == "linear" && !has_factors)
-    return Json{{"rope_type", "linear"}, {"factor", shortest(TRY(header.number("llama.rope.scaling.factor")))}};
+  if (type == "linear" && !has_factors) {
+    const auto factor = TRY(header.number("llama.rope.scaling.factor"));
+    return Json{{"rope_type", "linear"}, {"factor", shortest(factor)}};
+  }
   if (type != "none") return unsupported("rotary scaling '" + type + "' is not known", header);
   return has_factors ? llama3_scaling(header, shape, file, theta) : Result<Json>(Json());
 }

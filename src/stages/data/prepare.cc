@@ -18,7 +18,8 @@ Result<Digest> put_rows(vault::ArtifactStore& store, std::vector<std::pair<std::
   manifest.kind = "data";
   for (const auto& [path, rows] : files) {
     MemorySource source(view_of(*rows));
-    manifest.files.push_back({path, rows->size(), TRY(store.put_blob(source))});
+    const Digest digest = TRY(store.put_blob(source));
+    manifest.files.push_back({path, rows->size(), digest});
   }
   return store.put_manifest(manifest);
 }

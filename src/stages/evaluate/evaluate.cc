@@ -54,7 +54,8 @@ Result<Measured> measure(const StepPlan& plan, bool tuned, const Options& option
   Handler handler(deps, tuned ? "evaluate tuned" : "evaluate base", tuned ? "evaluation" : "base-evaluation");
   TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "evaluation"));
   if (!handler.output) return fail(ErrorCode::internal, "the evaluator ended without output");
-  return Measured{*handler.output, TRY(read_metrics(deps.store, *handler.output))};
+  auto metrics = TRY(read_metrics(deps.store, *handler.output));
+  return Measured{*handler.output, std::move(metrics)};
 }
 
 Result<StepProduct> evaluate(const StepPlan& plan, const Options& options, Deps& deps) {
@@ -82,8 +83,9 @@ provider::JobSpec evaluation_job(const Options& options, const std::string& imag
 Result<governance::Evaluation> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
                                    const governance::BuiltImage& image, const governance::TrainedAdapter& adapter,
                                    const Options& options, Deps& deps) {
-  const StepPlan plan{{{"model", TRY(model.output("model"))}, {"data", TRY(data.output("eval"))},
-                       {"image", TRY(image.output("image"))}, {"adapter", TRY(adapter.output("adapter"))}},
+  const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("eval"));
+  const Digest image_digest = TRY(image.output("image")), adapter_digest = TRY(adapter.output("adapter"));
+  const StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}, {"adapter", adapter_digest}},
                       {{"thresholds", options.thresholds.to_json()}, {"dtype", options.dtype},
                        {"max_length", options.max_length}, {"generations", options.generations}}};
   return deps.recorder.run<governance::EvaluateStep>(plan, [&] { return evaluate(plan, options, deps); });

@@ -56,7 +56,8 @@ std::vector<TarEntry> program_entries(const fs::path& program) {
 Result<provider::ImageDescriptor> put_json(provider::ImageStore& store, const Json& value, const char* type) {
   const std::string text = dump_json(value);
   MemorySource source(view_of(text));
-  return provider::ImageDescriptor{type, TRY(store.put_blob(source)), text.size()};
+  const Digest digest = TRY(store.put_blob(source));
+  return provider::ImageDescriptor{type, digest, text.size()};
 }
 
 Result<provider::ImageDescriptor> put_layer(provider::ImageStore& store, std::vector<TarEntry> entries, std::string_view label, Progress& progress) {

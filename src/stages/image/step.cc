@@ -32,7 +32,8 @@ Result<governance::StepProduct> make(const BuildOptions& options, const ImageCon
   const std::string sbom = dump_json(make_sbom(report.packages, built.manifest.digest, options.version));
   MemorySource source(view_of(sbom));
   governance::StepProduct product;
-  product.outputs = {{"image", built.manifest.digest}, {"sbom", TRY(deps.store.put_blob(source))}};
+  const Digest sbom_digest = TRY(deps.store.put_blob(source));
+  product.outputs = {{"image", built.manifest.digest}, {"sbom", sbom_digest}};
   product.result = {{"tag", built.tag}, {"packages", report.packages.size()}, {"vulnerabilities", report.open_by_severity()},
                     {"scanned", to_rfc3339(deps.clock.now())}};
   return product;

@@ -30,7 +30,8 @@ Result<vault::Manifest> release_manifest(const ReleaseChain& chain, vault::Artif
 
 Result<vault::ArtifactFile> put_text(vault::ArtifactStore& store, std::string path, std::string_view text) {
   MemorySource source(view_of(text));
-  return vault::ArtifactFile{std::move(path), text.size(), TRY(store.put_blob(source))};
+  const Digest digest = TRY(store.put_blob(source));
+  return vault::ArtifactFile{std::move(path), text.size(), digest};
 }
 
 Result<Digest> put_texts(vault::ArtifactStore& store, std::string kind, std::vector<std::pair<std::string, std::string>> files) {

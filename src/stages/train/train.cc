@@ -84,7 +84,8 @@ provider::JobSpec training_job(const Json& training, const std::string& image) {
 Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
                                        const governance::BuiltImage& image, const Json& training, Deps& deps) {
   const Digest image_digest = TRY(image.output("image"));
-  const StepPlan plan{{{"model", TRY(model.output("model"))}, {"data", TRY(data.output("train"))}, {"image", image_digest}}, training};
+  const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("train"));
+  const StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}}, training};
   const std::string base_model = json_or(model.record().result, "repository", "");
   return deps.recorder.run<governance::TrainStep>(plan, [&] { return train(plan, image_digest.tagged(), training, base_model, deps); });
 }
