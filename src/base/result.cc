@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/result.h"
 
+#include <sys/statvfs.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -24,6 +26,22 @@ const char* to_string(ErrorCode code) {
   return "internal";
 }
 
+namespace {
+
+// " (4096 bytes are free there)" for a path, or for the nearest folder above it that is there.
+std::string free_bytes_of(std::string path) {
+  struct statvfs info {};
+  while (!path.empty() && ::statvfs(path.c_str(), &info) != 0) {
+    const auto slash = path.rfind('/');
+    path = slash == path.npos ? "." : path.substr(0, slash);
+    if (path == "." && ::statvfs(path.c_str(), &info) != 0) return "";
+  }
+  if (path.empty()) return "";
+  return " (" + std::to_string(static_cast<unsigned long long>(info.f_bavail) * info.f_frsize) + " bytes are free there)";
+}
+
+}  // namespace
+
 tl::unexpected<Error> fail_errno(int error_number, std::string doing, std::string where) {
   ErrorCode code = ErrorCode::unavailable;
   std::string hint;
@@ -36,7 +54,7 @@ tl::unexpected<Error> fail_errno(int error_number, std::string doing, std::strin
     case ENOSPC:
     case EDQUOT:
       code = ErrorCode::limit_exceeded;
-      hint = "free some space on that file system and run the command again; nothing was lost";
+      hint = "free some space on that file system" + free_bytes_of(where) + " and run the command again; nothing was lost";
       break;
     case EMFILE:
     case ENFILE:

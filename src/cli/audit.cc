@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/endpoint_parts.h"
 #include "crypto/hash.h"
+#include "governance/state_change.h"
 #include "ledger/verify.h"
 #include "provider/local/image_store.h"
 #include "provider/local/vault_secret_store.h"
@@ -41,6 +42,7 @@ class Auditor {
     check_objects();
     check_state();
     check_secrets();
+    check_newest();
     check_identities();
     check_images();
     check_authority();
@@ -128,6 +130,13 @@ class Auditor {
       if (const auto value = session_.secrets().get(info.name); !value) add("secret", info.name, value.error().message);
     }
     check_strays_in(layout_.secrets(), provider::local::VaultSecretStore::is_file_name);
+  }
+
+  // Sealed files that are authentic, but older than what the ledger has seen.
+  void check_newest() {
+    const auto problems = governance::check_state(session_.workspace(), session_.evidence());
+    if (problems) return append(*problems);
+    add("state", problems.error().where, problems.error().message);
   }
 
   void check_identities() {

@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "crypto/hash.h"
 #include "governance/registry_view.h"
+#include "governance/state_change.h"
 #include "ledger/verify.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
@@ -194,6 +195,20 @@ Result<Digest> Session::record_event(const std::string& step, const Json& result
   return TRY(state_->evidence->append(record, key)).digest;
 }
 
+Result<Digest> Session::record_change(const std::string& step, const std::function<Result<Json>()>& body) {
+  auto change = TRY(governance::StateChange::begin(*state_->workspace, *state_->evidence));
+  if (change->has_leftovers()) {
+    TRY(record_event(step, change->with_state({{"action", "recover"}})));
+    TRY(change->done());
+    change.reset();  // an intent counts only behind the ledger's newest word on its files
+    change = TRY(governance::StateChange::begin(*state_->workspace, *state_->evidence));
+  }
+  const Json result = TRY(body());
+  const Digest event = TRY(record_event(step, change->with_state(result)));
+  TRY(change->done());
+  return event;
+}
+
 Result<crypto::SigningKey> Session::workspace_key(const std::string& name, crypto::SignatureAlgorithm algorithm) {
   const auto file = TRY(state_->workspace->state_file(name));
   if (file.exists()) return crypto::SigningKey::from_pem(Secret(TRY(file.read())));
@@ -212,7 +227,8 @@ const Clock& Session::clock() const { return state_->clock; }
 
 Result<provider::ModelRegistry*> Session::registry() {
   if (state_->registry == nullptr) {
-    state_->registry = TRY(provider::local::SqliteRegistry::open({state_->workspace->layout().registry(), TRY(state_->workspace->named_key("registry-mac"))}));
+    auto mac_key = TRY(state_->workspace->named_key("registry-mac"));
+    state_->registry = TRY(provider::local::SqliteRegistry::open({state_->workspace->layout().registry(), std::move(mac_key)}));
   }
   TRY(governance::catch_up(*state_->evidence, *state_->registry));
   return state_->registry.get();

@@ -80,8 +80,11 @@ Result<int> create_key(Invocation& invocation, const Options& options, const Out
   if (!options.scopes.empty()) wanted.scopes.clear();
   for (const auto& scope : options.scopes) wanted.scopes.insert(TRY(gateway::parse_scope(scope)));
   if (options.days > 0) wanted.expires = session->clock().now() + std::chrono::days(options.days);
-  const auto created = TRY(keys->create(std::move(wanted)));
-  TRY(session->record_event("key", {{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}}));
+  std::pair<gateway::ApiKeyInfo, Secret> created;  // set by the change
+  TRY(session->record_change("key", [&]() -> Result<Json> {
+    created = TRY(keys->create(std::move(wanted)));
+    return Json{{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}};
+  }));
   // The key is shown whatever the endpoint does: nobody else has it.
   if (auto told = EndpointProcess(invocation.global.workspace, environment_of(options)).reload(); !told) output.say(told.error().message);
   const std::string key = to_text(created.second.reveal(SecretAccess::for_user()));
@@ -93,8 +96,10 @@ Result<int> create_key(Invocation& invocation, const Options& options, const Out
 Result<int> revoke_key(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
-  TRY(keys->revoke(options.key_id));
-  TRY(session->record_event("key", {{"action", "revoke"}, {"id", options.key_id}, {"environment", environment_of(options)}}));
+  TRY(session->record_change("key", [&]() -> Result<Json> {
+    TRY(keys->revoke(options.key_id));
+    return Json{{"action", "revoke"}, {"id", options.key_id}, {"environment", environment_of(options)}};
+  }));
   TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).reload());
   output.result({{"id", options.key_id}, {"revoked", true}}, options.key_id + " is revoked");
   return 0;

@@ -24,8 +24,11 @@ Result<std::unique_ptr<Session>> open_for_secrets(Invocation& invocation) {
 Result<int> put(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
   const Secret value = TRY(options.file.empty() ? read_secret("value of " + options.name) : read_secret_file(options.file));
-  const auto info = TRY(session->secrets().put(options.name, value));
-  TRY(session->record_event("secret", {{"action", "put"}, {"name", options.name}, {"version", info.version}}));
+  provider::SecretInfo info;
+  TRY(session->record_change("secret", [&]() -> Result<Json> {
+    info = TRY(session->secrets().put(options.name, value));
+    return Json{{"action", "put"}, {"name", options.name}, {"version", info.version}};
+  }));
   output.result({{"name", info.name}, {"version", info.version}}, fmt::format("{}: version {} is sealed", info.name, info.version));
   return 0;
 }
@@ -53,8 +56,10 @@ Result<int> list(Invocation& invocation, const Output& output) {
 
 Result<int> remove(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
-  TRY(session->secrets().remove(options.name));
-  TRY(session->record_event("secret", {{"action", "delete"}, {"name", options.name}}));
+  TRY(session->record_change("secret", [&]() -> Result<Json> {
+    TRY(session->secrets().remove(options.name));
+    return Json{{"action", "delete"}, {"name", options.name}};
+  }));
   output.result({{"name", options.name}, {"deleted", true}}, options.name + " is deleted");
   return 0;
 }

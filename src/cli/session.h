@@ -4,6 +4,7 @@
 // the one place that knows which implementation stands behind an interface.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -50,6 +51,9 @@ class Session {
   Result<governance::StepRecorder*> recorder();
   // Appends what happened outside the seven steps ("secret", "key", "alarm"): signed like a step, never reused.
   Result<Digest> record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs = {});
+  // The same for a change of secrets or of the endpoint's keys: `body` makes it and answers the event's result, and the event
+  // carries the digests of what was written, so that an older file put back is noticed.
+  Result<Digest> record_change(const std::string& step, const std::function<Result<Json>()>& body);
   // The key that signs models (ECDSA P-256); made on first use.
   Result<crypto::SigningKey> model_key();
   const crypto::SigningKey& ledger_key() const;

@@ -34,7 +34,8 @@ Result<governance::Workspace::NewIdentity> parse_identity(const std::string& tex
     roles.push_back(text.substr(from, comma - from));
     from = comma + 1;
   }
-  return governance::Workspace::NewIdentity{text.substr(0, colon), TRY(parse_roles(roles))};
+  auto parsed = TRY(parse_roles(roles));
+  return governance::Workspace::NewIdentity{text.substr(0, colon), std::move(parsed)};
 }
 
 std::string roles_text(const governance::Identity& identity) {
@@ -111,15 +112,28 @@ Result<int> add_identity(Invocation& invocation, const Options& options, const O
   return 0;
 }
 
+// A rotation that was cut off while data keys were wrapped: the next one finishes it instead of adding one more version.
+Result<bool> rotation_is_unfinished(Session& session) {
+  const auto events = TRY(session.evidence().of_step("keys"));
+  if (events.empty()) return false;
+  return TRY(attest::to_step_record(events.back().statement)).result.value("action", "") == "rotate";
+}
+
 Result<int> rotate_keys(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::manage_keys));
   const auto lock = TRY(session->workspace().lock());
-  const std::string uri = session->workspace().sealing_key().uri;
-  TRY(session->workspace().kms().rotate_key(uri));
-  const auto version = TRY(session->workspace().kms().versions())["default"];
-  TRY(session->record_event("keys", {{"action", "rotate"}, {"key", uri}, {"version", version}}));
-  output.result({{"key", uri}, {"version", version}}, fmt::format("{} has version {}; what is sealed from now on uses it, what was sealed before stays readable", uri, version));
+  auto& workspace = session->workspace();
+  const std::string uri = workspace.sealing_key().uri;
+  const bool goes_on = TRY(rotation_is_unfinished(*session));
+  if (!goes_on) TRY(workspace.kms().rotate_key(uri));
+  const auto version = TRY(workspace.kms().versions())["default"];
+  if (!goes_on) TRY(session->record_event("keys", {{"action", "rotate"}, {"key", uri}, {"version", version}}));
+  const auto done = TRY(workspace.rewrap(invocation.progress));
+  TRY(session->record_event("keys", {{"action", "rewrap"}, {"key", uri}, {"version", version}, {"files", done.files}, {"rewrapped", done.rewrapped}}));
+  output.result({{"key", uri}, {"version", version}, {"files", done.files}, {"rewrapped", done.rewrapped}, {"resumed", goes_on}},
+                fmt::format("{}{} has version {}; the data keys of {} of {} sealed files were wrapped under it anew", goes_on ? "an interrupted rotation went on: " : "", uri, version,
+                            done.rewrapped, done.files));
   return 0;
 }
 
@@ -129,7 +143,7 @@ void add_workspace_commands(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   add_command(app, invocation, "init", "Makes a workspace: sealed keyring, vault, ledger, identities",
               [&invocation, options](const Output& output) { return init(invocation, *options, output); })
-      ->add_option("--identity", options->identities, "NAME:ROLE[,ROLE]; roles: operator, reviewer, auditor, admin (default: operator and reviewer)");
+      ->add_option("--identity", options->identities, "NAME:ROLE[,ROLE]; roles: operator, reviewer, auditor, admin (default: operator, reviewer and admin)");
   add_command(app, invocation, "status", "The workspace at a glance", [&invocation](const Output& output) { return status(invocation, output); });
   CLI::App* identity = app.add_subcommand("identity", "Who may do what")->require_subcommand(1);
   add_command(*identity, invocation, "list", "Names, roles and key ids", [&invocation](const Output& output) { return list_identities(invocation, output); });
@@ -138,7 +152,7 @@ void add_workspace_commands(CLI::App& app, Invocation& invocation) {
   add->add_option("name", options->name, "lower-case letters, digits and '-'")->required();
   add->add_option("--role", options->roles, "operator, reviewer, auditor or admin; may be given several times")->required();
   CLI::App* keys = app.add_subcommand("keys", "The keyring's keys")->require_subcommand(1);
-  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys", [&invocation](const Output& output) { return rotate_keys(invocation, output); });
+  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys, and every data key wrapped under it", [&invocation](const Output& output) { return rotate_keys(invocation, output); });
 }
 
 }  // namespace redoubt::cli

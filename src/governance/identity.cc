@@ -182,7 +182,8 @@ Status Identities::require(std::string_view name, Permission permission) const {
   return fail(ErrorCode::permission_denied,
               "'" + std::string(name) + "' may not " + to_string(permission) + ": it takes the role " + role,
               std::string(name),
-              others.empty() ? "no identity has the role " + role + "; an admin can give it" : "ask one who may: " + others);
+              others.empty() ? "no identity of this workspace has the role " + role + "; 'redoubt init' makes an 'admin' unless told otherwise, who can give it"
+                             : "ask one who may: " + others + " (whoever holds its key file acts with --as)");
 }
 
 std::filesystem::path Identities::credential_path(std::string_view name,

@@ -7,6 +7,7 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "vault/key_file.h"
+#include "vault/rewrap.h"
 
 namespace redoubt::governance {
 namespace fs = std::filesystem;
@@ -146,7 +147,7 @@ Status Workspace::open_parts(const Clock& clock) {
   objects_ = TRY(local::LocalObjectStore::open(layout_.objects()));
   artifacts_ =
       std::make_unique<vault::ArtifactStore>(*objects_, vault::ArtifactStore::Options{id_, sealing_key(), layout_.spool()});
-  secrets_ = TRY(local::VaultSecretStore::open({layout_.secrets(), id_, sealing_key()}, clock));
+  secrets_ = TRY(local::VaultSecretStore::open({layout_.secrets(), id_, sealing_key(), write_hook()}, clock));
   identities_ = TRY(Identities::open(identity_places()));
   return {};
 }
@@ -222,7 +223,37 @@ Result<vault::SealedFile> Workspace::state_file(std::string_view name) {
     return fail(ErrorCode::invalid_argument, "not a name for a file of state", std::string(name));
   }
   return vault::SealedFile(layout_.state() / name, sealing_key(),
-                           {{"workspace", id_}, {"kind", "state"}, {"name", std::string(name)}});
+                           {{"workspace", id_}, {"kind", "state"}, {"name", std::string(name)}}, 16 << 20, write_hook());
+}
+
+vault::BeforeWrite Workspace::write_hook() {
+  return [this](const fs::path& path, ByteView sealed) { return before_write_ ? before_write_(path, sealed) : Status{}; };
+}
+
+Result<Workspace::Rewrapped> Workspace::rewrap(Progress& progress) {
+  const auto key = sealing_key();
+  const auto is_current = [this, &key](ByteView wrapped) { return kms_->is_current(key.uri, wrapped); };
+  std::vector<fs::path> small, large;
+  for (const auto& folder : {layout_.state(), layout_.secrets()}) {
+    for (const auto& name : TRY(list_folder(folder))) {
+      if (!name.starts_with('.')) small.push_back(folder / name);
+    }
+  }
+  for (const auto& object : TRY(objects_->list(""))) large.push_back(layout_.objects() / object);
+  Rewrapped done;
+  progress.begin("wrapping data keys anew", small.size() + large.size(), "files");
+  for (const auto& path : small) {
+    const auto lock = TRY(FileLock::acquire(path.parent_path() / vault::kWriteLock));
+    if (!is_there(path)) continue;  // removed meanwhile
+    done.rewrapped += TRY(vault::rewrap_file(path, key, is_current)) ? 1 : 0;
+    progress.update(++done.files);
+  }
+  for (const auto& path : large) {
+    done.rewrapped += TRY(vault::rewrap_file(path, key, is_current)) ? 1 : 0;
+    progress.update(++done.files);
+  }
+  progress.end();
+  return done;
 }
 
 Result<Secret> Workspace::named_key(std::string_view name) {

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "governance/identity.h"
 #include "provider/local/local_kms.h"
 #include "provider/local/local_object_store.h"
@@ -53,7 +54,8 @@ class Workspace {
     std::filesystem::path root;
     // Without one, a key file in the folder of credentials opens the keyring.
     std::optional<provider::local::Passphrase> passphrase = {};
-    std::vector<NewIdentity> identities = {{"operator", {Role::pipeline_operator}}, {"reviewer", {Role::reviewer}}};
+    std::vector<NewIdentity> identities = {
+        {"operator", {Role::pipeline_operator}}, {"reviewer", {Role::reviewer}}, {"admin", {Role::admin}}};
     // Instead of the default folder.
     std::optional<std::filesystem::path> credentials = {};
   };
@@ -88,6 +90,14 @@ class Workspace {
   vault::SealingKey sealing_key() { return {kms_.get(), "local:default"}; }
   // A small sealed file of state; names as those of objects, without '/'.
   Result<vault::SealedFile> state_file(std::string_view name);
+  // Is told of every sealed file of state and every secret before it is written; none: an empty function.
+  void before_write(vault::BeforeWrite hook) { before_write_ = std::move(hook); }
+  // Wraps the data keys of all sealed files and objects under the newest version of the key, those that are not yet. Killed at
+  // any instant, the next call goes on. Call it under the lock.
+  struct Rewrapped {
+    std::uint64_t files = 0, rewrapped = 0;
+  };
+  Result<Rewrapped> rewrap(Progress& progress);
   // 32 bytes for one use ("registry-mac"), made at the first call and kept sealed. Call it under the lock.
   Result<Secret> named_key(std::string_view name);
 
@@ -97,11 +107,13 @@ class Workspace {
   static Result<std::unique_ptr<Workspace>> open_made(const OpenOptions& options, const Clock& clock);
   Status open_parts(const Clock& clock);
   Identities::Places identity_places() const;
+  vault::BeforeWrite write_hook();
 
   WorkspaceLayout layout_;
   std::string id_;
   TimePoint created_;
   std::filesystem::path credentials_;
+  vault::BeforeWrite before_write_;
   std::unique_ptr<provider::local::LocalKms> kms_;
   std::unique_ptr<provider::local::LocalObjectStore> objects_;
   std::unique_ptr<vault::ArtifactStore> artifacts_;

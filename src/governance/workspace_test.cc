@@ -56,8 +56,8 @@ TEST_F(Workspaces, opens_again_with_everything_that_was_put) {
   EXPECT_TRUE(*workspace->named_key("registry-mac") == key);
   EXPECT_FALSE(*workspace->named_key("other") == key);
   EXPECT_EQ((*workspace->state_file("endpoint")->read_json())["port"], 1);
-  EXPECT_THAT(workspace->identities().list(), SizeIs(2));
-  EXPECT_TRUE(workspace->identities().unlock("operator"));
+  EXPECT_THAT(workspace->identities().list(), SizeIs(3));
+  for (const char* name : {"operator", "reviewer", "admin"}) EXPECT_TRUE(workspace->identities().unlock(name)) << name;
 }
 
 TEST_F(Workspaces, opens_with_a_passphrase_and_asks_for_it) {

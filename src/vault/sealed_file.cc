@@ -14,7 +14,10 @@ Result<Bytes> SealedFile::read() const {
 
 Status SealedFile::write(ByteView plaintext) const {
   if (plaintext.size() > bytes_max_) return fail(ErrorCode::limit_exceeded, "too much for this file", path_.string());
-  return write_file(path_, TRY(seal_bytes(key_, context_, plaintext)));
+  const Bytes sealed = TRY(seal_bytes(key_, context_, plaintext));
+  if (before_write_) TRY(before_write_(path_, sealed));
+  const auto lock = TRY(FileLock::acquire(path_.parent_path() / kWriteLock));
+  return write_file(path_, sealed);
 }
 
 Result<Json> SealedFile::read_json() const {

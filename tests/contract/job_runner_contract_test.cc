@@ -159,7 +159,7 @@ TEST_P(JobRunnerContract, an_error_of_the_handler_ends_the_job) {
   EXPECT_EQ(result.error().message, "enough");
 }
 
-INSTANTIATE_TEST_SUITE_P(Runners, JobRunnerContract, ::testing::Values(Case{"local", make<LocalCase>}), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Runners, JobRunnerContract, ::testing::Values(Case{"local", make<LocalCase>}), [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace redoubt::provider

@@ -58,7 +58,8 @@ class ModelRegistryContract : public ::testing::TestWithParam<Case> {
   ModelRegistry& registry() { return under_test_->registry(); }
   std::vector<std::string> names() {
     std::vector<std::string> names;
-    for (const auto& each : registry().list().value()) names.push_back(each.name + "/" + each.version);
+    const auto versions = registry().list().value();
+    for (const auto& each : versions) names.push_back(each.name + "/" + each.version);
     return names;
   }
   std::unique_ptr<RegistryUnderTest> under_test_ = GetParam().make();
@@ -120,7 +121,7 @@ TEST_P(ModelRegistryContract, applies_all_or_none) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract, ::testing::Values(Case{"fake", make<FakeCase>}, Case{"sqlite", make<SqliteCase>}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace redoubt::provider

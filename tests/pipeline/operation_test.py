@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import Redoubt
+from conftest import TOKEN, Redoubt
 
 PASSPHRASE = "a passphrase for the keys\n"
 
@@ -270,3 +270,186 @@ def test_doctor_finds_nothing_wrong_here_and_names_what_is(tmp_path):
     key.chmod(0o600)
     (redoubt.workspace / "ledger/checkpoint").write_text("nothing")
     assert "workspace" in redoubt("doctor", expect=1).stdout
+
+
+def key_versions(workspace):
+    """Which version of the keyring's key wraps the data key of each sealed file (docs/formats/envelope.md, keyring.md)."""
+    versions = {}
+    for folder in ["objects", "secrets", "state"]:
+        for path in (workspace / folder).rglob("*"):
+            if not path.is_file() or path.name.startswith("."):
+                continue
+            data = path.read_bytes()
+            at = 8 + 1 + 1 + 1 + 7
+            for _ in range(2):  # context, URI
+                at += 2 + int.from_bytes(data[at:at + 2], "big")
+            versions[path.relative_to(workspace)] = int.from_bytes(data[at + 3:at + 7], "big")
+    return versions
+
+
+def pull(redoubt, hub):
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    return redoubt.command("model", "pull", "test/tiny", "--endpoint", hub.url, "--ca-file", hub.certificate, "--token-secret", "huggingface/api-token")
+
+
+def test_a_rotation_wraps_every_data_key_anew(tiny_hub, tmp_path):
+    redoubt = init(tmp_path / "here")
+    subprocess.run(pull(redoubt, tiny_hub), env=redoubt.environment, check=True, capture_output=True)
+    before = key_versions(redoubt.workspace)
+    assert set(before.values()) == {1} and any(path.parts[0] == "objects" for path in before)
+    report = redoubt.json("keys", "rotate")
+    assert report["version"] == 2 and report["rewrapped"] == report["files"] == len(before)
+    assert set(key_versions(redoubt.workspace).values()) == {2}
+    assert redoubt.json("audit", "verify")["ok"] and redoubt.json("secret", "get", "token")["value"] == "swordfish-7"
+    recorded = [entry["result"] for entry in redoubt.json("audit", "query", "--step", "keys")]
+    assert [result["action"] for result in recorded] == ["rewrap", "rotate"] and recorded[0]["rewrapped"] == len(before)
+    redoubt("keys", "rotate", identity="reviewer", expect=5)
+
+
+def test_a_rotation_killed_at_any_moment_goes_on(tiny_hub, tmp_path):
+    redoubt = init(tmp_path / "here")
+    subprocess.run(pull(redoubt, tiny_hub), env=redoubt.environment, check=True, capture_output=True)
+    order = random.Random(4)
+    for _ in range(12):
+        process = subprocess.Popen(redoubt.command("keys", "rotate"), env=redoubt.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(order.uniform(0.02, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert redoubt.json("audit", "verify")["ok"]
+    version = redoubt.json("keys", "rotate")["version"]
+    assert set(key_versions(redoubt.workspace).values()) == {version}
+    assert redoubt.json("audit", "verify")["ok"] and redoubt.json("secret", "get", "token")["value"] == "swordfish-7"
+
+
+def assert_named(redoubt, name):
+    report = json.loads(redoubt("--json", "audit", "verify", expect=4).stdout)
+    assert any(name in problem["object"] or name in problem["detail"] for problem in report["problems"]), report["problems"]
+
+
+def test_an_older_sealed_file_put_back_is_named(tmp_path):
+    redoubt = init(tmp_path / "here")
+    secret = next(path for path in (redoubt.workspace / "secrets").iterdir() if len(path.name) == 64)
+    older = secret.read_bytes()
+    redoubt("secret", "rotate", "token", stdin="swordfish-8")
+    newest = secret.read_bytes()
+    assert redoubt.json("audit", "verify")["ok"]
+    secret.write_bytes(older)
+    assert_named(redoubt, f"secrets/{secret.name}")
+    secret.unlink()
+    assert_named(redoubt, f"secrets/{secret.name}")
+    secret.write_bytes(newest)
+    assert redoubt.json("audit", "verify")["ok"]
+    redoubt("secret", "delete", "token")
+    assert redoubt.json("audit", "verify")["ok"]
+    secret.write_bytes(newest)
+    assert_named(redoubt, f"secrets/{secret.name}")
+    secret.unlink()
+
+    key = redoubt.json("key", "create", "--name", "one")["id"]
+    keys = redoubt.workspace / "state/api-keys-production"
+    older = keys.read_bytes()
+    redoubt("key", "revoke", key)
+    newest = keys.read_bytes()
+    keys.write_bytes(older)
+    assert_named(redoubt, "state/api-keys-production")
+    keys.write_bytes(newest)
+
+    keyring = redoubt.workspace / "keyring.json"
+    older = keyring.read_bytes()
+    redoubt("keys", "rotate")
+    assert redoubt.json("audit", "verify")["ok"]
+    keyring.write_bytes(older)
+    assert_named(redoubt, "keyring.json")
+
+
+def test_a_secret_put_killed_at_any_moment_leaves_the_old_or_the_new_one(tmp_path):
+    redoubt = init(tmp_path / "here")
+    secret = next(path for path in (redoubt.workspace / "secrets").iterdir() if len(path.name) == 64)
+    intent = redoubt.workspace / "state/intent"
+    order = random.Random(6)
+    value, left = "swordfish-7", None
+    for number in range(20):
+        process = subprocess.Popen(redoubt.command("secret", "put", "token"), env=redoubt.environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        process.stdin.write(f"value {number}".encode())
+        process.stdin.close()
+        time.sleep(order.uniform(0.005, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert redoubt.json("audit", "verify")["ok"]
+        if intent.exists():
+            left = (intent.read_bytes(), secret.read_bytes())
+        now = redoubt.json("secret", "get", "token")["value"]
+        assert now in (value, f"value {number}")
+        value = now
+    redoubt("secret", "put", "token", stdin="last")
+    assert redoubt.json("audit", "verify")["ok"] and not intent.exists()
+    if left:  # a note of a change that is over opens nothing
+        intent.write_bytes(left[0])
+        secret.write_bytes(left[1])
+        assert_named(redoubt, f"secrets/{secret.name}")
+
+
+def test_who_may_do_what_out_of_the_box(tmp_path):
+    redoubt = init(tmp_path / "here")
+    assert {row["name"]: row["roles"] for row in redoubt.json("identity", "list")} == {"operator": ["operator"], "reviewer": ["reviewer"], "admin": ["admin"]}
+    redoubt("key", "create", "--name", "x")
+    redoubt("keys", "rotate")
+    refused = redoubt("identity", "add", "maria", "--role", "auditor", expect=5)
+    assert "role admin" in refused.stderr and "ask one who may: admin" in refused.stderr
+    redoubt("identity", "add", "maria", "--role", "auditor", identity="admin")
+    redoubt("audit", "query", identity="maria")
+    assert "takes the role" in redoubt("secret", "get", "token", identity="maria", expect=5).stderr
+    assert "unknown identity" in redoubt("status", identity="nobody", expect=5).stderr
+    key = next((tmp_path / "here/config").rglob("maria.key"))
+    key.chmod(0o644)
+    refused = redoubt("key", "create", "--name", "y", identity="maria", expect=5)
+    operator = next((tmp_path / "here/config").rglob("operator.key"))
+    operator.chmod(0o644)
+    refused = redoubt("secret", "put", "other", stdin="x", expect=5)
+    assert "open to other users" in refused.stderr and "chmod 600" in refused.stderr
+
+
+@pytest.fixture
+def on_small_disk(tmp_path, small_disk):
+    (tmp_path / "home").mkdir()
+    return Redoubt(tmp_path / "home", small_disk / "workspace")
+
+
+def assert_full(done, folder):
+    assert "No space left" in done.stderr and str(folder) in done.stderr and "free" in done.stderr, done.stderr
+
+
+def test_a_full_disk_loses_nothing(on_small_disk, small_disk, tiny_hub):
+    redoubt, filler = on_small_disk, small_disk / "filler"
+    filler.write_bytes(os.urandom(1024 << 10))
+    assert_full(redoubt("init", expect=1), small_disk)
+    filler.write_bytes(os.urandom(1000 << 10))  # room for a part of it
+    assert_full(redoubt("init", expect=1), small_disk)
+    filler.unlink()
+    redoubt("init")
+    redoubt("secret", "put", "token", stdin="before")
+
+    for room in [0, 4, 8, 12, 16]:
+        free = os.statvfs(small_disk).f_bavail * 4096
+        filler.write_bytes(os.urandom(max(0, free - room * 1024)))
+        done = redoubt("secret", "put", "token", stdin="after", expect=None)
+        if done.returncode != 0:
+            assert done.returncode == 1
+            assert_full(done, small_disk)
+        filler.unlink()
+        assert redoubt.json("audit", "verify")["ok"]
+        assert redoubt.json("secret", "get", "token")["value"] in ("before", "after")
+    redoubt("secret", "put", "token", stdin="after")
+    assert redoubt.json("secret", "get", "token")["value"] == "after"
+
+    command = pull(redoubt, tiny_hub)
+    filler.write_bytes(os.urandom(os.statvfs(small_disk).f_bavail * 4096 - (100 << 10)))
+    done = subprocess.run(command, env=redoubt.environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert_full(done, small_disk)
+    assert redoubt.json("audit", "verify")["ok"]
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    subprocess.run(command, env=redoubt.environment, check=True, capture_output=True)
+    assert redoubt.json("audit", "verify")["ok"]

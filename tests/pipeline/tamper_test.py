@@ -15,9 +15,9 @@ from conftest import Redoubt
 FLIPS = int(os.environ.get("REDOUBT_FLIPS", "100"))
 SEED = int(os.environ.get("REDOUBT_FLIP_SEED", "11"))
 
-# Without workspace.json a folder is no workspace; ca.pem is written anew out of the sealed authority. A secret and a note may be
-# deleted, and leave no trace outside themselves.
-KEPT_BY_NOBODY = {"workspace.json", "ca.pem", "secrets", "state"}
+# Without workspace.json a folder is no workspace; ca.pem is written anew out of the sealed authority. A note may be
+# deleted, and leaves no trace outside itself.
+KEPT_BY_NOBODY = {"workspace.json", "ca.pem", "state"}
 
 
 def evidence_files(workspace):

@@ -141,7 +141,9 @@ Result<Secret> LocalKms::unwrap(std::string_view key_uri, ByteView wrapped, cons
     return fail(ErrorCode::tampered, "not a wrapped data key");
   }
   const std::size_t version = (std::size_t{wrapped[1]} << 24) | (wrapped[2] << 16) | (wrapped[3] << 8) | wrapped[4];
-  if (version == 0 || version > versions->size()) return fail(ErrorCode::tampered, "wrapped under a version that never was");
+  if (version == 0 || version > versions->size()) {
+    return fail(ErrorCode::tampered, "wrapped under a version that never was, or keyring.json is an older one that was put back", {}, "restore keyring.json from your backup");
+  }
   return Secret(TRY(crypto::aes_gcm_open(
       (*versions)[version - 1], wrapped.subspan(kWrapHeaderBytes, crypto::kAesGcmNonceBytes),
       wrapped.subspan(kWrapHeaderBytes + crypto::kAesGcmNonceBytes), associated_data(key_uri, version, context))));
@@ -177,6 +179,14 @@ Status LocalKms::destroy_key(std::string_view key_uri) {
 
 Status LocalKms::change_unlock(const Unlock& next) {
   return change([&](KeyVersions&, KeyringFile& file) { return lock_root(root_, next, file); });
+}
+
+bool LocalKms::is_current(std::string_view key_uri, ByteView wrapped) {
+  const std::lock_guard guard(mutex_);
+  if (!refresh() || wrapped.size() < kWrapHeaderBytes || wrapped[0] != kWrapVersion) return false;
+  const auto versions = find(key_uri);
+  const std::size_t version = (std::size_t{wrapped[1]} << 24) | (wrapped[2] << 16) | (wrapped[3] << 8) | wrapped[4];
+  return versions && version == (*versions)->size();
 }
 
 Result<std::map<std::string, std::size_t>> LocalKms::versions() {

@@ -33,6 +33,8 @@ class LocalKms final : public Kms {
   Status change_unlock(const Unlock& next);
   // The names and the newest version of the keys that are not destroyed.
   Result<std::map<std::string, std::size_t>> versions();
+  // Whether what `wrap` answered is by the newest version of its key; false as well for what it never answered.
+  bool is_current(std::string_view key_uri, ByteView wrapped);
 
  private:
   // Which file was read: every write makes a new inode.

@@ -101,7 +101,8 @@ vault::SealedFile VaultSecretStore::sealed_file(const std::string& file_name) co
   return {options_.folder / file_name,
           options_.key,
           {{"workspace", options_.workspace}, {"kind", "secret"}, {"name", file_name}},
-          kRecordBytesMax};
+          kRecordBytesMax,
+          options_.before_write};
 }
 
 Result<VaultSecretStore::Record> VaultSecretStore::read_file_named(const std::string& name) const {
@@ -151,6 +152,8 @@ Result<std::vector<SecretInfo>> VaultSecretStore::list() {
 Status VaultSecretStore::remove(std::string_view name) {
   const auto lock = TRY(FileLock::acquire(options_.folder / kLockFile));
   const auto path = options_.folder / file_name(name);
+  std::error_code ignored;
+  if (options_.before_write && std::filesystem::exists(path, ignored)) TRY(options_.before_write(path, {}));
   if (::unlink(path.c_str()) == 0) return sync_folder(options_.folder);
   if (errno == ENOENT) return absent(name);
   return fail_errno(errno, "remove", path.string());

@@ -18,6 +18,7 @@ class VaultSecretStore final : public SecretStore {
     std::filesystem::path folder;  // made where missing
     std::string workspace;         // part of every context
     vault::SealingKey key;         // its KMS must outlive the store
+    vault::BeforeWrite before_write = {};
   };
   // `clock` must outlive the store. tampered when secrets are there but the key of their names is not.
   static Result<std::unique_ptr<VaultSecretStore>> open(Options options, const Clock& clock);
