@@ -147,6 +147,10 @@ Result<GgufShape> read_gguf_shape(const GgufHeader& header) {
 
 Result<Json> make_config(const GgufHeader& header, const GgufShape& shape, const RandomAccess& file) {
   const double theta = header.has("llama.rope.freq_base") ? shortest(TRY(header.number("llama.rope.freq_base"))) : 10000.0;
+  // Before the list: g++ 12 leaks the members of a braced list that an early return leaves.
+  const auto context_length = TRY(size_of(header, "llama.context_length"));
+  const double epsilon = shortest(TRY(header.number("llama.attention.layer_norm_rms_epsilon")));
+  const Json scaling = TRY(rope_scaling(header, shape, file, theta));
   Json config{{"architectures", {"LlamaForCausalLM"}},
               {"model_type", "llama"},
               {"attention_bias", false},
@@ -161,10 +165,10 @@ Result<Json> make_config(const GgufHeader& header, const GgufShape& shape, const
               {"num_key_value_heads", shape.key_heads},
               {"head_dim", shape.head_size},
               {"vocab_size", shape.vocabulary},
-              {"max_position_embeddings", TRY(size_of(header, "llama.context_length"))},
-              {"rms_norm_eps", shortest(TRY(header.number("llama.attention.layer_norm_rms_epsilon")))},
+              {"max_position_embeddings", context_length},
+              {"rms_norm_eps", epsilon},
               {"rope_theta", theta},
-              {"rope_scaling", TRY(rope_scaling(header, shape, file, theta))},
+              {"rope_scaling", scaling},
               {"tie_word_embeddings", shape.tied_embeddings},
               {"torch_dtype", "bfloat16"},
               {"use_cache", true}};
