@@ -122,8 +122,23 @@ Status write_file(const fs::path& path, ByteView bytes, FileMode mode) {
 
 Status write_file(const fs::path& path, std::string_view text, FileMode mode) { return write_file(path, view_of(text), mode); }
 
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(path, ignored));
+}
+
+bool is_plain_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
 Status make_folder(const fs::path& path) {
-  if (path.empty() || fs::is_directory(path)) return {};
+  if (path.empty() || is_folder(path)) return {};
   TRY(make_folder(path.parent_path()));
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make the folder", path.string());
   return sync_folder(parent_of(path));
@@ -276,7 +291,10 @@ Result<FileLock> FileLock::acquire(const fs::path& path) {
 }
 
 Result<TemporaryFolder> TemporaryFolder::create() {
-  std::string pattern = (fs::temp_directory_path() / "redoubt-XXXXXX").string();
+  std::error_code error;
+  const fs::path base = fs::temp_directory_path(error);
+  if (error) return fail_errno(error.value(), "use the folder for temporary files", "$TMPDIR");
+  std::string pattern = (base / "redoubt-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) return fail_errno(errno, "make a temporary folder", pattern);
   return TemporaryFolder(fs::path(pattern));
 }

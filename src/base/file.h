@@ -50,6 +50,11 @@ Status write_file(const std::filesystem::path& path, std::string_view text, File
 Status make_folder(const std::filesystem::path& path);
 Status sync_folder(const std::filesystem::path& path);
 
+// What stands under a name; false as well where it may not be looked at. Unlike std::filesystem's, they never throw.
+bool is_there(const std::filesystem::path& path);       // anything, a link by itself
+bool is_plain_file(const std::filesystem::path& path);  // through links
+bool is_folder(const std::filesystem::path& path);      // through links
+
 // The names in a folder, sorted; not recursive, links are listed and not followed.
 Result<std::vector<std::string>> list_folder(const std::filesystem::path& path);
 // Regular files below a folder as relative paths with '/', sorted. A symbolic link or special file is invalid_argument.

@@ -151,7 +151,7 @@ class Auditor {
   }
 
   void check_images() {
-    if (!fs::exists(layout_.images())) return;
+    if (!is_there(layout_.images())) return;
     auto store = provider::local::LocalImageStore::open(layout_.images());
     if (!store) return add("image", "images", store.error().message);
     for (auto& problem : (*store)->verify_all()) add("image", "images/" + problem.object, problem.kind + ": " + problem.detail);
@@ -160,7 +160,7 @@ class Auditor {
   // ca.pem is what clients are told to trust; the authority itself is sealed.
   void check_authority() {
     const fs::path file = layout_.root / "ca.pem";
-    if (!fs::exists(file)) return;
+    if (!is_there(file)) return;
     const auto authority = endpoint_authority(session_);
     const auto text = read_text_file(file, 1 << 20);
     if (!authority || !text || *text != authority->certificate) add("authority", "ca.pem", "not the certificate of the workspace's authority");

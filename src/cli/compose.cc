@@ -87,7 +87,7 @@ Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, c
   if (!init.identities.empty()) create.identities = init.identities;
   state->identity = options.identity.empty() ? create.identities.front().name : options.identity;
   auto made = governance::Workspace::create(create, state->clock);
-  const bool was_there = !made && made.error().code == ErrorCode::already_exists && fs::exists(governance::WorkspaceLayout{create.root}.description());
+  const bool was_there = !made && made.error().code == ErrorCode::already_exists && is_there(governance::WorkspaceLayout{create.root}.description());
   if (!made && !was_there) return fail(made.error());
   std::unique_ptr<Session> session;
   if (was_there) {

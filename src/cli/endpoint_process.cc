@@ -62,7 +62,7 @@ fs::path EndpointProcess::log_file() const { return workspace_ / ("endpoint-" + 
 Result<EndpointStatus> EndpointProcess::status() const {
   EndpointStatus status;
   status.state = "stopped";
-  if (!fs::exists(status_file())) return status;
+  if (!is_there(status_file())) return status;
   const std::string where = status_file().string();
   const Json json = TRY(parse_json(TRY(read_text_file(status_file(), 64 << 10)), where));
   status.pid = static_cast<int>(TRY(json_integer(json, "pid", where)));
@@ -77,7 +77,7 @@ Result<EndpointStatus> EndpointProcess::status() const {
   status.looks_begun = TRY(json_integer(json, "looks_begun", where));
   status.looks_done = TRY(json_integer(json, "looks_done", where));
   // A lock that can be had belongs to nobody: the process has ended, whatever its file says.
-  status.running = fs::exists(lock_file()) && !FileLock::try_acquire(lock_file());
+  status.running = is_there(lock_file()) && !FileLock::try_acquire(lock_file());
   if (status.running || status.state == "failed") return status;
   if (status.state != "stopped") status.error = "the process ended without being told to; its log says what it last did: " + log_file().string();
   status.state = "stopped";

@@ -69,14 +69,14 @@ class Handler final : public governance::ProgressHandler {
 };
 
 Result<std::vector<JobFile>> one_file(const std::string& path, const char* name) {
-  if (!fs::is_regular_file(path)) return fail(ErrorCode::not_found, "no such file", path);
+  if (!is_plain_file(path)) return fail(ErrorCode::not_found, "no such file", path);
   auto files = TRY(vault::job_files(fs::path(path)));
   files.at(0).path = name;
   return files;
 }
 
 Result<std::vector<JobFile>> model_files(const std::string& folder) {
-  if (!fs::is_directory(folder)) return fail(ErrorCode::not_found, "no such model folder", folder, "name a folder with config.json and model.safetensors");
+  if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such model folder", folder, "name a folder with config.json and model.safetensors");
   return vault::job_files(fs::path(folder));
 }
 
@@ -104,7 +104,7 @@ Result<Json> run_job(JobSpec spec, Handler& handler, Progress& progress, const c
 }
 
 Result<int> train(Invocation& invocation, const Options& options, const Output& output) {
-  if (fs::exists(options.output) && !fs::is_empty(options.output)) {
+  if (is_there(options.output) && !TRY(list_folder(options.output)).empty()) {
     return fail(ErrorCode::already_exists, "the output folder is not empty", options.output, "name a new folder");
   }
   JobSpec spec = stages::train::training_job(TRY(pipeline::load_training_config(options.config)), "");

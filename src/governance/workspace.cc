@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
@@ -27,11 +28,6 @@ struct Description {
 
 bool is_workspace_id(std::string_view id) {
   return id.size() == kIdDigits && id.find_first_not_of("0123456789abcdef") == id.npos;
-}
-
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(fs::symlink_status(path, ignored));
 }
 
 std::string encode_description(const Description& description) {

@@ -161,7 +161,8 @@ class Verification {
     for (const auto& path : files_) {
       const auto kind = kind_of_file(path, head_.size);
       if (path == kLockName) {
-        if (fs::file_size(options_.folder / path) != 0) add("stray", path, "the lock file is not empty");
+        std::error_code error;
+        if (fs::file_size(options_.folder / path, error) != 0) add("stray", path, "the lock file is not empty");
       } else if (kind.role == FileRole::stray) {
         add("stray", path, "a file that does not belong to the ledger");
       } else if (kind.role == FileRole::superseded || kind.role == FileRole::next) {

@@ -38,8 +38,8 @@ Status check_mac(const SqliteRegistry::Options& options, const std::string& reco
                 "look into who changed it, then rebuild it from the ledger with 'redoubt registry rebuild'");
   };
   const std::string mac_name = mac_path(options.file).filename().string();
-  if (!fs::exists(options.file)) return changed("the registry's file is missing");
-  if (fs::exists(options.file.string() + "-wal")) {
+  if (!is_there(options.file)) return changed("the registry's file is missing");
+  if (is_there(options.file.string() + "-wal")) {
     std::error_code error;
     if (fs::file_size(options.file.string() + "-wal", error) != 0) return changed("the registry has a write-ahead log that no change of ours left");
   }
@@ -103,8 +103,8 @@ Status apply_one(SqlDatabase& database, const RegistryChange& entry) {
 // What an earlier process left: nothing to do, or a change cut short, or a file that somebody else wrote.
 Status check_left_behind(const SqliteRegistry::Options& options) {
   const fs::path mac = mac_path(options.file);
-  if (!fs::exists(mac)) {
-    if (!fs::exists(options.file)) return {};
+  if (!is_there(mac)) {
+    if (!is_there(options.file)) return {};
     return fail(ErrorCode::tampered, "the registry's authentication code is missing", mac.string(),
                 "look into who removed it, then rebuild the registry with 'redoubt registry rebuild'");
   }
@@ -130,7 +130,7 @@ template <class Body>
 auto SqliteRegistry::with_database(Body body) -> decltype(body(std::declval<SqlDatabase&>())) {
   const auto lock = TRY(FileLock::acquire(options_.file.string() + ".lock"));
   TRY(check_left_behind(options_));
-  const bool is_new = !fs::exists(options_.file);
+  const bool is_new = !is_there(options_.file);
   if (is_new) TRY(write_file(mac_path(options_.file), kPending));
   auto database = TRY(SqlDatabase::open(options_.file));
   if (is_new) TRY(change(database, [&] { return database.execute(kSchema); }));

@@ -110,12 +110,12 @@ Result<fs::path> find_library(const std::string& name, const fs::path& needed_by
   if (name.find('/') != name.npos) return fs::path(name);
   for (const auto& folder : runpath) {
     const fs::path candidate = fs::path(replace_origin(folder, needed_by)) / name;
-    if (fs::is_regular_file(candidate)) return candidate;
+    if (is_plain_file(candidate)) return candidate;
   }
   for (const char* folder : kDefaultFolders) {
-    if (fs::is_regular_file(fs::path(folder) / name)) return fs::path(folder) / name;
+    if (is_plain_file(fs::path(folder) / name)) return fs::path(folder) / name;
   }
-  return fail(ErrorCode::not_found, "a shared library can't be found: " + name, needed_by.string(), "install it, or build the engine again");
+  return fail(ErrorCode::not_found, "a shared library can't be found: " + name, needed_by.string(), "install it where this user may read it, or build the engine again");
 }
 
 }  // namespace
