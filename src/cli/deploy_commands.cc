@@ -57,7 +57,9 @@ Result<int> show_status(Invocation& invocation, const Options& options, const Ou
 }
 
 Result<int> stop(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(open_for_deploying(invocation));
+  // What was changed from outside must not keep an endpoint running.
+  const auto session = open_for_deploying(invocation);
+  if (!session && session.error().code != ErrorCode::tampered) return fail(session.error());
   TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).stop());
   output.result({{"environment", environment_of(options)}, {"stopped", true}}, environment_of(options) + " is stopped");
   return 0;

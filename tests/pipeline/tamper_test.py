@@ -110,6 +110,13 @@ def test_objects_that_changed_places_are_named(copy):
     one.write_bytes(one_bytes)
 
 
+def test_an_endpoint_of_a_changed_workspace_can_be_stopped(copy):
+    flip(copy.workspace / "ledger" / "checkpoint", random.Random(SEED))
+    copy("endpoint", "status", "--environment", "dev")
+    copy("endpoint", "stop", "--environment", "dev")
+    copy("deploy", "tiny/0.1.0", "--environment", "dev", expect=4)
+
+
 def test_making_a_workspace_is_cut_off_at_any_moment_and_goes_on(tmp_path):
     order = random.Random(SEED)
     for turn in range(12):
