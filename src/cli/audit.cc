@@ -151,7 +151,11 @@ class Auditor {
   }
 
   void check_images() {
-    if (!is_there(layout_.images())) return;
+    if (!is_there(layout_.images())) {
+      const auto built = session_.evidence().of_step("image");
+      if (built && !built->empty()) add("image", "images", "the folder of images is missing");
+      return;
+    }
     auto store = provider::local::LocalImageStore::open(layout_.images());
     if (!store) return add("image", "images", store.error().message);
     for (auto& problem : (*store)->verify_all()) add("image", "images/" + problem.object, problem.kind + ": " + problem.detail);

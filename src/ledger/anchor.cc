@@ -8,7 +8,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kRollbackHint =
-    "restore the ledger from a backup; if the workspace was moved or restored on purpose, adopt it as it is";
+    "restore the newest backup with 'redoubt restore FILE --to DIR'; --accept-older takes an older one on purpose, and records it";
 
 bool has_anchor(const LedgerOptions& options) {
   std::error_code ignored;

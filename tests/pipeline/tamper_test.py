@@ -110,6 +110,16 @@ def test_objects_that_changed_places_are_named(copy):
     one.write_bytes(one_bytes)
 
 
+def test_a_whole_folder_that_is_gone_is_named(copy):
+    for name in ["objects", "images", "ledger", "identities", "state", "secrets"]:
+        folder, aside = copy.workspace / name, copy.workspace.parent / "aside"
+        folder.rename(aside)
+        assert_noticed(copy, folder, "gone")
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+    assert copy.json("audit", "verify")["ok"]
+
+
 def test_an_endpoint_of_a_changed_workspace_can_be_stopped(copy):
     flip(copy.workspace / "ledger" / "checkpoint", random.Random(SEED))
     copy("endpoint", "status", "--environment", "dev")
