@@ -40,6 +40,7 @@ class Auditor {
     check_description();
     append(session_.check_registry());
     check_objects();
+    check_outputs();
     check_state();
     check_secrets();
     check_newest();
@@ -110,6 +111,21 @@ class Auditor {
     const auto damaged = session_.store().verify_all();
     if (!damaged) return add("object", damaged.error().where, damaged.error().message);
     for (const auto& damage : *damaged) add("object", "objects/" + damage.object, damage.error.message);
+  }
+
+  // What the steps of a pipeline gave must be there: objects that are gone together with whatever names them leave no other trace.
+  void check_outputs() {
+    static const std::set<std::string> kSteps = {"acquire", "data", "image", "train", "evaluate", "register"};
+    std::set<std::pair<std::string, Digest>> seen;
+    const auto read = for_each_record([&](const attest::StepRecord& record) {
+      if (!kSteps.contains(record.step)) return;
+      for (const auto& [name, digest] : record.outputs) {
+        if (!seen.emplace(name, digest).second || session_.holds(name, digest)) continue;
+        const bool is_image = name == "image";
+        add(is_image ? "image" : "object", (is_image ? "images/" : "objects/") + digest.hex(), "missing: the " + name + " of the step " + record.step);
+      }
+    });
+    if (!read) add("ledger", read.error().where, read.error().message);
   }
 
   void check_state() {

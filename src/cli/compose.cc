@@ -172,15 +172,17 @@ Status Session::require(governance::Permission permission) const {
 Result<governance::StepRecorder*> Session::recorder() {
   if (state_->recorder == nullptr) {
     auto key = TRY(state_->workspace->identities().unlock(state_->identity));
-    const auto still_there = [this](const std::string& name, const Digest& digest) {
-      if (name != "image") return store().has_blob(digest).value_or(false) || store().manifest(digest).has_value();
-      auto images_store = images();
-      return images_store && (*images_store)->resolve(digest.tagged()).has_value();
-    };
+    const auto still_there = [this](const std::string& name, const Digest& digest) { return holds(name, digest); };
     state_->recorder = std::make_unique<governance::StepRecorder>(*state_->evidence, std::move(key), state_->clock, still_there,
                                                                   governance::StepRecorder::Options{state_->identity});
   }
   return state_->recorder.get();
+}
+
+bool Session::holds(const std::string& output, const Digest& digest) {
+  if (output != "image") return store().has_blob(digest).value_or(false) || store().manifest(digest).has_value();
+  auto images_store = images();
+  return images_store && (*images_store)->resolve(digest.tagged()).has_value();
 }
 
 Result<Digest> Session::record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs) {

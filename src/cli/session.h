@@ -49,6 +49,8 @@ class Session {
   Status require(governance::Permission permission) const;
   // The recorder of the acting identity's steps; unlocks its key.
   Result<governance::StepRecorder*> recorder();
+  // Whether what a step gave, under that name, is still in its store.
+  bool holds(const std::string& output, const Digest& digest);
   // Appends what happened outside the seven steps ("secret", "key", "alarm"): signed like a step, never reused.
   Result<Digest> record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs = {});
   // The same for a change of secrets or of the endpoint's keys: `body` makes it and answers the event's result, and the event

@@ -26,6 +26,12 @@ Result<std::string> read_note_file(const fs::path& path) {
 
 }  // namespace
 
+Status check_folder(const LedgerOptions& options) {
+  if (is_folder(options.folder)) return {};
+  if (has_anchor(options)) return fail(ErrorCode::tampered, "the ledger is gone, but its anchor is there", options.folder.string(), kRollbackHint);
+  return fail(ErrorCode::not_found, "there is no ledger", options.folder.string(), "make a workspace with 'redoubt init'");
+}
+
 Result<FileLock> lock_ledger(const LedgerOptions& options) { return FileLock::acquire(options.folder / kLockName); }
 
 Result<Checkpoint> read_checkpoint(const LedgerOptions& options, const crypto::PublicKey& key) {

@@ -14,6 +14,8 @@ struct OpenedLedger {
   Bytes bundle;  // the partial bundle of entries, checked; empty when the last one is full
 };
 
+// not_found without the ledger's folder; tampered when an anchor says that there was one.
+Status check_folder(const LedgerOptions& options);
 // Whoever holds this may look at files that a writer replaces.
 Result<FileLock> lock_ledger(const LedgerOptions& options);
 

@@ -7,10 +7,7 @@ namespace redoubt::ledger {
 namespace {
 
 Result<OpenedLedger> open_now(const LedgerOptions& options, const crypto::PublicKey& key) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(options.folder, ignored)) {
-    return fail(ErrorCode::not_found, "there is no ledger", options.folder.string(), "make a workspace with 'redoubt init'");
-  }
+  TRY(check_folder(options));
   const auto lock = TRY(lock_ledger(options));
   auto opened = TRY(open_tree(options, TRY(read_checkpoint(options, key))));
   TRY(check_anchor(options, key, opened.tree));

@@ -41,10 +41,7 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::create(LedgerOptions options
 
 Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(LedgerOptions options, crypto::SigningKey key) {
   TRY(check_options(options));
-  std::error_code ignored;
-  if (!fs::is_directory(options.folder, ignored)) {
-    return fail(ErrorCode::not_found, "there is no ledger", options.folder.string(), "make a workspace with 'redoubt init'");
-  }
+  TRY(check_folder(options));
   const auto lock = TRY(lock_ledger(options));
   auto writer = std::unique_ptr<LedgerWriter>(new LedgerWriter(std::move(options), std::move(key)));
   auto opened = TRY(open_tree(writer->options_, TRY(read_checkpoint(writer->options_, writer->key_.public_key()))));
