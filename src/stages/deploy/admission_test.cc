@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "governance/release_fixture.h"
+#include "governance/testing_release.h"
 #include "stages/deploy/deployment.h"
 
 namespace redoubt::stages::deploy {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "governance/release_fixture.h"
+#include "governance/testing_release.h"
 #include "stages/publish/model_card.h"
 #include "stages/publish/register.h"
 #include "stages/publish/review.h"
