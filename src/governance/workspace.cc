@@ -192,7 +192,8 @@ Result<std::unique_ptr<Workspace>> Workspace::open_made(const OpenOptions& optio
   const auto description = TRY(parse_description(text, layout.description()));
   const auto credentials = TRY(credentials_folder(options.credentials, description.id));
   std::unique_ptr<Workspace> workspace(new Workspace(layout, description.id, description.created, credentials));
-  for (const auto& folder : {layout.objects(), layout.secrets(), layout.state(), layout.identity_keys()}) {
+  // These always hold something; the objects may not, and a backup keeps no empty folder.
+  for (const auto& folder : {layout.secrets(), layout.state(), layout.identity_keys()}) {
     if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such folder", folder.string());
   }
   const auto unlock = TRY(unlock_for_open(options, layout, credentials));
