@@ -22,6 +22,7 @@ void add_global_options(CLI::App& app, GlobalOptions& options, bool& verbose) {
   app.add_option("--as", options.identity, "the identity that acts (default: operator)");
   app.add_option("--credentials", options.credentials, "the folder of the key files (default: ~/.config/redoubt/<workspace id>)");
   app.add_option("--passphrase-file", options.passphrase_file, "a file with the keyring's passphrase");
+  app.add_option("--providers", options.providers, "a file that says which providers are used, such as config/providers.aws.yaml; init and run remember it");
   app.add_flag("--json", options.json, "results as one JSON document on stdout");
   app.add_flag("--verbose", verbose, "tell more on stderr");
 }
@@ -69,8 +70,8 @@ int run(int argc, char** argv) {
   Invocation invocation;
   bool verbose = false;
   add_global_options(app, invocation.global, verbose);
+  app.fallthrough();  // commands inherit it: global options may stand behind a command too
   add_commands(app, invocation);
-  app.fallthrough();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

@@ -105,7 +105,7 @@ class Auditor {
   }
 
   void check_objects() {
-    const auto keys = session_.workspace().objects().list("");
+    const auto keys = session_.objects().list("");
     if (!keys) return add("object", "objects", keys.error().message);
     report_.objects = keys->size();
     const auto damaged = session_.store().verify_all();

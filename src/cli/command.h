@@ -21,6 +21,7 @@ struct GlobalOptions {
   std::string identity;         // --as; empty: operator
   std::string credentials;      // --credentials: folder of the key files; empty: ~/.config/redoubt/<workspace id>
   std::string passphrase_file;  // --passphrase-file: opens a keyring sealed by a passphrase
+  std::string providers;        // --providers: what stands behind the interfaces; empty: what the workspace used last
   bool json = false;
 };
 

@@ -1,273 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Which implementation stands behind each interface.
-#include <fmt/format.h>
+#include "cli/compose.h"
 
-#include "base/file.h"
-#include "cli/prompt.h"
-#include "cli/session.h"
-#include "crypto/hash.h"
-#include "governance/registry_view.h"
-#include "governance/state_change.h"
-#include "ledger/verify.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
 #include "provider/local/sqlite_registry.h"
 #include "provider/local/webhook_notifier.h"
 
 namespace redoubt::cli {
-namespace {
 
-namespace fs = std::filesystem;
-constexpr const char* kDefaultIdentity = "operator";
-
-// Notes as sealed files of the workspace's state.
-class SealedNotes final : public governance::Notes {
- public:
-  explicit SealedNotes(governance::Workspace& workspace) : workspace_(workspace) {}
-
-  Result<std::optional<Json>> load(const std::string& name) override {
-    const auto file = TRY(workspace_.state_file(name));
-    if (!file.exists()) return std::optional<Json>();
-    return std::optional(TRY(file.read_json()));
-  }
-  Status save(const std::string& name, const Json& value) override { return TRY(workspace_.state_file(name)).write_json(value); }
-  Status remove(const std::string& name) override {
-    (void)TRY(workspace_.state_file(name));  // checks the name
-    std::error_code error;
-    fs::remove(workspace_.layout().state() / name, error);
-    if (error) return fail_errno(error.value(), "remove", name);
-    return {};
-  }
-
- private:
-  governance::Workspace& workspace_;
-};
-
-std::optional<fs::path> credentials_of(const GlobalOptions& options) {
-  return options.credentials.empty() ? std::nullopt : std::optional<fs::path>(options.credentials);
-}
-
-Result<std::optional<provider::local::Passphrase>> passphrase_of(const GlobalOptions& options, bool needed) {
-  if (!options.passphrase_file.empty()) return std::optional(provider::local::Passphrase{TRY(read_secret_file(options.passphrase_file))});
-  if (needed) return std::optional(provider::local::Passphrase{TRY(read_secret("passphrase of the keyring"))});
-  return std::optional<provider::local::Passphrase>();
-}
-
-ledger::LedgerOptions ledger_options_of(const governance::Workspace& workspace) {
-  return {workspace.layout().ledger(), workspace.credentials() / "checkpoint", "redoubt.local/" + workspace.id()};
-}
-
-}  // namespace
-
-struct Session::State {
-  SystemClock clock;
-  GlobalOptions options;
-  std::string identity;
-  std::unique_ptr<governance::Workspace> workspace;
-  std::optional<crypto::SigningKey> ledger_key;
-  std::unique_ptr<ledger::EvidenceLog> evidence;
-  std::unique_ptr<SealedNotes> notes;
-  std::unique_ptr<governance::StepRecorder> recorder;
-  std::unique_ptr<provider::ModelRegistry> registry;
+struct Providers::State {
+  Json config;
+  governance::Workspace& workspace;
+  const Clock& clock;
   std::unique_ptr<provider::ImageStore> images;
   std::unique_ptr<provider::JobRunner> runner;
+  std::unique_ptr<provider::ModelRegistry> registry;
 };
 
-Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Session::~Session() = default;
+Providers::Providers(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Providers::~Providers() = default;
 
-Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, const InitOptions& init) {
-  auto state = std::make_unique<State>();
-  state->options = options;
-  governance::Workspace::CreateOptions create;
-  create.root = options.workspace;
-  create.credentials = credentials_of(options);
-  create.passphrase = TRY(passphrase_of(options, false));
-  if (!init.identities.empty()) create.identities = init.identities;
-  state->identity = options.identity.empty() ? create.identities.front().name : options.identity;
-  auto made = governance::Workspace::create(create, state->clock);
-  const bool was_there = !made && made.error().code == ErrorCode::already_exists && is_there(governance::WorkspaceLayout{create.root}.description());
-  if (!made && !was_there) return fail(made.error());
-  std::unique_ptr<Session> session;
-  if (was_there) {
-    // A making that was cut off before its first ledger entry goes on; anything else is a workspace already.
-    session = TRY(open_workspace(options));
-    if (TRY(session->has_entries())) return fail(made.error());
-  } else {
-    state->workspace = std::move(*made);
-    session.reset(new Session(std::move(state)));
-  }
-  TRY(session->open_ledger(LedgerMode::open_or_create));
-  const auto& layout = session->workspace().layout();
-  const Digest description = crypto::sha256(TRY(read_file(layout.description(), 1 << 20)));
-  TRY(session->record_event("workspace", {{"workspace", session->workspace().id()}, {"description", description.tagged()},
-                                          {"identities", session->workspace().identities().digest().tagged()}}));
-  (void)TRY(session->registry());
-  return session;
+Result<std::unique_ptr<Providers>> Providers::create(const Json& config, governance::Workspace& workspace, const Clock& clock) {
+  return std::unique_ptr<Providers>(new Providers(std::unique_ptr<State>(new State{config, workspace, clock, nullptr, nullptr, nullptr})));
 }
 
-Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& options) {
-  auto state = std::make_unique<State>();
-  state->options = options;
-  state->identity = options.identity.empty() ? kDefaultIdentity : options.identity;
-  governance::Workspace::OpenOptions open;
-  open.root = options.workspace;
-  open.credentials = credentials_of(options);
-  open.passphrase = TRY(passphrase_of(options, governance::Workspace::needs_passphrase(options.workspace)));
-  state->workspace = TRY(governance::Workspace::open(open, state->clock));
-  return std::unique_ptr<Session>(new Session(std::move(state)));
-}
+const Json& Providers::config() const { return state_->config; }
+provider::ObjectStore& Providers::objects() { return state_->workspace.objects(); }
+vault::ArtifactStore& Providers::artifacts() { return state_->workspace.artifacts(); }
+provider::SecretStore& Providers::secrets() { return state_->workspace.secrets(); }
 
-Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
-  auto session = TRY(open_workspace(options));
-  (void)TRY(session->workspace().identities().find(session->identity()));
-  TRY(session->open_ledger(LedgerMode::open));
-  return session;
-}
-
-Result<Session::UnpackedParts> Session::open_unpacked(const GlobalOptions& options) {
-  const auto session = TRY(open_workspace(options));
-  const auto file = TRY(session->workspace().state_file("ledger-key"));
-  const auto key = TRY(crypto::SigningKey::from_pem(Secret(TRY(file.read()))));
-  return UnpackedParts{session->workspace().id(), session->ledger_options(), key.public_key()};
-}
-
-Problems Session::check_ledger(const GlobalOptions& options) {
-  const auto session = open_workspace(options);
-  if (!session) return {};
-  const auto key = (*session)->workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519);
-  if (!key) return {};
-  return ledger::verify_ledger((*session)->ledger_options(), key->public_key()).problems;
-}
-
-Result<bool> Session::has_entries() {
-  const auto opened = open_ledger(LedgerMode::open);
-  if (!opened && opened.error().code == ErrorCode::not_found) return false;
-  TRY(opened);
-  return TRY(evidence().checkpoint()).head.size > 0;
-}
-
-Status Session::open_ledger(LedgerMode mode) {
-  state_->notes = std::make_unique<SealedNotes>(*state_->workspace);
-  state_->ledger_key = TRY(workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519));
-  auto trusted = [&identities = state_->workspace->identities()](std::string_view key_id) -> std::optional<attest::TrustedKey> {
-    auto found = identities.find_by_key(key_id);
-    if (!found) return std::nullopt;
-    return attest::TrustedKey{found->key, found->name};
-  };
-  auto opened = ledger::EvidenceLog::open(ledger_options(), *state_->ledger_key, trusted);
-  const bool is_new = !opened && opened.error().code == ErrorCode::not_found && mode == LedgerMode::open_or_create;
-  if (is_new) opened = ledger::EvidenceLog::create(ledger_options(), *state_->ledger_key, trusted);
-  state_->evidence = TRY(std::move(opened));
-  return {};
-}
-
-ledger::LedgerOptions Session::ledger_options() const { return ledger_options_of(*state_->workspace); }
-
-Status Session::require(governance::Permission permission) const {
-  return state_->workspace->identities().require(state_->identity, permission);
-}
-
-Result<governance::StepRecorder*> Session::recorder() {
-  if (state_->recorder == nullptr) {
-    auto key = TRY(state_->workspace->identities().unlock(state_->identity));
-    const auto still_there = [this](const std::string& name, const Digest& digest) { return holds(name, digest); };
-    state_->recorder = std::make_unique<governance::StepRecorder>(*state_->evidence, std::move(key), state_->clock, still_there,
-                                                                  governance::StepRecorder::Options{state_->identity});
-  }
-  return state_->recorder.get();
-}
-
-bool Session::holds(const std::string& output, const Digest& digest) {
-  if (output != "image") return store().has_blob(digest).value_or(false) || store().manifest(digest).has_value();
-  auto images_store = images();
-  return images_store && (*images_store)->resolve(digest.tagged()).has_value();
-}
-
-Result<Digest> Session::record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs) {
-  const auto key = TRY(state_->workspace->identities().unlock(state_->identity));
-  attest::StepRecord record;
-  record.step = step;
-  record.identity = state_->identity;
-  record.started = record.finished = state_->clock.now();
-  record.result = result;
-  record.outputs = outputs;
-  record.input_key = crypto::sha256(dump_json({{"event", step}, {"at", to_rfc3339(record.started)}, {"result", result}}));
-  return TRY(state_->evidence->append(record, key)).digest;
-}
-
-Result<Digest> Session::record_change(const std::string& step, const std::function<Result<Json>()>& body) {
-  auto change = TRY(governance::StateChange::begin(*state_->workspace, *state_->evidence));
-  if (change->has_leftovers()) {
-    TRY(record_event(step, change->with_state({{"action", "recover"}})));
-    TRY(change->done());
-    change.reset();  // an intent counts only behind the ledger's newest word on its files
-    change = TRY(governance::StateChange::begin(*state_->workspace, *state_->evidence));
-  }
-  const Json result = TRY(body());
-  const Digest event = TRY(record_event(step, change->with_state(result)));
-  TRY(change->done());
-  return event;
-}
-
-Result<crypto::SigningKey> Session::workspace_key(const std::string& name, crypto::SignatureAlgorithm algorithm) {
-  const auto file = TRY(state_->workspace->state_file(name));
-  if (file.exists()) return crypto::SigningKey::from_pem(Secret(TRY(file.read())));
-  auto key = crypto::SigningKey::generate(algorithm);
-  TRY(file.write(key.to_pem().reveal(SecretAccess::for_storage())));
-  return key;
-}
-
-Result<crypto::SigningKey> Session::model_key() { return workspace_key("model-key", crypto::SignatureAlgorithm::ecdsa_p256); }
-const crypto::SigningKey& Session::ledger_key() const { return *state_->ledger_key; }
-const std::string& Session::identity() const { return state_->identity; }
-governance::Workspace& Session::workspace() { return *state_->workspace; }
-ledger::EvidenceLog& Session::evidence() { return *state_->evidence; }
-governance::Notes& Session::notes() { return *state_->notes; }
-const Clock& Session::clock() const { return state_->clock; }
-
-Result<provider::ModelRegistry*> Session::registry() {
-  if (state_->registry == nullptr) {
-    auto mac_key = TRY(state_->workspace->named_key("registry-mac"));
-    state_->registry = TRY(provider::local::SqliteRegistry::open({state_->workspace->layout().registry(), std::move(mac_key)}));
-  }
-  TRY(governance::catch_up(*state_->evidence, *state_->registry));
-  return state_->registry.get();
-}
-
-Status Session::rebuild_registry() {
-  state_->registry.reset();
-  TRY(provider::local::SqliteRegistry::discard(state_->workspace->layout().registry()));
-  (void)TRY(registry());
-  return {};
-}
-
-Problems Session::check_registry() {
-  const auto compare = [this]() -> Result<std::vector<std::string>> {
-    auto* own = TRY(registry());
-    const auto folder = TRY(TemporaryFolder::create());
-    auto replayed = TRY(provider::local::SqliteRegistry::open({folder.path() / "registry.db", Secret(Bytes(32))}));
-    return governance::compare_with_ledger(*state_->evidence, *own, *replayed);
-  };
-  const auto differences = compare();
-  if (!differences) return {{"registry", differences.error().where, differences.error().message}};
-  Problems problems;
-  for (const auto& difference : *differences) problems.push_back({"registry", "registry.db", difference});
-  return problems;
-}
-
-Result<provider::ImageStore*> Session::images() {
-  if (state_->images == nullptr) state_->images = TRY(provider::local::LocalImageStore::open(state_->workspace->layout().images()));
+Result<provider::ImageStore*> Providers::images() {
+  if (state_->images == nullptr) state_->images = TRY(provider::local::LocalImageStore::open(state_->workspace.layout().images()));
   return state_->images.get();
 }
 
-Result<provider::JobRunner*> Session::runner() {
+Result<provider::JobRunner*> Providers::runner() {
   if (state_->runner == nullptr) state_->runner = std::make_unique<provider::local::LocalJobRunner>(provider::local::LocalJobRunnerOptions{}, *TRY(images()));
   return state_->runner.get();
 }
 
-Result<std::unique_ptr<provider::Notifier>> Session::notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name) {
+Result<provider::ModelRegistry*> Providers::registry() {
+  if (state_->registry == nullptr) {
+    auto mac_key = TRY(state_->workspace.named_key("registry-mac"));
+    state_->registry = TRY(provider::local::SqliteRegistry::open({state_->workspace.layout().registry(), std::move(mac_key)}));
+  }
+  return state_->registry.get();
+}
+
+Status Providers::discard_registry() {
+  state_->registry.reset();
+  return provider::local::SqliteRegistry::discard(state_->workspace.layout().registry());
+}
+
+Result<std::unique_ptr<provider::Notifier>> Providers::notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name) {
   if (url.empty()) return std::unique_ptr<provider::Notifier>();
   provider::local::WebhookOptions options;
   options.url = url;

@@ -9,6 +9,7 @@
 #include "cli/image_check.h"
 #include "cli/session.h"
 #include "pipeline/config.h"
+#include "pipeline/providers.h"
 #include "pipeline/run.h"
 #include "stages/acquire/acquire.h"
 #include "stages/data/prepare.h"
@@ -68,7 +69,7 @@ class PipelineRun {
       }
       options.hub.token = TRY(std::move(token));
     }
-    stages::acquire::AcquireDeps deps{session_.store(), session_.workspace().objects(), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
+    stages::acquire::AcquireDeps deps{session_.store(), session_.objects(), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
     return stages::acquire::acquire(options, deps);
   }
 
@@ -157,6 +158,11 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
+  if (!invocation.global.providers.empty()) {
+    TRY(session->use_providers(TRY(pipeline::load_providers(invocation.global.providers))));
+  } else if (config.providers) {
+    TRY(session->use_providers(*config.providers));
+  }
   PipelineRun bound(*session, config, invocation);
   const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) { output.say(fmt::format("[{}/8] {}", number, step)); });
   invocation.progress.end();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An open workspace as a command sees it: every provider made and handed down by reference. compose.cc, which makes them, is
-// the one place that knows which implementation stands behind an interface.
+// An open workspace as a command sees it: its ledger, its identities, and the providers that compose.cc made for it.
 #pragma once
 
 #include <functional>
@@ -62,12 +61,16 @@ class Session {
 
   const std::string& identity() const;
   governance::Workspace& workspace();
-  vault::ArtifactStore& store() { return workspace().artifacts(); }
-  provider::SecretStore& secrets() { return workspace().secrets(); }
+  provider::ObjectStore& objects();
+  vault::ArtifactStore& store();
+  provider::SecretStore& secrets();
   ledger::EvidenceLog& evidence();
   ledger::LedgerOptions ledger_options() const;
   governance::Notes& notes();
   const Clock& clock() const;
+
+  // From now on these providers, in this workspace: what pipeline::load_providers answers. The ledger tells of the change.
+  Status use_providers(const Json& config);
 
   // Opened at first use. The registry is brought up to date with the ledger at each call; a changed file is tampered.
   Result<provider::ModelRegistry*> registry();
@@ -89,6 +92,8 @@ class Session {
   static Result<std::unique_ptr<Session>> open_workspace(const GlobalOptions& options);
   enum class LedgerMode { open, open_or_create };
   Status open_ledger(LedgerMode mode);
+  Status open_providers();
+  Status remember_providers();
   Result<bool> has_entries();
   std::unique_ptr<State> state_;
 };

@@ -3,18 +3,20 @@
 
 #include "base/check.h"
 #include "base/schema.h"
+#include "pipeline/providers.h"
 #include "pipeline/schemas.h"
 
 namespace redoubt::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-Result<Json> load_checked(const fs::path& file, const char* schema_text) {
-  const auto document = TRY(load_yaml(file));
+Result<Json> check(const YamlDocument& document, const char* schema_text) {
   Json checked = TRY(check_against_schema(document, Json::parse(schema_text)));
   checked.erase("version");
   return checked;
 }
+
+Result<Json> load_checked(const fs::path& file, const char* schema_text) { return check(TRY(load_yaml(file)), schema_text); }
 
 // The schema has checked presence and types, so these can't fail for input.
 template <class T>
@@ -116,7 +118,8 @@ Result<stages::evaluate::Thresholds> load_thresholds(const fs::path& file) {
 }
 
 Result<Config> load_config(const fs::path& file) {
-  const Json json = TRY(load_checked(file, kRedoubtSchema));
+  const auto document = TRY(load_yaml(file));
+  const Json json = TRY(check(document, kRedoubtSchema));
   Config config;
   config.file = file;
   config.name = get<std::string>(json, "name");
@@ -134,6 +137,7 @@ Result<Config> load_config(const fs::path& file) {
   config.watch = TRY(WatchOptions::from_json(json.at("watch")));
   if (!config.watch.webhook_ca_file.empty()) config.watch.webhook_ca_file = fs::absolute(relative_to(file, config.watch.webhook_ca_file)).string();
   config.policy = TRY(governance::Policy::from_json(TRY(load_checked(relative_to(file, get<std::string>(json, "policy")), kPolicySchema))));
+  if (json.contains("providers")) config.providers = TRY(providers_of(document));
   return config;
 }
 

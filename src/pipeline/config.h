@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,7 @@ struct Config {
   DeployOptions deploy;
   WatchOptions watch;
   governance::Policy policy;
+  std::optional<Json> providers;  // see providers.h; none: those that the workspace used last
 };
 
 // invalid_argument with FILE:LINE for whatever is wrong in any of the files.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "pipeline/providers.h"
 
 namespace redoubt::pipeline {
 namespace {
@@ -45,6 +46,29 @@ TEST_F(ConfigTest, names_the_file_and_line_of_a_mistake_in_any_of_them) {
 TEST_F(ConfigTest, plain_http_is_no_endpoint) {
   write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n, endpoint: 'http://hub'}\ndata: {file: d.jsonl}\n");
   EXPECT_NE(load().error().message.find("model.endpoint"), std::string::npos);
+}
+
+TEST_F(ConfigTest, providers_stand_in_a_file_of_their_own_or_in_the_pipeline_file) {
+  const std::string block = "providers:\n  objects:\n    s3: {bucket: models, kms_key: alias/x}\n";
+  write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\n" + block);
+  write("providers.yaml", "version: 1\n" + block);
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config->providers);
+  EXPECT_EQ(*config->providers, *load_providers(folder_.path() / "providers.yaml"));
+  const auto choice = choice_of(*config->providers, "objects");
+  EXPECT_EQ(choice.kind, "s3");
+  EXPECT_EQ(choice.options, (Json{{"bucket", "models"}, {"kms_key", "alias/x"}, {"prefix", ""}}));
+  EXPECT_EQ(choice_of(*config->providers, "secrets").kind, "");
+}
+
+TEST_F(ConfigTest, a_mistake_in_the_providers_is_named_with_its_line) {
+  write("providers.yaml", "version: 1\nproviders:\n  kms:\n    aws-kms: {key: 'no key'}\n");
+  EXPECT_EQ(load_providers(folder_.path() / "providers.yaml").error().where, (folder_.path() / "providers.yaml").string() + ":4");
+  write("providers.yaml", "version: 1\nproviders:\n  objects: {local: {}, s3: {bucket: abc, kms_key: k}}\n");
+  EXPECT_EQ(load_providers(folder_.path() / "providers.yaml").error().message, "'objects' names several providers");
+  write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\nproviders:\n  objects: {}\n");
+  EXPECT_EQ(load().error().where, (folder_.path() / "redoubt.yaml").string() + ":6");
 }
 
 TEST_F(ConfigTest, the_files_of_the_repository_are_valid) {

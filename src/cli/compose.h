@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The providers of one workspace. compose.cc is the one place that knows which implementation stands behind an interface.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "governance/workspace.h"
+#include "provider/image_store.h"
+#include "provider/job_runner.h"
+#include "provider/model_registry.h"
+#include "provider/notifier.h"
+
+namespace redoubt::cli {
+
+class Providers {
+ public:
+  // As `config` says, which is what pipeline::load_providers answers; what it does not name is embedded in the workspace. Both
+  // references must outlive it. Errors of each provider's create.
+  static Result<std::unique_ptr<Providers>> create(const Json& config, governance::Workspace& workspace, const Clock& clock);
+  ~Providers();
+
+  const Json& config() const;
+  provider::ObjectStore& objects();
+  vault::ArtifactStore& artifacts();
+  provider::SecretStore& secrets();
+  // Opened at first use.
+  Result<provider::ImageStore*> images();
+  Result<provider::JobRunner*> runner();
+  Result<provider::ModelRegistry*> registry();
+  // Forgets the registry's contents, which the ledger can give again.
+  Status discard_registry();
+  // The webhook that hears of alarms; null where none is named. Errors of WebhookNotifier::create.
+  Result<std::unique_ptr<provider::Notifier>> notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name);
+
+ private:
+  struct State;
+  explicit Providers(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace redoubt::cli

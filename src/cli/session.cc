@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/session.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "cli/compose.h"
+#include "cli/prompt.h"
+#include "crypto/hash.h"
+#include "governance/registry_view.h"
+#include "governance/state_change.h"
+#include "ledger/verify.h"
+#include "pipeline/providers.h"
+#include "provider/local/sqlite_registry.h"
+
+namespace redoubt::cli {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kDefaultIdentity = "operator";
+constexpr const char* kProvidersNote = "providers";  // and the ledger's event of the same name
+
+// Notes as sealed files of the workspace's state.
+class SealedNotes final : public governance::Notes {
+ public:
+  explicit SealedNotes(governance::Workspace& workspace) : workspace_(workspace) {}
+
+  Result<std::optional<Json>> load(const std::string& name) override {
+    const auto file = TRY(workspace_.state_file(name));
+    if (!file.exists()) return std::optional<Json>();
+    return std::optional(TRY(file.read_json()));
+  }
+  Status save(const std::string& name, const Json& value) override { return TRY(workspace_.state_file(name)).write_json(value); }
+  Status remove(const std::string& name) override {
+    (void)TRY(workspace_.state_file(name));  // checks the name
+    std::error_code error;
+    fs::remove(workspace_.layout().state() / name, error);
+    if (error) return fail_errno(error.value(), "remove", name);
+    return {};
+  }
+
+ private:
+  governance::Workspace& workspace_;
+};
+
+std::optional<fs::path> credentials_of(const GlobalOptions& options) {
+  return options.credentials.empty() ? std::nullopt : std::optional<fs::path>(options.credentials);
+}
+
+Result<std::optional<provider::local::Passphrase>> passphrase_of(const GlobalOptions& options, bool needed) {
+  if (!options.passphrase_file.empty()) return std::optional(provider::local::Passphrase{TRY(read_secret_file(options.passphrase_file))});
+  if (needed) return std::optional(provider::local::Passphrase{TRY(read_secret("passphrase of the keyring"))});
+  return std::optional<provider::local::Passphrase>();
+}
+
+ledger::LedgerOptions ledger_options_of(const governance::Workspace& workspace) {
+  return {workspace.layout().ledger(), workspace.credentials() / "checkpoint", "redoubt.local/" + workspace.id()};
+}
+
+}  // namespace
+
+struct Session::State {
+  SystemClock clock;
+  GlobalOptions options;
+  std::string identity;
+  std::unique_ptr<governance::Workspace> workspace;
+  std::optional<crypto::SigningKey> ledger_key;
+  std::unique_ptr<ledger::EvidenceLog> evidence;
+  std::unique_ptr<SealedNotes> notes;
+  std::unique_ptr<governance::StepRecorder> recorder;
+  std::unique_ptr<Providers> providers;
+};
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, const InitOptions& init) {
+  auto state = std::make_unique<State>();
+  state->options = options;
+  governance::Workspace::CreateOptions create;
+  create.root = options.workspace;
+  create.credentials = credentials_of(options);
+  create.passphrase = TRY(passphrase_of(options, false));
+  if (!init.identities.empty()) create.identities = init.identities;
+  state->identity = options.identity.empty() ? create.identities.front().name : options.identity;
+  auto made = governance::Workspace::create(create, state->clock);
+  const bool was_there = !made && made.error().code == ErrorCode::already_exists && is_there(governance::WorkspaceLayout{create.root}.description());
+  if (!made && !was_there) return fail(made.error());
+  std::unique_ptr<Session> session;
+  if (was_there) {
+    // A making that was cut off before its first ledger entry goes on; anything else is a workspace already.
+    session = TRY(open_workspace(options));
+    if (TRY(session->has_entries())) return fail(made.error());
+  } else {
+    state->workspace = std::move(*made);
+    session.reset(new Session(std::move(state)));
+  }
+  TRY(session->open_ledger(LedgerMode::open_or_create));
+  TRY(session->open_providers());
+  const auto& layout = session->workspace().layout();
+  const Digest description = crypto::sha256(TRY(read_file(layout.description(), 1 << 20)));
+  TRY(session->record_event("workspace", {{"workspace", session->workspace().id()}, {"description", description.tagged()},
+                                          {"identities", session->workspace().identities().digest().tagged()}}));
+  TRY(session->remember_providers());
+  (void)TRY(session->registry());
+  return session;
+}
+
+Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& options) {
+  auto state = std::make_unique<State>();
+  state->options = options;
+  state->identity = options.identity.empty() ? kDefaultIdentity : options.identity;
+  governance::Workspace::OpenOptions open;
+  open.root = options.workspace;
+  open.credentials = credentials_of(options);
+  open.passphrase = TRY(passphrase_of(options, governance::Workspace::needs_passphrase(options.workspace)));
+  state->workspace = TRY(governance::Workspace::open(open, state->clock));
+  return std::unique_ptr<Session>(new Session(std::move(state)));
+}
+
+Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
+  auto session = TRY(open_workspace(options));
+  (void)TRY(session->workspace().identities().find(session->identity()));
+  TRY(session->open_ledger(LedgerMode::open));
+  TRY(session->open_providers());
+  return session;
+}
+
+Result<Session::UnpackedParts> Session::open_unpacked(const GlobalOptions& options) {
+  const auto session = TRY(open_workspace(options));
+  const auto file = TRY(session->workspace().state_file("ledger-key"));
+  const auto key = TRY(crypto::SigningKey::from_pem(Secret(TRY(file.read()))));
+  return UnpackedParts{session->workspace().id(), session->ledger_options(), key.public_key()};
+}
+
+Problems Session::check_ledger(const GlobalOptions& options) {
+  const auto session = open_workspace(options);
+  if (!session) return {};
+  const auto key = (*session)->workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519);
+  if (!key) return {};
+  return ledger::verify_ledger((*session)->ledger_options(), key->public_key()).problems;
+}
+
+Result<bool> Session::has_entries() {
+  const auto opened = open_ledger(LedgerMode::open);
+  if (!opened && opened.error().code == ErrorCode::not_found) return false;
+  TRY(opened);
+  return TRY(evidence().checkpoint()).head.size > 0;
+}
+
+Status Session::open_ledger(LedgerMode mode) {
+  state_->notes = std::make_unique<SealedNotes>(*state_->workspace);
+  state_->ledger_key = TRY(workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519));
+  auto trusted = [&identities = state_->workspace->identities()](std::string_view key_id) -> std::optional<attest::TrustedKey> {
+    auto found = identities.find_by_key(key_id);
+    if (!found) return std::nullopt;
+    return attest::TrustedKey{found->key, found->name};
+  };
+  auto opened = ledger::EvidenceLog::open(ledger_options(), *state_->ledger_key, trusted);
+  const bool is_new = !opened && opened.error().code == ErrorCode::not_found && mode == LedgerMode::open_or_create;
+  if (is_new) opened = ledger::EvidenceLog::create(ledger_options(), *state_->ledger_key, trusted);
+  state_->evidence = TRY(std::move(opened));
+  return {};
+}
+
+ledger::LedgerOptions Session::ledger_options() const { return ledger_options_of(*state_->workspace); }
+
+Status Session::require(governance::Permission permission) const {
+  return state_->workspace->identities().require(state_->identity, permission);
+}
+
+Result<governance::StepRecorder*> Session::recorder() {
+  if (state_->recorder == nullptr) {
+    auto key = TRY(state_->workspace->identities().unlock(state_->identity));
+    const auto still_there = [this](const std::string& name, const Digest& digest) { return holds(name, digest); };
+    state_->recorder = std::make_unique<governance::StepRecorder>(*state_->evidence, std::move(key), state_->clock, still_there,
+                                                                  governance::StepRecorder::Options{state_->identity});
+  }
+  return state_->recorder.get();
+}
+
+bool Session::holds(const std::string& output, const Digest& digest) {
+  if (output != "image") return store().has_blob(digest).value_or(false) || store().manifest(digest).has_value();
+  auto images_store = images();
+  return images_store && (*images_store)->resolve(digest.tagged()).has_value();
+}
+
+Result<Digest> Session::record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs) {
+  const auto key = TRY(state_->workspace->identities().unlock(state_->identity));
+  attest::StepRecord record;
+  record.step = step;
+  record.identity = state_->identity;
+  record.started = record.finished = state_->clock.now();
+  record.result = result;
+  record.outputs = outputs;
+  record.input_key = crypto::sha256(dump_json({{"event", step}, {"at", to_rfc3339(record.started)}, {"result", result}}));
+  return TRY(state_->evidence->append(record, key)).digest;
+}
+
+Result<Digest> Session::record_change(const std::string& step, const std::function<Result<Json>()>& body) {
+  auto change = TRY(governance::StateChange::begin(*state_->workspace, *state_->evidence));
+  if (change->has_leftovers()) {
+    TRY(record_event(step, change->with_state({{"action", "recover"}})));
+    TRY(change->done());
+    change.reset();  // an intent counts only behind the ledger's newest word on its files
+    change = TRY(governance::StateChange::begin(*state_->workspace, *state_->evidence));
+  }
+  const Json result = TRY(body());
+  const Digest event = TRY(record_event(step, change->with_state(result)));
+  TRY(change->done());
+  return event;
+}
+
+Result<crypto::SigningKey> Session::workspace_key(const std::string& name, crypto::SignatureAlgorithm algorithm) {
+  const auto file = TRY(state_->workspace->state_file(name));
+  if (file.exists()) return crypto::SigningKey::from_pem(Secret(TRY(file.read())));
+  auto key = crypto::SigningKey::generate(algorithm);
+  TRY(file.write(key.to_pem().reveal(SecretAccess::for_storage())));
+  return key;
+}
+
+Result<crypto::SigningKey> Session::model_key() { return workspace_key("model-key", crypto::SignatureAlgorithm::ecdsa_p256); }
+const crypto::SigningKey& Session::ledger_key() const { return *state_->ledger_key; }
+const std::string& Session::identity() const { return state_->identity; }
+governance::Workspace& Session::workspace() { return *state_->workspace; }
+ledger::EvidenceLog& Session::evidence() { return *state_->evidence; }
+governance::Notes& Session::notes() { return *state_->notes; }
+const Clock& Session::clock() const { return state_->clock; }
+
+Result<provider::ModelRegistry*> Session::registry() {
+  auto* registry = TRY(state_->providers->registry());
+  TRY(governance::catch_up(*state_->evidence, *registry));
+  return registry;
+}
+
+Status Session::rebuild_registry() {
+  TRY(state_->providers->discard_registry());
+  (void)TRY(registry());
+  return {};
+}
+
+Problems Session::check_registry() {
+  const auto compare = [this]() -> Result<std::vector<std::string>> {
+    auto* own = TRY(registry());
+    const auto folder = TRY(TemporaryFolder::create());
+    auto replayed = TRY(provider::local::SqliteRegistry::open({folder.path() / "registry.db", Secret(Bytes(32))}));
+    return governance::compare_with_ledger(*state_->evidence, *own, *replayed);
+  };
+  const auto differences = compare();
+  if (!differences) return {{"registry", differences.error().where, differences.error().message}};
+  Problems problems;
+  for (const auto& difference : *differences) problems.push_back({"registry", "registry.db", difference});
+  return problems;
+}
+
+provider::ObjectStore& Session::objects() { return state_->providers->objects(); }
+vault::ArtifactStore& Session::store() { return state_->providers->artifacts(); }
+provider::SecretStore& Session::secrets() { return state_->providers->secrets(); }
+Result<provider::ImageStore*> Session::images() { return state_->providers->images(); }
+Result<provider::JobRunner*> Session::runner() { return state_->providers->runner(); }
+
+Result<std::unique_ptr<provider::Notifier>> Session::notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name) {
+  return state_->providers->notifier(url, ca_file, secret_name);
+}
+
+Status Session::open_providers() {
+  const std::string& file = state_->options.providers;
+  const Json config = file.empty() ? TRY(state_->notes->load(kProvidersNote)).value_or(Json::object()) : TRY(pipeline::load_providers(file));
+  state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock));
+  return {};
+}
+
+Status Session::use_providers(const Json& config) {
+  state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock));
+  return remember_providers();
+}
+
+Status Session::remember_providers() {
+  const Json& config = state_->providers->config();
+  if (TRY(state_->notes->load(kProvidersNote)).value_or(Json::object()) == config) return {};
+  TRY(record_event(kProvidersNote, {{"providers", config}}));
+  return state_->notes->save(kProvidersNote, config);
+}
+
+}  // namespace redoubt::cli

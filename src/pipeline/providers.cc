@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/providers.h"
+
+#include <fmt/format.h>
+
+#include "base/schema.h"
+#include "pipeline/schemas.h"
+
+namespace redoubt::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kBlock = "/providers";
+
+Status check_choices(const YamlDocument& document, const Json& providers) {
+  for (const auto& [interface, kinds] : providers.items()) {
+    if (interface == "aws" || kinds.size() == 1) continue;
+    const std::string known = Json::parse(kProvidersSchema)["properties"]["providers"]["properties"][interface]["properties"].begin().key();
+    return fail(ErrorCode::invalid_argument, fmt::format("'{}' names {} providers", interface, kinds.empty() ? "no" : "several"),
+                document.locate(fmt::format("{}/{}", kBlock, interface)), fmt::format("name one, such as '{}', or leave the block out", known));
+  }
+  return {};
+}
+
+Result<Json> check(const YamlDocument& document) {
+  Json providers = TRY(check_against_schema(document, Json::parse(kProvidersSchema))).at("providers");
+  TRY(check_choices(document, providers));
+  if (auto aws = providers.find("aws"); aws != providers.end()) {
+    auto& ca_file = aws->at("ca_file").get_ref<std::string&>();
+    if (!ca_file.empty()) ca_file = fs::absolute(fs::path(document.file).parent_path() / ca_file).lexically_normal().string();
+  }
+  return providers;
+}
+
+}  // namespace
+
+Result<Json> load_providers(const fs::path& file) {
+  const auto document = load_yaml(file);
+  return document ? check(*document) : fail(document.error());
+}
+
+Result<Json> providers_of(const YamlDocument& pipeline_file) {
+  YamlDocument document{pipeline_file.file, {{"version", 1}, {"providers", pipeline_file.value.at("providers")}}, {}};
+  for (const auto& [pointer, line] : pipeline_file.lines) {
+    if (pointer.starts_with(kBlock)) document.lines.emplace(pointer, line);
+  }
+  return check(document);
+}
+
+ProviderChoice choice_of(const Json& providers, std::string_view interface) {
+  const auto block = providers.find(interface);
+  if (block == providers.end() || block->empty()) return {};
+  return {block->begin().key(), block->begin().value()};
+}
+
+}  // namespace redoubt::pipeline
