@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "crypto/hash.h"
 #include "provider/local/image_store.h"
+#include "provider/mirrored_image_store.h"
 
 namespace redoubt::provider {
 namespace {
@@ -32,6 +33,13 @@ struct LocalCase final : StoreUnderTest {
   }
   TemporaryFolder folder_ = *TemporaryFolder::create();
   std::unique_ptr<local::LocalImageStore> store_;
+};
+
+struct MirroredCase final : StoreUnderTest {
+  ImageStore& store() override { return store_; }
+  void damage(const Digest& digest) override { near_.damage(digest); }
+  LocalCase near_, far_;
+  MirroredImageStore store_{near_.store(), far_.store()};
 };
 
 struct Case {
@@ -121,7 +129,47 @@ TEST_P(ImageStoreContract, refuses_what_is_no_tag) {
   EXPECT_THAT(*store().list(), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::Values(Case{"local", make<LocalCase>}), [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::Values(Case{"local", make<LocalCase>}, Case{"mirrored", make<MirroredCase>}), [](const auto& instance) { return instance.param.name; });
+
+// What is particular to a store that publishes.
+class MirroredImageStoreTest : public ::testing::Test {
+ protected:
+  static Digest put(ImageStore& store, const std::string& text) {
+    MemorySource source(view_of(text));
+    return store.put_blob(source).value();
+  }
+  // A manifest with a config and a layer, tagged.
+  ImageDescriptor tag(ImageStore& store, const std::string& name, const std::string& layer) {
+    const std::string text = R"({"config":{"digest":")" + put(store, "config").tagged() + R"("},"layers":[{"digest":")" + put(store, layer).tagged() + R"("}]})";
+    const ImageDescriptor manifest{"application/vnd.oci.image.manifest.v1+json", put(store, text), text.size()};
+    EXPECT_TRUE(store.tag(name, manifest));
+    return manifest;
+  }
+  LocalCase near_, far_;
+  MirroredImageStore store_{near_.store(), far_.store()};
+};
+
+TEST_F(MirroredImageStoreTest, a_tag_publishes_all_that_the_manifest_names) {
+  const auto manifest = tag(store_, "app:1", "layer");
+  EXPECT_EQ(far_.store().resolve("app:1")->digest, manifest.digest);
+  for (const char* text : {"config", "layer"}) EXPECT_EQ(to_text(*read_all(**far_.store().open_blob(crypto::sha256(text)), 100)), text);
+}
+
+TEST_F(MirroredImageStoreTest, an_image_that_was_never_published_is_not_there) {
+  (void)tag(near_.store(), "app:1", "layer");
+  EXPECT_EQ(store_.resolve("app:1").error().code, ErrorCode::not_found);
+  EXPECT_THAT(*store_.list(), IsEmpty());
+  (void)tag(store_, "app:1", "layer");
+  EXPECT_TRUE(store_.resolve("app:1"));
+  EXPECT_THAT(*store_.list(), SizeIs(1));
+}
+
+TEST_F(MirroredImageStoreTest, a_published_name_of_another_image_is_tampered) {
+  (void)tag(far_.store(), "app:1", "other layer");
+  const auto ours = tag(near_.store(), "app:1", "layer");
+  EXPECT_EQ(store_.resolve("app:1").error().code, ErrorCode::tampered);
+  EXPECT_EQ(store_.tag("app:1", ours).error().code, ErrorCode::already_exists);
+}
 
 }  // namespace
 }  // namespace redoubt::provider
