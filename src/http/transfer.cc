@@ -13,12 +13,16 @@ namespace redoubt::http::detail {
 namespace {
 
 constexpr std::size_t kHeadersMax = 200;
-constexpr std::uint64_t kErrorBodyBytesMax = 64 << 10;  // read and dropped, so that small errors end in order
+constexpr std::uint64_t kErrorBodyBytesMax = 64 << 10;  // read even where it is dropped, so that small errors end in order
+constexpr std::size_t kIdleHandlesMax = 64;
+constexpr long kBufferBytes = 256 << 10;
 
-struct FreeCurl {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+// Goes back to its pool, or away.
+struct ReleaseCurl {
+  HandlePool* pool = nullptr;
+  void operator()(CURL* curl) const { pool != nullptr ? pool->give_back(curl) : curl_easy_cleanup(curl); }
 };
-using Handle = std::unique_ptr<CURL, FreeCurl>;
+using Handle = std::unique_ptr<CURL, ReleaseCurl>;
 
 struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -59,7 +63,7 @@ struct Exchange {
       if (status != 206 || given == nullptr || !is_content_range(*given, *transfer.range)) {
         return fail(ErrorCode::unsupported, "the server does not serve the byte range it was asked for", without_query(transfer.url));
       }
-    } else if (status == 206) {
+    } else if (status == 206 && !transfer.verbatim) {
       return fail(ErrorCode::unsupported, "the server sent a part where the whole was asked for", without_query(transfer.url));
     }
     admitted = true;
@@ -72,6 +76,7 @@ struct Exchange {
     received += bytes.size();
     if (!admitted) {
       cut_short = received > kErrorBodyBytesMax;
+      if (delivery.error_body != nullptr && !cut_short) delivery.error_body->append(text_of(bytes));
       return {};
     }
     const std::uint64_t bytes_max = transfer.range ? transfer.range->length : transfer.bytes_max;
@@ -133,6 +138,8 @@ void set_limits(CURL* curl, const ClientOptions& options) {
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stalled_s_max));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "redoubt");
+  curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kBufferBytes);
+  curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, kBufferBytes);
   if (options.ca_file.empty()) return;
   curl_easy_setopt(curl, CURLOPT_CAINFO, options.ca_file.c_str());
   // Without this the machine's folder of authorities would be trusted beside the one that was named.
@@ -141,6 +148,8 @@ void set_limits(CURL* curl, const ClientOptions& options) {
 
 void set_request(CURL* curl, const Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_URL, transfer.url.c_str());
+  if (transfer.verbatim) curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+  if (transfer.direct) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   if (transfer.range) {
     const auto& range = *transfer.range;
     curl_easy_setopt(curl, CURLOPT_RANGE, fmt::format("{}-{}", range.first, range.first + range.length - 1).c_str());
@@ -177,9 +186,30 @@ void initialise_once() {
 
 }  // namespace
 
-Result<ClientResponse> perform(const ClientOptions& options, const Transfer& transfer, Delivery& delivery) {
+HandlePool::HandlePool() { initialise_once(); }
+
+HandlePool::~HandlePool() {
+  for (void* handle : idle_) curl_easy_cleanup(handle);
+}
+
+void* HandlePool::take() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return curl_easy_init();
+  void* handle = idle_.back();  // the one used last: its connections are the likeliest to be open still
+  idle_.pop_back();
+  return handle;
+}
+
+void HandlePool::give_back(void* handle) {
+  curl_easy_reset(handle);
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < kIdleHandlesMax) return idle_.push_back(handle);
+  curl_easy_cleanup(handle);
+}
+
+Result<ClientResponse> perform(const ClientOptions& options, const Transfer& transfer, Delivery& delivery, HandlePool* pool) {
   initialise_once();
-  const Handle curl(curl_easy_init());
+  const Handle curl(pool != nullptr ? pool->take() : curl_easy_init(), ReleaseCurl{pool});
   if (!curl) return fail(ErrorCode::unavailable, "libcurl has no memory");
   Exchange exchange{transfer, delivery, curl.get()};
   List headers;
@@ -197,6 +227,9 @@ Result<ClientResponse> perform(const ClientOptions& options, const Transfer& tra
   curl_easy_setopt(curl.get(), CURLOPT_READDATA, &exchange);
 
   const CURLcode code = curl_easy_perform(curl.get());
+  long sent = 0;
+  curl_easy_getinfo(curl.get(), CURLINFO_REQUEST_SIZE, &sent);
+  delivery.reached = delivery.reached || sent > 0;
   if (exchange.failure) return fail(std::move(*exchange.failure));
   const std::string where = without_query(transfer.url);
   if (code != CURLE_OK && !exchange.cut_short) return fail_curl(code, detail, options, where);
