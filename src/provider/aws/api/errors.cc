@@ -170,7 +170,7 @@ Error error_of(const Refusal& refusal, const std::string& subject) {
 }
 
 bool is_service_error(const Error& error, std::string_view service_code) {
-  return error.message.starts_with(std::string(service_code) + ": ");
+  return error.message.starts_with(service_code) && error.message.substr(service_code.size(), 2) == ": ";
 }
 
 }  // namespace redoubt::provider::aws
