@@ -11,6 +11,7 @@
 #include "engine/evaluate/entry.h"
 #include "engine/generate/entry.h"
 #include "engine/job/job.h"
+#include "engine/serve/entry.h"
 #include "engine/torch.h"
 #include "engine/train/entry.h"
 
@@ -28,7 +29,7 @@ constexpr EntryPoint kEntryPoints[] = {
     {"evaluate", evaluate::run_evaluate, "score the channel 'eval'"},
     {"generate", generate::run_generate, "answer one prompt"},
     {"tokenize", generate::run_tokenize, "turn the channel 'text' into token ids, or back"},
-    {"serve", generate::run_serve, "answer the gateway over the socket REDOUBT_WORKER_FD"},
+    {"serve", serve::run_serve, "answer the gateway that started it, or in a container /ping and /invocations"},
 };
 
 int exit_status(ErrorCode code) {

@@ -5,6 +5,8 @@
 
 namespace redoubt::gateway {
 
+using namespace openai;
+
 Completion::Completion(Context context, http::Responder responder)
     : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.clock.now()) {}
 

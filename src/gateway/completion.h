@@ -9,15 +9,16 @@
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
-#include "gateway/openai.h"
+#include "gateway/worker.h"
 #include "http/server.h"
+#include "openai/answer.h"
 
 namespace redoubt::gateway {
 
 class Completion final : public GenerateListener {
  public:
   struct Context {
-    AnswerFrame frame;
+    openai::AnswerFrame frame;
     std::string route;  // the table's pattern
     bool stream = false, include_usage = false;
     std::optional<std::int64_t> seed;  // named in the answer's head; nothing where chance played no part

@@ -6,6 +6,7 @@
 #include "gateway/completion.h"
 
 namespace redoubt::gateway {
+using namespace openai;
 
 using http::Headers;
 using http::Request;

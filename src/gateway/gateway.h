@@ -11,9 +11,9 @@
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
-#include "gateway/openai.h"
 #include "gateway/router.h"
 #include "http/server.h"
+#include "openai/request.h"
 
 namespace redoubt::gateway {
 
@@ -25,7 +25,7 @@ struct RouteInfo {
 
 struct GatewayOptions {
   http::ServerOptions server;  // its `headers` get the security headers added
-  RequestLimits limits;
+  openai::RequestLimits limits;
   LockoutOptions lockout;
   SourceLimitOptions open_routes;
 };

@@ -20,6 +20,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "openai/answer.h"
+#include "openai/request.h"
 
 namespace redoubt::gateway {
 
@@ -32,26 +34,8 @@ struct WorkerProcess {
 // Starts one worker; called from the pool's threads, each time a worker has to be started.
 using WorkerFactory = std::function<Result<WorkerProcess>()>;
 
-struct ChatMessage {
-  std::string role, content;
-};
-
-struct GenerateRequest {
-  std::vector<ChatMessage> messages;  // of a chat; empty when `prompt` is given
-  std::optional<std::string> prompt;
-  int max_tokens = 512;
-  double temperature = 1.0;
-  double top_p = 1.0;
-  int top_k = 0;  // 0: no limit
-  std::optional<std::int64_t> seed;
-  std::vector<std::string> stop;
-  bool greedy = false;
-};
-
-struct GenerateEnd {
-  std::string finish_reason;  // "stop", "length" or "cancelled"
-  int prompt_tokens = 0, completion_tokens = 0;
-};
+using openai::GenerateEnd;
+using openai::GenerateRequest;
 
 // Hears about one request, from one thread at a time, and must not block. After on_done or on_error nothing more comes.
 class GenerateListener {

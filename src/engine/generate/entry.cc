@@ -1,32 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/generate/entry.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <charconv>
-#include <cstdlib>
-#include <thread>
-
 #include "base/file.h"
 #include "engine/generate/loaded_model.h"
+#include "engine/generate/job_options.h"
 #include "engine/generate/request_fields.h"
-#include "engine/generate/worker.h"
 #include "engine/job/job.h"
 
 namespace redoubt::engine::generate {
 namespace {
-
-Result<model::Precision> precision_of(const job::Hyperparameters& values) {
-  return TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
-}
-
-// 0 means every core this process may use.
-Status use_threads(const job::Hyperparameters& values) {
-  const auto threads = TRY(values.integer("threads", 0, 0, 1024));
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())));
-  return {};
-}
 
 // The job's own failure is what counts, also when it can't be written down.
 Status reported(const job::Paths& paths, Status status) {
@@ -141,40 +123,9 @@ Status tokenize_job(const job::Paths& paths) {
   return out->commit();
 }
 
-Result<int> worker_socket() {
-  const char* text = std::getenv("REDOUBT_WORKER_FD");
-  const std::string_view value = text ? text : "";
-  int fd = -1;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), fd);
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (error != std::errc{} || end != value.data() + value.size() || ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
-    return fail(ErrorCode::invalid_argument, "REDOUBT_WORKER_FD names no connected stream socket", "environment",
-                "the gateway starts this program; it is of no use by hand");
-  return fd;
-}
-
-Status serve_job(const job::Paths& paths) {
-  const auto socket = TRY(worker_socket());
-  const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
-  TRY(values.expect_only({"slots", "waiting", "dtype", "threads"}));
-  TRY(use_threads(values));
-  const auto slots = TRY(values.integer("slots", 8, 1, 256));
-  WorkerOptions options;
-  options.scheduler.waiting_max = static_cast<std::size_t>(TRY(values.integer("waiting", 64, 0, 65536)));
-  const auto model = TRY(load_model(paths.model() / "base", paths.model() / "adapter", TRY(precision_of(values))));
-  const auto sequences = make_sequence_model(model, static_cast<std::size_t>(slots));
-  Worker worker(socket,
-                {*sequences, *model.tokenizer, model.end_tokens, [&](const auto& messages) { return encode_messages(model, messages); },
-                 [&](std::string_view prompt) { return encode_prompt(model, prompt); }},
-                options);
-  return worker.run();
-}
-
 }  // namespace
 
 Status run_generate(const std::filesystem::path& root) { return reported({root}, generate_job({root})); }
 Status run_tokenize(const std::filesystem::path& root) { return reported({root}, tokenize_job({root})); }
-Status run_serve(const std::filesystem::path& root) { return reported({root}, serve_job({root})); }
 
 }  // namespace redoubt::engine::generate

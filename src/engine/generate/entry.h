@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The engine's `generate`, `tokenize` and `serve`.
+// The engine's `generate` and `tokenize`.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,5 @@ Status run_generate(const std::filesystem::path& root);
 // Channel `text`, lines.jsonl: a JSON string a line becomes a JSON array of ids a line in ids.jsonl, or with `decode` an array
 // becomes a string. A line that is not that is invalid_argument naming it.
 Status run_tokenize(const std::filesystem::path& root);
-
-// Answers a gateway over the socket REDOUBT_WORKER_FD until it closes; the model is in ROOT/model/base, ROOT/model/adapter.
-Status run_serve(const std::filesystem::path& root);
 
 }  // namespace redoubt::engine::generate

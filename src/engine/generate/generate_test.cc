@@ -11,61 +11,17 @@
 
 #include "base/file.h"
 #include "engine/generate/request_fields.h"
+#include "engine/generate/testing_alphabet.h"
 #include "engine/generate/worker.h"
 
 namespace redoubt::engine::generate {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr std::int32_t kEnd = 26;
 
-// A vocabulary of the letters a to z, a byte that is half a character (27) and its other half (28), and an end token (26).
-std::unique_ptr<tokenizer::Tokenizer> letters() {
-  Json vocabulary = Json::object();
-  for (int i = 0; i < 26; ++i) vocabulary[std::string(1, static_cast<char>('a' + i))] = i;
-  vocabulary["Ã"] = 27;
-  vocabulary["©"] = 28;
-  const Json description = {{"added_tokens", Json::array({{{"id", kEnd}, {"content", "<end>"}, {"single_word", false}, {"lstrip", false},
-                                                           {"rstrip", false}, {"normalized", false}, {"special", true}}})},
-                            {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-                            {"decoder", {{"type", "ByteLevel"}}},
-                            {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
-  return tokenizer::Tokenizer::parse(description.dump(), "letters").value();
-}
-
-// Answers with the token after the last one (c after b); after z comes the end. It keeps its slots' sequences, so a test sees
-// which were computed together.
-class Alphabet final : public SequenceModel {
- public:
-  std::int64_t context_length() const override { return 64; }
-  std::size_t slots() const override { return 2; }
-  Status open(std::size_t slot, std::int64_t) override {
-    sequences[slot].clear();
-    return {};
-  }
-  void close(std::size_t slot) override { sequences.erase(slot); }
-  Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) override {
-    if (failing) return fail(ErrorCode::internal, "broken");
-    longest_piece = std::max(longest_piece, tokens.size());
-    sequences[slot].insert(sequences[slot].end(), tokens.begin(), tokens.end());
-    logits_.assign(29, 0);
-    point_after(tokens.back(), 0);
-    return std::span<const float>(logits_);
-  }
-  Result<std::span<const float>> step(std::span<const NextToken> tokens) override {
-    widest = std::max(widest, tokens.size());
-    logits_.assign(29 * tokens.size(), 0);
-    for (std::size_t i = 0; i < tokens.size(); ++i) point_after(tokens[i].token, i);
-    return std::span<const float>(logits_);
-  }
-  std::map<std::size_t, std::vector<std::int32_t>> sequences;
-  std::size_t widest = 0, longest_piece = 0;
-  bool failing = false;
-
- private:
-  void point_after(std::int32_t token, std::size_t row) { logits_[row * 29 + static_cast<std::size_t>(token + 1) % 29] = 9; }
-  std::vector<float> logits_;
-};
+using testing_model::Alphabet;
+using testing_model::kEnd;
+using testing_model::letters;
 
 struct Recorder final : Listener {
   void started(const std::string& id, std::size_t tokens) override { log += id + ":started " + std::to_string(tokens) + "\n"; }

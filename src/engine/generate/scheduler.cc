@@ -35,7 +35,7 @@ Status Scheduler::submit(Request request) {
     return fail(ErrorCode::limit_exceeded,
                 "the prompt of " + std::to_string(prompt) + " tokens and max_tokens do not fit the context of " + std::to_string(context) + " tokens",
                 "", "shorten the prompt or ask for fewer tokens");
-  if (waiting_.size() >= options_.waiting_max) return fail(ErrorCode::limit_exceeded, "too many requests are waiting", "", "try again later");
+  if (waiting_.size() >= options_.waiting_max) return fail(ErrorCode::limit_exceeded, "too many requests are waiting", "queue", "try again later");
   waiting_.push_back(std::move(request));
   return {};
 }

@@ -1,15 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenAI's chat and completion requests, read strictly, and the answers' JSON (platform.openai.com/docs/api-reference). A
+// OpenAI's chat and completion requests (platform.openai.com/docs/api-reference), and SageMaker's invocations, read strictly. A
 // field that this server does not know or cannot honour is refused, never ignored, unless it has the value that means
 // "nothing".
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include "gateway/worker.h"
+#include "base/result.h"
 
-namespace redoubt::gateway {
+namespace redoubt::openai {
+
+struct ChatMessage {
+  std::string role, content;
+};
+
+struct GenerateRequest {
+  std::vector<ChatMessage> messages;  // of a chat; empty when `prompt` is given
+  std::optional<std::string> prompt;
+  int max_tokens = 512;
+  double temperature = 1.0;
+  double top_p = 1.0;
+  int top_k = 0;  // 0: no limit
+  std::optional<std::int64_t> seed;
+  std::vector<std::string> stop;
+  bool greedy = false;
+};
 
 struct RequestLimits {
   std::size_t messages_max = 256;
@@ -37,21 +56,4 @@ Result<CompletionRequest> parse_completion_request(const std::string& body, cons
 // SageMaker's /invocations: a chat body, a completion body, or {"inputs", "parameters"}.
 Result<CompletionRequest> parse_invocation(const std::string& body, const RequestLimits& limits);
 
-// {"error": {"message", "type", "param", "code"}}; an empty `param` or `code` is null.
-std::string error_body(const std::string& message, const std::string& type, const std::string& param,
-                       const std::string& code);
-
-// What every answer to one request shares.
-struct AnswerFrame {
-  Protocol protocol = Protocol::chat;
-  std::string id, model;
-  std::int64_t created = 0;  // seconds
-};
-std::string answer_body(const AnswerFrame& frame, const std::string& text, const GenerateEnd& end);
-// Server-sent events, each with its "data: " and empty line.
-std::string stream_begin(const AnswerFrame& frame);
-std::string stream_token(const AnswerFrame& frame, std::string_view text);
-std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage);
-std::string stream_error(const std::string& error_body);
-
-}  // namespace redoubt::gateway
+}  // namespace redoubt::openai

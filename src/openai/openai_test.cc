@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/openai.h"
-
 #include <gtest/gtest.h>
 
-namespace redoubt::gateway {
+#include "base/json.h"
+#include "openai/answer.h"
+#include "openai/request.h"
+
+namespace redoubt::openai {
 namespace {
 
 constexpr RequestLimits kLimits{
@@ -121,4 +123,4 @@ TEST(OpenAi, completions_take_one_prompt) {
 }
 
 }  // namespace
-}  // namespace redoubt::gateway
+}  // namespace redoubt::openai

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/serve/decoder.h"
+
+#include <random>
+
+namespace redoubt::engine::serve {
+
+using generate::Request;
+using openai::GenerateEnd;
+using openai::GenerateRequest;
+
+Decoder::Decoder(generate::WorkerModel model, generate::SchedulerOptions options)
+    : model_(std::move(model)), scheduler_(model_.sequences, model_.tokenizer, model_.end_tokens, *this, options), thread_([this] { run(); }) {}
+
+Decoder::~Decoder() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  asked_.notify_all();
+  thread_.join();
+}
+
+Result<Request> Decoder::prepare(const GenerateRequest& asked) const {
+  Request request;
+  if (asked.prompt) {
+    request.prompt = TRY(model_.encode_prompt(*asked.prompt));
+  } else {
+    std::vector<chat_template::Message> messages;
+    for (const auto& message : asked.messages) messages.push_back({message.role, message.content});
+    request.prompt = TRY(model_.encode_messages(messages));
+  }
+  request.max_tokens = asked.max_tokens;
+  auto& sampling = request.sampling;
+  sampling.greedy = asked.greedy;
+  sampling.temperature = asked.temperature;
+  sampling.top_p = asked.top_p;
+  sampling.top_k = asked.top_k;
+  sampling.seed = asked.seed ? static_cast<std::uint64_t>(*asked.seed) : std::random_device()();
+  request.stop = asked.stop;
+  return request;
+}
+
+Result<GenerateEnd> Decoder::generate(const GenerateRequest& asked, const std::function<bool(std::string_view)>& on_text) {
+  auto request = TRY(prepare(asked));
+  std::unique_lock lock(mutex_);
+  const std::string id = request.id = std::to_string(next_id_++);
+  auto& answer = answers_[id];
+  inbox_.push_back(std::move(request));
+  asked_.notify_one();
+  bool wanted = true;
+  while (true) {
+    answered_.wait(lock, [&] { return answer.end || !answer.text.empty(); });
+    const std::string text = std::exchange(answer.text, {});
+    if (wanted && !text.empty()) {
+      lock.unlock();
+      wanted = on_text(text);
+      lock.lock();
+      if (!wanted) cancelled_.push_back(id);
+    }
+    if (!answer.end || !answer.text.empty()) continue;
+    auto end = std::move(*answer.end);
+    answers_.erase(id);
+    return end;
+  }
+}
+
+void Decoder::run() {
+  while (true) {
+    std::vector<Request> requests;
+    std::vector<std::string> cancelled;
+    {
+      std::unique_lock lock(mutex_);
+      if (!scheduler_.busy()) asked_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
+      requests = std::exchange(inbox_, {});
+      cancelled = std::exchange(cancelled_, {});
+      if (stopping_) {
+        for (auto& [id, answer] : answers_) answer.end = fail(ErrorCode::unavailable, "the server stops");
+        answered_.notify_all();
+        return;
+      }
+    }
+    for (auto& request : requests) {
+      const std::string id = request.id;
+      const auto taken = scheduler_.submit(std::move(request));
+      if (!taken) failed(id, taken.error());
+    }
+    for (const auto& id : cancelled) scheduler_.cancel(id);
+    if (scheduler_.busy()) scheduler_.step();
+  }
+}
+
+void Decoder::text(const std::string& id, const std::string& text) {
+  std::lock_guard lock(mutex_);
+  answers_[id].text += text;
+  answered_.notify_all();
+}
+
+void Decoder::done(const std::string& id, generate::FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) {
+  std::lock_guard lock(mutex_);
+  answers_[id].end = GenerateEnd{generate::to_string(reason), static_cast<int>(prompt_tokens), static_cast<int>(completion_tokens)};
+  answered_.notify_all();
+}
+
+void Decoder::failed(const std::string& id, const Error& error) {
+  std::lock_guard lock(mutex_);
+  answers_[id].end = fail(error);
+  answered_.notify_all();
+}
+
+}  // namespace redoubt::engine::serve
