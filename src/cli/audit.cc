@@ -39,6 +39,7 @@ class Auditor {
     check_ledger();
     check_description();
     append(session_.check_registry());
+    append(session_.check_providers());
     check_objects();
     check_outputs();
     check_state();

@@ -282,4 +282,18 @@ Status Session::remember_providers() {
   return state_->notes->save(kProvidersNote, config);
 }
 
+Problems Session::check_providers() {
+  const auto told = [this]() -> Result<Json> {
+    const auto entries = TRY(state_->evidence->of_step(kProvidersNote));
+    if (entries.empty()) return Json::object();
+    return json_or(TRY(attest::to_step_record(entries.back().statement)).result, "providers", Json::object());
+  };
+  const auto expected = told();
+  const auto remembered = state_->notes->load(kProvidersNote);
+  if (!expected) return {{"ledger", expected.error().where, expected.error().message}};
+  if (!remembered) return {{"state", "state/providers", remembered.error().message}};
+  if (remembered->value_or(Json::object()) == *expected) return {};
+  return {{"state", "state/providers", "other providers than the ledger told of last"}};
+}
+
 }  // namespace redoubt::cli

@@ -71,6 +71,8 @@ class Session {
 
   // From now on these providers, in this workspace: what pipeline::load_providers answers. The ledger tells of the change.
   Status use_providers(const Json& config);
+  // Whether the workspace remembers other providers than the ledger told of last: an older note was put back.
+  Problems check_providers();
 
   // Opened at first use. The registry is brought up to date with the ledger at each call; a changed file is tampered.
   Result<provider::ModelRegistry*> registry();
