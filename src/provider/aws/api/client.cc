@@ -42,6 +42,25 @@ Result<std::string> payload_hash_of(const RestRequest& request, const Endpoint& 
   return hash.finish().hex();
 }
 
+void move_to_bucket(const std::string& bucket, Endpoint& endpoint) {
+  const auto address = address_of(endpoint, bucket);
+  endpoint.url = endpoint.url.substr(0, endpoint.url.find("://") + 3) + address.host;
+  endpoint.host = address.host;
+  endpoint.base_path += address.path_prefix;
+}
+
+// The table's rows name the bucket in the path. S3 wants a checksum of every document that sets something.
+void address_bucket(const std::string& bucket, WireRequest& wire, Endpoint& endpoint) {
+  const auto prefix = "/" + uri_encode(bucket);
+  if (!bucket.empty() && wire.path.starts_with(prefix)) {
+    wire.path = wire.path.size() == prefix.size() ? "/" : wire.path.substr(prefix.size());
+    move_to_bucket(bucket, endpoint);
+  }
+  if (wire.body.empty()) return;
+  wire.headers.add("x-amz-sdk-checksum-algorithm", "SHA256");
+  wire.headers.add("x-amz-checksum-sha256", to_base64(crypto::sha256(wire.body).bytes()));
+}
+
 class AwsClient final : public Client {
  public:
   AwsClient(ClientOptions options, Environment environment, Profiles profiles, const Clock& clock)
@@ -110,6 +129,7 @@ Result<Json> AwsClient::call_through(CredentialCache* credentials, std::string_v
   if (!token.empty() && !input.contains(token)) input[token] = fresh_token();
   auto wire = TRY(write_request(*service, operation, input));
   Outgoing request{service, std::string(operation), TRY(endpoints_.of(*service))};
+  if (service->name == "s3") address_bucket(json_or(input, "Bucket", ""), wire, request.endpoint);
   request.method = std::move(wire.method);
   request.path = std::move(wire.path);
   request.query = std::move(wire.query);
@@ -165,12 +185,7 @@ Result<Json> AwsClient::wait_until(std::string_view service, std::string_view op
 Result<RestAnswer> AwsClient::send(const RestRequest& given, Sink& body) {
   const auto* service = TRY(find_service(given.service));
   Outgoing request{service, given.operation, TRY(endpoints_.of(*service))};
-  if (!given.bucket.empty()) {
-    const auto address = address_of(request.endpoint, given.bucket);
-    request.endpoint.url = request.endpoint.url.substr(0, request.endpoint.url.find("://") + 3) + address.host;
-    request.endpoint.host = address.host;
-    request.endpoint.base_path += address.path_prefix;
-  }
+  if (!given.bucket.empty()) move_to_bucket(given.bucket, request.endpoint);
   request.method = given.method;
   request.path = uri_encode(given.path, true);
   request.query = given.query;

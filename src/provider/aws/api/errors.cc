@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/terminal.h"
 #include "provider/aws/api/client.h"
@@ -102,6 +103,14 @@ std::string shown(std::string text) {
   return without_control_characters(std::move(text));
 }
 
+// Some services have one code for everything that is wrong with a request, and tell what only in words.
+std::optional<ErrorCode> code_of_words(const Refusal& refusal) {
+  if (!is_one_of(refusal.code, {"ValidationException", "ValidationError", "InvalidParameterValue", "InvalidRequestException"})) return std::nullopt;
+  if (holds(refusal.message, {"Could not find", "not found", "does not exist", "no existing"})) return ErrorCode::not_found;
+  if (holds(refusal.message, {"already exist"})) return ErrorCode::already_exists;
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string request_id_of(const http::Headers& headers) {
@@ -130,6 +139,7 @@ Refusal read_refusal(const http::ClientResponse& response, std::string_view body
 
 ErrorCode code_of(const Refusal& refusal) {
   const std::string_view code = refusal.code;
+  if (const auto told = code_of_words(refusal)) return *told;
   if (is_throttling(code)) return ErrorCode::unavailable;
   if (is_expired(code) || is_clock(code) || is_credentials(code)) return ErrorCode::permission_denied;
   if (holds(code, {"AccessDenied", "UnauthorizedOperation", "NotAuthorized", "Unauthorized", "Forbidden"}) ||

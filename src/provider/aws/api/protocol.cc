@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "provider/aws/api/query_protocol.h"
+#include "provider/aws/api/rest_protocol.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -33,14 +34,15 @@ Result<WireRequest> write_request(const Service& service, std::string_view opera
     case Protocol::query:
     case Protocol::ec2: return write_query(service, operation, input);
     case Protocol::rest_json:
-    case Protocol::rest_xml: break;
+    case Protocol::rest_xml: return write_rest(service, operation, input);
   }
-  return fail(ErrorCode::unsupported, "the operation is not in the table", fmt::format("{}.{}", service.name, operation));
+  return fail(ErrorCode::internal, "no such protocol");
 }
 
-Result<Json> read_answer(const Service& service, std::string_view operation, const http::ClientResponse&, std::string_view body) {
+Result<Json> read_answer(const Service& service, std::string_view operation, const http::ClientResponse& response, std::string_view body) {
   const auto subject = fmt::format("{}.{}", service.name, operation);
   if (service.protocol == Protocol::query || service.protocol == Protocol::ec2) return read_query_answer(service, operation, body);
+  if (service.protocol == Protocol::rest_json || service.protocol == Protocol::rest_xml) return read_rest_answer(service, operation, response, body);
   return read_json(body, subject);
 }
 

@@ -27,7 +27,7 @@ constexpr Name kBooleans[] = {
     "RequireLowercaseCharacters", "RequireNumbers", "RequireSymbols", "RequireUppercaseCharacters",
     // ec2
     "acceptanceRequired", "assignIpv6AddressOnCreation", "default", "defaultForAz", "deleteOnTermination", "ebsEncryptionByDefault", "egress",
-    "isDefault", "isEgress", "main", "ipv6Native", "mapPublicIpOnLaunch", "privateDnsEnabled", "requesterManaged", "sourceDestCheck", "vpcEndpointPolicySupported",
+    "isDefault", "isEgress", "main", "enableDns64", "enableResourceNameDnsARecord", "enableResourceNameDnsAAAARecord", "ipv6Native", "mapPublicIpOnLaunch", "privateDnsEnabled", "requesterManaged", "sourceDestCheck", "vpcEndpointPolicySupported",
 };
 
 constexpr Name kTimes[] = {
@@ -58,8 +58,12 @@ struct Renamed {
 constexpr Renamed kEc2Renamed[] = {
     {"securityGroupInfo", "SecurityGroups"}, {"groups", "UserIdGroupPairs"}, {"groupDescription", "Description"}, {"default", "IsDefault"},
     {"availabilityZoneInfo", "AvailabilityZones"}, {"zoneState", "State"}, {"regionInfo", "Regions"}, {"regionEndpoint", "Endpoint"},
-    {"spotPriceHistorySet", "SpotPriceHistory"},
+    {"spotPriceHistorySet", "SpotPriceHistory"}, {"cidrBlockAssociationSet", "CidrBlockAssociationSet"},
+    {"ipv6CidrBlockAssociationSet", "Ipv6CidrBlockAssociationSet"},
 };
+
+constexpr Name kEc2Lists[] = {"ipPermissions", "ipPermissionsEgress", "ipRanges", "ipv6Ranges", "prefixListIds", "groups", "unsuccessful", "routes", "cidrs",
+                              "securityGroups"};
 
 std::string capital(std::string text) {
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
@@ -113,7 +117,7 @@ Json ec2_answer(Json value) {
   Json out = Json::object();
   for (auto& [name, member] : value.items()) {
     // An empty list has no children that would tell it from an empty text.
-    const bool empty_list = member == Json("") && (name.ends_with("Set") || name.ends_with("Info"));
+    const bool empty_list = member == Json("") && (name.ends_with("Set") || name.ends_with("Info") || has(kEc2Lists, name));
     out[ec2_member_name(name)] = empty_list ? Json::array() : ec2_answer(std::move(member));
   }
   return out;

@@ -66,6 +66,17 @@ class Form {
   Query fields_;
 };
 
+// IAM percent-encodes the policies in its answers.
+Json decoded_policies(Json value) {
+  if (!value.is_structured()) return value;
+  for (auto& [name, member] : value.items()) {
+    const bool is_policy = member.is_string() && (name.ends_with("PolicyDocument") || name == "Document");
+    auto text = is_policy ? http::percent_decode(member.get_ref<const std::string&>()) : Result<std::string>("");
+    member = is_policy && text ? Json(std::move(*text)) : decoded_policies(std::move(member));
+  }
+  return value;
+}
+
 }  // namespace
 
 Result<WireRequest> write_query(const Service& service, std::string_view operation, const Json& input) {
@@ -89,7 +100,7 @@ Result<Json> read_query_answer(const Service& service, std::string_view operatio
   const auto found = document.value.find(result);
   // <CreateThingResult/> is a string to who knows no types.
   if (found == document.value.end() || !found->is_object()) return Json::object();
-  return std::move(*found);
+  return service.name == "iam" ? decoded_policies(std::move(*found)) : std::move(*found);
 }
 
 }  // namespace redoubt::provider::aws

@@ -52,7 +52,7 @@ std::string signed_names(const http::Headers& headers) {
   return out;
 }
 
-// RFC 3986 section 5.2.4, and runs of '/' become one.
+// RFC 3986 section 5.2.4, but runs of '/' become one, and the end is a '/' only where it was one.
 std::string normalised_path(std::string_view path) {
   std::vector<std::string_view> kept;
   for (std::size_t at = 0; at < path.size();) {
@@ -67,8 +67,7 @@ std::string normalised_path(std::string_view path) {
   }
   std::string out;
   for (const auto& segment : kept) out.append("/").append(segment);
-  const bool ends_in_slash = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
-  return out.empty() || ends_in_slash ? out + "/" : out;
+  return out.empty() || path.ends_with('/') ? out + "/" : out;
 }
 
 std::string canonical_path(const SignableRequest& request) {

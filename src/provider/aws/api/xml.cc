@@ -39,12 +39,12 @@ Json time_of(const std::string& text) {
   return static_cast<double>(time->time_since_epoch().count()) / 1000;
 }
 
-Json leaf_of(const Element& element, const XmlOptions& options) {
-  if (has(options.wrappers, element.name)) return Json::array();
-  if (has(options.booleans, element.name) && (element.text == "true" || element.text == "false")) return element.text == "true";
-  if (has(options.numbers, element.name)) return number_of(element.text);
-  if (has(options.times, element.name)) return time_of(element.text);
-  return element.text;
+// A text as what its name says it is.
+Json typed(std::string_view name, const std::string& text, const XmlOptions& options) {
+  if (has(options.booleans, name) && (text == "true" || text == "false")) return text == "true";
+  if (has(options.numbers, name)) return number_of(text);
+  if (has(options.times, name)) return time_of(text);
+  return text;
 }
 
 bool all_named(const Element& element, std::string_view name) {
@@ -52,14 +52,14 @@ bool all_named(const Element& element, std::string_view name) {
 }
 
 // <entry><key>a</key><value>b</value></entry>, some services write them with capitals.
-std::optional<Json> map_of(const Element& element) {
+std::optional<Json> map_of(const Element& element, const XmlOptions& options) {
   Json out = Json::object();
   for (const auto& [name, entry] : element.children) {
     if (!entry.is_object() || entry.size() != 2) return std::nullopt;
     const auto key = entry.contains("key") ? entry.find("key") : entry.find("Name");
     const auto value = entry.contains("value") ? entry.find("value") : entry.find("Value");
     if (key == entry.end() || value == entry.end() || !key->is_string()) return std::nullopt;
-    out[key->get<std::string>()] = *value;
+    out[key->get<std::string>()] = value->is_string() ? typed(element.name, value->get<std::string>(), options) : *value;
   }
   return out;
 }
@@ -82,16 +82,16 @@ Json object_of(Element& element, const XmlOptions& options) {
 }
 
 Json value_of(Element& element, const XmlOptions& options) {
-  if (element.children.empty()) return leaf_of(element, options);
+  if (element.children.empty()) return has(options.wrappers, element.name) ? Json::array() : typed(element.name, element.text, options);
   if (all_named(element, "entry")) {
-    if (auto map = map_of(element)) return std::move(*map);
+    if (auto map = map_of(element, options)) return std::move(*map);
   }
   if (all_named(element, "member") || all_named(element, "item") || has(options.wrappers, element.name)) {
     Json out = Json::array();
     for (auto& [name, value] : element.children) out.push_back(std::move(value));
     // Members of a list have no name of their own: the list's tells their type.
     for (auto& value : out) {
-      if (value.is_string()) value = leaf_of({element.name, value.get<std::string>(), {}}, options);
+      if (value.is_string()) value = typed(element.name, value.get<std::string>(), options);
     }
     return out;
   }
