@@ -31,11 +31,16 @@ struct JobSpec {
   std::uint64_t memory_bytes_max = 12ull << 30;          // address space is not limited, memory is, where cgroups allow it
   std::uint64_t output_bytes_max = 4ull << 30;           // of /opt/ml/model, /opt/ml/output and /opt/ml/checkpoints together
   int time_s_max = 24 * 3600;
+  // What the work is of: jobs with one key do the same work, so that who is started again can go on watching the one that
+  // runs. Empty: known by all that the job is given.
+  std::string key = {};
 };
 
 struct JobResult {
   int exit_code = 0;
-  std::string failure;  // what the job wrote to /opt/ml/output/failure (at most 1024 bytes), or how it was ended
+  // What the job wrote to /opt/ml/output/failure (its first 1024 bytes; a service that frames it within as many keeps fewer), or
+  // how it was ended.
+  std::string failure;
 };
 
 // Receives what a job gives back, in the order it happens; an error from it ends the job.

@@ -48,6 +48,7 @@ struct Measured {
 
 Result<Measured> measure(const StepPlan& plan, bool tuned, const Options& options, Deps& deps) {
   provider::JobSpec spec = evaluation_job(options, plan.inputs.at("image").tagged());
+  spec.key = governance::StepRecorder::input_key(governance::EvaluateStep::kName, plan).hex() + (tuned ? "-tuned" : "-base");
   spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at("model")));
   spec.channels["eval"] = TRY(vault::job_files(deps.store, plan.inputs.at("data")));
   if (tuned) spec.channels["adapter"] = TRY(vault::job_files(deps.store, plan.inputs.at("adapter")));

@@ -49,8 +49,10 @@ Result<std::vector<JobFile>> newest_checkpoint(Deps& deps, const std::string& no
 }
 
 Result<StepProduct> train(const StepPlan& plan, const std::string& image, const Json& training, const std::string& base_model, Deps& deps) {
-  const std::string note = "training-" + governance::StepRecorder::input_key(governance::TrainStep::kName, plan).hex();
+  const std::string key = governance::StepRecorder::input_key(governance::TrainStep::kName, plan).hex();
+  const std::string note = "training-" + key;
   provider::JobSpec spec = training_job(training, image);
+  spec.key = key;
   spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at("model")));
   for (auto& file : TRY(vault::job_files(deps.store, plan.inputs.at("data")))) {
     const bool trains = file.path == "train.jsonl";

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provider/aws/sagemaker_job_runner.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "provider/aws/interrupts.h"
+#include "provider/aws/job_ending.h"
+#include "provider/aws/job_watch.h"
+
+namespace redoubt::provider::aws {
+namespace {
+
+constexpr int kAttemptsMax = 1000;
+
+// The staged plaintext goes with the job, whatever came of it.
+void remove_staged(JobStaging& staging, const std::string& job) {
+  if (const Status removed = staging.remove(); !removed) {
+    spdlog::warn("objects of training job {} could not be removed: {} ({})", job, removed.error().message, removed.error().where);
+  }
+}
+
+Status hand_back(JobStaging& staging, const JobSpec& spec, const JobResult& result, JobHandler& handler) {
+  TRY(handler.on_output(TRY(staging.unpack_output("output.tar.gz", spec.output_bytes_max))));
+  if (result.exit_code == 0) TRY(handler.on_model(TRY(staging.unpack_output("model.tar.gz", spec.output_bytes_max))));
+  return {};
+}
+
+}  // namespace
+
+struct SagemakerJobRunner::Attempt {
+  std::string job;
+  int number = 0;
+  std::string status;
+};
+
+Result<std::unique_ptr<SagemakerJobRunner>> SagemakerJobRunner::create(SagemakerJobOptions options, Client& client, ObjectStore& staging) {
+  TRY(check_options(options));
+  if (!options.is_interrupted) options.is_interrupted = Interrupts::came;
+  return std::unique_ptr<SagemakerJobRunner>(new SagemakerJobRunner(std::move(options), client, staging));
+}
+
+// The newest attempt that SageMaker knows of.
+Result<SagemakerJobRunner::Attempt> SagemakerJobRunner::newest(const std::string& family) {
+  Attempt found;
+  const Json query = {{"NameContains", family + "-"}, {"SortBy", "CreationTime"}, {"SortOrder", "Descending"}, {"MaxResults", 100}};
+  for (const Json& summary : TRY(client_.call_all("sagemaker", "ListTrainingJobs", query, "TrainingJobSummaries"))) {
+    const std::string name = json_or(summary, "TrainingJobName", "");
+    const int number = attempt_of(family, name);
+    if (number > found.number) found = {name, number, json_or(summary, "TrainingJobStatus", "")};
+  }
+  return found;
+}
+
+Result<SagemakerJobRunner::Attempt> SagemakerJobRunner::find_or_start(const JobSpec& spec) {
+  const std::string family = TRY(job_family(spec, options_));
+  Attempt last = TRY(newest(family));
+  if (last.status == "InProgress" || last.status == "Stopping") {
+    spdlog::info("training job {} is under way already: watching it", last.job);
+    return last;
+  }
+  // One that ended while nobody watched still has what it made.
+  if (last.status == "Completed" && TRY(JobStaging(staging_, last.job).has_outputs())) return last;
+  if (last.number >= kAttemptsMax) return fail(ErrorCode::limit_exceeded, "too many attempts at one training job", last.job);
+  Attempt next{job_name(family, last.number + 1), last.number + 1, "InProgress"};
+  TRY(remove_other_attempts(staging_, family, next.job));
+  if (Status started = start(next.job, spec); !started) {
+    JobStaging staged(staging_, next.job);
+    remove_staged(staged, next.job);
+    return fail(started.error());
+  }
+  return next;
+}
+
+Status SagemakerJobRunner::start(const std::string& job, const JobSpec& spec) {
+  TRY(JobStaging(staging_, job).send(spec));
+  if (options_.is_interrupted()) return fail(ErrorCode::unavailable, "interrupted before the training job was started", job);
+  TRY(ensure_trial());
+  return create_job(job, spec);
+}
+
+Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spec) {
+  const auto created = client_.call("sagemaker", "CreateTrainingJob", TRY(training_job_request(job, spec, options_)));
+  if (created) return {};
+  // The name is ours alone: a job that has it was made by an earlier try whose answer got lost.
+  if (created.error().code == ErrorCode::already_exists || created.error().code == ErrorCode::unavailable) {
+    if (client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job}})) return {};
+  }
+  return fail(explain_refusal(created.error(), job, options_, spec.image));
+}
+
+Status SagemakerJobRunner::ensure(const char* what, const Json& named, const Json& made) {
+  const auto there = client_.call("sagemaker", std::string("Describe") + what, named);
+  if (there) return {};
+  if (!is_missing(there.error())) return fail(there.error());
+  const auto created = client_.call("sagemaker", std::string("Create") + what, made);
+  // Somebody else may have made it meanwhile.
+  if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
+  return fail(created.error());
+}
+
+Status SagemakerJobRunner::ensure_trial() {
+  if (options_.experiment.empty()) return {};
+  const Json tags = Json::array({{{"Key", "redoubt:workspace"}, {"Value", options_.workspace}}});
+  TRY(ensure("Experiment", {{"ExperimentName", options_.experiment}}, {{"ExperimentName", options_.experiment}, {"Tags", tags}}));
+  const std::string trial = trial_of(options_);
+  return ensure("Trial", {{"TrialName", trial}}, {{"TrialName", trial}, {"ExperimentName", options_.experiment}, {"Tags", tags}});
+}
+
+Result<JobResult> SagemakerJobRunner::run(const JobSpec& spec, JobHandler& handler) {
+  TRY(aws::check_job(spec));
+  const Interrupts interrupts;
+  const Attempt attempt = TRY(find_or_start(spec));
+  JobStaging staging(staging_, attempt.job);
+  staging.skip_checkpoints(spec.checkpoints);
+  JobWatch watch(client_, staging, options_, attempt.job, handler);
+  const auto description = watch.to_the_end();
+  if (!description) {
+    Error error = description.error();
+    error.message = fmt::format("training job {} is not watched any more, and may still run: {}", attempt.job, error.message);
+    if (error.hint.empty() || error.code == ErrorCode::unavailable) error.hint = "run the command again: it finds the job and goes on watching";
+    return fail(std::move(error));
+  }
+  auto ending = [&]() -> Result<JobResult> {
+    if (watch.refused()) return fail(*watch.refused());
+    if (watch.interrupted()) {
+      return fail(ErrorCode::unavailable, "interrupted: the training job was stopped", attempt.job, "run the command again: it goes on from the last checkpoint");
+    }
+    JobResult result = TRY(ending_of(*description, spec, options_));
+    TRY(hand_back(staging, spec, result, handler));
+    return result;
+  }();
+  remove_staged(staging, attempt.job);
+  return ending;
+}
+
+}  // namespace redoubt::provider::aws
