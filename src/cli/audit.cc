@@ -43,6 +43,7 @@ class Auditor {
     check_objects();
     check_outputs();
     check_state();
+    check_trail();
     check_secrets();
     check_newest();
     check_identities();
@@ -138,6 +139,12 @@ class Auditor {
       const auto read = file ? file->read() : Result<Bytes>(fail(file.error()));
       if (!read) add("state", "state/" + name, read.error().message);
     }
+  }
+
+  // A trail outside of the workspace that knows of more entries than the ledger has.
+  void check_trail() {
+    const auto told = session_.mirror_audit();
+    if (!told && told.error().code == ErrorCode::tampered) add("trail", told.error().where, told.error().message);
   }
 
   void check_secrets() {

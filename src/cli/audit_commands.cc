@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt audit: verify, query, export, proof.
+// redoubt audit: verify, query, export, mirror, proof.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -90,6 +90,13 @@ Result<int> proof(Invocation& invocation, const Query& options, const Output& ou
   return 0;
 }
 
+Result<int> tell(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  const auto told = TRY(session->mirror_audit());
+  output.result({{"told", told}}, fmt::format("{} {} told", told, told == 1 ? "entry was" : "entries were"));
+  return 0;
+}
+
 }  // namespace
 
 void add_audit_commands(CLI::App& app, Invocation& invocation) {
@@ -105,6 +112,8 @@ void add_audit_commands(CLI::App& app, Invocation& invocation) {
   add_command(*group, invocation, "export", "All entries as JSON lines",
               [&invocation, query_options](const Output& output) { return export_lines(invocation, *query_options, output); })
       ->add_option("-o,--output", query_options->file, "a file instead of standard output");
+  add_command(*group, invocation, "mirror", "Brings the entries that the firm's monitoring has not seen to it (the providers' block 'audit')",
+              [&invocation](const Output& output) { return tell(invocation, output); });
   add_command(*group, invocation, "proof", "An entry's inclusion proof as a .tlog-proof receipt",
               [&invocation, query_options](const Output& output) { return proof(invocation, *query_options, output); })
       ->add_option("entry", query_options->entry, "its number, or a statement's digest")

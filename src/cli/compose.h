@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "governance/workspace.h"
+#include "provider/audit_sink.h"
+#include "provider/aws/api/client.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
@@ -33,11 +35,14 @@ class Providers {
   Result<provider::ModelRegistry*> registry();
   // Forgets the registry's contents, which the ledger can give again.
   Status discard_registry();
-  // The webhook that hears of alarms; null where none is named. Errors of WebhookNotifier::create.
+  // Where the ledger's entries are told besides; null where nowhere.
+  Result<provider::AuditSink*> audit_sink();
+  // Who hears of alarms: the alarms' topic, else the webhook; null where none is named. Errors of their create.
   Result<std::unique_ptr<provider::Notifier>> notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name);
 
  private:
   struct State;
+  Result<provider::aws::Client*> aws();  // as the block `aws` says
   explicit Providers(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

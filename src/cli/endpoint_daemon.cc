@@ -164,6 +164,7 @@ class Daemon {
         end_revoked();
         const auto release = router_.active();
         if (watch_ != nullptr) watch_->tick(metrics_->snapshot(), release ? release->pool->state() : gateway::PoolState{}, *prompts_);
+        if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
       const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_tick - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));

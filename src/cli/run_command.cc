@@ -164,7 +164,10 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
     TRY(session->use_providers(*config.providers));
   }
   PipelineRun bound(*session, config, invocation);
-  const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) { output.say(fmt::format("[{}/8] {}", number, step)); });
+  const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) {
+    output.say(fmt::format("[{}/8] {}", number, step));
+    if (auto told = session->mirror_audit(); !told) output.say("the audit trail is not up to date: " + told.error().message);
+  });
   invocation.progress.end();
   Json json = to_json(report);
   std::string text = to_table(report);

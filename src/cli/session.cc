@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/compose.h"
 #include "cli/prompt.h"
 #include "crypto/hash.h"
+#include "governance/audit_mirror.h"
 #include "governance/registry_view.h"
 #include "governance/state_change.h"
 #include "ledger/verify.h"
@@ -69,10 +71,23 @@ struct Session::State {
   std::unique_ptr<SealedNotes> notes;
   std::unique_ptr<governance::StepRecorder> recorder;
   std::unique_ptr<Providers> providers;
+  bool may_have_recorded = false;  // since the audit trail was last brought up to date
 };
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Session::~Session() = default;
+
+Session::~Session() {
+  if (state_ == nullptr || !state_->may_have_recorded || state_->providers == nullptr) return;
+  if (auto done = mirror_audit(); !done) spdlog::error("the audit trail is not up to date: {} ({})", done.error().message, done.error().where);
+}
+
+Result<std::uint64_t> Session::mirror_audit() {
+  state_->may_have_recorded = false;
+  auto* sink = TRY(state_->providers->audit_sink());
+  if (sink == nullptr) return std::uint64_t{0};
+  const auto lock = TRY(FileLock::acquire(state_->workspace->layout().root / "audit.lock"));
+  return governance::mirror_audit(*state_->evidence, ledger_options().origin, *sink);
+}
 
 Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, const InitOptions& init) {
   auto state = std::make_unique<State>();
@@ -170,6 +185,7 @@ Status Session::require(governance::Permission permission) const {
 }
 
 Result<governance::StepRecorder*> Session::recorder() {
+  state_->may_have_recorded = true;
   if (state_->recorder == nullptr) {
     auto key = TRY(state_->workspace->identities().unlock(state_->identity));
     const auto still_there = [this](const std::string& name, const Digest& digest) { return holds(name, digest); };
@@ -194,7 +210,9 @@ Result<Digest> Session::record_event(const std::string& step, const Json& result
   record.result = result;
   record.outputs = outputs;
   record.input_key = crypto::sha256(dump_json({{"event", step}, {"at", to_rfc3339(record.started)}, {"result", result}}));
-  return TRY(state_->evidence->append(record, key)).digest;
+  const Digest statement = TRY(state_->evidence->append(record, key)).digest;
+  state_->may_have_recorded = true;
+  return statement;
 }
 
 Result<Digest> Session::record_change(const std::string& step, const std::function<Result<Json>()>& body) {
