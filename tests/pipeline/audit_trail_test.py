@@ -23,7 +23,7 @@ def events(redoubt):
 
 
 def check_equals_the_ledger(redoubt):
-    ledger = [json.loads(line) for line in redoubt("audit", "export").splitlines()]
+    ledger = [json.loads(line) for line in redoubt("audit", "export").stdout.splitlines()]
     found = events(redoubt)
     assert [event["metadata"]["sequence"] for event in found] == list(range(len(ledger)))
     assert [event["metadata"]["uid"] for event in found] == [entry["digest"] if entry["digest"].startswith("sha256:") else "sha256:" + entry["digest"] for entry in ledger]
