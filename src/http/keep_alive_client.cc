@@ -56,6 +56,7 @@ ExchangeOutcome KeepAliveClient::exchange(const ExchangeRequest& request, Sink& 
   auto options = options_;
   options.allow_plain_loopback = request.allow_plain;
   options.total_s_max = request.total_s_max;
+  if (request.connect_s_max > 0) options.connect_s_max = request.connect_s_max;
   detail::Delivery delivery{body};
   delivery.error_body = &outcome.error_body;
   auto response = detail::perform(options, *transfer, delivery, pool_.get());

@@ -21,6 +21,7 @@ struct ExchangeRequest {
   std::uint64_t upload_bytes = 0;
   std::uint64_t bytes_max = 16 << 20;   // of a success's body
   int total_s_max = 24 * 3600;
+  int connect_s_max = 0;                // 0: the client's
   bool allow_plain = false;             // http:// too: the caller knows that this address is on this machine or its link
   bool direct = false;                  // past any proxy
 };

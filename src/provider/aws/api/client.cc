@@ -69,22 +69,22 @@ class AwsClient final : public Client {
         profiles_(std::move(profiles)),
         http_({.ca_file = options_.ca_file, .connect_s_max = 10}),
         caller_(http_, clock, {.attempts_max = options_.attempts_max}),
-        endpoints_({options_.region, options_.endpoint_url, options_.use_fips, options_.use_dual_stack}, environment,
-                   profiles_.profile(options_.profile), services_section()),
         environment_(std::move(environment)),
+        endpoints_(endpoints_in(options_.region)),
         clock_(clock) {}
 
-  Status find_credentials(bool profile_is_explicit) {
-    CredentialContext context{environment_, profiles_, options_.profile, profile_is_explicit, options_.assume_role_arn, clock_, http_,
-                              [this](const Credentials* signer, std::string_view service, std::string_view operation, const Json& input) {
-                                return call_with(signer, service, operation, input);
-                              }};
+  Status find_credentials(bool profile_is_option) {
+    const bool must_exist = profile_is_option || environment_.variable("AWS_PROFILE");
+    const CredentialContext context{environment_, profiles_, options_.profile, must_exist, profile_is_option, options_.assume_role_arn, clock_, http_,
+                                    [this](const Credentials* signer, const std::string& in_region, std::string_view service, std::string_view operation,
+                                           const Json& input) { return call_with(signer, in_region, service, operation, input); }};
     credentials_ = std::make_unique<CredentialCache>(TRY(find_credential_source(context)), clock_);
+    TRY(credentials_->get());  // now, so that what is wrong with them is said before anything has begun
     return {};
   }
 
   Result<Json> call(std::string_view service, std::string_view operation, const Json& input) override {
-    return call_through(credentials_.get(), service, operation, input);
+    return call_through(credentials_.get(), options_.region, service, operation, input);
   }
 
   Result<Json> call_all(std::string_view service, std::string_view operation, const Json& input, std::string_view items) override;
@@ -102,33 +102,40 @@ class AwsClient final : public Client {
     return name != nullptr ? profiles_.services(*name) : nullptr;
   }
 
-  Result<Json> call_with(const Credentials* signer, std::string_view service, std::string_view operation, const Json& input) {
-    if (signer == nullptr) return call_through(nullptr, service, operation, input);
-    CredentialCache given([signer]() -> Result<Credentials> { return *signer; }, clock_);
-    return call_through(&given, service, operation, input);
+  Endpoints endpoints_in(const std::string& in_region) const {
+    return {{in_region, options_.endpoint_url, options_.use_fips, options_.use_dual_stack}, environment_,
+            profiles_.profile(options_.profile), services_section()};
   }
 
-  Result<Json> call_through(CredentialCache* credentials, std::string_view service, std::string_view operation, Json input);
+  // On the way to credentials: with others, or with none.
+  Result<Json> call_with(const Credentials* signer, const std::string& in_region, std::string_view service, std::string_view operation, const Json& input) {
+    const auto& at = in_region.empty() ? options_.region : in_region;
+    if (signer == nullptr) return call_through(nullptr, at, service, operation, input);
+    CredentialCache given([signer]() -> Result<Credentials> { return *signer; }, clock_);
+    return call_through(&given, at, service, operation, input);
+  }
+
+  Result<Json> call_through(CredentialCache* credentials, const std::string& in_region, std::string_view service, std::string_view operation, Json input);
 
   const ClientOptions options_;
   const std::string partition_;
   const Profiles profiles_;
   const http::KeepAliveClient http_;
   Caller caller_;
-  const Endpoints endpoints_;
   const Environment environment_;
+  const Endpoints endpoints_;
   const Clock& clock_;
   std::unique_ptr<CredentialCache> credentials_;
   std::mutex account_mutex_;
   std::string account_;
 };
 
-Result<Json> AwsClient::call_through(CredentialCache* credentials, std::string_view service_name, std::string_view operation, Json input) {
+Result<Json> AwsClient::call_through(CredentialCache* credentials, const std::string& in_region, std::string_view service_name, std::string_view operation, Json input) {
   const auto* service = TRY(find_service(service_name));
   const auto token = std::string(idempotency_token_of(*service, operation));
   if (!token.empty() && !input.contains(token)) input[token] = fresh_token();
   auto wire = TRY(write_request(*service, operation, input));
-  Outgoing request{service, std::string(operation), TRY(endpoints_.of(*service))};
+  Outgoing request{service, std::string(operation), TRY(in_region == options_.region ? endpoints_.of(*service) : endpoints_in(in_region).of(*service))};
   if (service->name == "s3") address_bucket(json_or(input, "Bucket", ""), wire, request.endpoint);
   request.method = std::move(wire.method);
   request.path = std::move(wire.path);
@@ -227,14 +234,14 @@ Result<std::unique_ptr<Client>> Client::create(ClientOptions options, const Cloc
   const auto environment = Environment::of_process();
   auto profiles = TRY(Profiles::load(environment));
   // Keys in the environment come before a profile that only the environment names, but not before one named here.
-  const bool explicit_profile = !options.profile.empty();
+  const bool profile_is_option = !options.profile.empty();
   if (options.profile.empty()) options.profile = environment.variable("AWS_PROFILE").value_or("default");
   const auto* profile = profiles.profile(options.profile);
   options.region = TRY(region_of(options, environment, profile, profiles.files()));
   const auto* ca_bundle = profile != nullptr ? profile->find("ca_bundle") : nullptr;
   if (options.ca_file.empty()) options.ca_file = environment.variable("AWS_CA_BUNDLE").value_or(ca_bundle != nullptr ? *ca_bundle : "");
   auto client = std::make_unique<AwsClient>(std::move(options), environment, std::move(profiles), clock);
-  TRY(client->find_credentials(explicit_profile));
+  TRY(client->find_credentials(profile_is_option));
   return client;
 }
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "provider/aws/api/credential_sources.h"
+
 namespace redoubt::provider::aws {
 namespace {
 
@@ -10,49 +12,51 @@ namespace {
 constexpr std::chrono::minutes kRefreshEarly{10};
 constexpr std::chrono::seconds kUsableAtLeast{10};
 
-Result<std::optional<Credentials>> from_environment(const Environment& environment) {
-  const auto id = environment.variable("AWS_ACCESS_KEY_ID"), secret = environment.variable("AWS_SECRET_ACCESS_KEY");
-  if (!id && !secret) return std::nullopt;
-  if (!id || !secret) {
-    return fail(ErrorCode::permission_denied, "only one half of the credentials is in the environment", id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID",
-                "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither");
-  }
-  Credentials found{*id, Secret(*secret), std::nullopt, std::nullopt, "environment"};
-  if (const auto token = environment.variable("AWS_SESSION_TOKEN")) found.session_token = Secret(*token);
-  return found;
-}
-
-Result<std::optional<Credentials>> from_profile_keys(const Section& profile, const std::string& name) {
-  const auto* id = profile.find("aws_access_key_id");
-  const auto* secret = profile.find("aws_secret_access_key");
-  if (id == nullptr && secret == nullptr) return std::nullopt;
-  if (id == nullptr || secret == nullptr || id->empty() || secret->empty()) {
-    const auto& there = profile.where.at(id != nullptr ? "aws_access_key_id" : "aws_secret_access_key");
-    return fail(ErrorCode::permission_denied, fmt::format("profile \"{}\" has only one half of the credentials", name), there,
-                "give both aws_access_key_id and aws_secret_access_key");
-  }
-  Credentials found{*id, Secret(*secret), std::nullopt, std::nullopt, "profile " + name};
-  if (const auto* token = profile.find("aws_session_token")) found.session_token = Secret(*token);
-  return found;
-}
-
 CredentialSource always(Credentials credentials) {
   return [credentials = std::move(credentials)]() -> Result<Credentials> { return credentials; };
+}
+
+// AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, as EKS sets them.
+Result<std::optional<CredentialSource>> environment_web_identity(const CredentialContext& context) {
+  const auto file = context.environment.variable("AWS_WEB_IDENTITY_TOKEN_FILE");
+  if (!file) return std::nullopt;
+  const auto role = context.environment.variable("AWS_ROLE_ARN");
+  if (!role) {
+    return fail(ErrorCode::permission_denied, "AWS_WEB_IDENTITY_TOKEN_FILE is set without a role", "AWS_ROLE_ARN", "set AWS_ROLE_ARN to the role to take on");
+  }
+  RoleRequest request{*role, context.environment.text("AWS_ROLE_SESSION_NAME"), {}, {}, "AWS_WEB_IDENTITY_TOKEN_FILE"};
+  return web_identity_source(context, std::move(request), *file);
+}
+
+Status check_profile_is_there(const CredentialContext& context) {
+  if (!context.profile_must_exist || context.profiles.profile(context.profile) != nullptr) return {};
+  return fail(ErrorCode::invalid_argument, fmt::format("there is no profile \"{}\"", context.profile), context.profiles.files(),
+              "name one of those files' profiles (AWS_PROFILE), or sign in with 'aws configure'");
+}
+
+Result<CredentialSource> find_base_source(const CredentialContext& context) {
+  TRY(check_profile_is_there(context));
+  if (!context.profile_is_option) {
+    if (auto found = TRY(environment_credentials(context.environment))) return always(std::move(*found));
+    if (auto found = TRY(environment_web_identity(context))) return std::move(*found);
+  }
+  if (auto found = TRY(profile_source(context, context.profile))) return std::move(*found);
+  if (context.profile_is_option) {
+    return fail(ErrorCode::permission_denied, fmt::format("profile \"{}\" says nothing of credentials", context.profile), context.profiles.files(),
+                "give it keys, a role, or SSO settings");
+  }
+  if (auto found = TRY(container_source(context))) return std::move(*found);
+  if (auto found = instance_source(context)) return std::move(*found);
+  return fail(ErrorCode::permission_denied, "no AWS credentials were found", "environment, " + context.profiles.files() + ", container",
+              "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile (AWS_PROFILE), or sign in with 'aws sso login'");
 }
 
 }  // namespace
 
 Result<CredentialSource> find_credential_source(const CredentialContext& context) {
-  if (!context.profile_is_explicit) {
-    if (auto found = TRY(from_environment(context.environment))) return always(std::move(*found));
-  }
-  if (const auto* profile = context.profiles.profile(context.profile)) {
-    if (auto found = TRY(from_profile_keys(*profile, context.profile))) return always(std::move(*found));
-  } else if (context.profile_is_explicit) {
-    return fail(ErrorCode::invalid_argument, fmt::format("there is no profile \"{}\"", context.profile), context.profiles.files(), "name one of those files' profiles");
-  }
-  return fail(ErrorCode::permission_denied, "no AWS credentials were found", "environment, " + context.profiles.files(),
-              "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile (AWS_PROFILE)");
+  auto base = TRY(find_base_source(context));
+  if (context.assume_role_arn.empty()) return base;
+  return role_source(context, {context.assume_role_arn, {}, {}, {}, "assume_role_arn"}, std::move(base));
 }
 
 Result<Credentials> CredentialCache::get() {

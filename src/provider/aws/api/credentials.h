@@ -17,14 +17,17 @@
 
 namespace redoubt::provider::aws {
 
-// One call of a service on the way to credentials; unsigned where `signer` is null.
-using CredentialCall = std::function<Result<Json>(const Credentials* signer, std::string_view service, std::string_view operation, const Json& input)>;
+// One call of a service on the way to credentials: unsigned where `signer` is null, in the client's region where `region` is
+// empty.
+using CredentialCall = std::function<Result<Json>(const Credentials* signer, const std::string& region, std::string_view service,
+                                                  std::string_view operation, const Json& input)>;
 
 struct CredentialContext {
   Environment environment;
   Profiles profiles;
   std::string profile;              // the name that is in force
-  bool profile_is_explicit = false;  // by option or AWS_PROFILE: then it has to be there, and it comes before the environment's keys
+  bool profile_must_exist = false;  // it was named by an option or AWS_PROFILE
+  bool profile_is_option = false;   // by an option: then it comes before the environment's keys
   std::string assume_role_arn = {};
   const Clock& clock;
   const http::KeepAliveClient& http;

@@ -140,6 +140,7 @@ Result<Profiles> Profiles::load(const Environment& environment) {
   const auto config = environment.path(environment.variable("AWS_CONFIG_FILE").value_or("~/.aws/config"));
   const auto credentials = environment.path(environment.variable("AWS_SHARED_CREDENTIALS_FILE").value_or("~/.aws/credentials"));
   Profiles out;
+  out.credentials_file_ = credentials.string();
   out.files_ = config.string() + " and " + credentials.string();
   for (const auto& [name, section] : TRY(read_sections(config))) {
     const auto blank = name.find(' ');
@@ -151,6 +152,11 @@ Result<Profiles> Profiles::load(const Environment& environment) {
   }
   for (const auto& [name, section] : TRY(read_sections(credentials))) merge(out.profiles_[name], section);
   return out;
+}
+
+bool Profiles::is_of_credentials_file(const Section& profile, const std::string& key) const {
+  const auto found = profile.where.find(key);
+  return found != profile.where.end() && found->second.starts_with(credentials_file_ + ":");
 }
 
 const Section* Profiles::profile(const std::string& name) const { return find_in(profiles_, name); }

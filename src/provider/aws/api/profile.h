@@ -35,12 +35,14 @@ class Profiles {
   const Section* profile(const std::string& name) const;
   const Section* sso_session(const std::string& name) const;
   const Section* services(const std::string& name) const;
+  // Whether a setting of a profile stands in the credentials file rather than in the config file.
+  bool is_of_credentials_file(const Section& profile, const std::string& key) const;
   // "~/.aws/config and ~/.aws/credentials", as errors name them.
   const std::string& files() const { return files_; }
 
  private:
   std::map<std::string, Section> profiles_, sso_sessions_, services_;
-  std::string files_;
+  std::string files_, credentials_file_;
 };
 
 }  // namespace redoubt::provider::aws
