@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "base/file.h"
+#include "base/memory_object.h"
 #include "cli/commands.h"
 #include "cli/engine_image.h"
 #include "crypto/hash.h"
@@ -178,7 +179,7 @@ Result<int> generate(Invocation& invocation, const Options& options, const Outpu
 // Standard input as a job's file: a job reads it once, so it is kept in memory.
 Result<std::vector<JobFile>> stdin_lines() {
   auto text = std::make_shared<std::string>(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
-  return std::vector<JobFile>{{"lines.jsonl", [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<vault::MemoryObject>(to_bytes(*text)); }}};
+  return std::vector<JobFile>{{"lines.jsonl", [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryObject>(to_bytes(*text)); }}};
 }
 
 Result<int> tokenize(Invocation& invocation, const Options& options, const Output&) {

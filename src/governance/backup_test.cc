@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/memory_object.h"
 #include "governance/backup.h"
 
 #include <gmock/gmock.h>
@@ -77,14 +78,14 @@ TEST(BackupArchive, any_changed_or_missing_byte_is_found_before_anything_is_read
   for (std::size_t at = 0; at < whole.size(); ++at) {
     Bytes changed = whole;
     changed[at] ^= 4;
-    EXPECT_EQ(BackupArchiveReader::open(vault::MemoryObject(changed)).error().code, ErrorCode::tampered) << at;
-    const vault::MemoryObject cut(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(at)));
+    EXPECT_EQ(BackupArchiveReader::open(MemoryObject(changed)).error().code, ErrorCode::tampered) << at;
+    const MemoryObject cut(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(at)));
     EXPECT_EQ(BackupArchiveReader::open(cut).error().code, ErrorCode::tampered) << at;
   }
 }
 
 TEST(BackupArchive, files_come_by_name_in_order_and_no_longer_than_they_may_be) {
-  const vault::MemoryObject whole(archive_of({{"a", "contents of a"}, {"b", "contents of b"}}));
+  const MemoryObject whole(archive_of({{"a", "contents of a"}, {"b", "contents of b"}}));
   MemorySink out;
   const auto reader = *BackupArchiveReader::open(whole);
   ASSERT_TRUE(reader->read("a", 13, out));

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/memory_object.h"
 #include "crypto/aes_gcm.h"
 #include "crypto/random.h"
 
@@ -183,14 +184,6 @@ Status SealedReader::read_at(std::uint64_t offset, MutableByteView into) const {
     into = into.subspan(count);
     offset += count;
   }
-  return {};
-}
-
-Status MemoryObject::read_at(std::uint64_t offset, MutableByteView into) const {
-  if (offset > bytes_.size() || into.size() > bytes_.size() - offset) {
-    return fail(ErrorCode::invalid_argument, "read beyond the end of an object");
-  }
-  std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
   return {};
 }
 

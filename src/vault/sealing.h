@@ -104,15 +104,4 @@ Result<Bytes> seal_bytes(const SealingKey& key, const provider::EncryptionContex
 Result<Bytes> open_bytes(const SealingKey& key, const provider::EncryptionContext& context, ByteView sealed,
                          std::uint64_t bytes_max);
 
-// Random access over bytes of its own.
-class MemoryObject final : public RandomAccess {
- public:
-  explicit MemoryObject(Bytes bytes) : bytes_(std::move(bytes)) {}
-  std::uint64_t size() const override { return bytes_.size(); }
-  Status read_at(std::uint64_t offset, MutableByteView into) const override;
-
- private:
-  Bytes bytes_;
-};
-
 }  // namespace redoubt::vault

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "base/memory_object.h"
 #include "crypto/aes_gcm.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"

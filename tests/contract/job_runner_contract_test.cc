@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/memory_object.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
 #include "sandbox/probe/tar.h"
@@ -19,7 +20,7 @@ namespace {
 using ::testing::ElementsAre;
 
 JobFile file(std::string path, std::string text) {
-  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<vault::MemoryObject>(to_bytes(text)); }};
+  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryObject>(to_bytes(text)); }};
 }
 
 std::string contents(const JobFile& file) {

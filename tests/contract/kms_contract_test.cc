@@ -7,8 +7,11 @@
 
 #include "base/file.h"
 #include "crypto/random.h"
+#include "provider/aws/aws_kms.h"
+#include "provider/kms_router.h"
 #include "provider/local/local_kms.h"
 #include "provider/testing/fake_kms.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -32,10 +35,20 @@ struct LocalCase final : KmsUnderTest {
   std::unique_ptr<local::LocalKms> kms_;
 };
 
+struct RoutedCase final : KmsUnderTest {
+  Kms& kms() override { return kms_; }
+  testing::FakeKms fake_, nobodys_;
+  KmsRouter kms_{{{"fake", &fake_}, {"other", &nobodys_}}};
+};
+
+struct AwsCase final : KmsUnderTest {
+  Kms& kms() override { return kms_; }
+  aws::AwsKms kms_{*aws::test_client()};
+};
+
 struct Case {
   const char* name;
-  const char* key;
-  const char* other_key;
+  std::string key, other_key;
   std::unique_ptr<KmsUnderTest> (*make)();
 };
 
@@ -46,11 +59,17 @@ std::unique_ptr<KmsUnderTest> make() {
 
 class KmsContract : public ::testing::TestWithParam<Case> {
  protected:
-  void SetUp() override { ASSERT_TRUE(kms().create_key(GetParam().key)); }
+  void SetUp() override {
+    const auto made = kms().create_key(key());
+    ASSERT_TRUE(made) << made.error().message;
+  }
   Kms& kms() { return under_test_->kms(); }
-  std::string key() { return GetParam().key; }
+  // A prefix of AWS's keys is completed, since an account keeps its keys from one test to the next.
+  std::string key() { return GetParam().key.ends_with('/') ? GetParam().key + unique_ : GetParam().key; }
+  std::string other_key() { return GetParam().other_key.ends_with('/') ? GetParam().other_key + unique_ + "-other" : GetParam().other_key; }
   Bytes wrap() { return *kms().wrap(key(), data_key_, context_); }
 
+  const std::string unique_ = aws::unique_name();
   std::unique_ptr<KmsUnderTest> under_test_ = GetParam().make();
   Secret data_key_ = crypto::random_secret(32);
   EncryptionContext context_{{"workspace", "w"}, {"kind", "blob"}, {"name", "n"}};
@@ -91,8 +110,8 @@ TEST_P(KmsContract, every_truncated_wrapping_is_tampered) {
 }
 
 TEST_P(KmsContract, another_key_does_not_unwrap) {
-  ASSERT_TRUE(kms().create_key(GetParam().other_key));
-  EXPECT_EQ(kms().unwrap(GetParam().other_key, wrap(), context_).error().code, ErrorCode::tampered);
+  ASSERT_TRUE(kms().create_key(other_key()));
+  EXPECT_EQ(kms().unwrap(other_key(), wrap(), context_).error().code, ErrorCode::tampered);
 }
 
 TEST_P(KmsContract, two_wrappings_of_one_key_differ) { EXPECT_NE(wrap(), wrap()); }
@@ -103,10 +122,10 @@ TEST_P(KmsContract, an_empty_context_is_refused) {
 }
 
 TEST_P(KmsContract, an_unknown_key_is_not_found) {
-  EXPECT_EQ(kms().wrap(GetParam().other_key, data_key_, context_).error().code, ErrorCode::not_found);
-  EXPECT_EQ(kms().unwrap(GetParam().other_key, wrap(), context_).error().code, ErrorCode::not_found);
-  EXPECT_EQ(kms().rotate_key(GetParam().other_key).error().code, ErrorCode::not_found);
-  EXPECT_EQ(kms().destroy_key(GetParam().other_key).error().code, ErrorCode::not_found);
+  EXPECT_EQ(kms().wrap(other_key(), data_key_, context_).error().code, ErrorCode::not_found);
+  EXPECT_EQ(kms().unwrap(other_key(), wrap(), context_).error().code, ErrorCode::not_found);
+  EXPECT_EQ(kms().rotate_key(other_key()).error().code, ErrorCode::not_found);
+  EXPECT_EQ(kms().destroy_key(other_key()).error().code, ErrorCode::not_found);
 }
 
 TEST_P(KmsContract, a_taken_name_is_refused_and_a_foreign_uri_too) {
@@ -142,8 +161,10 @@ TEST_P(KmsContract, works_from_several_threads_while_keys_rotate) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, KmsContract,
-                         ::testing::Values(Case{"fake", "fake:default", "fake:other", make<FakeCase>},
-                                           Case{"local", "local:default", "local:other", make<LocalCase>}),
+                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", "fake:default", "fake:other", make<FakeCase>},
+                                                                  {"local", "local:default", "local:other", make<LocalCase>},
+                                                                  {"routed", "fake:default", "fake:other", make<RoutedCase>}},
+                                                                 {"aws", "aws-kms:alias/", "aws-kms:alias/", make<AwsCase>})),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -8,8 +8,11 @@
 
 #include "base/file.h"
 #include "crypto/random.h"
+#include "provider/aws/aws_kms.h"
+#include "provider/aws/s3_object_store.h"
 #include "provider/local/local_object_store.h"
 #include "provider/testing/fake_stores.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -31,6 +34,25 @@ struct LocalCase final : StoreUnderTest {
   ObjectStore& store() override { return *store_; }
   TemporaryFolder folder_ = *TemporaryFolder::create();
   std::unique_ptr<local::LocalObjectStore> store_ = *local::LocalObjectStore::open(folder_.path() / "objects");
+};
+
+// A bucket of its own with a small part and block, so that a few megabytes are many.
+struct AwsCase final : StoreUnderTest {
+  AwsCase() {
+    auto& client = *aws::test_client();
+    const std::string bucket = aws::unique_name(), key = "alias/" + bucket;
+    CHECK(aws::AwsKms(client).create_key("aws-kms:" + key));
+    CHECK(client.call("s3", "CreateBucket", {{"Bucket", bucket}, {"CreateBucketConfiguration", {{"LocationConstraint", client.region()}}}}));
+    CHECK(client.call("s3", "PutBucketVersioning", {{"Bucket", bucket}, {"VersioningConfiguration", {{"Status", "Enabled"}}}}));
+    aws::S3ObjectStoreOptions options;
+    options.bucket = bucket;
+    options.prefix = "objects/";
+    options.kms_key = key;
+    options.block_bytes = 256 << 10;
+    store_ = *aws::S3ObjectStore::create(options, client);
+  }
+  ObjectStore& store() override { return *store_; }
+  std::unique_ptr<aws::S3ObjectStore> store_;
 };
 
 struct Case {
@@ -72,7 +94,7 @@ class ObjectStoreContract : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(ObjectStoreContract, gives_back_what_was_put) {
-  for (const std::size_t size : {0, 1, 1 << 20, (3 << 20) + 7}) {
+  for (const std::size_t size : {0, 1, 1 << 20, (3 << 20) + 7, (16 << 20) + 1}) {
     const auto bytes = crypto::random_bytes(size);
     const auto key = "sizes/" + std::to_string(size);
     ASSERT_TRUE(put(key, bytes));
@@ -159,7 +181,7 @@ TEST_P(ObjectStoreContract, of_many_who_create_one_key_exactly_one_succeeds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, ObjectStoreContract,
-                         ::testing::Values(Case{"fake", make<FakeCase>}, Case{"local", make<LocalCase>}),
+                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}}, {"aws", make<AwsCase>})),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -20,6 +20,7 @@ WireRequest write_json(const Service& service, std::string_view operation, const
 Result<Json> read_json(std::string_view body, const std::string& subject) {
   if (body.empty()) return Json::object();
   auto answer = TRY(parse_json(body, "the answer to " + subject));
+  if (answer.is_null()) return Json::object();  // what has no output
   if (!answer.is_object()) return fail(ErrorCode::unavailable, "the answer is no JSON object", subject);
   return answer;
 }

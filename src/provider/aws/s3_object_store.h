@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Objects in a bucket, encrypted by S3 under a KMS key around whatever seals them. The bucket keeps versions: a reader stays with
+// the one it opened. What goes up carries a SHA-256 that S3 compares; what comes down is whole or an error, and vault/ checks
+// its contents.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "provider/aws/api/client.h"
+#include "provider/object_store.h"
+
+namespace redoubt::provider::aws {
+
+struct S3ObjectStoreOptions {
+  std::string bucket;
+  std::string prefix = {};    // before each key: "" or "a/b/"
+  std::string kms_key;        // alias, id or ARN, for SSE-KMS
+  std::string owner = {};     // the account that must own the bucket; empty: not asked
+  std::size_t part_bytes = 16 << 20;  // of a multipart upload, at least 5 MiB; also what a longer object is told by
+  int parts_at_once = 4;              // going up
+  std::size_t block_bytes = 4 << 20;  // of a ranged read
+  int blocks_ahead = 4;               // fetched while a reader goes forward
+};
+
+class S3ObjectStore final : public ObjectStore {
+ public:
+  // Does not ask S3 anything. invalid_argument for a name that is no bucket's or a prefix that is none.
+  static Result<std::unique_ptr<S3ObjectStore>> create(S3ObjectStoreOptions options, Client& client);
+
+  // Objects that fit a part go in one request, longer ones as a multipart upload, which is given up whole on any failure; one
+  // that a killed process left is ended by the bucket's lifecycle rule. At most 10,000 parts (about 450 GB).
+  Status put(std::string_view key, Source& contents, PutMode mode) override;
+  Result<std::unique_ptr<RandomAccess>> open(std::string_view key) override;
+  Result<std::vector<std::string>> list(std::string_view prefix) override;
+  Status remove(std::string_view key) override;
+
+ private:
+  S3ObjectStore(S3ObjectStoreOptions options, Client& client) : options_(std::move(options)), client_(client) {}
+  Result<std::string> path_of(std::string_view key) const;
+  std::string uri_of(std::string_view key) const;
+  RestRequest request(std::string operation, std::string method, std::string path) const;
+  http::Headers write_headers(PutMode mode) const;
+
+  S3ObjectStoreOptions options_;
+  Client& client_;
+};
+
+// An error of S3 about s3://BUCKET/KEY, with the cure. For the parts of the store.
+tl::unexpected<Error> fail_s3(const std::string& uri, Error error);
+
+}  // namespace redoubt::provider::aws
