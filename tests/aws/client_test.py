@@ -6,17 +6,15 @@ import functools
 import json
 import os
 import pathlib
-import socket
 import subprocess
-import sys
-import time
 
 import boto3
 import botocore.config
 import pytest
 
+from aws_account import KEY_ID, REGION, SECRET
+
 BUILD = pathlib.Path(os.environ["REDOUBT_BUILD"])
-REGION, KEY_ID, SECRET = "eu-central-1", "AKIDEXAMPLEEXAMPLE00", "not-a-secret-of-anyone"
 
 
 class Tool:
@@ -48,24 +46,6 @@ class Tool:
     def close(self):
         self.process.stdin.close()
         assert self.process.wait(20) == 0
-
-
-@pytest.fixture(scope="module")
-def moto_url():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen([pathlib.Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(400):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert server.poll() is None
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(20)
 
 
 @pytest.fixture(scope="module")

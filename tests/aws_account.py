@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An account for tests: moto, which answers as AWS's services do."""
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import boto3
+import pytest
+
+REGION, KEY_ID, SECRET = "eu-central-1", "AKIDEXAMPLEEXAMPLE00", "not-a-secret-of-anyone"
+
+
+@pytest.fixture(scope="session")
+def moto_url():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen([pathlib.Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(400):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert server.poll() is None
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(20)
+
+
+class Account:
+    """What a test sees of it: how our programs reach it, and boto3 as a second reader."""
+
+    def __init__(self, url):
+        self.url = url
+        self.environment = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION,
+                            "AWS_EC2_METADATA_DISABLED": "true"}
+
+    def client(self, service):
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET)
+
+
+@pytest.fixture
+def aws(moto_url):
+    urllib.request.urlopen(urllib.request.Request(moto_url + "/moto-api/reset", method="POST")).read()
+    return Account(moto_url)
