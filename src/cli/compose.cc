@@ -2,11 +2,13 @@
 #include "cli/compose.h"
 
 #include "pipeline/providers.h"
+#include "provider/aws/cloudwatch_alarms.h"
 #include "provider/aws/cloudwatch_audit_sink.h"
 #include "provider/aws/sns_notifier.h"
 #include "provider/local/audit_file.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
+#include "provider/local/local_alarms.h"
 #include "provider/local/sqlite_registry.h"
 #include "provider/local/webhook_notifier.h"
 
@@ -92,9 +94,31 @@ Result<provider::AuditSink*> Providers::audit_sink() {
   return state_->audit_sink.get();
 }
 
+Result<std::unique_ptr<provider::Alarms>> Providers::alarms(const std::string& environment, int interval_s, governance::Notes& notes, const Json& earlier) {
+  const auto choice = pipeline::choice_of(state_->config, "alarms");
+  if (choice.kind == "cloudwatch") {
+    provider::aws::CloudWatchAlarmsOptions options;
+    options.metric_namespace = json_or(choice.options, "namespace", "Redoubt");
+    options.name_prefix = "redoubt-" + state_->workspace.id() + "-" + environment + "-";
+    options.dimensions = {{"Workspace", state_->workspace.id()}, {"Environment", environment}};
+    options.topic_arn = json_or(choice.options, "topic_arn", "");
+    options.period_s = (std::max(interval_s, 1) + 59) / 60 * 60;
+    return std::unique_ptr<provider::Alarms>(TRY(provider::aws::CloudWatchAlarms::create(std::move(options), *TRY(aws()), state_->clock)));
+  }
+  const std::string note = "alarms-" + environment;
+  const auto load = [&notes, note, earlier]() -> Result<std::optional<Json>> {
+    auto saved = TRY(notes.load(note));
+    return saved ? saved : std::optional(earlier);
+  };
+  const auto save = [&notes, note](const Json& alarms) { return notes.save(note, alarms); };
+  return std::unique_ptr<provider::Alarms>(TRY(provider::local::LocalAlarms::create({load, save}, state_->clock)));
+}
+
 Result<std::unique_ptr<provider::Notifier>> Providers::notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name) {
-  const auto topic = json_or(pipeline::choice_of(state_->config, "alarms").options, "topic_arn", "");
-  if (!topic.empty()) return std::unique_ptr<provider::Notifier>(TRY(provider::aws::SnsNotifier::create({topic}, *TRY(aws()), state_->clock)));
+  const auto choice = pipeline::choice_of(state_->config, "alarms");
+  const auto topic = json_or(choice.options, "topic_arn", "");
+  // CloudWatch tells its topic itself.
+  if (!topic.empty() && choice.kind != "cloudwatch") return std::unique_ptr<provider::Notifier>(TRY(provider::aws::SnsNotifier::create({topic}, *TRY(aws()), state_->clock)));
   if (url.empty()) return std::unique_ptr<provider::Notifier>();
   provider::local::WebhookOptions options;
   options.url = url;

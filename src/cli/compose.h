@@ -8,7 +8,9 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "governance/notes.h"
 #include "governance/workspace.h"
+#include "provider/alarms.h"
 #include "provider/audit_sink.h"
 #include "provider/aws/api/client.h"
 #include "provider/image_store.h"
@@ -37,7 +39,10 @@ class Providers {
   Status discard_registry();
   // Where the ledger's entries are told besides; null where nowhere.
   Result<provider::AuditSink*> audit_sink();
-  // Who hears of alarms: the alarms' topic, else the webhook; null where none is named. Errors of their create.
+  // The alarms of an environment's endpoint, which is looked at every `interval_s`. `notes` outlives them; `earlier` is what there was
+  // before they had a note of their own.
+  Result<std::unique_ptr<provider::Alarms>> alarms(const std::string& environment, int interval_s, governance::Notes& notes, const Json& earlier);
+  // Who hears of alarms: the topic of alarms that are evaluated here, else the webhook; null where none is named. Errors of their create.
   Result<std::unique_ptr<provider::Notifier>> notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name);
 
  private:

@@ -40,15 +40,33 @@ std::optional<std::vector<std::string>> PromptWindow::take_window(std::size_t co
 }
 
 Result<std::unique_ptr<EndpointWatch>> EndpointWatch::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan) {
-  const stages::watch::AlarmLimits limits{watch.error_rate_per_minute_max, watch.latency_p99_ms_max, static_cast<double>(watch.critical_vulnerabilities_max),
-                                          static_cast<double>(watch.unauthorized_attempts_max), watch.failures_max};
-  std::unique_ptr<EndpointWatch> made(new EndpointWatch(session, std::move(environment), watch, scan, stages::watch::standard_alarms(limits)));
+  std::unique_ptr<EndpointWatch> made(new EndpointWatch(session, std::move(environment), watch, scan));
   made->notifier_ = TRY(session.notifier(watch.webhook, watch.webhook_ca_file, watch.webhook_secret));
   if (const auto note = TRY(session.notes().load(note_of(made->environment_)))) {
-    TRY(made->alarms_.restore(TRY(json_array(*note, "alarms", "alarms"))));
+    made->told_ = TRY(stages::watch::parse_alarms(TRY(json_array(*note, "alarms", "alarms"))));
     TRY(made->deliveries_.restore(TRY(json_array(*note, "pending", "alarms"))));
   }
+  made->alarms_ = TRY(session.alarms(made->environment_, watch.interval_s, stages::watch::to_json(made->told_)));
   return made;
+}
+
+// At the first look, and again until it worked: alarms elsewhere may not be there for a while.
+Status EndpointWatch::define_alarms() {
+  if (alarms_defined_) return {};
+  const stages::watch::AlarmLimits limits{watch_.error_rate_per_minute_max, watch_.latency_p99_ms_max, static_cast<double>(watch_.critical_vulnerabilities_max),
+                                          static_cast<double>(watch_.unauthorized_attempts_max), watch_.failures_max};
+  TRY(alarms_->define(stages::watch::standard_alarms(limits)));
+  alarms_defined_ = true;
+  return {};
+}
+
+Status EndpointWatch::look(const stages::watch::Measurements& values) {
+  TRY(define_alarms());
+  TRY(alarms_->put(values));
+  auto now = TRY(alarms_->read());
+  for (const auto& change : stages::watch::changes_since(told_, now)) announce(change);
+  told_ = std::move(now);
+  return {};
 }
 
 Status EndpointWatch::follow(const Digest& image, const Digest& training_data) {
@@ -66,7 +84,7 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
                                         {"WorkerFailures", worker_failures(pool)}};
   if (metrics.latency_samples > 0) {
     values["LatencyP99"] = metrics.latency_p99_ms;
-  } else if (alarms_.is_in("LatencyP99", AlarmState::alarm)) {
+  } else if (stages::watch::is_in(told_, "LatencyP99", AlarmState::alarm)) {
     values["LatencyP99"] = 0;  // nobody has waited for as long as the window reaches back
   }
   measure_vulnerabilities(values);
@@ -74,7 +92,7 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
   if (deliveries_.full()) {
     spdlog::error("watch: {} changes wait to be told; the alarms keep their states until the first is", deliveries_.pending());
   } else {
-    for (const auto& change : alarms_.update(values, session_.clock().now())) announce(change);
+    if (auto looked = look(values); !looked) log_problem("evaluate the alarms", looked.error());
   }
   keep();
   deliver();
@@ -125,7 +143,7 @@ void EndpointWatch::announce(const AlarmChange& change) {
 
 // The states and what is still to be told of them in one note, so that no kill leaves a change that nobody hears of.
 void EndpointWatch::keep() {
-  const Json now = {{"alarms", alarms_.to_json()}, {"pending", deliveries_.to_json()}};
+  const Json now = {{"alarms", stages::watch::to_json(told_)}, {"pending", deliveries_.to_json()}};
   if (dump_json(now) == saved_) return;
   if (auto saved = session_.notes().save(note_of(environment_), now); !saved) return log_problem("keep the alarms", saved.error());
   saved_ = dump_json(now);

@@ -42,8 +42,10 @@ class EndpointWatch {
   void tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts);
 
  private:
-  EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan, std::vector<stages::watch::AlarmDefinition> alarms)
-      : session_(session), environment_(std::move(environment)), watch_(std::move(watch)), scan_(std::move(scan)), alarms_(std::move(alarms)) {}
+  EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan)
+      : session_(session), environment_(std::move(environment)), watch_(std::move(watch)), scan_(std::move(scan)) {}
+  Status define_alarms();
+  Status look(const stages::watch::Measurements& values);
   double worker_failures(const gateway::PoolState& pool);
   void measure_vulnerabilities(stages::watch::Measurements& values);
   void measure_drift(PromptWindow& prompts, stages::watch::Measurements& values);
@@ -55,7 +57,9 @@ class EndpointWatch {
   std::string environment_;
   pipeline::WatchOptions watch_;
   Json scan_;
-  stages::watch::Alarms alarms_;
+  std::unique_ptr<provider::Alarms> alarms_;
+  bool alarms_defined_ = false;
+  std::vector<stages::watch::Alarm> told_;  // what somebody heard of, or is about to
   stages::watch::Deliveries deliveries_;
   std::unique_ptr<provider::Notifier> notifier_;  // null: nobody is notified
   std::optional<Digest> image_;

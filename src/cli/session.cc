@@ -277,6 +277,10 @@ provider::SecretStore& Session::secrets() { return state_->providers->secrets();
 Result<provider::ImageStore*> Session::images() { return state_->providers->images(); }
 Result<provider::JobRunner*> Session::runner() { return state_->providers->runner(); }
 
+Result<std::unique_ptr<provider::Alarms>> Session::alarms(const std::string& environment, int interval_s, const Json& earlier) {
+  return state_->providers->alarms(environment, interval_s, *state_->notes, earlier);
+}
+
 Result<std::unique_ptr<provider::Notifier>> Session::notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name) {
   return state_->providers->notifier(url, ca_file, secret_name);
 }

@@ -14,6 +14,7 @@
 #include "governance/recorder.h"
 #include "governance/workspace.h"
 #include "ledger/evidence.h"
+#include "provider/alarms.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
@@ -85,6 +86,8 @@ class Session {
   Result<provider::ImageStore*> images();
   Result<provider::JobRunner*> runner();
 
+  // The alarms of an environment's endpoint; `earlier` are those that an older program saved elsewhere.
+  Result<std::unique_ptr<provider::Alarms>> alarms(const std::string& environment, int interval_s, const Json& earlier);
   // The webhook that hears of alarms; null where none is named. Errors of WebhookNotifier::create.
   Result<std::unique_ptr<provider::Notifier>> notifier(const std::string& url, const std::string& ca_file, const std::string& secret_name);
 

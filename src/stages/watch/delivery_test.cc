@@ -6,7 +6,7 @@
 
 #include <random>
 
-#include "stages/watch/alarms.h"
+#include "stages/watch/testing_alarms.h"
 
 namespace redoubt::stages::watch {
 namespace {
@@ -158,20 +158,19 @@ TEST(Incidents, open_ones_stay_when_the_list_is_full) {
 }
 
 TEST(Alarms, what_cannot_be_measured_is_undecided_and_told) {
-  Alarms alarms(standard_alarms({}));
-  FakeClock clock;
-  EXPECT_TRUE(alarms.update({{"CriticalVulnerabilities", 0}}, clock.now()).empty());
+  Alarms alarms;
+  EXPECT_TRUE(alarms.update({{"CriticalVulnerabilities", 0}}).empty());
   EXPECT_TRUE(alarms.is_in("CriticalVulnerabilities", AlarmState::ok));
   const Measurements failed = {{"CriticalVulnerabilities", std::nullopt}};
-  EXPECT_TRUE(alarms.update(failed, clock.now()).empty());
-  EXPECT_TRUE(alarms.update(failed, clock.now()).empty());
-  const auto undecided = alarms.update(failed, clock.now());
+  EXPECT_TRUE(alarms.update(failed).empty());
+  EXPECT_TRUE(alarms.update(failed).empty());
+  const auto undecided = alarms.update(failed);
   ASSERT_EQ(undecided.size(), 1u);
   EXPECT_EQ(undecided[0].alarm.state, AlarmState::insufficient_data);
   EXPECT_TRUE(undecided[0].alarm.open);
   EXPECT_FALSE(undecided[0].alarm.value);
-  EXPECT_TRUE(alarms.update(failed, clock.now()).empty());
-  const auto well = alarms.update({{"CriticalVulnerabilities", 0}}, clock.now());
+  EXPECT_TRUE(alarms.update(failed).empty());
+  const auto well = alarms.update({{"CriticalVulnerabilities", 0}});
   ASSERT_EQ(well.size(), 1u);
   EXPECT_EQ(well[0].alarm.state, AlarmState::ok);
   EXPECT_FALSE(well[0].alarm.open);
@@ -180,17 +179,16 @@ TEST(Alarms, what_cannot_be_measured_is_undecided_and_told) {
 TEST(Alarms, one_that_was_never_measured_is_told_too) {
   AlarmLimits limits;
   limits.failures_max = 1;
-  Alarms alarms(standard_alarms(limits));
-  const auto undecided = alarms.update({{"CriticalVulnerabilities", std::nullopt}}, FakeClock().now());
+  Alarms alarms(std::nullopt, limits);
+  const auto undecided = alarms.update({{"CriticalVulnerabilities", std::nullopt}});
   ASSERT_EQ(undecided.size(), 1u);
   EXPECT_EQ(undecided[0].before, AlarmState::insufficient_data);
 }
 
 TEST(Alarms, a_look_that_failed_once_does_not_end_an_alarm) {
-  Alarms alarms(standard_alarms({}));
-  FakeClock clock;
-  EXPECT_EQ(alarms.update({{"CriticalVulnerabilities", 2}}, clock.now()).size(), 1u);
-  EXPECT_TRUE(alarms.update({{"CriticalVulnerabilities", std::nullopt}}, clock.now()).empty());
+  Alarms alarms;
+  EXPECT_EQ(alarms.update({{"CriticalVulnerabilities", 2}}).size(), 1u);
+  EXPECT_TRUE(alarms.update({{"CriticalVulnerabilities", std::nullopt}}).empty());
   EXPECT_TRUE(alarms.is_in("CriticalVulnerabilities", AlarmState::alarm));
 }
 

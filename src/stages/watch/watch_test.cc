@@ -5,8 +5,8 @@
 #include <cmath>
 #include <random>
 
-#include "stages/watch/alarms.h"
 #include "stages/watch/drift.h"
+#include "stages/watch/testing_alarms.h"
 
 namespace redoubt::stages::watch {
 namespace {
@@ -103,37 +103,40 @@ TEST(Drift, an_empty_baseline_leaves_it_undecided) {
 }
 
 TEST(Alarms, tell_of_each_change_once) {
-  Alarms alarms(standard_alarms({}));
-  FakeClock clock;
-  EXPECT_TRUE(alarms.update({{"InvocationErrors", 10}}, clock.now()).empty());
-  const auto raised = alarms.update({{"InvocationErrors", 11}}, clock.now());
+  Alarms alarms;
+  EXPECT_TRUE(alarms.update({{"InvocationErrors", 10}}).empty());
+  const auto raised = alarms.update({{"InvocationErrors", 11}});
   ASSERT_EQ(raised.size(), 1u);
   EXPECT_EQ(raised[0].alarm.state, AlarmState::alarm);
-  EXPECT_TRUE(alarms.update({{"InvocationErrors", 12}}, clock.now()).empty());
-  EXPECT_EQ(alarms.update({{"InvocationErrors", 0}}, clock.now()).size(), 1u);
+  EXPECT_EQ(raised[0].before, AlarmState::ok);
+  EXPECT_TRUE(alarms.update({{"InvocationErrors", 12}}).empty());
+  EXPECT_EQ(alarms.update({{"InvocationErrors", 0}}).size(), 1u);
 }
 
 TEST(Alarms, drift_needs_two_windows_in_a_row) {
-  Alarms alarms(standard_alarms({}));
-  FakeClock clock;
-  EXPECT_TRUE(alarms.update({{"DataDrift", 1.5}}, clock.now()).empty());
-  EXPECT_TRUE(alarms.update({{"DataDrift", 0.5}}, clock.now()).empty());
-  EXPECT_TRUE(alarms.update({{"DataDrift", 1.5}}, clock.now()).empty());
-  EXPECT_EQ(alarms.update({{"DataDrift", 1.5}}, clock.now()).size(), 1u);
+  Alarms alarms;
+  EXPECT_TRUE(alarms.update({{"DataDrift", 1.5}}).empty());
+  EXPECT_TRUE(alarms.update({{"DataDrift", 0.5}}).empty());
+  EXPECT_TRUE(alarms.update({{"DataDrift", 1.5}}).empty());
+  EXPECT_EQ(alarms.update({{"DataDrift", 1.5}}).size(), 1u);
 }
 
-TEST(Alarms, a_value_that_is_no_number_is_an_alarm) {
-  Alarms alarms(standard_alarms({}));
-  EXPECT_EQ(alarms.update({{"LatencyP99", std::nan("")}}, FakeClock().now()).size(), 1u);
-}
+TEST(Alarms, a_value_that_is_no_number_is_an_alarm) { EXPECT_EQ(Alarms().update({{"LatencyP99", std::nan("")}}).size(), 1u); }
 
 TEST(Alarms, go_on_where_an_earlier_process_ended) {
-  Alarms first(standard_alarms({}));
-  (void)first.update({{"UnauthorizedAttempts", 6}}, FakeClock().now());
-  Alarms second(standard_alarms({}));
-  ASSERT_TRUE(second.restore(first.to_json()));
-  EXPECT_TRUE(second.update({{"UnauthorizedAttempts", 7}}, FakeClock().now()).empty());
-  EXPECT_FALSE(Alarms(standard_alarms({})).restore(Json::object()));
+  Alarms first;
+  (void)first.update({{"UnauthorizedAttempts", 6}});
+  Alarms second(first.saved());
+  EXPECT_TRUE(second.update({{"UnauthorizedAttempts", 7}}).empty());
+  EXPECT_FALSE(parse_alarms(Json::object()));
+}
+
+TEST(Alarms, what_was_not_told_before_a_kill_is_told_after_it) {
+  Alarms first;
+  (void)first.update({{"UnauthorizedAttempts", 6}});
+  const auto now = parse_alarms(first.saved()).value();
+  EXPECT_EQ(changes_since({}, now).size(), 1u);
+  EXPECT_TRUE(changes_since(now, now).empty());
 }
 
 }  // namespace
