@@ -107,10 +107,16 @@ class Auditor {
   }
 
   void check_objects() {
-    const auto keys = session_.objects().list("");
+    check_store(session_.objects(), session_.store());
+    auto& embedded = session_.workspace();
+    if (&embedded.artifacts() != &session_.store()) check_store(embedded.objects(), embedded.artifacts());  // from before it went elsewhere
+  }
+
+  void check_store(provider::ObjectStore& objects, vault::ArtifactStore& artifacts) {
+    const auto keys = objects.list("");
     if (!keys) return add("object", "objects", keys.error().message);
-    report_.objects = keys->size();
-    const auto damaged = session_.store().verify_all();
+    report_.objects += keys->size();
+    const auto damaged = artifacts.verify_all();
     if (!damaged) return add("object", damaged.error().where, damaged.error().message);
     for (const auto& damage : *damaged) add("object", "objects/" + damage.object, damage.error.message);
   }
@@ -122,12 +128,18 @@ class Auditor {
     const auto read = for_each_record([&](const attest::StepRecord& record) {
       if (!kSteps.contains(record.step)) return;
       for (const auto& [name, digest] : record.outputs) {
-        if (!seen.emplace(name, digest).second || session_.holds(name, digest)) continue;
+        if (!seen.emplace(name, digest).second || session_.holds(name, digest) || embedded_holds(digest)) continue;
         const bool is_image = name == "image";
         add(is_image ? "image" : "object", (is_image ? "images/" : "objects/") + digest.hex(), "missing: the " + name + " of the step " + record.step);
       }
     });
     if (!read) add("ledger", read.error().where, read.error().message);
+  }
+
+  // What steps gave before the workspace's objects went elsewhere.
+  bool embedded_holds(const Digest& digest) {
+    auto& artifacts = session_.workspace().artifacts();
+    return artifacts.has_blob(digest).value_or(false) || artifacts.manifest(digest).has_value();
   }
 
   void check_state() {

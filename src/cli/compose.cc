@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/compose.h"
 
+#include <algorithm>
+
 #include "pipeline/providers.h"
+#include "provider/aws/aws_kms.h"
 #include "provider/aws/cloudwatch_alarms.h"
 #include "provider/aws/cloudwatch_audit_sink.h"
+#include "provider/aws/s3_object_store.h"
+#include "provider/aws/sagemaker_job_runner.h"
+#include "provider/aws/secrets_manager_store.h"
 #include "provider/aws/sns_notifier.h"
+#include "provider/kms_router.h"
 #include "provider/local/audit_file.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
@@ -13,15 +20,34 @@
 #include "provider/local/webhook_notifier.h"
 
 namespace redoubt::cli {
+namespace {
 
+std::vector<std::string> strings_of(const Json& list) {
+  std::vector<std::string> out;
+  for (const auto& item : list) out.push_back(item.get<std::string>());  // the schema has checked them
+  return out;
+}
+
+}  // namespace
+
+// Declared in the order of use: what stands on something comes behind it.
 struct Providers::State {
+  State(const Json& given, governance::Workspace& opened, const Clock& time) : config(given), workspace(opened), clock(time) {}
+
   Json config;
   governance::Workspace& workspace;
   const Clock& clock;
-  std::unique_ptr<provider::ImageStore> images;
-  std::unique_ptr<provider::JobRunner> runner;
-  std::unique_ptr<provider::ModelRegistry> registry;
   std::unique_ptr<provider::aws::Client> aws;
+  std::unique_ptr<provider::aws::AwsKms> aws_kms;
+  std::unique_ptr<provider::Kms> kms;
+  std::unique_ptr<provider::ObjectStore> objects;
+  std::unique_ptr<vault::ArtifactStore> artifacts;
+  std::unique_ptr<provider::SecretStore> secrets;
+  std::unique_ptr<provider::ImageStore> images;
+  std::unique_ptr<provider::JobRunner> local_runner;
+  std::unique_ptr<provider::ObjectStore> staging;
+  std::unique_ptr<provider::JobRunner> sagemaker;
+  std::unique_ptr<provider::ModelRegistry> registry;
   std::unique_ptr<provider::AuditSink> audit_sink;
 };
 
@@ -29,22 +55,75 @@ Providers::Providers(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Providers::~Providers() = default;
 
 Result<std::unique_ptr<Providers>> Providers::create(const Json& config, governance::Workspace& workspace, const Clock& clock) {
-  return std::unique_ptr<Providers>(new Providers(std::unique_ptr<State>(new State{config, workspace, clock, nullptr, nullptr, nullptr, nullptr, nullptr})));
+  std::unique_ptr<Providers> providers(new Providers(std::make_unique<State>(config, workspace, clock)));
+  TRY(providers->open_stores());
+  return providers;
+}
+
+// Keys, objects and secrets. What is embedded stays the workspace's own; a store of objects that is sealed by another keeper,
+// or lies elsewhere, gets artifacts of its own.
+Status Providers::open_stores() {
+  auto& state = *state_;
+  const auto kms = pipeline::choice_of(state.config, "kms"), objects = pipeline::choice_of(state.config, "objects"), secrets = pipeline::choice_of(state.config, "secrets");
+  auto key = state.workspace.sealing_key();
+  if (kms.kind == "aws-kms") {
+    state.aws_kms = std::make_unique<provider::aws::AwsKms>(*TRY(aws()));
+    state.kms = std::make_unique<provider::KmsRouter>(std::map<std::string, provider::Kms*, std::less<>>{{"local", &state.workspace.kms()}, {"aws-kms", state.aws_kms.get()}});
+    key = {state.kms.get(), std::string(provider::aws::kKmsScheme) + json_or(kms.options, "key", "")};
+  }
+  if (objects.kind == "s3") state.objects = TRY(open_bucket(objects.options));
+  if (state.kms || state.objects) {
+    state.artifacts = std::make_unique<vault::ArtifactStore>(this->objects(), vault::ArtifactStore::Options{state.workspace.id(), key, state.workspace.layout().spool()});
+  }
+  if (secrets.kind == "secrets-manager") {
+    state.secrets = TRY(provider::aws::SecretsManagerStore::create({json_or(secrets.options, "prefix", ""), json_or(secrets.options, "kms_key", "")}, *TRY(aws())));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<provider::ObjectStore>> Providers::open_bucket(const Json& options) {
+  provider::aws::S3ObjectStoreOptions bucket;
+  bucket.bucket = json_or(options, "bucket", "");
+  bucket.prefix = json_or(options, "prefix", "");
+  bucket.kms_key = json_or(options, "kms_key", "");
+  return std::unique_ptr<provider::ObjectStore>(TRY(provider::aws::S3ObjectStore::create(std::move(bucket), *TRY(aws()))));
 }
 
 const Json& Providers::config() const { return state_->config; }
-provider::ObjectStore& Providers::objects() { return state_->workspace.objects(); }
-vault::ArtifactStore& Providers::artifacts() { return state_->workspace.artifacts(); }
-provider::SecretStore& Providers::secrets() { return state_->workspace.secrets(); }
+provider::ObjectStore& Providers::objects() { return state_->objects ? *state_->objects : state_->workspace.objects(); }
+vault::ArtifactStore& Providers::artifacts() { return state_->artifacts ? *state_->artifacts : state_->workspace.artifacts(); }
+provider::SecretStore& Providers::secrets() { return state_->secrets ? *state_->secrets : state_->workspace.secrets(); }
 
 Result<provider::ImageStore*> Providers::images() {
   if (state_->images == nullptr) state_->images = TRY(provider::local::LocalImageStore::open(state_->workspace.layout().images()));
   return state_->images.get();
 }
 
-Result<provider::JobRunner*> Providers::runner() {
-  if (state_->runner == nullptr) state_->runner = std::make_unique<provider::local::LocalJobRunner>(provider::local::LocalJobRunnerOptions{}, *TRY(images()));
-  return state_->runner.get();
+Result<provider::JobRunner*> Providers::runner(std::string_view step) {
+  const auto jobs = pipeline::choice_of(state_->config, "jobs");
+  const auto steps = strings_of(json_or(jobs.options, "steps", Json::array()));
+  if (jobs.kind == "sagemaker" && std::find(steps.begin(), steps.end(), step) != steps.end()) return sagemaker(jobs.options);
+  if (state_->local_runner == nullptr) state_->local_runner = std::make_unique<provider::local::LocalJobRunner>(provider::local::LocalJobRunnerOptions{}, *TRY(images()));
+  return state_->local_runner.get();
+}
+
+Result<provider::JobRunner*> Providers::sagemaker(const Json& given) {
+  if (state_->sagemaker != nullptr) return state_->sagemaker.get();
+  state_->staging = TRY(open_bucket(given));
+  provider::aws::SagemakerJobOptions options;
+  options.image_repository = json_or(given, "image_repository", "");
+  options.role_arn = json_or(given, "role_arn", "");
+  options.staging_uri = "s3://" + json_or(given, "bucket", "") + "/" + json_or(given, "prefix", "");
+  options.kms_key = json_or(given, "kms_key", "");
+  options.subnets = strings_of(json_or(given, "subnets", Json::array()));
+  options.security_groups = strings_of(json_or(given, "security_groups", Json::array()));
+  options.instance_type = json_or(given, "instance_type", "");
+  options.spot = json_or(given, "spot", true);
+  options.experiment = json_or(given, "experiment", "");
+  options.workspace = state_->workspace.id();
+  options.poll = std::chrono::milliseconds(static_cast<std::int64_t>(json_or(given, "poll_s", 5.0) * 1000));
+  state_->sagemaker = TRY(provider::aws::SagemakerJobRunner::create(std::move(options), *TRY(aws()), *state_->staging));
+  return state_->sagemaker.get();
 }
 
 Result<provider::ModelRegistry*> Providers::registry() {

@@ -33,7 +33,8 @@ class Providers {
   provider::SecretStore& secrets();
   // Opened at first use.
   Result<provider::ImageStore*> images();
-  Result<provider::JobRunner*> runner();
+  // Who runs the jobs of a step ("train", "evaluate").
+  Result<provider::JobRunner*> runner(std::string_view step);
   Result<provider::ModelRegistry*> registry();
   // Forgets the registry's contents, which the ledger can give again.
   Status discard_registry();
@@ -48,6 +49,9 @@ class Providers {
  private:
   struct State;
   Result<provider::aws::Client*> aws();  // as the block `aws` says
+  Status open_stores();
+  Result<std::unique_ptr<provider::ObjectStore>> open_bucket(const Json& options);
+  Result<provider::JobRunner*> sagemaker(const Json& options);
   explicit Providers(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -100,12 +100,12 @@ class PipelineRun {
   }
 
   Result<TrainedAdapter> train(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image) {
-    stages::train::Deps deps{session_.store(), *TRY(session_.runner()), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
+    stages::train::Deps deps{session_.store(), *TRY(session_.runner("train")), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
     return stages::train::run(model, data, image, config_.training, deps);
   }
 
   Result<Evaluation> evaluate(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image, const TrainedAdapter& adapter) {
-    stages::evaluate::Deps deps{session_.store(), *TRY(session_.runner()), *TRY(session_.recorder()), invocation_.progress};
+    stages::evaluate::Deps deps{session_.store(), *TRY(session_.runner("evaluate")), *TRY(session_.recorder()), invocation_.progress};
     stages::evaluate::Options options;
     options.thresholds = config_.thresholds;
     options.dtype = json_or(config_.training, "dtype", "bf16");

@@ -275,7 +275,7 @@ provider::ObjectStore& Session::objects() { return state_->providers->objects();
 vault::ArtifactStore& Session::store() { return state_->providers->artifacts(); }
 provider::SecretStore& Session::secrets() { return state_->providers->secrets(); }
 Result<provider::ImageStore*> Session::images() { return state_->providers->images(); }
-Result<provider::JobRunner*> Session::runner() { return state_->providers->runner(); }
+Result<provider::JobRunner*> Session::runner(std::string_view step) { return state_->providers->runner(step); }
 
 Result<std::unique_ptr<provider::Alarms>> Session::alarms(const std::string& environment, int interval_s, const Json& earlier) {
   return state_->providers->alarms(environment, interval_s, *state_->notes, earlier);

@@ -84,7 +84,7 @@ class Session {
   // What differs between the registry and the ledger; empty when nothing does.
   Problems check_registry();
   Result<provider::ImageStore*> images();
-  Result<provider::JobRunner*> runner();
+  Result<provider::JobRunner*> runner(std::string_view step);  // who runs its jobs
 
   // The alarms of an environment's endpoint; `earlier` are those that an older program saved elsewhere.
   Result<std::unique_ptr<provider::Alarms>> alarms(const std::string& environment, int interval_s, const Json& earlier);

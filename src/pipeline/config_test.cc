@@ -74,6 +74,8 @@ TEST_F(ConfigTest, a_mistake_in_the_providers_is_named_with_its_line) {
 TEST_F(ConfigTest, the_files_of_the_repository_are_valid) {
   const auto config = load_config(std::filesystem::path(REDOUBT_SOURCE_DIR) / "config/redoubt.yaml");
   EXPECT_TRUE(config) << config.error().message << " " << config.error().where;
+  const auto providers = load_providers(std::filesystem::path(REDOUBT_SOURCE_DIR) / "config/providers.aws.yaml");
+  EXPECT_TRUE(providers) << providers.error().message << " " << providers.error().where;
 }
 
 }  // namespace
