@@ -10,7 +10,8 @@ import pytest
 PROGRAM = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "redoubt_contract_test"
 
 # How many claims each interface makes: a suite that lost its AWS case would pass by running nothing.
-SUITES = {"KmsContract": 13, "ObjectStoreContract": 9, "SecretStoreContract": 5}
+SUITES = {"KmsContract": 13, "ObjectStoreContract": 9, "SecretStoreContract": 5,
+          "AuditSinkContract": 6, "AlarmsContract": 5, "NotifierContract": 3}
 
 
 @pytest.mark.parametrize("suite", SUITES)

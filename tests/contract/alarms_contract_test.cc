@@ -5,8 +5,10 @@
 
 #include <cmath>
 
+#include "provider/aws/cloudwatch_alarms.h"
 #include "provider/local/local_alarms.h"
 #include "provider/testing/fake_alarms.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -39,6 +41,37 @@ struct LocalCase final : AlarmsUnderTest {
   FakeClock clock_;
   std::optional<Json> saved_;
   std::unique_ptr<local::LocalAlarms> alarms_;
+};
+
+// Where nobody evaluates alarms, the case does what CloudWatch does: it compares what stands in the metric's newest minute.
+struct AwsCase final : AlarmsUnderTest {
+  AwsCase() { reopen(); }
+  Alarms& alarms() override { return *alarms_; }
+  void reopen() override {
+    aws::CloudWatchAlarmsOptions options;
+    options.metric_namespace = name_;
+    options.name_prefix = name_ + "-";
+    options.dimensions = {{"Environment", "dev"}};
+    alarms_ = aws::CloudWatchAlarms::create(options, *aws::test_client(), clock_).value();
+  }
+  void settle() override {
+    const double now = static_cast<double>(clock_.now().time_since_epoch().count()) / 1000;
+    const Json there = aws::test_client()->call_all("cloudwatch", "DescribeAlarms", {{"AlarmNamePrefix", name_ + "-"}}, "MetricAlarms").value();
+    for (const auto& alarm : there) {
+      const Json found = aws::test_client()->call("cloudwatch", "GetMetricStatistics", {{"Namespace", name_}, {"MetricName", alarm["MetricName"]}, {"Dimensions", alarm["Dimensions"]},
+                                                  {"StartTime", now - 30}, {"EndTime", now + 30}, {"Period", 60}, {"Statistics", {alarm["Statistic"]}}}).value();
+      const Json points = json_or(found, "Datapoints", Json::array());
+      if (points.empty()) continue;
+      const double value = points[0][alarm["Statistic"].get<std::string>()];
+      const Json reason = {{"version", "1.0"}, {"recentDatapoints", {value}}};
+      EXPECT_TRUE(aws::test_client()->call("cloudwatch", "SetAlarmState", {{"AlarmName", alarm["AlarmName"]}, {"StateValue", value > alarm["Threshold"].get<double>() ? "ALARM" : "OK"},
+                                           {"StateReason", "evaluated"}, {"StateReasonData", dump_json(reason)}}));
+    }
+    clock_.advance(std::chrono::minutes(1));
+  }
+  const std::string name_ = aws::unique_name();
+  FakeClock clock_{SystemClock().now() - std::chrono::hours(1)};
+  std::unique_ptr<aws::CloudWatchAlarms> alarms_;
 };
 
 struct Case {
@@ -120,7 +153,8 @@ TEST_P(AlarmsContract, rules_that_could_never_work_are_refused) {
   EXPECT_TRUE(alarms().read().value().empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AlarmsContract, ::testing::Values(Case{"Fake", make<FakeCase>}, Case{"Local", make<LocalCase>}),
+INSTANTIATE_TEST_SUITE_P(All, AlarmsContract, 
+                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}}, {"aws", make<AwsCase>})),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "provider/aws/cloudwatch_audit_sink.h"
 #include "provider/local/audit_file.h"
 #include "provider/testing/fake_audit_sink.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -57,6 +59,30 @@ struct FileCase final : SinkUnderTest {
   std::filesystem::path file() const { return folder_.path() / "logs" / "audit.jsonl"; }
   TemporaryFolder folder_ = *TemporaryFolder::create();
   std::unique_ptr<local::AuditFile> sink_;
+};
+
+struct AwsCase final : SinkUnderTest {
+  AwsCase() { reopen(); }
+  AuditSink& sink() override { return *sink_; }
+  void reopen() override {
+    aws::CloudWatchAuditSinkOptions options;
+    options.group_prefix = prefix_;
+    options.origin = kOrigin;
+    sink_ = aws::CloudWatchAuditSink::create(options, *aws::test_client(), clock_).value();
+  }
+  std::vector<AuditEntry> received() override {
+    std::vector<AuditEntry> list;
+    Json input = {{"logGroupName", sink_->audit_group()}, {"logStreamName", sink_->stream()}, {"startFromHead", true}};
+    while (true) {
+      const Json page = aws::test_client()->call("logs", "GetLogEvents", input).value();
+      for (const auto& event : page["events"]) list.push_back(parse_event(event["message"].get<std::string>(), "event").value());
+      if (page["events"].empty() || page["nextForwardToken"] == json_or(input, "nextToken", "")) return list;
+      input["nextToken"] = page["nextForwardToken"];
+    }
+  }
+  const std::string prefix_ = "/" + aws::unique_name();
+  SystemClock clock_;
+  std::unique_ptr<aws::CloudWatchAuditSink> sink_;
 };
 
 struct Case {
@@ -134,7 +160,8 @@ TEST_P(AuditSinkContract, takes_a_whole_ledger_at_once) {
   EXPECT_EQ(sink().next_index().value(), 2'500u);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AuditSinkContract, ::testing::Values(Case{"Fake", make<FakeCase>}, Case{"File", make<FileCase>}),
+INSTANTIATE_TEST_SUITE_P(All, AuditSinkContract, 
+                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"file", make<FileCase>}}, {"aws", make<AwsCase>})),
                          [](const auto& test) { return test.param.name; });
 
 TEST(AuditFile, a_line_that_a_kill_cut_off_is_written_anew_at_any_byte) {

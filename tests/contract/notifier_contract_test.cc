@@ -8,9 +8,11 @@
 #include "crypto/hash.h"
 #include "http/server.h"
 #include "http/testing_client.h"
+#include "provider/aws/sns_notifier.h"
 #include "provider/local/webhook_notifier.h"
 #include "provider/testing/fake_notifier.h"
 #include "provider/testing/fake_stores.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -95,6 +97,37 @@ struct WebhookCase final : NotifierUnderTest {
   std::unique_ptr<local::WebhookNotifier> notifier_;
 };
 
+// A topic, and a queue that hears of all that is published to it.
+struct AwsCase final : NotifierUnderTest {
+  AwsCase() {
+    topic_ = call("sns", "CreateTopic", {{"Name", name_}})["TopicArn"];
+    queue_ = call("sqs", "CreateQueue", {{"QueueName", name_}, {"Attributes", {{"VisibilityTimeout", "0"}}}})["QueueUrl"];
+    const Json about = call("sqs", "GetQueueAttributes", {{"QueueUrl", queue_}, {"AttributeNames", {"QueueArn"}}});
+    call("sns", "Subscribe", {{"TopicArn", topic_}, {"Protocol", "sqs"}, {"Endpoint", about["Attributes"]["QueueArn"]}, {"Attributes", {{"RawMessageDelivery", "true"}}}});
+    notifier_ = aws::SnsNotifier::create({topic_}, *aws::test_client(), clock_).value();
+  }
+  static Json call(const char* service, const char* operation, const Json& input) { return aws::test_client()->call(service, operation, input).value(); }
+  Notifier& notifier() override { return *notifier_; }
+  std::vector<Json> received() override {
+    std::vector<Json> bodies;
+    const Json answer = call("sqs", "ReceiveMessage", {{"QueueUrl", queue_}, {"MaxNumberOfMessages", 10}});
+    for (const auto& message : json_or(answer, "Messages", Json::array())) bodies.push_back(Json::parse(message["Body"].get<std::string>()));
+    return bodies;
+  }
+  void go_away() override {
+    aws::ClientOptions options;
+    options.endpoint_url = "https://127.0.0.1:1";
+    options.attempts_max = 1;
+    elsewhere_ = aws::Client::create(options, clock_).value();
+    notifier_ = aws::SnsNotifier::create({topic_}, *elsewhere_, clock_).value();
+  }
+  SystemClock clock_;
+  const std::string name_ = aws::unique_name();
+  std::string topic_, queue_;
+  std::unique_ptr<aws::Client> elsewhere_;
+  std::unique_ptr<aws::SnsNotifier> notifier_;
+};
+
 struct Case {
   const char* name;
   std::unique_ptr<NotifierUnderTest> (*make)();
@@ -134,7 +167,8 @@ TEST_P(NotifierContract, what_is_no_notification_is_refused_and_not_sent) {
   EXPECT_TRUE(under_test_->received().empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, NotifierContract, ::testing::Values(Case{"Fake", make<FakeCase>}, Case{"Webhook", make<WebhookCase>}),
+INSTANTIATE_TEST_SUITE_P(All, NotifierContract, 
+                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"webhook", make<WebhookCase>}}, {"aws", make<AwsCase>})),
                          [](const auto& test) { return test.param.name; });
 
 TEST(Webhook, is_signed_over_its_bytes_with_the_newest_key) {

@@ -37,6 +37,7 @@ constexpr Service kServices[] = {
     {"securityhub", Protocol::rest_json, "securityhub", "securityhub", "", "2018-10-26", "securityhub"},
     {"service-quotas", Protocol::json_1_1, "servicequotas", "servicequotas", "ServiceQuotasV20190624", "2019-06-24", "service_quotas"},
     {"sns", Protocol::query, "sns", "sns", "", "2010-03-31", "sns"},
+    {"sqs", Protocol::json_1_0, "sqs", "sqs", "AmazonSQS", "2012-11-05", "sqs"},
     {"sso", Protocol::rest_json, "portal.sso", "awsssoportal", "", "2019-06-10", "sso"},
     {"sso-oidc", Protocol::rest_json, "oidc", "sso-oauth", "", "2019-06-10", "sso_oidc"},
     {"sts", Protocol::query, "sts", "sts", "", "2011-06-15", "sts"},
