@@ -7,16 +7,18 @@ import subprocess
 
 import pytest
 
+from player import player  # noqa: F401  (fixture)
+
 PROGRAM = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "redoubt_contract_test"
 
 # How many claims each interface makes: a suite that lost its AWS case would pass by running nothing.
-SUITES = {"KmsContract": 13, "ObjectStoreContract": 9, "SecretStoreContract": 5,
+SUITES = {"KmsContract": 13, "ObjectStoreContract": 9, "SecretStoreContract": 5, "JobRunnerContract": 7, "ModelRegistryContract": 7,
           "AuditSinkContract": 6, "AlarmsContract": 5, "NotifierContract": 3}
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_provider_of_aws_keeps_the_whole_contract(aws, suite):
-    done = subprocess.run([PROGRAM, f"--gtest_filter=*{suite}.*/aws"], env={**os.environ, **aws.environment, "REDOUBT_AWS_TEST": "1"},
+def test_a_provider_of_aws_keeps_the_whole_contract(player, suite):
+    done = subprocess.run([PROGRAM, f"--gtest_filter=*{suite}.*/aws"], env={**os.environ, **player.environment, "REDOUBT_AWS_TEST": "1"},
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert int(re.search(r"\[  PASSED  \] (\d+) test", done.stdout).group(1)) >= SUITES[suite]

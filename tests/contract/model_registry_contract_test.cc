@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "provider/aws/aws_kms.h"
+#include "provider/aws/s3_object_store.h"
+#include "provider/aws/sagemaker_registry.h"
 #include "provider/local/sqlite_registry.h"
 #include "provider/testing/fake_registry.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -28,6 +32,26 @@ struct SqliteCase final : RegistryUnderTest {
   ModelRegistry& registry() override { return *registry_; }
   TemporaryFolder folder_ = *TemporaryFolder::create();
   std::unique_ptr<local::SqliteRegistry> registry_ = *local::SqliteRegistry::open({folder_.path() / "registry.db", Secret(Bytes(32, 1))});
+};
+
+struct AwsCase final : RegistryUnderTest {
+  AwsCase() {
+    auto& client = *aws::test_client();
+    const std::string name = aws::unique_name(), key = "alias/" + name;
+    CHECK(aws::AwsKms(client).create_key("aws-kms:" + key));
+    CHECK(client.call("s3", "CreateBucket", {{"Bucket", name}, {"CreateBucketConfiguration", {{"LocationConstraint", client.region()}}}}));
+    aws::S3ObjectStoreOptions objects;
+    objects.bucket = name;
+    objects.kms_key = key;
+    objects_ = *aws::S3ObjectStore::create(objects, client);
+    aws::SagemakerRegistryOptions options;
+    options.workspace = name;
+    options.objects_uri = "s3://" + name + "/";
+    registry_ = *aws::SagemakerRegistry::create(options, client, *objects_);
+  }
+  ModelRegistry& registry() override { return *registry_; }
+  std::unique_ptr<aws::S3ObjectStore> objects_;
+  std::unique_ptr<aws::SagemakerRegistry> registry_;
 };
 
 struct Case {
@@ -120,7 +144,7 @@ TEST_P(ModelRegistryContract, applies_all_or_none) {
   EXPECT_EQ(*registry().entries_applied(), 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract, ::testing::Values(Case{"fake", make<FakeCase>}, Case{"sqlite", make<SqliteCase>}),
+INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract, ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"sqlite", make<SqliteCase>}}, {"aws", make<AwsCase>})),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

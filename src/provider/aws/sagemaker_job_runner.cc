@@ -89,12 +89,9 @@ Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spe
   return fail(explain_refusal(created.error(), job, options_, spec.image));
 }
 
-Status SagemakerJobRunner::ensure(const char* what, const Json& named, const Json& made) {
-  const auto there = client_.call("sagemaker", std::string("Describe") + what, named);
-  if (there) return {};
-  if (!is_missing(there.error())) return fail(there.error());
-  const auto created = client_.call("sagemaker", std::string("Create") + what, made);
-  // Somebody else may have made it meanwhile.
+Status SagemakerJobRunner::ensure(const char* operation, const Json& request) {
+  const auto created = client_.call("sagemaker", operation, request);
+  // One that is there is what we want; SageMaker says so in words alone.
   if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
   return fail(created.error());
 }
@@ -102,9 +99,8 @@ Status SagemakerJobRunner::ensure(const char* what, const Json& named, const Jso
 Status SagemakerJobRunner::ensure_trial() {
   if (options_.experiment.empty()) return {};
   const Json tags = Json::array({{{"Key", "redoubt:workspace"}, {"Value", options_.workspace}}});
-  TRY(ensure("Experiment", {{"ExperimentName", options_.experiment}}, {{"ExperimentName", options_.experiment}, {"Tags", tags}}));
-  const std::string trial = trial_of(options_);
-  return ensure("Trial", {{"TrialName", trial}}, {{"TrialName", trial}, {"ExperimentName", options_.experiment}, {"Tags", tags}});
+  TRY(ensure("CreateExperiment", {{"ExperimentName", options_.experiment}, {"Tags", tags}}));
+  return ensure("CreateTrial", {{"TrialName", trial_of(options_)}, {"ExperimentName", options_.experiment}, {"Tags", tags}});
 }
 
 Result<JobResult> SagemakerJobRunner::run(const JobSpec& spec, JobHandler& handler) {

@@ -31,7 +31,7 @@ class SagemakerJobRunner final : public JobRunner {
   Status start(const std::string& job, const JobSpec& spec);
   Status create_job(const std::string& job, const JobSpec& spec);
   Status ensure_trial();
-  Status ensure(const char* what, const Json& named, const Json& made);
+  Status ensure(const char* operation, const Json& request);
 
   SagemakerJobOptions options_;
   Client& client_;

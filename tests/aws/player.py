@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SageMaker's training platform, played: moto keeps the jobs' descriptions, and this runs their containers in the local sandbox
+under the container contract. It stands before moto (or any account) as an HTTP server and passes everything else on.
+
+What it refuses as SageMaker does: a role that is not in IAM, an image that nobody pushed, a channel without an object, a name that
+is taken."""
+import http.client
+import http.server
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+TERMINAL = ("Completed", "Failed", "Stopped")
+
+
+def refusal(code, message):
+    return 400, {"__type": code, "message": message}
+
+
+def split_uri(uri):
+    parts = urllib.parse.urlsplit(uri)
+    return parts.netloc, parts.path.lstrip("/")
+
+
+class Job:
+    def __init__(self, request, folder):
+        self.request, self.folder = request, folder
+        self.name = request["TrainingJobName"]
+        self.status, self.secondary, self.reason = "InProgress", "Starting", None
+        self.transitions = []
+        self.stop, self.process, self.why_ended = threading.Event(), None, None
+        self.created = time.time()
+        self.turn("Starting", "Preparing the instances for training")
+
+    def turn(self, secondary, message):
+        now = time.time()
+        if self.transitions:
+            self.transitions[-1]["EndTime"] = now
+        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
+        self.secondary = secondary
+
+    def end(self, status, secondary, reason=None):
+        self.reason = reason[:1024] if reason else None
+        self.turn(secondary, reason or secondary)
+        self.transitions[-1]["EndTime"] = time.time()
+        self.status = status
+
+
+class Player:
+    """`client` makes boto3 clients that reach the account past us; `images` answers the OCI layout that holds an image, or None;
+    `tool` is container_tool."""
+
+    def __init__(self, client, images, tool):
+        self.s3, self.logs, self.iam = client("s3"), client("logs"), client("iam")
+        self.images, self.tool = images, tool
+        self.jobs, self.threads, self.taken = {}, [], set()
+        self.calls = []
+        self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
+        self.failures = []           # reasons with which the next jobs fail before their container starts
+        self.hold = threading.Event()  # set while jobs may run
+        self.hold.set()
+
+    # The operations that are answered here; None passes the call on. `forward` asks the account itself.
+    def answer(self, operation, members, forward):
+        handler = {"CreateTrainingJob": self.create, "DescribeTrainingJob": self.describe, "ListTrainingJobs": self.list, "StopTrainingJob": self.stop,
+                   "CreateExperiment": self.create_once, "CreateTrial": self.create_once}.get(operation)
+        if handler is None:
+            return None
+        self.calls.append((operation, members))
+        return handler(members, forward)
+
+    def close(self):
+        for job in self.jobs.values():
+            job.stop.set()
+            self.end_container(job, "Stopped")
+        for thread in self.threads:
+            thread.join(30)
+
+    def create(self, members, forward):
+        name = members["TrainingJobName"]
+        if name in self.jobs:
+            return refusal("ResourceInUse", f"Training job names must be unique within an AWS account and region, and a training job with this name already exists ({name})")
+        try:
+            self.iam.get_role(RoleName=members["RoleArn"].rsplit("/", 1)[-1])
+        except self.iam.exceptions.NoSuchEntityException:
+            return refusal("ValidationException", f"Could not assume role {members['RoleArn']}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to assume the role.")
+        repository, digest = members["AlgorithmSpecification"]["TrainingImage"].split("@")
+        layout = self.images(repository, digest)
+        if layout is None:
+            return refusal("ValidationException", f"Cannot find repository or image: {repository}@{digest}")
+        status, body = forward()
+        if status == 200:
+            job = self.jobs[name] = Job(members, pathlib.Path(tempfile.mkdtemp(prefix="redoubt-job-")))
+            thread = threading.Thread(target=self.play, args=(job, layout, digest))
+            self.threads.append(thread)
+            thread.start()
+        return status, body
+
+    def create_once(self, members, forward):
+        name = members.get("TrialName") or members["ExperimentName"]
+        if ("TrialName" in members, name) in self.taken:
+            return refusal("ValidationException", f"Names must be unique within an AWS account and region. {name} already exists.")
+        self.taken.add(("TrialName" in members, name))
+        return forward()
+
+    def describe(self, members, forward):
+        job = self.jobs.get(members["TrainingJobName"])
+        status, body = forward()
+        if job is None or status != 200:
+            return status, body
+        body.update(TrainingJobStatus=job.status, SecondaryStatus=job.secondary, SecondaryStatusTransitions=job.transitions)
+        for member in ("StoppingCondition", "AlgorithmSpecification", "CheckpointConfig", "EnableManagedSpotTraining"):
+            body[member] = job.request.get(member)
+        body.pop("FinalMetricDataList", None)
+        if job.status not in TERMINAL:
+            for member in ("TrainingEndTime", "ModelArtifacts"):
+                body.pop(member, None)
+        if job.reason:
+            body["FailureReason"] = job.reason
+        return 200, body
+
+    def list(self, members, forward):
+        status, body = forward()
+        for summary in body.get("TrainingJobSummaries", []):
+            if summary["TrainingJobName"] in self.jobs:
+                summary["TrainingJobStatus"] = self.jobs[summary["TrainingJobName"]].status
+        return status, body
+
+    def stop(self, members, forward):
+        job = self.jobs.get(members["TrainingJobName"])
+        if job is None:
+            return refusal("ValidationException", "Requested resource not found.")
+        if job.status in TERMINAL:
+            return refusal("ValidationException", f"The request was rejected because the training job is in status {job.status}.")
+        job.status, job.secondary = "Stopping", "Stopping"
+        job.stop.set()
+        self.end_container(job, "Stopped")
+        return 200, {}
+
+    # One job from its start to its end, on a thread of its own.
+    def play(self, job, layout, digest):
+        try:
+            self.play_job(job, layout, digest)
+        except Exception as error:  # what SageMaker says when it is SageMaker's fault
+            job.end("Failed", "Failed", f"InternalServerError: {error!r}")
+        finally:
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def play_job(self, job, layout, digest):
+        if self.failures:
+            return job.end("Failed", "Failed", self.failures.pop(0))
+        while not self.hold.wait(0.05):
+            if job.stop.is_set():
+                return job.end("Stopped", "Stopped")
+        job.turn("Downloading", "Downloading input data")
+        missing = self.download(job)
+        if missing:
+            return job.end("Failed", "Failed", f"ClientError: Data download failed: no S3 objects found under S3 URL \"{missing}\"")
+        deadline = time.time() + job.request["StoppingCondition"]["MaxRuntimeInSeconds"]
+        while not job.stop.is_set():
+            job.turn("Training", "Training image download completed. Training in progress.")
+            code = self.run_container(job, layout, digest, deadline)
+            if job.why_ended != "Interrupted":
+                break
+            job.turn("Interrupted", "Spot capacity was taken away")
+            job.why_ended = None
+        if job.stop.is_set():
+            return job.end("Stopped", "Stopped")
+        job.turn("Uploading", "Uploading generated training model")
+        self.upload_outputs(job)
+        if job.why_ended == "MaxRuntimeExceeded":
+            return job.end("Stopped", "MaxRuntimeExceeded")
+        if code == 0:
+            return job.end("Completed", "Completed")
+        failure = job.folder / "output" / "failure"
+        text = failure.read_text(errors="replace")[:1024] if failure.exists() else ""
+        ending = f", exit code: {code}"
+        job.end("Failed", "Failed", f"AlgorithmError: {text}"[:1024 - len(ending)] + ending)
+
+    def download(self, job):
+        config, channels = job.folder / "input" / "config", {}
+        config.mkdir(parents=True)
+        for channel in job.request["InputDataConfig"]:
+            name, source = channel["ChannelName"], channel["DataSource"]["S3DataSource"]
+            if self.fetch(source["S3Uri"], job.folder / "input" / "data" / name) == 0:
+                return source["S3Uri"]
+            channels[name] = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+        (config / "hyperparameters.json").write_text(json.dumps(job.request.get("HyperParameters", {}), separators=(",", ":")))
+        (config / "inputdataconfig.json").write_text(json.dumps(channels))
+        (config / "resourceconfig.json").write_text(json.dumps({
+            "current_host": "algo-1", "current_instance_type": job.request["ResourceConfig"]["InstanceType"], "current_group_name": "homogeneousCluster",
+            "hosts": ["algo-1"], "network_interface_name": "eth0",
+            "instance_groups": [{"instance_group_name": "homogeneousCluster", "instance_type": job.request["ResourceConfig"]["InstanceType"], "hosts": ["algo-1"]}]}))
+        return None
+
+    def fetch(self, uri, folder):
+        bucket, prefix = split_uri(uri)
+        count = 0
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                target = folder / item["Key"][len(prefix):].lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+                count += 1
+        return count
+
+    def run_container(self, job, layout, digest, deadline):
+        checkpoints = job.folder / "checkpoints"
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        if "CheckpointConfig" in job.request:
+            self.fetch(job.request["CheckpointConfig"]["S3Uri"], checkpoints)
+        algorithm = job.request["AlgorithmSpecification"]
+        entry = [word for program in algorithm.get("ContainerEntrypoint", []) for word in ("--entrypoint", program)]
+        # Without an entry point of the job's own, SageMaker says "train" to the image's.
+        arguments = algorithm.get("ContainerArguments", [] if entry else ["train"])
+        job.process = subprocess.Popen([self.tool, layout, digest, job.folder, *entry, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = []
+        readers = [threading.Thread(target=self.log, args=(job, job.process.stdout)),
+                   threading.Thread(target=lambda stream=job.process.stderr: said.extend(stream.read().decode().splitlines()))]
+        for reader in readers:
+            reader.start()
+        uploaded = {}
+        while job.process.poll() is None:
+            if self.upload_checkpoints(job, uploaded) and self.interruptions > 0:
+                self.interruptions -= 1
+                self.end_container(job, "Interrupted")
+            if time.time() > deadline:
+                self.end_container(job, "MaxRuntimeExceeded")
+            time.sleep(0.05)
+        for reader in readers:
+            reader.join()
+        self.upload_checkpoints(job, uploaded)
+        if not said or not said[-1].startswith("exit "):
+            raise RuntimeError("the container could not run: " + " ".join(said))
+        return int(said[-1].split()[1])
+
+    @staticmethod
+    def end_container(job, why):
+        if job.why_ended is None:
+            job.why_ended = why
+        if job.process is not None and job.process.poll() is None:
+            job.process.terminate()
+
+    def log(self, job, stream):
+        name = f"{job.name}/algo-1-{time.time_ns() // 1_000_000}"
+        made = False
+        for line in stream:
+            if not made:
+                try:
+                    self.logs.create_log_group(logGroupName=GROUP)
+                except self.logs.exceptions.ResourceAlreadyExistsException:
+                    pass
+                self.logs.create_log_stream(logGroupName=GROUP, logStreamName=name)
+                made = True
+            text = line.decode(errors="replace").rstrip("\n")
+            if text:
+                self.logs.put_log_events(logGroupName=GROUP, logStreamName=name, logEvents=[{"timestamp": time.time_ns() // 1_000_000, "message": text}])
+
+    def upload_checkpoints(self, job, uploaded):
+        """Copies what is new or changed, file by file, as SageMaker's agent does; answers whether a whole checkpoint is there."""
+        bucket, prefix = split_uri(job.request["CheckpointConfig"]["S3Uri"])
+        checkpoints, whole = job.folder / "checkpoints", False
+        for path in sorted(checkpoints.rglob("*")) if checkpoints.exists() else []:
+            if not path.is_file() or path.name.startswith("."):
+                continue
+            relative = path.relative_to(checkpoints).as_posix()
+            stamp = (path.stat().st_size, path.stat().st_mtime_ns)
+            whole = whole or not relative.split("/")[0].endswith(".tmp")
+            if uploaded.get(relative) != stamp:
+                self.s3.put_object(Bucket=bucket, Key=prefix + relative, Body=path.read_bytes())
+                uploaded[relative] = stamp
+        return whole
+
+    def upload_outputs(self, job):
+        output = job.request["OutputDataConfig"]
+        for archive, folder in (("model.tar.gz", job.folder / "model"), ("output.tar.gz", job.folder / "output" / "data")):
+            files = [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.exists() else []
+            if not files and archive == "output.tar.gz":
+                continue
+            packed = io.BytesIO()
+            with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+                for path in files:
+                    tar.add(path, arcname=path.relative_to(folder).as_posix())
+            bucket, prefix = split_uri(output["S3OutputPath"])
+            self.s3.put_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{job.name}/output/{archive}", Body=packed.getvalue(),
+                               ServerSideEncryption="aws:kms", SSEKMSKeyId=output["KmsKeyId"])
+
+
+class PlayerServer:
+    """The player before an account at `url`, at http://127.0.0.1:PORT."""
+
+    def __init__(self, url, player):
+        upstream = urllib.parse.urlsplit(url)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def forward(self, body):
+                connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=120)
+                connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                for key, value in self.headers.items():
+                    if key.lower() not in ("connection", "transfer-encoding", "content-length", "expect"):
+                        connection.putheader(key, value)
+                connection.putheader("Content-Length", str(len(body)))
+                connection.putheader("Connection", "close")
+                connection.endheaders(body)
+                return connection.getresponse()
+
+            def body(self):
+                if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+                    parts = []
+                    while size := int(self.rfile.readline().split(b";")[0], 16):
+                        parts.append(self.rfile.read(size))
+                        self.rfile.readline()
+                    self.rfile.readline()
+                    return b"".join(parts)
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+            def serve(self):
+                body = self.body()
+                operation = (self.headers.get("X-Amz-Target") or "").partition(".")
+                if operation[0] == "SageMaker":
+                    def forward():
+                        answer = self.forward(body)
+                        return answer.status, json.loads(answer.read() or b"{}")
+                    answered = player.answer(operation[2], json.loads(body or b"{}"), forward)
+                    if answered is not None:
+                        return self.tell(answered[0], [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", "played")], json.dumps(answered[1]).encode())
+                answer = self.forward(body)
+                contents = answer.read()
+                headers = [(key, value) for key, value in answer.getheaders() if key.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server")]
+                length = answer.getheader("Content-Length")
+                self.tell(answer.status, headers, contents, length if self.command == "HEAD" else None)
+
+            def tell(self, status, headers, contents, length=None):
+                self.send_response(status)
+                for key, value in headers:
+                    self.send_header(key, value)
+                if status not in (204, 304):
+                    self.send_header("Content-Length", length or str(len(contents)))
+                self.end_headers()
+                if self.command != "HEAD" and status not in (204, 304):
+                    self.wfile.write(contents)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def player(aws, tmp_path):
+    """An account whose training jobs run; images are looked for in `layouts`."""
+    layouts = [tmp_path / "images"]
+
+    def images(_, digest):
+        return next((layout for layout in layouts if (layout / "blobs" / "sha256" / digest.partition(":")[2]).exists()), None)
+
+    played = Player(aws.client, images, pathlib.Path(os.environ["REDOUBT_BUILD"]) / "container_tool")
+    server = PlayerServer(aws.url, played)
+    played.layouts, played.url = layouts, server.url
+    played.environment = {**aws.environment, "AWS_ENDPOINT_URL": server.url, "REDOUBT_AWS_IMAGES": str(layouts[0])}
+    yield played
+    played.close()
+    server.close()
