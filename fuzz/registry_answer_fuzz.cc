@@ -3,10 +3,10 @@
 // What a registry says in headers, and the addresses that people write.
 #include "base/check.h"
 #include "fuzz_input.h"
-#include "stages/image/registry_client.h"
+#include "provider/registry/registry_client.h"
 #include "stages/image/version_order.h"
 
-using namespace redoubt::stages::image;
+using namespace redoubt::provider::registry;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto text = fuzz_text(data, size);
@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto line = std::min(text.find('\n'), text.size());
   const auto a = text.substr(0, line), b = text.substr(std::min(line + 1, text.size()));
   const auto sign = [](int value) { return value < 0 ? -1 : value > 0 ? 1 : 0; };
-  CHECK(sign(compare_python_versions(a, b)) == -sign(compare_python_versions(b, a)));
-  CHECK(sign(compare_debian_versions(a, b)) == -sign(compare_debian_versions(b, a)));
+  CHECK(sign(redoubt::stages::image::compare_python_versions(a, b)) == -sign(redoubt::stages::image::compare_python_versions(b, a)));
+  CHECK(sign(redoubt::stages::image::compare_debian_versions(a, b)) == -sign(redoubt::stages::image::compare_debian_versions(b, a)));
   return 0;
 }

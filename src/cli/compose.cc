@@ -7,6 +7,7 @@
 #include "provider/aws/aws_kms.h"
 #include "provider/aws/cloudwatch_alarms.h"
 #include "provider/aws/cloudwatch_audit_sink.h"
+#include "provider/aws/ecr_image_store.h"
 #include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_job_runner.h"
 #include "provider/aws/secrets_manager_store.h"
@@ -18,6 +19,7 @@
 #include "provider/local/local_alarms.h"
 #include "provider/local/sqlite_registry.h"
 #include "provider/local/webhook_notifier.h"
+#include "provider/mirrored_image_store.h"
 
 namespace redoubt::cli {
 namespace {
@@ -43,7 +45,7 @@ struct Providers::State {
   std::unique_ptr<provider::ObjectStore> objects;
   std::unique_ptr<vault::ArtifactStore> artifacts;
   std::unique_ptr<provider::SecretStore> secrets;
-  std::unique_ptr<provider::ImageStore> images;
+  std::unique_ptr<provider::ImageStore> near_images, far_images, images;  // the last publishes the first to the second
   std::unique_ptr<provider::JobRunner> local_runner;
   std::unique_ptr<provider::ObjectStore> staging;
   std::unique_ptr<provider::JobRunner> sagemaker;
@@ -95,7 +97,17 @@ vault::ArtifactStore& Providers::artifacts() { return state_->artifacts ? *state
 provider::SecretStore& Providers::secrets() { return state_->secrets ? *state_->secrets : state_->workspace.secrets(); }
 
 Result<provider::ImageStore*> Providers::images() {
-  if (state_->images == nullptr) state_->images = TRY(provider::local::LocalImageStore::open(state_->workspace.layout().images()));
+  if (state_->near_images == nullptr) state_->near_images = TRY(provider::local::LocalImageStore::open(state_->workspace.layout().images()));
+  const auto choice = pipeline::choice_of(state_->config, "images");
+  if (choice.kind != "ecr") return state_->near_images.get();
+  if (state_->images != nullptr) return state_->images.get();
+  provider::aws::EcrImageStoreOptions options;
+  options.repository = json_or(choice.options, "repository", "");
+  options.kms_key = json_or(choice.options, "kms_key", "");
+  options.registry_url = json_or(choice.options, "registry_url", "");
+  options.ca_file = json_or(choice.options, "ca_file", "");
+  state_->far_images = TRY(provider::aws::open_ecr_image_store(std::move(options), *TRY(aws()), state_->clock));
+  state_->images = std::make_unique<provider::MirroredImageStore>(*state_->near_images, *state_->far_images);
   return state_->images.get();
 }
 

@@ -95,22 +95,22 @@ Result<std::string> tag_here(provider::ImageStore& images, const Digest& image) 
   return fail(ErrorCode::invalid_argument, "the URL names no tag, and the image has none here", image.tagged(), "write the URL as https://HOST/REPOSITORY:TAG");
 }
 
-Result<stages::image::RegistryLogin> login_of(Session& session, const Options& options) {
-  if (!options.login_secret.empty()) return stages::image::RegistryLogin{TRY(session.secrets().get(options.login_secret))};
-  if (!options.login_file.empty()) return stages::image::RegistryLogin{TRY(read_secret_file(options.login_file))};
-  return stages::image::RegistryLogin{};
+Result<provider::registry::RegistryLogin> login_of(Session& session, const Options& options) {
+  if (!options.login_secret.empty()) return provider::registry::RegistryLogin{TRY(session.secrets().get(options.login_secret))};
+  if (!options.login_file.empty()) return provider::registry::RegistryLogin{TRY(read_secret_file(options.login_file))};
+  return provider::registry::RegistryLogin{};
 }
 
 Result<int> push(Invocation& invocation, const Options& options, const Output& output) {
-  auto reference = TRY(stages::image::parse_remote_reference(options.url));
+  auto reference = TRY(provider::registry::parse_remote_reference(options.url));
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::deploy));
   auto* images = TRY(session->images());
   const auto image = TRY(images->resolve(options.reference));
-  if (reference.tag.empty()) reference = TRY(stages::image::parse_remote_reference(options.url + ":" + TRY(tag_here(*images, image.digest))));
+  if (reference.tag.empty()) reference = TRY(provider::registry::parse_remote_reference(options.url + ":" + TRY(tag_here(*images, image.digest))));
   http::ClientOptions client;
   client.ca_file = options.ca_file;
-  auto registry = TRY(stages::image::RegistryClient::open(client, reference, TRY(login_of(*session, options))));
+  auto registry = TRY(provider::registry::RegistryClient::open(client, reference, TRY(login_of(*session, options))));
   const auto report = TRY(stages::image::push_image(*images, image, registry, reference, invocation.progress));
   const Json facts = {{"digest", report.digest.tagged()}, {"reference", report.reference}, {"unchanged", report.unchanged},
                       {"blobs_sent", report.blobs_sent}, {"blobs_present", report.blobs_present}, {"bytes_sent", report.bytes_sent}};

@@ -25,9 +25,10 @@ Status check_choices(const YamlDocument& document, const Json& providers) {
 Result<Json> check(const YamlDocument& document) {
   Json providers = TRY(check_against_schema(document, Json::parse(kProvidersSchema))).at("providers");
   TRY(check_choices(document, providers));
-  for (const auto& [block, member] : {std::pair(Json::json_pointer("/aws"), "ca_file"), std::pair(Json::json_pointer("/audit/file"), "path")}) {
-    if (!providers.contains(block)) continue;
-    auto& path = providers.at(block).at(member).get_ref<std::string&>();
+  for (const char* member : {"/aws/ca_file", "/images/ecr/ca_file", "/audit/file/path"}) {
+    const Json::json_pointer pointer(member);
+    if (!providers.contains(pointer)) continue;
+    auto& path = providers.at(pointer).get_ref<std::string&>();
     if (!path.empty()) path = fs::absolute(fs::path(document.file).parent_path() / path).lexically_normal().string();
   }
   return providers;

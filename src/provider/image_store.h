@@ -28,7 +28,8 @@ class ImageStore {
   virtual Result<std::unique_ptr<Source>> open_blob(const Digest& digest) = 0;
   // Names a manifest; already_exists when the tag names another digest.
   virtual Status tag(std::string_view name, const ImageDescriptor& manifest) = 0;
-  virtual Result<ImageDescriptor> resolve(std::string_view name_or_digest) = 0;  // not_found
+  // not_found for a name without a tag and a digest of nothing; a manifest that was put and never tagged may be found by digest.
+  virtual Result<ImageDescriptor> resolve(std::string_view name_or_digest) = 0;
   virtual Result<std::vector<std::pair<std::string, ImageDescriptor>>> list() = 0;
 };
 

@@ -8,17 +8,29 @@ import subprocess
 import pytest
 
 from player import player  # noqa: F401  (fixture)
+from registry import Registry
 
 PROGRAM = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "redoubt_contract_test"
 
 # How many claims each interface makes: a suite that lost its AWS case would pass by running nothing.
 SUITES = {"KmsContract": 13, "ObjectStoreContract": 9, "SecretStoreContract": 5, "JobRunnerContract": 7, "ModelRegistryContract": 7,
-          "AuditSinkContract": 6, "AlarmsContract": 5, "NotifierContract": 3}
+          "AuditSinkContract": 6, "ImageStoreContract": 6, "AlarmsContract": 5, "NotifierContract": 3}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A registry that takes moto's token, as ECR's own takes ECR's."""
+    registry = Registry(tmp_path, "AWS", "123456789012-auth-token")
+    registry.environment = {"REDOUBT_TEST_REGISTRY": registry.url, "REDOUBT_TEST_REGISTRY_CA": str(registry.certificate),
+                            "REDOUBT_TEST_REGISTRY_STORAGE": str(tmp_path / "storage")}
+    yield registry
+    registry.stop()
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_provider_of_aws_keeps_the_whole_contract(player, suite):
-    done = subprocess.run([PROGRAM, f"--gtest_filter=*{suite}.*/aws"], env={**os.environ, **player.environment, "REDOUBT_AWS_TEST": "1"},
+def test_a_provider_of_aws_keeps_the_whole_contract(player, registry, suite):
+    done = subprocess.run([PROGRAM, f"--gtest_filter=*{suite}.*/aws"],
+                          env={**os.environ, **player.environment, **registry.environment, "REDOUBT_AWS_TEST": "1"},
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert int(re.search(r"\[  PASSED  \] (\d+) test", done.stdout).group(1)) >= SUITES[suite]

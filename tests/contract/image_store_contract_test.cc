@@ -6,8 +6,10 @@
 
 #include "base/file.h"
 #include "crypto/hash.h"
+#include "provider/aws/ecr_image_store.h"
 #include "provider/local/image_store.h"
 #include "provider/mirrored_image_store.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -42,6 +44,26 @@ struct MirroredCase final : StoreUnderTest {
   MirroredImageStore store_{near_.store(), far_.store()};
 };
 
+// A repository of a registry behind ECR's token, which REDOUBT_TEST_REGISTRY and REDOUBT_TEST_REGISTRY_STORAGE name.
+struct AwsCase final : StoreUnderTest {
+  AwsCase() {
+    options_.repository = aws::unique_name();
+    options_.registry_url = std::getenv("REDOUBT_TEST_REGISTRY");
+    options_.ca_file = std::getenv("REDOUBT_TEST_REGISTRY_CA");
+    store_ = *aws::open_ecr_image_store(options_, *aws::test_client(), clock_);
+  }
+  ImageStore& store() override { return *store_; }
+  void damage(const Digest& digest) override {
+    const auto file = std::filesystem::path(std::getenv("REDOUBT_TEST_REGISTRY_STORAGE")) / "docker/registry/v2/blobs/sha256" / digest.hex().substr(0, 2) / digest.hex() / "data";
+    Bytes bytes = *read_file(file, 64 << 20);
+    bytes.back() ^= 1;
+    ASSERT_TRUE(write_file(file, ByteView(bytes)));
+  }
+  SystemClock clock_;
+  aws::EcrImageStoreOptions options_;
+  std::unique_ptr<ImageStore> store_;
+};
+
 struct Case {
   const char* name;
   std::unique_ptr<StoreUnderTest> (*make)();
@@ -59,7 +81,12 @@ class ImageStoreContract : public ::testing::TestWithParam<Case> {
     MemorySource source(view_of(text));
     return store().put_blob(source).value();
   }
-  ImageDescriptor manifest(std::string_view text) { return {"application/vnd.oci.image.manifest.v1+json", put(text), text.size()}; }
+  // A whole image as registries check it: its config is `text`, and it has no layers.
+  ImageDescriptor manifest(std::string_view text) {
+    const std::string manifest = R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":")" +
+                                 put(text).tagged() + R"(","size":)" + std::to_string(text.size()) + R"(},"layers":[]})";
+    return {"application/vnd.oci.image.manifest.v1+json", put(manifest), manifest.size()};
+  }
   std::unique_ptr<StoreUnderTest> under_test_ = GetParam().make();
 };
 
@@ -114,10 +141,10 @@ TEST_P(ImageStoreContract, a_tag_names_one_manifest_for_ever) {
   EXPECT_THAT(*store().list(), SizeIs(2));
 }
 
-TEST_P(ImageStoreContract, what_was_never_tagged_or_put_is_not_found) {
+TEST_P(ImageStoreContract, a_name_without_a_tag_and_what_was_never_put_are_not_found) {
   (void)manifest("{}");
   for (const char* name : {"", "app:1", "../app", "sha256:00"}) EXPECT_EQ(store().resolve(name).error().code, ErrorCode::not_found) << name;
-  EXPECT_EQ(store().resolve(crypto::sha256("{}").tagged()).error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().resolve(crypto::sha256("never put").tagged()).error().code, ErrorCode::not_found);
   EXPECT_EQ(store().tag("app:1", {"x", crypto::sha256("absent"), 6}).error().code, ErrorCode::not_found);
 }
 
@@ -129,7 +156,7 @@ TEST_P(ImageStoreContract, refuses_what_is_no_tag) {
   EXPECT_THAT(*store().list(), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::Values(Case{"local", make<LocalCase>}, Case{"mirrored", make<MirroredCase>}), [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::ValuesIn(aws::with_aws<Case>({{"local", make<LocalCase>}, {"mirrored", make<MirroredCase>}}, {"aws", make<AwsCase>})), [](const auto& instance) { return instance.param.name; });
 
 // What is particular to a store that publishes.
 class MirroredImageStoreTest : public ::testing::Test {

@@ -18,47 +18,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from conftest import Redoubt, free_port, make_certificate  # noqa: E402
-
-USER, PASSWORD = "pusher", "correct horse:battery"
-
-
-class Registry:
-    """The real one, with htpasswd, on loopback."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.certificate, key = make_certificate(folder)
-        subprocess.run(["htpasswd", "-Bbc", folder / "htpasswd", USER, PASSWORD], check=True, capture_output=True)
-        self.port = free_port()
-        (folder / "config.yml").write_text(json.dumps({
-            "version": "0.1", "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}, "delete": {"enabled": True}},
-            "http": {"addr": f"127.0.0.1:{self.port}", "secret": "test", "tls": {"certificate": str(self.certificate), "key": str(key)}},
-            "auth": {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}}))
-        self.log = open(folder / "log", "w")
-        self.process = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            assert self.process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.05)
-        self.url = f"https://localhost:{self.port}"
-        # skopeo trusts what lies in a folder, by the name ca.crt.
-        (folder / "certs").mkdir()
-        (folder / "certs" / "ca.crt").write_bytes(self.certificate.read_bytes())
-
-    def skopeo(self, *arguments):
-        return subprocess.run(["skopeo", *arguments, "--cert-dir", self.folder / "certs", "--creds", f"{USER}:{PASSWORD}"], check=True,
-                              capture_output=True, text=True).stdout
-
-    def inspect(self, reference):
-        return json.loads(self.skopeo("inspect", f"docker://localhost:{self.port}/{reference}"))
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
-        self.log.close()
+from registry import PASSWORD, USER, Registry  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -63,15 +63,16 @@ Result<std::vector<provider::ImageDescriptor>> blobs_of(const std::string& text,
 
 }  // namespace
 
-Result<PushReport> push_image(provider::ImageStore& images, const provider::ImageDescriptor& image, RegistryClient& registry, const RemoteReference& reference,
+Result<PushReport> push_image(provider::ImageStore& images, const provider::ImageDescriptor& image, provider::registry::RegistryClient& registry,
+                              const provider::registry::RemoteReference& reference,
                               Progress& progress) {
   PushReport report;
   report.digest = image.digest;
   report.reference = reference.origin.substr(reference.origin.find("//") + 2) + "/" + reference.repository + ":" + reference.tag;
   const auto manifest = to_text(TRY(read_all(*TRY(images.open_blob(image.digest)), kManifestBytesMax)));
   const auto blobs = TRY(blobs_of(manifest, image.digest.tagged()));
-  if (const auto there = TRY(registry.manifest_digest(reference.tag))) {
-    if (*there != image.digest) return fail(ErrorCode::already_exists, "the tag names another image there (" + there->tagged() + "); tags do not move", report.reference, "push under another tag");
+  if (const auto there = TRY(registry.manifest(reference.tag))) {
+    if (there->descriptor.digest != image.digest) return fail(ErrorCode::already_exists, "the tag names another image there (" + there->descriptor.digest.tagged() + "); tags do not move", report.reference, "push under another tag");
     report.unchanged = true;
     return report;
   }
@@ -89,8 +90,8 @@ Result<PushReport> push_image(provider::ImageStore& images, const provider::Imag
     report.bytes_sent += blob.size;
   }
   TRY(registry.put_manifest(reference.tag, image, manifest));
-  const auto kept = TRY(registry.manifest_digest(reference.tag));
-  if (!kept || *kept != image.digest) return fail(ErrorCode::tampered, "the registry gives back another manifest than was sent", report.reference);
+  const auto kept = TRY(registry.manifest(reference.tag));
+  if (!kept || kept->descriptor.digest != image.digest) return fail(ErrorCode::tampered, "the registry gives back another manifest than was sent", report.reference);
   return report;
 }
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/progress.h"
-#include "stages/image/registry_client.h"
+#include "provider/registry/registry_client.h"
 
 namespace redoubt::stages::image {
 
@@ -18,7 +18,8 @@ struct PushReport {
 
 // already_exists when the tag names another image; tampered when the store or the registry has other bytes than the digests say;
 // unsupported for an index of several images. The reference names a tag.
-Result<PushReport> push_image(provider::ImageStore& images, const provider::ImageDescriptor& image, RegistryClient& registry, const RemoteReference& reference,
+Result<PushReport> push_image(provider::ImageStore& images, const provider::ImageDescriptor& image, provider::registry::RegistryClient& registry,
+                              const provider::registry::RemoteReference& reference,
                               Progress& progress);
 
 }  // namespace redoubt::stages::image

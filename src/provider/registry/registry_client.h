@@ -5,14 +5,16 @@
 // (https://distribution.github.io/distribution/spec/auth/token/).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "http/client.h"
 #include "provider/image_store.h"
 
-namespace redoubt::stages::image {
+namespace redoubt::provider::registry {
 
 // Where an image goes.
 struct RemoteReference {
@@ -42,18 +44,29 @@ class RegistryClient {
   static Result<RegistryClient> open(const http::ClientOptions& options, RemoteReference reference, const RegistryLogin& login);
 
   // Whether the repository has the blob, at its full length.
-  Result<bool> has_blob(const provider::ImageDescriptor& blob);
+  Result<bool> has_blob(const ImageDescriptor& blob);
   // One POST, one PUT. `contents` checks its own digest; tampered when the registry names another one.
-  Status put_blob(const provider::ImageDescriptor& blob, Source& contents);
-  // The digest of the manifest that the tag names, computed over its bytes; nothing where there is none.
-  Result<std::optional<Digest>> manifest_digest(const std::string& tag);
-  Status put_manifest(const std::string& tag, const provider::ImageDescriptor& manifest, std::string bytes);
+  Status put_blob(const ImageDescriptor& blob, Source& contents);
+  // In parts, since neither length nor digest are known before the end.
+  Result<Digest> put_blob(Source& contents);
+  // Checks the digest as it is read to the end. not_found.
+  Result<std::unique_ptr<Source>> open_blob(const Digest& digest) const;
+  // The manifest that a tag or a digest names, as its bytes are; nothing where there is none.
+  struct Manifest {
+    ImageDescriptor descriptor;
+    std::string bytes;
+  };
+  Result<std::optional<Manifest>> manifest(const std::string& tag_or_digest) const;
+  // Sorted.
+  Result<std::vector<std::string>> tags() const;
+  Status put_manifest(const std::string& tag, const ImageDescriptor& manifest, std::string bytes);
 
  private:
   RegistryClient(const http::ClientOptions& options, RemoteReference reference) : client_(options), reference_(std::move(reference)) {}
   Status log_in(const Challenge& challenge, const RegistryLogin& login);
   http::ClientRequest request(std::string method, const std::string& path) const;
   Status check_digest(const http::ClientResponse& response, const Digest& digest, const std::string& where) const;
+  Result<std::string> next_url(const http::ClientResponse& response) const;
   Result<std::string> upload_url(const http::ClientResponse& response, const Digest& digest) const;
 
   http::Client client_;
@@ -61,4 +74,4 @@ class RegistryClient {
   std::optional<Secret> bearer_, basic_;
 };
 
-}  // namespace redoubt::stages::image
+}  // namespace redoubt::provider::registry
