@@ -3,12 +3,14 @@
 
 #include <algorithm>
 
+#include "cli/local_endpoint.h"
 #include "pipeline/providers.h"
 #include "provider/aws/aws_kms.h"
 #include "provider/aws/cloudwatch_alarms.h"
 #include "provider/aws/cloudwatch_audit_sink.h"
 #include "provider/aws/ecr_image_store.h"
 #include "provider/aws/s3_object_store.h"
+#include "provider/aws/sagemaker_endpoint.h"
 #include "provider/aws/sagemaker_job_runner.h"
 #include "provider/aws/secrets_manager_store.h"
 #include "provider/aws/sns_notifier.h"
@@ -51,6 +53,8 @@ struct Providers::State {
   std::unique_ptr<provider::JobRunner> sagemaker;
   std::unique_ptr<provider::ModelRegistry> registry;
   std::unique_ptr<provider::AuditSink> audit_sink;
+  std::unique_ptr<provider::ObjectStore> endpoint_models;
+  std::unique_ptr<provider::EndpointHost> endpoint_host;
 };
 
 Providers::Providers(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -165,6 +169,41 @@ Result<provider::aws::Client*> Providers::aws() {
   options.attempts_max = static_cast<int>(json_or(block, "attempts_max", std::int64_t{5}));
   state_->aws = TRY(provider::aws::Client::create(std::move(options), state_->clock));
   return state_->aws.get();
+}
+
+Result<provider::EndpointHost*> Providers::endpoint_host(const GlobalOptions& options) {
+  if (state_->endpoint_host != nullptr) return state_->endpoint_host.get();
+  const auto choice = pipeline::choice_of(state_->config, "endpoint");
+  if (choice.kind != "sagemaker") {
+    const auto program_of = [options](const std::string& environment) { return endpoint_program(options, environment); };
+    state_->endpoint_host = std::make_unique<provider::local::LocalEndpointHost>(options.workspace, program_of);
+    return state_->endpoint_host.get();
+  }
+  const Json& given = choice.options;
+  state_->endpoint_models = TRY(open_bucket(given));
+  provider::aws::SagemakerEndpointOptions endpoint;
+  endpoint.workspace = state_->workspace.id();
+  endpoint.name_prefix = json_or(given, "name_prefix", "redoubt");
+  endpoint.image_repository = json_or(given, "image_repository", "");
+  endpoint.role_arn = json_or(given, "role_arn", "");
+  endpoint.models_uri = "s3://" + json_or(given, "bucket", "") + "/" + json_or(given, "prefix", "");
+  endpoint.kms_key = json_or(given, "kms_key", "");
+  endpoint.capture_uri = json_or(given, "capture_uri", "");
+  endpoint.subnets = strings_of(json_or(given, "subnets", Json::array()));
+  endpoint.security_groups = strings_of(json_or(given, "security_groups", Json::array()));
+  endpoint.instance_type = json_or(given, "instance_type", "");
+  endpoint.instances = static_cast<int>(json_or(given, "instances", std::int64_t{1}));
+  endpoint.instances_max = static_cast<int>(json_or(given, "instances_max", std::int64_t{1}));
+  endpoint.invocations_per_instance = static_cast<int>(json_or(given, "invocations_per_instance", std::int64_t{60}));
+  endpoint.canary_percent = static_cast<int>(json_or(given, "canary_percent", std::int64_t{10}));
+  endpoint.canary_wait_s = static_cast<int>(json_or(given, "canary_wait_s", std::int64_t{300}));
+  endpoint.healthy_s_max = static_cast<int>(json_or(given, "healthy_s_max", std::int64_t{1800}));
+  endpoint.rollback_alarms = strings_of(json_or(given, "rollback_alarms", Json::array()));
+  endpoint.poll_ms = static_cast<int>(json_or(given, "poll_s", 10.0) * 1000);
+  const Json failover = json_or(given, "failover", Json::object());
+  endpoint.failover = {json_or(failover, "hosted_zone", ""), json_or(failover, "record", ""), json_or(failover, "role", "PRIMARY"), json_or(failover, "health_check", "")};
+  state_->endpoint_host = TRY(provider::aws::SagemakerEndpoint::create(std::move(endpoint), *TRY(aws()), *state_->endpoint_models));
+  return state_->endpoint_host.get();
 }
 
 Result<provider::AuditSink*> Providers::audit_sink() {

@@ -8,11 +8,13 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "cli/command.h"
 #include "governance/notes.h"
 #include "governance/workspace.h"
 #include "provider/alarms.h"
 #include "provider/audit_sink.h"
 #include "provider/aws/api/client.h"
+#include "provider/endpoint_host.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
@@ -38,6 +40,8 @@ class Providers {
   Result<provider::ModelRegistry*> registry();
   // Forgets the registry's contents, which the ledger can give again.
   Status discard_registry();
+  // Where versions are served; `options` are those that an endpoint's own process is started with.
+  Result<provider::EndpointHost*> endpoint_host(const GlobalOptions& options);
   // Where the ledger's entries are told besides; null where nowhere.
   Result<provider::AuditSink*> audit_sink();
   // The alarms of an environment's endpoint, which is looked at every `interval_s`. `notes` outlives them; `earlier` is what there was

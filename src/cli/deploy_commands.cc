@@ -7,6 +7,7 @@
 #include "cli/deploy_version.h"
 #include "cli/endpoint_daemon.h"
 #include "cli/endpoint_parts.h"
+#include "cli/local_endpoint.h"
 #include "governance/registry_view.h"
 
 namespace redoubt::cli {
@@ -20,8 +21,11 @@ struct Options {
 
 std::string environment_of(const Options& options) { return options.environment.empty() ? "production" : options.environment; }
 
-int answer(const Output& output, const EndpointStatus& status) {
-  output.result(status.to_json(), fmt::format("{}/{} is served at {} (certificates: {})", status.name, status.version, status.url, status.ca_file));
+// How a client checks who answers.
+std::string trust_of(const provider::EndpointStatus& status) { return status.ca_file.empty() ? "" : fmt::format(" (certificates: {})", status.ca_file); }
+
+int answer(const Output& output, const provider::EndpointStatus& status) {
+  output.result(status.to_json(), fmt::format("{}/{} is served at {}{}", status.name, status.version, status.url, trust_of(status)));
   return 0;
 }
 
@@ -35,7 +39,7 @@ Result<int> deploy(Invocation& invocation, const Options& options, const Output&
   const auto name = TRY(governance::parse_version_name(options.version));
   auto session = TRY(open_for_deploying(invocation));
   const auto lock = TRY(session->workspace().lock());
-  return answer(output, TRY(deploy_version(*session, invocation.global, {name.name, name.version, options.environment, false})).status);
+  return answer(output, TRY(deploy_version(*session, {name.name, name.version, options.environment, false})).status);
 }
 
 Result<int> rollback(Invocation& invocation, const Options& options, const Output& output) {
@@ -44,13 +48,20 @@ Result<int> rollback(Invocation& invocation, const Options& options, const Outpu
   const std::string environment = environment_of(options);
   const auto previous = TRY(stages::deploy::previous_deployment(session->evidence(), environment));
   if (!previous) return fail(ErrorCode::not_found, "there is no version before the present one that may still be served", environment, "deploy another version: redoubt deploy NAME/VERSION");
-  return answer(output, TRY(deploy_version(*session, invocation.global, {previous->name(), previous->version(), environment, true})).status);
+  return answer(output, TRY(deploy_version(*session, {previous->name(), previous->version(), environment, true})).status);
+}
+
+// A workspace that does not open still has its endpoint's file.
+Result<provider::EndpointStatus> status_of(Invocation& invocation, const std::string& environment) {
+  const auto session = Session::open(invocation.global);
+  if (!session) return endpoint_process(invocation.global, environment).status();
+  return TRY((*session)->endpoint_host())->status(environment);
 }
 
 Result<int> show_status(Invocation& invocation, const Options& options, const Output& output) {
-  const auto status = TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).status());
+  const auto status = TRY(status_of(invocation, environment_of(options)));
   std::string text = fmt::format("{}: {}", environment_of(options), status.state);
-  if (status.running) text += fmt::format(", {}/{} at {} (certificates: {}), process {}", status.name, status.version, status.url, status.ca_file, status.pid);
+  if (status.running) text += fmt::format(", {}/{} at {}{}{}", status.name, status.version, status.url, trust_of(status), status.pid == 0 ? "" : fmt::format(", process {}", status.pid));
   if (!status.error.empty()) text += "\nerror: " + status.error;
   output.result(status.to_json(), text);
   return 0;
@@ -60,7 +71,7 @@ Result<int> stop(Invocation& invocation, const Options& options, const Output& o
   // What was changed from outside must not keep an endpoint running.
   const auto session = open_for_deploying(invocation);
   if (!session && session.error().code != ErrorCode::tampered) return fail(session.error());
-  TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).stop());
+  TRY(session ? TRY((*session)->endpoint_host())->stop(environment_of(options)) : endpoint_process(invocation.global, environment_of(options)).stop());
   output.result({{"environment", environment_of(options)}, {"stopped", true}}, environment_of(options) + " is stopped");
   return 0;
 }
@@ -70,7 +81,7 @@ Result<int> start(Invocation& invocation, const Options& options, const Output& 
   auto session = TRY(open_for_deploying(invocation));
   const auto current = TRY(stages::deploy::current_deployment(session->evidence(), environment_of(options)));
   if (!current) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_of(options), "redoubt deploy NAME/VERSION");
-  return answer(output, TRY(deploy_version(*session, invocation.global, {current->name(), current->version(), environment_of(options), false})).status);
+  return answer(output, TRY(deploy_version(*session, {current->name(), current->version(), environment_of(options), false})).status);
 }
 
 Result<int> create_key(Invocation& invocation, const Options& options, const Output& output) {
@@ -88,7 +99,7 @@ Result<int> create_key(Invocation& invocation, const Options& options, const Out
     return Json{{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}};
   }));
   // The key is shown whatever the endpoint does: nobody else has it.
-  if (auto told = EndpointProcess(invocation.global.workspace, environment_of(options)).reload(); !told) output.say(told.error().message);
+  if (auto told = endpoint_process(invocation.global, environment_of(options)).reload(); !told) output.say(told.error().message);
   const std::string key = to_text(created.second.reveal(SecretAccess::for_user()));
   output.result({{"id", created.first.id}, {"name", options.name}, {"key", key}}, key);
   output.say("this key is not shown again");
@@ -102,7 +113,7 @@ Result<int> revoke_key(Invocation& invocation, const Options& options, const Out
     TRY(keys->revoke(options.key_id));
     return Json{{"action", "revoke"}, {"id", options.key_id}, {"environment", environment_of(options)}};
   }));
-  TRY(EndpointProcess(invocation.global.workspace, environment_of(options)).reload());
+  TRY(endpoint_process(invocation.global, environment_of(options)).reload());
   output.result({{"id", options.key_id}, {"revoked", true}}, options.key_id + " is revoked");
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "cli/image_check.h"
 #include "pipeline/config.h"
 #include "stages/deploy/admission.h"
+#include "vault/job_files.h"
 
 namespace redoubt::cli {
 namespace {
@@ -21,9 +22,24 @@ Status refuse_tampered(Session& session, Progress& progress) {
               "see everything that was changed with 'redoubt audit verify'");
 }
 
+provider::EndpointSpec spec_of(Session& session, const governance::Deployment& deployment, const pipeline::DeployOptions& endpoint, const DeployTarget& target) {
+  const auto& inputs = deployment.record().inputs;
+  provider::EndpointSpec spec;
+  spec.environment = endpoint.environment;
+  spec.model = target.name;
+  spec.version = target.version;
+  spec.deployment = deployment.statement().tagged();
+  spec.image = inputs.at("image").tagged();
+  spec.release = inputs.at("release").tagged();
+  spec.files = [&session, release = inputs.at("release")] { return vault::job_files(session.store(), release); };
+  spec.capture = endpoint.capture;
+  spec.rollback = target.rollback;
+  return spec;
+}
+
 }  // namespace
 
-Result<Deployed> deploy_version(Session& session, const GlobalOptions& options, const DeployTarget& target) {
+Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   NoProgress progress;
   TRY(refuse_tampered(session, progress));
   auto* registry = TRY(session.registry());
@@ -44,7 +60,7 @@ Result<Deployed> deploy_version(Session& session, const GlobalOptions& options, 
   deployment_options.rollback = target.rollback;
   auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
   (void)TRY(session.registry());  // the registry follows the statement
-  auto status = TRY(EndpointProcess(options.workspace, endpoint.environment).serve(options, deployment.statement().tagged()));
+  auto status = TRY(TRY(session.endpoint_host())->deploy(spec_of(session, deployment, endpoint, target)));
   return Deployed{std::move(deployment), std::move(status)};
 }
 

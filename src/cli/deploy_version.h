@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Admission, the deploy statement and the endpoint's process, in this order: what `run`, `deploy` and `rollback` share.
+// Admission, the deploy statement and the endpoint's host, in this order: what `run`, `deploy` and `rollback` share.
 #pragma once
 
-#include "cli/endpoint_process.h"
 #include "cli/session.h"
 #include "stages/deploy/deployment.h"
 
@@ -17,10 +16,10 @@ struct DeployTarget {
 
 struct Deployed {
   governance::Deployment deployment;
-  EndpointStatus status;
+  provider::EndpointStatus status;
 };
 
 // Checks the whole workspace's evidence first: a changed ledger, registry, object or image is tampered, and nothing is deployed.
-Result<Deployed> deploy_version(Session& session, const GlobalOptions& options, const DeployTarget& target);
+Result<Deployed> deploy_version(Session& session, const DeployTarget& target);
 
 }  // namespace redoubt::cli

@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/endpoint_parts.h"
-#include "cli/endpoint_process.h"
 #include "cli/endpoint_watch.h"
+#include "cli/local_endpoint.h"
 #include "gateway/gateway.h"
 
 namespace redoubt::cli {
@@ -30,7 +30,7 @@ sigset_t block_signals() {
 
 class Daemon {
  public:
-  Daemon(const GlobalOptions& options, std::string environment) : options_(options), environment_(std::move(environment)), process_(options.workspace, environment_) {}
+  Daemon(const GlobalOptions& options, std::string environment) : options_(options), environment_(std::move(environment)), process_(endpoint_process(options, environment_)) {}
 
   Result<int> run() {
     const sigset_t signals = block_signals();
@@ -55,7 +55,7 @@ class Daemon {
   void report(const char* state, const std::string& error) {
     status_.state = state;
     status_.error = error;
-    if (auto written = write_status(process_.status_file(), status_); !written) spdlog::error("cannot write the status: {}", written.error().message);
+    if (auto written = provider::local::write_status(process_.status_file(), status_); !written) spdlog::error("cannot write the status: {}", written.error().message);
   }
 
   Status start() {
@@ -177,8 +177,8 @@ class Daemon {
 
   const GlobalOptions& options_;
   std::string environment_;
-  EndpointProcess process_;
-  EndpointStatus status_;
+  provider::local::EndpointProcess process_;
+  provider::EndpointStatus status_;
   std::chrono::seconds interval_{30};
   std::unique_ptr<Session> session_;
   pipeline::DeployOptions endpoint_;

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
-#include "cli/endpoint_process.h"
 #include "cli/session.h"
 #include "governance/registry_view.h"
 #include "stages/publish/review.h"
@@ -114,7 +113,7 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
   const auto version = TRY(TRY(session->registry())->get(name.name, name.version));
   if (decision == stages::publish::Decision::revoke) {
     // Endpoints see it at their next look anyway; this makes it at once.
-    for (const char* environment : {"dev", "staging", "production"}) TRY(EndpointProcess(invocation.global.workspace, environment).reload());
+    for (const char* environment : {"dev", "staging", "production"}) TRY(TRY(session->endpoint_host())->withdraw(environment, version.name, version.version));
   }
   output.result({{"name", version.name}, {"version", version.version}, {"state", provider::to_string(version.state)},
                  {"reviewer", session->identity()}, {"statement", reviewed.statement().tagged()}},

@@ -43,14 +43,14 @@ class PipelineRun {
       return registry->get(json_or(version.record().result, "name", ""), json_or(version.record().result, "version", ""));
     };
     steps.deploy = [this](const provider::ModelVersion& version) -> Result<Deployment> {
-      auto deployed = TRY(deploy_version(session_, invocation_.global, {version.name, version.version, "", false}));
+      auto deployed = TRY(deploy_version(session_, {version.name, version.version, "", false}));
       endpoint = deployed.status;
       return std::move(deployed.deployment);
     };
     return steps;
   }
 
-  std::optional<EndpointStatus> endpoint;
+  std::optional<provider::EndpointStatus> endpoint;
 
  private:
   Result<AcquiredModel> acquire() {
@@ -137,6 +137,13 @@ class PipelineRun {
 
 std::string seconds_text(double seconds) { return seconds < 9.95 ? fmt::format("{:.1f} s", seconds) : fmt::format("{:.0f} s", seconds); }
 
+std::string how_to_ask(const provider::EndpointStatus& endpoint) {
+  if (endpoint.ca_file.empty()) return fmt::format("\nendpoint: {}\n", endpoint.url);  // asked with the host's own credentials
+  return fmt::format("\nendpoint: {}\nask it:   curl --cacert {} -H 'Authorization: Bearer KEY' {}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+                     "            -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"...\"}}]}}'\n          a KEY comes from: redoubt key create --name NAME\n",
+                     endpoint.url, endpoint.ca_file, endpoint.url, endpoint.name);
+}
+
 Json to_json(const pipeline::RunReport& report) {
   Json rows = Json::array();
   for (const auto& row : report.rows) {
@@ -173,9 +180,7 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
   std::string text = to_table(report);
   if (bound.endpoint) {
     json["endpoint"] = bound.endpoint->to_json();
-    text += fmt::format("\nendpoint: {}\nask it:   curl --cacert {} -H 'Authorization: Bearer KEY' {}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-                        "            -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"...\"}}]}}'\n          a KEY comes from: redoubt key create --name NAME\n",
-                        bound.endpoint->url, bound.endpoint->ca_file, bound.endpoint->url, bound.endpoint->name);
+    text += how_to_ask(*bound.endpoint);
   }
   if (!report.stopped) {
     output.result(json, text);

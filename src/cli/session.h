@@ -15,6 +15,7 @@
 #include "governance/workspace.h"
 #include "ledger/evidence.h"
 #include "provider/alarms.h"
+#include "provider/endpoint_host.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
@@ -84,6 +85,7 @@ class Session {
   // What differs between the registry and the ledger; empty when nothing does.
   Problems check_registry();
   Result<provider::ImageStore*> images();
+  Result<provider::EndpointHost*> endpoint_host();
   Result<provider::JobRunner*> runner(std::string_view step);  // who runs its jobs
 
   // The alarms of an environment's endpoint; `earlier` are those that an older program saved elsewhere.

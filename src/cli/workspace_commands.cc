@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
-#include "cli/endpoint_process.h"
 #include "cli/session.h"
 
 namespace redoubt::cli {
@@ -73,7 +72,7 @@ Result<int> status(Invocation& invocation, const Output& output) {
                                   checkpoint.head.size, checkpoint.head.root.hex());
   for (const auto& [state, count] : states) lines += fmt::format("versions {}: {}\n", state, count);
   for (const char* environment : {"dev", "staging", "production"}) {
-    const auto endpoint = TRY(EndpointProcess(invocation.global.workspace, environment).status());
+    const auto endpoint = TRY(TRY(session->endpoint_host())->status(environment));
     if (endpoint.state == "stopped" && endpoint.url.empty()) continue;
     endpoints[environment] = endpoint.to_json();
     lines += fmt::format("endpoint {}: {} {} {}/{}\n", environment, endpoint.state, endpoint.url, endpoint.name, endpoint.version);

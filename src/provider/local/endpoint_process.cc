@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/endpoint_process.h"
+#include "provider/local/endpoint_process.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 
-namespace redoubt::cli {
+namespace redoubt::provider::local {
 namespace fs = std::filesystem;
 namespace {
 
@@ -21,35 +21,17 @@ constexpr auto kStopDeadline = std::chrono::seconds(60);
 constexpr auto kPollInterval = std::chrono::milliseconds(50);
 
 // In the child between fork and exec: only async-signal-safe calls.
-[[noreturn]] void become_endpoint(char* const* arguments, int log) {
+[[noreturn]] void become_endpoint(const char* program, char* const* arguments, int log) {
   ::setsid();
   const int null = ::open("/dev/null", O_RDWR);
   ::dup2(null, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
-  ::execv("/proc/self/exe", arguments);
+  ::execv(program, arguments);
   ::_exit(127);
 }
 
-std::vector<std::string> arguments_of(const GlobalOptions& options, const fs::path& workspace, const std::string& environment) {
-  std::vector<std::string> arguments = {"redoubt", "--workspace", workspace.string()};
-  const auto add = [&](const char* name, const std::string& value) {
-    if (!value.empty()) arguments.insert(arguments.end(), {name, value});
-  };
-  add("--as", options.identity);
-  add("--credentials", options.credentials);
-  add("--passphrase-file", options.passphrase_file);
-  arguments.insert(arguments.end(), {"endpoint", "run", "--environment", environment});
-  return arguments;
-}
-
 }  // namespace
-
-Json EndpointStatus::to_json() const {
-  return {{"running", running}, {"pid", pid}, {"state", state}, {"url", url}, {"ca_file", ca_file}, {"model", name},
-          {"version", version}, {"deployment", deployment}, {"error", error}, {"started", started},
-          {"looks_begun", looks_begun}, {"looks_done", looks_done}};
-}
 
 Status write_status(const fs::path& file, const EndpointStatus& status) {
   return write_file(file, dump_json(status.to_json()) + "\n", FileMode::readable_by_all);
@@ -84,12 +66,12 @@ Result<EndpointStatus> EndpointProcess::status() const {
   return status;
 }
 
-Status EndpointProcess::spawn(const GlobalOptions& options) const {
+Status EndpointProcess::spawn() const {
   Fd log(::open(log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!log) return fail_errno(errno, "open the endpoint's log", log_file().string());
   std::error_code ignored;
   fs::remove(status_file(), ignored);
-  std::vector<std::string> arguments = arguments_of(options, fs::absolute(workspace_), environment_);
+  std::vector<std::string> arguments = program_.arguments;
   std::vector<char*> pointers;
   for (auto& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
@@ -98,7 +80,7 @@ Status EndpointProcess::spawn(const GlobalOptions& options) const {
   if (first == 0) {
     // A second fork gives the endpoint to init, so that nobody has to wait for it.
     const pid_t second = ::fork();
-    if (second == 0) become_endpoint(pointers.data(), log.get());
+    if (second == 0) become_endpoint(program_.file.c_str(), pointers.data(), log.get());
     ::_exit(second < 0 ? 1 : 0);
   }
   int ended = 0;
@@ -106,13 +88,13 @@ Status EndpointProcess::spawn(const GlobalOptions& options) const {
   return {};
 }
 
-Result<EndpointStatus> EndpointProcess::serve(const GlobalOptions& options, const std::string& deployment) const {
+Result<EndpointStatus> EndpointProcess::serve(const std::string& deployment) const {
   const EndpointStatus before = TRY(status());
   if (before.running && before.state == "serving" && before.deployment == deployment) return before;
   if (before.running) {
     ::kill(before.pid, SIGHUP);
   } else {
-    TRY(spawn(options));
+    TRY(spawn());
   }
   const auto deadline = std::chrono::steady_clock::now() + kStartDeadline;
   while (std::chrono::steady_clock::now() < deadline) {
@@ -154,4 +136,4 @@ Status EndpointProcess::stop() const {
   return fail(ErrorCode::unavailable, "the endpoint did not end within a minute", std::to_string(before.pid), "look at its log: " + log_file().string());
 }
 
-}  // namespace redoubt::cli
+}  // namespace redoubt::provider::local

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What SageMaker, its scaling and Route 53 are asked for an endpoint, and what their refusals mean.
+#pragma once
+
+#include "provider/aws/sagemaker_endpoint.h"
+
+namespace redoubt::provider::aws {
+
+Status check_endpoint_options(const SagemakerEndpointOptions& options);
+
+// "production/<release>/": where a release's files lie below models_uri.
+std::string release_prefix(const EndpointSpec& spec);
+// CreateModel's and CreateEndpointConfig's members but name and tags.
+Json model_request(const EndpointSpec& spec, const SagemakerEndpointOptions& options);
+Json config_request(const std::string& model, const EndpointSpec& spec, const SagemakerEndpointOptions& options);
+// Blue/green: a canary first where the fleet can be divided, all at once for one instance or a way back.
+Json deployment_config(const SagemakerEndpointOptions& options, bool rollback);
+// How long a change may take, with its waits.
+int change_s_max(const SagemakerEndpointOptions& options);
+// The S3 address that a described model reads; empty where it reads none.
+std::string source_of(const Json& model);
+// Whether a name is one that was made for the endpoint: its start and sixteen hexadecimal digits.
+bool is_of_endpoint(const std::string& name, const std::string& start);
+
+Status set_scaling(Client& client, const std::string& endpoint, const SagemakerEndpointOptions& options);
+Status unscale(Client& client, const std::string& endpoint);
+Json record_change(const FailoverOptions& failover, const std::string& endpoint, const Client& client, const char* action);
+
+// A refused request about a named thing: which resource it is, and the cure.
+Error explain_endpoint_refusal(Error error, const std::string& name, const SagemakerEndpointOptions& options);
+// The cure of an endpoint's FailureReason.
+std::string cure_of_failure(const std::string& reason, const std::string& logs, const SagemakerEndpointOptions& options);
+
+void pause_ms(int milliseconds);
+
+}  // namespace redoubt::provider::aws

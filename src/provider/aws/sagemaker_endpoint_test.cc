@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provider/aws/sagemaker_endpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "provider/aws/testing_endpoints.h"
+#include "provider/testing/fake_stores.h"
+
+namespace redoubt::provider::aws {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr const char* kEndpoint = "redoubt-production";
+
+class SagemakerEndpointTest : public ::testing::Test {
+ protected:
+  SagemakerEndpointTest() { reopen(); }
+  void reopen() { host_ = SagemakerEndpoint::create(options_, client_, models_).value(); }
+  static EndpointSpec spec(const std::string& version = "1.0.0", char release = 'a') {
+    EndpointSpec spec;
+    spec.environment = "production";
+    spec.model = "assistant";
+    spec.version = version;
+    spec.deployment = "sha256:" + std::string(64, static_cast<char>(release + 1));
+    spec.image = "sha256:" + std::string(64, '1');
+    spec.release = "sha256:" + std::string(64, release);
+    spec.files = [release] {
+      std::vector<JobFile> files;
+      for (const char* path : {"base/config.json", "adapter/adapter_model.safetensors"}) {
+        files.push_back({path, [release]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<Text>(std::string(3, release)); }});
+      }
+      return Result<std::vector<JobFile>>(files);
+    };
+    return spec;
+  }
+  class Text final : public RandomAccess {
+   public:
+    explicit Text(std::string text) : text_(std::move(text)) {}
+    std::uint64_t size() const override { return text_.size(); }
+    Status read_at(std::uint64_t offset, MutableByteView into) const override {
+      std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
+      return {};
+    }
+
+   private:
+    std::string text_;
+  };
+  const Json& shown() { return client_.endpoints.at(kEndpoint).shown; }
+  void expect_nothing_left() {
+    EXPECT_TRUE(client_.endpoints.empty());
+    EXPECT_TRUE(client_.configs.empty());
+    EXPECT_TRUE(client_.models.empty());
+    EXPECT_TRUE(client_.scaled.empty());
+    EXPECT_TRUE(client_.records.empty());
+    EXPECT_TRUE(models_.list("").value().empty());
+  }
+  SagemakerEndpointOptions options_{.workspace = "w1", .image_repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/redoubt", .role_arn = "arn:aws:iam::123456789012:role/redoubt-endpoint",
+                                    .models_uri = "s3://bucket/endpoints/", .kms_key = "arn:aws:kms:eu-central-1:123456789012:key/1", .subnets = {"subnet-01234567"}, .security_groups = {"sg-01234567"}, .poll_ms = 0};
+  PlayedEndpoints client_;
+  testing::FakeObjectStore models_;
+  std::unique_ptr<SagemakerEndpoint> host_;
+};
+
+TEST_F(SagemakerEndpointTest, makes_an_isolated_model_an_encrypted_config_and_an_endpoint) {
+  const auto status = host_->deploy(spec()).value();
+  EXPECT_EQ(status.state, "serving");
+  EXPECT_EQ(status.version, "1.0.0");
+  EXPECT_EQ(status.deployment, spec().deployment);
+  EXPECT_EQ(status.url, "https://runtime.sagemaker.eu-central-1.amazonaws.com/endpoints/redoubt-production/invocations");
+  const Json model = client_.models.begin()->second;
+  EXPECT_EQ(model["PrimaryContainer"]["Image"], options_.image_repository + "@" + spec().image);
+  EXPECT_EQ(model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]["S3Uri"], "s3://bucket/endpoints/production/" + std::string(64, 'a') + "/");
+  EXPECT_EQ(model["EnableNetworkIsolation"], true);
+  EXPECT_EQ(model["VpcConfig"], (Json{{"Subnets", {"subnet-01234567"}}, {"SecurityGroupIds", {"sg-01234567"}}}));
+  const Json config = client_.configs.begin()->second;
+  EXPECT_EQ(config["KmsKeyId"], options_.kms_key);
+  EXPECT_EQ(config["DataCaptureConfig"]["InitialSamplingPercentage"], 100);
+  EXPECT_EQ(config["DataCaptureConfig"]["KmsKeyId"], options_.kms_key);
+  EXPECT_EQ(config["DataCaptureConfig"]["DestinationS3Uri"], "s3://bucket/endpoints/captures/production/");
+  EXPECT_EQ(models_.list("production/").value().size(), 2u);
+  EXPECT_EQ(client_.count("CreateEndpoint"), 1);
+  EXPECT_LE(client_.models.begin()->first.size(), 63u);
+}
+
+TEST_F(SagemakerEndpointTest, the_same_deployment_again_makes_nothing_and_changes_nothing) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  reopen();
+  auto again = spec();
+  again.deployment = "sha256:" + std::string(64, '9');
+  EXPECT_EQ(host_->deploy(again).value().deployment, again.deployment);
+  for (const char* operation : {"CreateModel", "CreateEndpointConfig", "CreateEndpoint"}) EXPECT_EQ(client_.count(operation), 1) << operation;
+  EXPECT_EQ(client_.count("UpdateEndpoint"), 0);
+}
+
+TEST_F(SagemakerEndpointTest, a_new_version_comes_blue_green_with_a_canary_and_alarms_that_turn_it_back) {
+  options_.instances = options_.instances_max = 4;
+  options_.rollback_alarms = {"alarm-1", "alarm-2"};
+  reopen();
+  ASSERT_TRUE(host_->deploy(spec()));
+  ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c')));
+  const Json config = client_.last["UpdateEndpoint"]["DeploymentConfig"];
+  EXPECT_EQ(config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"], (Json{{"Type", "CANARY"}, {"WaitIntervalInSeconds", 300}, {"CanarySize", {{"Type", "CAPACITY_PERCENT"}, {"Value", 10}}}}));
+  EXPECT_EQ(config["AutoRollbackConfiguration"]["Alarms"], Json::parse(R"([{"AlarmName":"alarm-1"},{"AlarmName":"alarm-2"}])"));
+  EXPECT_EQ(host_->status("production").value().version, "1.1.0");
+}
+
+TEST_F(SagemakerEndpointTest, a_way_back_is_at_once_and_asks_no_alarm) {
+  options_.instances = options_.instances_max = 4;
+  options_.rollback_alarms = {"alarm-1"};
+  reopen();
+  ASSERT_TRUE(host_->deploy(spec()));
+  ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c')));
+  auto back = spec();
+  back.rollback = true;
+  EXPECT_EQ(host_->deploy(back).value().version, "1.0.0");
+  EXPECT_EQ(client_.last["UpdateEndpoint"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"], "ALL_AT_ONCE");
+  EXPECT_FALSE(client_.last["UpdateEndpoint"]["DeploymentConfig"].contains("AutoRollbackConfiguration"));
+  EXPECT_EQ(client_.count("CreateModel"), 2) << "the version before was still there";
+}
+
+TEST_F(SagemakerEndpointTest, keeps_what_serves_and_what_served_before_and_nothing_else) {
+  for (const char release : {'a', 'c', 'e'}) ASSERT_TRUE(host_->deploy(spec(std::string("1.0.") + release, release)));
+  EXPECT_EQ(client_.configs.size(), 2u);
+  EXPECT_EQ(client_.models.size(), 2u);
+  EXPECT_TRUE(models_.list("production/" + std::string(64, 'a')).value().empty());
+  EXPECT_EQ(models_.list("production/").value().size(), 4u);
+}
+
+TEST_F(SagemakerEndpointTest, a_version_that_alarms_turned_back_is_refused_and_the_one_before_serves_on) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  const std::string config = shown()["EndpointConfigName"];
+  client_.outcome = [&](auto& endpoint) {
+    endpoint.next["EndpointConfigName"] = config;
+    endpoint.next["FailureReason"] = "Alarm(s) went into ALARM state";
+  };
+  const auto error = host_->deploy(spec("1.1.0", 'c')).error();
+  EXPECT_EQ(error.code, ErrorCode::gate_refused);
+  EXPECT_THAT(error.message, HasSubstr("went into ALARM"));
+  EXPECT_EQ(error.where, kEndpoint);
+  EXPECT_EQ(client_.configs.size(), 1u);
+  EXPECT_EQ(client_.models.size(), 1u);
+  EXPECT_EQ(host_->status("production").value().version, "1.0.0");
+}
+
+TEST_F(SagemakerEndpointTest, one_that_never_gets_healthy_names_the_reason_and_leaves_nothing) {
+  client_.outcome = [](auto& endpoint) {
+    endpoint.next["EndpointStatus"] = "Failed";
+    endpoint.next["FailureReason"] = "The primary container for production variant main did not pass the ping health check.";
+  };
+  const auto error = host_->deploy(spec()).error();
+  EXPECT_EQ(error.code, ErrorCode::unavailable);
+  EXPECT_THAT(error.message, HasSubstr("did not pass the ping health check"));
+  EXPECT_THAT(error.hint, HasSubstr("/aws/sagemaker/Endpoints/redoubt-production"));
+  expect_nothing_left();
+  client_.outcome = [](auto&) {};
+  EXPECT_TRUE(host_->deploy(spec()));
+}
+
+TEST_F(SagemakerEndpointTest, one_that_takes_too_long_is_found_again_by_the_next_deployment) {
+  client_.looks = 60;
+  const auto error = host_->deploy(spec()).error();
+  EXPECT_EQ(error.code, ErrorCode::unavailable);
+  EXPECT_THAT(error.hint, HasSubstr("healthy_s_max"));
+  EXPECT_EQ(client_.endpoints.size(), 1u);
+  EXPECT_TRUE(host_->deploy(spec()));
+  EXPECT_EQ(client_.count("CreateEndpoint"), 1);
+}
+
+TEST_F(SagemakerEndpointTest, a_reader_that_sees_the_past_is_not_believed) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  client_.stale_looks = 4;
+  EXPECT_EQ(host_->deploy(spec("1.1.0", 'c')).value().version, "1.1.0");
+}
+
+TEST_F(SagemakerEndpointTest, an_answer_that_got_lost_makes_nothing_twice) {
+  for (const char* operation : {"CreateModel", "CreateEndpointConfig", "CreateEndpoint", "AddTags", "DeleteEndpoint"}) {
+    client_.lost[operation] = 1;
+    if (const auto first = host_->deploy(spec()); !first) {
+      EXPECT_EQ(first.error().code, ErrorCode::unavailable) << operation;
+      ASSERT_TRUE(host_->deploy(spec())) << operation;
+    }
+    EXPECT_EQ(client_.models.size(), 1u) << operation;
+    EXPECT_EQ(client_.configs.size(), 1u) << operation;
+    EXPECT_EQ(client_.endpoints.size(), 1u) << operation;
+    if (const auto stopped = host_->stop("production"); !stopped) {
+      ASSERT_TRUE(host_->stop("production")) << operation;
+    }
+    expect_nothing_left();
+  }
+}
+
+TEST_F(SagemakerEndpointTest, a_failure_at_any_call_leaves_what_served_and_the_next_deployment_works) {
+  options_.instances_max = 3;
+  reopen();
+  for (const char* operation : {"DescribeEndpoint", "ListTags", "DescribeModel", "CreateModel", "DescribeEndpointConfig", "CreateEndpointConfig", "UpdateEndpoint", "RegisterScalableTarget",
+                                "PutScalingPolicy", "AddTags", "ListEndpointConfigs", "DeleteEndpointConfig", "ListModels", "DeleteModel"}) {
+    ASSERT_TRUE(host_->deploy(spec())) << operation;
+    client_.refuses[operation].push_back(PlayedEndpoints::refusal("ThrottlingException", ErrorCode::unavailable, "slow down"));
+    (void)host_->deploy(spec("1.1.0", 'c'));
+    client_.refuses[operation].clear();
+    EXPECT_EQ(client_.endpoints.size(), 1u) << operation;
+    EXPECT_EQ(shown()["EndpointStatus"], "InService") << operation;
+    ASSERT_EQ(host_->deploy(spec("1.1.0", 'c')).value().version, "1.1.0") << operation;
+    EXPECT_LE(client_.configs.size(), 2u) << operation;
+    ASSERT_TRUE(host_->stop("production")) << operation;
+    expect_nothing_left();
+  }
+}
+
+TEST_F(SagemakerEndpointTest, refusals_name_the_resource_and_the_cure) {
+  const struct { const char* operation; Error refusal; ErrorCode code; const char *where, *hint; } rows[] = {
+      {"CreateEndpoint", PlayedEndpoints::refusal("ResourceLimitExceeded", ErrorCode::limit_exceeded, "The account-level service limit 'ml.m5.xlarge for endpoint usage' is 0"), ErrorCode::limit_exceeded, kEndpoint, "ml.m5.xlarge for endpoint usage"},
+      {"CreateModel", PlayedEndpoints::refusal("ValidationException", ErrorCode::invalid_argument, "Could not assume role arn:aws:iam::123456789012:role/x"), ErrorCode::permission_denied, "role/redoubt-endpoint", "iam:PassRole"},
+      {"CreateModel", PlayedEndpoints::refusal("ValidationException", ErrorCode::invalid_argument, "Requested image 123.dkr.ecr not found."), ErrorCode::not_found, "amazonaws.com/redoubt", "push the image"},
+      {"CreateEndpointConfig", PlayedEndpoints::refusal("AccessDeniedException", ErrorCode::permission_denied, "not authorized"), ErrorCode::permission_denied, "redoubt-production-c", "sagemaker:Create"},
+      {"CreateModel", PlayedEndpoints::refusal("ValidationException", ErrorCode::invalid_argument, "Could not access model data at s3://bucket"), ErrorCode::invalid_argument, "s3://bucket/endpoints/", "readable by"},
+  };
+  for (const auto& row : rows) {
+    client_.refuses[row.operation].push_back(row.refusal);
+    const auto error = host_->deploy(spec()).error();
+    EXPECT_EQ(error.code, row.code) << row.refusal.message;
+    EXPECT_THAT(error.where, HasSubstr(row.where));
+    EXPECT_THAT(error.hint, HasSubstr(row.hint));
+    EXPECT_THAT(error.message, HasSubstr("request id"));
+    expect_nothing_left();
+  }
+}
+
+TEST_F(SagemakerEndpointTest, scales_between_its_bounds_and_keeps_what_scaling_made) {
+  options_.instances_max = 5;
+  reopen();
+  ASSERT_TRUE(host_->deploy(spec()));
+  EXPECT_EQ(client_.last["RegisterScalableTarget"]["MaxCapacity"], 5);
+  EXPECT_EQ(client_.last["PutScalingPolicy"]["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]["PredefinedMetricType"], "SageMakerVariantInvocationsPerInstance");
+  ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c')));
+  EXPECT_EQ(client_.last["UpdateEndpoint"]["RetainAllVariantProperties"], true);
+  options_.instances_max = 1;
+  reopen();
+  ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c')));
+  EXPECT_TRUE(client_.scaled.empty());
+}
+
+TEST_F(SagemakerEndpointTest, a_record_fails_over_between_regions_and_goes_with_the_endpoint) {
+  options_.failover = {"Z0123456789", "assistant.example.org", "PRIMARY", "11111111-2222-3333-4444-555555555555"};
+  reopen();
+  ASSERT_TRUE(host_->deploy(spec()));
+  const Json record = client_.records.at("redoubt-production-eu-central-1");
+  EXPECT_EQ(record["Failover"], "PRIMARY");
+  EXPECT_EQ(record["HealthCheckId"], "11111111-2222-3333-4444-555555555555");
+  client_.records.clear();  // somebody removed it by hand
+  ASSERT_TRUE(host_->stop("production"));
+  expect_nothing_left();
+}
+
+TEST_F(SagemakerEndpointTest, a_withdrawn_version_is_stopped_and_another_is_not) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  ASSERT_TRUE(host_->withdraw("production", "assistant", "0.9.0"));
+  EXPECT_EQ(host_->status("production").value().state, "serving");
+  ASSERT_TRUE(host_->withdraw("production", "assistant", "1.0.0"));
+  EXPECT_EQ(host_->status("production").value().state, "stopped");
+  expect_nothing_left();
+  EXPECT_TRUE(host_->stop("production"));
+}
+
+TEST_F(SagemakerEndpointTest, another_one_s_endpoint_is_left_alone) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  options_.workspace = "w2";
+  reopen();
+  EXPECT_EQ(host_->deploy(spec()).error().code, ErrorCode::already_exists);
+  EXPECT_EQ(host_->stop("production").error().code, ErrorCode::already_exists);
+  EXPECT_EQ(host_->status("production").value().state, "stopped");
+  EXPECT_EQ(client_.endpoints.size(), 1u);
+}
+
+TEST_F(SagemakerEndpointTest, instances_with_disks_of_their_own_take_no_key) {
+  options_.instance_type = "ml.g5.xlarge";
+  reopen();
+  ASSERT_TRUE(host_->deploy(spec()));
+  EXPECT_FALSE(client_.configs.begin()->second.contains("KmsKeyId"));
+  EXPECT_TRUE(client_.configs.begin()->second["DataCaptureConfig"].contains("KmsKeyId"));
+}
+
+TEST_F(SagemakerEndpointTest, options_that_could_never_work_are_refused) {
+  const auto refused = [&](auto change) {
+    auto options = options_;
+    change(options);
+    const auto made = SagemakerEndpoint::create(options, client_, models_);
+    return !made && made.error().code == ErrorCode::invalid_argument;
+  };
+  EXPECT_TRUE(refused([](auto& o) { o.models_uri = "s3://bucket"; }));
+  EXPECT_TRUE(refused([](auto& o) { o.security_groups.clear(); }));
+  EXPECT_TRUE(refused([](auto& o) { o.instances = 3; }));
+  EXPECT_TRUE(refused([](auto& o) { o.canary_percent = 51; }));
+  EXPECT_TRUE(refused([](auto& o) { o.rollback_alarms.assign(11, "a"); }));
+  EXPECT_TRUE(refused([](auto& o) { o.failover = {"Z1", "a.example.org", "PRIMARY", ""}; }));
+  EXPECT_TRUE(refused([](auto& o) { o.workspace.clear(); }));
+}
+
+}  // namespace
+}  // namespace redoubt::provider::aws

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provider/endpoint_host.h"
+
+namespace redoubt::provider {
+
+Json EndpointStatus::to_json() const {
+  return {{"running", running}, {"pid", pid}, {"state", state}, {"url", url}, {"ca_file", ca_file}, {"model", name},
+          {"version", version}, {"deployment", deployment}, {"error", error}, {"started", started},
+          {"looks_begun", looks_begun}, {"looks_done", looks_done}};
+}
+
+}  // namespace redoubt::provider
