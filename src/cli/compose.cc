@@ -87,11 +87,12 @@ Status Providers::open_stores() {
   return {};
 }
 
-Result<std::unique_ptr<provider::ObjectStore>> Providers::open_bucket(const Json& options) {
+Result<std::unique_ptr<provider::ObjectStore>> Providers::open_bucket(const Json& options, bool keep_versions) {
   provider::aws::S3ObjectStoreOptions bucket;
   bucket.bucket = json_or(options, "bucket", "");
   bucket.prefix = json_or(options, "prefix", "");
   bucket.kms_key = json_or(options, "kms_key", "");
+  bucket.keep_versions = keep_versions;
   return std::unique_ptr<provider::ObjectStore>(TRY(provider::aws::S3ObjectStore::create(std::move(bucket), *TRY(aws()))));
 }
 
@@ -125,7 +126,7 @@ Result<provider::JobRunner*> Providers::runner(std::string_view step) {
 
 Result<provider::JobRunner*> Providers::sagemaker(const Json& given) {
   if (state_->sagemaker != nullptr) return state_->sagemaker.get();
-  state_->staging = TRY(open_bucket(given));
+  state_->staging = TRY(open_bucket(given, false));  // plain but for the bucket's key, so gone at once
   provider::aws::SagemakerJobOptions options;
   options.image_repository = json_or(given, "image_repository", "");
   options.role_arn = json_or(given, "role_arn", "");

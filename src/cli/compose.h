@@ -54,7 +54,7 @@ class Providers {
   struct State;
   Result<provider::aws::Client*> aws();  // as the block `aws` says
   Status open_stores();
-  Result<std::unique_ptr<provider::ObjectStore>> open_bucket(const Json& options);
+  Result<std::unique_ptr<provider::ObjectStore>> open_bucket(const Json& options, bool keep_versions = true);
   Result<provider::JobRunner*> sagemaker(const Json& options);
   explicit Providers(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

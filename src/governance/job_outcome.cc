@@ -10,6 +10,7 @@ namespace redoubt::governance {
 Status ProgressHandler::on_event(const Json& event) {
   const std::string kind = json_or(event, "event", "");
   if (kind == "plan") {
+    progress_.end();
     progress_.begin(label_, json_or(event, "steps", std::int64_t{0}), "steps");
   } else if (kind == "step") {
     remark_ = fmt::format("loss {:.3f}  {:.0f} tokens/s", json_or(event, "loss", 0.0), json_or(event, "tokens_per_second", 0.0));
@@ -36,6 +37,12 @@ Status ProgressHandler::on_event(const Json& event) {
 
 Status ProgressHandler::on_log(std::string_view line) {
   spdlog::debug("engine: {}", line);
+  return {};
+}
+
+Status ProgressHandler::on_state(std::string_view state) {
+  progress_.end();
+  progress_.begin(fmt::format("{}: {}", label_, state), 0, "");
   return {};
 }
 

@@ -19,6 +19,7 @@ class ProgressHandler : public provider::JobHandler {
 
   Status on_event(const Json& event) override;
   Status on_log(std::string_view line) override;
+  Status on_state(std::string_view state) override;
   Status on_checkpoint(const std::string&, const std::vector<provider::JobFile>&) override { return {}; }
   Status on_model(const std::vector<provider::JobFile>&) override { return {}; }
   Status on_output(const std::vector<provider::JobFile>&) override { return {}; }

@@ -68,6 +68,7 @@ class Player:
         self.calls = []
         self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
         self.failures = []           # reasons with which the next jobs fail before their container starts
+        self.refuse = {}             # operation -> (code, message)
         self.hold = threading.Event()  # set while jobs may run
         self.hold.set()
 
@@ -78,6 +79,8 @@ class Player:
         if handler is None:
             return None
         self.calls.append((operation, members))
+        if operation in self.refuse:
+            return refusal(*self.refuse[operation])
         return handler(members, forward)
 
     def close(self):

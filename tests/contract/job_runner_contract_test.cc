@@ -87,7 +87,7 @@ struct LocalCase final : RunnerUnderTest {
 struct AwsCase final : RunnerUnderTest {
   AwsCase() {
     auto& client = *aws::test_client();
-    const std::string name = aws::unique_name(), key = "alias/" + name;
+    const std::string name = name_ = aws::unique_name(), key = "alias/" + name;
     CHECK(aws::AwsKms(client).create_key("aws-kms:" + key));
     CHECK(client.call("s3", "CreateBucket", {{"Bucket", name}, {"CreateBucketConfiguration", {{"LocationConstraint", client.region()}}}}));
     CHECK(client.call("s3", "PutBucketVersioning", {{"Bucket", name}, {"VersioningConfiguration", {{"Status", "Enabled"}}}}));
@@ -96,6 +96,7 @@ struct AwsCase final : RunnerUnderTest {
     objects.bucket = name;
     objects.prefix = "work/";
     objects.kms_key = key;
+    objects.keep_versions = false;
     staging_ = *aws::S3ObjectStore::create(objects, client);
     aws::SagemakerJobOptions options;
     options.image_repository = "123456789012.dkr.ecr." + client.region() + ".amazonaws.com/redoubt";
@@ -104,14 +105,18 @@ struct AwsCase final : RunnerUnderTest {
     options.kms_key = key;
     options.workspace = name;
     options.program = {"/usr/bin/probe"};
-    options.poll = options.checkpoint_settle = std::chrono::milliseconds(200);
-    options.log_settle = std::chrono::milliseconds(300);
+    options.poll = std::chrono::milliseconds(100);
     runner_ = *aws::SagemakerJobRunner::create(options, client, *staging_);
   }
-  ~AwsCase() override { EXPECT_THAT(staging_->list("").value(), ::testing::IsEmpty()); }
+  ~AwsCase() override {
+    EXPECT_THAT(staging_->list("").value(), ::testing::IsEmpty());
+    const Json versions = aws::test_client()->call("s3", "ListObjectVersions", {{"Bucket", name_}}).value();
+    EXPECT_TRUE(json_or(versions, "Versions", Json::array()).empty() && json_or(versions, "DeleteMarkers", Json::array()).empty()) << versions;
+  }
   JobRunner& runner() override { return *runner_; }
   std::string image() override { return put_probe_image(**local::LocalImageStore::open(std::getenv("REDOUBT_AWS_IMAGES"))); }
 
+  std::string name_;
   std::unique_ptr<aws::S3ObjectStore> staging_;
   std::unique_ptr<aws::SagemakerJobRunner> runner_;
 };

@@ -24,6 +24,7 @@ class JobWatch::Guard final : public JobHandler {
   explicit Guard(JobHandler& handler) : handler_(handler) {}
   Status on_event(const Json& event) override { return kept(handler_.on_event(event)); }
   Status on_log(std::string_view line) override { return kept(handler_.on_log(line)); }
+  Status on_state(std::string_view state) override { return kept(handler_.on_state(state)); }
   Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override { return kept(handler_.on_checkpoint(name, files)); }
   Status on_model(const std::vector<JobFile>&) override { return {}; }
   Status on_output(const std::vector<JobFile>&) override { return {}; }
@@ -48,9 +49,9 @@ const std::optional<Error>& JobWatch::refused() const { return guard_->refused; 
 Result<std::optional<Json>> JobWatch::look() {
   const Json description = TRY(client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job_}}));
   const std::string status = json_or(description, "TrainingJobStatus", ""), detail = json_or(description, "SecondaryStatus", "");
-  if (const std::string now = status + "/" + detail; now != shown_) {
-    spdlog::info("training job {}: {}", job_, detail.empty() ? status : detail);
+  if (const std::string& now = detail.empty() ? status : detail; now != shown_) {
     shown_ = now;
+    if (!guard_->refused) (void)guard_->on_state(fmt::format("training job {}: {}", job_, now));
   }
   if (is_over(status)) return std::optional<Json>(description);
   return std::optional<Json>();

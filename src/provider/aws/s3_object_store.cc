@@ -160,12 +160,41 @@ Result<std::vector<std::string>> S3ObjectStore::list(std::string_view prefix) {
   return keys;
 }
 
-Status S3ObjectStore::remove(std::string_view key) {
-  (void)TRY(open(key));  // S3 removes what is not there without a word
+Status S3ObjectStore::remove_version(std::string_view key, const std::string& version) {
+  auto wanted = request("DeleteObject", "DELETE", TRY(path_of(key)));
+  if (!version.empty()) wanted.query = {{"versionId", version}};
   MemorySink nowhere;
-  const auto answer = client_.send(request("DeleteObject", "DELETE", TRY(path_of(key))), nowhere);
+  const auto answer = client_.send(wanted, nowhere);
   if (!answer) return fail_s3(uri_of(key), answer.error());
   return {};
+}
+
+// Versions and the markers of earlier removals; a listing goes by prefix, so it may name other keys as well.
+Status S3ObjectStore::remove_versions(std::string_view key) {
+  constexpr std::array<std::string_view, 2> kLists = {"Version", "DeleteMarker"};
+  const std::string whole = options_.prefix + std::string(key);
+  for (bool found = true; found;) {
+    found = false;
+    auto page = request("ListObjectVersions", "GET", "/");
+    page.query = {{"versions", ""}, {"prefix", whole}};
+    MemorySink sink;
+    const auto answer = client_.send(page, sink);
+    if (!answer) return fail_s3(uri_of(key), answer.error());
+    const auto document = TRY(parse_xml(to_text(sink.take()), "s3.ListObjectVersions", {.lists = kLists}));
+    for (const auto list : kLists) {
+      for (const auto& version : json_or(document.value, std::string(list).c_str(), Json::array())) {
+        if (json_or(version, "Key", "") != whole) continue;
+        TRY(remove_version(key, json_or(version, "VersionId", "null")));
+        found = true;
+      }
+    }
+  }
+  return {};
+}
+
+Status S3ObjectStore::remove(std::string_view key) {
+  (void)TRY(open(key));  // S3 removes what is not there without a word
+  return options_.keep_versions ? remove_version(key, "") : remove_versions(key);
 }
 
 }  // namespace redoubt::provider::aws

@@ -22,6 +22,7 @@ struct S3ObjectStoreOptions {
   int parts_at_once = 4;              // going up
   std::size_t block_bytes = 4 << 20;  // of a ranged read
   int blocks_ahead = 4;               // fetched while a reader goes forward
+  bool keep_versions = true;          // of what is removed, until the bucket's lifecycle ends them; false: they go with it
 };
 
 class S3ObjectStore final : public ObjectStore {
@@ -40,6 +41,8 @@ class S3ObjectStore final : public ObjectStore {
   S3ObjectStore(S3ObjectStoreOptions options, Client& client) : options_(std::move(options)), client_(client) {}
   Result<std::string> path_of(std::string_view key) const;
   std::string uri_of(std::string_view key) const;
+  Status remove_version(std::string_view key, const std::string& version);
+  Status remove_versions(std::string_view key);
   RestRequest request(std::string operation, std::string method, std::string path) const;
   http::Headers write_headers(PutMode mode) const;
 

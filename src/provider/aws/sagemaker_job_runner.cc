@@ -36,6 +36,8 @@ struct SagemakerJobRunner::Attempt {
 
 Result<std::unique_ptr<SagemakerJobRunner>> SagemakerJobRunner::create(SagemakerJobOptions options, Client& client, ObjectStore& staging) {
   TRY(check_options(options));
+  if (options.checkpoint_settle.count() == 0) options.checkpoint_settle = 4 * options.poll;
+  if (options.log_settle.count() == 0) options.log_settle = 2 * options.poll;
   if (!options.is_interrupted) options.is_interrupted = Interrupts::came;
   return std::unique_ptr<SagemakerJobRunner>(new SagemakerJobRunner(std::move(options), client, staging));
 }
@@ -72,7 +74,25 @@ Result<SagemakerJobRunner::Attempt> SagemakerJobRunner::find_or_start(const JobS
   return next;
 }
 
+// A volume takes a key by its ARN alone; and a key that cannot be used is told before anything is sent.
+Status SagemakerJobRunner::resolve_key() {
+  const auto key = client_.call("kms", "DescribeKey", {{"KeyId", options_.kms_key}});
+  if (!key) {
+    Error error = key.error();
+    error.where = options_.kms_key;
+    error.hint = "name a key of this region that you may use; 'redoubt aws up' makes one";
+    return fail(std::move(error));
+  }
+  const Json metadata = json_or(*key, "KeyMetadata", Json::object());
+  if (const std::string state = json_or(metadata, "KeyState", "Enabled"); state != "Enabled") {
+    return fail(ErrorCode::unavailable, fmt::format("the key of volumes and outputs is {}", state), options_.kms_key, "enable it in KMS, or name another one");
+  }
+  kms_key_ = json_or(metadata, "Arn", options_.kms_key.c_str());
+  return {};
+}
+
 Status SagemakerJobRunner::start(const std::string& job, const JobSpec& spec) {
+  TRY(resolve_key());
   TRY(JobStaging(staging_, job).send(spec));
   if (options_.is_interrupted()) return fail(ErrorCode::unavailable, "interrupted before the training job was started", job);
   TRY(ensure_trial());
@@ -80,7 +100,9 @@ Status SagemakerJobRunner::start(const std::string& job, const JobSpec& spec) {
 }
 
 Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spec) {
-  const auto created = client_.call("sagemaker", "CreateTrainingJob", TRY(training_job_request(job, spec, options_)));
+  SagemakerJobOptions resolved = options_;
+  resolved.kms_key = kms_key_;
+  const auto created = client_.call("sagemaker", "CreateTrainingJob", TRY(training_job_request(job, spec, resolved)));
   if (created) return {};
   // The name is ours alone: a job that has it was made by an earlier try whose answer got lost.
   if (created.error().code == ErrorCode::already_exists || created.error().code == ErrorCode::unavailable) {

@@ -31,11 +31,13 @@ class SagemakerJobRunner final : public JobRunner {
   Status start(const std::string& job, const JobSpec& spec);
   Status create_job(const std::string& job, const JobSpec& spec);
   Status ensure_trial();
+  Status resolve_key();
   Status ensure(const char* operation, const Json& request);
 
   SagemakerJobOptions options_;
   Client& client_;
   ObjectStore& staging_;
+  std::string kms_key_;  // its ARN, once it was asked for
 };
 
 }  // namespace redoubt::provider::aws

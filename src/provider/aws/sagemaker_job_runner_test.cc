@@ -47,7 +47,8 @@ std::string contents(const JobFile& file) {
 }
 
 struct Kept : JobHandler {
-  std::vector<std::string> events, logs, checkpoints;
+  std::vector<std::string> events, logs, checkpoints, states;
+  Status on_state(std::string_view state) override { return states.emplace_back(state), Status{}; }
   std::map<std::string, std::string> model, output;
   Status on_event(const Json& event) override { return events.push_back(dump_json(event)), answer; }
   Status on_log(std::string_view line) override { return logs.emplace_back(line), Status{}; }
@@ -118,6 +119,7 @@ TEST_F(SagemakerJobRunnerTest, gives_back_what_the_job_made_and_leaves_nothing_b
   EXPECT_EQ(kept_.model["adapter.bin"], "weights");
   EXPECT_EQ(kept_.output["metrics.jsonl"], "{}");
   EXPECT_THAT(left(), IsEmpty());
+  EXPECT_THAT(kept_.states, ElementsAre("training job " + first_name() + ": Completed"));
 }
 
 TEST_F(SagemakerJobRunnerTest, the_channels_lie_where_the_job_looks_for_them) {
@@ -344,7 +346,8 @@ TEST_F(SagemakerJobRunnerTest, wrong_options_are_refused_before_anything_is_aske
   EXPECT_EQ(refuses([](auto& o) { o.role_arn = "role"; }), ErrorCode::invalid_argument);
   EXPECT_EQ(refuses([](auto& o) { o.subnets.clear(); }), ErrorCode::invalid_argument);
   EXPECT_EQ(refuses([](auto& o) { o.staging_uri = "bucket"; }), ErrorCode::invalid_argument);
-  EXPECT_EQ(refuses([](auto& o) { o.image_repository = "docker.io/x"; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refuses([](auto& o) { o.image_repository = "x"; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refuses([](auto& o) { o.image_repository = "registry.corp/x", o.subnets.clear(), o.security_groups.clear(); }), ErrorCode::invalid_argument);
 }
 
 TEST_F(SagemakerJobRunnerTest, a_signal_is_noted_and_its_old_way_is_put_back) {

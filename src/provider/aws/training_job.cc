@@ -82,12 +82,15 @@ Json metric_definitions() {
   return metrics;
 }
 
+bool is_ecr(const std::string& repository) { return matches(repository, R"([0-9]{12}\.dkr[.-]ecr(-fips)?\..*)"); }
+
 Json algorithm(const JobSpec& spec, const SagemakerJobOptions& options) {
   Json made = {{"TrainingImage", options.image_repository + "@" + spec.image}, {"TrainingInputMode", "File"}, {"MetricDefinitions", metric_definitions()}};
   if (spec.entry_point != "train") {  // which is what SageMaker itself says to an image
     made["ContainerEntrypoint"] = options.program;
     made["ContainerArguments"] = Json::array({spec.entry_point});
   }
+  if (!is_ecr(options.image_repository)) made["TrainingImageConfig"] = {{"TrainingRepositoryAccessMode", "Vpc"}};
   return made;
 }
 
@@ -124,7 +127,7 @@ Json tags(const JobSpec& spec, const SagemakerJobOptions& options) {
 }  // namespace
 
 Status check_options(const SagemakerJobOptions& options) {
-  TRY(check(options.image_repository, R"([0-9]{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+/[a-z0-9._/-]+)", "the repository of images",
+  TRY(check(options.image_repository, R"([a-z0-9][a-z0-9.-]*\.[a-z0-9.-]+(:[0-9]{1,5})?/[a-z0-9._/-]+)", "the repository of images",
             "123456789012.dkr.ecr.eu-central-1.amazonaws.com/redoubt"));
   TRY(check(options.role_arn, R"(arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+)", "the jobs' role", "arn:aws:iam::123456789012:role/redoubt-training"));
   TRY(check(options.staging_uri, R"(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9._-]+/)*)", "the staging place", "s3://BUCKET/PREFIX/"));
@@ -134,6 +137,9 @@ Status check_options(const SagemakerJobOptions& options) {
   TRY(check(options.experiment, R"(([a-zA-Z0-9](-?[a-zA-Z0-9]){0,59})?)", "the experiment", "redoubt"));
   if (options.subnets.empty() != options.security_groups.empty()) {
     return fail(ErrorCode::invalid_argument, "subnets and security groups go together", "jobs.sagemaker", "name both, or neither");
+  }
+  if (!is_ecr(options.image_repository) && options.subnets.empty()) {
+    return fail(ErrorCode::invalid_argument, "a registry other than ECR is only reached from a VPC", options.image_repository, "name subnets and security groups, or a repository of ECR");
   }
   for (const auto& subnet : options.subnets) TRY(check(subnet, "subnet-[0-9a-zA-Z]{1,25}", "a subnet", "subnet-0123456789abcdef0"));
   for (const auto& group : options.security_groups) TRY(check(group, "sg-[0-9a-zA-Z]{1,29}", "a security group", "sg-0123456789abcdef0"));

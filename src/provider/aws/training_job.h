@@ -15,7 +15,9 @@
 namespace redoubt::provider::aws {
 
 struct SagemakerJobOptions {
-  std::string image_repository;  // "123456789012.dkr.ecr.eu-central-1.amazonaws.com/redoubt"; the digest comes with the job
+  // "123456789012.dkr.ecr.eu-central-1.amazonaws.com/redoubt"; the digest comes with the job. Any other registry has to be in
+  // reach of the subnets.
+  std::string image_repository;
   std::string role_arn;          // what the job may do: read its inputs, write its outputs, log
   std::string staging_uri;       // "s3://BUCKET/PREFIX/": where the keys of the staging store lie
   std::string kms_key;           // id, alias or ARN: volume and outputs
@@ -31,9 +33,9 @@ struct SagemakerJobOptions {
   std::map<std::string, std::string> tags = {};
   std::vector<std::string> program = {"/usr/bin/redoubt-engine"};  // the image's Entrypoint, for jobs other than "train"
 
-  std::chrono::milliseconds poll{5'000};              // between two looks at a job
-  std::chrono::milliseconds checkpoint_settle{20'000};  // how long a checkpoint in S3 has not changed before it is whole
-  std::chrono::milliseconds log_settle{8'000};        // how long to wait for late log lines after the end
+  std::chrono::milliseconds poll{5'000};           // between two looks at a job
+  std::chrono::milliseconds checkpoint_settle{0};  // how long a checkpoint in S3 has not changed before it is whole; 0: four looks
+  std::chrono::milliseconds log_settle{0};         // how long to wait for late log lines after the end; 0: two looks
   std::chrono::seconds outage_max{600};               // how long the service may be away before the runner gives up watching
   std::chrono::seconds stop_max{900};                 // how long a stopped job may take to end
   std::size_t event_bytes_max = 256 << 10;            // of one JSON line, which is CloudWatch's own bound
