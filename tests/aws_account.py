@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An account for tests: moto, which answers as AWS's services do."""
+import contextlib
 import pathlib
 import socket
 import subprocess
@@ -47,3 +48,24 @@ class Account:
 def aws(moto_url):
     urllib.request.urlopen(urllib.request.Request(moto_url + "/moto-api/reset", method="POST")).read()
     return Account(moto_url)
+
+
+@contextlib.contextmanager
+def judged(account, folder):
+    """A strict judge that speaks TLS before an account: what our programs send must leave its `violations` empty."""
+    from conftest import make_certificate
+    from judge import Judge
+
+    folder.mkdir()
+    certificate, key = make_certificate(folder)
+    judge = Judge(account.environment["AWS_ENDPOINT_URL"], certificate, key, {KEY_ID: SECRET})
+    judge.ca_file = str(certificate)
+    judge.environment = {**account.environment, "AWS_ENDPOINT_URL": judge.url, "AWS_CA_BUNDLE": judge.ca_file}
+    yield judge
+    judge.close()
+
+
+@pytest.fixture
+def judge(aws, tmp_path):
+    with judged(aws, tmp_path / "judge") as judge:
+        yield judge

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conformance suites of tests/contract over AWS's providers."""
+"""The conformance suites of tests/contract over AWS's providers, and all that they say on the way before the strict judge."""
 import os
 import pathlib
 import re
@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from aws_account import judged
 from player import player  # noqa: F401  (fixture)
 from registry import Registry
 
@@ -27,10 +28,17 @@ def registry(tmp_path):
     registry.stop()
 
 
+@pytest.fixture
+def judge(player, tmp_path):
+    with judged(player, tmp_path / "judge") as judge:
+        yield judge
+
+
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_provider_of_aws_keeps_the_whole_contract(player, registry, suite):
+def test_a_provider_of_aws_keeps_the_whole_contract(judge, registry, suite):
     done = subprocess.run([PROGRAM, f"--gtest_filter=*{suite}.*/aws"],
-                          env={**os.environ, **player.environment, **registry.environment, "REDOUBT_AWS_TEST": "1"},
+                          env={**os.environ, **judge.environment, **registry.environment, "REDOUBT_AWS_TEST": "1"},
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert int(re.search(r"\[  PASSED  \] (\d+) test", done.stdout).group(1)) >= SUITES[suite]
+    assert judge.calls and judge.violations == []

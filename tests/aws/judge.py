@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A strict judge between our programs and an account: an HTTPS proxy that checks each request against botocore's service models
+(required and unknown members, types, enums, lengths, ranges, patterns), verifies its signature with code of its own, notes which
+IAM actions were used, and injects faults as the services have them."""
+import collections
+import datetime
+import http.client
+import http.server
+import ssl
+import threading
+import urllib.parse
+
+import models
+import signature
+from faults import Fault, refusal
+
+# What every request may carry beside its operation's own headers.
+COMMON_HEADERS = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-target", "x-amz-user-agent", "x-amz-api-version",
+                  "x-amz-decoded-content-length", "x-amz-trailer", "x-amz-sdk-checksum-algorithm", "x-amzn-trace-id", "x-amzn-query-mode"}
+
+# IAM's name of an operation, where it is another one.
+ACTIONS = {"s3": {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "ListObjects": "ListBucket", "HeadBucket": "ListBucket",
+                  "CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject",
+                  "ListMultipartUploads": "ListBucketMultipartUploads", "ListParts": "ListMultipartUploadParts",
+                  "PutBucketEncryption": "PutEncryptionConfiguration", "GetBucketEncryption": "GetEncryptionConfiguration",
+                  "PutPublicAccessBlock": "PutBucketPublicAccessBlock", "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+                  "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration", "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration"}}
+PREFIXES = {"monitoring": "cloudwatch", "cloudwatch": "cloudwatch", "sagemaker-runtime": "sagemaker"}
+
+Call = collections.namedtuple("Call", "service operation members status action")
+
+
+class Request:
+    def __init__(self, method, target, headers, body):
+        self.method, self.target, self.headers, self.body = method, target, headers, body
+        self.path, _, self.query = target.partition("?")
+
+    def header(self, name, default=""):
+        return next((value for key, value in self.headers if key.lower() == name), default)
+
+
+class Judge:
+    """`upstream` is where what passed is sent on: moto, or the player before it. `secrets` are the secret keys by their ids."""
+
+    def __init__(self, upstream, certificate, key, secrets):
+        self.upstream = urllib.parse.urlsplit(upstream)
+        self.secrets = secrets
+        self.calls, self.violations, self.faults = [], [], []
+        self.skew = datetime.timedelta()  # of the judge's clock against the wall's
+        self.lock = threading.Lock()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        self.server.daemon_threads = True
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"https://localhost:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def inject(self, service, operation, kind, times=1, **more):
+        """The next `times` calls of the operation meet this fault; the kinds are those of faults.Fault."""
+        self.faults.append(Fault(service, operation, kind, times, more))
+
+    def seen(self, service, operation):
+        return [call for call in self.calls if (call.service, call.operation) == (service, operation)]
+
+    def actions(self):
+        return {call.action for call in self.calls}
+
+    def note(self, service, operation, what):
+        with self.lock:
+            self.violations.append(f"{service}.{operation}: {what}")
+
+    def fault_for(self, service, operation):
+        with self.lock:
+            for fault in self.faults:
+                if fault.times > 0 and fault.service == service and fault.operation in ("*", operation):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def handler(judge):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 120
+
+            def log_message(self, *_):
+                pass
+
+            def read_body(self):
+                if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+                    parts = []
+                    while (size := int(self.rfile.readline().split(b";")[0], 16)) > 0:
+                        parts.append(self.rfile.read(size))
+                        self.rfile.readline()
+                    self.rfile.readline()
+                    return b"".join(parts)
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+            def serve(self):
+                judge.serve(self, Request(self.command, self.path, list(self.headers.items()), self.read_body()))
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = serve
+
+        return Handler
+
+    def serve(self, connection, request):
+        scope = signature.scope_of(request)
+        service, operation, members, problems = models.parse(request, scope)
+        for problem in problems:
+            self.note(service, operation, problem)
+        if operation is None:
+            self.note(service, "?", f"no operation of the service is {request.method} {request.path}")
+        names = {key.lower() for key, _ in request.headers if key.lower().startswith("x-amz") and not key.lower().startswith("x-amz-meta-")}
+        for name in sorted(names - COMMON_HEADERS - models.headers_of(service, operation)):
+            self.note(service, operation, f"the header {name} belongs to no member")
+        wrong = signature.problem_of(request, scope, self.secrets, datetime.datetime.now(datetime.timezone.utc) + self.skew)
+        fault = self.fault_for(service, operation)
+        answer = None
+        if wrong is not None:
+            code, why = wrong
+            if code != "RequestTimeTooSkewed":
+                self.note(service, operation, f"signature: {why}")
+            answer = refusal(service, 403, code, why)
+        elif fault is not None:
+            answer = fault.before(service, connection)
+            if answer == "dropped":
+                return
+        if answer is None:
+            answer = self.forward(request)
+        if fault is not None and answer[0] < 300:
+            answer = fault.after(connection, answer)
+            if answer is None:
+                return
+        action = f"{PREFIXES.get(service, service)}:{ACTIONS.get(service, {}).get(operation, operation)}"
+        with self.lock:
+            self.calls.append(Call(service, operation, members, answer[0], action))
+        self.reply(connection, request, answer)
+
+    def forward(self, request):
+        upstream = http.client.HTTPConnection(self.upstream.hostname, self.upstream.port, timeout=300)
+        try:
+            upstream.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
+            for name, value in request.headers:
+                if name.lower() not in ("transfer-encoding", "content-length", "connection", "expect"):
+                    upstream.putheader(name, value)
+            upstream.putheader("Content-Length", str(len(request.body)))
+            upstream.endheaders(request.body)
+            got = upstream.getresponse()
+            return got.status, got.getheaders(), got.read()
+        finally:
+            upstream.close()
+
+    def reply(self, connection, request, answer):
+        status, headers, body = answer
+        names = {name.lower() for name, _ in headers}
+        connection.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in ("connection", "transfer-encoding", "date") and not (name.lower() == "content-length" and request.method != "HEAD"):
+                connection.send_header(name, value)
+        if request.method != "HEAD":
+            connection.send_header("Content-Length", str(len(body)))
+        if "x-amzn-requestid" not in names and "x-amz-request-id" not in names:
+            connection.send_header("x-amzn-RequestId", f"judge-{len(self.calls)}")
+        connection.send_header("Date", (datetime.datetime.now(datetime.timezone.utc) + self.skew).strftime("%a, %d %b %Y %H:%M:%S GMT"))
+        connection.end_headers()
+        if request.method != "HEAD":
+            connection.wfile.write(body)
+
+
