@@ -18,6 +18,9 @@ constexpr const char* kLayerType = "application/vnd.oci.image.layer.v1.tar";
 // A thread of libgomp that waits for work spins: quick while the machine is idle, and a core burnt when it is not. This is about
 // the length of one of the engine's own steps; after it the thread sleeps.
 constexpr const char* kWaitBriefly = "GOMP_SPINCOUNT=1000";
+// SageMaker gives a container folders that belong to root, and asks for containers that run as it. Our own sandbox takes no notice:
+// there the program is never root.
+constexpr const char* kUser = "0:0";
 
 // Counts what passes, for the descriptor and the person.
 class CountedSource final : public Source {
@@ -89,7 +92,7 @@ Result<ImageContents> collect_contents(const BuildOptions& options, Progress& pr
   files.emplace_back(kEnginePath, options.program);
   files.emplace_back(contents.files.interpreter, contents.files.interpreter_file);
   progress.begin("image: hash files", files.size(), "files");
-  Json list = {{"Env", kWaitBriefly}};
+  Json list = {{"Env", kWaitBriefly}, {"User", kUser}};
   std::uint64_t done = 0;
   for (const auto& [name, path] : files) {
     list[name] = TRY(hash_file(path)).hex();
@@ -108,7 +111,7 @@ Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents&
   const Json labels = {{"org.opencontainers.image.title", options.name}, {"org.opencontainers.image.version", options.version},
                        {"org.opencontainers.image.licenses", "Apache-2.0"}, {"dev.redoubt.contents", contents.digest.tagged()}};
   const Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"created", "1970-01-01T00:00:00Z"},
-                       {"config", {{"User", "65532:65532"}, {"Entrypoint", {std::string("/") + kEnginePath}}, {"Env", {std::string(kWaitBriefly)}},
+                       {"config", {{"User", kUser}, {"Entrypoint", {std::string("/") + kEnginePath}}, {"Env", {std::string(kWaitBriefly)}},
                                    {"WorkingDir", "/opt/ml"}, {"Labels", labels}}},
                        {"rootfs", {{"type", "layers"}, {"diff_ids", {libraries.digest.tagged(), program.digest.tagged()}}}},
                        {"history", Json::array({{{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: libraries"}},
