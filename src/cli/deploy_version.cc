@@ -22,7 +22,7 @@ Status refuse_tampered(Session& session, Progress& progress) {
               "see everything that was changed with 'redoubt audit verify'");
 }
 
-provider::EndpointSpec spec_of(Session& session, const governance::Deployment& deployment, const pipeline::DeployOptions& endpoint, const DeployTarget& target) {
+provider::EndpointSpec spec_of(Session& session, const governance::Deployment& deployment, const pipeline::DeployOptions& endpoint, const pipeline::WatchOptions& watch, const DeployTarget& target) {
   const auto& inputs = deployment.record().inputs;
   provider::EndpointSpec spec;
   spec.environment = endpoint.environment;
@@ -32,6 +32,8 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
   spec.image = inputs.at("image").tagged();
   spec.release = inputs.at("release").tagged();
   spec.files = [&session, release = inputs.at("release")] { return vault::job_files(session.store(), release); };
+  spec.errors_per_minute_max = watch.error_rate_per_minute_max;
+  spec.latency_p99_ms_max = watch.latency_p99_ms_max;
   spec.capture = endpoint.capture;
   spec.rollback = target.rollback;
   return spec;
@@ -60,7 +62,8 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   deployment_options.rollback = target.rollback;
   auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
   (void)TRY(session.registry());  // the registry follows the statement
-  auto status = TRY(TRY(session.endpoint_host())->deploy(spec_of(session, deployment, endpoint, target)));
+  const auto watch = TRY(pipeline::WatchOptions::from_json(json_or(settings, "watch", Json::object())));
+  auto status = TRY(TRY(session.endpoint_host())->deploy(spec_of(session, deployment, endpoint, watch, target)));
   return Deployed{std::move(deployment), std::move(status)};
 }
 

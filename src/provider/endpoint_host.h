@@ -21,6 +21,7 @@ struct EndpointSpec {
   std::string release;         // "sha256:..." of the release's manifest
   // The release's files ("base/config.json", "adapter/..."), for hosts that do not read the workspace themselves.
   std::function<Result<std::vector<JobFile>>()> files = [] { return Result<std::vector<JobFile>>(std::vector<JobFile>()); };
+  double errors_per_minute_max = 10, latency_p99_ms_max = 1000;  // above them an alarm rises, for hosts that watch by themselves
   bool capture = true;    // requests and answers are kept, sealed
   bool rollback = false;  // to what served before: all traffic at once
 };

@@ -40,7 +40,7 @@ Status check_endpoint_options(const SagemakerEndpointOptions& options) {
   if (options.subnets.empty() != options.security_groups.empty()) return refuse("subnets and security_groups are given together, or neither", options.name_prefix);
   if (options.instances < 1 || options.instances_max < options.instances) return refuse("instances_max is less than instances", options.name_prefix);
   if (options.canary_percent < 1 || options.canary_percent > 50) return refuse("a canary is 1 to 50 percent", std::to_string(options.canary_percent));
-  if (options.rollback_alarms.size() > 10) return refuse("an endpoint is turned back by ten alarms at most", options.name_prefix);
+  if (options.rollback_alarms.size() > 8) return refuse("an endpoint is turned back by eight more alarms at most", options.name_prefix);
   const auto& failover = options.failover;
   if (failover.hosted_zone.empty() != failover.record.empty()) return refuse("a failover names hosted_zone and record", failover.record);
   if (!failover.record.empty() && failover.role == "PRIMARY" && failover.health_check.empty()) return refuse("the primary's record needs a health_check", failover.record, "without one Route 53 never fails over");
@@ -75,20 +75,38 @@ Json config_request(const std::string& model, const EndpointSpec& spec, const Sa
   return request;
 }
 
-Json deployment_config(const SagemakerEndpointOptions& options, bool rollback) {
+Json deployment_config(const std::string& endpoint, const SagemakerEndpointOptions& options, bool rollback) {
   const bool is_canary = options.instances > 1 && !rollback;
   Json routing = {{"Type", is_canary ? "CANARY" : "ALL_AT_ONCE"}, {"WaitIntervalInSeconds", rollback ? 0 : options.canary_wait_s}};
   if (is_canary) routing["CanarySize"] = {{"Type", "CAPACITY_PERCENT"}, {"Value", options.canary_percent}};
   Json config = {{"BlueGreenUpdatePolicy", {{"TrafficRoutingConfiguration", routing}, {"TerminationWaitInSeconds", kTerminationWaitSeconds}, {"MaximumExecutionTimeoutInSeconds", std::clamp(change_s_max(options) - kMarginSeconds / 2, 600, 28'800)}}}};
   // Alarms that rose over the version that is left would hold its successor back.
-  if (rollback || options.rollback_alarms.empty()) return config;
+  if (rollback) return config;
   Json alarms = Json::array();
+  for (const auto& name : endpoint_alarm_names(endpoint)) alarms.push_back({{"AlarmName", name}});
   for (const auto& name : options.rollback_alarms) alarms.push_back({{"AlarmName", name}});
   config["AutoRollbackConfiguration"] = {{"Alarms", std::move(alarms)}};
   return config;
 }
 
 int change_s_max(const SagemakerEndpointOptions& options) { return options.healthy_s_max + options.canary_wait_s + kTerminationWaitSeconds + kMarginSeconds; }
+
+std::vector<Json> endpoint_alarms(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options) {
+  const Json actions = options.topic_arn.empty() ? Json::array() : Json::array({options.topic_arn});
+  const Json dimensions = Json::array({{{"Name", "EndpointName"}, {"Value", endpoint}}, {{"Name", "VariantName"}, {"Value", kVariant}}});
+  const auto alarm = [&](const char* name, const char* description, const char* metric, double limit) -> Json {
+    return {{"AlarmName", endpoint + name}, {"AlarmDescription", description}, {"ActionsEnabled", true}, {"AlarmActions", actions}, {"OKActions", actions}, {"Namespace", "AWS/SageMaker"},
+            {"MetricName", metric}, {"Dimensions", dimensions}, {"Period", 60}, {"EvaluationPeriods", 1}, {"DatapointsToAlarm", 1}, {"Threshold", limit},
+            {"ComparisonOperator", "GreaterThanThreshold"}, {"TreatMissingData", "notBreaching"}};
+  };
+  Json errors = alarm("-InvocationErrors", "failed invocations in a minute", "Invocation5XXErrors", spec.errors_per_minute_max);
+  errors["Statistic"] = "Sum";
+  Json latency = alarm("-LatencyP99", "99th percentile of an answer's time, microseconds", "ModelLatency", spec.latency_p99_ms_max * 1000);
+  latency["ExtendedStatistic"] = "p99";
+  return {std::move(errors), std::move(latency)};
+}
+
+Json endpoint_alarm_names(const std::string& endpoint) { return Json::array({endpoint + "-InvocationErrors", endpoint + "-LatencyP99"}); }
 
 std::string source_of(const Json& model) {
   const auto& container = json_or(model, "PrimaryContainer", Json::object());

@@ -15,9 +15,12 @@ std::string release_prefix(const EndpointSpec& spec);
 Json model_request(const EndpointSpec& spec, const SagemakerEndpointOptions& options);
 Json config_request(const std::string& model, const EndpointSpec& spec, const SagemakerEndpointOptions& options);
 // Blue/green: a canary first where the fleet can be divided, all at once for one instance or a way back.
-Json deployment_config(const SagemakerEndpointOptions& options, bool rollback);
+Json deployment_config(const std::string& endpoint, const SagemakerEndpointOptions& options, bool rollback);
 // How long a change may take, with its waits.
 int change_s_max(const SagemakerEndpointOptions& options);
+// PutMetricAlarm's members for each alarm over what SageMaker measures of the endpoint.
+std::vector<Json> endpoint_alarms(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options);
+Json endpoint_alarm_names(const std::string& endpoint);
 // The S3 address that a described model reads; empty where it reads none.
 std::string source_of(const Json& model);
 // Whether a name is one that was made for the endpoint: its start and sixteen hexadecimal digits.

@@ -104,7 +104,7 @@ Result<Json> SagemakerEndpoint::change(const Plan& plan, const EndpointSpec& spe
   Json request = {{"EndpointName", plan.endpoint}, {"EndpointConfigName", plan.config}};
   const char* operation = before ? "UpdateEndpoint" : "CreateEndpoint";
   if (before) {
-    request["DeploymentConfig"] = deployment_config(options_, spec.rollback);
+    request["DeploymentConfig"] = deployment_config(plan.endpoint, options_, spec.rollback);
     if (options_.instances_max > options_.instances) {  // as many instances as scaling has made by now
       request["RetainAllVariantProperties"] = true;
       request["ExcludeRetainedVariantProperties"] = Json::array({{{"VariantPropertyType", "DataCaptureConfig"}}});
@@ -152,6 +152,7 @@ Result<EndpointStatus> SagemakerEndpoint::deploy(const EndpointSpec& spec) {
     TRY(send_files(spec));
     TRY(ensure("Model", plan.model, plan.model_request));
     TRY(ensure("EndpointConfig", plan.config, plan.config_request));
+    TRY(watch(plan.endpoint, spec));
     return config_before == plan.config ? Result<Json>(*before) : change(plan, spec, before);
   };
   auto after = make();
@@ -225,7 +226,16 @@ Status SagemakerEndpoint::stop(const std::string& environment) {
     const auto gone = client_.wait_until("sagemaker", "DescribeEndpoint", {{"EndpointName", endpoint}}, [](const Json&) -> Result<bool> { return false; }, {options_.poll_ms, options_.poll_ms, kDeleteSecondsMax});
     if (!gone && !is_missing(gone.error())) return fail_about(endpoint, gone.error(), "look at it in the console, then stop it again");
   }
+  const auto unwatched = client_.call("cloudwatch", "DeleteAlarms", {{"AlarmNames", endpoint_alarm_names(endpoint)}});
+  if (!unwatched && !is_missing(unwatched.error())) return fail_about(endpoint, unwatched.error(), "allow cloudwatch:DeleteAlarms");
   return prune(endpoint, {});
+}
+
+Status SagemakerEndpoint::watch(const std::string& endpoint, const EndpointSpec& spec) {
+  for (const auto& alarm : endpoint_alarms(endpoint, spec, options_)) {
+    if (auto done = client_.call("cloudwatch", "PutMetricAlarm", alarm); !done) return fail_about(text(alarm, "AlarmName"), done.error(), "allow cloudwatch:PutMetricAlarm and DeleteAlarms to the role that runs this");
+  }
+  return {};
 }
 
 Status SagemakerEndpoint::scale(const std::string& endpoint) {

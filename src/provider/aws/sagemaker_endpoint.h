@@ -36,7 +36,9 @@ struct SagemakerEndpointOptions {
   int canary_percent = 10;            // of the new fleet; a fleet of one takes all traffic at once
   int canary_wait_s = 300;
   int healthy_s_max = 1800;           // how long a container may take to answer, and the whole change besides its waits
-  std::vector<std::string> rollback_alarms = {};  // ten at most; in ALARM while the new fleet comes up, the old one stays
+  // Besides the endpoint's own two, of errors and latency; eight at most. In ALARM while a new fleet comes up, the old one stays.
+  std::vector<std::string> rollback_alarms = {};
+  std::string topic_arn = {};         // hears of the endpoint's own alarms; empty: nobody
   FailoverOptions failover = {};
   int poll_ms = 10'000;
 };
@@ -71,6 +73,7 @@ class SagemakerEndpoint final : public EndpointHost {
   Status ensure(const char* what, const std::string& name, const Json& request);
   Result<Json> settle(const std::string& endpoint);
   Result<Json> change(const Plan& plan, const EndpointSpec& spec, const std::optional<Json>& before);
+  Status watch(const std::string& endpoint, const EndpointSpec& spec);
   Status scale(const std::string& endpoint);
   Status point_record(const std::string& endpoint, const char* action);
   Status prune(const std::string& endpoint, const std::vector<std::string>& kept_configs);

@@ -53,6 +53,7 @@ class SagemakerEndpointTest : public ::testing::Test {
     EXPECT_TRUE(client_.endpoints.empty());
     EXPECT_TRUE(client_.configs.empty());
     EXPECT_TRUE(client_.models.empty());
+    EXPECT_TRUE(client_.alarms.empty());
     EXPECT_TRUE(client_.scaled.empty());
     EXPECT_TRUE(client_.records.empty());
     EXPECT_TRUE(models_.list("").value().empty());
@@ -103,8 +104,23 @@ TEST_F(SagemakerEndpointTest, a_new_version_comes_blue_green_with_a_canary_and_a
   ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c')));
   const Json config = client_.last["UpdateEndpoint"]["DeploymentConfig"];
   EXPECT_EQ(config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"], (Json{{"Type", "CANARY"}, {"WaitIntervalInSeconds", 300}, {"CanarySize", {{"Type", "CAPACITY_PERCENT"}, {"Value", 10}}}}));
-  EXPECT_EQ(config["AutoRollbackConfiguration"]["Alarms"], Json::parse(R"([{"AlarmName":"alarm-1"},{"AlarmName":"alarm-2"}])"));
+  EXPECT_EQ(config["AutoRollbackConfiguration"]["Alarms"], Json::parse(R"([{"AlarmName":"redoubt-production-InvocationErrors"},{"AlarmName":"redoubt-production-LatencyP99"},{"AlarmName":"alarm-1"},{"AlarmName":"alarm-2"}])"));
   EXPECT_EQ(host_->status("production").value().version, "1.1.0");
+}
+
+TEST_F(SagemakerEndpointTest, alarms_over_what_sagemaker_measures_have_the_version_s_limits_and_tell_the_topic) {
+  options_.topic_arn = "arn:aws:sns:eu-central-1:123456789012:alarms";
+  reopen();
+  auto limited = spec();
+  limited.errors_per_minute_max = 3;
+  limited.latency_p99_ms_max = 250;
+  ASSERT_TRUE(host_->deploy(limited));
+  const Json errors = client_.alarms.at("redoubt-production-InvocationErrors"), latency = client_.alarms.at("redoubt-production-LatencyP99");
+  EXPECT_EQ(errors["MetricName"], "Invocation5XXErrors");
+  EXPECT_EQ(errors["Threshold"], 3);
+  EXPECT_EQ(latency["ExtendedStatistic"], "p99");
+  EXPECT_EQ(latency["Threshold"], 250'000);
+  EXPECT_EQ(latency["AlarmActions"], Json::array({options_.topic_arn}));
 }
 
 TEST_F(SagemakerEndpointTest, a_way_back_is_at_once_and_asks_no_alarm) {
@@ -294,7 +310,7 @@ TEST_F(SagemakerEndpointTest, options_that_could_never_work_are_refused) {
   EXPECT_TRUE(refused([](auto& o) { o.security_groups.clear(); }));
   EXPECT_TRUE(refused([](auto& o) { o.instances = 3; }));
   EXPECT_TRUE(refused([](auto& o) { o.canary_percent = 51; }));
-  EXPECT_TRUE(refused([](auto& o) { o.rollback_alarms.assign(11, "a"); }));
+  EXPECT_TRUE(refused([](auto& o) { o.rollback_alarms.assign(9, "a"); }));
   EXPECT_TRUE(refused([](auto& o) { o.failover = {"Z1", "a.example.org", "PRIMARY", ""}; }));
   EXPECT_TRUE(refused([](auto& o) { o.workspace.clear(); }));
 }

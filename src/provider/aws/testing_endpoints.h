@@ -21,7 +21,7 @@ class PlayedEndpoints final : public Client {
     std::string changing = {};  // the status until then
     std::map<std::string, std::string> tags;
   };
-  std::map<std::string, Json> models, configs;
+  std::map<std::string, Json> models, configs, alarms;
   std::map<std::string, Endpoint> endpoints;
   std::set<std::string> scaled;
   std::map<std::string, Json> records;
@@ -89,6 +89,10 @@ class PlayedEndpoints final : public Client {
     for (const char* verb : {"Create", "Describe", "Delete"}) {
       if (name == verb + std::string("Model")) return named(models, input["ModelName"], verb, input);
       if (name == verb + std::string("EndpointConfig")) return named(configs, input["EndpointConfigName"], verb, input);
+    }
+    if (name == "PutMetricAlarm") alarms[input["AlarmName"]] = input;
+    if (name == "DeleteAlarms") {
+      for (const auto& one : input["AlarmNames"]) alarms.erase(one.get<std::string>());
     }
     if (name.ends_with("Endpoint")) return endpoint(name, input["EndpointName"], input);
     if (name == "ListTags" || name == "AddTags") return tag(name, input);
