@@ -11,7 +11,7 @@ ENDPOINT = "redoubt-dev"
 
 
 @pytest.fixture
-def account(aws):
+def account(aws, judge):
     """What `redoubt aws up` would have made."""
     aws.key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     s3 = aws.client("s3")
@@ -21,12 +21,13 @@ def account(aws):
     route53 = aws.client("route53")
     aws.zone = route53.create_hosted_zone(Name="example.org", CallerReference="1")["HostedZone"]["Id"].split("/")[-1]
     aws.check = route53.create_health_check(CallerReference="1", HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": "example.org"})["HealthCheck"]["Id"]
+    aws.judge = judge
     return aws
 
 
 def workspace(account, folder):
     redoubt = Redoubt(folder)
-    redoubt.environment.update(account.environment)
+    redoubt.environment.update(account.judge.environment)
     redoubt.providers = folder / "providers.yaml"
     redoubt.providers.write_text(json.dumps({"version": 1, "providers": {
         "endpoint": {"sagemaker": {
@@ -68,7 +69,9 @@ def test_a_version_is_served_by_sagemaker_watched_told_and_withdrawn(account, ti
     assert config["KmsKeyId"] == account.key
     assert config["DataCaptureConfig"]["InitialSamplingPercentage"] == 100 and config["DataCaptureConfig"]["KmsKeyId"] == account.key
     model = sagemaker.describe_model(ModelName=variant["ModelName"])
-    assert model["EnableNetworkIsolation"] and model["VpcConfig"]["Subnets"] == ["subnet-0123456789abcdef0"]
+    [made] = [call.members for call in account.judge.calls if call.operation == "CreateModel"]
+    assert made["EnableNetworkIsolation"] is True, "moto forgets it"
+    assert model["VpcConfig"]["Subnets"] == ["subnet-0123456789abcdef0"]
     image = redoubt.json("audit", "query", "--step", "image")[0]
     assert model["PrimaryContainer"]["Image"].startswith("123456789012.dkr.ecr.eu-central-1.amazonaws.com/redoubt@sha256:"), image
     prefix = model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]["S3Uri"].removeprefix("s3://models/")
@@ -107,3 +110,4 @@ def test_a_version_is_served_by_sagemaker_watched_told_and_withdrawn(account, ti
     assert records(account) == []
     assert [name for name in (alarm["AlarmName"] for alarm in account.client("cloudwatch").describe_alarms()["MetricAlarms"]) if name.startswith(ENDPOINT)] == []
     redoubt("endpoint", "stop", "--environment", "dev")
+    assert account.judge.violations == []
