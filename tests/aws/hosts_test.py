@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """An endpoint in SageMaker, the audit trail in CloudWatch Logs, alarms that tell a topic: read back by boto3. What changes an
-endpoint that is there is in src/provider/aws/sagemaker_endpoint_test.cc, since moto can't."""
+endpoint that is there is played (player.py), since moto can't."""
 import json
 
 import pytest
+import yaml
 
+from aws_account import judged
 from conftest import TOKEN, Redoubt, run_approved, write_pipeline
+from player import player  # noqa: F401  (fixture)
 
 ENDPOINT = "redoubt-dev"
 
 
 @pytest.fixture
-def account(aws, judge):
+def account(aws, player, tmp_path):
     """What `redoubt aws up` would have made."""
     aws.key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     s3 = aws.client("s3")
@@ -21,8 +24,10 @@ def account(aws, judge):
     route53 = aws.client("route53")
     aws.zone = route53.create_hosted_zone(Name="example.org", CallerReference="1")["HostedZone"]["Id"].split("/")[-1]
     aws.check = route53.create_health_check(CallerReference="1", HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": "example.org"})["HealthCheck"]["Id"]
-    aws.judge = judge
-    return aws
+    aws.player = player
+    with judged(player, tmp_path / "judge") as aws.judge:
+        yield aws
+        assert aws.judge.violations == []
 
 
 def workspace(account, folder):
@@ -53,9 +58,26 @@ def records(account):
     return [record for record in found if record["Type"] == "CNAME"]
 
 
-def test_a_version_is_served_by_sagemaker_watched_told_and_withdrawn(account, tiny_hub, tmp_path):
+def nothing_is_left(account):
+    sagemaker = account.client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == sagemaker.list_models()["Models"] == sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert "Contents" not in account.client("s3").list_objects_v2(Bucket="models", Prefix="endpoints/dev/")
+
+
+def test_a_version_is_served_by_sagemaker_once_healthy_watched_told_and_withdrawn(account, tiny_hub, tmp_path):
     redoubt = workspace(account, tmp_path)
-    run_approved(redoubt, write_pipeline(tmp_path / "pipeline", tiny_hub), "tiny/0.1.0")
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    redoubt("run", pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.1.0", "--reason", "good", identity="reviewer")
+
+    # One that never gets healthy says why, and leaves nothing.
+    account.player.unhealthy[ENDPOINT] = "The primary container for production variant main did not pass the ping health check."
+    failed = redoubt("run", pipeline, expect=1)
+    assert "did not pass the ping health check" in failed.stderr and "/aws/sagemaker/Endpoints/" + ENDPOINT in failed.stderr
+    nothing_is_left(account)
+    account.player.unhealthy.clear()
+
+    redoubt("run", pipeline)
     sagemaker, autoscaling, s3 = account.client("sagemaker"), account.client("application-autoscaling"), account.client("s3")
 
     status = redoubt.json("endpoint", "status", "--environment", "dev")
@@ -69,7 +91,7 @@ def test_a_version_is_served_by_sagemaker_watched_told_and_withdrawn(account, ti
     assert config["KmsKeyId"] == account.key
     assert config["DataCaptureConfig"]["InitialSamplingPercentage"] == 100 and config["DataCaptureConfig"]["KmsKeyId"] == account.key
     model = sagemaker.describe_model(ModelName=variant["ModelName"])
-    [made] = [call.members for call in account.judge.calls if call.operation == "CreateModel"]
+    made = [call.members for call in account.judge.calls if call.operation == "CreateModel"][-1]
     assert made["EnableNetworkIsolation"] is True, "moto forgets it"
     assert model["VpcConfig"]["Subnets"] == ["subnet-0123456789abcdef0"]
     image = redoubt.json("audit", "query", "--step", "image")[0]
@@ -104,10 +126,36 @@ def test_a_version_is_served_by_sagemaker_watched_told_and_withdrawn(account, ti
     # Revoked, it is served no longer, and nothing of it is left.
     redoubt("registry", "revoke", "tiny/0.1.0", "--reason", "found wanting", identity="reviewer")
     assert redoubt.json("endpoint", "status", "--environment", "dev")["state"] == "stopped"
-    assert sagemaker.list_endpoints()["Endpoints"] == sagemaker.list_models()["Models"] == sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    nothing_is_left(account)
     assert autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
-    assert "Contents" not in s3.list_objects_v2(Bucket="models", Prefix="endpoints/dev/")
     assert records(account) == []
     assert [name for name in (alarm["AlarmName"] for alarm in account.client("cloudwatch").describe_alarms()["MetricAlarms"]) if name.startswith(ENDPOINT)] == []
     redoubt("endpoint", "stop", "--environment", "dev")
-    assert account.judge.violations == []
+
+
+def test_a_second_version_a_way_back_and_one_that_alarms_turn_back(account, tiny_hub, tmp_path):
+    redoubt = workspace(account, tmp_path)
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    run_approved(redoubt, pipeline, "tiny/0.1.0")
+    training = yaml.safe_load((pipeline.parent / "training_config.yaml").read_text())
+    (pipeline.parent / "training_config.yaml").write_text(yaml.safe_dump({**training, "learning_rate": 0.0011}))
+    account.player.turned_back[ENDPOINT] = "Deployment was rolled back: alarm " + ENDPOINT + "-InvocationErrors went into ALARM"
+    redoubt("run", pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    turned_back = redoubt("deploy", "tiny/0.2.0", "--environment", "dev", expect=3)
+    assert "went into ALARM" in turned_back.stderr
+    assert redoubt.json("endpoint", "status", "--environment", "dev")["version"] == "0.1.0"
+    assert len(account.client("sagemaker").list_models()["Models"]) == 1
+
+    account.player.turned_back.clear()
+    assert redoubt.json("deploy", "tiny/0.2.0", "--environment", "dev")["version"] == "0.2.0"
+    update = [call.members for call in account.judge.calls if call.operation == "UpdateEndpoint"][-1]["DeploymentConfig"]
+    assert update["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "CANARY"
+    assert {"AlarmName": ENDPOINT + "-InvocationErrors"} in update["AutoRollbackConfiguration"]["Alarms"]
+    models = account.client("sagemaker").list_models()["Models"]
+    assert len(models) == 2
+    assert redoubt.json("rollback", "--environment", "dev")["version"] == "0.1.0"
+    assert account.client("sagemaker").list_models()["Models"] == models, "what served before was still there"
+    redoubt("endpoint", "stop", "--environment", "dev")
+    nothing_is_left(account)
+    redoubt("audit", "verify")

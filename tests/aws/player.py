@@ -69,13 +69,17 @@ class Player:
         self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
         self.failures = []           # reasons with which the next jobs fail before their container starts
         self.refuse = {}             # operation -> (code, message)
+        self.sagemaker = client("sagemaker")
+        self.unhealthy = {}          # endpoint -> why it never serves
+        self.turned_back = {}        # endpoint -> why its next change is not kept
         self.hold = threading.Event()  # set while jobs may run
         self.hold.set()
 
     # The operations that are answered here; None passes the call on. `forward` asks the account itself.
     def answer(self, operation, members, forward):
         handler = {"CreateTrainingJob": self.create, "DescribeTrainingJob": self.describe, "ListTrainingJobs": self.list, "StopTrainingJob": self.stop,
-                   "CreateExperiment": self.create_once, "CreateTrial": self.create_once}.get(operation)
+                   "CreateExperiment": self.create_once, "CreateTrial": self.create_once, "UpdateEndpoint": self.update_endpoint,
+                   "DescribeEndpoint": self.describe_endpoint}.get(operation)
         if handler is None:
             return None
         self.calls.append((operation, members))
@@ -108,6 +112,26 @@ class Player:
             thread = threading.Thread(target=self.play, args=(job, layout, digest))
             self.threads.append(thread)
             thread.start()
+        return status, body
+
+    def update_endpoint(self, members, forward):
+        """moto can't: the endpoint is made anew with the other configuration, under the same tags."""
+        name, config = members["EndpointName"], members["EndpointConfigName"]
+        self.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+        arn = self.sagemaker.describe_endpoint(EndpointName=name)["EndpointArn"]
+        if name not in self.turned_back:
+            tags = self.sagemaker.list_tags(ResourceArn=arn)["Tags"]
+            self.sagemaker.delete_endpoint(EndpointName=name)
+            self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=tags)
+        return 200, {"EndpointArn": arn}
+
+    def describe_endpoint(self, members, forward):
+        name = members["EndpointName"]
+        status, body = forward()
+        if status == 200 and name in self.unhealthy:
+            body.update(EndpointStatus="Failed", FailureReason=self.unhealthy[name])
+        if status == 200 and name in self.turned_back:
+            body.update(FailureReason=self.turned_back[name])
         return status, body
 
     def create_once(self, members, forward):

@@ -166,7 +166,7 @@ Result<EndpointStatus> SagemakerEndpoint::deploy(const EndpointSpec& spec) {
     return fail(after.error());
   }
   TRY(scale(plan.endpoint));
-  TRY(point_record(plan.endpoint, "UPSERT"));
+  TRY(point_record(plan.endpoint, RecordMode::set));
   const std::string arn = text(*after, "EndpointArn");
   TRY(client_.call("sagemaker", "AddTags", {{"ResourceArn", arn}, {"Tags", tags_of(spec)}}));
   if (config_before != plan.config) {
@@ -218,7 +218,7 @@ Status SagemakerEndpoint::stop(const std::string& environment) {
   if (there && is_changing(*there) && text(*there, "EndpointStatus") != "Deleting") (void)TRY(settle(endpoint));
   if (there) {
     TRY(unscale(client_, endpoint));
-    TRY(point_record(endpoint, "DELETE"));
+    TRY(point_record(endpoint, RecordMode::remove));
     if (text(*there, "EndpointStatus") != "Deleting") {
       const auto deleted = client_.call("sagemaker", "DeleteEndpoint", {{"EndpointName", endpoint}});
       if (!deleted && !is_missing(deleted.error())) return fail(explain_endpoint_refusal(deleted.error(), endpoint, options_));
@@ -244,12 +244,22 @@ Status SagemakerEndpoint::scale(const std::string& endpoint) {
   return done ? Status() : Status(fail_about(endpoint, done.error(), "allow application-autoscaling:RegisterScalableTarget and PutScalingPolicy, and iam:CreateServiceLinkedRole for SageMaker's scaling"));
 }
 
-Status SagemakerEndpoint::point_record(const std::string& endpoint, const char* action) {
+Status SagemakerEndpoint::point_record(const std::string& endpoint, RecordMode mode) {
   if (options_.failover.record.empty()) return {};
-  const auto done = client_.call("route53", "ChangeResourceRecordSets", record_change(options_.failover, endpoint, client_, action));
-  const bool was_gone = !done && std::string_view(action) == "DELETE" && is_service_error(done.error(), "InvalidChangeBatch");
-  if (done || was_gone) return {};
-  return fail_about(options_.failover.record, done.error(), "allow route53:ChangeResourceRecordSets on the hosted zone " + options_.failover.hosted_zone);
+  const std::string cure = "allow route53:ChangeResourceRecordSets and ListResourceRecordSets on the hosted zone " + options_.failover.hosted_zone;
+  Json request = record_change(options_.failover, endpoint, client_, "UPSERT");
+  Json& change = request["ChangeBatch"]["Changes"][0];
+  if (mode == RecordMode::remove) {
+    // A record goes only by the very values that it has.
+    const auto there = client_.call("route53", "ListResourceRecordSets", {{"HostedZoneId", options_.failover.hosted_zone}, {"StartRecordName", options_.failover.record}, {"StartRecordType", "CNAME"}});
+    if (!there) return fail_about(options_.failover.record, there.error(), cure);
+    const Json sets = json_or(*there, "ResourceRecordSets", Json::array());
+    const auto found = std::find_if(sets.begin(), sets.end(), [&](const Json& set) { return text(set, "SetIdentifier") == text(change["ResourceRecordSet"], "SetIdentifier"); });
+    if (found == sets.end()) return {};
+    change = {{"Action", "DELETE"}, {"ResourceRecordSet", *found}};
+  }
+  const auto done = client_.call("route53", "ChangeResourceRecordSets", request);
+  return done ? Status() : Status(fail_about(options_.failover.record, done.error(), cure));
 }
 
 Json SagemakerEndpoint::tags_of(const EndpointSpec& spec) const {

@@ -75,7 +75,8 @@ class SagemakerEndpoint final : public EndpointHost {
   Result<Json> change(const Plan& plan, const EndpointSpec& spec, const std::optional<Json>& before);
   Status watch(const std::string& endpoint, const EndpointSpec& spec);
   Status scale(const std::string& endpoint);
-  Status point_record(const std::string& endpoint, const char* action);
+  enum class RecordMode { set, remove };
+  Status point_record(const std::string& endpoint, RecordMode mode);
   Status prune(const std::string& endpoint, const std::vector<std::string>& kept_configs);
   EndpointStatus status_of(const Json& endpoint, const std::map<std::string, std::string>& tags) const;
 

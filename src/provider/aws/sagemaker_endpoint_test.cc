@@ -266,7 +266,12 @@ TEST_F(SagemakerEndpointTest, a_record_fails_over_between_regions_and_goes_with_
   const Json record = client_.records.at("redoubt-production-eu-central-1");
   EXPECT_EQ(record["Failover"], "PRIMARY");
   EXPECT_EQ(record["HealthCheckId"], "11111111-2222-3333-4444-555555555555");
-  client_.records.clear();  // somebody removed it by hand
+  client_.records.at("redoubt-production-eu-central-1")["TTL"] = 300;  // somebody changed it by hand
+  ASSERT_TRUE(host_->stop("production"));
+  EXPECT_EQ(client_.last["ChangeResourceRecordSets"]["ChangeBatch"]["Changes"][0]["ResourceRecordSet"]["TTL"], 300);
+  expect_nothing_left();
+  ASSERT_TRUE(host_->deploy(spec()));
+  client_.records.clear();  // or removed it
   ASSERT_TRUE(host_->stop("production"));
   expect_nothing_left();
 }

@@ -90,6 +90,11 @@ class PlayedEndpoints final : public Client {
       if (name == verb + std::string("Model")) return named(models, input["ModelName"], verb, input);
       if (name == verb + std::string("EndpointConfig")) return named(configs, input["EndpointConfigName"], verb, input);
     }
+    if (name == "ListResourceRecordSets") {
+      Json sets = Json::array();
+      for (const auto& [key, set] : records) sets.push_back(set);
+      return Json{{"ResourceRecordSets", sets}};
+    }
     if (name == "PutMetricAlarm") alarms[input["AlarmName"]] = input;
     if (name == "DeleteAlarms") {
       for (const auto& one : input["AlarmNames"]) alarms.erase(one.get<std::string>());
