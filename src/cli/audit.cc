@@ -114,7 +114,7 @@ class Auditor {
 
   void check_store(provider::ObjectStore& objects, vault::ArtifactStore& artifacts) {
     const auto keys = objects.list("");
-    if (!keys) return add("object", "objects", keys.error().message);
+    if (!keys) return add("object", keys.error().where, keys.error().message);
     report_.objects += keys->size();
     const auto damaged = artifacts.verify_all();
     if (!damaged) return add("object", damaged.error().where, damaged.error().message);

@@ -31,7 +31,7 @@ def reset(connection):
     """The peer's kernel forgets the connection."""
     connection.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close_connection = True
-    connection.connection.close()
+    connection.connection.shutdown(socket.SHUT_RDWR)
 
 
 class Fault:

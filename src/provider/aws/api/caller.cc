@@ -63,6 +63,7 @@ class Attempts {
       auto outcome = TRY(attempt());
       if (outcome.response && outcome.response->status < 300) {
         caller_.retry_.on_success(number_);
+        caller_.retry_.on_answer(false, RetryPolicy::Steady::now());
         return std::move(*outcome.response);
       }
       const int wait = outcome.response ? judge_refusal(outcome) : judge_failure(outcome);
