@@ -12,6 +12,7 @@
 #include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_endpoint.h"
 #include "provider/aws/sagemaker_job_runner.h"
+#include "provider/aws/sagemaker_registry.h"
 #include "provider/aws/secrets_manager_store.h"
 #include "provider/aws/sns_notifier.h"
 #include "provider/kms_router.h"
@@ -52,6 +53,8 @@ struct Providers::State {
   std::unique_ptr<provider::ObjectStore> staging;
   std::unique_ptr<provider::JobRunner> sagemaker;
   std::unique_ptr<provider::ModelRegistry> registry;
+  std::unique_ptr<provider::ObjectStore> registry_objects;
+  std::unique_ptr<provider::aws::SagemakerRegistry> far_registry;
   std::unique_ptr<provider::AuditSink> audit_sink;
   std::unique_ptr<provider::ObjectStore> endpoint_models;
   std::unique_ptr<provider::EndpointHost> endpoint_host;
@@ -143,7 +146,22 @@ Result<provider::JobRunner*> Providers::sagemaker(const Json& given) {
   return state_->sagemaker.get();
 }
 
+Result<provider::aws::SagemakerRegistry*> Providers::sagemaker_registry(const Json& given) {
+  if (state_->far_registry != nullptr) return state_->far_registry.get();
+  state_->registry_objects = TRY(open_bucket(given));
+  provider::aws::SagemakerRegistryOptions options;
+  options.workspace = state_->workspace.id();
+  options.group_prefix = json_or(given, "group_prefix", "redoubt-");
+  options.objects_uri = "s3://" + json_or(given, "bucket", "") + "/" + json_or(given, "prefix", "");
+  options.kms_key = json_or(given, "kms_key", "");
+  options.image = json_or(given, "image", "");
+  options.model_data_uri = json_or(given, "models_uri", "");
+  state_->far_registry = TRY(provider::aws::SagemakerRegistry::create(std::move(options), *TRY(aws()), *state_->registry_objects));
+  return state_->far_registry.get();
+}
+
 Result<provider::ModelRegistry*> Providers::registry() {
+  if (const auto choice = pipeline::choice_of(state_->config, "registry"); choice.kind == "sagemaker") return TRY(sagemaker_registry(choice.options));
   if (state_->registry == nullptr) {
     auto mac_key = TRY(state_->workspace.named_key("registry-mac"));
     state_->registry = TRY(provider::local::SqliteRegistry::open({state_->workspace.layout().registry(), std::move(mac_key)}));
@@ -152,6 +170,7 @@ Result<provider::ModelRegistry*> Providers::registry() {
 }
 
 Status Providers::discard_registry() {
+  if (const auto choice = pipeline::choice_of(state_->config, "registry"); choice.kind == "sagemaker") return TRY(sagemaker_registry(choice.options))->rewind();
   state_->registry.reset();
   return provider::local::SqliteRegistry::discard(state_->workspace.layout().registry());
 }

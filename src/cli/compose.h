@@ -20,6 +20,10 @@
 #include "provider/model_registry.h"
 #include "provider/notifier.h"
 
+namespace redoubt::provider::aws {
+class SagemakerRegistry;
+}
+
 namespace redoubt::cli {
 
 class Providers {
@@ -56,6 +60,7 @@ class Providers {
   Status open_stores();
   Result<std::unique_ptr<provider::ObjectStore>> open_bucket(const Json& options, bool keep_versions = true);
   Result<provider::JobRunner*> sagemaker(const Json& options);
+  Result<provider::aws::SagemakerRegistry*> sagemaker_registry(const Json& options);
   explicit Providers(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

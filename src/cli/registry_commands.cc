@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt registry: list, show, approve, reject, revoke, card, lineage, export, rebuild.
+// redoubt registry: list, show, approve, reject, revoke, outside, adopt, restore, card, lineage, export, rebuild.
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "base/terminal.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "governance/registry_view.h"
@@ -121,6 +122,66 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
   return 0;
 }
 
+// What was decided where others can reach the registry, such as SageMaker's console.
+Result<int> outside(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  Json values = Json::array();
+  Table table{{"NAME", "VERSION", "LEDGER", "THERE", "BY", "CHANGED", "REASON"}, {}};
+  for (const auto& decision : TRY(TRY(session->registry())->outside_decisions())) {
+    const char *ours = provider::to_string(decision.ledger_state), *theirs = provider::to_string(decision.outside_state);
+    values.push_back({{"name", decision.name}, {"version", decision.version}, {"digest", decision.digest}, {"ledger_state", ours}, {"outside_state", theirs},
+                      {"principal", decision.principal}, {"changed", decision.changed}, {"reason", decision.reason}, {"where", decision.where}});
+    table.rows.push_back({decision.name, decision.version, ours, theirs, decision.principal, decision.changed, without_control_characters(decision.reason)});
+  }
+  output.result(values, table.rows.empty() ? "nothing was decided past the ledger"
+                                           : render(table) + "none of it counts yet: 'registry adopt' signs a decision, 'registry restore' undoes it");
+  return 0;
+}
+
+Result<provider::OutsideDecision> find_outside(Session& session, const std::string& version_name) {
+  const auto name = TRY(governance::parse_version_name(version_name));
+  for (auto& decision : TRY(TRY(session.registry())->outside_decisions())) {
+    if (decision.name == name.name && decision.version == name.version) return decision;
+  }
+  return fail(ErrorCode::not_found, "nothing was decided about it past the ledger", version_name, "list what was with 'redoubt registry outside'");
+}
+
+Result<stages::publish::Decision> decision_of(const provider::OutsideDecision& outside, const std::string& where) {
+  using provider::VersionState;
+  const bool runs = outside.ledger_state == VersionState::approved || outside.ledger_state == VersionState::deployed;
+  if (outside.outside_state == VersionState::approved) return stages::publish::Decision::approve;
+  if (outside.outside_state == VersionState::rejected) return runs ? stages::publish::Decision::revoke : stages::publish::Decision::reject;
+  return fail(ErrorCode::gate_refused, "a decision can't be taken back to pending", where, "put the state back with 'redoubt registry restore', or revoke the version");
+}
+
+// A reviewer signs what another principal decided there; from then on it counts.
+Result<int> adopt(Invocation& invocation, const Target& target, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::approve));
+  const auto decided = TRY(find_outside(*session, target.version));
+  const auto decision = TRY(decision_of(decided, target.version));
+  stages::publish::ReviewOptions options{decided.name, decided.version, decision, target.reason.empty() ? decided.reason : target.reason};
+  options.outside = {{"principal", decided.principal}, {"changed", decided.changed}, {"where", decided.where}};
+  auto recorder = TRY(session->recorder());
+  stages::publish::ReviewDeps deps{*TRY(session->registry()), *recorder};
+  const auto reviewed = TRY(stages::publish::review(options, deps));
+  const auto version = TRY(find(*session, target));
+  output.result({{"name", version.name}, {"version", version.version}, {"state", provider::to_string(version.state)}, {"reviewer", session->identity()},
+                 {"principal", decided.principal}, {"statement", reviewed.statement().tagged()}},
+                fmt::format("{} is {} (decided by {}, signed by {})", target.version, provider::to_string(version.state), decided.principal, session->identity()));
+  return 0;
+}
+
+Result<int> restore(Invocation& invocation, const Target& target, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  TRY(session->require(governance::Permission::approve));
+  const auto decided = TRY(find_outside(*session, target.version));
+  TRY(TRY(session->registry())->restore(decided.name, decided.version));
+  output.result({{"name", decided.name}, {"version", decided.version}, {"state", provider::to_string(decided.ledger_state)}},
+                fmt::format("{} is {} there again", target.version, provider::to_string(decided.ledger_state)));
+  return 0;
+}
+
 // Writes the release's files with its signature, for tools that verify a folder: model_signing verify key ...
 Result<int> export_release(Invocation& invocation, const Target& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
@@ -161,6 +222,9 @@ void add_registry_commands(CLI::App& app, Invocation& invocation) {
   };
   add_command(*group, invocation, "list", "All versions", [&invocation](const Output& output) { return list(invocation, output); });
   add_command(*group, invocation, "rebuild", "Replays the ledger into a new registry", [&invocation](const Output& output) { return rebuild(invocation, output); });
+  add_command(*group, invocation, "outside", "What was decided past the ledger, such as in a console", [&invocation](const Output& output) { return outside(invocation, output); });
+  add("adopt", "Signs such a decision, so that it counts; not by who ran the pipeline", adopt)->add_option("--reason", target->reason, "instead of the words given there");
+  add("restore", "Undoes such a decision", restore);
   add("show", "One version", show);
   add("card", "Its model card", card);
   add("lineage", "What it was made of, by digest", lineage);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,17 @@ struct RegistryChange {
   std::vector<StateChange> states;
 };
 
+// A state that somebody gave a version past the ledger: in the registry's own console, or with another tool.
+struct OutsideDecision {
+  std::string name, version, digest;
+  VersionState ledger_state = VersionState::pending_manual_approval;
+  VersionState outside_state = VersionState::pending_manual_approval;  // pending, approved or rejected
+  std::string principal;  // who, as the registry names it, or "unknown"
+  std::string changed;    // RFC 3339 UTC; empty where the registry doesn't say
+  std::string reason;     // in that person's words
+  std::string where;      // what the registry calls the version
+};
+
 class ModelRegistry {
  public:
   virtual ~ModelRegistry() = default;
@@ -54,6 +66,16 @@ class ModelRegistry {
   virtual Status apply(const std::vector<RegistryChange>& changes) = 0;
   virtual Result<ModelVersion> get(std::string_view name, std::string_view version) = 0;  // not_found
   virtual Result<std::vector<ModelVersion>> list() = 0;  // by name, then in the order of creation
+
+  // For registries that others can reach. What was decided there is never believed: it counts once a reviewer has signed it.
+  virtual Result<std::vector<OutsideDecision>> outside_decisions() { return std::vector<OutsideDecision>(); }
+  // Puts a version's state back to what the ledger says.
+  virtual Status restore(std::string_view, std::string_view) { return {}; }
+  // Whether `describe` shows anything.
+  virtual bool describes() const { return false; }
+  // A version's model card (card.json) and what it was made of (name -> "sha256:..."), for who looks there. Told again, nothing
+  // stands there twice.
+  virtual Status describe(const ModelVersion&, const Json&, const std::map<std::string, std::string>&) { return {}; }
 };
 
 }  // namespace redoubt::provider

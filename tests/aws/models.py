@@ -408,12 +408,18 @@ class Check:
             self.say(where, f"{size} {unit}, at most {high}")
 
 
+# Unicode's classes inside of brackets: punctuation and symbols are those of ASCII.
+CLASSES = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d", r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}", r"\p{S}": r"$+<=>^`|~", r"\p{M}": ""}
+
+
 @functools.cache
 def compiled(pattern):
     """Smithy's patterns are ECMA's; what Python can't read is left to the services."""
     if not pattern:
         return None
     try:
-        return re.compile(pattern.replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d").replace(r"\p{P}", "!-/").replace(r"\p{M}", ""), re.DOTALL)
+        for java, python in CLASSES.items():
+            pattern = pattern.replace(java, python)
+        return re.compile(pattern, re.DOTALL)
     except re.error:
         return None

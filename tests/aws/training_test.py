@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from aws_account import judged
 from conftest import TOKEN, Redoubt, write_pipeline
 from player import player  # noqa: F401  (fixture)
 
@@ -17,20 +18,28 @@ ALIAS, REPOSITORY = "alias/redoubt", "123456789012.dkr.ecr.eu-central-1.amazonaw
 
 
 @pytest.fixture
-def account(aws, player):
+def judge(player, tmp_path):
+    with judged(player, tmp_path / "judge") as judge:
+        yield judge
+    assert judge.calls and judge.violations == []
+
+
+@pytest.fixture
+def account(aws, player, judge):
     """What `redoubt aws up` would have made."""
     kms, s3 = aws.client("kms"), aws.client("s3")
     aws.key = kms.create_key()["KeyMetadata"]["Arn"]
     kms.create_alias(AliasName=ALIAS, TargetKeyId=aws.key)
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
+    player.judge = judge
     player.role = aws.client("iam").create_role(RoleName="redoubt-training", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     return aws
 
 
 def workspace(account, player, folder, hub, **jobs):
     redoubt = Redoubt(folder)
-    redoubt.environment.update(player.environment)
+    redoubt.environment.update(player.judge.environment)
     player.layouts[:] = [redoubt.workspace / "images"]
     redoubt.providers = folder / "providers.yaml"
     redoubt.providers.write_text(json.dumps({"version": 1, "providers": {"jobs": {"sagemaker": {

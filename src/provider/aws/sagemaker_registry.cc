@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "crypto/hash.h"
 #include "provider/aws/package_metadata.h"
+#include "provider/aws/sagemaker_records.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -64,8 +65,7 @@ std::string time_of(const Json& package, const char* key) {
   return to_rfc3339(TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000))));
 }
 
-Result<SagemakerRegistry::Package> read_package(const Json& description) {
-  const Json properties = json_or(description, "CustomerMetadataProperties", Json::object());
+Result<SagemakerRegistry::Package> read_package(const Json& description, const Json& properties) {
   SagemakerRegistry::Package package;
   package.arn = json_or(description, "ModelPackageArn", "");
   package.number = json_or(description, "ModelPackageVersion", std::int64_t{0});
@@ -90,6 +90,8 @@ Result<SagemakerRegistry::Package> read_package(const Json& description) {
   version.state = *parsed;
   return package;
 }
+
+std::string record_key(const std::string& metrics_key) { return metrics_key.substr(0, metrics_key.rfind('.')) + "-record.json"; }
 
 auto find_package(std::vector<SagemakerRegistry::Package>& packages, std::string_view name, std::string_view version) {
   return std::find_if(packages.begin(), packages.end(), [&](const auto& package) { return package.version.name == name && package.version.version == version; });
@@ -154,6 +156,20 @@ std::string SagemakerRegistry::metrics_key(const ModelVersion& version) const {
   return "registry/" + options_.workspace + "/" + group_of(version.name) + "/" + crypto::sha256(version.version).hex().substr(0, 16) + ".json";
 }
 
+// Metadata goes when somebody writes a package's without it; what a package was made of stays, and leads to our copy.
+Result<Json> SagemakerRegistry::properties_of(const Json& description) {
+  Json properties = json_or(description, "CustomerMetadataProperties", Json::object());
+  if (properties.contains("redoubt-workspace")) return properties;
+  const Json quality = json_or(json_or(description, "ModelMetrics", Json::object()), "ModelQuality", Json::object());
+  const std::string uri = json_or(json_or(quality, "Statistics", Json::object()), "S3Uri", "");
+  if (!uri.starts_with(options_.objects_uri + "registry/" + options_.workspace + "/")) return properties;
+  const std::string key = record_key(uri.substr(options_.objects_uri.size()));
+  const auto record = get_text(objects_, key);
+  if (!record && record.error().code == ErrorCode::not_found) return properties;
+  if (!record) return fail(record.error());
+  return parse_json(*record, key);
+}
+
 Result<Json> SagemakerRegistry::read_metrics(const std::string& key, const std::string& digest) {
   const std::string text = TRY(get_text(objects_, key));
   if (crypto::sha256(text).tagged() != digest) {
@@ -168,10 +184,10 @@ Result<std::vector<SagemakerRegistry::Package>> SagemakerRegistry::packages(cons
   for (const Json& summary : TRY(client_.call_all("sagemaker", "ListModelPackages", query, "ModelPackageSummaryList"))) {
     const std::string arn = TRY(json_string(summary, "ModelPackageArn", group));
     const Json description = TRY(client_.call("sagemaker", "DescribeModelPackage", {{"ModelPackageName", arn}}));
-    const Json properties = json_or(description, "CustomerMetadataProperties", Json::object());
+    const Json properties = TRY(properties_of(description));
     // A package that somebody else put into the group is none of ours.
     if (json_or(properties, "redoubt-workspace", "") != options_.workspace) continue;
-    Package package = TRY(read_package(description));
+    Package package = TRY(read_package(description, properties));
     package.version.metrics = TRY(read_metrics(metrics_key(package.version), json_or(properties, "redoubt-metrics", "")));
     found.push_back(std::move(package));
   }
@@ -249,6 +265,7 @@ Status SagemakerRegistry::write(Package& package) {
   const std::string metrics = dump_json(package.version.metrics);
   TRY(put_text(objects_, metrics_key(package.version), metrics));
   const std::string digest = crypto::sha256(metrics).tagged();
+  TRY(put_text(objects_, record_key(metrics_key(package.version)), dump_json(metadata(package, digest))));
   return package.is_new ? create_package(package, digest) : update_package(package, digest);
 }
 
@@ -276,7 +293,9 @@ Status SagemakerRegistry::create_package(const Package& package, const std::stri
                   {"ClientToken", crypto::sha256(fmt::format("{}/{}/{}/{}", options_.workspace, version.name, version.version, package.ledger_index)).hex().substr(0, 36)}};
   const Json statistics = {{"ContentType", "application/json"}, {"ContentDigest", metrics_digest}, {"S3Uri", options_.objects_uri + metrics_key(version)}};
   request["ModelMetrics"]["ModelQuality"]["Statistics"] = statistics;
-  if (!options_.image.empty()) {
+  if (options_.image.empty()) {
+    request["SourceUri"] = options_.objects_uri + metrics_key(version);  // a package has to come from somewhere
+  } else {
     const auto at = version.digest.find(':');
     const Json data = {{"S3Uri", options_.model_data_uri + version.digest.substr(at == version.digest.npos ? 0 : at + 1) + "/"}, {"S3DataType", "S3Prefix"}, {"CompressionType", "None"}};
     const Json container = {{"Image", options_.image}, {"ModelDataSource", {{"S3DataSource", data}}}};
@@ -317,14 +336,14 @@ Status SagemakerRegistry::rewind() {
   return {};
 }
 
-Result<std::vector<ConsoleDecision>> SagemakerRegistry::console_decisions() {
-  std::vector<ConsoleDecision> decisions;
+Result<std::vector<OutsideDecision>> SagemakerRegistry::outside_decisions() {
+  std::vector<OutsideDecision> decisions;
   for (const Package& package : TRY(all_packages())) {
     const ModelVersion& version = package.version;
     if (package.status == status_of(version.state)) continue;
-    ConsoleDecision decision{version.name, version.version, version.digest, package.arn, version.state, VersionState::pending_manual_approval,
-                             package.principal, package.changed, package.description};
-    decision.console_state = TRY(parse_version_state(package.status));
+    OutsideDecision decision{version.name, version.version, version.digest, version.state, VersionState::pending_manual_approval,
+                             package.principal, package.changed, package.description, package.arn};
+    decision.outside_state = TRY(parse_version_state(package.status));
     decisions.push_back(std::move(decision));
   }
   return decisions;
@@ -333,6 +352,11 @@ Result<std::vector<ConsoleDecision>> SagemakerRegistry::console_decisions() {
 Status SagemakerRegistry::restore(std::string_view name, std::string_view version) {
   Package found = TRY(package(name, version));
   return write(found);
+}
+
+Status SagemakerRegistry::describe(const ModelVersion& version, const Json& card, const std::map<std::string, std::string>& lineage) {
+  TRY(publish_model_card(client_, card, {options_.workspace, options_.kms_key}));
+  return record_lineage(client_, {options_.workspace, version.name, version.version, version.digest, version.statement, lineage});
 }
 
 }  // namespace redoubt::provider::aws

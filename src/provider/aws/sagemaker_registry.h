@@ -20,16 +20,7 @@ struct SagemakerRegistryOptions {
   // What a package is deployed from in SageMaker: "REGISTRY/REPOSITORY@sha256:...", and a place in S3 below which each release
   // lies under its digest. Both or none; without them a package is a record only.
   std::string image = {}, model_data_uri = {};
-};
-
-// An approval status that the ledger knows nothing of.
-struct ConsoleDecision {
-  std::string name, version, digest, package_arn;
-  VersionState ledger_state = VersionState::pending_manual_approval;
-  VersionState console_state = VersionState::pending_manual_approval;  // pending, approved or rejected
-  std::string principal;                                                // ARN of who changed it, or "unknown"
-  std::string changed;                                                  // RFC 3339 UTC; empty where SageMaker doesn't say
-  std::string reason;                                                   // in that person's words
+  std::string kms_key = {};            // of model cards; empty: SageMaker's own
 };
 
 // Safe to use from several threads; several processes must not apply at once (the workspace's lock sees to it).
@@ -47,10 +38,12 @@ class SagemakerRegistry final : public ModelRegistry {
 
   // Forgets the place in the ledger: the next apply tells everything again and puts right what differs.
   Status rewind();
-  // What was decided in the console, or by another tool, and is in no ledger entry.
-  Result<std::vector<ConsoleDecision>> console_decisions();
-  // Puts the status of a version back to what the ledger says.
-  Status restore(std::string_view name, std::string_view version);
+  // Approval statuses that the ledger knows nothing of.
+  Result<std::vector<OutsideDecision>> outside_decisions() override;
+  Status restore(std::string_view name, std::string_view version) override;
+  bool describes() const override { return true; }
+  // A model card and lineage (sagemaker_records.h).
+  Status describe(const ModelVersion& version, const Json& card, const std::map<std::string, std::string>& lineage) override;
 
   struct Package {
     ModelVersion version;
@@ -67,6 +60,7 @@ class SagemakerRegistry final : public ModelRegistry {
   Result<std::vector<Package>> packages(const std::string& group);
   Result<std::vector<Package>> all_packages();
   Result<Package> package(std::string_view name, std::string_view version);
+  Result<Json> properties_of(const Json& description);
   Result<Json> read_metrics(const std::string& key, const std::string& digest);
   Status write(Package& package);
   Status create_package(const Package& package, const std::string& metrics_digest);

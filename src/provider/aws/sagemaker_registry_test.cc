@@ -146,7 +146,7 @@ TEST_F(SagemakerRegistryTest, every_state_has_a_status_and_comes_back_as_itself)
     EXPECT_EQ(registry_->get("m", "1.0.0")->state, state);
     EXPECT_EQ(registry_->get("m", "1.0.0")->reason, "because\nof this");
   }
-  EXPECT_THAT(*registry_->console_decisions(), IsEmpty());
+  EXPECT_THAT(*registry_->outside_decisions(), IsEmpty());
 }
 
 TEST_F(SagemakerRegistryTest, any_text_comes_back_as_it_was) {
@@ -198,9 +198,9 @@ TEST_F(SagemakerRegistryTest, a_decision_of_the_console_is_found_with_its_princi
   package["ApprovalDescription"] = "looks fine";
   package["LastModifiedTime"] = 1767323045.0;
   package["LastModifiedBy"] = {{"IamIdentity", {{"Arn", "arn:aws:sts::123456789012:assumed-role/reviewer/ada"}}}};
-  const auto decisions = *registry_->console_decisions();
+  const auto decisions = *registry_->outside_decisions();
   ASSERT_EQ(decisions.size(), 1u);
-  EXPECT_EQ(decisions[0].console_state, VersionState::approved);
+  EXPECT_EQ(decisions[0].outside_state, VersionState::approved);
   EXPECT_EQ(decisions[0].ledger_state, VersionState::pending_manual_approval);
   EXPECT_EQ(decisions[0].principal, "arn:aws:sts::123456789012:assumed-role/reviewer/ada");
   EXPECT_EQ(decisions[0].changed, "2026-01-02T03:04:05.000Z");
@@ -208,19 +208,30 @@ TEST_F(SagemakerRegistryTest, a_decision_of_the_console_is_found_with_its_princi
   EXPECT_EQ(registry_->get("m", "1.0.0")->state, VersionState::pending_manual_approval);
   ASSERT_TRUE(registry_->restore("m", "1.0.0"));
   EXPECT_EQ(only_package()["ModelApprovalStatus"], "PendingManualApproval");
-  EXPECT_THAT(*registry_->console_decisions(), IsEmpty());
+  EXPECT_THAT(*registry_->outside_decisions(), IsEmpty());
 }
 
 TEST_F(SagemakerRegistryTest, packages_of_others_are_left_alone_and_changed_ones_are_tampered) {
   ASSERT_TRUE(registry_->apply({{0, {version("m", "1.0.0")}, {}}}));
   Json stranger = only_package();
   stranger["CustomerMetadataProperties"] = {{"owner", "somebody"}};
+  stranger.erase("ModelMetrics");
   account_.packages["arn:stranger"] = stranger;
   EXPECT_EQ(registry_->list()->size(), 1u);
   for (auto& [arn, package] : account_.packages) {
     if (arn != "arn:stranger") package["CustomerMetadataProperties"]["redoubt-state"] = "Perfect";
   }
   EXPECT_EQ(registry_->list().error().code, ErrorCode::tampered);
+}
+
+TEST_F(SagemakerRegistryTest, metadata_that_somebody_wiped_is_known_and_put_back) {
+  ASSERT_TRUE(registry_->apply({{0, {version("m", "1.0.0")}, {}}}));
+  only_package().erase("CustomerMetadataProperties");
+  only_package()["ModelApprovalStatus"] = "Approved";
+  ASSERT_EQ(registry_->outside_decisions()->size(), 1u);
+  EXPECT_EQ(registry_->get("m", "1.0.0")->state, VersionState::pending_manual_approval);
+  ASSERT_TRUE(registry_->restore("m", "1.0.0"));
+  EXPECT_EQ(only_package()["CustomerMetadataProperties"]["redoubt-state"], "PendingManualApproval");
 }
 
 TEST_F(SagemakerRegistryTest, changed_metrics_are_tampered) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages/publish/register.h"
 
+#include "base/log.h"
 #include "attest/model_signature.h"
 #include "governance/registry_view.h"
 #include "stages/publish/model_card.h"
@@ -98,6 +99,35 @@ Result<StepProduct> publish(const ReleaseChain& chain, const RegisterOptions& op
   return product;
 }
 
+Status describe(const ReleaseChain& chain, const governance::RegisteredVersion& registered, RegisterDeps& deps) {
+  provider::ModelVersion version;
+  version.name = TRY(json_string(registered.record().result, "name", "register statement"));
+  version.version = TRY(json_string(registered.record().result, "version", "register statement"));
+  version.digest = TRY(registered.output("release")).tagged();
+  version.statement = registered.statement().tagged();
+  Json card;
+  for (const auto& file : TRY(deps.store.manifest(TRY(registered.output("card")))).files) {
+    if (file.path != "card.json") continue;
+    const auto blob = TRY(deps.store.open_blob(file.sha256));
+    RandomAccessSource source(*blob);
+    card = TRY(parse_json(to_text(TRY(read_all(source, 1 << 20))), file.path));
+  }
+  if (const auto known = deps.registry.get(version.name, version.version)) {
+    card["state"] = provider::to_string(known->state);
+    card["reason"] = known->reason;
+  }
+  std::map<std::string, std::string> lineage;
+  const auto add = [&](const auto& step) {
+    for (const auto& [name, digest] : step.record().outputs) lineage[step.record().step + "-" + name] = digest.tagged();
+  };
+  add(chain.model);
+  add(chain.data);
+  add(chain.image);
+  add(chain.adapter);
+  add(chain.evaluation);
+  return deps.registry.describe(version, card, lineage);
+}
+
 }  // namespace
 
 Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain, const RegisterOptions& options, RegisterDeps& deps) {
@@ -112,7 +142,13 @@ Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain
                  {"statement:evaluate", chain.evaluation.statement()}};
   plan.parameters = {{"name", options.name}, {"description", options.description}, {"license", options.license},
                      {"bump", options.bump}, {"intended_use", options.intended_use}, {"limitations", options.limitations}, {"settings", options.settings}};
-  return deps.recorder.run<governance::RegisterStep>(plan, [&] { return publish(chain, options, deps); });
+  const auto registered = TRY(deps.recorder.run<governance::RegisterStep>(plan, [&] { return publish(chain, options, deps); }));
+  if (deps.registry.describes()) {
+    // A view for others: the version stands without it.
+    const Status described = describe(chain, registered, deps);
+    if (!described) spdlog::warn("the registry does not show the version's card and lineage: {} ({})", described.error().message, described.error().where);
+  }
+  return registered;
 }
 
 }  // namespace redoubt::stages::publish

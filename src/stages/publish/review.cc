@@ -47,6 +47,7 @@ Result<governance::ApprovedVersion> review(const ReviewOptions& options, ReviewD
   governance::StepPlan plan;
   plan.inputs = {{"statement:register", registered}};
   plan.parameters = {{"decision", to_string(options.decision)}, {"reason", options.reason}, {"reviewer", deps.recorder.identity()}};
+  if (!options.outside.is_null()) plan.parameters["outside"] = options.outside;
   return deps.recorder.run<governance::ReviewStep>(plan, [&]() -> Result<governance::StepProduct> {
     return governance::StepProduct{{}, {{"name", options.name}, {"version", options.version}, {"decision", to_string(options.decision)}, {"reason", options.reason}}};
   });

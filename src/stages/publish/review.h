@@ -16,6 +16,8 @@ struct ReviewOptions {
   std::string name, version;
   Decision decision = Decision::approve;
   std::string reason;  // 1 to 2000 bytes, without personal data
+  // Where a decision was made first that this one signs: {"principal", "changed", "where"}; null for none.
+  Json outside = {};
 };
 
 struct ReviewDeps {

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versions in SageMaker's model registry through the command line, read back and decided upon by boto3 as in the console."""
+import json
+
+import pytest
+
+from conftest import TOKEN, Redoubt, write_pipeline
+
+ALIAS = "alias/redoubt"
+
+
+@pytest.fixture
+def registered(aws, judge, tiny_hub, tmp_path):
+    """A pipeline that waits for its review."""
+    kms, s3 = aws.client("kms"), aws.client("s3")
+    kms.create_alias(AliasName=ALIAS, TargetKeyId=kms.create_key()["KeyMetadata"]["Arn"])
+    s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    redoubt = Redoubt(tmp_path)
+    redoubt.environment.update(judge.environment)
+    providers = tmp_path / "providers.yaml"
+    providers.write_text(json.dumps({"version": 1, "providers": {"registry": {"sagemaker": {"bucket": "artifacts", "kms_key": ALIAS}}}}))
+    redoubt("init", "--providers", providers)
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    redoubt.pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    redoubt("run", redoubt.pipeline, expect=6)
+    redoubt.sagemaker = aws.client("sagemaker")
+    yield redoubt
+    assert judge.seen("sagemaker", "CreateModelPackage") and judge.violations == []
+
+
+def package_of(redoubt):
+    (group,) = redoubt.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    (summary,) = redoubt.sagemaker.list_model_packages(ModelPackageGroupName=group["ModelPackageGroupName"])["ModelPackageSummaryList"]
+    return redoubt.sagemaker.describe_model_package(ModelPackageName=summary["ModelPackageArn"])
+
+
+def test_an_approval_of_the_console_counts_once_a_reviewer_has_signed_it(registered):
+    redoubt = registered
+    package = package_of(redoubt)
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+    (version,) = redoubt.json("registry", "list")
+    assert package["CustomerMetadataProperties"]["redoubt-digest"] == version["digest"]
+    assert redoubt.json("registry", "outside") == []
+
+    # moto forgets the metadata here, as anybody may who writes a package's; the version stays known.
+    redoubt.sagemaker.update_model_package(ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus="Approved", ApprovalDescription="looks fine")
+    assert redoubt.json("registry", "list")[0]["state"] == "PendingManualApproval"
+    redoubt("run", redoubt.pipeline, expect=6)
+    (decision,) = redoubt.json("registry", "outside")
+    assert (decision["outside_state"], decision["ledger_state"], decision["reason"]) == ("Approved", "PendingManualApproval", "looks fine")
+    assert decision["principal"] and decision["where"] == package["ModelPackageArn"]
+
+    redoubt("registry", "adopt", "tiny/0.1.0", expect=5)  # by who ran the pipeline
+    adopted = redoubt.json("registry", "adopt", "tiny/0.1.0", identity="reviewer")
+    assert adopted["state"] == "Approved" and adopted["principal"] == decision["principal"]
+    assert redoubt.json("registry", "outside") == []
+    assert redoubt.json("registry", "show", "tiny/0.1.0")["reason"] == "looks fine"
+    assert package_of(redoubt)["CustomerMetadataProperties"]["redoubt-state"] == "Approved"
+    assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_a_decision_can_be_undone_and_ours_is_shown_there(registered):
+    redoubt = registered
+    arn = package_of(redoubt)["ModelPackageArn"]
+    redoubt.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected")
+    redoubt("registry", "restore", "tiny/0.1.0", expect=5)
+    redoubt("registry", "restore", "tiny/0.1.0", identity="reviewer")
+    assert package_of(redoubt)["ModelApprovalStatus"] == "PendingManualApproval"
+    redoubt("registry", "adopt", "tiny/0.1.0", identity="reviewer", expect=1)
+    redoubt("registry", "approve", "tiny/0.1.0", "--reason", "read the card", identity="reviewer")
+    shown = package_of(redoubt)
+    assert shown["ModelApprovalStatus"] == "Approved" and shown["ApprovalDescription"] == "read the card"
+    redoubt("registry", "rebuild")
+    assert len(redoubt.json("registry", "list")) == 1 and package_of(redoubt)["ModelPackageArn"] == arn
+    (card,) = redoubt.sagemaker.list_model_cards()["ModelCardSummaries"]
+    content = json.loads(redoubt.sagemaker.describe_model_card(ModelCardName=card["ModelCardName"])["Content"])
+    assert content["model_overview"]["model_name"] == "tiny"
