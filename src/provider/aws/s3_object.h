@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One version of an object, read in blocks by ranged requests; the next blocks are fetched while a reader goes forward.
+// One version of an object, read in blocks by ranged requests; the next blocks are fetched while a reader goes forward. Its start
+// came with the request that found it.
 #pragma once
 
 #include <future>
@@ -11,10 +12,22 @@
 
 namespace redoubt::provider::aws {
 
+inline constexpr std::string_view kSha256Mark = "x-amz-meta-redoubt-sha256";  // of an object that went up in one piece, in base64
+
+struct S3Range {
+  Bytes bytes;
+  std::uint64_t size = 0;  // of the whole object
+  http::Headers headers;
+};
+// Up to `count` bytes from `first`; asked for again where the answer breaks off. What covers a whole object is compared with the
+// SHA-256 that went up with it: tampered where it differs every time.
+Result<S3Range> get_range(Client& client, const RestRequest& get, std::uint64_t first, std::uint64_t count);
+
 class S3Object final : public RandomAccess {
  public:
   struct Options {
     std::uint64_t size = 0;
+    Bytes start = {};
     std::size_t block_bytes = 4 << 20;
     int blocks_ahead = 4;
   };

@@ -8,6 +8,7 @@
 
 #include "base/memory_object.h"
 #include "crypto/hash.h"
+#include "crypto/random.h"
 #include "provider/aws/about.h"
 #include "provider/aws/api/xml.h"
 #include "provider/aws/s3_object.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::size_t kPartBytesMin = 5 << 20;
 constexpr std::size_t kPrefixBytesMax = 256;
+constexpr std::string_view kMark = "x-amz-meta-redoubt-put";
 constexpr int kLongPartsFrom = 4000;  // parts beyond it are four times as long, so that 10,000 of them reach far
 
 bool is_bucket(std::string_view name) {
@@ -43,15 +45,16 @@ Result<Bytes> read_part(Source& source, std::size_t bytes_max) {
   return part;
 }
 
-bool is_taken(const Error& error) { return is_service_error(error, "PreconditionFailed"); }
-
 }  // namespace
 
 tl::unexpected<Error> fail_s3(const std::string& uri, Error error) {
+  const bool is_key_s = error.message.starts_with("KMS.") && error.code != ErrorCode::permission_denied && error.code != ErrorCode::unavailable;
   std::string hint = "allow the action on the bucket and its objects, and the use of its KMS key, in the role's policy";
   if (is_service_error(error, "NoSuchBucket")) hint = "make the bucket with 'redoubt aws up', or name one that is there";
   if (is_service_error(error, "PermanentRedirect") || is_service_error(error, "AuthorizationHeaderMalformed")) hint = "name the bucket's own region in the block 'aws'";
-  if (error.message.find("KMS") != error.message.npos && error.code != ErrorCode::permission_denied) hint = "check that the KMS key is there, enabled and in the bucket's region";
+  if (is_key_s) hint = "check that the KMS key is there, enabled and in the bucket's region";
+  // What is missing there is not the object.
+  if (is_key_s || is_service_error(error, "NoSuchBucket")) error.code = ErrorCode::invalid_argument;
   return fail_about(uri, std::move(error), hint);
 }
 
@@ -80,60 +83,89 @@ RestRequest S3ObjectStore::request(std::string operation, std::string method, st
   return request;
 }
 
-http::Headers S3ObjectStore::write_headers(PutMode mode) const {
+http::Headers S3ObjectStore::write_headers(PutMode mode, const std::string& mark) const {
   http::Headers headers{{"x-amz-server-side-encryption", "aws:kms"},
                         {"x-amz-server-side-encryption-aws-kms-key-id", options_.kms_key},
                         {"x-amz-server-side-encryption-bucket-key-enabled", "true"},
-                        {"content-type", "application/octet-stream"}};
+                        {"content-type", "application/octet-stream"},
+                        {std::string(kMark), mark}};
   if (mode == PutMode::create_only) headers.add("if-none-match", "*");
   return headers;
 }
 
 Status S3ObjectStore::put(std::string_view key, Source& contents, PutMode mode) {
-  const auto path = TRY(path_of(key));
-  const auto uri = uri_of(key);
-  const auto judged = [&](Status status) -> Status {
-    if (status) return {};
-    if (mode == PutMode::create_only && is_taken(status.error())) return fail(ErrorCode::already_exists, "the key is taken", uri);
-    return fail_s3(uri, std::move(status.error()));
-  };
-  auto part = TRY(read_part(contents, options_.part_bytes));
-  if (part.size() < options_.part_bytes) {
-    auto whole = request("PutObject", "PUT", path);
-    for (const auto& header : write_headers(mode)) whole.headers.add(header.name, header.value);
-    whole.headers.add("x-amz-checksum-sha256", to_base64(crypto::sha256(part).bytes()));
-    whole.upload_bytes = part.size();
-    const MemoryObject object(std::move(part));
-    whole.upload = &object;
-    MemorySink nowhere;
-    const auto answer = client_.send(whole, nowhere);
-    return judged(answer ? Status{} : fail(answer.error()));
-  }
+  (void)TRY(path_of(key));
+  const auto mark = to_hex(crypto::random_bytes(16));
+  auto first = TRY(read_part(contents, options_.part_bytes));
+  return first.size() < options_.part_bytes ? put_whole(key, std::move(first), mode, mark) : put_parts(key, std::move(first), contents, mode, mark);
+}
+
+Status S3ObjectStore::put_whole(std::string_view key, Bytes contents, PutMode mode, const std::string& mark) {
+  auto whole = request("PutObject", "PUT", TRY(path_of(key)));
+  for (const auto& header : write_headers(mode, mark)) whole.headers.add(header.name, header.value);
+  const auto checksum = to_base64(crypto::sha256(contents).bytes());
+  whole.headers.add("x-amz-sdk-checksum-algorithm", "SHA256");
+  whole.headers.add("x-amz-checksum-sha256", checksum);
+  whole.headers.add(std::string(kSha256Mark), checksum);  // S3 tells its own only to some requests
+  whole.upload_bytes = contents.size();
+  const MemoryObject object(std::move(contents));
+  whole.upload = &object;
+  MemorySink nowhere;
+  const auto answer = client_.send(whole, nowhere);
+  return judge_put(key, answer ? Status{} : fail(answer.error()), mode, mark);
+}
+
+Status S3ObjectStore::put_parts(std::string_view key, Bytes first, Source& rest, PutMode mode, const std::string& mark) {
   // What is taken already need not be sent first.
-  if (mode == PutMode::create_only && open(key)) return fail(ErrorCode::already_exists, "the key is taken", uri);
-  auto upload = S3Upload::begin(client_, request("", "PUT", path), write_headers(PutMode::replace), options_.parts_at_once);
-  if (!upload) return fail_s3(uri, std::move(upload.error()));
-  for (int number = 1; !part.empty(); ++number) {
-    TRY(judged((*upload)->add(std::move(part))));
-    part = TRY(read_part(contents, number < kLongPartsFrom ? options_.part_bytes : options_.part_bytes * 4));
+  if (mode == PutMode::create_only && head(key)) return fail(ErrorCode::already_exists, "the key is taken", uri_of(key));
+  auto begun = S3Upload::begin(client_, request("", "PUT", TRY(path_of(key))), write_headers(PutMode::replace, mark), options_.parts_at_once);
+  if (!begun) return fail_s3(uri_of(key), std::move(begun.error()));
+  auto& upload = **begun;
+  for (int number = 1; !first.empty(); ++number) {
+    if (auto added = upload.add(std::move(first)); !added) return fail_s3(uri_of(key), std::move(added.error()));
+    first = TRY(read_part(rest, number < kLongPartsFrom ? options_.part_bytes : options_.part_bytes * 4));
   }
-  return judged((*upload)->complete(mode == PutMode::create_only ? http::Headers{{"if-none-match", "*"}} : http::Headers{}));
+  const auto completed = upload.complete(mode == PutMode::create_only ? http::Headers{{"if-none-match", "*"}} : http::Headers{});
+  auto judged = judge_put(key, completed, mode, mark);
+  if (judged) upload.is_complete();
+  return judged;
+}
+
+// A refusal of what was asked a second time may be the answer to the first, which was lost.
+Status S3ObjectStore::judge_put(std::string_view key, Status status, PutMode mode, const std::string& mark) {
+  if (status) return {};
+  auto& error = status.error();
+  const bool is_taken = mode == PutMode::create_only && is_service_error(error, "PreconditionFailed");
+  const bool is_contested = is_service_error(error, "ConditionalRequestConflict");
+  if (is_taken || is_contested || is_service_error(error, "NoSuchUpload") || error.code == ErrorCode::unavailable) {
+    const auto there = head(key);
+    const auto* found = there ? there->headers.find(kMark) : nullptr;
+    if (found != nullptr && *found == mark) return {};
+    if (is_taken || (is_contested && there && mode == PutMode::create_only)) return fail(ErrorCode::already_exists, "the key is taken", uri_of(key));
+  }
+  return fail_s3(uri_of(key), std::move(error));
+}
+
+Result<RestAnswer> S3ObjectStore::head(std::string_view key) const {
+  MemorySink nowhere;
+  return client_.send(request("HeadObject", "HEAD", TRY(path_of(key))), nowhere);
 }
 
 Result<std::unique_ptr<RandomAccess>> S3ObjectStore::open(std::string_view key) {
-  const auto path = TRY(path_of(key));
-  MemorySink nowhere;
-  auto head = client_.send(request("HeadObject", "HEAD", path), nowhere);
-  if (!head && head.error().code == ErrorCode::not_found) return fail(ErrorCode::not_found, "no such object", uri_of(key));
-  if (!head) return fail_s3(uri_of(key), std::move(head.error()));
-  const auto* length = head->headers.find("content-length");
-  const auto* etag = head->headers.find("etag");
-  const auto* version = head->headers.find("x-amz-version-id");
-  if (length == nullptr || etag == nullptr) return fail(ErrorCode::unavailable, "S3 tells no length and ETag of the object", uri_of(key));
-  auto get = request("GetObject", "GET", path);
+  auto get = request("GetObject", "GET", TRY(path_of(key)));
+  auto start = get_range(client_, get, 0, options_.start_bytes);
+  if (!start && is_service_error(start.error(), "InvalidRange")) return std::make_unique<MemoryObject>(Bytes());  // no byte is in an empty object
+  if (!start && start.error().code == ErrorCode::not_found && !is_service_error(start.error(), "NoSuchBucket") && !start.error().message.starts_with("KMS.")) {
+    return fail(ErrorCode::not_found, "no such object", uri_of(key));
+  }
+  if (!start) return fail_s3(uri_of(key), std::move(start.error()));
+  const auto* etag = start->headers.find("etag");
+  const auto* version = start->headers.find("x-amz-version-id");
+  if (etag == nullptr) return fail(ErrorCode::unavailable, "S3 tells no ETag of the object", uri_of(key));
   get.headers.add("if-match", *etag);
   if (version != nullptr && *version != "null") get.query.emplace_back("versionId", *version);
-  return std::make_unique<S3Object>(client_, std::move(get), uri_of(key), S3Object::Options{std::strtoull(length->c_str(), nullptr, 10), options_.block_bytes, options_.blocks_ahead});
+  S3Object::Options options{start->size, std::move(start->bytes), options_.block_bytes, options_.blocks_ahead};
+  return std::make_unique<S3Object>(client_, std::move(get), uri_of(key), std::move(options));
 }
 
 Result<std::vector<std::string>> S3ObjectStore::list(std::string_view prefix) {
@@ -142,15 +174,15 @@ Result<std::vector<std::string>> S3ObjectStore::list(std::string_view prefix) {
   std::string next;
   do {
     auto page = request("ListObjectsV2", "GET", "/");
-    page.query = {{"list-type", "2"}, {"prefix", options_.prefix + std::string(prefix)}};
+    page.query = {{"list-type", "2"}, {"encoding-type", "url"}, {"prefix", options_.prefix + std::string(prefix)}};
     if (!next.empty()) page.query.emplace_back("continuation-token", next);
     MemorySink sink;
     const auto answer = client_.send(page, sink);
     if (!answer) return fail_s3(uri_of(prefix), answer.error());
     const auto document = TRY(parse_xml(to_text(sink.take()), "s3.ListObjectsV2", {.lists = kLists}));
     for (const auto& object : json_or(document.value, "Contents", Json::array())) {
-      auto key = json_or(object, "Key", "").substr(options_.prefix.size());
-      if (is_object_key(key)) keys.push_back(std::move(key));
+      const auto key = http::percent_decode(json_or(object, "Key", ""));  // somebody else's key may hold what XML can't
+      if (key && key->starts_with(options_.prefix) && is_object_key(key->substr(options_.prefix.size()))) keys.push_back(key->substr(options_.prefix.size()));
     }
     auto token = json_or(document.value, "NextContinuationToken", "");
     if (!token.empty() && token == next) return fail(ErrorCode::unavailable, "the listing gives the same page again and again", uri_of(prefix));
@@ -195,6 +227,37 @@ Status S3ObjectStore::remove_versions(std::string_view key) {
 Status S3ObjectStore::remove(std::string_view key) {
   (void)TRY(open(key));  // S3 removes what is not there without a word
   return options_.keep_versions ? remove_version(key, "") : remove_versions(key);
+}
+
+Result<int> S3ObjectStore::remove_leftovers(TimePoint before) {
+  constexpr std::array<std::string_view, 1> kLists = {"Upload"};
+  int removed = 0;
+  std::string next_key, next_upload;
+  do {
+    auto page = request("ListMultipartUploads", "GET", "/");
+    page.query = {{"uploads", ""}, {"prefix", options_.prefix}};
+    if (!next_key.empty()) page.query.insert(page.query.end(), {{"key-marker", next_key}, {"upload-id-marker", next_upload}});
+    MemorySink sink;
+    const auto answer = client_.send(page, sink);
+    if (!answer) return fail_s3(uri_of(""), answer.error());
+    const auto document = TRY(parse_xml(to_text(sink.take()), "s3.ListMultipartUploads", {.lists = kLists}));
+    for (const auto& upload : json_or(document.value, "Upload", Json::array())) {
+      const auto key = json_or(upload, "Key", "");
+      const auto begun = parse_rfc3339(json_or(upload, "Initiated", ""));
+      if (!begun || *begun >= before || !key.starts_with(options_.prefix) || !is_object_key(key.substr(options_.prefix.size()))) continue;
+      auto abort = request("AbortMultipartUpload", "DELETE", "/" + key);
+      abort.query = {{"uploadId", json_or(upload, "UploadId", "")}};
+      MemorySink nowhere;
+      const auto aborted = client_.send(abort, nowhere);
+      if (!aborted && aborted.error().code != ErrorCode::not_found) return fail_s3(uri_of(key.substr(options_.prefix.size())), aborted.error());
+      removed += aborted.has_value();
+    }
+    auto key = json_or(document.value, "NextKeyMarker", ""), upload = json_or(document.value, "NextUploadIdMarker", "");
+    const bool goes_on = json_or(document.value, "IsTruncated", "") == "true" && (key != next_key || upload != next_upload);
+    next_key = goes_on ? std::move(key) : "";
+    next_upload = std::move(upload);
+  } while (!next_key.empty());
+  return removed;
 }
 
 }  // namespace redoubt::provider::aws

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Objects in a bucket, encrypted by S3 under a KMS key around whatever seals them. The bucket keeps versions: a reader stays with
-// the one it opened. What goes up carries a SHA-256 that S3 compares; what comes down is whole or an error, and vault/ checks
-// its contents.
+// the one it opened. What goes up carries a SHA-256 that S3 compares; what comes down in one piece is compared with it too, and of
+// what comes in several the length, while vault/ checks each chunk of the contents.
 #pragma once
 
 #include <atomic>
@@ -20,6 +20,7 @@ struct S3ObjectStoreOptions {
   std::string owner = {};     // the account that must own the bucket; empty: not asked
   std::size_t part_bytes = 16 << 20;  // of a multipart upload, at least 5 MiB; also what a longer object is told by
   int parts_at_once = 4;              // going up
+  std::size_t start_bytes = 128 << 10;  // of an object that come with its opening
   std::size_t block_bytes = 4 << 20;  // of a ranged read
   int blocks_ahead = 4;               // fetched while a reader goes forward
   bool keep_versions = true;          // of what is removed, until the bucket's lifecycle ends them; false: they go with it
@@ -32,10 +33,17 @@ class S3ObjectStore final : public ObjectStore {
 
   // Objects that fit a part go in one request, longer ones as a multipart upload, which is given up whole on any failure; one
   // that a killed process left is ended by the bucket's lifecycle rule. At most 10,000 parts (about 450 GB).
+  // Each object carries a mark of the put that made it, so that one whose answer was lost is not taken for somebody else's.
   Status put(std::string_view key, Source& contents, PutMode mode) override;
+  // One request, which also brings the object's start: a small object is there with it. not_found is said of the object alone, a
+  // bucket or a key of KMS that is missing is invalid_argument.
   Result<std::unique_ptr<RandomAccess>> open(std::string_view key) override;
   Result<std::vector<std::string>> list(std::string_view prefix) override;
   Status remove(std::string_view key) override;
+
+  // Gives up the uploads below the prefix that were begun before `before` and never completed; answers how many. For buckets
+  // without a lifecycle rule that does it.
+  Result<int> remove_leftovers(TimePoint before);
 
  private:
   S3ObjectStore(S3ObjectStoreOptions options, Client& client) : options_(std::move(options)), client_(client) {}
@@ -44,7 +52,11 @@ class S3ObjectStore final : public ObjectStore {
   Status remove_version(std::string_view key, const std::string& version);
   Status remove_versions(std::string_view key);
   RestRequest request(std::string operation, std::string method, std::string path) const;
-  http::Headers write_headers(PutMode mode) const;
+  http::Headers write_headers(PutMode mode, const std::string& mark) const;
+  Result<RestAnswer> head(std::string_view key) const;
+  Status put_whole(std::string_view key, Bytes contents, PutMode mode, const std::string& mark);
+  Status put_parts(std::string_view key, Bytes first, Source& rest, PutMode mode, const std::string& mark);
+  Status judge_put(std::string_view key, Status status, PutMode mode, const std::string& mark);
 
   S3ObjectStoreOptions options_;
   Client& client_;

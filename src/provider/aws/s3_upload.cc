@@ -12,6 +12,7 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr int kPartsMax = 10'000;
+constexpr int kCompletionsMax = 3;  // of an answer that began as a success
 
 }  // namespace
 
@@ -22,6 +23,7 @@ Result<std::unique_ptr<S3Upload>> S3Upload::begin(Client& client, RestRequest ba
   request.query = {{"uploads", ""}};
   for (const auto& header : create_headers) request.headers.add(header.name, header.value);
   request.headers.add("x-amz-checksum-algorithm", "SHA256");
+  request.may_be_repeated = true;  // an upload that nobody completes is no object
   MemorySink answer;
   TRY(client.send(request, answer));
   const auto document = TRY(parse_xml(to_text(answer.take()), "s3.CreateMultipartUpload"));
@@ -48,6 +50,7 @@ Result<S3Upload::Part> S3Upload::send(int number, Bytes bytes) const {
   auto part = request("UploadPart", "PUT");
   part.query.insert(part.query.begin(), {"partNumber", std::to_string(number)});
   const std::string checksum = to_base64(crypto::sha256(bytes).bytes());
+  part.headers.add("x-amz-sdk-checksum-algorithm", "SHA256");
   part.headers.add("x-amz-checksum-sha256", checksum);
   part.upload_bytes = bytes.size();
   const MemoryObject contents(std::move(bytes));
@@ -82,9 +85,18 @@ Status S3Upload::complete(const http::Headers& headers) {
     last.body += fmt::format("<Part><ChecksumSHA256>{}</ChecksumSHA256><ETag>{}</ETag><PartNumber>{}</PartNumber></Part>", done_[i].checksum, xml_escape(done_[i].etag), i + 1);
   }
   last.body += "</CompleteMultipartUpload>";
+  last.may_be_repeated = true;  // once it is complete, S3 answers NoSuchUpload
+  for (int attempt = 1;; ++attempt) {
+    const Status done = ask_to_complete(last);
+    const bool again = !done && done.error().code == ErrorCode::unavailable && !is_service_error(done.error(), "ConditionalRequestConflict");
+    if (!again || attempt == kCompletionsMax) return done;
+  }
+}
+
+// The work takes long, so S3 begins its answer with 200 before it knows how it ends.
+Status S3Upload::ask_to_complete(const RestRequest& last) {
   MemorySink sink;
   const auto answer = TRY(client_.send(last, sink));
-  // The work takes long, so S3 begins its answer with 200 before it knows how it ends.
   const auto text = to_text(sink.take());
   const auto document = TRY(parse_xml(text, "s3.CompleteMultipartUpload"));
   if (document.root == "Error") return fail(error_of(read_refusal({500, answer.headers}, text), "s3.CompleteMultipartUpload"));

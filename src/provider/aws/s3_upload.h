@@ -20,6 +20,8 @@ class S3Upload {
   Status add(Bytes part);
   // `headers` say under which condition it becomes the object.
   Status complete(const http::Headers& headers);
+  // It became the object although no answer said so: nothing is given up.
+  void is_complete() { complete_ = true; }
 
  private:
   struct Part {
@@ -30,6 +32,7 @@ class S3Upload {
   RestRequest request(const char* operation, const char* method) const;
   Result<Part> send(int number, Bytes bytes) const;
   Status settle_oldest();
+  Status ask_to_complete(const RestRequest& last);
 
   Client& client_;
   RestRequest base_;

@@ -93,7 +93,8 @@ Result<SecretInfo> SecretsManagerStore::put(std::string_view name, const Secret&
   const auto token = version_id(number);
   const auto done = is_there ? client_.call("secretsmanager", "PutSecretValue", {{"SecretId", id_of(name)}, {"SecretBinary", encoded}, {"ClientRequestToken", token}})
                              : make(name, token, encoded);
-  if (!done && is_marked_for_deletion(done.error())) {
+  const bool was_marked = known && is_deleted(*known);
+  if (!done && (is_marked_for_deletion(done.error()) || (was_marked && done.error().code == ErrorCode::already_exists))) {
     return fail(ErrorCode::already_exists, "a secret of this name is marked for deletion", id_of(name), "restore it (aws secretsmanager restore-secret), or wait until it is gone");
   }
   if (!done) return fail_secret(name, done.error());

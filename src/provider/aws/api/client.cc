@@ -202,7 +202,7 @@ Result<RestAnswer> AwsClient::send(const RestRequest& given, Sink& body) {
   request.upload_offset = given.upload_offset;
   request.upload_bytes = given.upload_bytes;
   request.bytes_max = given.bytes_max;
-  request.repeatable = given.method != "POST";
+  request.repeatable = given.method != "POST" || given.may_be_repeated;
   request.payload_hash = TRY(payload_hash_of(given, request.endpoint));
   auto response = TRY(caller_.send(request, credentials_.get(), body));
   return RestAnswer{response.status, std::move(response.headers)};

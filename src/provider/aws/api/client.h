@@ -43,6 +43,7 @@ struct RestRequest {
   const RandomAccess* upload = nullptr;               // sent instead of `body`; read again when the request is tried again
   std::uint64_t upload_offset = 0, upload_bytes = 0;  // the part of it to send
   std::uint64_t bytes_max = 64 << 20;                 // of the answer's body
+  bool may_be_repeated = false;                       // a POST that does no harm when it is carried out twice; other methods always may
 };
 
 struct RestAnswer {

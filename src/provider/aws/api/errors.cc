@@ -45,7 +45,7 @@ bool is_transient(const Refusal& refusal) {
   return refusal.status >= 500 || refusal.status == 408 ||
          is_one_of(refusal.code, {"RequestTimeout", "RequestTimeoutException", "InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable",
                                   "InternalServiceError", "DependencyTimeoutException", "KMSInternalException", "ConditionalRequestConflict", "OperationAborted",
-                                  "ModelNotReadyException"});
+                                  "ModelNotReadyException", "TemporaryRedirect"});
 }
 
 std::string text_of(const Json& value, Words names) {
@@ -130,7 +130,10 @@ Refusal read_refusal(const http::ClientResponse& response, std::string_view body
   if (refusal.code.empty() && response.status == 404) refusal.code = "NotFound";
   if (refusal.code.empty() && response.status == 403) refusal.code = "AccessDenied";
   if (refusal.code.empty() && response.status == 412) refusal.code = "PreconditionFailed";
+  if (refusal.code.empty() && response.status == 301) refusal.code = "PermanentRedirect";
   if (refusal.code.empty()) refusal.code = fmt::format("HTTP {}", response.status);
+  const auto* region = response.headers.find("x-amz-bucket-region");
+  if (region != nullptr && refusal.code == "PermanentRedirect") refusal.message += " (the bucket's region: " + *region + ")";
   refusal.code = shown(refusal.code.substr(0, 200));
   refusal.message = shown(refusal.message);
   refusal.request_id = shown(refusal.request_id.substr(0, 200));
