@@ -227,6 +227,13 @@ Result<provider::EndpointHost*> Providers::endpoint_host(const GlobalOptions& op
   return state_->endpoint_host.get();
 }
 
+Result<std::vector<provider::aws::AccountFinding>> Providers::account_findings() {
+  if (!state_->config.contains("aws")) {
+    return fail(ErrorCode::unsupported, "the workspace's providers name no AWS account", {}, "name one in the block 'aws' of the providers file, and give it to 'redoubt run' or 'redoubt init'");
+  }
+  return provider::aws::read_account_findings(*TRY(aws()), state_->clock);
+}
+
 Result<provider::AuditSink*> Providers::audit_sink() {
   if (state_->audit_sink != nullptr) return state_->audit_sink.get();
   const auto choice = pipeline::choice_of(state_->config, "audit");

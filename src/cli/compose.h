@@ -13,6 +13,7 @@
 #include "governance/workspace.h"
 #include "provider/alarms.h"
 #include "provider/audit_sink.h"
+#include "provider/aws/account_findings.h"
 #include "provider/aws/api/client.h"
 #include "provider/endpoint_host.h"
 #include "provider/image_store.h"
@@ -46,6 +47,8 @@ class Providers {
   Status discard_registry();
   // Where versions are served; `options` are those that an endpoint's own process is started with.
   Result<provider::EndpointHost*> endpoint_host(const GlobalOptions& options);
+  // What the account's guards have found; unsupported where no provider is AWS's.
+  Result<std::vector<provider::aws::AccountFinding>> account_findings();
   // Where the ledger's entries are told besides; null where nowhere.
   Result<provider::AuditSink*> audit_sink();
   // The alarms of an environment's endpoint, which is looked at every `interval_s`. `notes` outlives them; `earlier` is what there was

@@ -15,6 +15,7 @@
 #include "governance/workspace.h"
 #include "ledger/evidence.h"
 #include "provider/alarms.h"
+#include "provider/aws/account_findings.h"
 #include "provider/endpoint_host.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
@@ -86,6 +87,7 @@ class Session {
   Problems check_registry();
   Result<provider::ImageStore*> images();
   Result<provider::EndpointHost*> endpoint_host();
+  Result<std::vector<provider::aws::AccountFinding>> account_findings();
   Result<provider::JobRunner*> runner(std::string_view step);  // who runs its jobs
 
   // The alarms of an environment's endpoint; `earlier` are those that an older program saved elsewhere.

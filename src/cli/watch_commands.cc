@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt monitor run, alarm list, incident list.
+// redoubt monitor run, alarm list, incident list, incident sync.
 #include <fmt/format.h>
+
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/endpoint_parts.h"
 #include "cli/endpoint_watch.h"
+#include "stages/watch/delivery.h"
 
 namespace redoubt::cli {
 namespace {
 
 constexpr std::size_t kPromptsMax = 5000;
+constexpr const char* kAccount = "account";  // where incidents are that belong to no endpoint
 
 // Drift over everything captured, whether or not the endpoint runs.
 Result<int> run_monitor(Invocation& invocation, const std::string& environment, const Output& output) {
@@ -52,6 +56,41 @@ Result<int> list_incidents(Invocation& invocation, const std::string& environmen
   return 0;
 }
 
+bool is_open(const Json& incident) { return json_or(incident, "state", "") == "open"; }
+
+// Findings of the account's guards become incidents of their own environment; those that are gone close theirs. The ledger gets what
+// names nobody.
+Result<int> sync_incidents(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  const auto lock = TRY(session->workspace().lock());
+  const auto findings = TRY(session->account_findings());
+  Json incidents = TRY(saved_incidents(*session, kAccount));
+  const std::string now = to_rfc3339(session->clock().now());
+  int opened = 0, closed = 0;
+  const auto change = [&](const std::string& alarm, const char* state, const Json& about, const std::string& title) -> Status {
+    TRY(session->record_event("incident", {{"environment", kAccount}, {"alarm", alarm}, {"state", state}, {"about", about}}));
+    TRY(stages::watch::apply_to_incidents(incidents, {{"id", alarm + "@" + now}, {"name", alarm}, {"state", state}, {"changed", now}, {"description", title}, {"value", nullptr}, {"limit", nullptr}}));
+    return session->notes().save(std::string("incidents-") + kAccount, incidents);
+  };
+  std::set<std::string> there, known;
+  for (const auto& incident : incidents) {
+    if (is_open(incident)) known.insert(json_or(incident, "alarm", ""));
+  }
+  for (const auto& finding : findings) {
+    const std::string alarm = finding.source + ":" + finding.id;
+    if (!there.insert(alarm).second || known.contains(alarm)) continue;
+    TRY(change(alarm, "ALARM", {{"severity", finding.severity}, {"type", finding.type}, {"seen", finding.time}}, finding.title));
+    ++opened;
+  }
+  for (const auto& alarm : known) {
+    if (there.contains(alarm)) continue;
+    TRY(change(alarm, "OK", Json::object(), ""));
+    ++closed;
+  }
+  output.result({{"opened", opened}, {"closed", closed}, {"open", there.size()}}, fmt::format("{} opened, {} closed, {} open: redoubt incident list --environment {}", opened, closed, there.size(), kAccount));
+  return 0;
+}
+
 }  // namespace
 
 void add_watch_commands(CLI::App& app, Invocation& invocation) {
@@ -59,12 +98,14 @@ void add_watch_commands(CLI::App& app, Invocation& invocation) {
   const auto add = [&](const char* group_name, const char* group_help, const char* name, const char* help, auto body) {
     CLI::App* group = app.add_subcommand(group_name, group_help)->require_subcommand(1);
     add_command(*group, invocation, name, help, [&invocation, environment, body](const Output& output) { return body(invocation, *environment, output); })
-        ->add_option("--environment", *environment, "dev, staging or production (default)")
-        ->check(CLI::IsMember({"dev", "staging", "production"}));
+        ->add_option("--environment", *environment, "dev, staging or production (default); incidents also: account")
+        ->check(CLI::IsMember({"dev", "staging", "production", kAccount}));
+    return group;
   };
   add("monitor", "Drift of what the endpoint is asked", "run", "Compares captured prompts with the training data; exit status 3 on drift, 7 with too few", run_monitor);
   add("alarm", "The endpoint's alarms", "list", "Their states", list_alarms);
-  add("incident", "What alarms opened", "list", "Open and closed", list_incidents);
+  CLI::App* incident = add("incident", "What alarms opened", "list", "Open and closed", list_incidents);
+  add_command(*incident, invocation, "sync", "Opens and closes incidents as the AWS account's own guards find things", [&invocation](const Output& output) { return sync_incidents(invocation, output); });
 }
 
 }  // namespace redoubt::cli

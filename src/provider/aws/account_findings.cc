@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provider/aws/account_findings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "provider/aws/about.h"
+
+namespace redoubt::provider::aws {
+namespace {
+
+constexpr std::size_t kFindingsAtOnce = 50, kFindingsMax = 1'000;
+
+std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
+
+// A text in ISO 8601 or seconds since 1970, as the services have it.
+std::string time_of(const Json& object, const char* member) {
+  const auto found = object.find(member);
+  if (found == object.end() || !found->is_number()) return text(object, member);
+  return to_rfc3339(TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(found->get<double>() * 1000))));
+}
+
+std::string lower(std::string word) {
+  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return word;
+}
+
+std::string severity_of(double guardduty) { return guardduty >= 9 ? "critical" : guardduty >= 7 ? "high" : "medium"; }
+
+AccountFinding guard_is_off(const char* source, const std::string& region) {
+  return {source, std::string("off-") + region, "high", "GuardIsOff", fmt::format("{} is off in {}", source, region), ""};
+}
+
+Status read_guardduty(Client& client, const AccountFindingsOptions& options, std::vector<AccountFinding>& found) {
+  constexpr const char* kCure = "allow guardduty:ListDetectors, ListFindings and GetFindings to the role that runs this";
+  auto detectors = client.call_all("guardduty", "ListDetectors", Json::object(), "DetectorIds");
+  if (!detectors) return fail_about("guardduty", detectors.error(), kCure);
+  if (detectors->empty()) found.push_back(guard_is_off("guardduty", client.region()));
+  for (const auto& detector : *detectors) {
+    const Json criteria = {{"Criterion", {{"service.archived", {{"Eq", {"false"}}}}, {"severity", {{"Gte", static_cast<int>(options.guardduty_severity_min)}}}}}};
+    auto ids = client.call_all("guardduty", "ListFindings", {{"DetectorId", detector}, {"FindingCriteria", criteria}}, "FindingIds");
+    if (!ids) return fail_about(detector.get<std::string>(), ids.error(), kCure);
+    for (std::size_t from = 0; from < std::min(ids->size(), kFindingsMax); from += kFindingsAtOnce) {
+      const auto end = std::min(from + kFindingsAtOnce, ids->size());
+      const Json some(std::vector<Json>(ids->begin() + static_cast<std::ptrdiff_t>(from), ids->begin() + static_cast<std::ptrdiff_t>(end)));
+      auto answer = client.call("guardduty", "GetFindings", {{"DetectorId", detector}, {"FindingIds", some}});
+      if (!answer) return fail_about(detector.get<std::string>(), answer.error(), kCure);
+      for (const auto& one : json_or(*answer, "Findings", Json::array())) {
+        found.push_back({"guardduty", text(one, "Id"), severity_of(json_or(one, "Severity", 0.0)), text(one, "Type"), text(one, "Title"), time_of(one, "CreatedAt")});
+      }
+    }
+  }
+  return {};
+}
+
+Status read_inspector(Client& client, std::vector<AccountFinding>& found) {
+  const auto equals = [](const char* value) { return Json{{"comparison", "EQUALS"}, {"value", value}}; };
+  const Json criteria = {{"findingStatus", {equals("ACTIVE")}}, {"severity", {equals("CRITICAL"), equals("HIGH")}}};
+  auto findings = client.call_all("inspector2", "ListFindings", {{"filterCriteria", criteria}}, "findings");
+  if (!findings) return fail_about("inspector2", findings.error(), "turn Amazon Inspector on, and allow inspector2:ListFindings to the role that runs this");
+  for (const auto& one : *findings) {
+    if (found.size() >= kFindingsMax) break;
+    found.push_back({"inspector", text(one, "findingArn"), lower(text(one, "severity")), text(one, "type"), text(one, "title"), time_of(one, "firstObservedAt")});
+  }
+  return {};
+}
+
+bool is_failed_login(const Json& event) {
+  const auto about = parse_json(text(event, "CloudTrailEvent"), "CloudTrailEvent", {1 << 20, 32});
+  if (!about) return false;
+  return text(json_or(*about, "responseElements", Json::object()), "ConsoleLogin") == "Failure";
+}
+
+// How many there were, never whose.
+Status read_failed_logins(Client& client, TimePoint now, const AccountFindingsOptions& options, std::vector<AccountFinding>& found) {
+  const double end = static_cast<double>(now.time_since_epoch().count()) / 1000;
+  const Json input = {{"LookupAttributes", Json::array({{{"AttributeKey", "EventName"}, {"AttributeValue", "ConsoleLogin"}}})}, {"StartTime", end - options.hours * 3600.0}, {"EndTime", end}};
+  auto events = client.call_all("cloudtrail", "LookupEvents", input, "Events");
+  if (!events) return fail_about("cloudtrail", events.error(), "allow cloudtrail:LookupEvents to the role that runs this");
+  const auto failed = std::count_if(events->begin(), events->end(), is_failed_login);
+  if (failed <= options.failed_logins_max) return {};
+  const std::string today = to_rfc3339(now).substr(0, 10);
+  found.push_back({"cloudtrail", "failed-console-logins-" + today, "high", "FailedConsoleLogins", fmt::format("{} failed sign-ins to the console in {} hours", failed, options.hours), to_rfc3339(now)});
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<AccountFinding>> read_account_findings(Client& client, const Clock& clock, const AccountFindingsOptions& options) {
+  std::vector<AccountFinding> found;
+  TRY(read_guardduty(client, options, found));
+  TRY(read_inspector(client, found));
+  TRY(read_failed_logins(client, clock.now(), options, found));
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return std::tie(a.source, a.id) < std::tie(b.source, b.id); });
+  return found;
+}
+
+}  // namespace redoubt::provider::aws
