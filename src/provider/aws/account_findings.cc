@@ -33,22 +33,23 @@ AccountFinding guard_is_off(const char* source, const std::string& region) {
   return {source, std::string("off-") + region, "high", "GuardIsOff", fmt::format("{} is off in {}", source, region), ""};
 }
 
+// Its answers have the wire's names, which begin in lower case.
 Status read_guardduty(Client& client, const AccountFindingsOptions& options, std::vector<AccountFinding>& found) {
   constexpr const char* kCure = "allow guardduty:ListDetectors, ListFindings and GetFindings to the role that runs this";
-  auto detectors = client.call_all("guardduty", "ListDetectors", Json::object(), "DetectorIds");
+  auto detectors = client.call_all("guardduty", "ListDetectors", Json::object(), "detectorIds");
   if (!detectors) return fail_about("guardduty", detectors.error(), kCure);
   if (detectors->empty()) found.push_back(guard_is_off("guardduty", client.region()));
   for (const auto& detector : *detectors) {
     const Json criteria = {{"Criterion", {{"service.archived", {{"Eq", {"false"}}}}, {"severity", {{"Gte", static_cast<int>(options.guardduty_severity_min)}}}}}};
-    auto ids = client.call_all("guardduty", "ListFindings", {{"DetectorId", detector}, {"FindingCriteria", criteria}}, "FindingIds");
+    auto ids = client.call_all("guardduty", "ListFindings", {{"DetectorId", detector}, {"FindingCriteria", criteria}}, "findingIds");
     if (!ids) return fail_about(detector.get<std::string>(), ids.error(), kCure);
     for (std::size_t from = 0; from < std::min(ids->size(), kFindingsMax); from += kFindingsAtOnce) {
       const auto end = std::min(from + kFindingsAtOnce, ids->size());
       const Json some(std::vector<Json>(ids->begin() + static_cast<std::ptrdiff_t>(from), ids->begin() + static_cast<std::ptrdiff_t>(end)));
       auto answer = client.call("guardduty", "GetFindings", {{"DetectorId", detector}, {"FindingIds", some}});
       if (!answer) return fail_about(detector.get<std::string>(), answer.error(), kCure);
-      for (const auto& one : json_or(*answer, "Findings", Json::array())) {
-        found.push_back({"guardduty", text(one, "Id"), severity_of(json_or(one, "Severity", 0.0)), text(one, "Type"), text(one, "Title"), time_of(one, "CreatedAt")});
+      for (const auto& one : json_or(*answer, "findings", Json::array())) {
+        found.push_back({"guardduty", text(one, "id"), severity_of(json_or(one, "severity", 0.0)), text(one, "type"), text(one, "title"), time_of(one, "createdAt")});
       }
     }
   }

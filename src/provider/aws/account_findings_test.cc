@@ -18,9 +18,9 @@ class AccountFindingsTest : public ::testing::Test {
   AccountFindingsTest() {
     client_.answer = [this](const std::string& service, const std::string& operation, const Json&) -> Result<Json> {
       if (operation == refused_) return TestingClient::refuse("AccessDeniedException", ErrorCode::permission_denied);
-      if (operation == "ListDetectors") return Json{{"DetectorIds", detectors_}};
-      if (service == "guardduty" && operation == "ListFindings") return Json{{"FindingIds", {"g1"}}};
-      if (operation == "GetFindings") return Json{{"Findings", {{{"Id", "g1"}, {"Severity", 8.0}, {"Type", "Recon:IAMUser/MaliciousIPCaller"}, {"Title", "An API was called from a known bad address."}, {"CreatedAt", "2026-11-23T10:00:00.000Z"}}}}};
+      if (operation == "ListDetectors") return Json{{"detectorIds", detectors_}};
+      if (service == "guardduty" && operation == "ListFindings") return Json{{"findingIds", {"g1"}}};
+      if (operation == "GetFindings") return Json{{"findings", {{{"id", "g1"}, {"severity", 8.0}, {"type", "Recon:IAMUser/MaliciousIPCaller"}, {"title", "An API was called from a known bad address."}, {"createdAt", "2026-11-23T10:00:00.000Z"}}}}};
       if (service == "inspector2") return Json{{"findings", {{{"findingArn", "arn:i1"}, {"severity", "CRITICAL"}, {"type", "PACKAGE_VULNERABILITY"}, {"title", "CVE-2026-0001 - openssl"}, {"firstObservedAt", 1'700'000'000.0}}}}};
       return Json{{"Events", logins_}};
     };
