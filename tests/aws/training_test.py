@@ -68,10 +68,11 @@ def wait_for(condition, what):
     raise AssertionError(what)
 
 
-def test_the_training_step_runs_as_a_training_job_and_leaves_nothing_readable(account, player, tiny_hub, tmp_path):
-    redoubt = workspace(account, player, tmp_path, tiny_hub)
+def test_training_and_evaluation_run_as_training_jobs_and_leave_nothing_readable(account, player, tiny_hub, tmp_path):
+    redoubt = workspace(account, player, tmp_path, tiny_hub, steps=["train", "evaluate"])
     done = redoubt("run", redoubt.pipeline, expect=6)
-    (name,) = started(player)
+    name, base, tuned = started(player)
+    assert base != tuned and all("-evaluate-" in job for job in (base, tuned))
     job = account.client("sagemaker").describe_training_job(TrainingJobName=name)
     assert job["EnableNetworkIsolation"] and job["EnableInterContainerTrafficEncryption"] and job["EnableManagedSpotTraining"]
     assert job["StoppingCondition"]["MaxWaitTimeInSeconds"] == 2 * job["StoppingCondition"]["MaxRuntimeInSeconds"]
@@ -89,45 +90,39 @@ def test_the_training_step_runs_as_a_training_job_and_leaves_nothing_readable(ac
     assert "training job" in done.stderr
     # Known by the ledger: nothing is trained again.
     redoubt("run", redoubt.pipeline, expect=6)
-    assert started(player) == [name]
+    assert started(player) == [name, base, tuned]
     assert redoubt.json("audit", "verify")["ok"]
 
 
-def test_a_killed_run_finds_its_job_again_and_starts_no_second_one(account, player, tiny_hub, tmp_path):
+def test_a_job_outlives_the_run_unless_it_is_interrupted(account, player, tiny_hub, tmp_path):
     redoubt = workspace(account, player, tmp_path, tiny_hub)
-    player.hold.clear()
-    running = subprocess.Popen(redoubt.command("run", redoubt.pipeline), env=redoubt.environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: started(player), "no job was started")
-    running.kill()
-    running.wait()
-    assert left_in_bucket(account), "the job's inputs are there as long as the job"
-    player.hold.set()
-    redoubt("run", redoubt.pipeline, expect=6)
-    assert len(started(player)) == 1
-    assert left_in_bucket(account) == []
 
+    def start():
+        seen = len(player.calls)
+        running = subprocess.Popen(redoubt.command("run", redoubt.pipeline), env=redoubt.environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: any(operation == "DescribeTrainingJob" for operation, _ in player.calls[seen:]), "the job is not watched")
+        return running
 
-def test_an_interrupt_stops_the_job_and_the_next_run_goes_on(account, player, tiny_hub, tmp_path):
-    redoubt = workspace(account, player, tmp_path, tiny_hub)
+    # Ctrl-C stops the job.
     player.hold.clear()
-    running = subprocess.Popen(redoubt.command("run", redoubt.pipeline), env=redoubt.environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any(operation == "DescribeTrainingJob" for operation, _ in player.calls), "the job is not watched")
+    running = start()
     running.send_signal(signal.SIGINT)
     said = running.communicate(timeout=60)[1]
-    assert running.returncode == 1 and "interrupted" in said and started(player)[0] in said
-    assert "StopTrainingJob" in [operation for operation, _ in player.calls]
-    assert left_in_bucket(account) == []
+    (first,) = started(player)
+    assert running.returncode == 1 and "interrupted" in said and first in said
+    assert player.jobs[first].status == "Stopped" and left_in_bucket(account) == []
+
+    # A run that is killed can tell nobody: its job goes on, and the next run finds it and starts no second one.
+    running = start()
+    running.kill()
+    running.communicate()
+    assert left_in_bucket(account), "the job's inputs are there as long as the job"
+    # Capacity that is taken away costs no more than the steps since the checkpoint.
+    player.interruptions = 1
     player.hold.set()
     redoubt("run", redoubt.pipeline, expect=6)
-    assert len(set(started(player))) == 2
-
-
-def test_capacity_that_is_taken_away_costs_no_more_than_the_steps_since_the_checkpoint(account, player, tiny_hub, tmp_path):
-    redoubt = workspace(account, player, tmp_path, tiny_hub)
-    player.interruptions = 1
-    redoubt("run", redoubt.pipeline, expect=6)
-    (name,) = started(player)
-    assert "Interrupted" in [turn["Status"] for turn in player.jobs[name].transitions]
+    first, second = started(player)
+    assert second != first and "Interrupted" in [turn["Status"] for turn in player.jobs[second].transitions]
     assert left_in_bucket(account) == []
 
 
@@ -166,3 +161,18 @@ def test_what_goes_wrong_names_the_resource_and_the_cure_and_the_workspace_goes_
     assert left_in_bucket(account) == []
     redoubt("run", redoubt.pipeline, expect=6)
     assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_faults_on_the_way_start_no_second_job_and_lose_nothing(account, player, tiny_hub, tmp_path):
+    redoubt = workspace(account, player, tmp_path, tiny_hub)
+    for service, operation, kind, times in [
+            ("sagemaker", "CreateTrainingJob", "reset_after", 1), ("sagemaker", "CreateExperiment", "reset_after", 1), ("sagemaker", "CreateTrial", "reset_before", 1),
+            ("sagemaker", "ListTrainingJobs", "throttling", 1), ("sagemaker", "DescribeTrainingJob", "error_503", 1), ("logs", "DescribeLogStreams", "throttling", 1),
+            ("logs", "GetLogEvents", "truncated", 1), ("s3", "PutObject", "reset_before", 1), ("s3", "GetObject", "truncated", 1), ("s3", "ListObjectsV2", "error_500", 1),
+            ("s3", "DeleteObject", "reset_after", 1), ("kms", "DescribeKey", "slow", 1)]:
+        player.judge.inject(service, operation, kind, times)
+    redoubt("run", redoubt.pipeline, expect=6)
+    assert all(fault.times == 0 for fault in player.judge.faults), [(fault.operation, fault.times) for fault in player.judge.faults]
+    assert len(player.jobs) == 1 and left_in_bucket(account) == []
+    assert redoubt.json("audit", "verify")["ok"]
+    assert redoubt.json("registry", "list")[0]["state"] == "PendingManualApproval"

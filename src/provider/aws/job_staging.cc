@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/aws/job_staging.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/file.h"
 #include "provider/aws/job_archive.h"
 #include "provider/aws/training_job.h"
@@ -9,6 +12,15 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr std::string_view kUnfinished = ".tmp";
+
+// 40 of "checkpoint-40"; 0 where there is none.
+std::uint64_t number_of(const std::string& name) {
+  const auto last = name.find_last_not_of("0123456789");
+  const std::size_t start = last == name.npos ? 0 : last + 1;
+  std::uint64_t number = 0;
+  (void)std::from_chars(name.data() + start, name.data() + name.size(), number);
+  return number;
+}
 
 Status remove_keys(ObjectStore& store, const std::vector<std::string>& keys) {
   Status first;
@@ -36,7 +48,11 @@ Status JobStaging::send(const JobSpec& spec) {
 }
 
 void JobStaging::skip_checkpoints(const std::vector<JobFile>& given) {
-  for (const JobFile& file : given) handed_over_.insert(file.path.substr(0, file.path.find('/')));
+  for (const JobFile& file : given) {
+    const std::string name = file.path.substr(0, file.path.find('/'));
+    handed_over_.insert(name);
+    given_ = std::max(given_, number_of(name));
+  }
 }
 
 Result<std::map<std::string, std::map<std::string, std::uint64_t>>> JobStaging::list_checkpoints() {
@@ -47,6 +63,7 @@ Result<std::map<std::string, std::map<std::string, std::uint64_t>>> JobStaging::
     const auto slash = path.find('/');
     const std::string name = path.substr(0, slash);
     if (slash == path.npos || name.ends_with(kUnfinished) || handed_over_.contains(name)) continue;
+    if (const auto number = number_of(name); number != 0 && number <= given_) continue;
     const auto file = store_.open(key);
     if (!file && file.error().code == ErrorCode::not_found) continue;  // the job removed an old one while we looked
     if (!file) return fail(file.error());
@@ -56,7 +73,12 @@ Result<std::map<std::string, std::map<std::string, std::uint64_t>>> JobStaging::
 }
 
 Status JobStaging::hand_over_checkpoints(JobHandler& handler, std::chrono::milliseconds settle, Now now) {
-  for (auto& [name, files] : TRY(list_checkpoints())) {
+  const auto found = TRY(list_checkpoints());
+  std::vector<std::string> names;
+  for (const auto& [name, files] : found) names.push_back(name);
+  std::stable_sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) { return number_of(a) < number_of(b); });
+  for (const std::string& name : names) {
+    const auto& files = found.at(name);
     Seen& seen = seen_[name];
     if (seen.files != files) seen = {files, now};
     if (now - seen.since < settle) continue;

@@ -23,9 +23,9 @@ class JobStaging {
 
   // Sends the channels, and the checkpoints to go on from.
   Status send(const JobSpec& spec);
-  // Checkpoints that the job was given are not its own.
+  // Checkpoints that the job was given are not its own; nor are those before them, which an earlier run may have given it.
   void skip_checkpoints(const std::vector<JobFile>& given);
-  // Hands over checkpoints that did not change for `settle`, each once. SageMaker copies a folder file by file and never says
+  // Hands over checkpoints that did not change for `settle`, each once, in the order of their numbers. SageMaker copies a folder file by file and never says
   // when it is done.
   Status hand_over_checkpoints(JobHandler& handler, std::chrono::milliseconds settle, Now now);
   // The files of output.tar.gz, model.tar.gz; none where the job wrote nothing.
@@ -45,6 +45,7 @@ class JobStaging {
   ObjectStore& store_;
   std::string job_;
   std::set<std::string> handed_over_;
+  std::uint64_t given_ = 0;  // the highest number of a checkpoint that the job was given
   std::map<std::string, Seen> seen_;
 };
 

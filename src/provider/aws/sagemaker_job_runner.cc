@@ -12,6 +12,7 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr int kAttemptsMax = 1000;
+constexpr int kTriesMax = 3;  // at making what an earlier try may have made
 
 // The staged plaintext goes with the job, whatever came of it.
 void remove_staged(JobStaging& staging, const std::string& job) {
@@ -102,20 +103,28 @@ Status SagemakerJobRunner::start(const std::string& job, const JobSpec& spec) {
 Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spec) {
   SagemakerJobOptions resolved = options_;
   resolved.kms_key = kms_key_;
-  const auto created = client_.call("sagemaker", "CreateTrainingJob", TRY(training_job_request(job, spec, resolved)));
-  if (created) return {};
-  // The name is ours alone: a job that has it was made by an earlier try whose answer got lost.
-  if (created.error().code == ErrorCode::already_exists || created.error().code == ErrorCode::unavailable) {
-    if (client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job}})) return {};
+  const Json request = TRY(training_job_request(job, spec, resolved));
+  for (int tries = 1;; ++tries) {
+    const auto created = client_.call("sagemaker", "CreateTrainingJob", request);
+    if (created) return {};
+    const bool is_unsure = created.error().code == ErrorCode::unavailable;
+    if (!is_unsure && created.error().code != ErrorCode::already_exists) return fail(explain_refusal(created.error(), job, options_, spec.image));
+    // The name is ours alone: a job that has it was made by a try whose answer got lost; and as long as there is none, asking again
+    // makes no second one.
+    const auto there = client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job}});
+    if (there) return {};
+    if (tries == kTriesMax || !is_unsure || !is_missing(there.error())) return fail(explain_refusal(created.error(), job, options_, spec.image));
   }
-  return fail(explain_refusal(created.error(), job, options_, spec.image));
 }
 
 Status SagemakerJobRunner::ensure(const char* operation, const Json& request) {
-  const auto created = client_.call("sagemaker", operation, request);
-  // One that is there is what we want; SageMaker says so in words alone.
-  if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
-  return fail(created.error());
+  for (int tries = 1;; ++tries) {
+    const auto created = client_.call("sagemaker", operation, request);
+    // One that is there is what we want; SageMaker says so in words alone.
+    if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
+    // Names are unique, so asking again makes no second one.
+    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail(created.error());
+  }
 }
 
 Status SagemakerJobRunner::ensure_trial() {

@@ -178,6 +178,19 @@ TEST_F(SagemakerJobRunnerTest, a_lost_answer_makes_no_second_job) {
   }
 }
 
+TEST_F(SagemakerJobRunnerTest, what_never_arrived_is_asked_for_again) {
+  for (const char* operation : {"CreateTrainingJob", "CreateExperiment", "CreateTrial"}) {
+    aws_.refuses[operation] = {{ErrorCode::unavailable, "HTTP 500: lost"}, {ErrorCode::unavailable, "HTTP 500: lost"}};
+  }
+  ASSERT_TRUE(run());
+  EXPECT_EQ(aws_.jobs.size(), 1u);
+  aws_.refuses["CreateTrainingJob"] = {3, {ErrorCode::unavailable, "HTTP 500: lost"}};
+  const auto result = run();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::unavailable);
+  EXPECT_THAT(left(), IsEmpty());
+}
+
 TEST_F(SagemakerJobRunnerTest, checkpoints_are_handed_over_once_they_do_not_change_any_more) {
   aws_.container = [this](PlayedJob& job) {
     write_outputs(job);
@@ -187,6 +200,16 @@ TEST_F(SagemakerJobRunnerTest, checkpoints_are_handed_over_once_they_do_not_chan
   };
   ASSERT_TRUE(run());
   EXPECT_THAT(kept_.checkpoints, ElementsAre("checkpoint-1/state=abc"));
+}
+
+TEST_F(SagemakerJobRunnerTest, checkpoints_come_in_their_order_and_none_before_the_one_that_was_given) {
+  aws_.container = [this](PlayedJob& job) {
+    write_outputs(job);
+    for (const char* step : {"5", "15", "9", "30", "100"}) put(checkpoints_of(name_of(job)) + "checkpoint-" + step + "/state", to_bytes(step));
+  };
+  spec_.checkpoints = {file("checkpoint-15/state", "old")};
+  ASSERT_TRUE(run());
+  EXPECT_THAT(kept_.checkpoints, ElementsAre("checkpoint-30/state=30", "checkpoint-100/state=100"));
 }
 
 TEST_F(SagemakerJobRunnerTest, a_container_that_fails_is_a_result_with_its_code_and_words) {

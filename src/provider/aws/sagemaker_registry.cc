@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kNameBytesMax = 63;
 constexpr std::uint64_t kObjectBytesMax = 4 << 20;
 constexpr std::size_t kReasonBytesMax = 1024;
+constexpr int kTriesMax = 3;
 
 // What SageMaker has for a state: it knows no revoked and no deployed versions.
 const char* status_of(VersionState state) {
@@ -274,11 +275,14 @@ Status SagemakerRegistry::ensure_group(const std::string& group, const std::stri
   for (const Json& summary : there) {
     if (json_or(summary, "ModelPackageGroupName", "") == group) return {};
   }
-  const auto created = client_.call("sagemaker", "CreateModelPackageGroup",
-                                    {{"ModelPackageGroupName", group}, {"ModelPackageGroupDescription", cut_text("Versions of " + name, 1024)},
-                                     {"Tags", Json::array({{{"Key", "redoubt:workspace"}, {"Value", options_.workspace}}})}});
-  if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
-  return fail(created.error());
+  const Json request = {{"ModelPackageGroupName", group}, {"ModelPackageGroupDescription", cut_text("Versions of " + name, 1024)},
+                        {"Tags", Json::array({{{"Key", "redoubt:workspace"}, {"Value", options_.workspace}}})}};
+  for (int tries = 1;; ++tries) {
+    const auto created = client_.call("sagemaker", "CreateModelPackageGroup", request);
+    if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
+    // Names are unique, so asking again after an answer that got lost makes no second one.
+    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail(created.error());
+  }
 }
 
 Status SagemakerRegistry::create_package(const Package& package, const std::string& metrics_digest) {
