@@ -119,17 +119,23 @@ class Player:
         name, config = members["EndpointName"], members["EndpointConfigName"]
         self.sagemaker.describe_endpoint_config(EndpointConfigName=config)
         arn = self.sagemaker.describe_endpoint(EndpointName=name)["EndpointArn"]
-        if name not in self.turned_back:
+        if name not in self.turned_back and not self.is_broken(config):
             tags = self.sagemaker.list_tags(ResourceArn=arn)["Tags"]
             self.sagemaker.delete_endpoint(EndpointName=name)
             self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=tags)
         return 200, {"EndpointArn": arn}
 
+    def is_broken(self, config):
+        """Images of a repository "broken" never serve."""
+        [variant] = self.sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+        return "/broken@" in self.sagemaker.describe_model(ModelName=variant["ModelName"])["PrimaryContainer"]["Image"]
+
     def describe_endpoint(self, members, forward):
         name = members["EndpointName"]
         status, body = forward()
-        if status == 200 and name in self.unhealthy:
-            body.update(EndpointStatus="Failed", FailureReason=self.unhealthy[name])
+        reason = self.unhealthy.get(name, "the container did not start")
+        if status == 200 and (name in self.unhealthy or self.is_broken(body["EndpointConfigName"])):
+            body.update(EndpointStatus="Failed", FailureReason=reason)
         if status == 200 and name in self.turned_back:
             body.update(FailureReason=self.turned_back[name])
         return status, body

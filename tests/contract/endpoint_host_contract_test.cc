@@ -6,11 +6,13 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_endpoint.h"
 #include "provider/aws/testing_endpoints.h"
 #include "provider/local/endpoint_process.h"
 #include "provider/testing/fake_endpoint_host.h"
 #include "provider/testing/fake_stores.h"
+#include "tests/contract/aws_case.h"
 
 namespace redoubt::provider {
 namespace {
@@ -86,7 +88,44 @@ struct LocalCase final : HostUnderTest {
                                  }};
 };
 
-// SageMaker's endpoints are played: what stands in for AWS elsewhere can't change one.
+// In an account, below a name of its own; images of the repository "broken" never serve there.
+struct AwsCase final : HostUnderTest, EndpointHost {
+  AwsCase() {
+    aws::RestRequest request;
+    request.operation = "CreateBucket";
+    request.method = "PUT";
+    request.bucket = bucket_;
+    request.headers.add("Content-Type", "application/xml");
+    request.body = "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>" + aws::test_client()->region() + "</LocationConstraint></CreateBucketConfiguration>";
+    MemorySink sink;
+    EXPECT_TRUE(aws::test_client()->send(request, sink));
+    models_ = *aws::S3ObjectStore::create({.bucket = bucket_, .prefix = "endpoints/", .kms_key = "alias/aws/s3"}, *aws::test_client());
+    whole_ = make("redoubt");
+    broken_ = make("broken");
+  }
+  std::unique_ptr<EndpointHost> make(const std::string& repository) {
+    aws::SagemakerEndpointOptions options;
+    options.name_prefix = "rd-" + bucket_.substr(bucket_.size() - 8);
+    options.workspace = "w1";
+    options.image_repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/" + repository;
+    options.role_arn = "arn:aws:iam::123456789012:role/redoubt-endpoint";
+    options.models_uri = "s3://" + bucket_ + "/endpoints/";
+    options.poll_ms = 5;
+    return aws::SagemakerEndpoint::create(options, *aws::test_client(), *models_).value();
+  }
+  EndpointHost& host() override { return *this; }
+  void break_next() override { break_next_ = true; }
+  Result<EndpointStatus> deploy(const EndpointSpec& spec) override { return (std::exchange(break_next_, false) ? broken_ : whole_)->deploy(spec); }
+  Result<EndpointStatus> status(const std::string& environment) override { return whole_->status(environment); }
+  Status withdraw(const std::string& environment, const std::string& model, const std::string& version) override { return whole_->withdraw(environment, model, version); }
+  Status stop(const std::string& environment) override { return whole_->stop(environment); }
+  const std::string bucket_ = aws::unique_name();
+  bool break_next_ = false;
+  std::unique_ptr<ObjectStore> models_;
+  std::unique_ptr<EndpointHost> whole_, broken_;
+};
+
+// SageMaker's endpoints are played here too, so that the suite runs without an account.
 struct SagemakerCase final : HostUnderTest {
   EndpointHost& host() override { return *host_; }
   void break_next() override {
@@ -198,7 +237,8 @@ TEST_P(EndpointHostContract, what_was_stopped_is_gone_and_can_be_deployed_again)
   expect_serving(spec("1.0.0", '1'));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EndpointHostContract, ::testing::Values(Case{"fake", make<FakeCase>}, Case{"local", make<LocalCase>}, Case{"sagemaker", make<SagemakerCase>}),
+INSTANTIATE_TEST_SUITE_P(All, EndpointHostContract, 
+                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}, {"sagemaker", make<SagemakerCase>}}, {"aws", make<AwsCase>})),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

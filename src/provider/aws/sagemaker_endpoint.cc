@@ -16,7 +16,7 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr const char* kWorkspaceTag = "redoubt:workspace";
-constexpr int kDeleteSecondsMax = 600;
+constexpr int kDeleteSecondsMax = 600, kStaleLooksMax = 6;
 
 std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
 
@@ -120,7 +120,7 @@ Result<Json> SagemakerEndpoint::change(const Plan& plan, const EndpointSpec& spe
   }
   // A reader may see for a moment what was there before.
   const Json modified = before ? last_modified(*before) : Json();
-  for (int look = 0; before && look < 30; ++look) {
+  for (int look = 0; before && look < kStaleLooksMax; ++look) {
     const auto now = TRY(describe(plan.endpoint));
     if (!now || is_changing(*now) || text(*now, "EndpointConfigName") == plan.config || last_modified(*now) != modified) break;
     pause_ms(options_.poll_ms);
