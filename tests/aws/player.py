@@ -4,6 +4,7 @@ under the container contract. It stands before moto (or any account) as an HTTP 
 
 What it refuses as SageMaker does: a role that is not in IAM, an image that nobody pushed, a channel without an object, a name that
 is taken."""
+import hashlib
 import http.client
 import http.server
 import io
@@ -65,6 +66,7 @@ class Player:
         self.s3, self.logs, self.iam = client("s3"), client("logs"), client("iam")
         self.images, self.tool = images, tool
         self.jobs, self.threads, self.taken = {}, [], set()
+        self.artifacts, self.actions, self.associations = {}, {}, []
         self.calls = []
         self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
         self.failures = []           # reasons with which the next jobs fail before their container starts
@@ -80,6 +82,8 @@ class Player:
         handler = {"CreateTrainingJob": self.create, "DescribeTrainingJob": self.describe, "ListTrainingJobs": self.list, "StopTrainingJob": self.stop,
                    "CreateExperiment": self.create_once, "CreateTrial": self.create_once, "UpdateEndpoint": self.update_endpoint,
                    "DescribeEndpoint": self.describe_endpoint}.get(operation)
+        handler = handler or {"CreateArtifact": self.create_artifact, "ListArtifacts": self.list_artifacts, "CreateAction": self.create_action,
+                              "DescribeAction": self.describe_action, "AddAssociation": self.associate, "ListAssociations": self.list_associations}.get(operation)
         if handler is None:
             return None
         self.calls.append((operation, members))
@@ -180,6 +184,43 @@ class Player:
         job.stop.set()
         self.end_container(job, "Stopped")
         return 200, {}
+
+    # Lineage, which moto does not have.
+    def create_artifact(self, members, forward):
+        arn = f"arn:aws:sagemaker:eu-central-1:123456789012:artifact/{hashlib.md5(json.dumps(members, sort_keys=True).encode()).hexdigest()}"
+        self.artifacts[arn] = {**members, "ArtifactArn": arn}
+        return 200, {"ArtifactArn": arn}
+
+    def list_artifacts(self, members, forward):
+        found = [{key: artifact[key] for key in ("ArtifactArn", "ArtifactName", "Source", "ArtifactType")} for artifact in self.artifacts.values()
+                 if members.get("SourceUri") in (None, artifact["Source"]["SourceUri"]) and members.get("ArtifactType") in (None, artifact["ArtifactType"])]
+        return 200, {"ArtifactSummaries": found}
+
+    def create_action(self, members, forward):
+        if members["ActionName"] in self.actions:
+            return refusal("ValidationException", f"Action names must be unique within an AWS account and region. {members['ActionName']} already exists.")
+        arn = f"arn:aws:sagemaker:eu-central-1:123456789012:action/{members['ActionName']}"
+        self.actions[members["ActionName"]] = {**members, "ActionArn": arn}
+        return 200, {"ActionArn": arn}
+
+    def describe_action(self, members, forward):
+        action = self.actions.get(members["ActionName"])
+        if action is None:
+            return refusal("ResourceNotFound", f"Action {members['ActionName']} does not exist")
+        return 200, {key: value for key, value in action.items() if key != "Tags"}
+
+    def associate(self, members, forward):
+        known = {*self.artifacts, *(action["ActionArn"] for action in self.actions.values())}
+        for end in (members["SourceArn"], members["DestinationArn"]):
+            if end not in known:
+                return refusal("ResourceNotFound", f"{end} does not exist")
+        if any((one["SourceArn"], one["DestinationArn"]) == (members["SourceArn"], members["DestinationArn"]) for one in self.associations):
+            return refusal("ValidationException", "The association already exists.")
+        self.associations.append(members)
+        return 200, {"SourceArn": members["SourceArn"], "DestinationArn": members["DestinationArn"]}
+
+    def list_associations(self, members, forward):
+        return 200, {"AssociationSummaries": [one for one in self.associations if all(members.get(end) in (None, one[end]) for end in ("SourceArn", "DestinationArn"))]}
 
     # One job from its start to its end, on a thread of its own.
     def play(self, job, layout, digest):

@@ -4,13 +4,21 @@ import json
 
 import pytest
 
+from aws_account import judged
 from conftest import TOKEN, Redoubt, write_pipeline
+from player import player  # noqa: F401  (fixture)
 
 ALIAS = "alias/redoubt"
 
 
 @pytest.fixture
-def registered(aws, judge, tiny_hub, tmp_path):
+def judge(player, tmp_path):
+    with judged(player, tmp_path / "judge") as judge:
+        yield judge
+
+
+@pytest.fixture
+def registered(aws, player, judge, tiny_hub, tmp_path):
     """A pipeline that waits for its review."""
     kms, s3 = aws.client("kms"), aws.client("s3")
     kms.create_alias(AliasName=ALIAS, TargetKeyId=kms.create_key()["KeyMetadata"]["Arn"])
@@ -23,7 +31,7 @@ def registered(aws, judge, tiny_hub, tmp_path):
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
     redoubt.pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
     redoubt("run", redoubt.pipeline, expect=6)
-    redoubt.sagemaker = aws.client("sagemaker")
+    redoubt.sagemaker, redoubt.player = aws.client("sagemaker"), player
     yield redoubt
     assert judge.seen("sagemaker", "CreateModelPackage") and judge.violations == []
 
@@ -67,6 +75,7 @@ def test_a_decision_can_be_undone_and_ours_is_shown_there(registered):
     redoubt("registry", "restore", "tiny/0.1.0", identity="reviewer")
     assert package_of(redoubt)["ModelApprovalStatus"] == "PendingManualApproval"
     redoubt("registry", "adopt", "tiny/0.1.0", identity="reviewer", expect=1)
+    redoubt("run", redoubt.pipeline, expect=6)
     redoubt("registry", "approve", "tiny/0.1.0", "--reason", "read the card", identity="reviewer")
     shown = package_of(redoubt)
     assert shown["ModelApprovalStatus"] == "Approved" and shown["ApprovalDescription"] == "read the card"
@@ -75,3 +84,13 @@ def test_a_decision_can_be_undone_and_ours_is_shown_there(registered):
     (card,) = redoubt.sagemaker.list_model_cards()["ModelCardSummaries"]
     content = json.loads(redoubt.sagemaker.describe_model_card(ModelCardName=card["ModelCardName"])["Content"])
     assert content["model_overview"]["model_name"] == "tiny"
+
+
+    # What it was made of, up to the release; the second run put nothing there twice.
+    lineage = redoubt.player
+    (action,) = lineage.actions.values()
+    released = [one for one in lineage.associations if one["AssociationType"] == "Produced"]
+    assert [lineage.artifacts[one["DestinationArn"]]["ArtifactType"] for one in released] == ["release"]
+    inputs = {lineage.artifacts[one["SourceArn"]]["ArtifactType"] for one in lineage.associations if one["DestinationArn"] == action["ActionArn"]}
+    assert {"acquire-model", "data-train", "image-image", "train-adapter", "evaluate-evaluation"} <= inputs
+    assert len(lineage.associations) == len(inputs) + 1 and len(lineage.artifacts) == len(inputs) + 1
