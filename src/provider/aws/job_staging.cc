@@ -13,6 +13,20 @@ namespace {
 
 constexpr std::string_view kUnfinished = ".tmp";
 
+// A model takes minutes to send, and nobody waits that long after Ctrl-C.
+class InterruptibleSource final : public Source {
+ public:
+  InterruptibleSource(const RandomAccess& object, const std::function<bool()>& is_interrupted) : source_(object), is_interrupted_(is_interrupted) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    if (is_interrupted_()) return fail(ErrorCode::unavailable, "interrupted before the training job was started");
+    return source_.read(into);
+  }
+
+ private:
+  RandomAccessSource source_;
+  const std::function<bool()>& is_interrupted_;
+};
+
 // 40 of "checkpoint-40"; 0 where there is none.
 std::uint64_t number_of(const std::string& name) {
   const auto last = name.find_last_not_of("0123456789");
@@ -33,18 +47,18 @@ Status remove_keys(ObjectStore& store, const std::vector<std::string>& keys) {
 
 }  // namespace
 
-Status JobStaging::send_files(const std::string& prefix, const std::vector<JobFile>& files) {
+Status JobStaging::send_files(const std::string& prefix, const std::vector<JobFile>& files, const std::function<bool()>& is_interrupted) {
   for (const JobFile& file : files) {
     const auto contents = TRY(file.open());
-    RandomAccessSource source(*contents);
+    InterruptibleSource source(*contents, is_interrupted);
     TRY(store_.put(prefix + file.path, source, PutMode::replace));
   }
   return {};
 }
 
-Status JobStaging::send(const JobSpec& spec) {
-  for (const auto& [name, files] : spec.channels) TRY(send_files(inputs_of(job_) + name + "/", files));
-  return send_files(checkpoints_of(job_), spec.checkpoints);
+Status JobStaging::send(const JobSpec& spec, const std::function<bool()>& is_interrupted) {
+  for (const auto& [name, files] : spec.channels) TRY(send_files(inputs_of(job_) + name + "/", files, is_interrupted));
+  return send_files(checkpoints_of(job_), spec.checkpoints, is_interrupted);
 }
 
 void JobStaging::skip_checkpoints(const std::vector<JobFile>& given) {

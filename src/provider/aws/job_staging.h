@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -21,8 +22,8 @@ class JobStaging {
 
   JobStaging(ObjectStore& store, std::string job) : store_(store), job_(std::move(job)) {}
 
-  // Sends the channels, and the checkpoints to go on from.
-  Status send(const JobSpec& spec);
+  // Sends the channels, and the checkpoints to go on from. unavailable as soon as `is_interrupted` says so.
+  Status send(const JobSpec& spec, const std::function<bool()>& is_interrupted);
   // Checkpoints that the job was given are not its own; nor are those before them, which an earlier run may have given it.
   void skip_checkpoints(const std::vector<JobFile>& given);
   // Hands over checkpoints that did not change for `settle`, each once, in the order of their numbers. SageMaker copies a folder file by file and never says
@@ -40,7 +41,7 @@ class JobStaging {
     Now since;
   };
   Result<std::map<std::string, std::map<std::string, std::uint64_t>>> list_checkpoints();
-  Status send_files(const std::string& prefix, const std::vector<JobFile>& files);
+  Status send_files(const std::string& prefix, const std::vector<JobFile>& files, const std::function<bool()>& is_interrupted);
 
   ObjectStore& store_;
   std::string job_;

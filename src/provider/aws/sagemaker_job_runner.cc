@@ -94,7 +94,7 @@ Status SagemakerJobRunner::resolve_key() {
 
 Status SagemakerJobRunner::start(const std::string& job, const JobSpec& spec) {
   TRY(resolve_key());
-  TRY(JobStaging(staging_, job).send(spec));
+  TRY(JobStaging(staging_, job).send(spec, options_.is_interrupted));
   if (options_.is_interrupted()) return fail(ErrorCode::unavailable, "interrupted before the training job was started", job);
   TRY(ensure_trial());
   return create_job(job, spec);

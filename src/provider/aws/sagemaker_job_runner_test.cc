@@ -284,6 +284,15 @@ TEST_F(SagemakerJobRunnerTest, interrupted_it_stops_the_job_keeps_its_checkpoint
   EXPECT_THAT(left(), IsEmpty());
 }
 
+TEST_F(SagemakerJobRunnerTest, interrupted_while_it_sends_it_starts_nothing_and_leaves_nothing) {
+  interrupted_ = true;
+  const auto result = run();
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("interrupted before"));
+  EXPECT_TRUE(aws_.jobs.empty());
+  EXPECT_THAT(left(), IsEmpty());
+}
+
 TEST_F(SagemakerJobRunnerTest, an_error_of_the_handler_stops_the_job) {
   aws_.container = [this](PlayedJob& job) { write_outputs(job), job.looks_left = 1000; };
   kept_.answer = fail(ErrorCode::limit_exceeded, "enough");
