@@ -104,6 +104,19 @@ Result<int> lineage(Invocation& invocation, const Target& target, const Output& 
   return 0;
 }
 
+// Everywhere, whatever fails on the way; then the first failure, for the ledger says already that nobody may serve it.
+Status withdraw(Session& session, const provider::ModelVersion& version) {
+  auto* host = TRY(session.endpoint_host());
+  Status first;
+  for (const char* environment : {"dev", "staging", "production"}) {
+    auto done = host->withdraw(environment, version.name, version.version);
+    if (done || !first) continue;
+    first = fail(done.error().code, fmt::format("the version is revoked, but may still be served in {}: {}", environment, done.error().message), done.error().where,
+                 fmt::format("redoubt endpoint stop --environment {}", environment));
+  }
+  return first;
+}
+
 Result<int> review(Invocation& invocation, const Target& target, stages::publish::Decision decision, const Output& output) {
   const auto name = TRY(governance::parse_version_name(target.version));
   auto session = TRY(Session::open(invocation.global));
@@ -114,7 +127,7 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
   const auto version = TRY(TRY(session->registry())->get(name.name, name.version));
   if (decision == stages::publish::Decision::revoke) {
     // Endpoints see it at their next look anyway; this makes it at once.
-    for (const char* environment : {"dev", "staging", "production"}) TRY(TRY(session->endpoint_host())->withdraw(environment, version.name, version.version));
+    TRY(withdraw(*session, version));
   }
   output.result({{"name", version.name}, {"version", version.version}, {"state", provider::to_string(version.state)},
                  {"reviewer", session->identity()}, {"statement", reviewed.statement().tagged()}},

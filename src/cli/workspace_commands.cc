@@ -72,7 +72,13 @@ Result<int> status(Invocation& invocation, const Output& output) {
                                   checkpoint.head.size, checkpoint.head.root.hex());
   for (const auto& [state, count] : states) lines += fmt::format("versions {}: {}\n", state, count);
   for (const char* environment : {"dev", "staging", "production"}) {
-    const auto endpoint = TRY(TRY(session->endpoint_host())->status(environment));
+    const auto asked = TRY(session->endpoint_host())->status(environment);
+    if (!asked) {  // a host that is away leaves the rest of the workspace to tell of
+      endpoints[environment] = {{"state", "unknown"}, {"error", asked.error().message}};
+      lines += fmt::format("endpoint {}: unknown, {}\n", environment, asked.error().message);
+      continue;
+    }
+    const auto& endpoint = *asked;
     if (endpoint.state == "stopped" && endpoint.url.empty()) continue;
     endpoints[environment] = endpoint.to_json();
     lines += fmt::format("endpoint {}: {} {} {}/{}\n", environment, endpoint.state, endpoint.url, endpoint.name, endpoint.version);

@@ -123,8 +123,13 @@ def test_a_version_is_served_by_sagemaker_once_healthy_watched_told_and_withdraw
         assert (group["retentionInDays"], group["kmsKeyId"]) == (90, account.key)
     assert TOKEN not in json.dumps(told)
 
-    # Revoked, it is served no longer, and nothing of it is left.
-    redoubt("registry", "revoke", "tiny/0.1.0", "--reason", "found wanting", identity="reviewer")
+    # Revoked, it is served no longer, and nothing of it is left; where the host can't be reached, that is said.
+    account.judge.inject("sagemaker", "DeleteEndpoint", "access_denied")
+    revoked = redoubt("registry", "revoke", "tiny/0.1.0", "--reason", "found wanting", identity="reviewer", expect=5)
+    assert "may still be served in dev" in revoked.stderr and "redoubt endpoint stop --environment dev" in revoked.stderr
+    redoubt("endpoint", "stop", "--environment", "dev")
+    account.judge.inject("sagemaker", "DescribeEndpoint", "access_denied", times=3)
+    assert redoubt.json("status")["endpoints"]["dev"]["state"] == "unknown"
     assert redoubt.json("endpoint", "status", "--environment", "dev")["state"] == "stopped"
     nothing_is_left(account)
     assert autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
