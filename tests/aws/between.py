@@ -66,7 +66,7 @@ class Between:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def inject(self, matches, fault, times=1):
         """The next `times` requests for which `matches(seen)` holds end in `fault(forward)`."""
