@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""config/cloudformation_template.yaml: without a finding of the linters, made, changed and taken down again in an account, and read
+back resource by resource."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import venv
+
+import pytest
+import yaml
+
+TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "config" / "cloudformation_template.yaml"
+PROGRAMS = pathlib.Path(sys.executable).parent
+
+
+# What moto takes and does not make: it is held against the template's own text, and against the schemas by cfn-lint.
+NOT_IN_MOTO = {"AWS::EC2::SecurityGroupEgress", "AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SNS::TopicPolicy", "AWS::CloudWatch::Alarm",
+               "AWS::GuardDuty::Detector", "AWS::CloudTrail::Trail", "AWS::Budgets::Budget", "AWS::SecretsManager::RotationSchedule"}
+
+
+class Loader(yaml.SafeLoader):
+    """Functions of CloudFormation as {"!Name": argument}."""
+
+
+def read_function(loader, suffix, node):
+    read = {yaml.ScalarNode: loader.construct_scalar, yaml.SequenceNode: lambda n: loader.construct_sequence(n, True), yaml.MappingNode: lambda n: loader.construct_mapping(n, True)}
+    return {"!" + suffix: read[type(node)](node)}
+
+
+Loader.add_multi_constructor("!", read_function)
+
+
+@pytest.fixture
+def resources():
+    return yaml.load(TEMPLATE.read_text(), Loader)["Resources"]
+
+
+def test_cfn_lint_finds_nothing():
+    done = subprocess.run([PROGRAMS / "cfn-lint", TEMPLATE], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "", done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def checkov():
+    """In an environment of its own: its pins clash with those of the other tools."""
+    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "redoubt" / "checkov"
+    if not (folder / "bin" / "checkov").exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", "checkov"], check=True)
+    return folder / "bin" / "checkov"
+
+
+def test_checkov_finds_nothing_that_is_not_explained(checkov):
+    done = subprocess.run([checkov, "-f", TEMPLATE, "--framework", "cloudformation", "--output", "json", "--quiet"], capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert report["summary"]["failed"] == 0, [(check["check_id"], check["resource"]) for check in report["results"]["failed_checks"]]
+    assert report["summary"]["passed"] > 150
+    assert all(check["check_result"]["suppress_comment"].strip() for check in report["results"].get("skipped_checks", []))
+
+
+@pytest.fixture
+def stack(aws):
+    cloudformation = aws.client("cloudformation")
+
+    def make(**parameters):
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        cloudformation.create_stack(StackName="redoubt", TemplateBody=TEMPLATE.read_text(), Parameters=given, Capabilities=["CAPABILITY_NAMED_IAM"],
+                                    Tags=[{"Key": "redoubt", "Value": "dev"}])
+        cloudformation.get_waiter("stack_create_complete").wait(StackName="redoubt")
+        return {output["OutputKey"]: output["OutputValue"] for output in cloudformation.describe_stacks(StackName="redoubt")["Stacks"][0]["Outputs"]}
+
+    make.client, make.cloudformation = aws.client, cloudformation
+    return make
+
+
+def test_all_but_what_moto_lacks_is_made(stack, resources):
+    stack()
+    made = {item["LogicalResourceId"] for page in stack.cloudformation.get_paginator("list_stack_resources").paginate(StackName="redoubt") for item in page["StackResourceSummaries"]}
+    missing = {name for name, item in resources.items() if name not in made and item["Type"] not in NOT_IN_MOTO}
+    assert missing == {"AlarmSubscription"}  # nobody's address was given
+
+
+def test_what_it_makes_is_closed_encrypted_and_watched(stack):
+    outputs = stack()
+    s3, kms, ec2, logs = (stack.client(name) for name in ("s3", "kms", "ec2", "logs"))
+    for bucket in ("artifacts", "captures", "trail"):
+        name = f"redoubt-dev-{bucket}-123456789012"
+        rule = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+        assert rule["SSEAlgorithm"] == "aws:kms"
+    keys = [key["KeyId"] for key in kms.list_keys()["Keys"]]  # moto can't describe a key that a stack made
+    assert len(keys) == 2
+    for key in keys:
+        assert kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"]
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"][0]["VpcId"]
+    here = [{"Name": "vpc-id", "Values": [vpc]}]
+    assert not ec2.describe_internet_gateways(Filters=[{"Name": "attachment.vpc-id", "Values": [vpc]}])["InternetGateways"]
+    assert not ec2.describe_nat_gateways(Filters=here)["NatGateways"]
+    assert len(ec2.describe_vpc_endpoints(Filters=here)["VpcEndpoints"]) == 11
+    assert len(ec2.describe_subnets(Filters=here)["Subnets"]) == 2
+    assert ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [vpc]}])["FlowLogs"][0]["TrafficType"] == "ALL"
+    groups = logs.describe_log_groups(logGroupNamePrefix="/redoubt/dev/")["logGroups"]
+    assert len(groups) == 8 and all(group["retentionInDays"] == 90 for group in groups)
+    assert stack.client("ecr").describe_repositories(repositoryNames=["redoubt-dev"])["repositories"][0]["imageTagMutability"] == "IMMUTABLE"
+    assert stack.client("sns").get_topic_attributes(TopicArn=outputs["AlarmTopic"])["Attributes"]["KmsMasterKeyId"]
+
+
+def of_type(resources, kind):
+    return {name: item["Properties"] for name, item in resources.items() if item["Type"] == kind}
+
+
+def test_every_bucket_refuses_plain_http_and_artifacts_another_key(resources):
+    buckets, policies = of_type(resources, "AWS::S3::Bucket"), of_type(resources, "AWS::S3::BucketPolicy")
+    for bucket in buckets.values():  # moto leaves these out
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"} and all(bucket["PublicAccessBlockConfiguration"].values())
+        assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    guarded = {}
+    for policy in policies.values():
+        guarded[policy["Bucket"]["!Ref"]] = policy["PolicyDocument"]["Statement"]
+    assert set(guarded) == set(buckets)
+    for statements in guarded.values():
+        assert any(item["Effect"] == "Deny" and item["Action"] == "s3:*" and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for item in statements)
+    assert {"NoOtherEncryption", "NoOtherKey"} <= {item["Sid"] for item in guarded["ArtifactsBucket"]}
+
+
+def test_every_log_group_is_encrypted_and_kept_for_90_days(resources):
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    assert len(groups) == 8 and all(group["RetentionInDays"] == 90 and group["KmsKeyId"] == {"!GetAtt": "LogKey.Arn"} for group in groups.values())
+
+
+def test_images_are_scanned_sealed_and_never_renamed(resources):
+    repository = of_type(resources, "AWS::ECR::Repository")["Images"]
+    assert repository["ImageTagMutability"] == "IMMUTABLE" and repository["ImageScanningConfiguration"] == {"ScanOnPush": True}
+    assert repository["EncryptionConfiguration"] == {"EncryptionType": "KMS", "KmsKey": {"!GetAtt": "DataKey.Arn"}}
+
+
+def test_no_subnet_gives_out_public_addresses(resources):
+    subnets = of_type(resources, "AWS::EC2::Subnet")
+    assert len(subnets) == 2 and not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets.values())
+
+
+def test_no_use_of_a_key_is_without_a_condition_and_who_administers_cannot_use(resources):
+    for key in of_type(resources, "AWS::KMS::Key").values():
+        statements = {item["Sid"]: item for item in key["KeyPolicy"]["Statement"]}
+        administration = statements.pop("Administration")["Action"]
+        assert not {"kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:*"} & set(administration)
+        assert statements and all(item["Condition"] for item in statements.values())
+        assert key["EnableKeyRotation"] and key["RotationPeriodInDays"] == 90
+
+
+def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+    assert len(alarms) == 5 and all(alarm["AlarmActions"] == [{"!Ref": "AlarmTopic"}] for alarm in alarms.values())
+    statements = of_type(resources, "AWS::SNS::TopicPolicy")["AlarmTopicPolicy"]["PolicyDocument"]["Statement"]
+    assert any(item["Effect"] == "Deny" and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for item in statements)
+    trail = of_type(resources, "AWS::CloudTrail::Trail")["Trail"]
+    assert trail["IsMultiRegionTrail"] and trail["EnableLogFileValidation"] and trail["KMSKeyId"] and trail["IsLogging"]
+    assert of_type(resources, "AWS::GuardDuty::Detector")["Detector"]["Enable"]
+
+
+def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
+    no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModelPackageGroups", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
+                   "ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"}
+    roles = of_type(resources, "AWS::IAM::Role")
+    assert len(roles) == 12
+    documents = [policy["PolicyDocument"] for role in roles.values() for policy in role.get("Policies", [])]
+    documents += [policy["PolicyDocument"] for name, policy in of_type(resources, "AWS::IAM::ManagedPolicy").items() if name != "Boundary"]
+    for statement in (item for document in documents for item in document["Statement"]):
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert not any("*" in action for action in actions), statement
+        if statement["Resource"] == "*":
+            assert set(actions) <= no_resource, statement
+    assert all("PermissionsBoundary" in role for name, role in roles.items() if name != "FlowLogRole")
+
+
+def test_a_change_of_a_parameter_is_an_update_and_the_stack_goes_again(stack):
+    stack(Environment="staging", EnableTrail="false")
+    stack.cloudformation.update_stack(StackName="redoubt", TemplateBody=TEMPLATE.read_text(), Capabilities=["CAPABILITY_NAMED_IAM"], Parameters=[
+        {"ParameterKey": "Environment", "UsePreviousValue": True}, {"ParameterKey": "EnableTrail", "UsePreviousValue": True},
+        {"ParameterKey": "AlarmEmail", "ParameterValue": "security@example.com"}])
+    stack.cloudformation.get_waiter("stack_update_complete").wait(StackName="redoubt")
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in stack.cloudformation.describe_stacks(StackName="redoubt")["Stacks"][0]["Parameters"]}
+    assert parameters["AlarmEmail"] == "security@example.com" and parameters["Environment"] == "staging"
+    assert stack.client("ecr").describe_repositories(repositoryNames=["redoubt-staging"])["repositories"]
+    # moto never deletes a route table, and then no network that has one.
+    ec2 = stack.client("ec2")
+    network = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"][0]["VpcId"]
+    for table in ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network]}])["RouteTables"]:
+        if not any(association.get("Main") for association in table["Associations"]):
+            for association in table["Associations"]:
+                ec2.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
+            ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+    stack.cloudformation.delete_stack(StackName="redoubt")
+    stack.cloudformation.get_waiter("stack_delete_complete").wait(StackName="redoubt")
+
+
+@pytest.mark.parametrize("name, value", [("Environment", "testing"), ("AlarmEmail", "nobody"), ("KeyAdministratorArn", "*")])
+def test_values_that_make_no_sense_are_refused_by_pattern(name, value):
+    parameter = yaml.load(TEMPLATE.read_text(), Loader)["Parameters"][name]
+    allowed = value in parameter["AllowedValues"] if "AllowedValues" in parameter else re.fullmatch(parameter["AllowedPattern"], value)
+    assert not allowed
