@@ -45,7 +45,7 @@ tl::unexpected<Error> AwsKms::fail_kms(std::string_view key_uri, Error error) {
     forget(key_uri);
     return fail(ErrorCode::not_found, error.message, std::string(key_uri), "enable the key, or cancel its deletion, where that is meant");
   }
-  return fail_about(std::string(key_uri), std::move(error), "make the key with 'redoubt aws up', or allow its use in its key policy and in the role's");
+  return fail_about(std::string(key_uri), std::move(error), "make the key (config/cloudformation_template.yaml), or allow its use in its key policy and in the role's");
 }
 
 void AwsKms::forget(std::string_view key_uri) {

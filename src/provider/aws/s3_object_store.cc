@@ -50,7 +50,7 @@ Result<Bytes> read_part(Source& source, std::size_t bytes_max) {
 tl::unexpected<Error> fail_s3(const std::string& uri, Error error) {
   const bool is_key_s = error.message.starts_with("KMS.") && error.code != ErrorCode::permission_denied && error.code != ErrorCode::unavailable;
   std::string hint = "allow the action on the bucket and its objects, and the use of its KMS key, in the role's policy";
-  if (is_service_error(error, "NoSuchBucket")) hint = "make the bucket with 'redoubt aws up', or name one that is there";
+  if (is_service_error(error, "NoSuchBucket")) hint = "make the bucket (config/cloudformation_template.yaml), or name one that is there";
   if (is_service_error(error, "PermanentRedirect") || is_service_error(error, "AuthorizationHeaderMalformed")) hint = "name the bucket's own region in the block 'aws'";
   if (is_key_s) hint = "check that the KMS key is there, enabled and in the bucket's region";
   // What is missing there is not the object.

@@ -67,7 +67,7 @@ Status SnsNotifier::notify(const std::string& subject, const Json& body) {
   const auto answer = client_.call("sns", "Publish", input);
   if (!answer) {
     return fail_about(options_.topic_arn, answer.error(),
-                      answer.error().code == ErrorCode::not_found ? "make the topic with 'redoubt aws up', or name one that is there" : "allow sns:Publish on the topic, and the use of its KMS key");
+                      answer.error().code == ErrorCode::not_found ? "make the topic (config/cloudformation_template.yaml), or name one that is there" : "allow sns:Publish on the topic, and the use of its KMS key");
   }
   return {};
 }
