@@ -102,7 +102,7 @@ def test_what_it_makes_is_closed_encrypted_and_watched(stack):
     assert len(ec2.describe_subnets(Filters=here)["Subnets"]) == 2
     assert ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [vpc]}])["FlowLogs"][0]["TrafficType"] == "ALL"
     groups = logs.describe_log_groups(logGroupNamePrefix="/redoubt/dev/")["logGroups"]
-    assert len(groups) == 8 and all(group["retentionInDays"] == 90 for group in groups)
+    assert len(groups) == 11 and all(group["retentionInDays"] == 90 for group in groups)
     assert stack.client("ecr").describe_repositories(repositoryNames=["redoubt-dev"])["repositories"][0]["imageTagMutability"] == "IMMUTABLE"
     assert stack.client("sns").get_topic_attributes(TopicArn=outputs["AlarmTopic"])["Attributes"]["KmsMasterKeyId"]
 
@@ -127,7 +127,7 @@ def test_every_bucket_refuses_plain_http_and_artifacts_another_key(resources):
 
 def test_every_log_group_is_encrypted_and_kept_for_90_days(resources):
     groups = of_type(resources, "AWS::Logs::LogGroup")
-    assert len(groups) == 8 and all(group["RetentionInDays"] == 90 and group["KmsKeyId"] == {"!GetAtt": "LogKey.Arn"} for group in groups.values())
+    assert len(groups) == 11 and all(group["RetentionInDays"] == 90 and group["KmsKeyId"] == {"!GetAtt": "LogKey.Arn"} for group in groups.values())
 
 
 def test_images_are_scanned_sealed_and_never_renamed(resources):
@@ -161,7 +161,8 @@ def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
 
 
 def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
-    no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModelPackageGroups", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
+    no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModelPackageGroups", "sagemaker:ListArtifacts", "sagemaker:ListAssociations", "guardduty:ListDetectors",
+                   "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
                    "ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"}
     roles = of_type(resources, "AWS::IAM::Role")
     assert len(roles) == 12

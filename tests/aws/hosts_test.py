@@ -15,7 +15,7 @@ ENDPOINT = "redoubt-dev"
 
 @pytest.fixture
 def account(aws, player, tmp_path):
-    """What `redoubt aws up` would have made."""
+    """What `config/cloudformation_template.yaml` would have made."""
     aws.key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

@@ -37,7 +37,7 @@ def test_a_bucket_that_is_not_there_is_named_and_is_no_missing_object(storage, s
     storage("s3", bucket="no-such-bucket-at-all", kms_key=KEY)
     for what, error in do_all(storage, small).items():
         assert error["code"] == "invalid_argument", (what, error)
-        assert error["where"].startswith("s3://no-such-bucket-at-all/") and "NoSuchBucket" in error["message"] and "redoubt aws up" in error["hint"], what
+        assert error["where"].startswith("s3://no-such-bucket-at-all/") and "NoSuchBucket" in error["message"] and "config/cloudformation_template.yaml" in error["hint"], what
 
 
 def test_a_refusal_names_the_object_the_request_and_what_to_allow(storage, small):

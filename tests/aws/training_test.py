@@ -26,7 +26,7 @@ def judge(player, tmp_path):
 
 @pytest.fixture
 def account(aws, player, judge):
-    """What `redoubt aws up` would have made."""
+    """What `config/cloudformation_template.yaml` would have made."""
     kms, s3 = aws.client("kms"), aws.client("s3")
     aws.key = kms.create_key()["KeyMetadata"]["Arn"]
     kms.create_alias(AliasName=ALIAS, TargetKeyId=aws.key)

@@ -23,7 +23,7 @@ static_assert(kAuditEventBytesMax <= kEventBytesMax);
 constexpr std::array kSteps = {"acquire", "data", "image", "train", "evaluate", "register", "review", "deploy", "alarm"};
 constexpr std::array kRetentions = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653};
 constexpr const char* kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/#";
-constexpr const char* kCure = "make the log groups with 'redoubt aws up', or allow logs:CreateLogGroup, CreateLogStream, PutRetentionPolicy, PutLogEvents, GetLogEvents and DescribeLogGroups";
+constexpr const char* kCure = "make the log groups (config/cloudformation_template.yaml), or allow logs:CreateLogGroup, CreateLogStream, PutRetentionPolicy, PutLogEvents, GetLogEvents and DescribeLogGroups";
 
 TimePoint time_of(const Json& event) { return TimePoint(std::chrono::milliseconds(json_or(event, "timestamp", std::int64_t{0}))); }
 

@@ -155,7 +155,7 @@ Error explain_endpoint_refusal(Error error, const std::string& name, const Sagem
   } else if (holds_any(message, {"assume role", "assume the role", "passrole", "rolearn", "iam role"})) {
     error.code = ErrorCode::permission_denied;
     error.where = options.role_arn;
-    error.hint = "the role must be there, trust sagemaker.amazonaws.com, and you must be allowed iam:PassRole on it; 'redoubt aws up' makes it";
+    error.hint = "the role must be there, trust sagemaker.amazonaws.com, and you must be allowed iam:PassRole on it; config/cloudformation_template.yaml makes it";
   } else if (error.code == ErrorCode::permission_denied) {
     error.hint = "allow sagemaker:Create*, Describe*, Update*, Delete*, List* and AddTags on model, endpoint-config and endpoint " + options.name_prefix + "-*, and iam:PassRole on " + options.role_arn;
   } else if (holds_any(message, {"ecr", "image", "repository"})) {

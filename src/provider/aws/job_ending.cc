@@ -86,7 +86,7 @@ Error explain_refusal(Error error, const std::string& job, const SagemakerJobOpt
   } else if (holds_any(message, {"assume role", "assume the role", "iam role", "passrole", "rolearn"})) {
     error.code = ErrorCode::permission_denied;
     error.where = options.role_arn;
-    error.hint = "the role must be there, trust sagemaker.amazonaws.com, and you must be allowed iam:PassRole on it; 'redoubt aws up' makes it";
+    error.hint = "the role must be there, trust sagemaker.amazonaws.com, and you must be allowed iam:PassRole on it; config/cloudformation_template.yaml makes it";
   } else if (error.code == ErrorCode::permission_denied) {
     error.hint = "you need sagemaker:CreateTrainingJob, sagemaker:AddTags and iam:PassRole on " + options.role_arn;
   } else if (holds_any(message, {"ecr", "image", "repository"})) {

@@ -81,7 +81,7 @@ Status SagemakerJobRunner::resolve_key() {
   if (!key) {
     Error error = key.error();
     error.where = options_.kms_key;
-    error.hint = "name a key of this region that you may use; 'redoubt aws up' makes one";
+    error.hint = "name a key of this region that you may use; config/cloudformation_template.yaml makes one";
     return fail(std::move(error));
   }
   const Json metadata = json_or(*key, "KeyMetadata", Json::object());

@@ -61,7 +61,7 @@ TEST_F(SnsNotifierTest, a_topic_elsewhere_is_refused_before_anything_is_sent) {
 }
 
 TEST_F(SnsNotifierTest, a_refusal_names_the_topic_and_the_cure) {
-  for (const auto& [service_code, code, cure] : {std::tuple("NotFound", ErrorCode::not_found, "redoubt aws up"), std::tuple("AuthorizationError", ErrorCode::permission_denied, "sns:Publish")}) {
+  for (const auto& [service_code, code, cure] : {std::tuple("NotFound", ErrorCode::not_found, "cloudformation_template"), std::tuple("AuthorizationError", ErrorCode::permission_denied, "sns:Publish")}) {
     client_.answer = [&](const auto&, const auto&, const auto&) -> Result<Json> { return TestingClient::refuse(service_code, code); };
     const auto error = notifier()->notify("a", Json::object()).error();
     EXPECT_EQ(error.code, code);
