@@ -162,10 +162,10 @@ def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
 
 def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
     no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModelPackageGroups", "sagemaker:ListArtifacts", "sagemaker:ListAssociations", "guardduty:ListDetectors",
-                   "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
+                   "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "secretsmanager:ListSecrets", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
                    "ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"}
     roles = of_type(resources, "AWS::IAM::Role")
-    assert len(roles) == 12
+    assert len(roles) == 13
     documents = [policy["PolicyDocument"] for role in roles.values() for policy in role.get("Policies", [])]
     documents += [policy["PolicyDocument"] for name, policy in of_type(resources, "AWS::IAM::ManagedPolicy").items() if name != "Boundary"]
     for statement in (item for document in documents for item in document["Statement"]):
