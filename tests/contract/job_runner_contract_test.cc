@@ -8,50 +8,23 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "base/memory_object.h"
 #include "provider/aws/aws_kms.h"
 #include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_job_runner.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
+#include "provider/testing/job_files.h"
 #include "sandbox/probe/tar.h"
 #include "tests/contract/aws_case.h"
-#include "vault/sealing.h"
 
 namespace redoubt::provider {
 namespace {
 
 using ::testing::ElementsAre;
 
-JobFile file(std::string path, std::string text) {
-  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryObject>(to_bytes(text)); }};
-}
-
-std::string contents(const JobFile& file) {
-  const auto opened = file.open();
-  if (!opened) return "error: " + opened.error().message;
-  Bytes bytes((*opened)->size());
-  if (const Status read = (*opened)->read_at(0, bytes); !read) return "error: " + read.error().message;
-  return to_text(bytes);
-}
-
-// Keeps all that a job gave back, as text.
-struct Kept : JobHandler {
-  std::vector<std::string> events, logs, checkpoints;
-  std::map<std::string, std::string> model, output;
-  Status on_event(const Json& event) override { return events.push_back(dump_json(event)), Status{}; }
-  Status on_log(std::string_view line) override { return logs.emplace_back(line), Status{}; }
-  Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
-    for (const JobFile& part : files) checkpoints.push_back(name + "/" + part.path + "=" + contents(part));
-    return {};
-  }
-  Status on_model(const std::vector<JobFile>& files) override { return keep(files, model); }
-  Status on_output(const std::vector<JobFile>& files) override { return keep(files, output); }
-  static Status keep(const std::vector<JobFile>& files, std::map<std::string, std::string>& into) {
-    for (const JobFile& part : files) into[part.path] = contents(part);
-    return {};
-  }
-};
+using testing::contents;
+using testing::file;
+using testing::Kept;
 
 struct RunnerUnderTest {
   virtual ~RunnerUnderTest() = default;

@@ -6,6 +6,7 @@
 
 #include "provider/aws/testing_endpoints.h"
 #include "provider/testing/fake_stores.h"
+#include "provider/testing/job_files.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -30,24 +31,12 @@ class SagemakerEndpointTest : public ::testing::Test {
     spec.files = [release] {
       std::vector<JobFile> files;
       for (const char* path : {"base/config.json", "adapter/adapter_model.safetensors"}) {
-        files.push_back({path, [release]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<Text>(std::string(3, release)); }});
+        files.push_back(provider::testing::file(path, std::string(3, release)));
       }
       return Result<std::vector<JobFile>>(files);
     };
     return spec;
   }
-  class Text final : public RandomAccess {
-   public:
-    explicit Text(std::string text) : text_(std::move(text)) {}
-    std::uint64_t size() const override { return text_.size(); }
-    Status read_at(std::uint64_t offset, MutableByteView into) const override {
-      std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
-      return {};
-    }
-
-   private:
-    std::string text_;
-  };
   const Json& shown() { return client_.endpoints.at(kEndpoint).shown; }
   void expect_nothing_left() {
     EXPECT_TRUE(client_.endpoints.empty());

@@ -12,6 +12,7 @@
 #include "provider/aws/job_archive.h"
 #include "provider/aws/testing_sagemaker.h"
 #include "provider/testing/fake_stores.h"
+#include "provider/testing/job_files.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -21,49 +22,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-class MemoryFile final : public RandomAccess {
- public:
-  explicit MemoryFile(std::string text) : text_(std::move(text)) {}
-  std::uint64_t size() const override { return text_.size(); }
-  Status read_at(std::uint64_t offset, MutableByteView into) const override {
-    std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
-    return {};
-  }
-
- private:
-  std::string text_;
-};
-
-JobFile file(std::string path, std::string text) {
-  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryFile>(text); }};
-}
-
-std::string contents(const JobFile& file) {
-  const auto opened = file.open();
-  if (!opened) return "error: " + opened.error().message;
-  Bytes bytes((*opened)->size());
-  if (const Status read = (*opened)->read_at(0, bytes); !read) return "error: " + read.error().message;
-  return to_text(bytes);
-}
-
-struct Kept : JobHandler {
-  std::vector<std::string> events, logs, checkpoints, states;
-  Status on_state(std::string_view state) override { return states.emplace_back(state), Status{}; }
-  std::map<std::string, std::string> model, output;
-  Status on_event(const Json& event) override { return events.push_back(dump_json(event)), answer; }
-  Status on_log(std::string_view line) override { return logs.emplace_back(line), Status{}; }
-  Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
-    for (const JobFile& part : files) checkpoints.push_back(name + "/" + part.path + "=" + contents(part));
-    return {};
-  }
-  Status on_model(const std::vector<JobFile>& files) override { return keep(files, model); }
-  Status on_output(const std::vector<JobFile>& files) override { return keep(files, output); }
-  static Status keep(const std::vector<JobFile>& files, std::map<std::string, std::string>& into) {
-    for (const JobFile& part : files) into[part.path] = contents(part);
-    return {};
-  }
-  Status answer;
-};
+using provider::testing::contents;
+using provider::testing::file;
+using provider::testing::Kept;
 
 class SagemakerJobRunnerTest : public ::testing::Test {
  protected:

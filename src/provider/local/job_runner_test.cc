@@ -10,6 +10,7 @@
 
 #include "provider/local/image_store.h"
 #include "provider/local/worker_host.h"
+#include "provider/testing/job_files.h"
 #include "sandbox/probe/tar.h"
 
 namespace redoubt::provider::local {
@@ -17,50 +18,11 @@ namespace {
 
 using sandbox::probe_image::make_tar;
 
-class MemoryFile final : public RandomAccess {
- public:
-  explicit MemoryFile(std::string text) : text_(std::move(text)) {}
-  std::uint64_t size() const override { return text_.size(); }
-  Status read_at(std::uint64_t offset, MutableByteView into) const override {
-    std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
-    return {};
-  }
+using provider::testing::contents;
+using provider::testing::file;
+using provider::testing::Kept;
 
- private:
-  std::string text_;
-};
-
-JobFile file(std::string path, std::string text) {
-  return {std::move(path), [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryFile>(text); }};
-}
-
-std::string contents(const JobFile& file) {
-  const auto opened = file.open();
-  if (!opened) return "error: " + opened.error().message;
-  Bytes bytes((*opened)->size());
-  if (const Status read = (*opened)->read_at(0, bytes); !read) return "error: " + read.error().message;
-  return to_text(bytes);
-}
-
-// Keeps all that a job gave back, as text.
-struct Kept : JobHandler {
-  std::vector<std::string> events, logs, checkpoints;
-  std::map<std::string, std::string> model, output;
-  Status on_event(const Json& event) override { return events.push_back(dump_json(event)), Status{}; }
-  Status on_log(std::string_view line) override { return logs.emplace_back(line), Status{}; }
-  Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
-    for (const JobFile& part : files) checkpoints.push_back(name + "/" + part.path + "=" + contents(part));
-    return {};
-  }
-  Status on_model(const std::vector<JobFile>& files) override { return keep(files, model); }
-  Status on_output(const std::vector<JobFile>& files) override { return keep(files, output); }
-  static Status keep(const std::vector<JobFile>& files, std::map<std::string, std::string>& into) {
-    for (const JobFile& part : files) into[part.path] = contents(part);
-    return {};
-  }
-};
-
-class LocalJobRunnerTest : public testing::Test {
+class LocalJobRunnerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     images_ = std::move(*LocalImageStore::open(folder_.path() / "images"));
