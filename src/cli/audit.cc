@@ -33,15 +33,17 @@ Problems in_ledger(const governance::WorkspaceLayout& layout, Problems problems)
 
 class Auditor {
  public:
-  Auditor(Session& session, Progress& progress) : session_(session), progress_(progress), layout_(session.workspace().layout()) {}
+  explicit Auditor(Session& session) : session_(session), layout_(session.workspace().layout()) {}
 
   AuditReport run() {
     check_ledger();
-    check_description();
+    const auto read = read_records();
+    if (!read) add("ledger", read.error().where, read.error().message);
+    if (read) check_description();
     append(session_.check_registry());
     append(session_.check_providers());
     check_objects();
-    check_outputs();
+    if (read) check_outputs();
     check_state();
     check_trail();
     check_secrets();
@@ -76,28 +78,28 @@ class Auditor {
     }
   }
 
-  // workspace.json and identities.json are plain; their digests stand in the ledger. They are read below the signatures: with
-  // changed identities no signature verifies, and it is the ledger's own signature that covers these bytes.
-  void check_description() {
-    std::string description, identities;
-    const auto read = for_each_record([&](const attest::StepRecord& record) {
-      if (record.step != "workspace" && record.step != "identity") return;
-      if (record.step == "workspace") description = json_string(record.result, "description", "ledger").value_or("");
-      identities = json_string(record.result, "identities", "ledger").value_or(identities);
-    });
-    if (!read) return;  // named already
-    compare_file(layout_.description(), description, "workspace");
-    compare_file(layout_.identities(), identities, "identities");
-  }
-
-  Status for_each_record(const std::function<void(const attest::StepRecord&)>& visit) {
+  // All of the ledger's records, read below the signatures: with changed identities no signature verifies, and it is the ledger's
+  // own signature that covers these bytes.
+  Status read_records() {
     auto reader = TRY(ledger::LedgerReader::open(session_.ledger_options(), session_.ledger_key().public_key()));
     return reader->for_each(0, [&](std::uint64_t, ByteView entry) -> Status {
       const auto envelope = TRY(attest::parse_envelope(text_of(entry), "entry"));
       const auto statement = TRY(attest::parse_statement(text_of(envelope.payload), "entry"));
-      if (const auto record = attest::to_step_record(statement)) visit(*record);
+      if (auto record = attest::to_step_record(statement)) records_.push_back(std::move(*record));
       return {};
     });
+  }
+
+  // workspace.json and identities.json are plain; their digests stand in the ledger.
+  void check_description() {
+    std::string description, identities;
+    for (const auto& record : records_) {
+      if (record.step != "workspace" && record.step != "identity") continue;
+      if (record.step == "workspace") description = json_string(record.result, "description", "ledger").value_or("");
+      identities = json_string(record.result, "identities", "ledger").value_or(identities);
+    }
+    compare_file(layout_.description(), description, "workspace");
+    compare_file(layout_.identities(), identities, "identities");
   }
 
   void compare_file(const fs::path& path, const std::string& recorded, const char* kind) {
@@ -125,15 +127,14 @@ class Auditor {
   void check_outputs() {
     static const std::set<std::string> kSteps = {"acquire", "data", "image", "train", "evaluate", "register"};
     std::set<std::pair<std::string, Digest>> seen;
-    const auto read = for_each_record([&](const attest::StepRecord& record) {
-      if (!kSteps.contains(record.step)) return;
+    for (const auto& record : records_) {
+      if (!kSteps.contains(record.step)) continue;
       for (const auto& [name, digest] : record.outputs) {
         if (!seen.emplace(name, digest).second || session_.holds(name, digest) || embedded_holds(digest)) continue;
         const bool is_image = name == "image";
         add(is_image ? "image" : "object", (is_image ? "images/" : "objects/") + digest.hex(), "missing: the " + name + " of the step " + record.step);
       }
-    });
-    if (!read) add("ledger", read.error().where, read.error().message);
+    }
   }
 
   // What steps gave before the workspace's objects went elsewhere.
@@ -222,18 +223,18 @@ class Auditor {
   }
 
   Session& session_;
-  Progress& progress_;
   const governance::WorkspaceLayout& layout_;
+  std::vector<attest::StepRecord> records_;
   AuditReport report_;
 };
 
 }  // namespace
 
-AuditReport audit_session(Session& session, Progress& progress) { return Auditor(session, progress).run(); }
+AuditReport audit_session(Session& session) { return Auditor(session).run(); }
 
-Result<AuditReport> audit_workspace(const GlobalOptions& options, Progress& progress) {
+Result<AuditReport> audit_workspace(const GlobalOptions& options) {
   auto session = Session::open(options);
-  if (session) return audit_session(**session, progress);
+  if (session) return audit_session(**session);
   if (session.error().code != ErrorCode::tampered) return fail(session.error());
   const governance::WorkspaceLayout layout{options.workspace};
   AuditReport report;

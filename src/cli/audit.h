@@ -4,7 +4,6 @@
 #pragma once
 
 #include "base/problem.h"
-#include "base/progress.h"
 #include "cli/session.h"
 
 namespace redoubt::cli {
@@ -18,9 +17,9 @@ struct AuditReport {
 
 // The ledger, every statement, the registry against the ledger, every sealed object, secret and note, the images, the
 // identities, and whatever file belongs to none of them.
-AuditReport audit_session(Session& session, Progress& progress);
+AuditReport audit_session(Session& session);
 // Opens the workspace for it. A workspace that does not even open because it was changed is a report with that problem; an
 // error only where nothing can be said (no workspace, wrong passphrase).
-Result<AuditReport> audit_workspace(const GlobalOptions& options, Progress& progress);
+Result<AuditReport> audit_workspace(const GlobalOptions& options);
 
 }  // namespace redoubt::cli

@@ -18,7 +18,7 @@ struct Query {
 };
 
 Result<int> verify(Invocation& invocation, const Output& output) {
-  const AuditReport report = TRY(audit_workspace(invocation.global, invocation.progress));
+  const AuditReport report = TRY(audit_workspace(invocation.global));
   Json problems = Json::array();
   Table table{{"KIND", "OBJECT", "DETAIL"}, {}};
   for (const auto& problem : report.problems) {

@@ -180,7 +180,7 @@ class Restore {
   Status check_everything() {
     const auto session = TRY(Session::open(global(growing_)));
     TRY(session->require(governance::Permission::manage_keys));
-    const AuditReport report = audit_session(*session, invocation_.progress);
+    const AuditReport report = audit_session(*session);
     entries_ = report.entries;
     if (report.problems.empty()) return {};
     const auto& first = report.problems.front();

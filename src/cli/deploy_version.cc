@@ -14,8 +14,8 @@ namespace {
 
 using stages::deploy::Admission;
 
-Status refuse_tampered(Session& session, Progress& progress) {
-  const AuditReport report = audit_session(session, progress);
+Status refuse_tampered(Session& session) {
+  const AuditReport report = audit_session(session);
   if (report.problems.empty()) return {};
   const auto& first = report.problems.front();
   return fail(ErrorCode::tampered, fmt::format("deployment is refused: {} is not what was recorded ({})", first.object, first.detail), first.object,
@@ -42,8 +42,7 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
 }  // namespace
 
 Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
-  NoProgress progress;
-  TRY(refuse_tampered(session, progress));
+  TRY(refuse_tampered(session));
   auto* registry = TRY(session.registry());
   auto* recorder = TRY(session.recorder());
   const auto version = TRY(registry->get(target.name, target.version));
