@@ -98,7 +98,7 @@ def test_what_it_makes_is_closed_encrypted_and_watched(stack):
     here = [{"Name": "vpc-id", "Values": [vpc]}]
     assert not ec2.describe_internet_gateways(Filters=[{"Name": "attachment.vpc-id", "Values": [vpc]}])["InternetGateways"]
     assert not ec2.describe_nat_gateways(Filters=here)["NatGateways"]
-    assert len(ec2.describe_vpc_endpoints(Filters=here)["VpcEndpoints"]) == 11
+    assert len(ec2.describe_vpc_endpoints(Filters=here)["VpcEndpoints"]) == 12
     assert len(ec2.describe_subnets(Filters=here)["Subnets"]) == 2
     assert ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [vpc]}])["FlowLogs"][0]["TrafficType"] == "ALL"
     groups = logs.describe_log_groups(logGroupNamePrefix="/redoubt/dev/")["logGroups"]
@@ -123,6 +123,9 @@ def test_every_bucket_refuses_plain_http_and_artifacts_another_key(resources):
     for statements in guarded.values():
         assert any(item["Effect"] == "Deny" and item["Action"] == "s3:*" and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for item in statements)
     assert {"NoOtherEncryption", "NoOtherKey"} <= {item["Sid"] for item in guarded["ArtifactsBucket"]}
+    # A part of an upload names no encryption: refusing what names none would refuse every long object.
+    for item in (item for statements in guarded.values() for item in statements if item["Sid"] == "NoOtherEncryption"):
+        assert item["Condition"] == {"Null": {"s3:x-amz-server-side-encryption": "false"}, "StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}}
 
 
 def test_every_log_group_is_encrypted_and_kept_for_90_days(resources):
