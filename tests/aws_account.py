@@ -44,6 +44,16 @@ class Account:
         return boto3.client(service, endpoint_url=self.url, region_name=REGION, aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET)
 
 
+def forget_routes(ec2, cidr):
+    """moto never deletes a route table that a stack made, and then no network that has one."""
+    network = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": [cidr]}])["Vpcs"][0]["VpcId"]
+    for table in ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network]}])["RouteTables"]:
+        if not any(association.get("Main") for association in table["Associations"]):
+            for association in table["Associations"]:
+                ec2.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
+            ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+
+
 @pytest.fixture
 def aws(moto_url):
     urllib.request.urlopen(urllib.request.Request(moto_url + "/moto-api/reset", method="POST")).read()

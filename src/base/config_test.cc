@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/schema.h"
+#include "base/tagged_yaml.h"
 
 namespace redoubt {
 namespace {
@@ -35,6 +36,17 @@ TEST(Yaml, refuses_duplicate_keys_and_broken_text_with_the_line) {
   EXPECT_EQ(parse_yaml("a: 1\nb: 2\na: 3\n", "t.yaml").error().where, "t.yaml:3");
   EXPECT_EQ(parse_yaml("a: [1\nb: 2\n", "t.yaml").error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(parse_yaml("", "t.yaml").error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Yaml, tags_are_refused_or_mean_what_the_reader_says) {
+  EXPECT_EQ(parse_yaml("a: !Ref b\n", "t.yaml").error().where, "t.yaml:1");
+  EXPECT_EQ(parse_yaml("a: 1\nb: !Join [x]\n", "t.yaml").error().where, "t.yaml:2");
+  const YamlTagMeaning meaning = [](std::string_view tag, Json value) -> Result<Json> {
+    if (tag == "No") return fail(ErrorCode::invalid_argument, "no");
+    return Json{{std::string(tag), std::move(value)}};
+  };
+  EXPECT_EQ(dump_json(parse_tagged_yaml("a: !Ref 1\nb: !Join [x, !Ref y]\nc: !Map {d: 2}\n", "t", meaning)->value), R"({"a":{"Ref":"1"},"b":{"Join":["x",{"Ref":"y"}]},"c":{"Map":{"d":2}}})");
+  EXPECT_EQ(parse_tagged_yaml("a: 1\nb: !No x\n", "t.yaml", meaning).error().where, "t.yaml:2");
 }
 
 TEST(Schema, fills_in_defaults) {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/file.h"
+#include "base/tagged_yaml.h"
 
 namespace redoubt {
 namespace {
@@ -33,15 +34,16 @@ Json typed_scalar(const std::string& text) {
 
 class Converter {
  public:
-  explicit Converter(YamlDocument& document) : document_(document) {}
+  Converter(YamlDocument& document, const YamlTagMeaning* meaning) : document_(document), meaning_(meaning) {}
 
   Result<Json> convert(const YAML::Node& node, const std::string& pointer, int depth) {
     document_.lines[pointer] = node.Mark().line + 1;
     if (++nodes_ > kNodesMax || depth > kDepthMax) {
       return fail(ErrorCode::limit_exceeded, "too many or too deeply nested values", document_.locate(pointer));
     }
+    if (const auto& tag = node.Tag(); !tag.empty() && tag != "?" && tag != "!") return tagged(node, pointer, depth);
     switch (node.Type()) {
-      case YAML::NodeType::Scalar: return scalar(node, pointer);
+      case YAML::NodeType::Scalar: return scalar(node);
       case YAML::NodeType::Sequence: return sequence(node, pointer, depth);
       case YAML::NodeType::Map: return mapping(node, pointer, depth);
       default: return Json(nullptr);
@@ -49,12 +51,16 @@ class Converter {
   }
 
  private:
-  Result<Json> scalar(const YAML::Node& node, const std::string& pointer) {
-    if (node.Tag() == "!") return Json(node.Scalar());  // quoted
-    if (node.Tag() != "?" && !node.Tag().empty()) {
-      return fail(ErrorCode::invalid_argument, "YAML tags are not used here", document_.locate(pointer), "remove the tag");
-    }
-    return typed_scalar(node.Scalar());
+  Result<Json> tagged(const YAML::Node& node, const std::string& pointer, int depth) {
+    if (meaning_ == nullptr) return fail(ErrorCode::invalid_argument, "YAML tags are not used here", document_.locate(pointer), "remove the tag");
+    Json value = node.IsScalar() ? Json(node.Scalar()) : node.IsSequence() ? TRY(sequence(node, pointer, depth)) : TRY(mapping(node, pointer, depth));
+    auto meant = (*meaning_)(std::string_view(node.Tag()).substr(1), std::move(value));
+    if (!meant) return fail(meant.error().code, meant.error().message, document_.locate(pointer), meant.error().hint);
+    return meant;
+  }
+
+  static Json scalar(const YAML::Node& node) {
+    return node.Tag() == "!" ? Json(node.Scalar()) : typed_scalar(node.Scalar());  // "!": it was quoted
   }
 
   Result<Json> sequence(const YAML::Node& node, const std::string& pointer, int depth) {
@@ -83,8 +89,24 @@ class Converter {
   }
 
   YamlDocument& document_;
+  const YamlTagMeaning* meaning_;
   std::size_t nodes_ = 0;
 };
+
+Result<YamlDocument> parse(std::string_view text, std::string file, const YamlTagMeaning* meaning) {
+  YamlDocument document{std::move(file), {}, {}};
+  try {
+    const auto nodes = YAML::LoadAll(std::string(text));
+    if (nodes.size() != 1) {
+      return fail(ErrorCode::invalid_argument, nodes.empty() ? "the file is empty" : "more than one YAML document", document.file);
+    }
+    document.value = TRY(Converter(document, meaning).convert(nodes[0], "", 0));
+    return document;
+  } catch (const YAML::Exception& problem) {
+    return fail(ErrorCode::invalid_argument, fmt::format("not valid YAML: {}", problem.msg),
+                fmt::format("{}:{}", document.file, problem.mark.line + 1));
+  }
+}
 
 }  // namespace
 
@@ -99,19 +121,10 @@ std::string YamlDocument::locate(std::string_view pointer) const {
   }
 }
 
-Result<YamlDocument> parse_yaml(std::string_view text, std::string file) {
-  YamlDocument document{std::move(file), {}, {}};
-  try {
-    const auto nodes = YAML::LoadAll(std::string(text));
-    if (nodes.size() != 1) {
-      return fail(ErrorCode::invalid_argument, nodes.empty() ? "the file is empty" : "more than one YAML document", document.file);
-    }
-    document.value = TRY(Converter(document).convert(nodes[0], "", 0));
-    return document;
-  } catch (const YAML::Exception& problem) {
-    return fail(ErrorCode::invalid_argument, fmt::format("not valid YAML: {}", problem.msg),
-                fmt::format("{}:{}", document.file, problem.mark.line + 1));
-  }
+Result<YamlDocument> parse_yaml(std::string_view text, std::string file) { return parse(text, std::move(file), nullptr); }
+
+Result<YamlDocument> parse_tagged_yaml(std::string_view text, std::string file, const YamlTagMeaning& meaning) {
+  return parse(text, std::move(file), &meaning);
 }
 
 Result<YamlDocument> load_yaml(const std::filesystem::path& path) {

@@ -42,6 +42,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_deploy_commands(app, invocation);
   add_watch_commands(app, invocation);
   add_audit_commands(app, invocation);
+  add_aws_commands(app, invocation);
   add_release_commands(app, invocation);
 }
 

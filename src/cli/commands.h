@@ -21,6 +21,7 @@ void add_registry_commands(CLI::App& app, Invocation& invocation);
 void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rollback, endpoint, key
 void add_watch_commands(CLI::App& app, Invocation& invocation);   // monitor, alarm, incident
 void add_audit_commands(CLI::App& app, Invocation& invocation);
+void add_aws_commands(CLI::App& app, Invocation& invocation);      // aws up, diff, down, doctor, cost
 void add_release_commands(CLI::App& app, Invocation& invocation);  // release bundle, verify
 
 }  // namespace redoubt::cli

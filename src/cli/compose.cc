@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/aws_client.h"
 #include "cli/local_endpoint.h"
 #include "pipeline/providers.h"
 #include "provider/aws/aws_kms.h"
@@ -177,17 +178,7 @@ Status Providers::discard_registry() {
 
 Result<provider::aws::Client*> Providers::aws() {
   if (state_->aws != nullptr) return state_->aws.get();
-  const Json block = json_or(state_->config, "aws", Json::object());
-  provider::aws::ClientOptions options;
-  options.region = json_or(block, "region", "");
-  options.profile = json_or(block, "profile", "");
-  options.assume_role_arn = json_or(block, "assume_role_arn", "");
-  options.endpoint_url = json_or(block, "endpoint_url", "");
-  options.ca_file = json_or(block, "ca_file", "");
-  options.use_fips = json_or(block, "use_fips", false);
-  options.use_dual_stack = json_or(block, "use_dual_stack", false);
-  options.attempts_max = static_cast<int>(json_or(block, "attempts_max", std::int64_t{5}));
-  state_->aws = TRY(provider::aws::Client::create(std::move(options), state_->clock));
+  state_->aws = TRY(open_aws_client(json_or(state_->config, "aws", Json::object()), state_->clock));
   return state_->aws.get();
 }
 

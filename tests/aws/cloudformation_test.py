@@ -12,6 +12,8 @@ import venv
 import pytest
 import yaml
 
+from aws_account import forget_routes
+
 TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "config" / "cloudformation_template.yaml"
 PROGRAMS = pathlib.Path(sys.executable).parent
 
@@ -188,14 +190,7 @@ def test_a_change_of_a_parameter_is_an_update_and_the_stack_goes_again(stack):
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in stack.cloudformation.describe_stacks(StackName="redoubt")["Stacks"][0]["Parameters"]}
     assert parameters["AlarmEmail"] == "security@example.com" and parameters["Environment"] == "staging"
     assert stack.client("ecr").describe_repositories(repositoryNames=["redoubt-staging"])["repositories"]
-    # moto never deletes a route table, and then no network that has one.
-    ec2 = stack.client("ec2")
-    network = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"][0]["VpcId"]
-    for table in ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network]}])["RouteTables"]:
-        if not any(association.get("Main") for association in table["Associations"]):
-            for association in table["Associations"]:
-                ec2.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
-            ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+    forget_routes(stack.client("ec2"), "10.20.0.0/16")
     stack.cloudformation.delete_stack(StackName="redoubt")
     stack.cloudformation.get_waiter("stack_delete_complete").wait(StackName="redoubt")
 
