@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "pipeline/providers.h"
 #include "provider/aws/stack/cost.h"
+#include "provider/aws/stack/region_facts.h"
 #include "provider/aws/stack/stack_check.h"
 #include "provider/aws/stack/template_bucket.h"
 
@@ -77,15 +78,6 @@ Result<stack::Parameters> parameters_of_file(const AwsOptions& options) {
   return stack::load_parameters(options.parameters_file.empty() ? usual : fs::path(options.parameters_file));
 }
 
-// Jobs inside the network reach S3 by its prefix list alone, which every region numbers on its own.
-Result<std::string> s3_prefix_list(provider::aws::Client& client) {
-  const auto name = fmt::format("com.amazonaws.{}.s3", client.region());
-  const Json input = {{"Filters", Json::array({{{"Name", "prefix-list-name"}, {"Values", {name}}}})}};
-  const Json lists = TRY(client.call_all("ec2", "DescribePrefixLists", input, "PrefixLists"));
-  if (lists.empty()) return fail(ErrorCode::not_found, "the region names no prefix list of S3", name, "say --parameter S3PrefixListId=pl-...");
-  return json_or(lists[0], "PrefixListId", "");
-}
-
 // Line before file before what the stack has before the template's defaults.
 Result<stack::Parameters> choose_parameters(Account& account, const std::optional<stack::StackState>& now, const AwsOptions& options, const Output& output) {
   auto chosen = TRY(parameters_of_line(options));
@@ -101,10 +93,9 @@ Result<stack::Parameters> choose_parameters(Account& account, const std::optiona
   for (const auto& [key, value] : now ? now->parameters : stack::Parameters{}) {
     if (known.contains(key)) chosen.emplace(key, value);
   }
-  if (known.contains("S3PrefixListId") && (!chosen.contains("S3PrefixListId") || chosen["S3PrefixListId"].empty())) chosen["S3PrefixListId"] = TRY(s3_prefix_list(*account.client));
+  if (known.contains("S3PrefixListId") && (!chosen.contains("S3PrefixListId") || chosen["S3PrefixListId"].empty())) chosen["S3PrefixListId"] = TRY(stack::s3_prefix_list(*account.client));
   if (!now && known.contains("EnableGuardDuty") && !chosen.contains("EnableGuardDuty")) {
-    const auto detectors = account.client->call_all("guardduty", "ListDetectors", Json::object(), "detectorIds");
-    if (detectors && !detectors->empty()) {
+    if (TRY(stack::is_guardduty_on(*account.client))) {
       chosen["EnableGuardDuty"] = "false";
       output.say("the region has a GuardDuty detector already, so the stack makes none (EnableGuardDuty=false)");
     }

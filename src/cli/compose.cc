@@ -250,6 +250,7 @@ Result<std::unique_ptr<provider::Alarms>> Providers::alarms(const std::string& e
     options.metric_namespace = json_or(choice.options, "namespace", "Redoubt");
     options.name_prefix = "redoubt-" + state_->workspace.id() + "-" + environment + "-";
     options.dimensions = {{"Workspace", state_->workspace.id()}, {"Environment", environment}};
+    options.also_under = {{"Environment", environment}};  // the alarms of cloudformation_template.yaml know no workspace
     options.topic_arn = json_or(choice.options, "topic_arn", "");
     options.period_s = (std::max(interval_s, 1) + 59) / 60 * 60;
     return std::unique_ptr<provider::Alarms>(TRY(provider::aws::CloudWatchAlarms::create(std::move(options), *TRY(aws()), state_->clock)));

@@ -165,6 +165,13 @@ def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
     assert of_type(resources, "AWS::GuardDuty::Detector")["Detector"]["Enable"]
 
 
+def test_the_alarms_look_where_an_endpoint_s_watch_puts_its_values(resources):
+    rules = set(re.findall(r'^\s*\{"(\w+)", "', (TEMPLATE.parents[1] / "src" / "stages" / "watch" / "alarms.cc").read_text(), re.MULTILINE))
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+    assert len(rules) >= 5 and {alarm["MetricName"] for alarm in alarms} <= rules
+    assert all(alarm["Namespace"] == "Redoubt" and alarm["Dimensions"] == [{"Name": "Environment", "Value": {"!Ref": "Environment"}}] for alarm in alarms)
+
+
 def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
     no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModelPackageGroups", "sagemaker:ListArtifacts", "sagemaker:ListAssociations", "guardduty:ListDetectors",
                    "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "secretsmanager:ListSecrets", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",

@@ -49,6 +49,12 @@ std::string time_of(const Json& alarm) {
   return {};
 }
 
+Json list_of(const std::map<std::string, std::string>& dimensions) {
+  Json list = Json::array();
+  for (const auto& [name, value] : dimensions) list.push_back({{"Name", name}, {"Value", value}});
+  return list;
+}
+
 // The newest value that the state was decided by, as CloudWatch tells it in a text of JSON.
 std::optional<double> value_of(const Json& alarm) {
   const auto data = parse_json(json_or(alarm, "StateReasonData", "{}"), "StateReasonData", {64 << 10, 16});
@@ -74,12 +80,6 @@ Result<std::unique_ptr<CloudWatchAlarms>> CloudWatchAlarms::create(CloudWatchAla
   return std::unique_ptr<CloudWatchAlarms>(new CloudWatchAlarms(std::move(options), client, clock));
 }
 
-Json CloudWatchAlarms::dimensions() const {
-  Json list = Json::array();
-  for (const auto& [name, value] : options_.dimensions) list.push_back({{"Name", name}, {"Value", value}});
-  return list;
-}
-
 Json CloudWatchAlarms::alarm_of(const AlarmRule& rule) const {
   const Json actions = options_.topic_arn.empty() ? Json::array() : Json::array({options_.topic_arn});
   return {{"AlarmName", options_.name_prefix + rule.name},
@@ -90,7 +90,7 @@ Json CloudWatchAlarms::alarm_of(const AlarmRule& rule) const {
           {"InsufficientDataActions", actions},
           {"Namespace", options_.metric_namespace},
           {"MetricName", rule.name},
-          {"Dimensions", dimensions()},
+          {"Dimensions", list_of(options_.dimensions)},
           {"Statistic", "Maximum"},
           {"Unit", unit_of(rule.unit)},
           {"Period", options_.period_s},
@@ -165,8 +165,11 @@ Status CloudWatchAlarms::put(const Measurements& measurements) {
       continue;
     }
     if (rule.sampling == Sampling::now_and_then) seen_[rule.name].failures = 0;
-    data.push_back({{"MetricName", rule.name}, {"Dimensions", dimensions()}, {"Timestamp", now}, {"Value", value_to_send(rule, *found->second)},
+    data.push_back({{"MetricName", rule.name}, {"Dimensions", list_of(options_.dimensions)}, {"Timestamp", now}, {"Value", value_to_send(rule, *found->second)},
                     {"Unit", unit_of(rule.unit)}, {"StorageResolution", options_.period_s < 60 ? 1 : 60}});
+    if (options_.also_under.empty()) continue;
+    data.push_back(data.back());
+    data.back()["Dimensions"] = list_of(options_.also_under);
   }
   if (data.empty()) return {};
   auto done = client_.call("cloudwatch", "PutMetricData", {{"Namespace", options_.metric_namespace}, {"MetricData", std::move(data)}});

@@ -16,6 +16,7 @@ struct CloudWatchAlarmsOptions {
   std::string metric_namespace = "Redoubt";
   std::string name_prefix = {};                        // of the alarms: "redoubt-<workspace>-production-"; no other owner's starts with it
   std::map<std::string, std::string> dimensions = {};  // of every metric: which workspace, which environment
+  std::map<std::string, std::string> also_under = {};  // each value is put under these too: what alarms of the account's own look at; empty: not
   std::string topic_arn = {};                          // hears of each change of a state; empty: nobody
   int period_s = 60;                                   // of a metric's values: 10, 30, or a multiple of 60
 };
@@ -35,7 +36,6 @@ class CloudWatchAlarms final : public Alarms {
   Json alarm_of(const AlarmRule& rule) const;
   double value_to_send(const AlarmRule& rule, double value);
   Status miss(const AlarmRule& rule);
-  Json dimensions() const;
   Result<Json> described();
   const CloudWatchAlarmsOptions options_;
   Client& client_;

@@ -100,6 +100,18 @@ TEST_F(CloudWatchAlarmsTest, sends_one_call_a_look_with_dimensions_and_only_numb
   EXPECT_EQ(data[0]["Dimensions"], Json::parse(R"([{"Name":"Environment","Value":"production"},{"Name":"Workspace","Value":"1"}])"));
 }
 
+TEST_F(CloudWatchAlarmsTest, puts_each_value_also_where_the_account_s_own_alarms_look) {
+  auto options = options_;
+  options.also_under = {{"Environment", "production"}};
+  auto alarms = CloudWatchAlarms::create(options, client_, clock_).value();
+  ASSERT_TRUE(alarms->define(kRules));
+  ASSERT_TRUE(alarms->put({{"Errors", 3}}));
+  const Json data = client_.last("PutMetricData")["MetricData"];
+  ASSERT_EQ(data.size(), 2u);
+  EXPECT_EQ(data[1]["Dimensions"], Json::parse(R"([{"Name":"Environment","Value":"production"}])"));
+  for (const char* same : {"MetricName", "Value", "Unit", "Timestamp"}) EXPECT_EQ(data[0][same], data[1][same]);
+}
+
 TEST_F(CloudWatchAlarmsTest, reads_state_value_and_time) {
   ASSERT_TRUE(alarms_->define(kRules));
   there_[1].update({{"StateValue", "ALARM"}, {"StateReason", "Threshold Crossed"}, {"StateUpdatedTimestamp", 1'700'000'000.5}, {"StateReasonData", R"({"version":"1.0","recentDatapoints":[1.0,12.0]})"}});
