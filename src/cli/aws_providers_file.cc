@@ -44,7 +44,7 @@ providers:
       image_repository: {repository_uri}
       bucket: {bucket}
       kms_key: {key}
-      instance_type: ml.g5.xlarge
+      instance_type: ml.m5.2xlarge
       instances: 2
       instances_max: 4
       subnets: [{subnets}]

@@ -216,7 +216,7 @@ def test_an_estimate_adds_up_and_follows_the_providers(redoubt, tmp_path):
     path.write_text((CONFIG / "providers.aws.yaml").read_text())
     estimate = redoubt.json("aws", "cost", "production", "--kept-prices", "--providers", path)
     lines = {line["what"]: line for line in estimate["estimate"]}
-    assert lines["endpoint, 2 x ml.g5.xlarge"]["quantity"] == 1460
+    assert lines["endpoint, 2 x ml.m5.2xlarge"]["quantity"] == 1460
     assert estimate["sum"] == pytest.approx(sum(line["quantity"] * line["price"] for line in lines.values()))
     assert "no price" in redoubt.json("aws", "cost", "dev", "--kept-prices", "--training-instance", "ml.x9.huge", expect=1)["error"]["message"]
 
