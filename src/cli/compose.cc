@@ -9,6 +9,7 @@
 #include "provider/aws/aws_kms.h"
 #include "provider/aws/cloudwatch_alarms.h"
 #include "provider/aws/cloudwatch_audit_sink.h"
+#include "provider/aws/ecr_findings.h"
 #include "provider/aws/ecr_image_store.h"
 #include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_endpoint.h"
@@ -50,6 +51,7 @@ struct Providers::State {
   std::unique_ptr<vault::ArtifactStore> artifacts;
   std::unique_ptr<provider::SecretStore> secrets;
   std::unique_ptr<provider::ImageStore> near_images, far_images, images;  // the last publishes the first to the second
+  std::unique_ptr<provider::ImageFindings> registry_findings;
   std::unique_ptr<provider::JobRunner> local_runner;
   std::unique_ptr<provider::ObjectStore> staging;
   std::unique_ptr<provider::JobRunner> sagemaker;
@@ -118,6 +120,21 @@ Result<provider::ImageStore*> Providers::images() {
   state_->far_images = TRY(provider::aws::open_ecr_image_store(std::move(options), *TRY(aws()), state_->clock));
   state_->images = std::make_unique<provider::MirroredImageStore>(*state_->near_images, *state_->far_images);
   return state_->images.get();
+}
+
+Result<provider::ImageFindings*> Providers::registry_findings() {
+  const auto choice = pipeline::choice_of(state_->config, "images");
+  // A registry that ECR did not name is not ECR's to scan, unless the file says so.
+  const std::int64_t usual_s = json_or(choice.options, "registry_url", "").empty() ? 900 : 0;
+  const auto wait_s = json_or(choice.options, "findings_wait_s", usual_s);
+  if (choice.kind != "ecr" || wait_s == 0) return nullptr;
+  if (state_->registry_findings == nullptr) {
+    provider::aws::EcrFindingsOptions options{json_or(choice.options, "repository", "")};
+    options.wait.total_s_max = static_cast<int>(wait_s);
+    options.wait.pause_ms_max = static_cast<int>(std::min<std::int64_t>(options.wait.pause_ms_max, wait_s * 1000));
+    state_->registry_findings = std::make_unique<provider::aws::EcrFindings>(std::move(options), *TRY(aws()));
+  }
+  return state_->registry_findings.get();
 }
 
 Result<provider::JobRunner*> Providers::runner(std::string_view step) {

@@ -16,6 +16,7 @@
 #include "provider/aws/account_findings.h"
 #include "provider/aws/api/client.h"
 #include "provider/endpoint_host.h"
+#include "provider/image_findings.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
@@ -40,6 +41,8 @@ class Providers {
   provider::SecretStore& secrets();
   // Opened at first use.
   Result<provider::ImageStore*> images();
+  // What the registry that images go to finds in them; null where it does not scan.
+  Result<provider::ImageFindings*> registry_findings();
   // Who runs the jobs of a step ("train", "evaluate").
   Result<provider::JobRunner*> runner(std::string_view step);
   Result<provider::ModelRegistry*> registry();

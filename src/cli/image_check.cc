@@ -39,7 +39,8 @@ Result<stages::deploy::ScanFacts> scan_image(Session& session, const Digest& ima
   const TimePoint now = session.clock().now();
   auto scan_options = TRY(stages::image::scan_options_from_json(options));
   scan_options.database = TRY(advisory_database(session));
-  const auto report = TRY(stages::image::scan(std::move(packages), scan_options, now));
+  auto report = TRY(stages::image::scan(std::move(packages), scan_options, now));
+  if (auto* findings = TRY(session.registry_findings()); findings != nullptr) stages::image::add_findings(report, TRY(findings->read(image)), scan_options.accepted);
   return stages::deploy::ScanFacts{now, report.open_by_severity()};
 }
 

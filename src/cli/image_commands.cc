@@ -33,7 +33,7 @@ Result<int> build(Invocation& invocation, const Options& options, const Output& 
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
-  stages::image::StepDeps deps{session->store(), *TRY(session->images()), *TRY(session->recorder()), session->clock(), invocation.progress};
+  stages::image::StepDeps deps{session->store(), *TRY(session->images()), *TRY(session->recorder()), session->clock(), invocation.progress, TRY(session->registry_findings())};
   const auto image = TRY(stages::image::build({TRY(find_engine()), options.name, REDOUBT_VERSION}, TRY(scan_options(*session, options)), deps));
   const std::string digest = TRY(image.output("image")).tagged(), tag = TRY(json_string(image.record().result, "tag", "image step"));
   output.result({{"digest", digest}, {"tag", tag}, {"layout", session->workspace().layout().images().string()}},

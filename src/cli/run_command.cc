@@ -95,7 +95,7 @@ class PipelineRun {
   }
 
   Result<BuiltImage> build_image() {
-    stages::image::StepDeps deps{session_.store(), *TRY(session_.images()), *TRY(session_.recorder()), session_.clock(), invocation_.progress};
+    stages::image::StepDeps deps{session_.store(), *TRY(session_.images()), *TRY(session_.recorder()), session_.clock(), invocation_.progress, TRY(session_.registry_findings())};
     return stages::image::build({TRY(find_engine()), config_.image.name, REDOUBT_VERSION}, TRY(scan_options()), deps);
   }
 

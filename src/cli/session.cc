@@ -277,6 +277,7 @@ provider::SecretStore& Session::secrets() { return state_->providers->secrets();
 Result<std::vector<provider::aws::AccountFinding>> Session::account_findings() { return state_->providers->account_findings(); }
 Result<provider::EndpointHost*> Session::endpoint_host() { return state_->providers->endpoint_host(state_->options); }
 Result<provider::ImageStore*> Session::images() { return state_->providers->images(); }
+Result<provider::ImageFindings*> Session::registry_findings() { return state_->providers->registry_findings(); }
 Result<provider::JobRunner*> Session::runner(std::string_view step) { return state_->providers->runner(step); }
 
 Result<std::unique_ptr<provider::Alarms>> Session::alarms(const std::string& environment, int interval_s, const Json& earlier) {

@@ -17,6 +17,7 @@
 #include "provider/alarms.h"
 #include "provider/aws/account_findings.h"
 #include "provider/endpoint_host.h"
+#include "provider/image_findings.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
 #include "provider/model_registry.h"
@@ -86,6 +87,7 @@ class Session {
   // What differs between the registry and the ledger; empty when nothing does.
   Problems check_registry();
   Result<provider::ImageStore*> images();
+  Result<provider::ImageFindings*> registry_findings();
   Result<provider::EndpointHost*> endpoint_host();
   Result<std::vector<provider::aws::AccountFinding>> account_findings();
   Result<provider::JobRunner*> runner(std::string_view step);  // who runs its jobs

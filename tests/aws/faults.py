@@ -37,7 +37,7 @@ def reset(connection):
 class Fault:
     """kind: throttling, error_500, error_503, expired_token, access_denied, quota, wrong_region, reset_before (the request never
     arrives), reset_after (it was carried out, and nobody hears of it), truncated (the answer breaks off), slow, and refuse with
-    `status`, `code` and `message`."""
+    `status`, `code` and `message`. No fault at all is answer with `body`: what a service would say that the account behind can't."""
 
     def __init__(self, service, operation, kind, times, more):
         self.service, self.operation, self.kind, self.times, self.more = service, operation, kind, times, more
@@ -46,6 +46,8 @@ class Fault:
         if self.kind == "reset_before":
             reset(connection)
             return "dropped"
+        if self.kind == "answer":
+            return 200, [("Content-Type", "application/x-amz-json-1.1")], json.dumps(self.more["body"]).encode()
         if self.kind == "slow":
             time.sleep(self.more.get("seconds", 1))
         if self.kind == "throttling":

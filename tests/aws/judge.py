@@ -131,7 +131,7 @@ class Judge:
                 return
         if answer is None:
             answer = self.forward(request)
-        if fault is not None and answer[0] < 300:
+        if fault is not None and answer[0] < 300 and fault.kind != "answer":
             answer = fault.after(connection, answer)
             if answer is None:
                 return

@@ -201,6 +201,23 @@ TEST_F(ScanTest, an_accepted_finding_blocks_again_when_its_time_is_over) {
   EXPECT_TRUE(scan_packages(packages, advisories, {}, now_).blocked);
 }
 
+TEST_F(ScanTest, what_another_scanner_found_counts_like_our_own_and_once) {
+  ScanReport report;
+  report.scanned = now_;
+  report.findings.push_back({"CVE-1", "libssl3", "3.0", "", "medium", "openssl", "3.0", 0, false});
+  add_findings(report, {{"CVE-1", "openssl", "3.0", "", "low", 0}, {"CVE-2", "zlib", "1", "2", "", 0}}, {});
+  ASSERT_EQ(report.findings.size(), 2u);
+  EXPECT_FALSE(report.blocked);
+  add_findings(report, {{"CVE-1", "openssl", "3.0", "", "high", 0}}, {});
+  EXPECT_EQ(report.findings.size(), 2u);
+  EXPECT_EQ(report.findings[0].severity, "high");
+  EXPECT_TRUE(report.blocked);
+  ScanReport accepted;
+  accepted.scanned = now_;
+  add_findings(accepted, {{"CVE-3", "bash", "5", "", "critical", 9.8}}, {{"CVE-3", "bash", "not reachable", now_ + std::chrono::hours(1)}});
+  EXPECT_FALSE(accepted.blocked);
+}
+
 TEST_F(ScanTest, an_older_version_than_the_suite_has_is_a_missing_fix) {
   write("lists/deb_debian-security_dists_InRelease", "Origin: Debian\nDate: Sat, 21 Nov 2026 00:53:02 UTC\n");
   write("lists/deb_debian-security_main_Packages", "Package: libssl3\nVersion: 3.0.22-1~deb12u2\n\nPackage: other\nVersion: 1\n");

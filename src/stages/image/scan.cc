@@ -41,6 +41,16 @@ void match_suite(const Package& package, const Advisories& advisories, std::vect
   findings.push_back({"MISSING-SECURITY-UPDATE", package.name, package.version, newest->second, "high", "", "", 0, false});
 }
 
+void judge(ScanReport& report, const std::vector<AcceptedFinding>& accepted) {
+  for (auto& finding : report.findings) {
+    finding.accepted = std::any_of(accepted.begin(), accepted.end(), [&](const AcceptedFinding& each) {
+      return each.id == finding.id && each.package == finding.package && report.scanned < each.expires;
+    });
+    report.blocked = report.blocked || (!finding.accepted && rank(finding.severity) >= 3);
+  }
+  std::stable_sort(report.findings.begin(), report.findings.end(), [](const Finding& a, const Finding& b) { return rank(a.severity) > rank(b.severity); });
+}
+
 }  // namespace
 
 Result<std::vector<AcceptedFinding>> AcceptedFinding::from_json(const Json& list) {
@@ -82,15 +92,22 @@ ScanReport scan_packages(std::vector<Package> packages, const Advisories& adviso
     match_advisories(package, advisories, report.findings);
     if (package.ecosystem.starts_with("Debian")) match_suite(package, advisories, report.findings);
   }
-  for (auto& finding : report.findings) {
-    finding.accepted = std::any_of(accepted.begin(), accepted.end(), [&](const AcceptedFinding& each) {
-      return each.id == finding.id && each.package == finding.package && now < each.expires;
-    });
-    report.blocked = report.blocked || (!finding.accepted && rank(finding.severity) >= 3);
-  }
-  std::stable_sort(report.findings.begin(), report.findings.end(), [](const Finding& a, const Finding& b) { return rank(a.severity) > rank(b.severity); });
+  judge(report, accepted);
   report.packages = std::move(packages);
   return report;
+}
+
+void add_findings(ScanReport& report, const std::vector<provider::ImageFinding>& others, const std::vector<AcceptedFinding>& accepted) {
+  for (const auto& other : others) {
+    // Debian's advisories name source packages, registries' scanners either.
+    const auto known = std::find_if(report.findings.begin(), report.findings.end(), [&](const Finding& one) { return one.id == other.id && (one.package == other.package || one.source == other.package); });
+    if (known == report.findings.end()) {
+      report.findings.push_back({other.id, other.package, other.installed, other.fixed, other.severity.empty() ? "medium" : other.severity, "", "", other.cvss, false});
+    } else if (rank(other.severity) > rank(known->severity)) {
+      known->severity = other.severity;
+    }
+  }
+  judge(report, accepted);
 }
 
 std::map<std::string, int> ScanReport::open_by_severity() const {

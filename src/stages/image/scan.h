@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "provider/image_findings.h"
 #include "stages/image/advisories.h"
 #include "stages/image/packages.h"
 
@@ -41,6 +42,9 @@ struct ScanReport {
 };
 
 ScanReport scan_packages(std::vector<Package> packages, const Advisories& advisories, const std::vector<AcceptedFinding>& accepted, TimePoint now);
+
+// Adds what another scanner found, as far as ours did not; its severity counts like ours.
+void add_findings(ScanReport& report, const std::vector<provider::ImageFinding>& others, const std::vector<AcceptedFinding>& accepted);
 
 // Nothing for a version that is not affected, in its ecosystem's order; else the version that fixes it, "" where none is known.
 std::optional<std::string> affected_until(const Advisory& advisory, const std::string& installed);

@@ -26,9 +26,13 @@ Status refuse_blocked(const ScanReport& report) {
 }
 
 Result<governance::StepProduct> make(const BuildOptions& options, const ImageContents& contents, const ScanOptions& scan_options, StepDeps& deps) {
-  const ScanReport report = TRY(scan(TRY(find_packages(options, contents)), scan_options, deps.clock.now()));
+  ScanReport report = TRY(scan(TRY(find_packages(options, contents)), scan_options, deps.clock.now()));
   TRY(refuse_blocked(report));
   const BuiltFiles built = TRY(build_image(options, contents, deps.images, deps.progress));
+  if (deps.registry_findings != nullptr) {
+    add_findings(report, TRY(deps.registry_findings->read(built.manifest.digest)), scan_options.accepted);
+    TRY(refuse_blocked(report));
+  }
   const std::string sbom = dump_json(make_sbom(report.packages, built.manifest.digest, options.version));
   MemorySource source(view_of(sbom));
   governance::StepProduct product;
@@ -36,6 +40,7 @@ Result<governance::StepProduct> make(const BuildOptions& options, const ImageCon
   product.outputs = {{"image", built.manifest.digest}, {"sbom", sbom_digest}};
   product.result = {{"tag", built.tag}, {"packages", report.packages.size()}, {"vulnerabilities", report.open_by_severity()},
                     {"scanned", to_rfc3339(deps.clock.now())}};
+  if (deps.registry_findings != nullptr) product.result["also_scanned_by"] = deps.registry_findings->scanner();
   return product;
 }
 

@@ -26,6 +26,7 @@ struct StepDeps {
   governance::StepRecorder& recorder;
   const Clock& clock;
   Progress& progress;
+  provider::ImageFindings* registry_findings = nullptr;  // of the registry that `images` publishes to; null: none scans there
 };
 
 // Reads the feeds and scans these packages.
