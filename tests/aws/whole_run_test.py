@@ -13,6 +13,7 @@ import yaml
 
 from aws_account import KEY_ID, REGION, SECRET, judged
 from conftest import BUILD, ROOT, TOKEN, Redoubt, run_approved, write_pipeline
+from permissions import MADE_BY_THE_TEMPLATE, allowed_by_role
 from player import player  # noqa: F401  (fixture)
 from registry import Registry
 
@@ -67,6 +68,7 @@ def make_workspace(account, folder, hub):
     ecr.create_repository(repositoryName="redoubt-dev", imageTagMutability="IMMUTABLE", imageScanningConfiguration={"scanOnPush": True},
                           encryptionConfiguration={"encryptionType": "KMS", "kmsKey": account.key})
     account.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    account.first_call = len(account.judge.calls)  # what was asked before is an administrator's
     account.player.layouts[:] = [redoubt.workspace / "images"]
     redoubt("init", "--providers", redoubt.providers)
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
@@ -168,6 +170,11 @@ def test_the_seven_steps_with_everything_in_aws(account, tiny_hub, tmp_path):
     assert answer["choices"][0]["message"]["content"] and answer["usage"]["completion_tokens"] > 0
     report = redoubt.json("audit", "verify")
     assert report["ok"] and report["problems"] == []
+
+    # Each call that was seen is one that a role of the template allows.
+    granted = {action for statements in allowed_by_role().values() for statement in statements for action in statement}
+    seen = {call.action for call in account.judge.calls[account.first_call:]}
+    assert len(seen) > 40 and seen - granted - MADE_BY_THE_TEMPLATE == set()
 
     # The same again makes nothing twice.
     before = [call for call in account.judge.calls if call.operation.startswith("Create")]
