@@ -124,10 +124,26 @@ def test_every_bucket_refuses_plain_http_and_artifacts_another_key(resources):
     assert set(guarded) == set(buckets)
     for statements in guarded.values():
         assert any(item["Effect"] == "Deny" and item["Action"] == "s3:*" and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for item in statements)
+        assert any(item["Effect"] == "Deny" and item["Action"] == "s3:*" and item["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.2"}} for item in statements)
     assert {"NoOtherEncryption", "NoOtherKey"} <= {item["Sid"] for item in guarded["ArtifactsBucket"]}
     # A part of an upload names no encryption: refusing what names none would refuse every long object.
     for item in (item for statements in guarded.values() for item in statements if item["Sid"] == "NoOtherEncryption"):
         assert item["Condition"] == {"Null": {"s3:x-amz-server-side-encryption": "false"}, "StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}}
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+def test_the_parameters_of_an_environment_are_those_the_template_takes(environment):
+    declared = yaml.load(TEMPLATE.read_text(), Loader)["Parameters"]
+    given = json.loads((TEMPLATE.parent / "cloudformation" / f"{environment}.json").read_text())
+    assert all(set(item) == {"ParameterKey", "ParameterValue"} and isinstance(item["ParameterValue"], str) for item in given)
+    values = {item["ParameterKey"]: item["ParameterValue"] for item in given}
+    assert len(values) == len(given) and set(values) <= set(declared) and values["Environment"] == environment
+    assert {name for name, parameter in declared.items() if "Default" not in parameter} <= set(values)
+    for name, value in values.items():
+        rule = declared[name]
+        assert value in rule.get("AllowedValues", [value]) and re.fullmatch(rule.get("AllowedPattern", ".*"), value), name
+        if rule["Type"] == "Number":
+            assert rule.get("MinValue", float("-inf")) <= float(value) <= rule.get("MaxValue", float("inf")), name
 
 
 def test_every_log_group_is_encrypted_and_kept_for_90_days(resources):
