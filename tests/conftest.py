@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import socket
 import ssl
 import subprocess
@@ -18,6 +19,10 @@ from aws_account import aws, judge, moto_url  # noqa: F401  (fixtures)
 
 # Threads that wait for work must not spin: tests run beside builds and beside each other. Before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# A runner in the background of a shell ignores SIGINT, and every program below it would too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", ROOT / "build"))
