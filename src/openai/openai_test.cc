@@ -8,7 +8,7 @@
 namespace redoubt::openai {
 namespace {
 
-constexpr RequestLimits kLimits{
+const RequestLimits kLimits{
     .messages_max = 4, .prompt_bytes_max = 100, .answer_tokens_max = 50, .answer_tokens_default = 20};
 const std::string kMessages = R"("messages":[{"role":"user","content":"hi"}])";
 
@@ -115,6 +115,11 @@ TEST(OpenAi, stops_are_checked) {
 TEST(OpenAi, completions_take_one_prompt) {
   EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kLimits)->generate.prompt, "a");
   EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":["a"]})", kLimits)->generate.prompt, "a");
+  RequestLimits of_one_model = kLimits;
+  of_one_model.model_default = "the-one";
+  EXPECT_EQ(parse_completion_request(R"({"prompt":"a"})", of_one_model)->model, "the-one");
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", of_one_model)->model, "m");
+  EXPECT_FALSE(parse_completion_request(R"({"prompt":"a"})", kLimits));
   EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kLimits)->generate.max_tokens, 16);
   for (auto* bad :
        {R"({"model":"m","prompt":["a","b"]})", R"({"model":"m","prompt":[1,2]})", R"({"model":"m","prompt":""})",

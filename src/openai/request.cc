@@ -67,8 +67,9 @@ class Fields {
     return value.get<bool>();
   }
 
-  Result<std::string> text(const char* key, std::size_t bytes_max) {
+  Result<std::string> text(const char* key, std::size_t bytes_max, const std::string& fallback = {}) {
     auto value = take(key);
+    if (value.is_null() && !fallback.empty()) return fallback;
     if (value.is_null()) return wrong(name(key) + " is required", name(key));
     if (!value.is_string() || value.get_ref<const std::string&>().size() > bytes_max)
       return wrong(name(key) + " must be a string of at most " + std::to_string(bytes_max) + " bytes", name(key));
@@ -165,7 +166,7 @@ Status check_prompt(const std::string& prompt, const RequestLimits& limits, cons
 // What chat and completions have in common.
 Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionRequest& request) {
   auto& generate = request.generate;
-  request.model = TRY(fields.text("model", 256));
+  request.model = TRY(fields.text("model", 256, limits.model_default));
   generate.temperature = TRY(fields.number("temperature", 1.0, 0.0, 2.0));
   generate.top_p = TRY(fields.number("top_p", 1.0, 0.0, 1.0));
   generate.greedy = generate.temperature == 0 || generate.top_p == 0;

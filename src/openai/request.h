@@ -38,6 +38,7 @@ struct RequestLimits {
   int top_k_max = 1000;
   std::size_t stop_max = 4;
   std::size_t stop_bytes_max = 256;
+  std::string model_default = {};  // of a request that names no model; empty: it has to name one
 };
 
 enum class Protocol { chat, completion, inputs };  // `inputs`: Hugging Face's {"inputs", "parameters"} on /invocations

@@ -82,7 +82,7 @@ def ask(account, model_uri, folder):
     process = subprocess.Popen([BUILD / "redoubt-engine", "serve", "--root", folder / "ml"], env={**os.environ, "SAGEMAKER_BIND_TO_PORT": "0"}, stdout=subprocess.PIPE, text=True)
     try:
         port = next(event["port"] for event in map(json.loads, process.stdout) if event["event"] == "listening")
-        question = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "How do I list a1?"}], "max_tokens": 8}).encode()
+        question = json.dumps({"messages": [{"role": "user", "content": "How do I list a1?"}], "max_tokens": 8}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", question, {"Content-Type": "application/json"})
         return json.loads(urllib.request.urlopen(request, timeout=60).read())
     finally:

@@ -67,6 +67,7 @@ Failure failure_of(const Error& error) {
 
 Result<std::unique_ptr<Container>> Container::listen(ContainerOptions options, Generate generate) {
   Fd listener = TRY(bind_to(options.port));
+  options.requests.model_default = options.model;  // a container serves one
   const auto port = port_of(listener.get());
   return std::unique_ptr<Container>(new Container(std::move(options), std::move(generate), std::move(listener), port));
 }
