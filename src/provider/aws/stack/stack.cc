@@ -196,6 +196,7 @@ Result<StackState> Stack::change(const StackInput& input, const OnStackEvent& on
 }
 
 Result<StackState> Stack::carry_out(const char* operation, Json input, const std::string& hoped_for, const OnStackEvent& on_event) {
+  input["RetainExceptOnCreate"] = true;  // else what a failed attempt made and retains would stand in the next one's way
   const auto before = TRY(state());
   const auto newest = before ? TRY(newest_event(before->id)) : std::string();
   const auto id = TRY(json_string(TRY(call(operation, std::move(input))), "StackId", operation));

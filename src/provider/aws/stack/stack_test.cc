@@ -89,6 +89,7 @@ TEST(Stack, a_failure_names_the_resource_that_failed_first) {
   EXPECT_NE(made.error().message.find("Key (T): quota"), std::string::npos) << made.error().message;
   EXPECT_EQ(told.size(), 3u);
   EXPECT_EQ(client.last("CreateStack").at("OnFailure"), "DELETE");
+  EXPECT_EQ(client.last("CreateStack").at("RetainExceptOnCreate"), true);
 }
 
 TEST(Stack, a_stack_that_is_being_changed_or_was_never_whole_is_not_touched) {
