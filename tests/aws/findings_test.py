@@ -21,6 +21,7 @@ class Guards:
         self.inspector = [{"findingArn": "arn:aws:inspector2:eu-central-1:123456789012:finding/1", "severity": "CRITICAL", "type": "PACKAGE_VULNERABILITY",
                            "title": "CVE-2026-0001 - openssl", "firstObservedAt": 1.7e9}]
         self.logins, self.detectors = 0, [DETECTOR]
+        self.broken_rules, self.controls, self.accesses = [], [], []  # AWS Config, Security Hub, IAM Access Analyzer
         guards = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,6 +47,16 @@ class Guards:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def answer(self, path, target, body):
+        if target.endswith("DescribeConfigurationRecorderStatus"):
+            return {"ConfigurationRecordersStatus": [{"name": "default", "recording": True}]}
+        if target.endswith("DescribeComplianceByConfigRule"):
+            return {"ComplianceByConfigRules": [{"ConfigRuleName": name} for name in self.broken_rules]}
+        if path == "/analyzer":
+            return {"analyzers": [{"arn": f"arn:aws:access-analyzer:{REGION}:123456789012:analyzer/a", "name": "a"}]}
+        if path == "/findingv2":
+            return {"findings": self.accesses}
+        if path == "/findings":
+            return {"Findings": self.controls}
         if path == "/detector":
             return {"detectorIds": self.detectors}
         if path.endswith("/findings"):
@@ -85,8 +96,15 @@ def test_findings_open_incidents_and_close_them_when_they_are_gone(guards, tmp_p
     incidents = {incident["alarm"].split(":")[0]: incident["state"] for incident in redoubt.json("incident", "list", "--environment", "account")}
     assert incidents == {"guardduty": "closed", "inspector": "open", "cloudtrail": "open"}
 
+    guards.broken_rules.append("s3-bucket-ssl-requests-only")
+    guards.controls.append({"Id": "arn:aws:securityhub:::finding/1", "Severity": {"Label": "HIGH"}, "Compliance": {"Status": "FAILED", "SecurityControlId": "S3.5"},
+                            "Title": "Buckets should require TLS"})
+    guards.accesses.append({"id": "c" * 8, "findingType": "ExternalAccess", "resource": "arn:aws:iam::123456789012:role/redoubt-dev-job", "createdAt": "2026-11-21T10:00:00Z", "status": "ACTIVE"})
+    assert redoubt.json("incident", "sync") == {"opened": 3, "closed": 0, "open": 5}
+    assert "config:s3-bucket-ssl-requests-only" in {incident["alarm"] for incident in redoubt.json("incident", "list", "--environment", "account")}
+
     events = redoubt.json("audit", "query", "--step", "incident")
-    assert len(events) == 4
+    assert len(events) == 7
     assert "ane" not in json.dumps([event["result"] for event in events]), "the ledger names nobody"
     redoubt("audit", "verify")
 

@@ -19,13 +19,13 @@ COMMON_HEADERS = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", 
                   "x-amz-decoded-content-length", "x-amz-trailer", "x-amz-sdk-checksum-algorithm", "x-amzn-trace-id", "x-amzn-query-mode"}
 
 # IAM's name of an operation, where it is another one.
-ACTIONS = {"s3": {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "ListObjects": "ListBucket", "ListObjectVersions": "ListBucketVersions", "HeadBucket": "ListBucket",
+ACTIONS = {"accessanalyzer": {"ListFindingsV2": "ListFindings"}, "s3": {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "ListObjects": "ListBucket", "ListObjectVersions": "ListBucketVersions", "HeadBucket": "ListBucket",
                   "CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject",
                   "ListMultipartUploads": "ListBucketMultipartUploads", "ListParts": "ListMultipartUploadParts",
                   "PutBucketEncryption": "PutEncryptionConfiguration", "GetBucketEncryption": "GetEncryptionConfiguration",
                   "PutPublicAccessBlock": "PutBucketPublicAccessBlock", "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
                   "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration", "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration"}}
-PREFIXES = {"monitoring": "cloudwatch", "cloudwatch": "cloudwatch", "sagemaker-runtime": "sagemaker"}
+PREFIXES = {"accessanalyzer": "access-analyzer", "monitoring": "cloudwatch", "cloudwatch": "cloudwatch", "sagemaker-runtime": "sagemaker"}
 
 Call = collections.namedtuple("Call", "service operation members status action")
 

@@ -29,8 +29,8 @@ std::string lower(std::string word) {
 
 std::string severity_of(double guardduty) { return guardduty >= 9 ? "critical" : guardduty >= 7 ? "high" : "medium"; }
 
-AccountFinding guard_is_off(const char* source, const std::string& region) {
-  return {source, std::string("off-") + region, "high", "GuardIsOff", fmt::format("{} is off in {}", source, region), ""};
+AccountFinding guard_is_off(const char* source, const std::string& region, const char* severity = "high") {
+  return {source, std::string("off-") + region, severity, "GuardIsOff", fmt::format("{} is off in {}", source, region), ""};
 }
 
 // Its answers have the wire's names, which begin in lower case.
@@ -87,6 +87,60 @@ Status read_failed_logins(Client& client, TimePoint now, const AccountFindingsOp
   return {};
 }
 
+Status read_config(Client& client, std::vector<AccountFinding>& found) {
+  constexpr const char* kCure = "allow config:DescribeConfigurationRecorderStatus and DescribeComplianceByConfigRule to the role that runs this";
+  auto status = client.call("config", "DescribeConfigurationRecorderStatus", Json::object());
+  if (!status) return fail_about("config", status.error(), kCure);
+  const Json recorders = json_or(*status, "ConfigurationRecordersStatus", Json::array());
+  if (std::none_of(recorders.begin(), recorders.end(), [](const Json& one) { return json_or(one, "recording", false); })) found.push_back(guard_is_off("config", client.region(), "medium"));
+  auto rules = client.call_all("config", "DescribeComplianceByConfigRule", {{"ComplianceTypes", {"NON_COMPLIANT"}}}, "ComplianceByConfigRules");
+  if (!rules) return fail_about("config", rules.error(), kCure);
+  for (const auto& one : *rules) {
+    const auto name = text(one, "ConfigRuleName");
+    found.push_back({"config", name, "medium", "NonCompliantRule", "resources break the rule " + name, ""});
+  }
+  return {};
+}
+
+Status read_security_hub(Client& client, std::vector<AccountFinding>& found) {
+  const auto equals = [](std::initializer_list<const char*> values) {
+    Json list = Json::array();
+    for (const char* value : values) list.push_back({{"Comparison", "EQUALS"}, {"Value", value}});
+    return list;
+  };
+  const Json filters = {{"ComplianceStatus", equals({"FAILED"})}, {"RecordState", equals({"ACTIVE"})}, {"WorkflowStatus", equals({"NEW", "NOTIFIED"})}, {"SeverityLabel", equals({"CRITICAL", "HIGH", "MEDIUM"})}};
+  auto findings = client.call_all("securityhub", "GetFindings", {{"Filters", filters}}, "Findings");
+  if (!findings && is_service_error(findings.error(), "InvalidAccessException")) {
+    found.push_back(guard_is_off("securityhub", client.region(), "medium"));
+    return {};
+  }
+  if (!findings) return fail_about("securityhub", findings.error(), "allow securityhub:GetFindings to the role that runs this");
+  for (const auto& one : *findings) {
+    if (found.size() >= kFindingsMax) break;
+    const auto control = text(json_or(one, "Compliance", Json::object()), "SecurityControlId");
+    found.push_back({"securityhub", text(one, "Id"), lower(text(json_or(one, "Severity", Json::object()), "Label")), control.empty() ? text(one, "GeneratorId") : control, text(one, "Title"), text(one, "FirstObservedAt")});
+  }
+  return {};
+}
+
+Status read_access_analyzer(Client& client, std::vector<AccountFinding>& found) {
+  constexpr const char* kCure = "allow access-analyzer:ListAnalyzers and ListFindingsV2 to the role that runs this";
+  auto analyzers = client.call_all("accessanalyzer", "ListAnalyzers", Json::object(), "analyzers");
+  if (!analyzers) return fail_about("accessanalyzer", analyzers.error(), kCure);
+  if (analyzers->empty()) found.push_back(guard_is_off("accessanalyzer", client.region(), "medium"));
+  for (const auto& analyzer : *analyzers) {
+    const auto arn = text(analyzer, "arn");
+    auto findings = client.call_all("accessanalyzer", "ListFindingsV2", {{"analyzerArn", arn}, {"filter", {{"status", {{"eq", {"ACTIVE"}}}}}}}, "findings");
+    if (!findings) return fail_about(arn, findings.error(), kCure);
+    for (const auto& one : *findings) {
+      if (found.size() >= kFindingsMax) break;
+      const auto type = text(one, "findingType");  // "ExternalAccess", "UnusedIAMRole", "UnusedPermission"
+      found.push_back({"accessanalyzer", text(one, "id"), type == "ExternalAccess" ? "high" : "medium", type, type + ": " + text(one, "resource"), time_of(one, "createdAt")});
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<AccountFinding>> read_account_findings(Client& client, const Clock& clock, const AccountFindingsOptions& options) {
@@ -94,6 +148,9 @@ Result<std::vector<AccountFinding>> read_account_findings(Client& client, const 
   TRY(read_guardduty(client, options, found));
   TRY(read_inspector(client, found));
   TRY(read_failed_logins(client, clock.now(), options, found));
+  TRY(read_config(client, found));
+  TRY(read_security_hub(client, found));
+  TRY(read_access_analyzer(client, found));
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return std::tie(a.source, a.id) < std::tie(b.source, b.id); });
   return found;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the account's own guards have found: GuardDuty's and Inspector's active findings, and failed sign-ins to the console by
-// CloudTrail. A guard that is off is a finding too. Titles may name persons; the other members never do.
+// What the account's own guards have found: GuardDuty's and Inspector's active findings, failed sign-ins to the console by CloudTrail,
+// rules of AWS Config that are broken, controls of Security Hub that failed, and what IAM Access Analyzer says of roles and their
+// use (access from outside, access that nobody uses). A guard that is off is a finding too. Titles may name persons; the other members never do.
 #pragma once
 
 #include <string>
@@ -18,10 +19,10 @@ struct AccountFindingsOptions {
 };
 
 struct AccountFinding {
-  std::string source;    // "guardduty", "inspector", "cloudtrail"
+  std::string source;    // "guardduty", "inspector", "cloudtrail", "config", "securityhub", "accessanalyzer"
   std::string id;        // the source's own; the same at every reading
   std::string severity;  // "critical", "high", "medium"
-  std::string type;      // "Recon:IAMUser/MaliciousIPCaller", "PACKAGE_VULNERABILITY", "FailedConsoleLogins"
+  std::string type;      // "Recon:IAMUser/MaliciousIPCaller", "PACKAGE_VULNERABILITY", "FailedConsoleLogins", a control's id ("S3.5")
   std::string title;
   std::string time;      // RFC 3339; when it was first seen
 };

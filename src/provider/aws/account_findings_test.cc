@@ -20,16 +20,39 @@ class AccountFindingsTest : public ::testing::Test {
       if (operation == refused_) return TestingClient::refuse("AccessDeniedException", ErrorCode::permission_denied);
       if (operation == "ListDetectors") return Json{{"detectorIds", detectors_}};
       if (service == "guardduty" && operation == "ListFindings") return Json{{"findingIds", {"g1"}}};
-      if (operation == "GetFindings") return Json{{"findings", {{{"id", "g1"}, {"severity", 8.0}, {"type", "Recon:IAMUser/MaliciousIPCaller"}, {"title", "An API was called from a known bad address."}, {"createdAt", "2026-11-23T10:00:00.000Z"}}}}};
+      if (service == "guardduty" && operation == "GetFindings") return Json{{"findings", {{{"id", "g1"}, {"severity", 8.0}, {"type", "Recon:IAMUser/MaliciousIPCaller"}, {"title", "An API was called from a known bad address."}, {"createdAt", "2026-11-23T10:00:00.000Z"}}}}};
       if (service == "inspector2") return Json{{"findings", {{{"findingArn", "arn:i1"}, {"severity", "CRITICAL"}, {"type", "PACKAGE_VULNERABILITY"}, {"title", "CVE-2026-0001 - openssl"}, {"firstObservedAt", 1'700'000'000.0}}}}};
+      if (operation == "DescribeConfigurationRecorderStatus") return Json{{"ConfigurationRecordersStatus", {{{"name", "default"}, {"recording", is_recording_}}}}};
+      if (service == "config") return Json{{"ComplianceByConfigRules", broken_rules_}};
+      if (service == "securityhub" && !has_hub_) return TestingClient::refuse("InvalidAccessException", ErrorCode::permission_denied);
+      if (service == "securityhub") return Json{{"Findings", failed_controls_}};
+      if (operation == "ListAnalyzers") return Json{{"analyzers", Json::array({{{"arn", "arn:aws:access-analyzer:eu-central-1:123456789012:analyzer/a"}}})}};
+      if (operation == "ListFindingsV2") return Json{{"findings", accesses_}};
       return Json{{"Events", logins_}};
     };
   }
   FakeClock clock_;
   TestingClient client_;
   Json detectors_ = {"d1"}, logins_ = Json::array();
+  Json broken_rules_ = Json::array(), failed_controls_ = Json::array(), accesses_ = Json::array();
+  bool is_recording_ = true, has_hub_ = true;
   std::string refused_;
 };
+
+TEST_F(AccountFindingsTest, broken_rules_failed_controls_and_open_roles_are_findings) {
+  broken_rules_.push_back({{"ConfigRuleName", "s3-bucket-ssl-requests-only"}, {"Compliance", {{"ComplianceType", "NON_COMPLIANT"}}}});
+  failed_controls_.push_back({{"Id", "arn:f1"}, {"Severity", {{"Label", "HIGH"}}}, {"Compliance", {{"Status", "FAILED"}, {"SecurityControlId", "S3.5"}}}, {"Title", "Buckets should require TLS"}, {"FirstObservedAt", "2026-11-20T10:00:00.000Z"}});
+  accesses_.push_back({{"id", "a1"}, {"findingType", "UnusedIAMRole"}, {"resource", "arn:aws:iam::123456789012:role/old"}, {"createdAt", "2026-11-21T10:00:00.000Z"}, {"status", "ACTIVE"}});
+  const auto found = read_account_findings(client_, clock_).value();
+  ASSERT_EQ(found.size(), 5u);
+  EXPECT_EQ(found[0].source + " " + found[0].type + " " + found[0].severity, "accessanalyzer UnusedIAMRole medium");
+  EXPECT_EQ(found[1].source + " " + found[1].id, "config s3-bucket-ssl-requests-only");
+  EXPECT_EQ(found[4].source + " " + found[4].type + " " + found[4].severity, "securityhub S3.5 high");
+  is_recording_ = has_hub_ = false;
+  int off = 0;
+  for (const auto& one : read_account_findings(client_, clock_).value()) off += one.type == "GuardIsOff";
+  EXPECT_EQ(off, 2);
+}
 
 TEST_F(AccountFindingsTest, reads_each_guard_in_one_form) {
   const auto found = read_account_findings(client_, clock_).value();
