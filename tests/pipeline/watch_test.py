@@ -159,10 +159,13 @@ def ask_all(endpoint, prompts):
 
 
 def ask_until(redoubt, endpoint, prompts, state):
-    for _ in range(5):
+    """Asks on until the alarm has the state: a look on a slow machine takes whatever was asked since the last one as one window,
+    so no fixed number of prompts fills a window that holds none of an earlier kind."""
+    def asked():
         ask_all(endpoint, prompts)
-        if state_of(redoubt, "DataDrift") == state:
-            break
+        return state_of(redoubt, "DataDrift") == state
+
+    until(asked)
     wait_for(redoubt, "DataDrift", state)
 
 
