@@ -39,6 +39,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_image_commands(app, invocation);
   add_engine_commands(app, invocation);
   add_registry_commands(app, invocation);
+  add_runs_commands(app, invocation);
   add_deploy_commands(app, invocation);
   add_watch_commands(app, invocation);
   add_audit_commands(app, invocation);

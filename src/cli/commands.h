@@ -18,6 +18,7 @@ void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_image_commands(CLI::App& app, Invocation& invocation);
 void add_engine_commands(CLI::App& app, Invocation& invocation);  // train, eval, generate, tokenize
 void add_registry_commands(CLI::App& app, Invocation& invocation);
+void add_runs_commands(CLI::App& app, Invocation& invocation);  // runs list, show, diff, plot
 void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rollback, endpoint, key
 void add_watch_commands(CLI::App& app, Invocation& invocation);   // monitor, alarm, incident
 void add_audit_commands(CLI::App& app, Invocation& invocation);
