@@ -26,11 +26,13 @@ class ProgressHandler : public provider::JobHandler {
 
   // The engine's result event without its "event" member; an empty object before it came.
   const Json& result() const { return result_; }
+  // What the job used, where its runner measures it (wall_seconds, processor_seconds, resident_bytes_peak); else an empty object.
+  const Json& system() const { return system_; }
 
  private:
   Progress& progress_;
   std::string label_, stretch_, remark_;
-  Json result_ = Json::object();
+  Json result_ = Json::object(), system_ = Json::object();
 };
 
 // A job's end as a Result: exit 0 is fine, 2 the input's fault (invalid_argument), a signal or a limit limit_exceeded, anything

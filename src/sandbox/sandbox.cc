@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -244,8 +245,11 @@ void Sandbox::kill() {
 void Sandbox::reap() {
   if (supervisor_ < 0 || reaped_) return;
   kill();
-  while (waitpid(supervisor_, nullptr, 0) < 0 && errno == EINTR) {
+  rusage used{};
+  while (wait4(supervisor_, nullptr, 0, &used) < 0 && errno == EINTR) {
   }
+  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6; };
+  usage_ = {seconds(used.ru_utime) + seconds(used.ru_stime), static_cast<std::uint64_t>(used.ru_maxrss) * 1024};
   reaped_ = true;
 }
 

@@ -90,6 +90,12 @@ struct Exit {
   int code = 0;  // the exit code, or 128 + the signal
 };
 
+// What the program and its processes used.
+struct Usage {
+  double processor_seconds = 0;          // of all of them, in user and kernel mode
+  std::uint64_t resident_bytes_peak = 0;  // of the largest one
+};
+
 class Sandbox {
  public:
   // Builds the namespaces and unpacks the image; nothing of it runs yet. unsupported when this machine can't confine, with
@@ -105,6 +111,8 @@ class Sandbox {
   Status start(const Command& command);
   // Blocks until the program ended, and every process with it. Once only; one thread.
   Result<Exit> wait(const WaitOptions& options, OutputHandler& handler);
+  // Known once `wait` answered; of a program that was killed, what the kernel had added up by then.
+  const Usage& usage() const { return usage_; }
   // Ends everything inside; safe from any thread, also while another waits.
   void kill();
   // The first process of the program as the host numbers it, after `start`.
@@ -129,6 +137,7 @@ class Sandbox {
   std::unique_ptr<Cgroup> cgroup_;
   Limits limits_;
   Confinement confinement_;
+  Usage usage_;
 };
 
 }  // namespace redoubt::sandbox

@@ -45,6 +45,13 @@ def test_show_has_the_ledgers_numbers_and_a_curve(twice):
     assert twice("runs", "show", train["statement"]).stdout.isascii()
 
 
+def test_what_the_job_used_is_in_its_statement(twice):
+    for run in twice.json("runs", "list"):
+        used = {name: run["metrics"]["system." + name] for name in ("wall_seconds", "processor_seconds", "resident_bytes_peak")}
+        assert 0 < used["wall_seconds"] <= run["seconds"] and used["processor_seconds"] > 0
+        assert 20e6 < used["resident_bytes_peak"] < 12e9, used  # libtorch alone is larger than the least
+
+
 def test_diff_tells_what_differs_alone(twice):
     new, old = [run["id"] for run in twice.json("runs", "list", "--step", "train")]
     diff = twice.json("runs", "diff", old, new)

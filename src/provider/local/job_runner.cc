@@ -2,6 +2,7 @@
 #include "provider/local/job_runner.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "provider/local/image_root.h"
@@ -155,7 +156,12 @@ Result<JobResult> LocalJobRunner::run(const JobSpec& spec, JobHandler& handler) 
   sandbox::WaitOptions wait;
   wait.time_max = std::chrono::seconds(spec.time_s_max);
   wait.stdout_line_bytes_max = options_.event_bytes_max;
+  const auto start = std::chrono::steady_clock::now();
   const sandbox::Exit exit = TRY(box->wait(wait, listener));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  // After all that the job printed, so that no event of its own stands in for what the kernel counted.
+  TRY(handler.on_event({{"event", "system"}, {"wall_seconds", seconds}, {"processor_seconds", box->usage().processor_seconds},
+                        {"resident_bytes_peak", box->usage().resident_bytes_peak}}));
   TRY(listener.on_tick());
   JobResult result{exit.code, how_it_ended(exit, spec)};
   if (exit.ending == sandbox::Ending::exited && exit.code != 0) result.failure = failure_text(work, result.failure);

@@ -44,6 +44,7 @@ Result<Json> read_metrics(vault::ArtifactStore& store, const Digest& artifact) {
 struct Measured {
   Digest output;
   Json metrics;
+  Json system;
 };
 
 Result<Measured> measure(const StepPlan& plan, bool tuned, const Options& options, Deps& deps) {
@@ -56,7 +57,7 @@ Result<Measured> measure(const StepPlan& plan, bool tuned, const Options& option
   TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "evaluation"));
   if (!handler.output) return fail(ErrorCode::internal, "the evaluator ended without output");
   auto metrics = TRY(read_metrics(deps.store, *handler.output));
-  return Measured{*handler.output, std::move(metrics)};
+  return Measured{*handler.output, std::move(metrics), handler.system()};
 }
 
 Result<StepProduct> evaluate(const StepPlan& plan, const Options& options, Deps& deps) {
@@ -67,6 +68,7 @@ Result<StepProduct> evaluate(const StepPlan& plan, const Options& options, Deps&
   result["explanation"] = gate.explanation;
   result["metrics"] = tuned.metrics;
   result["base_metrics"] = base.metrics;
+  if (!tuned.system.empty()) result["system"] = tuned.system;
   return StepProduct{{{"evaluation", tuned.output}, {"base_evaluation", base.output}}, std::move(result)};
 }
 

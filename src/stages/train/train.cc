@@ -67,7 +67,9 @@ Result<StepProduct> train(const StepPlan& plan, const std::string& image, const 
     return fail(ErrorCode::internal, "the trainer ended without an adapter or its metrics", image);
   }
   TRY(deps.notes.remove(note));
-  return StepProduct{handler.outputs, handler.result()};
+  Json result = handler.result();
+  if (!handler.system().empty()) result["system"] = handler.system();
+  return StepProduct{handler.outputs, std::move(result)};
 }
 
 }  // namespace
