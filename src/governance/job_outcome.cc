@@ -31,9 +31,6 @@ Status ProgressHandler::on_event(const Json& event) {
   } else if (kind == "result") {
     result_ = event;
     result_.erase("event");
-  } else if (kind == "system") {
-    system_ = event;
-    system_.erase("event");
   }
   return {};
 }

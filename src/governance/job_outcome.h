@@ -18,6 +18,7 @@ class ProgressHandler : public provider::JobHandler {
   ~ProgressHandler() override { progress_.end(); }
 
   Status on_event(const Json& event) override;
+  Status on_usage(const Json& usage) override { return system_ = usage, Status{}; }
   Status on_log(std::string_view line) override;
   Status on_state(std::string_view state) override;
   Status on_checkpoint(const std::string&, const std::vector<provider::JobFile>&) override { return {}; }

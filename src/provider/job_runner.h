@@ -51,6 +51,8 @@ class JobHandler {
   virtual Status on_log(std::string_view line) = 0;  // one line of its stderr, at most 4096 bytes
   // Where a job that runs elsewhere has got to, for a person: "training job redoubt-train-...: Downloading".
   virtual Status on_state(std::string_view) { return {}; }
+  // What the job used, as the runner measured it, once after its end: wall_seconds, processor_seconds, resident_bytes_peak.
+  virtual Status on_usage(const Json&) { return {}; }
   // A finished checkpoint folder below /opt/ml/checkpoints ("checkpoint-40"): complete when its name has no ".tmp" ending.
   virtual Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) = 0;
   virtual Status on_model(const std::vector<JobFile>& files) = 0;   // /opt/ml/model, once, after exit code 0

@@ -159,8 +159,7 @@ Result<JobResult> LocalJobRunner::run(const JobSpec& spec, JobHandler& handler) 
   const auto start = std::chrono::steady_clock::now();
   const sandbox::Exit exit = TRY(box->wait(wait, listener));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  // After all that the job printed, so that no event of its own stands in for what the kernel counted.
-  TRY(handler.on_event({{"event", "system"}, {"wall_seconds", seconds}, {"processor_seconds", box->usage().processor_seconds},
+  TRY(handler.on_usage({{"wall_seconds", seconds}, {"processor_seconds", box->usage().processor_seconds},
                         {"resident_bytes_peak", box->usage().resident_bytes_peak}}));
   TRY(listener.on_tick());
   JobResult result{exit.code, how_it_ended(exit, spec)};
