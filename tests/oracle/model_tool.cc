@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 #include "engine/model/lora.h"
 
 using namespace redoubt;
@@ -17,7 +17,7 @@ using namespace redoubt::engine;
 namespace {
 
 struct Loaded {
-  std::unique_ptr<model::Llama> llama;
+  std::unique_ptr<model::CausalModel> base;
   std::optional<model::LoraWeights> lora;
   const model::LoraWeights* adapter() const { return lora ? &*lora : nullptr; }
 };
@@ -25,9 +25,9 @@ struct Loaded {
 Result<Loaded> load(const std::vector<std::string>& arguments) {
   Loaded loaded;
   const auto precision = arguments.at(1) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
-  loaded.llama = TRY(model::Llama::load(arguments.at(0), precision));
+  loaded.base = TRY(model::CausalModel::load(arguments.at(0), precision));
   if (arguments.size() > 2) {
-    const auto adapter = TRY(model::Adapter::load(arguments.at(2), loaded.llama->config()));
+    const auto adapter = TRY(model::Adapter::load(arguments.at(2), loaded.base->config()));
     adapter.write_working(loaded.lora.emplace(), precision);
   }
   return loaded;
@@ -35,21 +35,21 @@ Result<Loaded> load(const std::vector<std::string>& arguments) {
 
 Result<Json> write_logits(const Loaded& loaded, const std::vector<std::int32_t>& ids, const std::string& file) {
   const std::span<const std::int32_t> all(ids);
-  const auto residual = loaded.llama->forward(model::pack({&all, 1}), loaded.adapter(), {}, nullptr);
-  const auto logits = loaded.llama->logits(residual).contiguous();
+  const auto residual = loaded.base->forward(model::pack({&all, 1}), loaded.adapter(), {}, nullptr);
+  const auto logits = loaded.base->logits(residual).contiguous();
   TRY(write_file(file, std::string_view(static_cast<const char*>(logits.const_data_ptr()), logits.nbytes())));
   return Json(logits.sizes().vec());
 }
 
 Result<Json> continue_greedily(const Loaded& loaded, const std::vector<std::int32_t>& ids, std::int64_t count) {
-  model::KeyValueCache cache(loaded.llama->config(), loaded.llama->precision(), std::ssize(ids) + count);
-  auto logits = TRY(loaded.llama->prefill(ids, cache, loaded.adapter()));
+  model::KeyValueCache cache(loaded.base->config(), loaded.base->precision(), std::ssize(ids) + count);
+  auto logits = TRY(loaded.base->prefill(ids, cache, loaded.adapter()));
   Json answer = Json::array();
   for (std::int64_t i = 0; i < count; ++i) {
     const auto token = static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
     answer.push_back(token);
     const model::DecodeStep step{token, &cache};
-    if (i + 1 < count) logits = TRY(loaded.llama->decode({&step, 1}, loaded.adapter())).select(0, 0);
+    if (i + 1 < count) logits = TRY(loaded.base->decode({&step, 1}, loaded.adapter())).select(0, 0);
   }
   return answer;
 }

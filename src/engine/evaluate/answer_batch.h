@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/data/examples.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 
 namespace redoubt::engine::evaluate {
 

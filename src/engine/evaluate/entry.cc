@@ -33,19 +33,19 @@ Result<JobOptions> parse_options(const job::Hyperparameters& values) {
 }
 
 // The likeliest continuation of a prompt, up to an end token.
-Result<std::vector<std::int32_t>> answer_greedily(const model::Llama& llama, const model::LoraWeights* lora,
+Result<std::vector<std::int32_t>> answer_greedily(const model::CausalModel& base, const model::LoraWeights* lora,
                                                   std::span<const std::int32_t> prompt, std::int64_t tokens_max) {
-  const auto& config = llama.config();
+  const auto& config = base.config();
   tokens_max = std::min(tokens_max, config.context_length - std::ssize(prompt));
-  model::KeyValueCache cache(config, llama.precision(), std::ssize(prompt) + tokens_max);
+  model::KeyValueCache cache(config, base.precision(), std::ssize(prompt) + tokens_max);
   std::vector<std::int32_t> answer;
-  auto logits = TRY(llama.prefill(prompt, cache, lora));
+  auto logits = TRY(base.prefill(prompt, cache, lora));
   while (std::ssize(answer) < tokens_max) {
     const auto token = static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
     if (std::find(config.end_tokens.begin(), config.end_tokens.end(), token) != config.end_tokens.end()) break;
     answer.push_back(token);
     const model::DecodeStep step{token, &cache};
-    if (std::ssize(answer) < tokens_max) logits = TRY(llama.decode({&step, 1}, lora)).select(0, 0);
+    if (std::ssize(answer) < tokens_max) logits = TRY(base.decode({&step, 1}, lora)).select(0, 0);
   }
   return answer;
 }
@@ -58,7 +58,7 @@ Status write_generations(const job::Paths& paths, const Inputs& inputs, const mo
     const auto& example = examples[static_cast<std::size_t>(i)];
     const auto ids = std::span(example.ids);
     const auto prompt = ids.first(static_cast<std::size_t>(example.answer_start));
-    const auto answer = TRY(answer_greedily(*inputs.llama, lora, prompt, options.generation_tokens));
+    const auto answer = TRY(answer_greedily(*inputs.base, lora, prompt, options.generation_tokens));
     lines += dump_json({{"index", i},
                         {"prompt", TRY(inputs.tokenizer->decode(prompt))},
                         {"expected", TRY(inputs.tokenizer->decode(ids.subspan(prompt.size())))},
@@ -89,7 +89,7 @@ Status evaluate_job(const job::Paths& paths) {
   set_threads(options.threads);
   const auto inputs = TRY(load_model(paths, options.precision));
   const auto examples = TRY(load_channel(paths, "eval", inputs, options.max_length));
-  const auto adapter = TRY(load_adapter(paths, inputs.llama->config()));
+  const auto adapter = TRY(load_adapter(paths, inputs.base->config()));
   model::LoraWeights working;
   if (adapter) adapter->write_working(working, options.precision);
   const auto* lora = adapter ? &working : nullptr;
@@ -100,7 +100,7 @@ Status evaluate_job(const job::Paths& paths) {
     events.write("progress", {{"label", "evaluate"}, {"done", done}, {"total", total}});
   };
   const auto evaluation =
-      evaluate(*inputs.llama, lora, examples, {.examples_max = options.batch_size, .progress = progress});
+      evaluate(*inputs.base, lora, examples, {.examples_max = options.batch_size, .progress = progress});
   TRY(check_finite(evaluation, examples, "eval.jsonl"));
   Json result = to_json(evaluation);
   result["truncated"] = truncated;

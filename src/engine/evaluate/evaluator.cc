@@ -33,12 +33,12 @@ std::size_t end_of_pass(std::span<const data::Example> examples, std::span<const
   return end;
 }
 
-void score_pass(const model::Llama& llama, const model::LoraWeights* lora, std::span<const data::Example> examples,
+void score_pass(const model::CausalModel& base, const model::LoraWeights* lora, std::span<const data::Example> examples,
                 std::span<const std::size_t> pass, std::vector<ExampleScore>& scores) {
   std::vector<const data::Example*> chosen;
   for (auto index : pass) chosen.push_back(&examples[index]);
   const auto batch = pack_answers(chosen);
-  const auto loss = model::head_loss(llama, llama.forward(batch.packed, lora, batch.rows, nullptr), batch.targets, 0);
+  const auto loss = model::head_loss(base, base.forward(batch.packed, lora, batch.rows, nullptr), batch.targets, 0);
   const float* losses = loss.losses.const_data_ptr<float>();
   const bool* correct = loss.correct.const_data_ptr<bool>();
   for (std::size_t i = 0; i < pass.size(); ++i) {
@@ -53,7 +53,7 @@ void score_pass(const model::Llama& llama, const model::LoraWeights* lora, std::
 
 }  // namespace
 
-Evaluation evaluate(const model::Llama& llama, const model::LoraWeights* lora, std::span<const data::Example> examples,
+Evaluation evaluate(const model::CausalModel& base, const model::LoraWeights* lora, std::span<const data::Example> examples,
                     const EvaluateOptions& options) {
   c10::InferenceMode guard;
   Evaluation out;
@@ -61,7 +61,7 @@ Evaluation evaluate(const model::Llama& llama, const model::LoraWeights* lora, s
   const auto order = by_length(examples);
   for (std::size_t begin = 0; begin < order.size();) {
     const std::size_t end = end_of_pass(examples, order, begin, options);
-    score_pass(llama, lora, examples, std::span(order).subspan(begin, end - begin), out.examples);
+    score_pass(base, lora, examples, std::span(order).subspan(begin, end - begin), out.examples);
     begin = end;
     if (options.progress) options.progress(static_cast<std::int64_t>(end), std::ssize(examples));
   }

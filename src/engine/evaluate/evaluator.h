@@ -36,7 +36,7 @@ struct EvaluateOptions {
 };
 
 // The examples must have passed check_examples. `lora` may be null. A loss that is no number (broken weights) shows in it.
-Evaluation evaluate(const model::Llama& llama, const model::LoraWeights* lora, std::span<const data::Example> examples,
+Evaluation evaluate(const model::CausalModel& base, const model::LoraWeights* lora, std::span<const data::Example> examples,
                     const EvaluateOptions& options = {});
 
 // invalid_argument that names the first example whose log-likelihood is no number.

@@ -19,18 +19,18 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) inputs.chat_template = std::move(*chat);
-  inputs.llama = TRY(model::Llama::load(folder, precision));
+  inputs.base = TRY(model::CausalModel::load(folder, precision));
   return inputs;
 }
 
 Result<std::vector<data::Example>> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs,
                                                 std::int64_t max_length) {
   const auto file = paths.channel(channel) / (std::string(channel) + ".jsonl");
-  const auto context = inputs.llama->config().context_length;
+  const auto context = inputs.base->config().context_length;
   const auto limit = max_length > 0 ? std::min(max_length, context) : context;
   auto examples =
       TRY(data::load_examples(file, *inputs.tokenizer, inputs.chat_template ? &*inputs.chat_template : nullptr, limit));
-  TRY(check_examples(examples, inputs.llama->config(), file.filename().string()));
+  TRY(check_examples(examples, inputs.base->config(), file.filename().string()));
   return examples;
 }
 

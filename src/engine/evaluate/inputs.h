@@ -13,13 +13,13 @@
 #include "engine/chat_template/chat_template.h"
 #include "engine/data/examples.h"
 #include "engine/job/job.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace redoubt::engine::evaluate {
 
 struct Inputs {
-  std::unique_ptr<model::Llama> llama;
+  std::unique_ptr<model::CausalModel> base;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   std::optional<chat_template::ChatTemplate> chat_template;  // none for data without conversations
 };

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "engine/job/job.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 
 namespace redoubt::engine::generate {
 

@@ -22,16 +22,16 @@ Result<std::vector<std::int32_t>> configured_ends(const std::filesystem::path& f
   return ends;
 }
 
-class LlamaSequences final : public SequenceModel {
+class CachedSequences final : public SequenceModel {
  public:
-  LlamaSequences(const LoadedModel& model, std::size_t slots) : model_(model), caches_(slots) {}
+  CachedSequences(const LoadedModel& model, std::size_t slots) : model_(model), caches_(slots) {}
 
-  std::int64_t context_length() const override { return model_.llama->config().context_length; }
+  std::int64_t context_length() const override { return model_.base->config().context_length; }
   std::size_t slots() const override { return caches_.size(); }
 
   Status open(std::size_t slot, std::int64_t capacity) override {
     try {
-      caches_[slot] = std::make_unique<model::KeyValueCache>(model_.llama->config(), model_.llama->precision(), capacity);
+      caches_[slot] = std::make_unique<model::KeyValueCache>(model_.base->config(), model_.base->precision(), capacity);
     } catch (const std::exception&) {
       return fail(ErrorCode::limit_exceeded, "not enough memory for a sequence of " + std::to_string(capacity) + " tokens");
     }
@@ -40,13 +40,13 @@ class LlamaSequences final : public SequenceModel {
   void close(std::size_t slot) override { caches_[slot].reset(); }
 
   Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) override {
-    return keep([&] { return model_.llama->prefill(tokens, *caches_[slot], lora()); });
+    return keep([&] { return model_.base->prefill(tokens, *caches_[slot], lora()); });
   }
 
   Result<std::span<const float>> step(std::span<const NextToken> tokens) override {
     std::vector<model::DecodeStep> steps;
     for (const auto& token : tokens) steps.push_back({token.token, caches_[token.slot].get()});
-    return keep([&] { return model_.llama->decode(steps, lora()); });
+    return keep([&] { return model_.base->decode(steps, lora()); });
   }
 
  private:
@@ -70,7 +70,7 @@ class LlamaSequences final : public SequenceModel {
 
 // A text with more bytes than the context could hold in its longest tokens need not be tokenised to be refused.
 Status check_bytes(const LoadedModel& model, std::size_t bytes) {
-  const auto context = static_cast<std::size_t>(model.llama->config().context_length);
+  const auto context = static_cast<std::size_t>(model.base->config().context_length);
   if (bytes / model.token_bytes_max <= context) return {};
   return fail(ErrorCode::limit_exceeded, "the prompt does not fit the context of " + std::to_string(context) + " tokens", "", "shorten the prompt");
 }
@@ -85,8 +85,8 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const std::f
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) loaded.chat_template = std::move(*chat);
-  loaded.llama = TRY(model::Llama::load(folder, precision));
-  const auto& config = loaded.llama->config();
+  loaded.base = TRY(model::CausalModel::load(folder, precision));
+  const auto& config = loaded.base->config();
   if (loaded.tokenizer->vocabulary_size() > config.vocabulary)
     return fail(ErrorCode::invalid_argument, "the tokenizer has more tokens than the model", folder.string());
   if (std::filesystem::exists(adapter_folder)) {
@@ -117,7 +117,7 @@ Result<std::vector<std::int32_t>> encode_prompt(const LoadedModel& model, std::s
 }
 
 std::unique_ptr<SequenceModel> make_sequence_model(const LoadedModel& model, std::size_t slots) {
-  return std::make_unique<LlamaSequences>(model, slots);
+  return std::make_unique<CachedSequences>(model, slots);
 }
 
 }  // namespace redoubt::engine::generate

@@ -11,13 +11,13 @@
 
 #include "engine/chat_template/chat_template.h"
 #include "engine/generate/sequence_model.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace redoubt::engine::generate {
 
 struct LoadedModel {
-  std::unique_ptr<model::Llama> llama = {};
+  std::unique_ptr<model::CausalModel> base = {};
   std::optional<model::LoraWeights> adapter = {};
   std::unique_ptr<tokenizer::Tokenizer> tokenizer = {};
   std::optional<chat_template::ChatTemplate> chat_template = {};

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/model/layer_math.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -53,7 +53,7 @@ void KeyValueCache::truncate(std::int64_t length) {
   length_ = length;
 }
 
-Status Llama::check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const {
+Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "no tokens to compute");
   for (auto token : tokens)
     if (token < 0 || token >= config_.vocabulary)
@@ -65,7 +65,7 @@ Status Llama::check(std::span<const std::int32_t> tokens, const KeyValueCache& c
   return {};
 }
 
-at::Tensor Llama::feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const {
+at::Tensor CausalModel::feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const {
   const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
   x = x + project(attended, weights.products[kAttentionOut], pair_of(lora, layer, kAttentionOut), nullptr);
   auto gate_up = project(rms_norm(x, weights.feed_norm, config_.rms_epsilon), weights.products[kFeedIn],
@@ -73,7 +73,7 @@ at::Tensor Llama::feed(std::int64_t layer, at::Tensor x, const at::Tensor& atten
   return x.add_(project(swiglu(gate_up), weights.products[kFeedOut], pair_of(lora, layer, kFeedOut), nullptr));
 }
 
-Result<at::Tensor> Llama::prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
+Result<at::Tensor> CausalModel::prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
                                   const LoraWeights* lora) const {
   c10::InferenceMode guard;
   TRY(check(tokens, cache));
@@ -83,7 +83,7 @@ Result<at::Tensor> Llama::prefill(std::span<const std::int32_t> tokens, KeyValue
   return logits(x.narrow(0, x.size(0) - 1, 1)).select(0, 0);
 }
 
-at::Tensor Llama::prefill_piece(std::span<const std::int32_t> tokens, KeyValueCache& cache, const LoraWeights* lora) const {
+at::Tensor CausalModel::prefill_piece(std::span<const std::int32_t> tokens, KeyValueCache& cache, const LoraWeights* lora) const {
   const std::int64_t n = std::ssize(tokens), past = cache.length_, d = config_.head_size, g = config_.query_group(),
                      heads = config_.key_heads;
   auto ids = at::empty({n}, at::kLong);
@@ -119,7 +119,7 @@ at::Tensor Llama::prefill_piece(std::span<const std::int32_t> tokens, KeyValueCa
   return x;
 }
 
-Result<at::Tensor> Llama::decode(std::span<const DecodeStep> steps, const LoraWeights* lora) const {
+Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps, const LoraWeights* lora) const {
   c10::InferenceMode guard;
   if (steps.empty()) return fail(ErrorCode::invalid_argument, "no sequences to decode");
   for (const auto& step : steps) TRY(check({&step.token, 1}, *step.cache));

@@ -32,10 +32,10 @@ void slice_loss(at::Tensor& logits, const std::int64_t* targets, float scale, fl
 
 }  // namespace
 
-HeadLoss head_loss(const Llama& llama, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale) {
+HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale) {
   c10::InferenceMode guard;
-  const auto& weights = llama.weights();
-  const double epsilon = llama.config().rms_epsilon;
+  const auto& weights = base.weights();
+  const double epsilon = base.config().rms_epsilon;
   const std::int64_t rows = residual.size(0);
   HeadLoss out{at::empty({rows}, at::kFloat), at::empty({rows}, at::kBool), {}};
   if (gradient_scale != 0) out.gradient = at::zeros_like(residual);

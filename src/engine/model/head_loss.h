@@ -3,7 +3,7 @@
 // The final norm, the head and the cross-entropy, in slices so that the logits of a batch never lie in memory at once.
 #pragma once
 
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
@@ -15,6 +15,6 @@ struct HeadLoss {
 };
 
 // residual [rows, hidden] before the final norm, targets int64 [rows].
-HeadLoss head_loss(const Llama& llama, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale);
+HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale);
 
 }  // namespace redoubt::engine::model

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/model/layer_math.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 
 namespace redoubt::engine::model {
 namespace {

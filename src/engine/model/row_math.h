@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The row-wise arithmetic of a Llama layer, in float whatever the storage type. Each function works on one row; the
+// The row-wise arithmetic of a layer, in float whatever the storage type. Each function works on one row; the
 // compiler makes one version a vector width and the loader picks the machine's (AVX-512, AVX2, plain).
 #pragma once
 

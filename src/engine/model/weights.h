@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tensors of a Llama model in memory. Projections that read the same input lie in one matrix, so that a layer is four
+// The tensors of a model in memory. Projections that read the same input lie in one matrix, so that a layer is four
 // large products.
 #pragma once
 

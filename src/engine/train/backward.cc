@@ -12,15 +12,15 @@ using model::Product;
 
 class Backward {
  public:
-  Backward(const model::Llama& llama, const model::Adapter& adapter, const model::LoraWeights& working,
+  Backward(const model::CausalModel& base, const model::Adapter& adapter, const model::LoraWeights& working,
            const evaluate::AnswerBatch& batch, at::Tensor& gradient)
-      : llama_(llama), adapter_(adapter), working_(working), batch_(batch), gradient_(gradient) {}
+      : base_(base), adapter_(adapter), working_(working), batch_(batch), gradient_(gradient) {}
 
   // The gradient of the layer's input for that of its output; uses up `state`. Undefined for the first layer.
   at::Tensor layer(std::int64_t index, LayerState& state, at::Tensor dout) {
-    const auto& weights = llama_.weights().layers[static_cast<std::size_t>(index)];
-    const double epsilon = llama_.config().rms_epsilon;
-    const bool first = index == 0, last = index + 1 == llama_.config().layers;
+    const auto& weights = base_.weights().layers[static_cast<std::size_t>(index)];
+    const double epsilon = base_.config().rms_epsilon;
+    const bool first = index == 0, last = index + 1 == base_.config().layers;
     layer_ = index;
 
     model::swiglu_backward(state.gate_up,
@@ -34,7 +34,7 @@ class Backward {
       dout = spread(dout, state.input.size(0));
     }
     const auto dqkv =
-        model::attend_backward(dattended, llama_.config(), llama_.rotary(), batch_.packed.groups, state.attention);
+        model::attend_backward(dattended, base_.config(), base_.rotary(), batch_.packed.groups, state.attention);
     dnormed = product(model::kAttentionIn, state.attention_normed, state.reduced[model::kAttentionIn], dqkv, !first);
     if (first) return {};
     model::rms_norm_backward(state.input, weights.attention_norm, epsilon, dnormed, dout);
@@ -44,7 +44,7 @@ class Backward {
  private:
   // One product y = x W^T + low b^T with low = drop(x) a^T: the adapter's gradient, and that of x if wanted.
   at::Tensor product(Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, bool want_input) {
-    const auto& weight = llama_.weights().layers[static_cast<std::size_t>(layer_)].products[which];
+    const auto& weight = base_.weights().layers[static_cast<std::size_t>(layer_)].products[which];
     at::Tensor dx = want_input ? at::mm(dy, weight) : at::Tensor();
     const auto* pair = model::pair_of(&working_, layer_, which);
     if (!pair) return dx;
@@ -64,7 +64,7 @@ class Backward {
     return at::zeros({all, rows.size(1)}, rows.options()).index_copy_(0, batch_.rows, rows);
   }
 
-  const model::Llama& llama_;
+  const model::CausalModel& base_;
   const model::Adapter& adapter_;
   const model::LoraWeights& working_;
   const evaluate::AnswerBatch& batch_;
@@ -87,32 +87,32 @@ BatchLoss sum_losses(const evaluate::AnswerBatch& batch, const at::Tensor& losse
 
 }  // namespace
 
-BatchLoss add_gradient(const model::Llama& llama, const model::Adapter& adapter, const model::LoraWeights& working,
+BatchLoss add_gradient(const model::CausalModel& base, const model::Adapter& adapter, const model::LoraWeights& working,
                        std::span<const data::Example* const> examples, double scale, std::int64_t keep_rows_max,
                        at::Tensor& gradient) {
   c10::InferenceMode guard;
   const auto batch = evaluate::pack_answers(examples);
   const bool keep_all = batch.packed.tokens.size(0) <= keep_rows_max;
-  const std::int64_t layers = llama.config().layers;
+  const std::int64_t layers = base.config().layers;
   const auto rows_of = [&](std::int64_t layer) { return layer + 1 == layers ? batch.rows : at::Tensor(); };
 
   std::vector<LayerState> states(static_cast<std::size_t>(layers));
-  auto x = llama.weights().embedding.index_select(0, batch.packed.tokens);
+  auto x = base.weights().embedding.index_select(0, batch.packed.tokens);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     auto& state = states[static_cast<std::size_t>(layer)];
     const auto input = x;
-    x = llama.forward_layer(layer, input, batch.packed, &working, rows_of(layer), keep_all ? &state : nullptr);
+    x = base.forward_layer(layer, input, batch.packed, &working, rows_of(layer), keep_all ? &state : nullptr);
     if (!keep_all) state.input = input;
   }
-  const auto loss = model::head_loss(llama, x, batch.targets, static_cast<float>(scale));
+  const auto loss = model::head_loss(base, x, batch.targets, static_cast<float>(scale));
 
-  Backward backward(llama, adapter, working, batch, gradient);
+  Backward backward(base, adapter, working, batch, gradient);
   auto dx = loss.gradient;
   for (std::int64_t layer = layers - 1; layer >= 0; --layer) {
     auto& state = states[static_cast<std::size_t>(layer)];
     if (!keep_all) {
       const auto input = state.input;
-      llama.forward_layer(layer, input, batch.packed, &working, rows_of(layer), &state);
+      base.forward_layer(layer, input, batch.packed, &working, rows_of(layer), &state);
     }
     dx = backward.layer(layer, state, dx);
     state = {};

@@ -19,7 +19,7 @@ struct BatchLoss {
 // Forward and backward of `examples`. Adds d(scale * summed nats) to `gradient`, which is shaped like adapter.values();
 // `working` is what adapter.write_working wrote. Examples of more rows than `keep_rows_max` in all keep only the layers'
 // inputs and compute each layer a second time on the way back.
-BatchLoss add_gradient(const model::Llama& llama, const model::Adapter& adapter, const model::LoraWeights& working,
+BatchLoss add_gradient(const model::CausalModel& base, const model::Adapter& adapter, const model::LoraWeights& working,
                        std::span<const data::Example* const> examples, double scale, std::int64_t keep_rows_max,
                        at::Tensor& gradient);
 

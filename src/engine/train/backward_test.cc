@@ -29,14 +29,14 @@ at::Tensor turn(const at::Tensor& x, double theta) {
 }
 
 // Summed nats of one example's answer.
-at::Tensor plain_loss(const model::Llama& llama, const model::LoraWeights& lora, const data::Example& example) {
-  const auto& c = llama.config();
+at::Tensor plain_loss(const model::CausalModel& base, const model::LoraWeights& lora, const data::Example& example) {
+  const auto& c = base.config();
   const std::int64_t n = std::ssize(example.ids);
   const auto ids = at::tensor(at::ArrayRef<std::int32_t>(example.ids)).to(at::kLong);
-  auto x = llama.weights().embedding.clone().index_select(0, ids);
+  auto x = base.weights().embedding.clone().index_select(0, ids);
   const auto mask = at::full({n, n}, -INFINITY).triu(1);
   for (std::int64_t i = 0; i < c.layers; ++i) {
-    const auto& w = llama.weights().layers[static_cast<std::size_t>(i)];
+    const auto& w = base.weights().layers[static_cast<std::size_t>(i)];
     const auto linear = [&](const at::Tensor& in, Product p) {
       const auto& pair = lora[static_cast<std::size_t>(i)][p];
       return at::linear(in, w.products[p].clone()) +
@@ -51,7 +51,7 @@ at::Tensor plain_loss(const model::Llama& llama, const model::LoraWeights& lora,
     auto gate_up = linear(norm(x, w.feed_norm.clone(), c.rms_epsilon), model::kFeedIn).chunk(2, -1);
     x = x + linear(at::silu(gate_up[0]) * gate_up[1], model::kFeedOut);
   }
-  auto logits = at::linear(norm(x, llama.weights().final_norm.clone(), c.rms_epsilon), llama.weights().head.clone());
+  auto logits = at::linear(norm(x, base.weights().final_norm.clone(), c.rms_epsilon), base.weights().head.clone());
   auto chosen = at::log_softmax(logits, -1).narrow(0, 0, n - 1).gather(1, ids.narrow(0, 1, n - 1).unsqueeze(1)).squeeze(1);
   return -chosen.narrow(0, example.answer_start - 1, n - example.answer_start).sum();
 }
@@ -66,16 +66,16 @@ class BackwardTest : public ::testing::Test {
 
   at::Tensor gradient(std::int64_t keep_rows_max, double scale = 1) {
     auto out = at::zeros_like(adapter_.values());
-    loss_ = add_gradient(*llama_, adapter_, working_, pointers_, scale, keep_rows_max, out);
+    loss_ = add_gradient(*base_, adapter_, working_, pointers_, scale, keep_rows_max, out);
     return out;
   }
 
   void expect_gradient_of_losses();
 
-  std::unique_ptr<model::Llama> llama_ = testing::tiny_llama(11);
+  std::unique_ptr<model::CausalModel> base_ = testing::tiny_model(11);
   std::vector<data::Example> examples_ = testing::random_examples(5, 97, 12);
   std::vector<const data::Example*> pointers_;
-  model::Adapter adapter_ = model::Adapter::create(llama_->config(), {.rank = 4, .alpha = 8, .targets = {}}, 3).value();
+  model::Adapter adapter_ = model::Adapter::create(base_->config(), {.rank = 4, .alpha = 8, .targets = {}}, 3).value();
   model::LoraWeights working_;
   BatchLoss loss_;
 };
@@ -86,7 +86,7 @@ TEST_F(BackwardTest, gradients_equal_autograd) {
     for (int p = 0; p < model::kProducts; ++p)
       leaves[i][p] = {working_[i][p].a.clone().set_requires_grad(true), working_[i][p].b.clone().set_requires_grad(true)};
   at::Tensor loss = at::zeros({});
-  for (const auto& example : examples_) loss = loss + plain_loss(*llama_, leaves, example);
+  for (const auto& example : examples_) loss = loss + plain_loss(*base_, leaves, example);
   loss.backward();
   auto expected = at::zeros_like(adapter_.values());
   for (std::size_t i = 0; i < leaves.size(); ++i)
@@ -133,7 +133,7 @@ TEST_F(BackwardTest, the_sum_of_examples_taken_one_by_one_is_the_packed_batch) {
   auto alone = at::zeros_like(together);
   double sum = 0;
   for (const auto* example : pointers_)
-    sum += add_gradient(*llama_, adapter_, working_, {&example, 1}, 0.5, 1 << 20, alone).nats;
+    sum += add_gradient(*base_, adapter_, working_, {&example, 1}, 0.5, 1 << 20, alone).nats;
   EXPECT_NEAR(sum, nats, 1e-3);
   EXPECT_LT((together - alone).abs().max().item<double>(), 1e-4 * together.abs().max().item<double>());
 }

@@ -74,8 +74,8 @@ Status train_job(const job::Paths& paths) {
                        eval_examples,
                        {{"train", digest_of(train_examples)},
                         {"eval", digest_of(eval_examples)},
-                        {"model", digest_of(inputs.llama->weights())}}};
-  const auto result = TRY(train(*inputs.llama, data, options, paths.checkpoints(), hooks));
+                        {"model", digest_of(inputs.base->weights())}}};
+  const auto result = TRY(train(*inputs.base, data, options, paths.checkpoints(), hooks));
   TRY(result.adapter.save(paths.model(), base));
   TRY(make_folder(paths.output_data()));
   TRY(write_file(paths.output_data() / "metrics.jsonl", lines_of(result.metrics)));

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For tests: a tiny random Llama and random examples.
+// For tests: a tiny random model and random examples.
 #pragma once
 
 #include <memory>
 #include <random>
 
 #include "engine/data/examples.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 
 namespace redoubt::engine::train::testing {
 
-inline std::unique_ptr<model::Llama> tiny_llama(std::uint64_t seed, model::Precision precision = model::Precision::fp32) {
+inline std::unique_ptr<model::CausalModel> tiny_model(std::uint64_t seed, model::Precision precision = model::Precision::fp32) {
   model::Config c;
   c.vocabulary = 97, c.hidden = 32, c.layers = 3, c.heads = 4, c.key_heads = 2, c.head_size = 8, c.intermediate = 48;
   c.context_length = 64, c.rms_epsilon = 1e-5, c.rope_theta = 10000, c.tied_embeddings = true;
@@ -27,7 +27,7 @@ inline std::unique_ptr<model::Llama> tiny_llama(std::uint64_t seed, model::Preci
                          random({2 * c.intermediate, c.hidden}), random({c.hidden, c.intermediate})}});
   w.final_norm = near_one();
   w.head = w.embedding;
-  return std::make_unique<model::Llama>(c, w, precision);
+  return std::make_unique<model::CausalModel>(c, w, precision);
 }
 
 inline std::vector<data::Example> random_examples(std::size_t count, std::int32_t vocabulary, std::uint64_t seed) {

@@ -17,9 +17,9 @@ using Batch = std::vector<const data::Example*>;
 
 class Run {
  public:
-  Run(const model::Llama& llama, const TrainData& data, const TrainOptions& options,
+  Run(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
       const std::filesystem::path& checkpoints, const TrainHooks& hooks, model::Adapter adapter)
-      : llama_(llama),
+      : base_(base),
         data_(data),
         options_(options),
         checkpoints_(checkpoints),
@@ -47,7 +47,7 @@ class Run {
   void report(std::string_view name, Json event);
   tl::unexpected<Error> diverged(const std::string& what, const std::string& where) const;
 
-  const model::Llama& llama_;
+  const model::CausalModel& base_;
   const TrainData& data_;
   const TrainOptions& options_;
   const std::filesystem::path& checkpoints_;
@@ -124,7 +124,7 @@ Result<BatchLoss> Run::compute_gradient(const Batch& batch) {
     std::int64_t rows = 0;
     while (end < batch.size() && (end == begin || rows + std::ssize(batch[end]->ids) <= options_.pass_rows_max))
       rows += std::ssize(batch[end++]->ids);
-    const auto part = add_gradient(llama_, adapter_, working_, std::span(batch).subspan(begin, end - begin),
+    const auto part = add_gradient(base_, adapter_, working_, std::span(batch).subspan(begin, end - begin),
                                    1.0 / static_cast<double>(answers), options_.pass_rows_max, gradient_);
     loss.nats += part.nats;
     loss.answers += part.answers;
@@ -172,7 +172,7 @@ Status Run::finish_epoch() {
   if (!data_.eval.empty()) {
     adapter_.write_working(working_, options_.precision);
     model::set_dropout(working_, 0, 0);
-    const auto evaluation = evaluate::evaluate(llama_, &working_, data_.eval);
+    const auto evaluation = evaluate::evaluate(base_, &working_, data_.eval);
     if (!std::isfinite(evaluation.loss))
       return diverged("the eval loss is no number", "after epoch " + std::to_string(epoch));
     const bool best = !state_.best_loss || evaluation.loss < *state_.best_loss;
@@ -225,11 +225,11 @@ std::vector<std::size_t> order_of_epoch(std::size_t examples, std::uint64_t seed
   return order;
 }
 
-Result<TrainResult> train(const model::Llama& llama, const TrainData& data, const TrainOptions& options,
+Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks) {
   c10::InferenceMode guard;
-  auto adapter = TRY(model::Adapter::create(llama.config(), options.lora, options.seed));
-  Run run(llama, data, options, checkpoints, hooks, std::move(adapter));
+  auto adapter = TRY(model::Adapter::create(base.config(), options.lora, options.seed));
+  Run run(base, data, options, checkpoints, hooks, std::move(adapter));
   TRY(run.resume());
   TRY(run.go());
   return run.result();

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "engine/data/examples.h"
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/options.h"
 
@@ -35,7 +35,7 @@ struct TrainResult {
 
 // Resumes from the newest checkpoint in `checkpoints` if there is one, and writes them there. A loss or gradient that is
 // no number stops the run with the step and example named; the last checkpoint stays.
-Result<TrainResult> train(const model::Llama& llama, const TrainData& data, const TrainOptions& options,
+Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks = {});
 
 // The order of the examples in an epoch: a Fisher-Yates shuffle by a generator seeded with both numbers.

@@ -26,11 +26,11 @@ class TrainerTest : public ::testing::Test {
                           const char* name = "a") {
     TrainHooks hooks;
     hooks.stop_after = std::move(stop_after);
-    return train(*llama_, {train_, eval_, {}}, options, folder_.path() / name, hooks);
+    return train(*base_, {train_, eval_, {}}, options, folder_.path() / name, hooks);
   }
 
   TemporaryFolder folder_ = TemporaryFolder::create().value();
-  std::unique_ptr<model::Llama> llama_ = testing::tiny_llama(5);
+  std::unique_ptr<model::CausalModel> base_ = testing::tiny_model(5);
   std::vector<data::Example> train_ = testing::random_examples(20, 97, 1), eval_ = testing::random_examples(4, 97, 2);
 };
 
@@ -68,7 +68,7 @@ TEST_F(TrainerTest, two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not) {
 }
 
 TEST_F(TrainerTest, bf16_runs_of_one_seed_are_equal_too) {
-  llama_ = testing::tiny_llama(5, model::Precision::bf16);
+  base_ = testing::tiny_model(5, model::Precision::bf16);
   auto options = options_for_tests();
   options.precision = model::Precision::bf16;
   EXPECT_TRUE(run(options, {}, "one").value().adapter.values().equal(run(options, {}, "two").value().adapter.values()));
@@ -96,7 +96,7 @@ TEST_F(TrainerTest, dropout_is_drawn_from_the_seed_and_a_resumed_run_draws_the_s
   model::LoraWeights working;
   whole.adapter.write_working(working, options.precision);
   c10::InferenceMode guard;
-  EXPECT_DOUBLE_EQ(evaluate::evaluate(*llama_, &working, eval_).loss, *whole.best_loss);
+  EXPECT_DOUBLE_EQ(evaluate::evaluate(*base_, &working, eval_).loss, *whole.best_loss);
 }
 
 TEST_F(TrainerTest, training_stops_when_the_eval_loss_no_longer_falls_and_the_best_adapter_is_kept) {
@@ -109,7 +109,7 @@ TEST_F(TrainerTest, training_stops_when_the_eval_loss_no_longer_falls_and_the_be
   model::LoraWeights working;
   result.adapter.write_working(working, options.precision);
   c10::InferenceMode guard;
-  EXPECT_DOUBLE_EQ(evaluate::evaluate(*llama_, &working, eval_).loss, *result.best_loss);
+  EXPECT_DOUBLE_EQ(evaluate::evaluate(*base_, &working, eval_).loss, *result.best_loss);
 }
 
 TEST_F(TrainerTest, a_checkpoint_of_other_hyperparameters_is_refused) {
@@ -126,11 +126,11 @@ TEST_F(TrainerTest, a_loss_that_is_no_number_names_step_and_example_and_keeps_th
   c10::InferenceMode guard;
   for (auto& example : train_) std::replace(example.ids.begin(), example.ids.end(), 96, 0);
   train_[11].ids[0] = 96;
-  llama_->weights().embedding.select(0, 96).fill_(std::nanf(""));
-  llama_ = std::make_unique<model::Llama>(
-      llama_->config(),
+  base_->weights().embedding.select(0, 96).fill_(std::nanf(""));
+  base_ = std::make_unique<model::CausalModel>(
+      base_->config(),
       [&] {
-        auto weights = llama_->weights();
+        auto weights = base_->weights();
         weights.head = weights.embedding.nan_to_num();
         return weights;
       }(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Llama family's forward pass: over examples laid end to end (training, evaluation), and token by token over a cache
+// The forward pass of a decoder-only model: over examples laid end to end (training, evaluation), and token by token over a cache
 // (generation).
 #pragma once
 
@@ -48,7 +48,7 @@ class KeyValueCache {
   void truncate(std::int64_t length);
 
  private:
-  friend class Llama;
+  friend class CausalModel;
   std::int64_t capacity_, length_ = 0;
   at::Tensor keys_, values_;  // [layers, key heads, capacity, head size]
 };
@@ -59,12 +59,12 @@ struct DecodeStep {
 };
 
 // Safe to use from several threads as long as each has its own caches.
-class Llama {
+class CausalModel {
  public:
   // Reads config.json and the weights of a Hugging Face folder.
-  static Result<std::unique_ptr<Llama>> load(const std::filesystem::path& folder, Precision precision);
+  static Result<std::unique_ptr<CausalModel>> load(const std::filesystem::path& folder, Precision precision);
   // From parts, for tests and tools; the tensors' shapes must fit the configuration.
-  Llama(Config config, Weights weights, Precision precision);
+  CausalModel(Config config, Weights weights, Precision precision);
 
   const Config& config() const { return config_; }
   const Weights& weights() const { return weights_; }

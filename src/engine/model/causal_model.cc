@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/model/llama.h"
+#include "engine/model/causal_model.h"
 
 #include "engine/model/layer_math.h"
 
@@ -39,17 +39,17 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair
   return y;
 }
 
-Llama::Llama(Config config, Weights weights, Precision precision)
+CausalModel::CausalModel(Config config, Weights weights, Precision precision)
     : config_(std::move(config)), weights_(std::move(weights)), precision_(precision), rotary_(config_) {}
 
-Result<std::unique_ptr<Llama>> Llama::load(const std::filesystem::path& folder, Precision precision) {
+Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::path& folder, Precision precision) {
   auto config = TRY(read_config(folder));
   const auto files = TRY(weights::ModelFiles::open_folder(folder));
   auto weights = TRY(load_weights(files, config, precision));
-  return std::make_unique<Llama>(std::move(config), std::move(weights), precision);
+  return std::make_unique<CausalModel>(std::move(config), std::move(weights), precision);
 }
 
-at::Tensor Llama::forward(const PackedBatch& batch, const LoraWeights* lora, const at::Tensor& rows,
+at::Tensor CausalModel::forward(const PackedBatch& batch, const LoraWeights* lora, const at::Tensor& rows,
                           std::vector<LayerState>* keep) const {
   c10::InferenceMode guard;
   auto x = weights_.embedding.index_select(0, batch.tokens);
@@ -62,7 +62,7 @@ at::Tensor Llama::forward(const PackedBatch& batch, const LoraWeights* lora, con
   return x;
 }
 
-at::Tensor Llama::forward_layer(std::int64_t layer, const at::Tensor& x, const PackedBatch& batch, const LoraWeights* lora,
+at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, const PackedBatch& batch, const LoraWeights* lora,
                                 const at::Tensor& rows, LayerState* keep) const {
   const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
   LayerState state;
@@ -86,7 +86,7 @@ at::Tensor Llama::forward_layer(std::int64_t layer, const at::Tensor& x, const P
   return out;
 }
 
-at::Tensor Llama::logits(const at::Tensor& residual) const {
+at::Tensor CausalModel::logits(const at::Tensor& residual) const {
   c10::InferenceMode guard;
   return multiply_transposed(rms_norm(residual, weights_.final_norm, config_.rms_epsilon), weights_.head).to(at::kFloat);
 }
