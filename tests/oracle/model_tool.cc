@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The engine's model for tests in other languages: model_tool MODEL_FOLDER bf16|fp32 [ADAPTER_FOLDER]. One JSON object a
-// line on standard input, one JSON value a line out: {"ids", "logits": FILE} writes the fp32 logits of every position, row
-// by row, as evaluation computes them; {"ids", "greedy": N} answers N tokens over a key-value cache, as generation does.
+// The engine's model for tests in other languages: model_tool [MODEL_FOLDER bf16|fp32 [ADAPTER_FOLDER]]. One JSON object a
+// line on standard input, one JSON value a line out:
+// - {"open": FOLDER, "dtype": D, "adapter": FOLDER?} goes on with another model; null, or {"error", "where", "hint"}
+// - {"ids", "logits": FILE} writes the fp32 logits of every position, row by row, as evaluation computes them; "batch", a
+//   list of ids, in place of "ids": the examples laid end to end
+// - {"ids", "greedy": N} answers N tokens over a key-value cache, as generation does; with "batch", the sequences are
+// decoded
+//   together, and "prefix" tokens of each are cached, cut off and computed again first
+// - {"train": FOLDER, "examples": [{"ids", "answer_start"}], "steps", "rate", "lora": {"r", "alpha", "targets"}} trains an
+//   adapter, all examples a step; writes it to FOLDER/adapter, its start to FOLDER/start, and answers the loss of each step
 #include <algorithm>
 #include <iostream>
 
@@ -10,11 +17,14 @@
 #include "base/json.h"
 #include "engine/model/causal_model.h"
 #include "engine/model/lora.h"
+#include "engine/train/trainer.h"
 
 using namespace redoubt;
 using namespace redoubt::engine;
 
 namespace {
+
+using Ids = std::vector<std::int32_t>;
 
 struct Loaded {
   std::unique_ptr<model::CausalModel> base;
@@ -22,52 +32,117 @@ struct Loaded {
   const model::LoraWeights* adapter() const { return lora ? &*lora : nullptr; }
 };
 
-Result<Loaded> load(const std::vector<std::string>& arguments) {
+Result<Loaded> load(const std::string& folder, const std::string& dtype, const std::string& adapter_folder) {
   Loaded loaded;
-  const auto precision = arguments.at(1) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
-  loaded.base = TRY(model::CausalModel::load(arguments.at(0), precision));
-  if (arguments.size() > 2) {
-    const auto adapter = TRY(model::Adapter::load(arguments.at(2), loaded.base->config()));
+  const auto precision = dtype == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
+  loaded.base = TRY(model::CausalModel::load(folder, precision));
+  if (!adapter_folder.empty()) {
+    const auto adapter = TRY(model::Adapter::load(adapter_folder, loaded.base->config()));
     adapter.write_working(loaded.lora.emplace(), precision);
   }
   return loaded;
 }
 
-Result<Json> write_logits(const Loaded& loaded, const std::vector<std::int32_t>& ids, const std::string& file) {
-  const std::span<const std::int32_t> all(ids);
-  const auto residual = loaded.base->forward(model::pack({&all, 1}), loaded.adapter(), {}, nullptr);
+std::vector<Ids> batch_of(const Json& task) {
+  if (task.contains("batch")) return task["batch"].get<std::vector<Ids>>();
+  return {task.at("ids").get<Ids>()};
+}
+
+Result<Json> write_logits(const Loaded& loaded, const std::vector<Ids>& batch, const std::string& file) {
+  const std::vector<std::span<const std::int32_t>> examples(batch.begin(), batch.end());
+  const auto residual = loaded.base->forward(model::pack(examples), loaded.adapter(), {}, nullptr);
   const auto logits = loaded.base->logits(residual).contiguous();
   TRY(write_file(file, std::string_view(static_cast<const char*>(logits.const_data_ptr()), logits.nbytes())));
   return Json(logits.sizes().vec());
 }
 
-Result<Json> continue_greedily(const Loaded& loaded, const std::vector<std::int32_t>& ids, std::int64_t count) {
-  model::KeyValueCache cache(loaded.base->config(), loaded.base->precision(), std::ssize(ids) + count);
-  auto logits = TRY(loaded.base->prefill(ids, cache, loaded.adapter()));
-  Json answer = Json::array();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto token = static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
-    answer.push_back(token);
-    const model::DecodeStep step{token, &cache};
-    if (i + 1 < count) logits = TRY(loaded.base->decode({&step, 1}, loaded.adapter())).select(0, 0);
+Result<Json> continue_greedily(const Loaded& loaded, const std::vector<Ids>& batch, const Json& task) {
+  const std::int64_t count = task.at("greedy");
+  std::vector<std::unique_ptr<model::KeyValueCache>> caches;
+  std::vector<model::DecodeStep> steps;
+  Json answers = Json::array();
+  const auto take = [&](const at::Tensor& logits, std::size_t i) {
+    steps[i].token = static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
+    answers[i].push_back(steps[i].token);
+  };
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    caches.push_back(std::make_unique<model::KeyValueCache>(loaded.base->config(), loaded.base->precision(),
+                                                            std::ssize(batch[i]) + count));
+    steps.push_back({0, caches[i].get()});
+    const std::int64_t prefix = task.value("prefix", 0);
+    if (prefix > 0) {
+      TRY(loaded.base->prefill(batch[i], *caches[i], loaded.adapter()));
+      caches[i]->truncate(prefix);
+    }
+    take(TRY(loaded.base->prefill(std::span(batch[i]).subspan(static_cast<std::size_t>(prefix)), *caches[i],
+                                  loaded.adapter())),
+         i);
   }
-  return answer;
+  for (std::int64_t done = 1; done < count; ++done) {
+    const auto logits = TRY(loaded.base->decode(steps, loaded.adapter()));
+    for (std::size_t i = 0; i < batch.size(); ++i) take(logits.select(0, static_cast<std::int64_t>(i)), i);
+  }
+  return task.contains("batch") ? answers : answers[0];
 }
 
-Result<Json> answer(const Loaded& loaded, const Json& task) {
-  const auto ids = task.at("ids").get<std::vector<std::int32_t>>();
-  if (task.contains("logits")) return write_logits(loaded, ids, task["logits"]);
-  return continue_greedily(loaded, ids, task.at("greedy"));
+Result<Json> train_adapter(const Loaded& loaded, const Json& task) {
+  const std::filesystem::path folder = task.at("train").get<std::string>();
+  std::vector<data::Example> examples;
+  for (const auto& row : task.at("examples")) {
+    auto& example = examples.emplace_back();
+    example.ids = row.at("ids").get<Ids>();
+    example.answer_start = row.at("answer_start");
+  }
+  train::TrainOptions options;
+  options.epochs = task.at("steps");
+  options.batch_size = std::ssize(examples);
+  options.learning_rate = task.at("rate");
+  options.schedule = train::Schedule::constant;
+  options.precision = loaded.base->precision();
+  options.lora = {
+      .rank = task.at("lora").at("r"), .alpha = task.at("lora").at("alpha"), .targets = task.at("lora").at("targets")};
+  TRY(TRY(model::Adapter::create(loaded.base->config(), options.lora, options.seed)).save(folder / "start", "base"));
+  const auto result = TRY(train::train(*loaded.base, {examples, {}}, options, folder / "checkpoints"));
+  TRY(result.adapter.save(folder / "adapter", "base"));
+  Json losses = Json::array();
+  for (const auto& event : result.metrics)
+    if (event["event"] == "step") losses.push_back(event["loss"]);
+  return losses;
+}
+
+Result<Json> answer(Loaded& loaded, const Json& task) {
+  if (task.contains("open")) {
+    loaded = TRY(load(task["open"], task.value("dtype", "fp32"), task.value("adapter", "")));
+    return Json();
+  }
+  if (task.contains("train")) return train_adapter(loaded, task);
+  if (task.contains("logits")) return write_logits(loaded, batch_of(task), task["logits"]);
+  return continue_greedily(loaded, batch_of(task), task);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   c10::InferenceMode guard;
-  const auto loaded = load({argv + 1, argv + argc});
-  if (!loaded) return std::cerr << loaded.error().message << "\n", 1;
+  Loaded loaded;
+  if (argc > 2) {
+    auto opened = load(argv[1], argv[2], argc > 3 ? argv[3] : "");
+    if (!opened) return std::cerr << opened.error().message << "\n", 1;
+    loaded = std::move(*opened);
+  }
   for (std::string line; std::getline(std::cin, line);) {
-    const auto result = answer(*loaded, Json::parse(line));
+    const auto task = Json::parse(line);
+    const auto result = answer(loaded, task);
+    if (!result && task.contains("open")) {
+      const auto& error = result.error();
+      std::cout << Json{{"error", error.message},
+                        {"where", error.where},
+                        {"hint", error.hint},
+                        {"code", to_string(error.code)}}
+                       .dump()
+                << std::endl;
+      continue;
+    }
     if (!result) return std::cerr << result.error().message << "\n", 1;
     std::cout << result->dump() << std::endl;
   }

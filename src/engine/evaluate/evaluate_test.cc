@@ -10,7 +10,7 @@ model::Config tiny() {
   model::Config config;
   config.vocabulary = 97, config.hidden = 32, config.layers = 2, config.heads = 4, config.key_heads = 2,
   config.head_size = 8;
-  config.intermediate = 48, config.context_length = 64, config.rms_epsilon = 1e-5, config.tied_embeddings = true;
+  config.intermediate = 48, config.context_length = 64, config.norm_epsilon = 1e-5, config.tied_embeddings = true;
   return config;
 }
 

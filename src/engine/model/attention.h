@@ -9,6 +9,7 @@
 
 #include "engine/model/config.h"
 #include "engine/model/rotary.h"
+#include "engine/model/weights.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
@@ -25,25 +26,50 @@ struct SegmentGroup {
 };
 std::vector<SegmentGroup> group_segments(std::span<const Segment> segments);
 
+// How scores become probabilities: softmax of scale * query key^T, capped, over the last `window` keys.
+struct Scoring {
+  float scale = 1;
+  float softcap = 0;        // 0: none, else cap * tanh(score / cap)
+  std::int64_t window = 0;  // 0: all keys up to the query's own
+  // The first of `seen` keys that counts.
+  std::int64_t first(std::int64_t seen) const { return window > 0 && seen > window ? seen - window : 0; }
+};
+
+// How one layer attends. The parts belong to the model.
+struct AttentionLayer {
+  const Config& config;
+  const RotaryTable& rotary;
+  const Norm &query_norm, &key_norm;  // of each head, before it is turned; may be undefined
+  Scoring scoring;
+};
+
+// A query or key head, in place, as it meets others: normed, where the model has a norm for it, and turned by its position.
+void prepare_head(const AttentionLayer& layer, const Norm& norm, const Angles& angles, std::int64_t position, float* head);
+
 // What a group's backward pass needs. n = examples * key heads, g = query heads a key head, l = longest, d = head size.
 struct GroupState {
-  at::Tensor query;          // [n, g * l, d], turned
-  at::Tensor key;            // [n, l, d], turned
+  at::Tensor query;          // [n, g * l, d], prepared
+  at::Tensor key;            // [n, l, d], prepared
   at::Tensor value;          // [n, l, d]
   at::Tensor probabilities;  // [n, g * l, l]
 };
-using AttentionState = std::vector<GroupState>;
+struct AttentionState {
+  std::vector<GroupState> groups;
+  at::Tensor qkv;  // what came in, where heads are normed
+};
 
 // qkv [rows, (heads + 2 * key heads) * d] -> [rows, heads * d]. `keep` may be null.
-at::Tensor attend(const at::Tensor& qkv, const Config& config, const RotaryTable& rotary,
-                  std::span<const SegmentGroup> groups, AttentionState* keep);
+at::Tensor attend(const at::Tensor& qkv, const AttentionLayer& layer, std::span<const SegmentGroup> groups,
+                  AttentionState* keep);
 
 // The gradient of qkv for the gradient of attend's result. Uses up `state`.
-at::Tensor attend_backward(const at::Tensor& dout, const Config& config, const RotaryTable& rotary,
-                           std::span<const SegmentGroup> groups, AttentionState& state);
+at::Tensor attend_backward(const at::Tensor& dout, const AttentionLayer& layer, std::span<const SegmentGroup> groups,
+                           AttentionState& state);
 
-// softmax(scale * query keys^T) of query [n, g * new, d] and keys [n, keys, d], where query i of the new ones sees keys 0 to
-// keys - new + i. The scores stay in fp32 until they are probabilities: in bf16 their rounding alone would move a row's loss.
-at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& keys, std::int64_t new_rows, float scale);
+// The probabilities of query [n, g * new, d] over keys [n, keys, d], where query i of the new ones sees keys 0 to
+// keys - new + i, within the window. The scores stay in fp32 until they are probabilities: in bf16 their rounding alone
+// would move a row's loss.
+at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& keys, std::int64_t new_rows,
+                                   const Scoring& scoring);
 
 }  // namespace redoubt::engine::model

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/causal_model.h"
 
+#include <numeric>
+
 #include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
@@ -14,8 +16,14 @@ PackedBatch pack(std::span<const std::span<const std::int32_t>> examples) {
     rows += std::ssize(ids);
   }
   batch.tokens = at::empty({rows}, at::kLong);
+  batch.positions = at::empty({rows}, at::kLong);
   std::int64_t* to = batch.tokens.mutable_data_ptr<std::int64_t>();
-  for (const auto& ids : examples) to = std::copy(ids.begin(), ids.end(), to);
+  std::int64_t* position = batch.positions.mutable_data_ptr<std::int64_t>();
+  for (const auto& ids : examples) {
+    to = std::copy(ids.begin(), ids.end(), to);
+    std::iota(position, position + ids.size(), std::int64_t{0});
+    position += ids.size();
+  }
   batch.groups = group_segments(batch.segments);
   return batch;
 }
@@ -26,8 +34,9 @@ const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product pro
   return pair.a.defined() ? &pair : nullptr;
 }
 
-at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair* lora, at::Tensor* reduced) {
-  auto y = multiply_transposed(x, weight);
+at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
+                   at::Tensor* reduced) {
+  auto y = multiply_transposed(x, weights.products[product], weights.biases[product]);
   if (!lora) return y;
   const auto& dropout = lora->dropout;
   auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
@@ -40,7 +49,15 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair
 }
 
 CausalModel::CausalModel(Config config, Weights weights, Precision precision)
-    : config_(std::move(config)), weights_(std::move(weights)), precision_(precision), rotary_(config_) {}
+    : config_(std::move(config)),
+      weights_(std::move(weights)),
+      precision_(precision),
+      embedding_scale_(precision == Precision::bf16
+                           ? static_cast<double>(static_cast<float>(row::bf16(static_cast<float>(config_.embedding_scale))))
+                           : config_.embedding_scale) {
+  if (config_.rope) rotary_ = RotaryTable(*config_.rope, config_.head_size, config_.context_length);
+  if (config_.window_rope) window_rotary_ = RotaryTable(*config_.window_rope, config_.head_size, config_.context_length);
+}
 
 Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::path& folder, Precision precision) {
   auto config = TRY(read_config(folder));
@@ -49,10 +66,25 @@ Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::pa
   return std::make_unique<CausalModel>(std::move(config), std::move(weights), precision);
 }
 
+AttentionLayer CausalModel::attention_of(std::int64_t layer) const {
+  const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
+  const std::int64_t window = config_.window(layer);
+  return {
+      config_, window > 0 && config_.window_rope ? window_rotary_ : rotary_, weights.query_norm, weights.key_norm,
+      Scoring{static_cast<float>(config_.attention_scale(layer)), static_cast<float>(config_.attention_softcap), window}};
+}
+
+at::Tensor CausalModel::embed(const at::Tensor& tokens, const at::Tensor& positions) const {
+  auto x = weights_.embedding.index_select(0, tokens);
+  if (config_.embedding_scale != 1) x.mul_(embedding_scale_);
+  if (weights_.positions.defined()) x.add_(weights_.positions.index_select(0, positions));
+  return x;
+}
+
 at::Tensor CausalModel::forward(const PackedBatch& batch, const LoraWeights* lora, const at::Tensor& rows,
-                          std::vector<LayerState>* keep) const {
+                                std::vector<LayerState>* keep) const {
   c10::InferenceMode guard;
-  auto x = weights_.embedding.index_select(0, batch.tokens);
+  auto x = embed(batch.tokens, batch.positions);
   if (keep) keep->resize(static_cast<std::size_t>(config_.layers));
   for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
     const bool last = layer + 1 == config_.layers;
@@ -62,25 +94,33 @@ at::Tensor CausalModel::forward(const PackedBatch& batch, const LoraWeights* lor
   return x;
 }
 
-at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, const PackedBatch& batch, const LoraWeights* lora,
-                                const at::Tensor& rows, LayerState* keep) const {
+at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, const PackedBatch& batch,
+                                      const LoraWeights* lora, const at::Tensor& rows, LayerState* keep) const {
   const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
+  const double epsilon = config_.norm_epsilon;
   LayerState state;
+  const auto product = [&](Product which, const at::Tensor& in) {
+    return project(in, weights, which, pair_of(lora, layer, which), &state.reduced[which]);
+  };
   state.input = x;
-  state.attention_normed = rms_norm(x, weights.attention_norm, config_.rms_epsilon);
-  auto qkv = project(state.attention_normed, weights.products[kAttentionIn], pair_of(lora, layer, kAttentionIn),
-                     &state.reduced[kAttentionIn]);
-  state.attended = attend(qkv, config_, rotary_, batch.groups, keep ? &state.attention : nullptr);
-  qkv.reset();
+  state.attention_normed = normalise(x, weights.attention_norm, epsilon);
+  state.attended = attend(product(kAttentionIn, state.attention_normed), attention_of(layer), batch.groups,
+                          keep ? &state.attention : nullptr);
   if (rows.defined()) state.attended = state.attended.index_select(0, rows);
-  state.middle = project(state.attended, weights.products[kAttentionOut], pair_of(lora, layer, kAttentionOut),
-                         &state.reduced[kAttentionOut]);
+  state.middle = product(kAttentionOut, state.attended);
+  if (weights.attention_post_norm.defined()) {
+    state.attention_out = state.middle;
+    state.middle = normalise(state.attention_out, weights.attention_post_norm, epsilon);
+  }
   state.middle.add_(rows.defined() ? x.index_select(0, rows) : x);
-  state.feed_normed = rms_norm(state.middle, weights.feed_norm, config_.rms_epsilon);
-  state.gate_up =
-      project(state.feed_normed, weights.products[kFeedIn], pair_of(lora, layer, kFeedIn), &state.reduced[kFeedIn]);
-  state.activated = swiglu(state.gate_up);
-  auto out = project(state.activated, weights.products[kFeedOut], pair_of(lora, layer, kFeedOut), &state.reduced[kFeedOut]);
+  state.feed_normed = normalise(state.middle, weights.feed_norm, epsilon);
+  state.gate_up = product(kFeedIn, state.feed_normed);
+  state.activated = activate(state.gate_up, config_.activation);
+  auto out = product(kFeedOut, state.activated);
+  if (weights.feed_post_norm.defined()) {
+    state.feed_out = out;
+    out = normalise(state.feed_out, weights.feed_post_norm, epsilon);
+  }
   out.add_(state.middle);
   if (keep) *keep = std::move(state);
   return out;
@@ -88,7 +128,11 @@ at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, c
 
 at::Tensor CausalModel::logits(const at::Tensor& residual) const {
   c10::InferenceMode guard;
-  return multiply_transposed(rms_norm(residual, weights_.final_norm, config_.rms_epsilon), weights_.head).to(at::kFloat);
+  auto out =
+      multiply_transposed(normalise(residual, weights_.final_norm, config_.norm_epsilon), weights_.head).to(at::kFloat);
+  if (config_.logit_softcap > 0)
+    row::soft_cap(out.mutable_data_ptr<float>(), 1, static_cast<float>(config_.logit_softcap), out.numel());
+  return out;
 }
 
 }  // namespace redoubt::engine::model

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The forward pass of a decoder-only model: over examples laid end to end (training, evaluation), and token by token over a cache
-// (generation).
+// The forward pass of a decoder-only model, whichever options its configuration has: over examples laid end to end
+// (training, evaluation), and token by token over a cache (generation).
 #pragma once
 
 #include <memory>
@@ -19,7 +19,8 @@ namespace redoubt::engine::model {
 
 // Examples laid end to end, no padding.
 struct PackedBatch {
-  at::Tensor tokens;  // int64 [rows]
+  at::Tensor tokens;     // int64 [rows]
+  at::Tensor positions;  // int64 [rows], within the example
   std::vector<Segment> segments;
   std::vector<SegmentGroup> groups;
 };
@@ -31,10 +32,12 @@ struct LayerState {
   at::Tensor attention_normed;  // input of kAttentionIn
   AttentionState attention;
   at::Tensor attended;            // input of kAttentionOut
+  at::Tensor attention_out;       // input of the norm after attention, where there is one
   at::Tensor middle;              // the residual stream after attention
   at::Tensor feed_normed;         // input of kFeedIn
   at::Tensor gate_up;             // output of kFeedIn
   at::Tensor activated;           // input of kFeedOut
+  at::Tensor feed_out;            // input of the norm after the feed-forward part, where there is one
   at::Tensor reduced[kProducts];  // input times the adapter's a, by product; undefined without one
 };
 
@@ -50,7 +53,9 @@ class KeyValueCache {
  private:
   friend class CausalModel;
   std::int64_t capacity_, length_ = 0;
-  at::Tensor keys_, values_;  // [layers, key heads, capacity, head size]
+  std::int64_t turned_length_ = 0;    // of the sequence when the keys were turned
+  std::vector<std::int32_t> tokens_;  // to turn them anew
+  at::Tensor keys_, values_;          // [layers, key heads, capacity, head size]
 };
 
 struct DecodeStep {
@@ -68,8 +73,12 @@ class CausalModel {
 
   const Config& config() const { return config_; }
   const Weights& weights() const { return weights_; }
-  const RotaryTable& rotary() const { return rotary_; }
   Precision precision() const { return precision_; }
+  // How a layer attends. Valid as long as the model.
+  AttentionLayer attention_of(std::int64_t layer) const;
+
+  // The residual stream that goes into the first layer, for int64 [rows] tokens and their positions.
+  at::Tensor embed(const at::Tensor& tokens, const at::Tensor& positions) const;
 
   // The residual stream after the last layer, before the final norm, at `rows` (int64; the last layer computes no others).
   // `lora` may be null. With `keep`, the states that a backward pass needs. Token ids must lie in the vocabulary.
@@ -90,17 +99,27 @@ class CausalModel {
 
  private:
   Status check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const;
-  at::Tensor prefill_piece(std::span<const std::int32_t> tokens, KeyValueCache& cache, const LoraWeights* lora) const;
+  // Appends tokens of a sequence that will have `length` of them; answers the last piece's residual stream.
+  at::Tensor append(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
+                    const LoraWeights* lora) const;
+  at::Tensor append_piece(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
+                          const LoraWeights* lora) const;
+  // Computes the cached tokens anew where their keys do not serve in a sequence of `length`.
+  void refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const;
+  void decode_rows(std::int64_t index, const AttentionLayer& layer, std::span<const DecodeStep> steps,
+                   std::span<const Angles> angles, at::Tensor& qkv, at::Tensor& attended) const;
   at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const;
 
   Config config_;
   Weights weights_;
   Precision precision_;
-  RotaryTable rotary_;
+  RotaryTable rotary_, window_rotary_;
+  double embedding_scale_;  // in the model's precision
 };
 
-// x W^T plus the adapter's part. `reduced` may be null; it receives drop(x) A^T.
-at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const LoraPair* lora, at::Tensor* reduced);
+// A product of a layer: x W^T + bias plus the adapter's part. `reduced` may be null; it receives drop(x) A^T.
+at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
+                   at::Tensor* reduced);
 const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product product);
 
 }  // namespace redoubt::engine::model

@@ -1,44 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The forward pass over key-value caches.
-#include <cmath>
+#include <algorithm>
 
-#include "engine/model/layer_math.h"
 #include "engine/model/causal_model.h"
+#include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
 namespace {
 
 constexpr std::int64_t kPiece = 512;  // a long prompt goes in pieces, which bounds the memory of its scores
 
-// One new row of qkv: turns its heads, writes key and value into the cache, attends over all of it.
+// New rows of qkv over a cache: their heads are prepared in place and attend one by one.
 template <class T>
 struct RowAttention {
-  const Config& config;
-  const RotaryTable& rotary;
+  const AttentionLayer& layer;
 
-  // Turns `count` heads of a row in place.
-  void turn(T* heads, std::int64_t count, std::int64_t position, float* wide) const {
-    const std::int64_t d = config.head_size;
+  void prepare(T* heads, std::int64_t count, const Norm& norm, const Angles& angles, std::int64_t position,
+               float* wide) const {
+    const std::int64_t d = layer.config.head_size;
     for (std::int64_t h = 0; h < count; ++h) {
       row::load(heads + h * d, wide, d);
-      row::rotate(wide, rotary.cosine(position), rotary.sine(position), 1, d / 2);
+      prepare_head(layer, norm, angles, position, wide);
       row::store(wide, heads + h * d, d);
     }
   }
 
   // One query head over `seen` keys and values [seen, d].
   void attend(const T* query, const T* keys, const T* values, std::int64_t seen, T* out) const {
-    const std::int64_t d = config.head_size;
-    std::vector<float> buffer(static_cast<std::size_t>(2 * d + seen));
+    const std::int64_t d = layer.config.head_size, first = layer.scoring.first(seen), count = seen - first;
+    const float scale = layer.scoring.scale, cap = layer.scoring.softcap;
+    std::vector<float> buffer(static_cast<std::size_t>(2 * d + count));
     float *wide = buffer.data(), *sum = wide + d, *scores = sum + d;
     row::load(query, wide, d);
-    for (std::int64_t i = 0; i < seen; ++i) scores[i] = row::dot(wide, keys + i * d, d);
-    row::softmax(scores, 1.0f / std::sqrt(static_cast<float>(d)), seen);
-    for (std::int64_t i = 0; i < seen; ++i) row::add_scaled(sum, scores[i], values + i * d, d);
+    for (std::int64_t i = 0; i < count; ++i) scores[i] = row::dot(wide, keys + (first + i) * d, d);
+    if (cap > 0) row::soft_cap(scores, scale, cap, count);
+    row::softmax(scores, cap > 0 ? 1 : scale, count);
+    for (std::int64_t i = 0; i < count; ++i) row::add_scaled(sum, scores[i], values + (first + i) * d, d);
     row::store(sum, out, d);
   }
 };
+
+at::Tensor tensor_of(std::span<const std::int32_t> values) {
+  auto out = at::empty({std::ssize(values)}, at::kLong);
+  std::copy(values.begin(), values.end(), out.mutable_data_ptr<std::int64_t>());
+  return out;
+}
 
 }  // namespace
 
@@ -51,6 +58,7 @@ KeyValueCache::KeyValueCache(const Config& config, Precision precision, std::int
 void KeyValueCache::truncate(std::int64_t length) {
   CHECK(length >= 0 && length <= length_);
   length_ = length;
+  tokens_.resize(static_cast<std::size_t>(length));
 }
 
 Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const {
@@ -67,55 +75,85 @@ Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCa
 
 at::Tensor CausalModel::feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const {
   const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
-  x = x + project(attended, weights.products[kAttentionOut], pair_of(lora, layer, kAttentionOut), nullptr);
-  auto gate_up = project(rms_norm(x, weights.feed_norm, config_.rms_epsilon), weights.products[kFeedIn],
-                         pair_of(lora, layer, kFeedIn), nullptr);
-  return x.add_(project(swiglu(gate_up), weights.products[kFeedOut], pair_of(lora, layer, kFeedOut), nullptr));
+  const double epsilon = config_.norm_epsilon;
+  const auto product = [&](Product which, const at::Tensor& in) {
+    return project(in, weights, which, pair_of(lora, layer, which), nullptr);
+  };
+  const auto finished = [&](at::Tensor out, const Norm& norm) {
+    return norm.defined() ? normalise(out, norm, epsilon) : out;
+  };
+  x = x + finished(product(kAttentionOut, attended), weights.attention_post_norm);
+  const auto activated = activate(product(kFeedIn, normalise(x, weights.feed_norm, epsilon)), config_.activation);
+  return x.add_(finished(product(kFeedOut, activated), weights.feed_post_norm));
 }
 
 Result<at::Tensor> CausalModel::prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
-                                  const LoraWeights* lora) const {
+                                        const LoraWeights* lora) const {
   c10::InferenceMode guard;
   TRY(check(tokens, cache));
-  at::Tensor x;
-  for (std::size_t begin = 0; begin < tokens.size(); begin += kPiece)
-    x = prefill_piece(tokens.subspan(begin, std::min<std::size_t>(kPiece, tokens.size() - begin)), cache, lora);
+  const std::int64_t length = cache.length_ + std::ssize(tokens);
+  refresh(cache, length, lora);
+  const auto x = append(tokens, length, cache, lora);
   return logits(x.narrow(0, x.size(0) - 1, 1)).select(0, 0);
 }
 
-at::Tensor CausalModel::prefill_piece(std::span<const std::int32_t> tokens, KeyValueCache& cache, const LoraWeights* lora) const {
+void CausalModel::refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const {
+  const bool serve =
+      rotary_.keys_serve(cache.turned_length_, length) && window_rotary_.keys_serve(cache.turned_length_, length);
+  cache.turned_length_ = length;
+  if (serve || cache.length_ == 0) return;
+  const auto tokens = cache.tokens_;
+  cache.truncate(0);
+  append(tokens, length, cache, lora);
+}
+
+at::Tensor CausalModel::append(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
+                               const LoraWeights* lora) const {
+  at::Tensor x;
+  for (std::size_t begin = 0; begin < tokens.size(); begin += kPiece)
+    x = append_piece(tokens.subspan(begin, std::min<std::size_t>(kPiece, tokens.size() - begin)), length, cache, lora);
+  return x;
+}
+
+at::Tensor CausalModel::append_piece(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
+                                     const LoraWeights* lora) const {
   const std::int64_t n = std::ssize(tokens), past = cache.length_, d = config_.head_size, g = config_.query_group(),
                      heads = config_.key_heads;
-  auto ids = at::empty({n}, at::kLong);
-  std::copy(tokens.begin(), tokens.end(), ids.mutable_data_ptr<std::int64_t>());
-  auto x = weights_.embedding.index_select(0, ids);
-  for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
-    const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
-    auto qkv = project(rms_norm(x, weights.attention_norm, config_.rms_epsilon), weights.products[kAttentionIn],
-                       pair_of(lora, layer, kAttentionIn), nullptr);
+  auto x = embed(tensor_of(tokens), at::arange(past, past + n, at::kLong));
+  const auto angles = rotary_.angles(length, past), window_angles = window_rotary_.angles(length, past);
+  for (std::int64_t index = 0; index < config_.layers; ++index) {
+    const auto& weights = weights_.layers[static_cast<std::size_t>(index)];
+    const auto layer = attention_of(index);
+    const Angles& turn = &layer.rotary == &rotary_ ? angles : window_angles;
+    auto qkv = project(normalise(x, weights.attention_norm, config_.norm_epsilon), weights, kAttentionIn,
+                       pair_of(lora, index, kAttentionIn), nullptr);
     with_type_of(qkv, [&](auto type) {
-      RowAttention<decltype(type)> attention{config_, rotary_};
+      RowAttention<decltype(type)> attention{layer};
       auto* rows = qkv.template mutable_data_ptr<decltype(type)>();
       at::parallel_for(0, n, 8, [&](std::int64_t begin, std::int64_t end) {
         std::vector<float> wide(static_cast<std::size_t>(d));
-        for (std::int64_t r = begin; r < end; ++r)
-          attention.turn(rows + r * qkv.size(1), config_.heads + heads, past + r, wide.data());
+        for (std::int64_t r = begin; r < end; ++r) {
+          auto* row = rows + r * qkv.size(1);
+          attention.prepare(row, config_.heads, layer.query_norm, turn, past + r, wide.data());
+          attention.prepare(row + config_.query_width(), heads, layer.key_norm, turn, past + r, wide.data());
+        }
       });
     });
     auto parts = qkv.split_with_sizes({config_.query_width(), config_.key_width(), config_.key_width()}, 1);
-    auto keys = cache.keys_[layer], values = cache.values_[layer];
+    auto keys = cache.keys_[index], values = cache.values_[index];
     keys.narrow(1, past, n).copy_(parts[1].reshape({n, heads, d}).transpose(0, 1));
     values.narrow(1, past, n).copy_(parts[2].reshape({n, heads, d}).transpose(0, 1));
     auto query = parts[0].reshape({n, heads, g, d}).permute({1, 2, 0, 3}).reshape({heads, g * n, d});
-    const auto probabilities =
-        attention_probabilities(query, keys.narrow(1, 0, past + n), n, 1.0f / std::sqrt(static_cast<float>(d)));
-    auto attended = at::bmm(probabilities, values.narrow(1, 0, past + n))
+    const std::int64_t first = layer.scoring.first(past + 1);  // the first row's first key; later rows begin later
+    const auto probabilities = attention_probabilities(query, keys.narrow(1, first, past + n - first), n, layer.scoring);
+    auto attended = at::bmm(probabilities, values.narrow(1, first, past + n - first))
                         .view({heads, g, n, d})
                         .permute({2, 0, 1, 3})
                         .reshape({n, config_.query_width()});
-    x = feed(layer, x, attended, lora);
+    x = feed(index, x, attended, lora);
   }
   cache.length_ += n;
+  cache.tokens_.insert(cache.tokens_.end(), tokens.begin(), tokens.end());
   return x;
 }
 
@@ -123,43 +161,61 @@ Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps, const 
   c10::InferenceMode guard;
   if (steps.empty()) return fail(ErrorCode::invalid_argument, "no sequences to decode");
   for (const auto& step : steps) TRY(check({&step.token, 1}, *step.cache));
-  const std::int64_t n = std::ssize(steps), d = config_.head_size, g = config_.query_group();
-  auto ids = at::empty({n}, at::kLong);
-  for (std::int64_t i = 0; i < n; ++i) ids.mutable_data_ptr<std::int64_t>()[i] = steps[static_cast<std::size_t>(i)].token;
-  auto x = weights_.embedding.index_select(0, ids);
-  for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
-    const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
-    auto qkv = project(rms_norm(x, weights.attention_norm, config_.rms_epsilon), weights.products[kAttentionIn],
-                       pair_of(lora, layer, kAttentionIn), nullptr);
-    auto attended = at::empty({n, config_.query_width()}, qkv.options());
-    with_type_of(qkv, [&](auto type) {
-      using T = decltype(type);
-      RowAttention<T> attention{config_, rotary_};
-      T *rows = qkv.template mutable_data_ptr<T>(), *out = attended.template mutable_data_ptr<T>();
-      at::parallel_for(0, n * config_.key_heads, 1, [&](std::int64_t begin, std::int64_t end) {
-        std::vector<float> wide(static_cast<std::size_t>(d));
-        for (std::int64_t i = begin; i < end; ++i) {
-          const std::int64_t r = i / config_.key_heads, head = i % config_.key_heads;
-          const KeyValueCache& cache = *steps[static_cast<std::size_t>(r)].cache;
-          T* query = rows + r * qkv.size(1) + head * g * d;
-          T* key = rows + r * qkv.size(1) + config_.query_width() + head * d;
-          attention.turn(query, g, cache.length_, wide.data());
-          attention.turn(key, 1, cache.length_, wide.data());
-          const std::int64_t base = (layer * config_.key_heads + head) * cache.capacity_ * d;
-          T *keys = cache.keys_.template mutable_data_ptr<T>() + base,
-            *values = cache.values_.template mutable_data_ptr<T>() + base;
-          std::copy_n(key, d, keys + cache.length_ * d);
-          std::copy_n(key + config_.key_width(), d, values + cache.length_ * d);
-          for (std::int64_t j = 0; j < g; ++j)
-            attention.attend(query + j * d, keys, values, cache.length_ + 1,
-                             out + r * config_.query_width() + (head * g + j) * d);
-        }
-      });
-    });
-    x = feed(layer, x, attended, lora);
+  const std::int64_t n = std::ssize(steps);
+  std::vector<std::int32_t> tokens, positions;
+  std::vector<Angles> angles, window_angles;
+  for (const auto& step : steps) {
+    const std::int64_t past = step.cache->length_;
+    refresh(*step.cache, past + 1, lora);
+    tokens.push_back(step.token);
+    positions.push_back(static_cast<std::int32_t>(past));
+    angles.push_back(rotary_.angles(past + 1, past));
+    window_angles.push_back(window_rotary_.angles(past + 1, past));
   }
-  for (const auto& step : steps) ++step.cache->length_;
+  auto x = embed(tensor_of(tokens), tensor_of(positions));
+  for (std::int64_t index = 0; index < config_.layers; ++index) {
+    const auto& weights = weights_.layers[static_cast<std::size_t>(index)];
+    const auto layer = attention_of(index);
+    auto qkv = project(normalise(x, weights.attention_norm, config_.norm_epsilon), weights, kAttentionIn,
+                       pair_of(lora, index, kAttentionIn), nullptr);
+    auto attended = at::empty({n, config_.query_width()}, qkv.options());
+    decode_rows(index, layer, steps, &layer.rotary == &rotary_ ? angles : window_angles, qkv, attended);
+    x = feed(index, x, attended, lora);
+  }
+  for (const auto& step : steps) {
+    ++step.cache->length_;
+    step.cache->tokens_.push_back(step.token);
+  }
   return logits(x);
+}
+
+void CausalModel::decode_rows(std::int64_t index, const AttentionLayer& layer, std::span<const DecodeStep> steps,
+                              std::span<const Angles> angles, at::Tensor& qkv, at::Tensor& attended) const {
+  const std::int64_t d = config_.head_size, g = config_.query_group(), heads = config_.key_heads, width = qkv.size(1);
+  with_type_of(qkv, [&](auto type) {
+    using T = decltype(type);
+    RowAttention<T> attention{layer};
+    T *rows = qkv.template mutable_data_ptr<T>(), *out = attended.template mutable_data_ptr<T>();
+    at::parallel_for(0, std::ssize(steps) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<float> wide(static_cast<std::size_t>(d));
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t r = i / heads, head = i % heads;
+        const auto& turn = angles[static_cast<std::size_t>(r)];
+        const KeyValueCache& cache = *steps[static_cast<std::size_t>(r)].cache;
+        T *query = rows + r * width + head * g * d, *key = rows + r * width + config_.query_width() + head * d;
+        attention.prepare(query, g, layer.query_norm, turn, cache.length_, wide.data());
+        attention.prepare(key, 1, layer.key_norm, turn, cache.length_, wide.data());
+        const std::int64_t start = (index * heads + head) * cache.capacity_ * d;
+        T *keys = cache.keys_.template mutable_data_ptr<T>() + start,
+          *values = cache.values_.template mutable_data_ptr<T>() + start;
+        std::copy_n(key, d, keys + cache.length_ * d);
+        std::copy_n(key + config_.key_width(), d, values + cache.length_ * d);
+        for (std::int64_t j = 0; j < g; ++j)
+          attention.attend(query + j * d, keys, values, cache.length_ + 1,
+                           out + r * config_.query_width() + (head * g + j) * d);
+      }
+    });
+  });
 }
 
 }  // namespace redoubt::engine::model

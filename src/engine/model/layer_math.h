@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/model/row_math.h"
+#include "engine/model/weights.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
@@ -21,21 +22,22 @@ void with_type_of(const at::Tensor& tensor, F&& f) {
 // Rows that one task should have so that handing it out costs less than doing it.
 inline std::int64_t grain_of(std::int64_t row_size) { return std::max<std::int64_t>(1, 8192 / row_size); }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+at::Tensor normalise(const at::Tensor& x, const Norm& norm, double epsilon);
 // dx += the norm's input gradient.
-void rms_norm_backward(const at::Tensor& x, const at::Tensor& weight, double epsilon, const at::Tensor& dy, at::Tensor& dx);
+void normalise_backward(const at::Tensor& x, const Norm& norm, double epsilon, const at::Tensor& dy, at::Tensor& dx);
 
-// [rows, 2 * n] (gate, up) -> [rows, n]
-at::Tensor swiglu(const at::Tensor& gate_up);
-// Replaces gate_up by its gradient.
-void swiglu_backward(at::Tensor& gate_up, const at::Tensor& dout);
+// The feed-forward part's activation: [rows, 2 * n] (gate, up) -> [rows, n], or [rows, n] -> [rows, n] without a gate.
+at::Tensor activate(const at::Tensor& in, Activation activation);
+// Replaces `in` by its gradient.
+void activate_backward(at::Tensor& in, Activation activation, const at::Tensor& dout);
 
 // Scrambles a number (SplitMix64's finaliser): near inputs have unrelated outputs.
 std::uint64_t mix(std::uint64_t value);
 // x with each element zero with probability `rate`, the others over 1 - rate. The choice depends on `key` and place alone.
 at::Tensor drop(const at::Tensor& x, double rate, std::uint64_t key);
 
-// x W^T for [rows, inputs] and [outputs, inputs]; few rows (decoding) take a matrix-vector kernel.
-at::Tensor multiply_transposed(const at::Tensor& x, const at::Tensor& weight);
+// x W^T + bias for [rows, inputs], [outputs, inputs] and [outputs] (may be undefined); few rows (decoding) take a
+// matrix-vector kernel.
+at::Tensor multiply_transposed(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
 }  // namespace redoubt::engine::model

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <set>
 
 #include "engine/model/layer_math.h"
 
@@ -12,6 +13,13 @@ namespace {
 
 // Uniform in [-1, 1) from the 53 high bits: the same on every machine, which std::uniform_real_distribution need not be.
 double signed_uniform(std::mt19937_64& generator) { return static_cast<double>(generator() >> 11) * 0x1p-52 - 1.0; }
+
+std::string path_of(const Config& config, std::int64_t layer, const Module& module) {
+  return config.names.prefix + config.names.layers + "." + std::to_string(layer) + "." + module.path;
+}
+
+// As PEFT looks for a target: the whole path, or its end from a dot on.
+bool is_named(const std::string& path, const std::string& name) { return path == name || path.ends_with("." + name); }
 
 }  // namespace
 
@@ -22,24 +30,28 @@ void set_dropout(LoraWeights& weights, double rate, std::uint64_t key) {
 }
 
 Result<Adapter> Adapter::lay_out(const Config& config, std::int64_t rank, double scale,
-                                 const std::vector<std::pair<std::int64_t, std::string>>& adapted) {
+                                 const std::function<bool(const std::string& path)>& adapts) {
   Adapter adapter;
   adapter.rank_ = rank;
   adapter.scale_ = scale;
   adapter.layers_ = config.layers;
+  adapter.transposed_ = config.names.transposed;
+  const auto modules = modules_of(config);
   std::int64_t offset = 0;
-  for (const auto& module : modules_of(config)) {
-    adapter.product_sizes_[module.product].first += module.rows;
-    adapter.product_sizes_[module.product].second = module.inputs;
-  }
+  for (const auto& module : modules)
+    adapter.product_sizes_[module.product] = {outputs_of(config, module.product), module.inputs};
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     std::array<std::int64_t, kProducts> rank_rows = {};
-    for (const auto& module : modules_of(config)) {
-      if (std::find(adapted.begin(), adapted.end(), std::pair(layer, std::string(module.name))) == adapted.end()) continue;
-      Part part{layer, module, offset, offset + rank * module.inputs, rank_rows[module.product]};
+    for (const auto& module : modules) {
+      const std::string path = path_of(config, layer, module);
+      if (!adapts(path)) {
+        adapter.left_out_.push_back(path);
+        continue;
+      }
+      Part part{layer, module, path, offset, offset + rank * module.inputs, rank_rows[module.product]};
       offset = part.b + module.rows * rank;
       rank_rows[module.product] += rank;
-      adapter.parts_.push_back(part);
+      adapter.parts_.push_back(std::move(part));
     }
   }
   if (adapter.parts_.empty()) return fail(ErrorCode::invalid_argument, "the adapter adapts no module");
@@ -49,19 +61,24 @@ Result<Adapter> Adapter::lay_out(const Config& config, std::int64_t rank, double
 
 Result<Adapter> Adapter::create(const Config& config, const LoraOptions& options, std::uint64_t seed) {
   c10::InferenceMode guard;
-  const auto modules = modules_of(config);
-  std::vector<std::string> targets = options.targets;
-  if (targets.empty())
-    for (const auto& module : modules) targets.emplace_back(module.name);
-  for (const auto& target : targets)
-    if (std::none_of(modules.begin(), modules.end(), [&](const Module& module) { return target == module.name; }))
-      return fail(ErrorCode::invalid_argument, "no module is named '" + target + "'", "target_modules",
-                  "use all-linear, or names out of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj");
-  std::vector<std::pair<std::int64_t, std::string>> adapted;
-  for (std::int64_t layer = 0; layer < config.layers; ++layer)
-    for (const auto& target : targets) adapted.emplace_back(layer, target);
-
-  auto adapter = TRY(lay_out(config, options.rank, options.alpha / static_cast<double>(options.rank), adapted));
+  std::set<std::string> found;
+  const auto adapts = [&](const std::string& path) {
+    bool any = options.targets.empty();
+    for (const auto& target : options.targets)
+      if (is_named(path, target)) any = true, found.insert(target);
+    return any;
+  };
+  auto laid_out = lay_out(config, options.rank, options.alpha / static_cast<double>(options.rank), adapts);
+  for (const auto& target : options.targets)
+    if (!found.contains(target)) {
+      std::set<std::string> names;
+      for (const auto& module : modules_of(config)) names.insert(module.name);
+      std::string known;
+      for (const auto& name : names) known += " " + name;
+      return fail(ErrorCode::invalid_argument, "no module of " + config.architecture + " is named '" + target + "'",
+                  "target_modules", "use all-linear, or names out of" + known);
+    }
+  auto adapter = TRY(std::move(laid_out));
   adapter.alpha_ = options.alpha;
   adapter.dropout_ = options.dropout;
   std::mt19937_64 generator(seed);
@@ -72,6 +89,21 @@ Result<Adapter> Adapter::create(const Config& config, const LoraOptions& options
       values[part.a + i] = static_cast<float>(bound * signed_uniform(generator));
   }
   return adapter;
+}
+
+// The shortest names that PEFT finds exactly the adapted modules by.
+std::vector<std::string> Adapter::target_names() const {
+  std::set<std::string> names;
+  for (const auto& part : parts_) {
+    std::string name = part.path;
+    for (const auto& shorter : {part.module.name, part.module.path})
+      if (std::ranges::none_of(left_out_, [&](const auto& path) { return is_named(path, shorter); })) {
+        name = shorter;
+        break;
+      }
+    names.insert(name);
+  }
+  return {names.begin(), names.end()};
 }
 
 void Adapter::write_working(LoraWeights& into, Precision precision) const {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ namespace redoubt::engine::model {
 struct LoraOptions {
   std::int64_t rank = 8;
   double alpha = 16;
-  double dropout = 0;                     // of the adapters' input while they are trained
-  std::vector<std::string> targets = {};  // module names such as "q_proj"; empty means every linear layer of the blocks
+  double dropout = 0;  // of the adapters' input while they are trained
+  // Modules by the end of their path, such as "q_proj" or "mlp.c_proj"; empty means every linear layer of the blocks.
+  std::vector<std::string> targets = {};
 };
 
 // Which elements of an adapter's input are dropped: each with probability `rate`, chosen by `key` alone, so that a pass can
@@ -44,7 +46,8 @@ class Adapter {
   // A is drawn uniformly in +-1/sqrt(inputs) (PEFT's kaiming_uniform with a = sqrt 5), B is zero. An unknown target is
   // invalid_argument.
   static Result<Adapter> create(const Config& config, const LoraOptions& options, std::uint64_t seed);
-  // Reads a folder that PEFT or `save` wrote. What changes the computation and is not done here is unsupported, by name.
+  // Reads a folder that PEFT or `save` wrote. What changes the computation and is not done here is unsupported, by name; an
+  // adapter whose modules or shapes are not the model's is refused with both names.
   static Result<Adapter> load(const std::filesystem::path& folder, const Config& config);
   // adapter_config.json and adapter_model.safetensors.
   Status save(const std::filesystem::path& folder, const std::string& base_model) const;
@@ -64,11 +67,14 @@ class Adapter {
   struct Part {
     std::int64_t layer;
     Module module;
+    std::string path;       // in the model
     std::int64_t a, b;      // offsets in values_
     std::int64_t rank_row;  // first of its rows in the pair's a
   };
+  // Adapts the modules whose path in the model `adapts` accepts.
   static Result<Adapter> lay_out(const Config& config, std::int64_t rank, double scale,
-                                 const std::vector<std::pair<std::int64_t, std::string>>& adapted);
+                                 const std::function<bool(const std::string& path)>& adapts);
+  std::vector<std::string> target_names() const;
   at::Tensor a_of(const Part& part) const {
     return values_.narrow(0, part.a, rank_ * part.module.inputs).view({rank_, part.module.inputs});
   }
@@ -79,6 +85,8 @@ class Adapter {
   std::int64_t rank_ = 0, layers_ = 0;
   double scale_ = 0, alpha_ = 0, dropout_ = 0;
   std::vector<Part> parts_;
+  std::vector<std::string> left_out_;  // paths of the modules that are not adapted
+  bool transposed_ = false;            // the base's matrices lie as [inputs, outputs]
   std::array<std::pair<std::int64_t, std::int64_t>, kProducts> product_sizes_ = {};  // outputs, inputs
   at::Tensor values_;
 };

@@ -15,19 +15,17 @@ namespace {
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
 constexpr const char* kConfigFile = "adapter_config.json";
 
-std::string tensor_name(std::int64_t layer, const Module& module, const char* matrix) {
-  return "base_model.model.model.layers." + std::to_string(layer) + "." + module.parent + "." + module.name + ".lora_" +
-         matrix + ".weight";
+std::string tensor_name(const std::string& path, const char* matrix) {
+  return "base_model.model." + path + ".lora_" + matrix + ".weight";
 }
 
 // Members of adapter_config.json that would change the computation must be absent or empty.
 Status refuse_variants(const Json& config, const std::string& where) {
   for (const auto& [key, value] : config.items()) {
-    static const std::set<std::string> variants = {"use_dora",          "modules_to_save",   "rank_pattern",
-                                                   "alpha_pattern",     "fan_in_fan_out",    "megatron_config",
-                                                   "lora_bias",         "layer_replication", "trainable_token_indices",
-                                                   "target_parameters", "use_qalora",        "alora_invocation_tokens",
-                                                   "use_bdlora"};
+    static const std::set<std::string> variants = {"use_dora",          "modules_to_save",         "rank_pattern",
+                                                   "alpha_pattern",     "megatron_config",         "lora_bias",
+                                                   "layer_replication", "trainable_token_indices", "target_parameters",
+                                                   "use_qalora",        "alora_invocation_tokens", "use_bdlora"};
     if (variants.contains(key) && !value.is_null() && value != false && !(value.is_structured() && value.empty()))
       return fail(ErrorCode::unsupported, "the adapter uses " + key, where);
   }
@@ -37,7 +35,7 @@ Status refuse_variants(const Json& config, const std::string& where) {
   return {};
 }
 
-Json config_of(std::int64_t rank, double alpha, double dropout, const std::set<std::string>& targets,
+Json config_of(std::int64_t rank, double alpha, double dropout, const std::vector<std::string>& targets, bool transposed,
                const std::string& base_model) {
   Json config = {{"peft_type", "LORA"},
                  {"task_type", "CAUSAL_LM"},
@@ -48,7 +46,7 @@ Json config_of(std::int64_t rank, double alpha, double dropout, const std::set<s
                  {"bias", "none"},
                  {"target_modules", targets},
                  {"inference_mode", true},
-                 {"fan_in_fan_out", false},
+                 {"fan_in_fan_out", transposed},
                  {"use_rslora", false},
                  {"use_dora", false},
                  {"init_lora_weights", true},
@@ -61,20 +59,29 @@ Json config_of(std::int64_t rank, double alpha, double dropout, const std::set<s
   return config;
 }
 
+std::string base_of(const Json& adapter_config) {
+  const std::string name = json_or(adapter_config, "base_model_name_or_path", "");
+  return name.empty() ? "no base model" : "the base model '" + name + "'";
+}
+
+std::string description_of(const Config& config) {
+  return (config.name.empty() ? "" : "'" + config.name + "', ") + config.architecture + " with " +
+         std::to_string(config.layers) + " layers of width " + std::to_string(config.hidden);
+}
+
 }  // namespace
 
 Status Adapter::save(const std::filesystem::path& folder, const std::string& base_model) const {
   c10::InferenceMode guard;
   TRY(make_folder(folder));
   std::map<std::string, at::Tensor> tensors;
-  std::set<std::string> targets;
   for (const auto& part : parts_) {
-    tensors[tensor_name(part.layer, part.module, "A")] = a_of(part);
-    tensors[tensor_name(part.layer, part.module, "B")] = b_of(part);
-    targets.insert(part.module.name);
+    tensors[tensor_name(part.path, "A")] = a_of(part);
+    tensors[tensor_name(part.path, "B")] = b_of(part);
   }
   TRY(write_tensors(folder / kWeightsFile, tensors, {{"format", "pt"}}));
-  return write_file(folder / kConfigFile, config_of(rank_, alpha_, dropout_, targets, base_model).dump(2) + "\n",
+  return write_file(folder / kConfigFile,
+                    config_of(rank_, alpha_, dropout_, target_names(), transposed_, base_model).dump(2) + "\n",
                     FileMode::readable_by_all);
 }
 
@@ -92,23 +99,28 @@ Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config&
 
   auto file =
       TRY(weights::SafetensorsFile::open(TRY(FileReader::open(folder / kWeightsFile)), (folder / kWeightsFile).string()));
-  std::vector<std::pair<std::int64_t, std::string>> adapted;
-  for (std::int64_t layer = 0; layer < config.layers; ++layer)
-    for (const auto& module : modules_of(config))
-      if (file.find(tensor_name(layer, module, "A"))) adapted.emplace_back(layer, module.name);
-  auto adapter = TRY(lay_out(config, rank, scale, adapted));
+  auto laid_out =
+      lay_out(config, rank, scale, [&](const std::string& path) { return file.find(tensor_name(path, "A")).has_value(); });
+  const auto other = [&](const std::string& what, const std::string& tensor) {
+    return fail(ErrorCode::invalid_argument, "the adapter was made for another base model: " + what,
+                file.where() + ": " + tensor, "it names " + base_of(json) + "; this model is " + description_of(config));
+  };
+  if (!laid_out) return other("none of its modules is in this one", "modules");
+  auto adapter = std::move(*laid_out);
   // What `save` would write for the same scale.
   adapter.alpha_ = scale * static_cast<double>(rank);
-  if (file.header().tensors.size() != 2 * adapter.parts_.size())
-    return fail(ErrorCode::unsupported, "the adapter holds tensors for modules that this model does not have", file.where());
+  std::set<std::string> known;
+  for (const auto& part : adapter.parts_)
+    for (const char* matrix : {"A", "B"}) known.insert(tensor_name(part.path, matrix));
+  for (const auto& tensor : file.header().tensors)
+    if (!known.contains(tensor.name))
+      return other("it holds a tensor for a module that this one does not have", tensor.name);
   for (const auto& part : adapter.parts_)
     for (const char* matrix : {"A", "B"}) {
-      const auto* info = TRY(file.find(tensor_name(part.layer, part.module, matrix)));
+      const auto* info = TRY(file.find(tensor_name(part.path, matrix)));
       auto target = *matrix == 'A' ? adapter.a_of(part) : adapter.b_of(part);
       auto tensor = TRY(read_tensor(file, *info));
-      if (tensor.sizes() != target.sizes())
-        return fail(ErrorCode::invalid_argument, "the adapter was made for another base model: shapes differ",
-                    file.where() + ": " + info->name);
+      if (tensor.sizes() != target.sizes()) return other("shapes differ", info->name);
       target.copy_(tensor);
     }
   return adapter;

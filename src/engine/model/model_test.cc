@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "engine/model/layer_math.h"
 #include "engine/model/causal_model.h"
+#include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -24,19 +24,50 @@ Json llama_config() {
 
 TEST(Config, options_that_change_the_computation_are_refused_by_name) {
   ASSERT_TRUE(parse_config(llama_config(), "config.json"));
-  const std::pair<const char*, Json> changes[] = {{"architectures", Json::array({"Qwen2ForCausalLM"})},
-                                                  {"attention_bias", true},
-                                                  {"mlp_bias", true},
-                                                  {"hidden_act", "gelu"},
-                                                  {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}}},
-                                                  {"quantization_config", {{"bits", 4}}},
-                                                  {"sliding_window", 4096}};
+  const std::pair<const char*, Json> changes[] = {
+      {"architectures", Json::array({"MixtralForCausalLM"})},
+      {"architectures", Json::array({"Qwen2ForCausalLM"})},  // of another model_type
+      {"hidden_act", "gelu"},
+      {"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}},
+      {"num_local_experts", 8},
+      {"quantization_config", {{"bits", 4}}},
+      {"sliding_window", 4096}};
   for (const auto& [key, value] : changes) {
     auto config = llama_config();
     config[key] = value;
     auto parsed = parse_config(config, "config.json");
     ASSERT_FALSE(parsed) << key;
     EXPECT_EQ(parsed.error().code, ErrorCode::unsupported) << key;
+  }
+}
+
+TEST(Config, dropout_of_the_base_is_refused_in_training_alone) {
+  auto config = llama_config();
+  EXPECT_TRUE(check_trainable(*parse_config(config, "config.json")));
+  config["attention_dropout"] = 0.1;
+  const auto parsed = parse_config(config, "config.json");
+  ASSERT_TRUE(parsed);
+  const auto refused = check_trainable(*parsed);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
+  EXPECT_NE(refused.error().message.find("attention_dropout"), std::string::npos);
+}
+
+TEST(Config, impossible_values_are_refused) {
+  const std::pair<const char*, Json> changes[] = {{"head_dim", 7},
+                                                  {"num_key_value_heads", 3},
+                                                  {"hidden_size", 33},
+                                                  {"num_hidden_layers", 0},
+                                                  {"vocab_size", "97"},
+                                                  {"rms_norm_eps", -1},
+                                                  {"rope_scaling", {{"rope_type", "linear"}, {"factor", 0}}},
+                                                  {"rope_theta", 0.5}};
+  for (const auto& [key, value] : changes) {
+    auto config = llama_config();
+    config[key] = value;
+    auto parsed = parse_config(config, "config.json");
+    ASSERT_FALSE(parsed) << key;
+    EXPECT_EQ(parsed.error().code, ErrorCode::invalid_argument) << key;
   }
 }
 

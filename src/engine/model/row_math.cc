@@ -36,6 +36,21 @@ inline float exponential(float x) {
   return p * std::bit_cast<float>(power);
 }
 
+inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+// Close to 0 the difference of the exponentials would lose digits; a polynomial does not.
+inline float hyperbolic_tangent(float x) {
+  const float square = x * x;
+  const float near = x * (1.0f + square * (-1.0f / 3 + square * (2.0f / 15 - square * (17.0f / 315))));
+  const float far = 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f);
+  return square < 0.04f ? near : far;
+}
+
+// gelu(x) = x * sigmoid(2u) is x / 2 * (1 + tanh u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+constexpr float kGelu = 1.5957691216057308f, kGeluCube = 0.044715f;  // 2 sqrt(2 / pi)
+inline float gelu_sigmoid(float x) { return sigmoid(kGelu * (x + kGeluCube * x * x * x)); }
+inline float gelu_slope(float x, float s) { return s + x * s * (1.0f - s) * kGelu * (1.0f + 3.0f * kGeluCube * x * x); }
+
 const std::uint16_t* bits_of(const bf16* values) { return reinterpret_cast<const std::uint16_t*>(values); }
 
 }  // namespace
@@ -103,6 +118,36 @@ REDOUBT_VECTORISED void rms_norm_backward(const float* x, const float* weight, f
   for (std::int64_t i = 0; i < n; ++i) dx[i] += inverse * (weight[i] * dy[i] - x[i] * pull);
 }
 
+REDOUBT_VECTORISED void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* out,
+                                   std::int64_t n) {
+  float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += x[i];
+  const float mean = sum / static_cast<float>(n);
+#pragma omp simd reduction(+ : squares)
+  for (std::int64_t i = 0; i < n; ++i) squares += (x[i] - mean) * (x[i] - mean);
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(n) + epsilon);
+  for (std::int64_t i = 0; i < n; ++i) out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+}
+
+REDOUBT_VECTORISED void layer_norm_backward(const float* x, const float* weight, float epsilon, const float* dy, float* dx,
+                                            std::int64_t n) {
+  float sum = 0, squares = 0, pull = 0, along = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += x[i];
+  const float mean = sum / static_cast<float>(n);
+#pragma omp simd reduction(+ : squares, pull, along)
+  for (std::int64_t i = 0; i < n; ++i) {
+    squares += (x[i] - mean) * (x[i] - mean);
+    pull += weight[i] * dy[i];
+    along += (x[i] - mean) * weight[i] * dy[i];
+  }
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(n) + epsilon);
+  pull /= static_cast<float>(n);
+  along *= inverse * inverse / static_cast<float>(n);
+  for (std::int64_t i = 0; i < n; ++i) dx[i] += inverse * (weight[i] * dy[i] - pull - (x[i] - mean) * along);
+}
+
 REDOUBT_VECTORISED void swiglu(const float* gate, const float* up, float* out, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
 }
@@ -115,6 +160,37 @@ REDOUBT_VECTORISED void swiglu_backward(float* gate, float* up, const float* dou
     gate[i] = dout[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
     up[i] = dout[i] * silu;
   }
+}
+
+REDOUBT_VECTORISED void geglu(const float* gate, const float* up, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] * gelu_sigmoid(gate[i]) * up[i];
+}
+
+REDOUBT_VECTORISED void geglu_backward(float* gate, float* up, const float* dout, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float x = gate[i], s = gelu_sigmoid(x);
+    gate[i] = dout[i] * up[i] * gelu_slope(x, s);
+    up[i] = dout[i] * x * s;
+  }
+}
+
+REDOUBT_VECTORISED void gelu(const float* x, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = x[i] * gelu_sigmoid(x[i]);
+}
+
+REDOUBT_VECTORISED void gelu_backward(float* x, const float* dout, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) x[i] = dout[i] * gelu_slope(x[i], gelu_sigmoid(x[i]));
+}
+
+REDOUBT_VECTORISED void soft_cap(float* x, float scale, float cap, std::int64_t n) {
+  const float inverse = scale / cap;
+  for (std::int64_t i = 0; i < n; ++i) x[i] = cap * hyperbolic_tangent(x[i] * inverse);
+}
+
+REDOUBT_VECTORISED void soft_cap_backward(const float* x, float cap, float* gradient, std::int64_t n) {
+  const float inverse = 1.0f / cap;
+  for (std::int64_t i = 0; i < n; ++i) gradient[i] *= 1.0f - x[i] * inverse * (x[i] * inverse);
 }
 
 REDOUBT_VECTORISED void rotate(float* head, const float* cosine, const float* sine, float direction, std::int64_t half) {

@@ -27,12 +27,26 @@ void rms_norm(const float* x, const float* weight, float epsilon, float* out, st
 // dx += the gradient of rms_norm at x for the output gradient dy.
 void rms_norm_backward(const float* x, const float* weight, float epsilon, const float* dy, float* dx, std::int64_t n);
 
+// out = (x - mean) / sqrt(variance + epsilon) * weight + bias
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* out, std::int64_t n);
+void layer_norm_backward(const float* x, const float* weight, float epsilon, const float* dy, float* dx, std::int64_t n);
+
 // out = silu(gate) * up
 void swiglu(const float* gate, const float* up, float* out, std::int64_t n);
 // gate and up are replaced by their gradients for the output gradient dout.
 void swiglu_backward(float* gate, float* up, const float* dout, std::int64_t n);
+// The same with the approximation of gelu by tanh, and that alone; x is replaced by its gradient.
+void geglu(const float* gate, const float* up, float* out, std::int64_t n);
+void geglu_backward(float* gate, float* up, const float* dout, std::int64_t n);
+void gelu(const float* x, float* out, std::int64_t n);
+void gelu_backward(float* x, const float* dout, std::int64_t n);
 
-// Turns the halves of a head: (a, b) -> (a cos - b sin, b cos + a sin); direction -1 turns back. half = head size / 2.
+// x = cap * tanh(scale * x / cap)
+void soft_cap(float* x, float scale, float cap, std::int64_t n);
+// gradient *= what soft_cap's derivative by its argument was, where it answered x.
+void soft_cap_backward(const float* x, float cap, float* gradient, std::int64_t n);
+
+// Turns the two halves of a head's first 2 * half values: (a, b) -> (a cos - b sin, b cos + a sin); direction -1 turns back.
 void rotate(float* head, const float* cosine, const float* sine, float direction, std::int64_t half);
 
 // In place: softmax of scale * x over n values. Answers max and log of the sum, so that log-softmax is x*scale - both.

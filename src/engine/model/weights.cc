@@ -8,19 +8,48 @@
 namespace redoubt::engine::model {
 namespace {
 
+constexpr const char* kHead = "lm_head.weight";
+
 // Takes tensors out of the files one by one and remembers which, so that what is left over can be refused.
 class Loader {
  public:
-  Loader(const weights::ModelFiles& files, at::ScalarType type) : files_(files), type_(type) {}
+  Loader(const weights::ModelFiles& files, const Config& config, Precision precision)
+      : files_(files), config_(config), type_(scalar_type(precision)) {
+    // A file of the model without its head has no prefix.
+    const std::string embedding = config.names.embedding + ".weight";
+    if (!holds(prefix_ + embedding) && holds(embedding)) prefix_.clear();
+  }
+
+  const std::string& prefix() const { return prefix_; }
 
   Result<at::Tensor> matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
     return load(name, {rows, columns}, type_);
   }
-  Result<at::Tensor> vector(const std::string& name, std::int64_t size) { return load(name, {size}, at::kFloat); }
+  // A linear module's weight, whichever way it lies in the file.
+  Result<at::Tensor> linear(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+    if (!config_.names.transposed) return matrix(name, outputs, inputs);
+    return TRY(matrix(name, inputs, outputs)).t().contiguous();
+  }
+  Result<at::Tensor> bias(const std::string& name, std::int64_t size) { return load(name, {size}, type_); }
 
-  Status refuse_rest(bool tied) const {
+  // Undefined when the family has no such norm.
+  Result<Norm> norm(const std::string& place, const std::string& name, std::int64_t size) {
+    Norm out;
+    if (name.empty()) return out;
+    out.weight = TRY(load(place + name + ".weight", {size}, at::kFloat));
+    if (config_.norm_from_one) out.weight.add_(1);
+    if (config_.norm == NormKind::layer) out.bias = TRY(load(place + name + ".bias", {size}, at::kFloat));
+    return out;
+  }
+
+  bool holds(const std::string& name) const { return files_.find(name).has_value(); }
+
+  Status refuse_rest() const {
     for (const auto* tensor : files_.tensors()) {
-      const bool derived = tensor->name.ends_with("rotary_emb.inv_freq") || (tied && tensor->name == "lm_head.weight");
+      // Tables that older files carry; they are computed.
+      const bool derived = tensor->name.ends_with("rotary_emb.inv_freq") ||
+                           (config_.names.transposed &&
+                            (tensor->name.ends_with(".attn.bias") || tensor->name.ends_with(".attn.masked_bias")));
       if (!derived && !taken_.contains(tensor->name))
         return fail(ErrorCode::unsupported, "the model holds a tensor that its configuration does not explain",
                     tensor->name);
@@ -43,46 +72,99 @@ class Loader {
   }
 
   const weights::ModelFiles& files_;
+  const Config& config_;
   at::ScalarType type_;
+  std::string prefix_ = config_.names.prefix;
   std::set<std::string> taken_;
 };
+
+Result<LayerWeights> load_layer(Loader& loader, const Config& config, std::int64_t layer) {
+  const Names& names = config.names;
+  const std::string place = loader.prefix() + names.layers + "." + std::to_string(layer) + ".";
+  LayerWeights out;
+  out.attention_norm = TRY(loader.norm(place, names.attention_norm, config.hidden));
+  out.attention_post_norm = TRY(loader.norm(place, names.attention_post_norm, config.hidden));
+  out.feed_norm = TRY(loader.norm(place, names.feed_norm, config.hidden));
+  out.feed_post_norm = TRY(loader.norm(place, names.feed_post_norm, config.hidden));
+  out.query_norm = TRY(loader.norm(place + names.attention + ".", names.query_norm, config.head_size));
+  out.key_norm = TRY(loader.norm(place + names.attention + ".", names.key_norm, config.head_size));
+  std::vector<at::Tensor> matrices[kProducts], biases[kProducts];
+  for (const auto& module : modules_of(config)) {
+    matrices[module.product].push_back(TRY(loader.linear(place + module.path + ".weight", module.rows, module.inputs)));
+    if (config.biased[module.product])
+      biases[module.product].push_back(TRY(loader.bias(place + module.path + ".bias", module.rows)));
+  }
+  const auto joined = [](const std::vector<at::Tensor>& parts) {
+    return parts.size() == 1 ? parts[0].contiguous() : at::cat(parts);
+  };
+  for (int product = 0; product < kProducts; ++product) {
+    out.products[product] = joined(matrices[product]);
+    if (!biases[product].empty()) out.biases[product] = joined(biases[product]);
+  }
+  return out;
+}
 
 }  // namespace
 
 at::ScalarType scalar_type(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 
+std::int64_t outputs_of(const Config& c, Product product) {
+  if (product == kAttentionIn) return c.query_width() + 2 * c.key_width();
+  if (product == kFeedIn) return is_gated(c.activation) ? 2 * c.intermediate : c.intermediate;
+  return c.hidden;
+}
+
 std::vector<Module> modules_of(const Config& c) {
-  const auto q = c.query_width(), k = c.key_width();
-  return {{"q_proj", "self_attn", kAttentionIn, 0, q, c.hidden},
-          {"k_proj", "self_attn", kAttentionIn, q, k, c.hidden},
-          {"v_proj", "self_attn", kAttentionIn, q + k, k, c.hidden},
-          {"o_proj", "self_attn", kAttentionOut, 0, c.hidden, q},
-          {"gate_proj", "mlp", kFeedIn, 0, c.intermediate, c.hidden},
-          {"up_proj", "mlp", kFeedIn, c.intermediate, c.intermediate, c.hidden},
-          {"down_proj", "mlp", kFeedOut, 0, c.hidden, c.intermediate}};
+  const std::int64_t inputs[kProducts] = {c.hidden, c.query_width(), c.hidden, c.intermediate};
+  std::vector<Module> out;
+  for (int p = 0; p < kProducts; ++p) {
+    const auto product = static_cast<Product>(p);
+    const auto& names = c.names.modules[static_cast<std::size_t>(p)];
+    const std::string& parent = p < kFeedIn ? c.names.attention : c.names.feed;
+    // One module has all rows; query, key and value have their widths, gate and up the half each.
+    std::vector<std::int64_t> rows(names.size(), outputs_of(c, product) / std::ssize(names));
+    if (names.size() == 3) rows = {c.query_width(), c.key_width(), c.key_width()};
+    std::int64_t row = 0;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      out.push_back({parent + "." + names[i], names[i], product, row, rows[i], inputs[p]});
+      row += rows[i];
+    }
+  }
+  return out;
+}
+
+std::vector<at::Tensor> Weights::tensors() const {
+  std::vector<at::Tensor> out = {embedding, head, final_norm.weight, final_norm.bias, positions};
+  for (const auto& layer : layers) {
+    for (const auto* norm : {&layer.attention_norm, &layer.feed_norm, &layer.attention_post_norm, &layer.feed_post_norm,
+                             &layer.query_norm, &layer.key_norm})
+      out.insert(out.end(), {norm->weight, norm->bias});
+    out.insert(out.end(), std::begin(layer.products), std::end(layer.products));
+    out.insert(out.end(), std::begin(layer.biases), std::end(layer.biases));
+  }
+  std::erase_if(out, [](const at::Tensor& tensor) { return !tensor.defined(); });
+  return out;
 }
 
 Result<Weights> load_weights(const weights::ModelFiles& files, const Config& config, Precision precision) {
   c10::InferenceMode guard;
-  Loader loader(files, scalar_type(precision));
+  Loader loader(files, config, precision);
+  const Names& names = config.names;
   Weights out;
-  out.embedding = TRY(loader.matrix("model.embed_tokens.weight", config.vocabulary, config.hidden));
-  out.final_norm = TRY(loader.vector("model.norm.weight", config.hidden));
-  const auto modules = modules_of(config);
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    const std::string layer = "model.layers." + std::to_string(i) + ".";
-    LayerWeights weights;
-    weights.attention_norm = TRY(loader.vector(layer + "input_layernorm.weight", config.hidden));
-    weights.feed_norm = TRY(loader.vector(layer + "post_attention_layernorm.weight", config.hidden));
-    std::vector<at::Tensor> parts[kProducts];
-    for (const auto& module : modules)
-      parts[module.product].push_back(
-          TRY(loader.matrix(layer + module.parent + "." + module.name + ".weight", module.rows, module.inputs)));
-    for (int product = 0; product < kProducts; ++product) weights.products[product] = at::cat(parts[product]).contiguous();
-    out.layers.push_back(std::move(weights));
+  std::string embedding = loader.prefix() + names.embedding + ".weight";
+  if (config.tied_embeddings && !loader.holds(embedding) && loader.holds(kHead)) embedding = kHead;
+  out.embedding = TRY(loader.matrix(embedding, config.vocabulary, config.hidden));
+  if (!names.positions.empty())
+    out.positions = TRY(loader.matrix(loader.prefix() + names.positions + ".weight", config.context_length, config.hidden));
+  out.final_norm = TRY(loader.norm(loader.prefix(), names.final_norm, config.hidden));
+  for (std::int64_t i = 0; i < config.layers; ++i) out.layers.push_back(TRY(load_layer(loader, config, i)));
+  out.head = out.embedding;
+  // Files may hold the tied head once more; one that differs is not tied, which is what Transformers makes of it too.
+  if (!config.tied_embeddings || loader.holds(kHead)) {
+    auto head = TRY(loader.matrix(kHead, config.vocabulary, config.hidden));
+    if (!config.tied_embeddings || !head.equal(out.embedding)) out.head = head;
   }
-  out.head = config.tied_embeddings ? out.embedding : TRY(loader.matrix("lm_head.weight", config.vocabulary, config.hidden));
-  TRY(loader.refuse_rest(config.tied_embeddings));
+  TRY(loader.refuse_rest());
   return out;
 }
 

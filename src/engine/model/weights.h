@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tensors of a model in memory. Projections that read the same input lie in one matrix, so that a layer is four
-// large products.
+// The tensors of a model in memory. Projections that read the same input lie in one matrix, so that a layer is four large
+// products.
 #pragma once
 
 #include <vector>
@@ -16,30 +16,42 @@ namespace redoubt::engine::model {
 enum class Precision { bf16, fp32 };
 at::ScalarType scalar_type(Precision precision);
 
-// The four products of a layer. A matrix is [outputs, inputs] in the model's precision; norm weights are always fp32.
-enum Product : int { kAttentionIn, kAttentionOut, kFeedIn, kFeedOut, kProducts };
+// A norm's weights, always fp32 and as they are multiplied. The bias is undefined for NormKind::rms.
+struct Norm {
+  at::Tensor weight, bias;
+  bool defined() const { return weight.defined(); }
+};
 
+// A matrix is [outputs, inputs], a bias [outputs], both in the model's precision. What the configuration has not is
+// undefined.
 struct LayerWeights {
-  at::Tensor attention_norm;       // [hidden]
-  at::Tensor feed_norm;            // [hidden]
-  at::Tensor products[kProducts];  // query+key+value, output, gate+up, down
+  Norm attention_norm, feed_norm;            // [hidden], before each part
+  Norm attention_post_norm, feed_post_norm;  // [hidden], after it, before the residual stream takes it
+  Norm query_norm, key_norm;                 // [head size]
+  at::Tensor products[kProducts];            // query+key+value, output, gate+up (or up alone), down
+  at::Tensor biases[kProducts];
 };
 
 struct Weights {
   at::Tensor embedding;  // [vocabulary, hidden]
+  at::Tensor positions;  // [context, hidden], added to the embedding
   std::vector<LayerWeights> layers;
-  at::Tensor final_norm;  // [hidden]
-  at::Tensor head;        // [vocabulary, hidden]; the embedding itself when tied
+  Norm final_norm;  // [hidden]
+  at::Tensor head;  // [vocabulary, hidden]; the embedding itself when tied
+
+  // All that are defined, in a fixed order; a tied head is the embedding once more.
+  std::vector<at::Tensor> tensors() const;
 };
 
 // A linear module as PEFT names it, and where its rows lie in a product.
 struct Module {
-  const char* name;    // "q_proj"
-  const char* parent;  // "self_attn"
+  std::string path;  // "self_attn.q_proj", within its layer
+  std::string name;  // "q_proj"
   Product product;
   std::int64_t row, rows, inputs;
 };
 std::vector<Module> modules_of(const Config& config);
+std::int64_t outputs_of(const Config& config, Product product);
 
 // Reads every tensor the configuration asks for, converts to `precision`, checks shapes, refuses tensors it does not know.
 Result<Weights> load_weights(const weights::ModelFiles& files, const Config& config, Precision precision);

@@ -19,25 +19,27 @@ class Backward {
   // The gradient of the layer's input for that of its output; uses up `state`. Undefined for the first layer.
   at::Tensor layer(std::int64_t index, LayerState& state, at::Tensor dout) {
     const auto& weights = base_.weights().layers[static_cast<std::size_t>(index)];
-    const double epsilon = base_.config().rms_epsilon;
-    const bool first = index == 0, last = index + 1 == base_.config().layers;
+    const auto& config = base_.config();
+    const bool first = index == 0, last = index + 1 == config.layers;
     layer_ = index;
 
-    model::swiglu_backward(state.gate_up,
-                           product(model::kFeedOut, state.activated, state.reduced[model::kFeedOut], dout, true));
+    auto dpart = before_norm(state.feed_out, weights.feed_post_norm, dout);
+    model::activate_backward(state.gate_up, config.activation,
+                             product(model::kFeedOut, state.activated, state.reduced[model::kFeedOut], dpart, true));
     auto dnormed = product(model::kFeedIn, state.feed_normed, state.reduced[model::kFeedIn], state.gate_up, true);
-    model::rms_norm_backward(state.middle, weights.feed_norm, epsilon, dnormed, dout);  // dout is now that of `middle`
+    // dout is now that of `middle`.
+    model::normalise_backward(state.middle, weights.feed_norm, config.norm_epsilon, dnormed, dout);
 
-    auto dattended = product(model::kAttentionOut, state.attended, state.reduced[model::kAttentionOut], dout, true);
+    dpart = before_norm(state.attention_out, weights.attention_post_norm, dout);
+    auto dattended = product(model::kAttentionOut, state.attended, state.reduced[model::kAttentionOut], dpart, true);
     if (last) {
       dattended = spread(dattended, state.input.size(0));
       dout = spread(dout, state.input.size(0));
     }
-    const auto dqkv =
-        model::attend_backward(dattended, base_.config(), base_.rotary(), batch_.packed.groups, state.attention);
+    const auto dqkv = model::attend_backward(dattended, base_.attention_of(index), batch_.packed.groups, state.attention);
     dnormed = product(model::kAttentionIn, state.attention_normed, state.reduced[model::kAttentionIn], dqkv, !first);
     if (first) return {};
-    model::rms_norm_backward(state.input, weights.attention_norm, epsilon, dnormed, dout);
+    model::normalise_backward(state.input, weights.attention_norm, config.norm_epsilon, dnormed, dout);
     return dout;
   }
 
@@ -56,6 +58,14 @@ class Backward {
       dx.add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
     else if (want_input)
       dx.addmm_(dlow, pair->a);
+    return dx;
+  }
+
+  // The gradient of what a part answered, where a norm stands before the residual stream takes it.
+  at::Tensor before_norm(const at::Tensor& x, const model::Norm& norm, const at::Tensor& dy) const {
+    if (!norm.defined()) return dy;
+    auto dx = at::zeros_like(x);
+    model::normalise_backward(x, norm, base_.config().norm_epsilon, dy, dx);
     return dx;
   }
 
@@ -97,7 +107,7 @@ BatchLoss add_gradient(const model::CausalModel& base, const model::Adapter& ada
   const auto rows_of = [&](std::int64_t layer) { return layer + 1 == layers ? batch.rows : at::Tensor(); };
 
   std::vector<LayerState> states(static_cast<std::size_t>(layers));
-  auto x = base.weights().embedding.index_select(0, batch.packed.tokens);
+  auto x = base.embed(batch.packed.tokens, batch.packed.positions);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     auto& state = states[static_cast<std::size_t>(layer)];
     const auto input = x;

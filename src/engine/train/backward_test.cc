@@ -14,50 +14,126 @@ namespace {
 
 using model::Product;
 
-at::Tensor norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-  return x * at::rsqrt(x.pow(2).mean(-1, true) + epsilon) * weight;
+at::Tensor norm(at::Tensor x, const model::Norm& norm, double epsilon) {
+  if (!norm.defined()) return x;
+  if (norm.bias.defined()) x = x - x.mean(-1, true);
+  x = x * at::rsqrt(x.pow(2).mean(-1, true) + epsilon) * norm.weight.clone();
+  return norm.bias.defined() ? x + norm.bias.clone() : x;
 }
 
-// Transformers' rotate_half on [tokens, heads, d].
-at::Tensor turn(const at::Tensor& x, double theta) {
-  const auto d = x.size(2);
-  auto frequency = at::pow(theta, -at::arange(0, d, 2, at::kFloat) / d);
+at::Tensor capped(const at::Tensor& x, double cap) { return cap > 0 ? at::tanh(x / cap) * cap : x; }
+
+// Transformers' rotate_half on the turned part of [tokens, heads, d].
+at::Tensor turn(const at::Tensor& x, const std::optional<model::Rope>& rope) {
+  if (!rope) return x;
+  const auto d = static_cast<std::int64_t>(static_cast<double>(x.size(2)) * rope->partial);
+  auto frequency = at::pow(rope->theta, -at::arange(0, d, 2, at::kFloat) / d) / rope->factor;
   auto angle = at::outer(at::arange(x.size(0), at::kFloat), frequency);
   angle = at::cat({angle, angle}, -1).unsqueeze(1);
-  auto halves = x.chunk(2, -1);
-  return x * angle.cos() + at::cat({-halves[1], halves[0]}, -1) * angle.sin();
+  const auto turned = x.narrow(2, 0, d);
+  auto halves = turned.chunk(2, -1);
+  return at::cat({turned * angle.cos() + at::cat({-halves[1], halves[0]}, -1) * angle.sin(), x.narrow(2, d, x.size(2) - d)},
+                 -1);
 }
+
+at::Tensor activate(const at::Tensor& x, model::Activation activation) {
+  if (activation == model::Activation::gelu) return at::gelu(x, "tanh");
+  const auto parts = x.chunk(2, -1);
+  return (activation == model::Activation::gated_silu ? at::silu(parts[0]) : at::gelu(parts[0], "tanh")) * parts[1];
+}
+
+// One layer on one example's residual stream, as Transformers' modelling files write it.
+class PlainLayer {
+ public:
+  PlainLayer(const model::CausalModel& base, const model::LoraWeights& lora, std::int64_t index)
+      : c_(base.config()),
+        w_(base.weights().layers[static_cast<std::size_t>(index)]),
+        lora_(lora[static_cast<std::size_t>(index)]),
+        index_(index) {}
+
+  at::Tensor operator()(at::Tensor x) const {
+    const double epsilon = c_.norm_epsilon;
+    x = x + norm(attention(norm(x, w_.attention_norm, epsilon)), w_.attention_post_norm, epsilon);
+    const auto activated = activate(linear(norm(x, w_.feed_norm, epsilon), model::kFeedIn), c_.activation);
+    return x + norm(linear(activated, model::kFeedOut), w_.feed_post_norm, epsilon);
+  }
+
+ private:
+  at::Tensor linear(const at::Tensor& in, Product p) const {
+    auto out = at::linear(in, w_.products[p].clone());
+    if (w_.biases[p].defined()) out = out + w_.biases[p].clone();
+    return lora_[p].a.defined() ? out + at::linear(at::linear(in, lora_[p].a), lora_[p].b) : out;
+  }
+
+  at::Tensor attention(const at::Tensor& in) const {
+    const auto n = in.size(0), window = c_.window(index_);
+    const auto& rope = window > 0 && c_.window_rope ? c_.window_rope : c_.rope;
+    const auto qkv = linear(in, model::kAttentionIn).view({n, -1, c_.head_size});
+    auto q = turn(norm(qkv.narrow(1, 0, c_.heads), w_.query_norm, c_.norm_epsilon), rope).transpose(0, 1);
+    auto k = turn(norm(qkv.narrow(1, c_.heads, c_.key_heads), w_.key_norm, c_.norm_epsilon), rope)
+                 .repeat_interleave(c_.query_group(), 1)
+                 .transpose(0, 1);
+    auto v = qkv.narrow(1, c_.heads + c_.key_heads, c_.key_heads).repeat_interleave(c_.query_group(), 1).transpose(0, 1);
+    auto mask = at::full({n, n}, -INFINITY).triu(1);
+    if (window > 0) mask = mask + at::full({n, n}, -INFINITY).tril(-window);
+    const auto scores = capped(at::matmul(q, k.transpose(1, 2)) * c_.attention_scale(index_), c_.attention_softcap);
+    const auto p = (scores + mask).softmax(-1);
+    return linear(at::matmul(p, v).transpose(0, 1).reshape({n, c_.query_width()}), model::kAttentionOut);
+  }
+
+  const model::Config& c_;
+  const model::LayerWeights& w_;
+  const std::array<model::LoraPair, model::kProducts>& lora_;
+  std::int64_t index_;
+};
 
 // Summed nats of one example's answer.
 at::Tensor plain_loss(const model::CausalModel& base, const model::LoraWeights& lora, const data::Example& example) {
   const auto& c = base.config();
   const std::int64_t n = std::ssize(example.ids);
   const auto ids = at::tensor(at::ArrayRef<std::int32_t>(example.ids)).to(at::kLong);
-  auto x = base.weights().embedding.clone().index_select(0, ids);
-  const auto mask = at::full({n, n}, -INFINITY).triu(1);
-  for (std::int64_t i = 0; i < c.layers; ++i) {
-    const auto& w = base.weights().layers[static_cast<std::size_t>(i)];
-    const auto linear = [&](const at::Tensor& in, Product p) {
-      const auto& pair = lora[static_cast<std::size_t>(i)][p];
-      return at::linear(in, w.products[p].clone()) +
-             (pair.a.defined() ? at::linear(at::linear(in, pair.a), pair.b) : at::zeros({1}));
-    };
-    auto qkv = linear(norm(x, w.attention_norm.clone(), c.rms_epsilon), model::kAttentionIn).view({n, -1, c.head_size});
-    auto q = turn(qkv.narrow(1, 0, c.heads), c.rope_theta).transpose(0, 1);
-    auto k = turn(qkv.narrow(1, c.heads, c.key_heads), c.rope_theta).repeat_interleave(c.query_group(), 1).transpose(0, 1);
-    auto v = qkv.narrow(1, c.heads + c.key_heads, c.key_heads).repeat_interleave(c.query_group(), 1).transpose(0, 1);
-    auto p = (at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(c.head_size)) + mask).softmax(-1);
-    x = x + linear(at::matmul(p, v).transpose(0, 1).reshape({n, c.query_width()}), model::kAttentionOut);
-    auto gate_up = linear(norm(x, w.feed_norm.clone(), c.rms_epsilon), model::kFeedIn).chunk(2, -1);
-    x = x + linear(at::silu(gate_up[0]) * gate_up[1], model::kFeedOut);
-  }
-  auto logits = at::linear(norm(x, base.weights().final_norm.clone(), c.rms_epsilon), base.weights().head.clone());
+  auto x = base.weights().embedding.clone().index_select(0, ids) * c.embedding_scale;
+  if (base.weights().positions.defined()) x = x + base.weights().positions.clone().narrow(0, 0, n);
+  for (std::int64_t i = 0; i < c.layers; ++i) x = PlainLayer(base, lora, i)(x);
+  auto logits = at::linear(norm(x, base.weights().final_norm, c.norm_epsilon), base.weights().head.clone());
+  logits = capped(logits, c.logit_softcap);
   auto chosen = at::log_softmax(logits, -1).narrow(0, 0, n - 1).gather(1, ids.narrow(0, 1, n - 1).unsqueeze(1)).squeeze(1);
   return -chosen.narrow(0, example.answer_start - 1, n - example.answer_start).sum();
 }
 
+// A configuration with one option that changes the computation.
+struct Option {
+  const char* name;
+  void (*set)(model::Config&);
+};
+const Option kOptions[] = {
+    {"none", [](model::Config&) {}},
+    {"biases", [](model::Config& c) { c.biased = {true, true, true, true}; }},
+    {"bias_of_the_first_product", [](model::Config& c) { c.biased = {true, false, false, false}; }},
+    {"layer_norm", [](model::Config& c) { c.norm = model::NormKind::layer; }},
+    {"post_norms", [](model::Config& c) { c.names.attention_post_norm = "a", c.names.feed_post_norm = "b"; }},
+    {"query_and_key_norms", [](model::Config& c) { c.names.query_norm = "a", c.names.key_norm = "b"; }},
+    {"gated_gelu", [](model::Config& c) { c.activation = model::Activation::gated_gelu; }},
+    {"gelu", [](model::Config& c) { c.activation = model::Activation::gelu; }},
+    {"attention_cap", [](model::Config& c) { c.attention_softcap = 1.5; }},
+    {"logit_cap", [](model::Config& c) { c.logit_softcap = 2; }},
+    {"scales", [](model::Config& c) { c.attention_scales = {0.2, 0.5, 0.1}, c.embedding_scale = 3; }},
+    {"windows", [](model::Config& c) { c.windows = {4, 0, 7}; }},
+    {"windows_with_other_angles",
+     [](model::Config& c) { c.windows = {4, 0, 7}, c.window_rope = model::Rope{.theta = 100}, c.attention_softcap = 2; }},
+    {"part_of_a_head", [](model::Config& c) { c.rope->partial = 0.5; }},
+    {"learned_positions", [](model::Config& c) { c.rope.reset(), c.names.positions = "p"; }},
+    {"everything", [](model::Config& c) {
+       c.norm = model::NormKind::rms, c.biased = {true, true, true, true}, c.windows = {4, 0, 7}, c.attention_softcap = 1.5;
+       c.names.query_norm = c.names.key_norm = c.names.attention_post_norm = c.names.feed_post_norm = "n";
+       c.activation = model::Activation::gated_gelu, c.logit_softcap = 2, c.embedding_scale = 3, c.rope->partial = 0.5;
+     }}};
+
 class BackwardTest : public ::testing::Test {
  protected:
+  BackwardTest() = default;
+  explicit BackwardTest(const model::Config& config) : base_(testing::tiny_model(11, model::Precision::fp32, config)) {}
+
   void SetUp() override {
     adapter_.values() = at::randn_like(adapter_.values()) * 0.2;  // B too, so that every gradient is there
     adapter_.write_working(working_, model::Precision::fp32);
@@ -71,6 +147,7 @@ class BackwardTest : public ::testing::Test {
   }
 
   void expect_gradient_of_losses();
+  void expect_gradient_of_autograd();
 
   std::unique_ptr<model::CausalModel> base_ = testing::tiny_model(11);
   std::vector<data::Example> examples_ = testing::random_examples(5, 97, 12);
@@ -80,7 +157,21 @@ class BackwardTest : public ::testing::Test {
   BatchLoss loss_;
 };
 
-TEST_F(BackwardTest, gradients_equal_autograd) {
+class BackwardOption : public BackwardTest, public ::testing::WithParamInterface<Option> {
+ protected:
+  BackwardOption() : BackwardTest(config()) {}
+  static model::Config config() {
+    auto config = testing::tiny_config();
+    GetParam().set(config);
+    return config;
+  }
+};
+
+TEST_P(BackwardOption, gradients_equal_autograd) { expect_gradient_of_autograd(); }
+INSTANTIATE_TEST_SUITE_P(, BackwardOption, ::testing::ValuesIn(kOptions),
+                         [](const auto& option) { return option.param.name; });
+
+void BackwardTest::expect_gradient_of_autograd() {
   model::LoraWeights leaves(working_.size());
   for (std::size_t i = 0; i < working_.size(); ++i)
     for (int p = 0; p < model::kProducts; ++p)

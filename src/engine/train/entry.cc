@@ -22,15 +22,8 @@ std::string digest_of(std::span<const data::Example> examples) {
 
 std::string digest_of(const model::Weights& weights) {
   crypto::Sha256 hash;
-  const auto add = [&](const at::Tensor& tensor) {
+  for (const auto& tensor : weights.tensors())
     hash.update({static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes()});
-  };
-  for (const auto& tensor : {weights.embedding, weights.head, weights.final_norm}) add(tensor);
-  for (const auto& layer : weights.layers) {
-    add(layer.attention_norm);
-    add(layer.feed_norm);
-    for (const auto& product : layer.products) add(product);
-  }
   return hash.finish().hex();
 }
 

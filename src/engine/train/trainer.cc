@@ -228,6 +228,7 @@ std::vector<std::size_t> order_of_epoch(std::size_t examples, std::uint64_t seed
 Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks) {
   c10::InferenceMode guard;
+  TRY(model::check_trainable(base.config()));
   auto adapter = TRY(model::Adapter::create(base.config(), options.lora, options.seed));
   Run run(base, data, options, checkpoints, hooks, std::move(adapter));
   TRY(run.resume());

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/model/rope.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace redoubt::engine::model {
+namespace {
+
+struct KindName {
+  const char* name;
+  RopeKind kind;
+};
+constexpr const char* kHint = "docs/models.md lists the rotary options of each family";
+
+// Phi-3 wrote "su" and "yarn" for what is now longrope.
+constexpr KindName kNames[] = {
+    {"default", RopeKind::plain},     {"linear", RopeKind::linear}, {"dynamic", RopeKind::dynamic}, {"yarn", RopeKind::yarn},
+    {"longrope", RopeKind::longrope}, {"llama3", RopeKind::llama3}, {"su", RopeKind::longrope}};
+
+bool has(const Json& object, const char* key) { return object.contains(key) && !object[key].is_null(); }
+
+Result<RopeKind> kind_of(const Json& parameters, const RopeDefaults& defaults, std::string_view where) {
+  const char* key = has(parameters, "rope_type") ? "rope_type" : "type";
+  const Json given = has(parameters, key) ? parameters[key] : Json("default");
+  const std::string name = given.is_string() ? given.get<std::string>() : given.dump();
+  const auto computes = [&](RopeKind kind) { return std::ranges::find(defaults.kinds, kind) != defaults.kinds.end(); };
+  for (const auto& known : kNames) {
+    if (name != known.name) continue;
+    if (computes(known.kind)) return known.kind;
+    if (known.kind == RopeKind::yarn && computes(RopeKind::longrope)) return RopeKind::longrope;
+  }
+  return fail(ErrorCode::unsupported, "rope_type " + name + " of this architecture is not computed", std::string(where),
+              kHint);
+}
+
+// The stretch beyond the original context, where the parameters do not name it.
+Result<double> factor_of(const Json& parameters, double original, double context, std::string_view where) {
+  const double factor = has(parameters, "factor") ? TRY(json_number(parameters, "factor", where)) : context / original;
+  if (!(factor > 0) || factor > 1e6)
+    return fail(ErrorCode::invalid_argument, "the rotary factor is out of range", std::string(where));
+  return factor;
+}
+
+Result<std::vector<float>> factors_of(const Json& parameters, const char* key, std::string_view where) {
+  std::vector<float> factors;
+  for (const auto& value : TRY(json_array(parameters, key, where))) {
+    if (!value.is_number() || !(value.get<double>() > 0))
+      return fail(ErrorCode::invalid_argument, std::string(key) + " holds what is no positive number", std::string(where));
+    factors.push_back(value.get<float>());
+  }
+  return factors;
+}
+
+double yarn_attention_factor(const Json& parameters, double factor) {
+  const auto scale = [&](double weight) { return factor <= 1 ? 1.0 : 0.1 * weight * std::log(factor) + 1.0; };
+  if (has(parameters, "attention_factor")) return json_or(parameters, "attention_factor", 1.0);
+  const double one = json_or(parameters, "mscale", 0.0), all = json_or(parameters, "mscale_all_dim", 0.0);
+  return one != 0 && all != 0 ? scale(one) / scale(all) : scale(1);
+}
+
+Status parse_stretch(const Json& parameters, double context, Rope& rope, std::string_view where) {
+  rope.factor = TRY(factor_of(parameters, rope.original_length, context, where));
+  switch (rope.kind) {
+    case RopeKind::llama3:
+      rope.low_frequency_factor = TRY(json_number(parameters, "low_freq_factor", where));
+      rope.high_frequency_factor = TRY(json_number(parameters, "high_freq_factor", where));
+      break;
+    case RopeKind::yarn:
+      rope.attention_factor = yarn_attention_factor(parameters, rope.factor);
+      if (has(parameters, "beta_fast")) rope.beta_fast = TRY(json_number(parameters, "beta_fast", where));
+      if (has(parameters, "beta_slow")) rope.beta_slow = TRY(json_number(parameters, "beta_slow", where));
+      rope.whole_dimensions = json_or(parameters, "truncate", true);
+      break;
+    case RopeKind::longrope:
+      rope.short_factors = TRY(factors_of(parameters, "short_factor", where));
+      rope.long_factors = TRY(factors_of(parameters, "long_factor", where));
+      rope.attention_factor = has(parameters, "attention_factor") ? TRY(json_number(parameters, "attention_factor", where))
+                              : rope.factor <= 1 ? 1.0
+                                                 : std::sqrt(1 + std::log(rope.factor) / std::log(rope.original_length));
+      break;
+    default: break;
+  }
+  return {};
+}
+
+}  // namespace
+
+Json rope_parameters_of(const Json& config) {
+  for (const char* key : {"rope_scaling", "rope_parameters"})
+    if (config.contains(key) && config[key].is_object() && !config[key].empty()) return config[key];
+  return {};
+}
+
+Result<Rope> parse_rope(const Json& given, const Json& config, const RopeDefaults& defaults, std::string_view where) {
+  const Json parameters = given.is_object() ? given : Json::object();
+  Rope rope;
+  rope.kind = TRY(kind_of(parameters, defaults, where));
+  rope.theta = json_or(parameters, "rope_theta", defaults.theta);
+  if (has(parameters, "mrope_section"))
+    return fail(ErrorCode::unsupported, "mrope_section is not computed", std::string(where), kHint);
+  if (has(parameters, "partial_rotary_factor"))
+    rope.partial = TRY(json_number(parameters, "partial_rotary_factor", where));
+  else
+    rope.partial = json_or(config, "partial_rotary_factor", 1.0);
+  if (rope.partial != 1 && !defaults.partial)
+    return fail(ErrorCode::unsupported, "partial_rotary_factor of this architecture is not computed", std::string(where),
+                kHint);
+  const auto context = static_cast<double>(defaults.context_length);
+  const bool dynamic = rope.kind == RopeKind::dynamic;
+  rope.original_length = dynamic ? context
+                         : has(config, "original_max_position_embeddings")
+                             ? TRY(json_number(config, "original_max_position_embeddings", where))
+                         : has(parameters, "original_max_position_embeddings")
+                             ? TRY(json_number(parameters, "original_max_position_embeddings", where))
+                             : context;
+  if (!(rope.theta > 1) || !(rope.original_length >= 1) || !(rope.partial > 0 && rope.partial <= 1))
+    return fail(ErrorCode::invalid_argument, "rope_theta or another rotary parameter is out of range", std::string(where));
+  if (rope.kind != RopeKind::plain) TRY(parse_stretch(parameters, context, rope, where));
+  return rope;
+}
+
+}  // namespace redoubt::engine::model
