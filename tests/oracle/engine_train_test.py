@@ -201,6 +201,24 @@ def test_a_model_of_another_architecture_is_refused_by_the_option(model, tmp_pat
     refused(tmp_path, model, 1 if key in ("architectures", "hidden_act") else 2, *words)
 
 
+def test_a_tokenizer_with_more_text_than_the_model_is_refused(model, tmp_path):
+    tensors = load_file(model / "model.safetensors")
+    for name in {"model.embed_tokens.weight", "lm_head.weight"} & set(tensors):
+        tensors[name] = tensors[name][:-3].clone()
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "vocab_size": config["vocab_size"] - 3}))
+    refused(tmp_path, model, 2, "tokenizer.json", "vocab_size", str(config["vocab_size"] - 3))
+
+
+def test_dropout_of_the_base_is_refused_in_training_and_does_nothing_in_evaluation(model, tmp_path):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.1}))
+    refused(tmp_path, model, 1, "attention_dropout", entry="train")
+    run_engine("evaluate", tmp_path / "job", model, {"dtype": "fp32"}, eval=ROWS)
+    assert_scores_equal(tmp_path / "job", likelihoods(base_of(model), model))
+
+
 def test_a_training_run_whose_loss_is_no_number_leaves_no_adapter(model, tmp_path):
     tensors = load_file(model / "model.safetensors")
     tensors[DOWN][0, 0] = float("nan")

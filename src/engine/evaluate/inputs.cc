@@ -7,6 +7,7 @@
 
 #include "engine/data/load_examples.h"
 #include "engine/evaluate/answer_batch.h"
+#include "engine/model/vocabulary.h"
 
 namespace redoubt::engine::evaluate {
 
@@ -20,6 +21,7 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) inputs.chat_template = std::move(*chat);
   inputs.base = TRY(model::CausalModel::load(folder, precision));
+  TRY(model::check_vocabulary(*inputs.tokenizer, inputs.base->config(), folder));
   return inputs;
 }
 

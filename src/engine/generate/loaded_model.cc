@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "engine/model/vocabulary.h"
 
 namespace redoubt::engine::generate {
 namespace {
@@ -87,8 +88,7 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const std::f
   if (chat) loaded.chat_template = std::move(*chat);
   loaded.base = TRY(model::CausalModel::load(folder, precision));
   const auto& config = loaded.base->config();
-  if (loaded.tokenizer->vocabulary_size() > config.vocabulary)
-    return fail(ErrorCode::invalid_argument, "the tokenizer has more tokens than the model", folder.string());
+  TRY(model::check_vocabulary(*loaded.tokenizer, config, folder));
   if (std::filesystem::exists(adapter_folder)) {
     const auto adapter = TRY(model::Adapter::load(adapter_folder, config));
     adapter.write_working(loaded.adapter.emplace(), precision);

@@ -71,6 +71,13 @@ at::Tensor padded(const Config& config, const SegmentGroup& group, std::int64_t 
                    like.options());
 }
 
+// By segment; a family may have other angles for each length.
+std::vector<Angles> angles_of(const AttentionLayer& layer, const SegmentGroup& group) {
+  std::vector<Angles> out;
+  for (const auto& segment : group.segments) out.push_back(layer.rotary.angles(segment.length));
+  return out;
+}
+
 template <class T>
 void split_heads(const at::Tensor& qkv, const AttentionLayer& layer, const SegmentGroup& group, GroupState& into) {
   const Config& c = layer.config;
@@ -78,9 +85,10 @@ void split_heads(const at::Tensor& qkv, const AttentionLayer& layer, const Segme
   const T* from = qkv.const_data_ptr<T>();
   T *q = into.query.mutable_data_ptr<T>(), *k = into.key.mutable_data_ptr<T>(), *v = into.value.mutable_data_ptr<T>();
   GroupLayout<T> layout(layer, group);
+  const auto turns = angles_of(layer, group);
   layout.for_each([&](const Segment& s, std::int64_t head, std::int64_t i) {
     const T* rows = from + s.begin * width;
-    const auto angles = layer.rotary.angles(s.length);
+    const auto& angles = turns[static_cast<std::size_t>(i / c.key_heads)];
     for (std::int64_t j = 0; j < g; ++j)
       layout.take_prepared(rows + (head * g + j) * d, width, s.length, layer.query_norm, angles, q + (i * g + j) * l * d);
     layout.take_prepared(rows + c.query_width() + head * d, width, s.length, layer.key_norm, angles, k + i * l * d);
@@ -98,9 +106,10 @@ void join_gradients(const GroupState& from, const at::Tensor& raw, const Attenti
   T* to = dqkv.mutable_data_ptr<T>();
   const T* was = raw.defined() ? raw.const_data_ptr<T>() : to;
   GroupLayout<T> layout(layer, group);
+  const auto turns = angles_of(layer, group);
   layout.for_each([&](const Segment& s, std::int64_t head, std::int64_t i) {
     const std::int64_t begin = s.begin * width, key = begin + c.query_width() + head * d;
-    const auto angles = layer.rotary.angles(s.length);
+    const auto& angles = turns[static_cast<std::size_t>(i / c.key_heads)];
     for (std::int64_t j = 0; j < g; ++j) {
       const std::int64_t query = begin + (head * g + j) * d;
       layout.give_prepared(q + (i * g + j) * l * d, was + query, to + query, width, s.length, layer.query_norm, angles);

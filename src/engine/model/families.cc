@@ -80,19 +80,18 @@ Family qwen3() {
           .names = query_key_norms()};
 }
 
-Json gemma_defaults() {
-  return {{"num_key_value_heads", 4},    {"head_dim", 256},        {"hidden_activation", "gelu_pytorch_tanh"},
-          {"tie_word_embeddings", true}, {"sliding_window", 4096}, {"query_pre_attn_scalar", 256}};
-}
-
-Family gemma2() {
-  Json defaults = gemma_defaults();
-  defaults.update({{"max_position_embeddings", 8192}, {"attn_logit_softcapping", 50.0}, {"final_logit_softcapping", 30.0}});
-  return {.architecture = "Gemma2ForCausalLM",
-          .model_type = "gemma2",
+// What Gemma 2 and 3 have in common; `more` beyond the defaults, `reads` beyond the keys.
+Family gemma(const Json& more, std::vector<std::string> reads) {
+  Json defaults = {{"num_key_value_heads", 4},    {"head_dim", 256},        {"hidden_activation", "gelu_pytorch_tanh"},
+                   {"tie_word_embeddings", true}, {"sliding_window", 4096}, {"query_pre_attn_scalar", 256}};
+  defaults.update(more);
+  for (const char* key :
+       {"sliding_window", "layer_types", "attention_bias", "query_pre_attn_scalar", "final_logit_softcapping"})
+    reads.emplace_back(key);
+  return {.architecture = "",
+          .model_type = "",
           .defaults = defaults,
-          .reads = {"sliding_window", "layer_types", "attention_bias", "query_pre_attn_scalar", "attn_logit_softcapping",
-                    "final_logit_softcapping"},
+          .reads = std::move(reads),
           .norm_from_one = true,
           .scaled_embedding = true,
           .activation_key = "hidden_activation",
@@ -102,22 +101,21 @@ Family gemma2() {
           .names = gemma_names({})};
 }
 
+Family gemma2() {
+  Family family =
+      gemma({{"max_position_embeddings", 8192}, {"attn_logit_softcapping", 50.0}, {"final_logit_softcapping", 30.0}},
+            {"attn_logit_softcapping"});
+  family.architecture = "Gemma2ForCausalLM", family.model_type = "gemma2";
+  return family;
+}
+
 Family gemma3() {
-  Json defaults = gemma_defaults();
-  defaults.update({{"max_position_embeddings", 131072}, {"sliding_window_pattern", 6}});
-  return {.architecture = "Gemma3ForCausalLM",
-          .model_type = "gemma3_text",
-          .defaults = defaults,
-          .reads = {"sliding_window", "layer_types", "attention_bias", "query_pre_attn_scalar", "final_logit_softcapping",
-                    "rope_local_base_freq", "sliding_window_pattern"},
-          .norm_from_one = true,
-          .scaled_embedding = true,
-          .activation_key = "hidden_activation",
-          .activations = {{"gelu_pytorch_tanh", Activation::gated_gelu}},
-          .biases = Biases::by_key,
-          .windows = Windows::pattern,
-          .ropes = {kPlain, RopeKind::linear, RopeKind::llama3},
-          .names = gemma_names(query_key_norms())};
+  Family family = gemma({{"max_position_embeddings", 131072}, {"sliding_window_pattern", 6}},
+                        {"rope_local_base_freq", "sliding_window_pattern"});
+  family.architecture = "Gemma3ForCausalLM", family.model_type = "gemma3_text";
+  family.ropes = {kPlain, RopeKind::linear, RopeKind::llama3};
+  family.names = gemma_names(query_key_norms());
+  return family;
 }
 
 Family phi3() {

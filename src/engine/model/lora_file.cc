@@ -105,6 +105,12 @@ Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config&
     return fail(ErrorCode::invalid_argument, "the adapter was made for another base model: " + what,
                 file.where() + ": " + tensor, "it names " + base_of(json) + "; this model is " + description_of(config));
   };
+  // PEFT also adapts heads and embeddings, which are not computed with an adapter here.
+  for (const auto& tensor : file.header().tensors)
+    for (const std::string& outside : {std::string("lm_head"), config.names.embedding, config.names.positions})
+      if (!outside.empty() && tensor.name.find("." + outside + ".") != std::string::npos)
+        return fail(ErrorCode::unsupported, "the adapter adapts " + outside + ", which is not computed",
+                    file.where() + ": " + tensor.name, "adapt linear modules of the blocks");
   if (!laid_out) return other("none of its modules is in this one", "modules");
   auto adapter = std::move(*laid_out);
   // What `save` would write for the same scale.

@@ -22,23 +22,37 @@ Json llama_config() {
           {"tie_word_embeddings", true}};
 }
 
-TEST(Config, options_that_change_the_computation_are_refused_by_name) {
-  ASSERT_TRUE(parse_config(llama_config(), "config.json"));
-  const std::pair<const char*, Json> changes[] = {
-      {"architectures", Json::array({"MixtralForCausalLM"})},
-      {"architectures", Json::array({"Qwen2ForCausalLM"})},  // of another model_type
-      {"hidden_act", "gelu"},
-      {"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}},
-      {"num_local_experts", 8},
-      {"quantization_config", {{"bits", 4}}},
-      {"sliding_window", 4096}};
+// Each of the values, alone in an ordinary configuration, is answered with the code.
+void expect_refused(ErrorCode code, std::initializer_list<std::pair<const char*, Json>> changes) {
   for (const auto& [key, value] : changes) {
     auto config = llama_config();
     config[key] = value;
-    auto parsed = parse_config(config, "config.json");
+    const auto parsed = parse_config(config, "config.json");
     ASSERT_FALSE(parsed) << key;
-    EXPECT_EQ(parsed.error().code, ErrorCode::unsupported) << key;
+    EXPECT_EQ(parsed.error().code, code) << key;
   }
+}
+
+TEST(Config, options_that_change_the_computation_are_refused_by_name) {
+  ASSERT_TRUE(parse_config(llama_config(), "config.json"));
+  expect_refused(ErrorCode::unsupported, {{"architectures", Json::array({"MixtralForCausalLM"})},
+                                          {"architectures", Json::array({"Qwen2ForCausalLM"})},  // of another model_type
+                                          {"hidden_act", "gelu"},
+                                          {"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}},
+                                          {"num_local_experts", 8},
+                                          {"quantization_config", {{"bits", 4}}},
+                                          {"sliding_window", 4096}});
+}
+
+TEST(Config, impossible_values_are_refused) {
+  expect_refused(ErrorCode::invalid_argument, {{"head_dim", 7},
+                                               {"num_key_value_heads", 3},
+                                               {"hidden_size", 33},
+                                               {"num_hidden_layers", 0},
+                                               {"vocab_size", "97"},
+                                               {"rms_norm_eps", -1},
+                                               {"rope_scaling", {{"rope_type", "linear"}, {"factor", 0}}},
+                                               {"rope_theta", 0.5}});
 }
 
 TEST(Config, dropout_of_the_base_is_refused_in_training_alone) {
@@ -51,24 +65,6 @@ TEST(Config, dropout_of_the_base_is_refused_in_training_alone) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
   EXPECT_NE(refused.error().message.find("attention_dropout"), std::string::npos);
-}
-
-TEST(Config, impossible_values_are_refused) {
-  const std::pair<const char*, Json> changes[] = {{"head_dim", 7},
-                                                  {"num_key_value_heads", 3},
-                                                  {"hidden_size", 33},
-                                                  {"num_hidden_layers", 0},
-                                                  {"vocab_size", "97"},
-                                                  {"rms_norm_eps", -1},
-                                                  {"rope_scaling", {{"rope_type", "linear"}, {"factor", 0}}},
-                                                  {"rope_theta", 0.5}};
-  for (const auto& [key, value] : changes) {
-    auto config = llama_config();
-    config[key] = value;
-    auto parsed = parse_config(config, "config.json");
-    ASSERT_FALSE(parsed) << key;
-    EXPECT_EQ(parsed.error().code, ErrorCode::invalid_argument) << key;
-  }
 }
 
 TEST(Segments, examples_of_like_length_share_a_group) {
