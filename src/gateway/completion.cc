@@ -26,16 +26,16 @@ void Completion::begin_stream() {
   (void)responder_.write(stream_begin(context_.frame));
 }
 
-void Completion::on_token(std::string_view text) {
+void Completion::on_token(const Piece& piece) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
-  if (text_.empty()) first_token_ms_ = elapsed_ms();
-  text_ += text;
+  if (answer_.empty()) first_token_ms_ = elapsed_ms();
+  answer_.append(piece);
   if (!context_.stream) return;
   begin_stream();
   // A client that reads too slowly is cut: waiting for it would hold the worker's thread, and leaving text out would be a
   // lie.
-  if (auto written = responder_.write(stream_token(context_.frame, text));
+  if (auto written = responder_.write(stream_token(context_.frame, piece, offset_));
       !written && written.error().code == ErrorCode::limit_exceeded)
     responder_.abort();
 }
@@ -43,7 +43,7 @@ void Completion::on_token(std::string_view text) {
 void Completion::on_done(const GenerateEnd& end) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
-  auto body = answer_body(context_.frame, text_, end);
+  auto body = answer_body(context_.frame, answer_, end);
   if (context_.stream) {
     begin_stream();
     (void)responder_.write(stream_end(context_.frame, end, context_.include_usage));
@@ -68,7 +68,7 @@ void Completion::on_error(const Error& error) {
   // What the engine said stays in the log: it may name paths or quote the prompt.
   auto body = too_long ? error_body("the prompt does not fit the model's context", "invalid_request_error", "messages",
                                     "context_length_exceeded")
-              : theirs ? error_body("the model does not take this request", "invalid_request_error", "", "invalid_request")
+              : theirs ? refusal_body(error.where)
                        : error_body("the model could not answer, try again", "server_error", "", "engine_unavailable");
   int status = theirs ? 400 : 503;
   if (streaming_) {

@@ -31,7 +31,7 @@ class Completion final : public GenerateListener {
   Completion(Context context, http::Responder responder);
 
   void on_started(int prompt_tokens) override;
-  void on_token(std::string_view text) override;
+  void on_token(const Piece& piece) override;
   void on_done(const GenerateEnd& end) override;
   void on_error(const Error& error) override;
   // The pool did not take the request at all.
@@ -49,7 +49,8 @@ class Completion final : public GenerateListener {
   Context context_;
   const http::Responder responder_;
   const TimePoint begun_;
-  std::string text_;
+  openai::Piece answer_;
+  std::size_t offset_ = 0;
   double first_token_ms_ = 0;
   bool streaming_ = false, finished_ = false;
 };

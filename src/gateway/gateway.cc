@@ -265,7 +265,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
   if (!parsed->generate.seed && !parsed->generate.greedy) parsed->generate.seed = random_seed();
   bool chat = parsed->protocol == Protocol::chat;
   AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + to_hex(crypto::random_bytes(12)),
-                    release->name + "/" + release->version, seconds_of(deps_.clock.now())};
+                    release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (!parsed->model.empty()) frame.model = parsed->model;
   start(std::move(*parsed), *release,
         {std::move(frame), request.path, false, false, std::nullopt, deps_.capture ? request.body : std::string(), std::move(*admission),

@@ -7,7 +7,9 @@
 //   "slow"      sends a token every 10 ms until cancelled, at most max_tokens
 //   "fail"      answers an error                         "junk"   sends a line that is no JSON
 //   "long"      says that the prompt is too long          "odd"    says that the request is wrong
-//   "freeze"    stops reading, pings included
+//   "freeze"    stops reading, pings included       "fields" answers with the request's own JSON
+//   "unlike"    says that logit_bias is wrong
+// With top_logprobs each token of an echo carries logprobs.
 #pragma once
 
 #include <sys/socket.h>
@@ -99,20 +101,36 @@ class ScriptedWorker {
     if (text == "odd")
       return send(
           {{"type", "error"}, {"id", id}, {"code", "invalid_argument"}, {"message", "the template refuses these roles"}});
+    if (text == "unlike")
+      return send({{"type", "error"}, {"id", id}, {"code", "invalid_argument"}, {"message", "secret detail"}, {"param", "logit_bias"}});
+    if (text == "fields") {
+      send({{"type", "token"}, {"id", id}, {"text", message.dump()}});
+      return done(id, "stop", 1);
+    }
     if (text == "junk") return send_raw("not json\n");
     if (text == "freeze") {
       std::this_thread::sleep_for(std::chrono::seconds(2));
       return end();
     }
-    echo(id, text, message["max_tokens"].get<int>());
+    echo(id, text, message);
   }
 
-  void echo(const std::string& id, const std::string& text, int tokens_max) {
+  static Json logprobs(const std::string& text, int top) {
+    const Json one = {{"bytes", std::vector<unsigned char>(text.begin(), text.end())}, {"logprob", -0.25}};
+    Json entry = one;
+    entry["top"] = Json(static_cast<std::size_t>(top), one);
+    return Json::array({entry});
+  }
+
+  void echo(const std::string& id, const std::string& text, const Json& message) {
+    const int tokens_max = message["max_tokens"].get<int>();
     std::istringstream words(text);
     std::string word;
     int tokens = 0;
     while (tokens < tokens_max && words >> word) {
-      send({{"type", "token"}, {"id", id}, {"text", word + " "}});
+      Json event = {{"type", "token"}, {"id", id}, {"text", word + " "}};
+      if (message.contains("top_logprobs")) event["logprobs"] = logprobs(word + " ", message["top_logprobs"].get<int>());
+      send(event);
       ++tokens;
     }
     done(id, tokens == tokens_max ? "length" : "stop", tokens);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "gateway/worker_connection.h"
+#include "gateway/worker_message.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -17,25 +18,6 @@ constexpr std::string_view kWhere = "engine worker";
 
 tl::unexpected<Error> broken(std::string message) {
   return fail(ErrorCode::unavailable, std::move(message), std::string(kWhere));
-}
-
-Json message_of(std::uint64_t id, const GenerateRequest& request) {
-  Json message = {{"type", "generate"},
-                  {"id", std::to_string(id)},
-                  {"max_tokens", request.max_tokens},
-                  {"temperature", request.temperature},
-                  {"top_p", request.top_p},
-                  {"top_k", request.top_k},
-                  {"stop", request.stop},
-                  {"greedy", request.greedy}};
-  if (request.seed) message["seed"] = *request.seed;
-  if (request.prompt) {
-    message["prompt"] = *request.prompt;
-    return message;
-  }
-  message["messages"] = Json::array();
-  for (const auto& [role, content] : request.messages) message["messages"].push_back({{"role", role}, {"content", content}});
-  return message;
 }
 
 std::optional<std::uint64_t> number_of(const std::string& id) {
@@ -166,7 +148,7 @@ void WorkerPool::assign() {
     job.slot = best;
     job.since = job.heard = Steady::now();
     ++best->running;
-    best->connection->post(message_of(id, job.request));
+    best->connection->post(generate_message(id, job.request));
   }
 }
 
@@ -271,8 +253,8 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
   }
   if (type == "token") {
     job.handed_on = true;
-    auto text = TRY(json_string(event, "text", kWhere));
-    if (listener) calls.push_back([listener, text = std::move(text)] { listener->on_token(text); });
+    auto piece = TRY(parse_piece(event));
+    if (listener) calls.push_back([listener, piece = std::move(piece)] { listener->on_token(piece); });
     return {};
   }
   if (type == "done") {
@@ -284,10 +266,11 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
   } else if (type == "error") {
     const auto code = TRY(json_string(event, "code", kWhere));
     auto message = TRY(json_string(event, "message", kWhere));
-    const auto kind = code == "invalid_argument" ? ErrorCode::invalid_argument
-                      : code == "limit_exceeded" ? ErrorCode::limit_exceeded
-                                                 : ErrorCode::unavailable;
-    const Error error{kind, std::move(message), std::string(kWhere)};
+    const bool names_parameter = event.contains("param");
+    const auto kind = names_parameter || code == "invalid_argument" || code == "unsupported" ? ErrorCode::invalid_argument
+                      : code == "limit_exceeded"                                             ? ErrorCode::limit_exceeded
+                                                                                             : ErrorCode::unavailable;
+    const Error error{kind, std::move(message), json_or(event, "param", std::string(kWhere).c_str())};
     if (listener) calls.push_back([=] { listener->on_error(error); });
   } else {
     return broken("the worker sent an unknown event");

@@ -36,16 +36,17 @@ using WorkerFactory = std::function<Result<WorkerProcess>()>;
 
 using openai::GenerateEnd;
 using openai::GenerateRequest;
+using openai::Piece;
 
 // Hears about one request, from one thread at a time, and must not block. After on_done or on_error nothing more comes.
 class GenerateListener {
  public:
   virtual ~GenerateListener() = default;
   virtual void on_started(int prompt_tokens) = 0;  // again when the request is tried on another worker
-  virtual void on_token(std::string_view text) = 0;
+  virtual void on_token(const Piece& piece) = 0;
   virtual void on_done(const GenerateEnd& end) = 0;
   // limit_exceeded when the engine found the prompt too long for its context, invalid_argument when it found the request
-  // wrong in another way, else unavailable. The message is for logs.
+  // wrong in another way (`where` names the parameter, if it is one's), else unavailable. The message is for logs.
   virtual void on_error(const Error& error) = 0;
 };
 

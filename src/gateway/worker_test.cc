@@ -21,9 +21,9 @@ struct Outcome {
 class Recorder final : public GenerateListener {
  public:
   void on_started(int) override {}
-  void on_token(std::string_view text) override {
+  void on_token(const Piece& piece) override {
     if (outcome_.text.empty()) first_.set_value();
-    outcome_.text += text;
+    outcome_.text += piece.text;
   }
   void on_done(const GenerateEnd& end) override {
     outcome_.end = end;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "openai/request.h"
 
@@ -16,20 +17,40 @@ struct GenerateEnd {
   int prompt_tokens = 0, completion_tokens = 0;
 };
 
+// How likely the model held a token, in nats, and the likeliest ones at its place.
+struct TokenLogprob {
+  std::string bytes;  // need not be UTF-8
+  double logprob = 0;
+  std::vector<TokenLogprob> top = {};  // empty within another's
+};
+
+// A stretch of an answer: text, and where the request asked for them, logprobs of tokens.
+struct Piece {
+  std::string text;
+  std::vector<TokenLogprob> logprobs = {};
+  bool empty() const { return text.empty() && logprobs.empty(); }
+  void append(const Piece& more);
+};
+
 // {"error": {"message", "type", "param", "code"}}; an empty `param` or `code` is null.
 std::string error_body(const std::string& message, const std::string& type, const std::string& param,
                        const std::string& code);
+// The engine found a value wrong that only the model's vocabulary or context can tell; `parameter` may be empty or no
+// parameter's name, which is not told then.
+std::string refusal_body(const std::string& parameter);
 
 // What every answer to one request shares.
 struct AnswerFrame {
   Protocol protocol = Protocol::chat;
   std::string id, model;
   std::int64_t created = 0;  // seconds
+  bool logprobs = false;     // were asked for
 };
-std::string answer_body(const AnswerFrame& frame, const std::string& text, const GenerateEnd& end);
+std::string answer_body(const AnswerFrame& frame, const Piece& answer, const GenerateEnd& end);
 // Server-sent events, each with its "data: " and empty line.
 std::string stream_begin(const AnswerFrame& frame);
-std::string stream_token(const AnswerFrame& frame, std::string_view text);
+// `offset`: code points of the tokens told so far, begun with 0.
+std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size_t& offset);
 std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage);
 std::string stream_error(const std::string& error_body);
 

@@ -35,6 +35,63 @@ TEST(OpenAi, a_chat_with_all_parameters_is_read) {
   EXPECT_FALSE(request.generate.greedy);
 }
 
+TEST(OpenAi, sampling_and_logprobs_are_read) {
+  const auto request = parse_chat_request(chat(R"("presence_penalty":-2,"frequency_penalty":0.5,"repetition_penalty":1.2,"min_p":0.1,"top_k":7,
+    "logit_bias":{"15":-100,"3":2.5},"logprobs":true,"top_logprobs":4)"), kLimits)->generate;
+  EXPECT_DOUBLE_EQ(request.presence_penalty, -2);
+  EXPECT_DOUBLE_EQ(request.frequency_penalty, 0.5);
+  EXPECT_DOUBLE_EQ(request.repetition_penalty, 1.2);
+  EXPECT_DOUBLE_EQ(request.min_p, 0.1);
+  EXPECT_EQ(request.top_k, 7);
+  EXPECT_EQ(request.logit_bias, (std::vector<std::pair<int, double>>{{15, -100}, {3, 2.5}}));
+  EXPECT_EQ(request.top_logprobs, 4);
+  EXPECT_EQ(parse_chat_request(chat("\"logprobs\":true"), kLimits)->generate.top_logprobs, 0);
+  EXPECT_EQ(parse_chat_request(chat("\"logprobs\":false"), kLimits)->generate.top_logprobs, std::nullopt);
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":5})", kLimits)->generate.top_logprobs, 5);
+  EXPECT_FALSE(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":6})", kLimits));
+  EXPECT_FALSE(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":true})", kLimits));
+}
+
+TEST(OpenAi, a_response_format_is_compiled_in_the_order_of_its_writer) {
+  const auto with = [](const std::string& format) { return parse_chat_request(chat("\"response_format\":" + format), kLimits); };
+  const auto request = with(R"( {"type":"json_schema","json_schema":{"name":"n","strict":true,"s\u0063hema": {"type":"object", "properties":{"b":{},"a":{"const":"}\\\""}}} }})");
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(request->generate.schema, R"({"type":"object", "properties":{"b":{},"a":{"const":"}\\\""}}} )");
+  EXPECT_TRUE(request->generate.grammar);
+  EXPECT_EQ(with(R"({"type":"json_object"})")->generate.schema, R"({"type":"object"})");
+  EXPECT_EQ(with(R"({"type":"text"})")->generate.grammar, nullptr);
+  const auto refused_schema = with(R"({"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"a":{"format":"date"}}}}})");
+  EXPECT_EQ(refused_schema.error().message, "response_format.json_schema.schema, at #/properties/a: 'format' is not supported");
+  for (const char* bad : {R"({"type":"json_schema"})", R"({"type":"json_schema","json_schema":{"name":"n"}})", R"({"type":"json_schema","json_schema":{"schema":{}}})",
+                          R"({"type":"json_object","x":1})", R"({"type":"json_schema","json_schema":{"name":"n","schema":{},"x":1}})", R"("json_object")"})
+    EXPECT_FALSE(with(bad)) << bad;
+}
+
+TEST(OpenAi, logprobs_are_told_in_both_forms) {
+  const TokenLogprob half{"\xC3", -0.5, {{"\xC3", -0.5, {}}, {"b", -std::numeric_limits<double>::infinity(), {}}}};
+  const Piece piece{"éb", {half, {"\xA9", -1, {}}, {"b", -2, {}}}};
+  AnswerFrame frame{Protocol::chat, "id", "m", 1, true};
+  std::size_t offset = 0;
+  const auto chat_body = *parse_json(answer_body(frame, piece, {"stop", 1, 3}), "answer");
+  const auto& entry = chat_body["choices"][0]["logprobs"]["content"][0];
+  EXPECT_EQ(entry["token"], "\xEF\xBF\xBD");
+  EXPECT_EQ(entry["bytes"], Json::array({0xC3}));
+  EXPECT_EQ(entry["top_logprobs"][1]["logprob"], -9999);
+  frame.protocol = Protocol::completion;
+  const auto event = stream_token(frame, piece, offset);
+  const auto chunk = *parse_json(std::string_view(event).substr(6), "event");
+  EXPECT_EQ(chunk["choices"][0]["logprobs"]["text_offset"], Json::array({0, 1, 1}));
+  EXPECT_EQ(chunk["choices"][0]["logprobs"]["token_logprobs"], Json::array({-0.5, -1.0, -2.0}));
+  EXPECT_EQ(offset, 2u);
+  frame.logprobs = false;
+  EXPECT_TRUE((*parse_json(answer_body(frame, piece, {"stop", 1, 3}), "answer"))["choices"][0]["logprobs"].is_null());
+}
+
+TEST(OpenAi, a_refusal_names_parameters_only) {
+  EXPECT_NE(refusal_body("logit_bias").find("\"param\":\"logit_bias\""), std::string::npos);
+  EXPECT_EQ(refusal_body("/opt/ml/model").find("/opt"), std::string::npos);
+}
+
 TEST(OpenAi, defaults_are_openais) {
   auto request = parse_chat_request(chat(""), kLimits).value();
   EXPECT_DOUBLE_EQ(request.generate.temperature, 1.0);
@@ -80,11 +137,20 @@ TEST(OpenAi, what_cannot_be_honoured_is_refused_by_name) {
   for (auto [field, value] : {std::pair{"n", "2"},
                               {"n", "-1"},
                               {"n", "1000000"},
-                              {"logprobs", "true"},
+                              {"logprobs", "5"},
                               {"tools", "[{}]"},
-                              {"presence_penalty", "1"},
-                              {"response_format", "{\"type\":\"json_object\"}"},
-                              {"logit_bias", "{\"1\":5}"},
+                              {"presence_penalty", "2.5"},
+                              {"frequency_penalty", "-3"},
+                              {"repetition_penalty", "0"},
+                              {"min_p", "1.5"},
+                              {"top_logprobs", "2"},
+                              {"response_format", "{\"type\":\"grammar\"}"},
+                              {"response_format", "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":{\"not\":{}}}}"},
+                              {"logit_bias", "{\"1\":101}"},
+                              {"logit_bias", "{\"x\":1}"},
+                              {"logit_bias", "{\"-1\":1}"},
+                              {"logit_bias", "{\"1\":true}"},
+                              {"logit_bias", "[1]"},
                               {"functions", "[{}]"},
                               {"store", "true"}})
     EXPECT_EQ(refused(chat("\"" + std::string(field) + "\":" + value)), field) << value;

@@ -3,15 +3,18 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
 #include "base/json.h"
+#include "json_schema/compile.h"
+#include "openai/member_text.h"
 
 namespace redoubt::openai {
 namespace {
 
-constexpr JsonLimits kBodyLimits{.bytes_max = 8 << 20, .depth_max = 16};
+constexpr JsonLimits kBodyLimits{.bytes_max = 8 << 20, .depth_max = 40};
 
 tl::unexpected<Error> wrong(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
@@ -111,6 +114,38 @@ Result<std::vector<std::string>> parse_stop(const Json& value, const RequestLimi
   return stop;
 }
 
+Result<std::vector<std::pair<int, double>>> parse_logit_bias(const Json& value, const RequestLimits& limits) {
+  std::vector<std::pair<int, double>> biases;
+  if (value.is_null()) return biases;
+  const auto bad = [&] {
+    return wrong("logit_bias must be an object of at most " + std::to_string(limits.logit_bias_max) + " token ids with numbers from -100 to 100", "logit_bias");
+  };
+  if (!value.is_object() || value.size() > limits.logit_bias_max) return bad();
+  for (const auto& [key, bias] : value.items()) {
+    int id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc{} || end != key.data() + key.size() || id < 0) return bad();
+    if (!bias.is_number() || !(std::abs(bias.get<double>()) <= 100)) return bad();
+    biases.emplace_back(id, bias.get<double>());
+  }
+  return biases;
+}
+
+// A chat's logprobs is a switch, with top_logprobs beside it.
+Result<std::optional<int>> parse_chat_logprobs(Fields& fields, const RequestLimits& limits) {
+  const bool wanted = TRY(fields.boolean("logprobs", false));
+  const bool counted = fields.has("top_logprobs");
+  const auto top = static_cast<int>(TRY(fields.integer("top_logprobs", 0, 0, limits.top_logprobs_max)));
+  if (counted && top > 0 && !wanted) return wrong("top_logprobs goes with logprobs only", "top_logprobs");
+  return wanted ? std::optional(top) : std::nullopt;
+}
+
+// A completion's logprobs is the number itself.
+Result<std::optional<int>> parse_completion_logprobs(Fields& fields, const RequestLimits& limits) {
+  const auto top = TRY(fields.integer("logprobs", -1, 0, limits.completion_logprobs_max));
+  return top >= 0 ? std::optional(static_cast<int>(top)) : std::nullopt;
+}
+
 // A string, or a list of {"type": "text", "text"} parts.
 Result<std::string> parse_content(const Json& content, const std::string& field) {
   if (content.is_string()) return content.get<std::string>();
@@ -187,8 +222,11 @@ Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionReq
     TRY(inner.end());
   }
   TRY(fields.only("n", {1}));
-  for (auto* key : {"presence_penalty", "frequency_penalty"}) TRY(fields.only(key, {0, 0.0}));
-  TRY(fields.only("logit_bias", {Json::object()}));
+  generate.min_p = TRY(fields.number("min_p", 0, 0, 1));
+  generate.repetition_penalty = TRY(fields.number("repetition_penalty", 1, 0.01, 100));
+  generate.presence_penalty = TRY(fields.number("presence_penalty", 0, -2, 2));
+  generate.frequency_penalty = TRY(fields.number("frequency_penalty", 0, -2, 2));
+  generate.logit_bias = TRY(parse_logit_bias(fields.take("logit_bias"), limits));
   // They name the caller's user or say how to store and bill: nothing that changes the answer.
   for (auto* key : {"user", "safety_identifier", "prompt_cache_key"})
     if (fields.has(key)) TRY(fields.text(key, 512));
@@ -199,7 +237,35 @@ Result<int> answer_tokens(Fields& fields, const char* key, const RequestLimits& 
   return static_cast<int>(TRY(fields.integer(key, fallback, 1, limits.answer_tokens_max)));
 }
 
-Result<CompletionRequest> parse_chat(Fields fields, const RequestLimits& limits) {
+// {"type": "text"}, {"type": "json_object"}, or {"type": "json_schema", "json_schema": {"name", "schema", "strict"}}, which is strict
+// whatever it says. `body` is the whole request.
+Status parse_response_format(Fields& fields, const std::string& body, GenerateRequest& generate) {
+  const char* field = "response_format";
+  auto value = fields.take(field);
+  if (value.is_null()) return {};
+  auto format = TRY(Fields::of(std::move(value), field));
+  const auto type = TRY(format.text("type", 32));
+  if (type != "text" && type != "json_object" && type != "json_schema") return wrong("response_format.type must be text, json_object or json_schema", field);
+  if (type == "json_object") generate.schema = R"({"type":"object"})";
+  if (type == "json_schema") {
+    auto described = TRY(Fields::of(format.take("json_schema"), "response_format.json_schema"));
+    (void)TRY(described.text("name", 64));
+    (void)TRY(described.text("description", 4096, " "));
+    (void)TRY(described.boolean("strict", true));
+    const auto schema = member_text(body, {field, "json_schema", "schema"});
+    if (described.take("schema").is_null() || !schema) return wrong("response_format.json_schema.schema is required", field);
+    TRY(described.end());
+    generate.schema = *schema;
+  }
+  TRY(format.end());
+  if (generate.schema.empty()) return {};
+  auto grammar = json_schema::compile_schema(generate.schema);
+  if (!grammar) return fail(grammar.error().code, "response_format.json_schema.schema, at " + grammar.error().where + ": " + grammar.error().message, field);
+  generate.grammar = std::move(*grammar);
+  return {};
+}
+
+Result<CompletionRequest> parse_chat(Fields fields, const std::string& body, const RequestLimits& limits) {
   CompletionRequest request;
   request.protocol = Protocol::chat;
   TRY(parse_sampling(fields, limits, request));
@@ -207,14 +273,13 @@ Result<CompletionRequest> parse_chat(Fields fields, const RequestLimits& limits)
       TRY(answer_tokens(fields, "max_tokens", limits, std::min(limits.answer_tokens_default, limits.answer_tokens_max)));
   request.generate.max_tokens = TRY(answer_tokens(fields, "max_completion_tokens", limits, older));
   request.generate.messages = TRY(parse_messages(fields.take("messages"), limits));
-  TRY(fields.only("logprobs", {false}));
-  TRY(fields.only("top_logprobs", {0}));
+  request.generate.top_logprobs = TRY(parse_chat_logprobs(fields, limits));
   TRY(fields.only("tools", {Json::array()}));
   TRY(fields.only("tool_choice", {"none", "auto"}));
   TRY(fields.only("parallel_tool_calls", {true, false}));
   TRY(fields.only("functions", {Json::array()}));
   TRY(fields.only("function_call", {"none"}));
-  TRY(fields.only("response_format", {Json{{"type", "text"}}}));
+  TRY(parse_response_format(fields, body, request.generate));
   TRY(fields.only("modalities", {Json::array({"text"})}));
   TRY(fields.only("store", {false}));
   TRY(fields.only("metadata", {Json::object()}));
@@ -236,7 +301,7 @@ Result<CompletionRequest> parse_completion(Fields fields, const RequestLimits& l
   TRY(fields.only("echo", {false}));
   TRY(fields.only("suffix", {""}));
   TRY(fields.only("best_of", {1}));
-  TRY(fields.only("logprobs", {0, false}));
+  request.generate.top_logprobs = TRY(parse_completion_logprobs(fields, limits));
   TRY(fields.end());
   return request;
 }
@@ -256,6 +321,7 @@ Result<CompletionRequest> parse_inputs(Fields fields, const RequestLimits& limit
   generate.temperature = TRY(inner.number("temperature", 1.0, 0.0, 2.0));
   generate.top_p = TRY(inner.number("top_p", 1.0, 0.0, 1.0));
   generate.top_k = static_cast<int>(TRY(inner.integer("top_k", 0, 0, limits.top_k_max)));
+  generate.repetition_penalty = TRY(inner.number("repetition_penalty", 1, 0.01, 100));
   bool sample = TRY(inner.boolean("do_sample", true));
   generate.greedy = !sample || generate.temperature == 0 || generate.top_p == 0;
   if (generate.top_p == 0) generate.top_p = 1;
@@ -270,7 +336,7 @@ Result<CompletionRequest> parse_inputs(Fields fields, const RequestLimits& limit
 
 Result<CompletionRequest> parse_chat_request(const std::string& body, const RequestLimits& limits) {
   auto fields = TRY(Fields::of(body));
-  return parse_chat(std::move(fields), limits);
+  return parse_chat(std::move(fields), body, limits);
 }
 
 Result<CompletionRequest> parse_completion_request(const std::string& body, const RequestLimits& limits) {
@@ -280,7 +346,7 @@ Result<CompletionRequest> parse_completion_request(const std::string& body, cons
 
 Result<CompletionRequest> parse_invocation(const std::string& body, const RequestLimits& limits) {
   auto fields = TRY(Fields::of(body));
-  if (fields.has("messages")) return parse_chat(std::move(fields), limits);
+  if (fields.has("messages")) return parse_chat(std::move(fields), body, limits);
   if (fields.has("prompt")) return parse_completion(std::move(fields), limits);
   return parse_inputs(std::move(fields), limits);
 }

@@ -6,11 +6,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "json_schema/grammar.h"
 
 namespace redoubt::openai {
 
@@ -25,9 +27,16 @@ struct GenerateRequest {
   double temperature = 1.0;
   double top_p = 1.0;
   int top_k = 0;  // 0: no limit
+  double min_p = 0, repetition_penalty = 1;  // as vLLM and Transformers have them
+  double presence_penalty = 0, frequency_penalty = 0;
+  std::vector<std::pair<int, double>> logit_bias;  // token ids and what is added to their logits
+  std::optional<int> top_logprobs;                 // with logprobs: how many of the likeliest tokens are told
   std::optional<std::int64_t> seed;
   std::vector<std::string> stop;
   bool greedy = false;
+  // What the answer has to be: a JSON Schema as the client wrote it, and compiled. `json_object` is the schema of any object.
+  std::string schema = {};
+  std::shared_ptr<const json_schema::Grammar> grammar = {};
 };
 
 struct RequestLimits {
@@ -37,6 +46,8 @@ struct RequestLimits {
   int answer_tokens_default = 512;
   int top_k_max = 1000;
   std::size_t stop_max = 4;
+  std::size_t logit_bias_max = 300;
+  int top_logprobs_max = 20, completion_logprobs_max = 5;
   std::size_t stop_bytes_max = 256;
   std::string model_default = {};  // of a request that names no model; empty: it has to name one
 };

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official openai client, unchanged, against the gateway with a scripted worker behind it."""
+import json
 import os
 import pathlib
 import ssl
 import subprocess
 
 import openai
+import pydantic
 import pytest
 
 BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
@@ -74,7 +76,57 @@ def test_unknown_model_is_not_found(endpoint):
     assert error.value.code == "model_not_found" and error.value.param == "model"
 
 
-@pytest.mark.parametrize("more", [{"n": 2}, {"max_tokens": -1}, {"temperature": 3}, {"logprobs": True}, {"max_tokens": 2**63},
+def test_logprobs_come_whole_and_in_pieces(endpoint):
+    whole = ask(endpoint(), "a bé", logprobs=True, top_logprobs=3).choices[0].logprobs
+    assert [one.token for one in whole.content] == ["a ", "bé "] and bytes(whole.content[1].bytes).decode() == "bé "
+    assert whole.content[0].logprob == -0.25 and len(whole.content[0].top_logprobs) == 3
+    chunks = [chunk.choices[0] for chunk in ask(endpoint(), "a bé", logprobs=True, stream=True) if chunk.choices and chunk.choices[0].delta.content]
+    assert [chunk.logprobs.content[0].token for chunk in chunks] == ["a ", "bé "] and chunks[0].logprobs.content[0].top_logprobs == []
+    older = endpoint().completions.create(model="bot", prompt="a bé c", logprobs=2).choices[0].logprobs
+    assert (older.tokens, older.text_offset, older.token_logprobs) == (["a ", "bé ", "c "], [0, 2, 5], [-0.25] * 3)
+    assert older.top_logprobs[0] == {"a ": -0.25}
+    assert ask(endpoint(), "a").choices[0].logprobs is None
+
+
+def test_what_is_asked_reaches_the_engine(endpoint):
+    schema = {"type": "object", "properties": {"z": {"type": "integer"}, "a": {"type": "string"}}, "required": ["z", "a"], "additionalProperties": False}
+    asked = ask(endpoint(), "fields", temperature=0.5, top_p=0.9, seed=7, presence_penalty=1.5, frequency_penalty=-0.5, logit_bias={"15": -100, "3": 1},
+                stop=["x"], max_completion_tokens=9, logprobs=True, top_logprobs=2,
+                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}},
+                extra_body={"min_p": 0.05, "top_k": 40, "repetition_penalty": 1.1})
+    got = json.loads(asked.choices[0].message.content)
+    expected = {"temperature": 0.5, "top_p": 0.9, "seed": 7, "presence_penalty": 1.5, "frequency_penalty": -0.5, "logit_bias": {"15": -100, "3": 1}, "stop": ["x"],
+                "max_tokens": 9, "top_logprobs": 2, "min_p": 0.05, "top_k": 40, "repetition_penalty": 1.1}
+    assert {key: got[key] for key in expected} == expected
+    assert list(json.loads(got["schema"])["properties"]) == ["z", "a"]
+
+
+def test_a_pydantic_model_is_a_schema(endpoint):
+    class Step(pydantic.BaseModel):
+        explanation: str
+        output: float
+
+    class Answer(pydantic.BaseModel):
+        steps: list[Step]
+        final: str | None
+
+    # The scripted worker echoes; that the request was taken is what counts.
+    with pytest.raises(pydantic.ValidationError):
+        endpoint().chat.completions.parse(model="bot", messages=[{"role": "user", "content": "no-json"}], response_format=Answer)
+
+
+def test_what_only_the_engine_can_refuse_names_the_parameter(endpoint):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(endpoint(), "unlike")
+    assert error.value.param == "logit_bias" and "secret" not in str(error.value)
+
+
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "format": "date"}}}
+
+
+@pytest.mark.parametrize("more", [{"n": 2}, {"max_tokens": -1}, {"temperature": 3}, {"top_logprobs": 2}, {"max_tokens": 2**63}, {"presence_penalty": 2.1},
+                                  {"frequency_penalty": -3}, {"logit_bias": {"1": 101}}, {"logit_bias": {"one": 1}}, {"response_format": SCHEMA},
+                                  {"extra_body": {"min_p": -0.1}}, {"extra_body": {"repetition_penalty": 0}}, {"extra_body": {"top_k": -1}},
                                   {"extra_body": {"chat_template": "{{ 1 }}"}}])
 def test_what_cannot_be_honoured_is_a_bad_request(endpoint, more):
     with pytest.raises(openai.BadRequestError) as error:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/generate/entry.h"
 
+#include <cmath>
+
 #include "base/file.h"
 #include "engine/generate/loaded_model.h"
 #include "engine/generate/job_options.h"
@@ -19,21 +21,34 @@ Status reported(const job::Paths& paths, Status status) {
 // Writes the answer as events while it comes.
 class Printer final : public Listener {
  public:
-  explicit Printer(job::EventWriter& events) : events_(events) {}
+  Printer(job::EventWriter& events, const tokenizer::Tokenizer& tokenizer) : events_(events), tokenizer_(tokenizer) {}
   void started(const std::string&, std::size_t) override {}
-  void text(const std::string&, const std::string& text) override {
-    answer_ += text;
-    events_.write("token", {{"text", text}});
+  void piece(const std::string&, const Piece& piece) override {
+    answer_ += piece.text;
+    for (const auto& one : piece.logprobs) {
+      Json top = Json::array();
+      for (const auto& likely : one.top) top.push_back(told(likely));
+      logprobs_.push_back(told(one.chosen));
+      logprobs_.back()["top"] = std::move(top);
+    }
+    if (!piece.text.empty()) events_.write("token", {{"text", piece.text}});
   }
   void done(const std::string&, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override {
     result_ = Json{{"text", answer_}, {"finish_reason", to_string(reason)}, {"prompt_tokens", prompt_tokens}, {"completion_tokens", completion_tokens}};
+    if (!logprobs_.empty()) (*result_)["logprobs"] = logprobs_;
   }
   void failed(const std::string&, const Error& error) override { result_ = fail(error); }
   Result<Json> result() const { return result_; }
 
  private:
+  Json told(const TokenLogprob& one) const {
+    return {{"id", one.id}, {"token", std::string(tokenizer_.token_bytes(one.id))}, {"logprob", std::isfinite(one.logprob) ? Json(one.logprob) : Json()}};
+  }
+
   job::EventWriter& events_;
+  const tokenizer::Tokenizer& tokenizer_;
   std::string answer_;
+  Json logprobs_ = Json::array();
   Result<Json> result_ = fail(ErrorCode::internal, "generation ended without a result");
 };
 
@@ -45,8 +60,15 @@ Result<Request> request_of(const job::Hyperparameters& values) {
   sampling.temperature = TRY(values.number("temperature", 1, 0, 100));
   sampling.top_p = TRY(values.number("top_p", 1, 0, 1));
   sampling.top_k = TRY(values.integer("top_k", 0, 0, 1 << 24));
+  sampling.min_p = TRY(values.number("min_p", 0, 0, 1));
+  sampling.repetition_penalty = TRY(values.number("repetition_penalty", 1, 0, 100));
+  sampling.presence_penalty = TRY(values.number("presence_penalty", 0, -2, 2));
+  sampling.frequency_penalty = TRY(values.number("frequency_penalty", 0, -2, 2));
+  if (const auto bias = TRY(values.value("logit_bias"))) sampling.logit_bias = TRY(parse_logit_bias(*bias));
+  if (TRY(values.value("top_logprobs"))) request.top_logprobs = static_cast<std::size_t>(TRY(values.integer("top_logprobs", 0, 0, kTopLogprobsMax)));
   sampling.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 0, INT64_MIN, INT64_MAX)));
   if (const auto stop = TRY(values.value("stop"))) request.stop = TRY(parse_stops(*stop));
+  if (const auto schema = TRY(values.text("json_schema", "")); !schema.empty()) request.grammar = TRY(parse_schema(schema));
   request.id = "generate";
   return request;
 }
@@ -61,13 +83,14 @@ Result<std::vector<std::int32_t>> prompt_of(const job::Hyperparameters& values, 
 
 Status generate_job(const job::Paths& paths) {
   const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
-  TRY(values.expect_only({"prompt", "messages", "max_tokens", "temperature", "top_p", "top_k", "seed", "greedy", "stop", "dtype", "threads"}));
+  TRY(values.expect_only({"prompt", "messages", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
+                          "frequency_penalty", "logit_bias", "top_logprobs", "json_schema", "seed", "greedy", "stop", "dtype", "threads"}));
   TRY(use_threads(values));
   auto request = TRY(request_of(values));
   const auto model = TRY(load_model(paths.channel("model"), paths.channel("adapter"), TRY(precision_of(values))));
   request.prompt = TRY(prompt_of(values, model));
   job::EventWriter events;
-  Printer printer(events);
+  Printer printer(events, *model.tokenizer);
   const auto sequences = make_sequence_model(model, 1);
   Scheduler scheduler(*sequences, *model.tokenizer, model.end_tokens, printer);
   TRY(scheduler.submit(std::move(request)));

@@ -17,21 +17,24 @@
 namespace redoubt::engine::generate {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
 using testing_model::Alphabet;
 using testing_model::kEnd;
 using testing_model::letters;
 
 struct Recorder final : Listener {
   void started(const std::string& id, std::size_t tokens) override { log += id + ":started " + std::to_string(tokens) + "\n"; }
-  void text(const std::string& id, const std::string& text) override { texts[id] += text; }
+  void piece(const std::string& id, const Piece& piece) override {
+    texts[id] += piece.text;
+    auto& told = logprobs[id];
+    told.insert(told.end(), piece.logprobs.begin(), piece.logprobs.end());
+  }
   void done(const std::string& id, FinishReason reason, std::size_t, std::size_t made) override {
     log += id + ":" + to_string(reason) + " " + std::to_string(made) + "\n";
   }
   void failed(const std::string& id, const Error& error) override { log += id + ":failed " + error.message + "\n"; }
   std::string log;
   std::map<std::string, std::string> texts;
+  std::map<std::string, std::vector<ChosenLogprob>> logprobs;
 };
 
 Request asking(std::string id, std::vector<std::int32_t> prompt, std::int64_t max_tokens, std::vector<std::string> stop = {}) {
@@ -80,6 +83,44 @@ TEST_F(SchedulerTest, never_hands_out_half_a_character) {
   EXPECT_EQ(recorder.texts["whole"], "é");
 }
 
+TEST_F(SchedulerTest, tells_the_logprobs_of_the_tokens_whose_text_it_tells) {
+  auto request = asking("stop", {0}, 20, {"fgh"});
+  request.top_logprobs = 2;
+  ASSERT_TRUE(scheduler.submit(request));
+  auto cut = asking("cut", {kEnd}, 1);  // half a character
+  cut.top_logprobs = 0;
+  ASSERT_TRUE(scheduler.submit(cut));
+  run();
+  ASSERT_EQ(recorder.logprobs["stop"].size(), 4u);  // b c d e
+  EXPECT_EQ(recorder.logprobs["stop"][0].chosen.id, 1);
+  EXPECT_NEAR(recorder.logprobs["stop"][0].chosen.logprob, 9 - std::log(28 + std::exp(9)), 1e-5);
+  ASSERT_EQ(recorder.logprobs["stop"][0].top.size(), 2u);
+  EXPECT_EQ(recorder.logprobs["stop"][0].top[0].id, 1);
+  EXPECT_EQ(recorder.logprobs["stop"][0].top[1].id, 0);
+  ASSERT_EQ(recorder.logprobs["cut"].size(), 1u);
+  EXPECT_TRUE(recorder.logprobs["cut"][0].top.empty());
+}
+
+TEST_F(SchedulerTest, refuses_sampling_that_the_model_cannot_do) {
+  const auto refused = [&](SamplingOptions sampling) {
+    auto request = asking("a", {0}, 1);
+    request.sampling = std::move(sampling);
+    const auto done = scheduler.submit(request);
+    return done ? std::string("taken") : done.error().where;
+  };
+  EXPECT_EQ(refused({.logit_bias = {{29, 1}}}), "logit_bias");
+  EXPECT_EQ(refused({.logit_bias = {{-1, 1}}}), "logit_bias");
+  EXPECT_EQ(refused({.logit_bias = {{1, NAN}}}), "logit_bias");
+  EXPECT_EQ(refused({.temperature = -1}), "temperature");
+  EXPECT_EQ(refused({.top_p = 0}), "top_p");
+  EXPECT_EQ(refused({.top_k = -1}), "top_k");
+  EXPECT_EQ(refused({.min_p = 1.1}), "min_p");
+  EXPECT_EQ(refused({.repetition_penalty = 0}), "repetition_penalty");
+  EXPECT_EQ(refused({.presence_penalty = 3}), "presence_penalty");
+  EXPECT_EQ(refused({.frequency_penalty = NAN}), "frequency_penalty");
+  EXPECT_EQ(refused({.logit_bias = {{28, 1}}}), "taken");
+}
+
 TEST_F(SchedulerTest, refuses_what_does_not_fit) {
   EXPECT_EQ(scheduler.submit(asking("a", {}, 1)).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(scheduler.submit(asking("a", std::vector<std::int32_t>(64, 0), 1)).error().code, ErrorCode::limit_exceeded);
@@ -111,53 +152,6 @@ TEST_F(SchedulerTest, tells_when_the_model_fails_and_goes_on) {
   EXPECT_EQ(recorder.texts["a"], "b");
 }
 
-std::int32_t chosen(SamplingOptions options, std::vector<float> logits) { return Sampler(options).choose(logits).value(); }
-
-TEST(Sampler, takes_the_lowest_of_equals_and_no_nan) {
-  EXPECT_EQ(chosen({.greedy = true}, {1, 3, 3, 2}), 1);
-  EXPECT_EQ(chosen({.greedy = true}, {kNan, 1, kNan}), 1);
-  EXPECT_EQ(chosen({.temperature = 0}, {1, 2}), 1);
-  EXPECT_EQ(chosen({.temperature = 2}, {kNan, 1, kNan}), 1);
-  EXPECT_EQ(chosen({}, {0, std::numeric_limits<float>::infinity(), kNan}), 1);
-  EXPECT_EQ(Sampler({}).choose(std::vector<float>{kNan, -INFINITY}).error().code, ErrorCode::internal);
-  EXPECT_EQ(Sampler({}).choose({}).error().code, ErrorCode::internal);
-}
-
-// How often each of the logits' tokens comes in 20,000 draws.
-std::vector<double> shares(SamplingOptions options, const std::vector<float>& logits) {
-  Sampler sampler(options);
-  std::vector<double> counts(logits.size());
-  for (int i = 0; i < 20000; ++i) counts[static_cast<std::size_t>(sampler.choose(logits).value())] += 1.0 / 20000;
-  return counts;
-}
-
-TEST(Sampler, draws_with_the_softmax_probabilities) {
-  const std::vector<float> logits = {std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
-  const auto all = shares({.seed = 7}, logits);
-  EXPECT_NEAR(all[0], 0.5, 0.02);
-  EXPECT_NEAR(all[3], 0.05, 0.01);
-  const auto two = shares({.top_k = 2, .seed = 7}, logits);
-  EXPECT_NEAR(two[0], 0.625, 0.02);
-  EXPECT_EQ(two[2], 0);
-  const auto nucleus = shares({.top_p = 0.7, .seed = 7}, logits);
-  EXPECT_NEAR(nucleus[1], 0.375, 0.02);
-  EXPECT_EQ(nucleus[2] + nucleus[3], 0);
-  const auto cold = shares({.temperature = 0.5, .seed = 7}, logits);
-  EXPECT_NEAR(cold[0], 0.25 / 0.365, 0.02);
-}
-
-TEST(Sampler, repeats_with_its_seed) {
-  const std::vector<float> logits(100, 0.0f);
-  Sampler one({.seed = 5}), other({.seed = 5}), third({.seed = 6});
-  bool differs = false;
-  for (int i = 0; i < 50; ++i) {
-    const auto token = one.choose(logits).value();
-    EXPECT_EQ(token, other.choose(logits).value());
-    differs = differs || token != third.choose(logits).value();
-  }
-  EXPECT_TRUE(differs);
-}
-
 TEST(StopFilter, holds_back_what_may_become_a_stop) {
   StopFilter filter({"END", "NO"});
   EXPECT_EQ(filter.push("aE"), "a");
@@ -176,7 +170,8 @@ TEST(RequestFields, refuse_what_is_out_of_bounds) {
   const Json good = {{"type", "generate"}, {"id", "1"}, {"max_tokens", 5}, {"seed", -1}, {"stop", {"x"}}, {"temperature", 0.5}};
   EXPECT_TRUE(parse_options(good));
   for (const Json& bad : {Json{{"max_tokens", 0}}, Json{{"max_tokens", -5}}, Json{{"max_tokens", 1e30}}, Json{{"max_tokens", "5"}},
-                         Json{{"temperature", -1}}, Json{{"temperature", 1e9}}, Json{{"top_p", 0}}, Json{{"top_p", 2}}, Json{{"top_k", -1}},
+                         Json{{"temperature", "1"}}, Json{{"top_p", true}}, Json{{"top_k", -1}}, Json{{"min_p", "0"}}, Json{{"logit_bias", Json::array()}},
+                         Json{{"logit_bias", {{"x", 1}}}}, Json{{"logit_bias", {{"1", "1"}}}}, Json{{"top_logprobs", -1}}, Json{{"top_logprobs", true}},
                          Json{{"stop", "x"}}, Json{{"stop", {""}}}, Json{{"stop", Json(20, "x")}}, Json{{"seed", 0.5}}, Json{{"n", 3}}}) {
     auto message = good;
     message.update(bad);
@@ -255,6 +250,18 @@ TEST_F(WorkerTest, answers_a_request_and_a_ping) {
   if (!pong) {
     EXPECT_EQ(receive()["type"], "pong");
   }
+}
+
+TEST_F(WorkerTest, sends_logprobs_and_names_the_parameter_that_is_wrong) {
+  send(R"({"type":"generate","id":"1","prompt":"a","max_tokens":1,"greedy":true,"top_logprobs":1})");
+  EXPECT_EQ(receive()["type"], "started");
+  const auto token = receive();
+  EXPECT_EQ(token["logprobs"][0]["bytes"], Json::array({'b'}));
+  EXPECT_EQ(token["logprobs"][0]["top"][0]["bytes"], Json::array({'b'}));
+  EXPECT_LT(token["logprobs"][0]["logprob"].get<double>(), 0);
+  EXPECT_EQ(receive()["type"], "done");
+  send(R"({"type":"generate","id":"1","prompt":"a","max_tokens":1,"logit_bias":{"29":1}})");
+  EXPECT_EQ(receive()["param"], "logit_bias");
 }
 
 TEST_F(WorkerTest, answers_bad_lines_with_errors_and_goes_on) {

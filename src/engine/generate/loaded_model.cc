@@ -29,6 +29,7 @@ class CachedSequences final : public SequenceModel {
 
   std::int64_t context_length() const override { return model_.base->config().context_length; }
   std::size_t slots() const override { return caches_.size(); }
+  std::int64_t vocabulary() const override { return model_.base->config().vocabulary; }
 
   Status open(std::size_t slot, std::int64_t capacity) override {
     try {

@@ -2,6 +2,9 @@
 #include "engine/generate/request_fields.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include "json_schema/compile.h"
 
 namespace redoubt::engine::generate {
 namespace {
@@ -66,20 +69,47 @@ Result<std::vector<std::string>> parse_stops(const Json& list) {
   return stops;
 }
 
+Result<std::vector<std::pair<std::int32_t, float>>> parse_logit_bias(const Json& object) {
+  const auto wrong = [] { return bad("logit_bias must be an object of token ids and numbers"); };
+  if (!object.is_object()) return wrong();
+  std::vector<std::pair<std::int32_t, float>> biases;
+  for (const auto& [key, value] : object.items()) {
+    std::int32_t id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc{} || end != key.data() + key.size() || !value.is_number()) return wrong();
+    biases.emplace_back(id, value.get<float>());
+  }
+  return biases;
+}
+
+Result<std::shared_ptr<const json_schema::Grammar>> parse_schema(std::string_view text) {
+  auto grammar = json_schema::compile_schema(text);
+  if (!grammar) return fail(grammar.error().code, "schema, at " + grammar.error().where + ": " + grammar.error().message, "response_format");
+  return grammar;
+}
+
 Result<Request> parse_options(const Json& message) {
-  TRY(expect_fields(message, {"type", "id", "messages", "prompt", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "greedy"}));
+  TRY(expect_fields(message, {"type", "id", "messages", "prompt", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
+                              "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "schema", "seed", "stop", "greedy"}));
   Request request;
+  auto& sampling = request.sampling;
   request.max_tokens = TRY(count_or(message, "max_tokens", 1));
-  request.sampling.top_k = TRY(count_or(message, "top_k", 0));
-  request.sampling.temperature = TRY(number_or(message, "temperature", 1));
-  request.sampling.top_p = TRY(number_or(message, "top_p", 1));
+  sampling.top_k = TRY(count_or(message, "top_k", 0));
+  sampling.temperature = TRY(number_or(message, "temperature", 1));
+  sampling.top_p = TRY(number_or(message, "top_p", 1));
+  sampling.min_p = TRY(number_or(message, "min_p", 0));
+  sampling.repetition_penalty = TRY(number_or(message, "repetition_penalty", 1));
+  sampling.presence_penalty = TRY(number_or(message, "presence_penalty", 0));
+  sampling.frequency_penalty = TRY(number_or(message, "frequency_penalty", 0));
+  if (const auto* bias = find(message, "logit_bias")) sampling.logit_bias = TRY(parse_logit_bias(*bias));
   if (const auto* seed = find(message, "seed")) {
     if (!seed->is_number_integer()) return bad("seed must be a whole number");
-    request.sampling.seed = seed->is_number_unsigned() ? seed->get<std::uint64_t>() : static_cast<std::uint64_t>(seed->get<std::int64_t>());
+    sampling.seed = seed->is_number_unsigned() ? seed->get<std::uint64_t>() : static_cast<std::uint64_t>(seed->get<std::int64_t>());
   }
-  if (find(message, "greedy")) request.sampling.greedy = TRY(json_bool(message, "greedy", "request"));
+  if (find(message, "greedy")) sampling.greedy = TRY(json_bool(message, "greedy", "request"));
+  if (find(message, "top_logprobs")) request.top_logprobs = static_cast<std::size_t>(TRY(count_or(message, "top_logprobs", 0)));
+  if (find(message, "schema")) request.grammar = TRY(parse_schema(TRY(json_string(message, "schema", "request"))));
   if (const auto* stop = find(message, "stop")) request.stop = TRY(parse_stops(*stop));
-  TRY(check_sampling(request.sampling));
   return request;
 }
 

@@ -24,7 +24,10 @@ Result<std::string> request_id(const Json& message);
 Status expect_fields(const Json& message, std::initializer_list<std::string_view> known);
 Result<std::vector<chat_template::Message>> parse_messages(const Json& list);
 Result<std::vector<std::string>> parse_stops(const Json& list);
-// max_tokens, temperature, top_p, top_k, seed, greedy and stop; the prompt is the caller's.
+// {"15": -100}: token ids, in decimal digits, and what is added to their logits.
+Result<std::vector<std::pair<std::int32_t, float>>> parse_logit_bias(const Json& object);
+Result<std::shared_ptr<const json_schema::Grammar>> parse_schema(std::string_view text);
+// All but the prompt, which is the caller's. Bounds that depend on the model are the scheduler's to check.
 Result<Request> parse_options(const Json& message);
 
 }  // namespace redoubt::engine::generate

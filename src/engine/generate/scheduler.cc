@@ -2,6 +2,7 @@
 #include "engine/generate/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace redoubt::engine::generate {
 
@@ -28,7 +29,8 @@ Status Scheduler::submit(Request request) {
                      std::ranges::any_of(slots_, [&](const auto& slot) { return slot && has_id(slot->request); });
   if (known) return fail(ErrorCode::already_exists, "a request with this id is running");
   if (request.prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt is empty");
-  TRY(check_sampling(request.sampling));
+  TRY(check_sampling(request.sampling, model_.vocabulary()));
+  if (request.top_logprobs > kTopLogprobsMax) return fail(ErrorCode::invalid_argument, "top_logprobs must be at most 20", "top_logprobs");
   const auto context = model_.context_length(), prompt = std::ssize(request.prompt);
   if (request.max_tokens == 0) request.max_tokens = context - prompt;
   if (request.max_tokens < 1 || prompt >= context || request.max_tokens > context - prompt)
@@ -98,29 +100,48 @@ void Scheduler::decode() {
   for (std::size_t i = 0; i < tokens.size(); ++i) take(tokens[i].slot, logits->subspan(i * width, width));
 }
 
+Result<AllowedTokens> Scheduler::allowed(Sequence& sequence) {
+  if (!sequence.request.grammar) return AllowedTokens();
+  if (!token_tree_) token_tree_ = std::make_shared<TokenTree>(tokenizer_, end_tokens_, model_.vocabulary());
+  if (!sequence.constraint) sequence.constraint.emplace(token_tree_, tokenizer_, sequence.request.grammar);
+  return sequence.constraint->allowed();
+}
+
 void Scheduler::take(std::size_t slot, std::span<const float> logits) {
   auto& sequence = *slots_[slot];
-  const auto token = sequence.sampler.choose(logits);
+  const auto may_come = allowed(sequence);
+  if (!may_come) return drop(slot, may_come.error());
+  const auto token = sequence.sampler.choose(logits, *may_come);
   if (!token) return drop(slot, token.error());
   ++sequence.made;
   if (std::ranges::find(end_tokens_, *token) != end_tokens_.end()) return finish(slot, FinishReason::stop);
   sequence.newest = *token;
+  if (const auto top = sequence.request.top_logprobs) sequence.untold.push_back({sequence.bytes_made, logprob_of(logits, *token, *top)});
   if (!tokenizer_.is_special(*token)) emit(sequence, sequence.utf8.push(tokenizer_.token_bytes(*token)));
-  if (sequence.stops.stopped()) return finish(slot, FinishReason::stop);
+  if (sequence.constraint) sequence.constraint->accept(*token);
+  if (sequence.stops.stopped() || (sequence.constraint && sequence.constraint->finished())) return finish(slot, FinishReason::stop);
   if (static_cast<std::int64_t>(sequence.made) == sequence.request.max_tokens) finish(slot, FinishReason::length);
 }
 
 void Scheduler::emit(Sequence& sequence, std::string text) {
-  const auto safe = sequence.stops.push(text);
-  if (!safe.empty()) listener_.text(sequence.request.id, safe);
+  sequence.bytes_made += text.size();
+  auto safe = sequence.stops.push(text);
+  sequence.bytes_told += safe.size();
+  if (!safe.empty()) tell(sequence, std::move(safe), sequence.bytes_told);
+}
+
+void Scheduler::tell(Sequence& sequence, std::string text, std::size_t logprobs_before) {
+  Piece piece{std::move(text)};
+  for (; !sequence.untold.empty() && sequence.untold.front().begin < logprobs_before; sequence.untold.pop_front())
+    piece.logprobs.push_back(std::move(sequence.untold.front().logprob));
+  if (!piece.text.empty() || !piece.logprobs.empty()) listener_.piece(sequence.request.id, piece);
 }
 
 void Scheduler::finish(std::size_t slot, FinishReason reason) {
   auto& sequence = *slots_[slot];
   if (!sequence.stops.stopped()) {
     emit(sequence, sequence.utf8.finish());
-    const auto rest = sequence.stops.finish();
-    if (!rest.empty()) listener_.text(sequence.request.id, rest);
+    tell(sequence, sequence.stops.finish(), std::numeric_limits<std::size_t>::max());
   }
   listener_.done(sequence.request.id, reason, sequence.request.prompt.size(), sequence.made);
   slots_[slot].reset();

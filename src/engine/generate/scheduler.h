@@ -5,10 +5,12 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/generate/constraint.h"
 #include "engine/generate/sampler.h"
 #include "engine/generate/sequence_model.h"
 #include "engine/generate/stop_filter.h"
@@ -23,6 +25,16 @@ struct Request {
   std::int64_t max_tokens = 0;  // tokens to make at most, an end token counted; 0 is what the context leaves
   SamplingOptions sampling = {};
   std::vector<std::string> stop = {};
+  // With how many of the likeliest tokens each one's logprob is told; nothing: no logprobs.
+  std::optional<std::size_t> top_logprobs = {};
+  std::shared_ptr<const json_schema::Grammar> grammar = {};  // of the answer's text; null: anything
+};
+
+// What has come of an answer. The logprobs are of every token but an end token and those that a stop string cut off; a token
+// comes with the text that its own begins in, or at the end.
+struct Piece {
+  std::string text;  // valid UTF-8; empty only where logprobs are left at the end
+  std::vector<ChosenLogprob> logprobs = {};
 };
 
 enum class FinishReason { stop, length, cancelled };
@@ -33,7 +45,7 @@ class Listener {
  public:
   virtual ~Listener() = default;
   virtual void started(const std::string& id, std::size_t prompt_tokens) = 0;
-  virtual void text(const std::string& id, const std::string& text) = 0;  // valid UTF-8, not empty
+  virtual void piece(const std::string& id, const Piece& piece) = 0;
   virtual void done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) = 0;
   virtual void failed(const std::string& id, const Error& error) = 0;
 };
@@ -61,22 +73,32 @@ class Scheduler {
 
  private:
   struct Sequence {
-    explicit Sequence(Request accepted) : request(std::move(accepted)), sampler(request.sampling), stops(request.stop) {}
+    explicit Sequence(Request accepted) : request(std::move(accepted)), sampler(request.sampling, request.prompt), stops(request.stop) {}
     Request request;
     Sampler sampler;
     StopFilter stops;
     tokenizer::Utf8Stream utf8 = {};
+    std::optional<Constraint> constraint = {};
     std::size_t read = 0;  // prompt tokens the model has seen
     std::size_t made = 0;
+    std::size_t bytes_made = 0, bytes_told = 0;  // of text
     std::int32_t newest = -1;
+    struct Untold {
+      std::size_t begin;  // in the text
+      ChosenLogprob logprob;
+    };
+    std::deque<Untold> untold = {};  // logprobs of tokens whose text is held back
     bool decoding() const { return newest >= 0; }
   };
   void admit();
   void read_prompt();
   void decode();
+  // What the request's schema allows next; empty where there is none.
+  Result<AllowedTokens> allowed(Sequence& sequence);
   // Samples the next token of a slot and tells its text; ends the sequence where it has to.
   void take(std::size_t slot, std::span<const float> logits);
   void emit(Sequence& sequence, std::string text);
+  void tell(Sequence& sequence, std::string text, std::size_t logprobs_before);
   void finish(std::size_t slot, FinishReason reason);
   void drop(std::size_t slot, const Error& error);
 
@@ -87,6 +109,7 @@ class Scheduler {
   SchedulerOptions options_;
   std::deque<Request> waiting_;
   std::vector<std::optional<Sequence>> slots_;
+  std::shared_ptr<const TokenTree> token_tree_ = {};  // made when a schema first needs it
   std::size_t next_prompt_ = 0;  // where the search for a prompt to read begins
 };
 

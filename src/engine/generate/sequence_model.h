@@ -22,6 +22,7 @@ class SequenceModel {
   virtual ~SequenceModel() = default;
   virtual std::int64_t context_length() const = 0;
   virtual std::size_t slots() const = 0;
+  virtual std::int64_t vocabulary() const = 0;  // logits of a row
   // Makes room for a sequence of up to `capacity` tokens; what the slot held is gone.
   virtual Status open(std::size_t slot, std::int64_t capacity) = 0;
   virtual void close(std::size_t slot) = 0;

@@ -36,6 +36,7 @@ class Alphabet final : public SequenceModel {
  public:
   std::int64_t context_length() const override { return 64; }
   std::size_t slots() const override { return 2; }
+  std::int64_t vocabulary() const override { return 29; }
   Status open(std::size_t slot, std::int64_t) override {
     sequences[slot].clear();
     return {};

@@ -6,8 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cmath>
 
 #include "engine/generate/request_fields.h"
 
@@ -15,6 +16,10 @@ namespace redoubt::engine::generate {
 namespace {
 
 constexpr std::size_t kReadBytes = 256 << 10;
+constexpr float kLogprobMin = -9999;  // JSON has no infinity; OpenAI writes this
+// What a refusal may name; `where` of other errors is not for the gateway.
+constexpr std::array<std::string_view, 11> kParameters = {"temperature",      "top_p",             "top_k",      "min_p",        "repetition_penalty",
+                                                          "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "response_format"};
 
 bool is_temporary(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -128,7 +133,20 @@ void Worker::started(const std::string& id, std::size_t prompt_tokens) {
   send({{"type", "started"}, {"id", id}, {"prompt_tokens", prompt_tokens}});
 }
 
-void Worker::text(const std::string& id, const std::string& text) { send({{"type", "token"}, {"id", id}, {"text", text}}); }
+Json Worker::logprob_json(const TokenLogprob& one) const {
+  const auto bytes = model_.tokenizer.token_bytes(one.id);
+  return {{"bytes", std::vector<unsigned char>(bytes.begin(), bytes.end())}, {"logprob", std::max(kLogprobMin, one.logprob)}};
+}
+
+void Worker::piece(const std::string& id, const Piece& piece) {
+  Json message = {{"type", "token"}, {"id", id}, {"text", piece.text}};
+  for (const auto& one : piece.logprobs) {
+    auto& entry = message["logprobs"].emplace_back(logprob_json(one.chosen));
+    entry["top"] = Json::array();
+    for (const auto& likely : one.top) entry["top"].push_back(logprob_json(likely));
+  }
+  send(std::move(message));
+}
 
 void Worker::done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) {
   send({{"type", "done"},
@@ -140,7 +158,9 @@ void Worker::done(const std::string& id, FinishReason reason, std::size_t prompt
 
 void Worker::failed(const std::string& id, const Error& error) {
   const auto message = error.hint.empty() ? error.message : error.message + "; " + error.hint;
-  send({{"type", "error"}, {"id", id}, {"code", redoubt::to_string(error.code)}, {"message", message}});
+  Json answer = {{"type", "error"}, {"id", id}, {"code", redoubt::to_string(error.code)}, {"message", message}};
+  if (std::ranges::find(kParameters, error.where) != kParameters.end()) answer["param"] = error.where;
+  send(std::move(answer));
 }
 
 }  // namespace redoubt::engine::generate

@@ -40,7 +40,7 @@ class Worker final : private Listener {
 
  private:
   void started(const std::string& id, std::size_t prompt_tokens) override;
-  void text(const std::string& id, const std::string& text) override;
+  void piece(const std::string& id, const Piece& piece) override;
   void done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override;
   void failed(const std::string& id, const Error& error) override;
 
@@ -53,6 +53,7 @@ class Worker final : private Listener {
   Status handle(const Json& message, const std::string& id);
   Result<Request> parse_request(const Json& message, const std::string& id) const;
   void send(Json message);
+  Json logprob_json(const TokenLogprob& one) const;
 
   int socket_;
   WorkerModel model_;

@@ -56,10 +56,11 @@ struct Failure {
 
 // What the engine says may quote the prompt: the client is told the kind alone.
 Failure failure_of(const Error& error) {
+  if (error.where == "response_format") return {400, openai::refusal_body(error.where)};
   if (error.where == "queue") return {429, error_body("too many requests wait already", "rate_limit_error", "", "queue_full")};
   if (error.code == ErrorCode::limit_exceeded)
     return {400, error_body("the prompt does not fit the model's context", "invalid_request_error", "messages", "context_length_exceeded")};
-  if (error.code == ErrorCode::invalid_argument) return {400, error_body("the model does not take this request", "invalid_request_error", "", "invalid_request")};
+  if (error.code == ErrorCode::invalid_argument || error.code == ErrorCode::unsupported) return {400, openai::refusal_body(error.where)};
   return {503, error_body("the model could not answer, try again", "server_error", "", "engine_unavailable")};
 }
 
@@ -150,22 +151,21 @@ void Container::invoke(const http::Request& request, Wire& wire) {
 void Container::answer(const openai::CompletionRequest& request, Wire& wire) {
   const bool is_chat = request.protocol == openai::Protocol::chat;
   const openai::AnswerFrame frame{request.protocol, (is_chat ? "chatcmpl-" : "cmpl-") + std::to_string(next_answer_++),
-                                  request.model.empty() ? options_.model : request.model, seconds_now()};
-  std::string text;
+                                  request.model.empty() ? options_.model : request.model, seconds_now(), request.generate.top_logprobs.has_value()};
+  openai::Piece whole;
+  std::size_t offset = 0;
   bool begun = false;
-  const auto end = generate_(request.generate, [&](std::string_view piece) {
-    if (!request.stream) {
-      text += piece;
-      return wire.is_open();
-    }
+  const auto end = generate_(request.generate, [&](const openai::Piece& piece) {
+    whole.append(piece);
+    if (!request.stream) return wire.is_open();
     if (!std::exchange(begun, true) && (!wire.begin("text/event-stream; charset=utf-8") || !wire.write(stream_begin(frame)))) return false;
-    return wire.write(stream_token(frame, piece));
+    return wire.write(stream_token(frame, piece, offset));
   });
   if (!end && !begun) {
     const auto failure = failure_of(end.error());
     return wire.send(failure.status, kJson, failure.body);
   }
-  if (!request.stream) return wire.send(200, kJson, answer_body(frame, text, *end));
+  if (!request.stream) return wire.send(200, kJson, answer_body(frame, whole, *end));
   if (!begun) (void)(wire.begin("text/event-stream; charset=utf-8") && wire.write(stream_begin(frame)));
   (void)wire.write(end ? stream_end(frame, *end, request.include_usage) : openai::stream_error(failure_of(end.error()).body));
   wire.end();

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/serve/decoder.h"
 #include "engine/serve/wire.h"
 #include "openai/answer.h"
 #include "openai/request.h"
@@ -20,7 +21,7 @@
 namespace redoubt::engine::serve {
 
 // One answer, as Decoder::generate gives it.
-using Generate = std::function<Result<openai::GenerateEnd>(const openai::GenerateRequest&, const std::function<bool(std::string_view)>& on_text)>;
+using Generate = std::function<Result<openai::GenerateEnd>(const openai::GenerateRequest&, const OnPiece& on_piece)>;
 
 struct ContainerOptions {
   std::uint16_t port = 8080;  // on every address; 0: the system chooses

@@ -36,12 +36,19 @@ Result<Request> Decoder::prepare(const GenerateRequest& asked) const {
   sampling.temperature = asked.temperature;
   sampling.top_p = asked.top_p;
   sampling.top_k = asked.top_k;
+  sampling.min_p = asked.min_p;
+  sampling.repetition_penalty = asked.repetition_penalty;
+  sampling.presence_penalty = asked.presence_penalty;
+  sampling.frequency_penalty = asked.frequency_penalty;
+  for (const auto& [id, bias] : asked.logit_bias) sampling.logit_bias.emplace_back(id, static_cast<float>(bias));
+  if (asked.top_logprobs) request.top_logprobs = static_cast<std::size_t>(*asked.top_logprobs);
   sampling.seed = asked.seed ? static_cast<std::uint64_t>(*asked.seed) : std::random_device()();
   request.stop = asked.stop;
+  request.grammar = asked.grammar;
   return request;
 }
 
-Result<GenerateEnd> Decoder::generate(const GenerateRequest& asked, const std::function<bool(std::string_view)>& on_text) {
+Result<GenerateEnd> Decoder::generate(const GenerateRequest& asked, const OnPiece& on_piece) {
   auto request = TRY(prepare(asked));
   std::unique_lock lock(mutex_);
   const std::string id = request.id = std::to_string(next_id_++);
@@ -50,15 +57,15 @@ Result<GenerateEnd> Decoder::generate(const GenerateRequest& asked, const std::f
   asked_.notify_one();
   bool wanted = true;
   while (true) {
-    answered_.wait(lock, [&] { return answer.end || !answer.text.empty(); });
-    const std::string text = std::exchange(answer.text, {});
-    if (wanted && !text.empty()) {
+    answered_.wait(lock, [&] { return answer.end || !answer.piece.empty(); });
+    const auto piece = std::exchange(answer.piece, {});
+    if (wanted && !piece.empty()) {
       lock.unlock();
-      wanted = on_text(text);
+      wanted = on_piece(piece);
       lock.lock();
       if (!wanted) cancelled_.push_back(id);
     }
-    if (!answer.end || !answer.text.empty()) continue;
+    if (!answer.end || !answer.piece.empty()) continue;
     auto end = std::move(*answer.end);
     answers_.erase(id);
     return end;
@@ -90,9 +97,18 @@ void Decoder::run() {
   }
 }
 
-void Decoder::text(const std::string& id, const std::string& text) {
+openai::TokenLogprob Decoder::told(const generate::TokenLogprob& one) const {
+  return {std::string(model_.tokenizer.token_bytes(one.id)), one.logprob, {}};
+}
+
+void Decoder::piece(const std::string& id, const generate::Piece& piece) {
   std::lock_guard lock(mutex_);
-  answers_[id].text += text;
+  auto& so_far = answers_[id].piece;
+  so_far.text += piece.text;
+  for (const auto& one : piece.logprobs) {
+    auto& entry = so_far.logprobs.emplace_back(told(one.chosen));
+    for (const auto& likely : one.top) entry.top.push_back(told(likely));
+  }
   answered_.notify_all();
 }
 

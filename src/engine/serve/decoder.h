@@ -18,27 +18,31 @@
 
 namespace redoubt::engine::serve {
 
+// Hears an answer's pieces; false when nobody wants more.
+using OnPiece = std::function<bool(const openai::Piece&)>;
+
 class Decoder final : private generate::Listener {
  public:
   // What `model` refers to must outlive it.
   explicit Decoder(generate::WorkerModel model, generate::SchedulerOptions options = {});
   ~Decoder();  // cancels what is running
 
-  // Blocks until the answer's end; `on_text` hears each piece on the calling thread, and an answer of false cancels. Errors:
+  // Blocks until the answer's end; `on_piece` hears each piece on the calling thread, and an answer of false cancels. Errors:
   // limit_exceeded when the prompt does not fit the context or too many wait (`where` is "queue"), invalid_argument.
-  Result<openai::GenerateEnd> generate(const openai::GenerateRequest& request, const std::function<bool(std::string_view)>& on_text);
+  Result<openai::GenerateEnd> generate(const openai::GenerateRequest& request, const OnPiece& on_piece);
 
  private:
   // One request's way back to the thread that asked.
   struct Answer {
-    std::string text;
+    openai::Piece piece;
     std::optional<Result<openai::GenerateEnd>> end;
   };
   Result<generate::Request> prepare(const openai::GenerateRequest& request) const;
   void run();
 
   void started(const std::string&, std::size_t) override {}
-  void text(const std::string& id, const std::string& text) override;
+  void piece(const std::string& id, const generate::Piece& piece) override;
+  openai::TokenLogprob told(const generate::TokenLogprob& one) const;
   void done(const std::string& id, generate::FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override;
   void failed(const std::string& id, const Error& error) override;
 

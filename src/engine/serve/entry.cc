@@ -93,7 +93,7 @@ Status serve_container(const job::Paths& paths) {
   const auto served = TRY(load(paths));
   options.control_tokens = control_tokens(*served->model.tokenizer);
   Decoder decoder(served->parts(), served->scheduler);
-  const auto container = TRY(Container::listen(std::move(options), [&](const auto& request, const auto& on_text) { return decoder.generate(request, on_text); }));
+  const auto container = TRY(Container::listen(std::move(options), [&](const auto& request, const auto& on_piece) { return decoder.generate(request, on_piece); }));
   job::EventWriter().write("listening", {{"port", container->port()}});
   return container->run(stop.get());
 }

@@ -33,8 +33,8 @@ class DecoderTest : public testing::Test {
     request.max_tokens = max_tokens;
     request.greedy = true;
     std::string text;
-    TRY(decoder_.generate(request, [&](std::string_view piece) {
-      text += piece;
+    TRY(decoder_.generate(request, [&](const openai::Piece& piece) {
+      text += piece.text;
       return true;
     }));
     return text;
@@ -62,7 +62,7 @@ TEST_F(DecoderTest, an_answer_that_nobody_wants_is_cancelled) {
   request.max_tokens = 50;
   request.greedy = true;
   request.stop = {"never"};
-  const auto end = decoder_.generate(request, [](std::string_view) { return false; });
+  const auto end = decoder_.generate(request, [](const openai::Piece&) { return false; });
   EXPECT_TRUE(end->finish_reason == "cancelled" || end->finish_reason == "stop") << end->finish_reason;
 }
 
@@ -108,8 +108,8 @@ class ContainerTest : public testing::Test {
     return "POST /invocations HTTP/1.1\r\nHost: c\r\nContent-Type: application/json\r\n" + more + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
   static Generate saying(std::vector<std::string> pieces) {
-    return [pieces](const openai::GenerateRequest&, const auto& on_text) -> Result<openai::GenerateEnd> {
-      for (const auto& piece : pieces) on_text(piece);
+    return [pieces](const openai::GenerateRequest&, const auto& on_piece) -> Result<openai::GenerateEnd> {
+      for (const auto& piece : pieces) on_piece({piece, {}});
       return openai::GenerateEnd{"stop", 3, 2};
     };
   }
@@ -169,10 +169,10 @@ TEST_F(ContainerTest, an_engine_that_fails_is_told_apart_from_a_prompt_that_is_t
 TEST_F(ContainerTest, finishes_what_is_under_way_when_it_stops) {
   std::atomic<bool> begun = false;
   std::atomic<bool> released = false;
-  start([&](const openai::GenerateRequest&, const auto& on_text) -> Result<openai::GenerateEnd> {
+  start([&](const openai::GenerateRequest&, const auto& on_piece) -> Result<openai::GenerateEnd> {
     begun = true;
     while (!released) std::this_thread::yield();
-    on_text("late");
+    on_piece({"late", {}});
     return openai::GenerateEnd{"stop", 1, 1};
   });
   const Fd client = connect(), idle = connect();
