@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/model/causal_model.h"
+#include "engine/model/families.h"
 #include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
@@ -53,6 +54,49 @@ TEST(Config, impossible_values_are_refused) {
                                                {"rms_norm_eps", -1},
                                                {"rope_scaling", {{"rope_type", "linear"}, {"factor", 0}}},
                                                {"rope_theta", 0.5}});
+}
+
+TEST(Config, whatever_stands_in_a_member_of_any_family_is_read_or_refused) {
+  const Json values[] = {nullptr,       true,           -1,       0,         1e300,     1e-300, "x",
+                         Json::array(), Json::object(), {1, "a"}, INT64_MAX, UINT64_MAX};
+  for (const auto& family : families()) {
+    Json whole = llama_config();
+    whole.update({{"architectures", {family.architecture}}, {"model_type", family.model_type}, {"head_dim", 8}});
+    ASSERT_TRUE(parse_config(whole, "config.json")) << family.architecture;
+    auto keys = family.reads;
+    for (const auto& [key, value] : whole.items()) keys.push_back(key);
+    for (const auto& [key, value] : family.defaults.items()) keys.push_back(key);
+    for (const char* key : {"rope_scaling", "rope_parameters", "original_max_position_embeddings", "eos_token_id"})
+      keys.emplace_back(key);
+    for (const auto& key : keys)
+      for (const auto& value : values) {
+        auto config = whole;
+        config[key] = value;
+        const auto parsed = parse_config(config, "config.json");
+        EXPECT_TRUE(parsed || !parsed.error().message.empty()) << family.architecture << " " << key << " " << value;
+      }
+  }
+}
+
+TEST(Config, whatever_stands_in_the_rotary_parameters_is_read_or_refused) {
+  const Json values[] = {nullptr, -1, 0, 1e300, 1e-300, "x", Json::array(), Json::object(), {1, "a"}};
+  for (const char* kind : {"default", "linear", "dynamic", "yarn", "longrope", "llama3"})
+    for (const char* key :
+         {"factor", "rope_theta", "original_max_position_embeddings", "attention_factor", "mscale", "beta_fast", "beta_slow",
+          "low_freq_factor", "high_freq_factor", "short_factor", "long_factor", "rope_type"})
+      for (const auto& value : values) {
+        Json rope = {{"rope_type", kind},   {"factor", 4},         {"low_freq_factor", 1},        {"high_freq_factor", 4},
+                     {"mscale_all_dim", 1}, {"short_factor", {1}}, {"long_factor", {1, 1, 1, 1}}, {key, value}};
+        auto config = llama_config();
+        config["rope_scaling"] = rope;
+        if (rope["rope_type"] == "longrope") config.update({{"architectures", {"Phi3ForCausalLM"}}, {"model_type", "phi3"}});
+        const auto parsed = parse_config(config, "config.json");
+        if (!parsed) continue;
+        const RotaryTable table(*parsed->rope, parsed->head_size, parsed->context_length);
+        for (const std::int64_t length : {std::int64_t{1}, parsed->context_length})
+          EXPECT_TRUE(std::isfinite(*table.angles(length, length - 1).cosine(length - 1)))
+              << kind << " " << key << " " << value;
+      }
 }
 
 TEST(Config, dropout_of_the_base_is_refused_in_training_alone) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace redoubt::engine::model {
 namespace {
@@ -34,18 +35,10 @@ Result<RopeKind> kind_of(const Json& parameters, const RopeDefaults& defaults, s
               kHint);
 }
 
-// The stretch beyond the original context, where the parameters do not name it.
-Result<double> factor_of(const Json& parameters, double original, double context, std::string_view where) {
-  const double factor = has(parameters, "factor") ? TRY(json_number(parameters, "factor", where)) : context / original;
-  if (!(factor > 0) || factor > 1e6)
-    return fail(ErrorCode::invalid_argument, "the rotary factor is out of range", std::string(where));
-  return factor;
-}
-
 Result<std::vector<float>> factors_of(const Json& parameters, const char* key, std::string_view where) {
   std::vector<float> factors;
   for (const auto& value : TRY(json_array(parameters, key, where))) {
-    if (!value.is_number() || !(value.get<double>() > 0))
+    if (!value.is_number() || !(value.get<double>() > 0 && value.get<double>() <= 1e6))
       return fail(ErrorCode::invalid_argument, std::string(key) + " holds what is no positive number", std::string(where));
     factors.push_back(value.get<float>());
   }
@@ -60,7 +53,8 @@ double yarn_attention_factor(const Json& parameters, double factor) {
 }
 
 Status parse_stretch(const Json& parameters, double context, Rope& rope, std::string_view where) {
-  rope.factor = TRY(factor_of(parameters, rope.original_length, context, where));
+  // Where the parameters do not name it, what the context is stretched by.
+  rope.factor = has(parameters, "factor") ? TRY(json_number(parameters, "factor", where)) : context / rope.original_length;
   switch (rope.kind) {
     case RopeKind::llama3:
       rope.low_frequency_factor = TRY(json_number(parameters, "low_freq_factor", where));
@@ -96,7 +90,7 @@ Result<Rope> parse_rope(const Json& given, const Json& config, const RopeDefault
   const Json parameters = given.is_object() ? given : Json::object();
   Rope rope;
   rope.kind = TRY(kind_of(parameters, defaults, where));
-  rope.theta = json_or(parameters, "rope_theta", defaults.theta);
+  rope.theta = has(parameters, "rope_theta") ? TRY(json_number(parameters, "rope_theta", where)) : defaults.theta;
   if (has(parameters, "mrope_section"))
     return fail(ErrorCode::unsupported, "mrope_section is not computed", std::string(where), kHint);
   if (has(parameters, "partial_rotary_factor"))
@@ -114,9 +108,18 @@ Result<Rope> parse_rope(const Json& given, const Json& config, const RopeDefault
                          : has(parameters, "original_max_position_embeddings")
                              ? TRY(json_number(parameters, "original_max_position_embeddings", where))
                              : context;
-  if (!(rope.theta > 1) || !(rope.original_length >= 1) || !(rope.partial > 0 && rope.partial <= 1))
-    return fail(ErrorCode::invalid_argument, "rope_theta or another rotary parameter is out of range", std::string(where));
   if (rope.kind != RopeKind::plain) TRY(parse_stretch(parameters, context, rope, where));
+  for (const auto& [name, value, least, most] : {std::tuple{"rope_theta", rope.theta, 1.001, 1e12},
+                                                 {"original_max_position_embeddings", rope.original_length, 1.0, 0x1p24},
+                                                 {"partial_rotary_factor", rope.partial, 0.0, 1.0},
+                                                 {"factor", rope.factor, 0.0, 1e6},
+                                                 {"attention_factor", rope.attention_factor, 0.0, 1e6},
+                                                 {"low_freq_factor", rope.low_frequency_factor, 0.0, 1e6},
+                                                 {"high_freq_factor", rope.high_frequency_factor, 0.0, 1e6},
+                                                 {"beta_fast", rope.beta_fast, 0.0, 1e6},
+                                                 {"beta_slow", rope.beta_slow, 0.0, 1e6}})
+    if (!(value > 0 && value >= least && value <= most))
+      return fail(ErrorCode::invalid_argument, std::string("the rotary ") + name + " is out of range", std::string(where));
   return rope;
 }
 

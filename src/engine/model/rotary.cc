@@ -5,10 +5,12 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/torch.h"
-
 namespace redoubt::engine::model {
 namespace {
+
+// Positions that are computed at once, and one block for all that there are.
+constexpr int kBlockShift = 8, kWholeShift = 62;
+constexpr std::int64_t kBlockRows = 1 << kBlockShift;
 
 // Transformers computes frequencies in float; so do we, for the same angles at long positions.
 std::vector<float> plain_frequencies(double theta, std::int64_t half) {
@@ -73,28 +75,30 @@ std::vector<float> frequencies_of(const Rope& rope, std::int64_t half, std::int6
 
 RotaryTable::RotaryTable(const Rope& rope, std::int64_t head_size, std::int64_t context_length)
     : rope_(rope), half_(static_cast<std::int64_t>(static_cast<double>(head_size) * rope.partial) / 2) {
-  const auto original = static_cast<std::int64_t>(rope.original_length);
-  const bool by_length = rope.kind == RopeKind::dynamic || rope.kind == RopeKind::longrope;
-  table_ = table_of(frequencies_of(rope, half_, 1), 0, by_length ? std::min(original, context_length) : context_length);
-  if (rope.kind == RopeKind::longrope && context_length > original)
-    long_table_ = table_of(frequencies_of(rope, half_, context_length), 0, context_length);
+  table_ = std::make_unique<Table>(table_of(1, context_length));
+  if (rope.kind == RopeKind::longrope) long_table_ = std::make_unique<Table>(table_of(context_length, context_length));
 }
 
-RotaryTable::Table RotaryTable::table_of(const std::vector<float>& frequencies, std::int64_t first, std::int64_t end) const {
+RotaryTable::Table RotaryTable::table_of(std::int64_t length, std::int64_t rows) const {
   Table out;
-  const auto size = static_cast<std::size_t>((end - first) * half_);
-  out.cosine.resize(size);
-  out.sine.resize(size);
+  const auto count = static_cast<std::size_t>((rows + kBlockRows - 1) / kBlockRows);
+  out.frequencies = frequencies_of(rope_, half_, length);
+  out.blocks.resize(count);
+  out.values.resize(count);
+  out.once = std::make_unique<std::once_flag[]>(count);
+  return out;
+}
+
+std::vector<float> RotaryTable::rows_of(const std::vector<float>& frequencies, std::int64_t first, std::int64_t rows) const {
+  std::vector<float> out(static_cast<std::size_t>(2 * rows * half_));
   const auto scale = static_cast<float>(rope_.attention_factor);
-  at::parallel_for(first, end, 256, [&](std::int64_t begin, std::int64_t stop) {
-    for (std::int64_t position = begin; position < stop; ++position)
-      for (std::int64_t i = 0; i < half_; ++i) {
-        const float angle = static_cast<float>(position) * frequencies[static_cast<std::size_t>(i)];
-        const auto at = static_cast<std::size_t>((position - first) * half_ + i);
-        out.cosine[at] = std::cos(angle) * scale;
-        out.sine[at] = std::sin(angle) * scale;
-      }
-  });
+  float *cosine = out.data(), *sine = cosine + rows * half_;
+  for (std::int64_t position = first; position < first + rows; ++position)
+    for (const float frequency : frequencies) {
+      const float angle = static_cast<float>(position) * frequency;
+      *cosine++ = std::cos(angle) * scale;
+      *sine++ = std::sin(angle) * scale;
+    }
   return out;
 }
 
@@ -105,18 +109,30 @@ Angles RotaryTable::angles(std::int64_t length, std::int64_t first) const {
   const bool beyond = static_cast<double>(length) > rope_.original_length;
   if (rope_.kind == RopeKind::dynamic && beyond) {
     // Every length has its own.
-    auto table = table_of(frequencies_of(rope_, half_, length), first, length);
-    table.cosine.insert(table.cosine.end(), table.sine.begin(), table.sine.end());
-    auto own = std::make_shared<const std::vector<float>>(std::move(table.cosine));
+    struct Own {
+      std::vector<float> values;
+      const float* block;
+    };
+    auto own = std::make_shared<Own>(Own{rows_of(frequencies_of(rope_, half_, length), first, length - first), nullptr});
+    own->block = own->values.data();
     out.first_ = first;
-    out.cosine_ = own->data();
-    out.sine_ = own->data() + (length - first) * half_;
+    out.shift_ = kWholeShift;
+    out.sine_offset_ = (length - first) * half_;
+    out.blocks_ = &own->block;
     out.own_ = std::move(own);
     return out;
   }
-  const Table& table = rope_.kind == RopeKind::longrope && beyond ? long_table_ : table_;
-  out.cosine_ = table.cosine.data();
-  out.sine_ = table.sine.data();
+  Table& table = rope_.kind == RopeKind::longrope && beyond ? *long_table_ : *table_;
+  for (std::int64_t block = first / kBlockRows; block * kBlockRows < length; ++block) {
+    const auto at = static_cast<std::size_t>(block);
+    std::call_once(table.once[at], [&] {
+      table.values[at] = rows_of(table.frequencies, block * kBlockRows, kBlockRows);
+      table.blocks[at] = table.values[at].data();
+    });
+  }
+  out.shift_ = kBlockShift;
+  out.sine_offset_ = kBlockRows * half_;
+  out.blocks_ = table.blocks.data();
   return out;
 }
 
