@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Training speed and memory of redoubt-engine against Transformers and PEFT: same model, rows, batches, LoRA, dtype and threads.
+"""Training with redoubt-engine against Transformers with PEFT, or TRL's packing: the same model, rows, order, batches, initial adapter, learning
+rate, dtype and threads.
 
-usage: train_vs_peft.py MODEL_FOLDER DATA.jsonl [--rows 80] [--batch 8] [--threads 2] [--rounds 3] [--engine build/redoubt-engine]
+usage: train_vs_peft.py MODEL_FOLDER ROWS.jsonl [--peer peft|trl] [--steps 12] [--batch 8] [--held-out 40] [--rounds 3] [--threads 2]
+                        [--engine build/redoubt-engine]
 
-Each side runs in a process of its own, in turns, so that a busy moment hits both; the first two steps of a run count for neither.
-Prints one JSON object: tokens a second (the median over all steps), peak resident MiB, and the ratios engine : peer.
+Each side runs in a process of its own, in turns, so that a busy moment hits both. Two steps of each run warm up and count for no speed. Prints one
+JSON object: real tokens a second (padding is none), peak resident MiB, seconds from the start to the end of the first step, the loss on rows held out
+(by each side itself, in its own precision), and the ratios engine : peer. Rows come from training_rows.py.
 """
 import argparse
 import json
+import os
 import pathlib
 import resource
 import statistics
@@ -18,97 +22,227 @@ import tempfile
 import time
 
 WARM_UP = 2
-LORA = {"lora_r": 16, "lora_alpha": 32, "learning_rate": 5e-4, "lr_scheduler": "constant"}
+SEED = 7
+RATE = 5e-4
+MASK = (1 << 64) - 1
 
 
-def run_engine(o, rows, folder):
-    root = folder / "engine"
-    (root / "input/config").mkdir(parents=True)
-    (root / "input/data/train").mkdir(parents=True)
-    (root / "input/data/train/train.jsonl").write_text("".join(rows))
-    (root / "input/data/model").symlink_to(pathlib.Path(o.model).resolve())
-    values = {**LORA, "epochs": 1, "batch_size": o.batch, "threads": o.threads, "dtype": "bf16"}
-    (root / "input/config/hyperparameters.json").write_text(json.dumps(values))
-    done = subprocess.run([o.engine, "train", "--root", root], capture_output=True, text=True, check=True, env=environment(o))
-    steps = [json.loads(line) for line in done.stdout.splitlines()]
-    return [step["tokens_per_second"] for step in steps if step["event"] == "step"]
+def shuffled(count, seed, epoch):
+    """The engine's order of an epoch: a Fisher-Yates shuffle by C++'s std::mt19937_64 behind std::seed_seq (ISO C++ [rand.util.seedseq])."""
+    seeds, words, size = [seed & 0xFFFFFFFF, seed >> 32, epoch], 312 * 2, 3
+    out = [0x8B8B8B8B] * words
+    t = 11 if words >= 623 else 7
+    p, q = (words - t) // 2, (words - t) // 2 + t
+    turn = lambda x: x ^ (x >> 27)
+    for k in range(max(size + 1, words)):
+        r1 = 1664525 * turn(out[k % words] ^ out[(k + p) % words] ^ out[(k - 1) % words]) & 0xFFFFFFFF
+        r2 = (r1 + (size if k == 0 else k % words + seeds[k - 1] if k <= size else k % words)) & 0xFFFFFFFF
+        out[(k + p) % words] = (out[(k + p) % words] + r1) & 0xFFFFFFFF
+        out[(k + q) % words] = (out[(k + q) % words] + r2) & 0xFFFFFFFF
+        out[k % words] = r2
+    m = max(size + 1, words)
+    for k in range(m, m + words):
+        r3 = 1566083941 * turn((out[k % words] + out[(k + p) % words] + out[(k - 1) % words]) & 0xFFFFFFFF) & 0xFFFFFFFF
+        r4 = (r3 - k % words) & 0xFFFFFFFF
+        out[(k + p) % words] ^= r3
+        out[(k + q) % words] ^= r4
+        out[k % words] = r4
+    state = [out[2 * i] | out[2 * i + 1] << 32 for i in range(312)]
+    if state[0] >> 31 == 0 and not any(state[1:]):
+        state[0] = 1 << 63
+    index = 312
+
+    def draw():
+        nonlocal index
+        if index == 312:
+            for i in range(312):
+                x = (state[i] & 0xFFFFFFFF80000000) | (state[(i + 1) % 312] & 0x7FFFFFFF)
+                state[i] = state[(i + 156) % 312] ^ (x >> 1) ^ (0xB5026F5AA96619E9 if x & 1 else 0)
+            index = 0
+        x = state[index]
+        index += 1
+        x ^= (x >> 29) & 0x5555555555555555
+        x ^= (x << 17) & 0x71D67FFFEDA60000 & MASK
+        x ^= (x << 37) & 0xFFF7EEE000000000 & MASK
+        return x ^ (x >> 43)
+
+    order = list(range(count))
+    for i in range(count, 1, -1):
+        j = draw() % i
+        order[i - 1], order[j] = order[j], order[i - 1]
+    return order
 
 
-def run_peer(o, rows, folder):
-    """The usual loop: right-padded batches, loss on the answers alone, bf16 weights, an fp32 adapter, AdamW."""
+def start_engine(o, folder, train, held_out, **more):
+    (folder / "input/config").mkdir(parents=True)
+    for channel, rows in (("train", train), ("eval", held_out)):
+        if rows:
+            (folder / f"input/data/{channel}").mkdir(parents=True)
+            (folder / f"input/data/{channel}/{channel}.jsonl").write_text("".join(rows))
+    (folder / "input/data/model").symlink_to(pathlib.Path(o.model).resolve())
+    values = {"lora_r": 16, "lora_alpha": 32, "learning_rate": RATE, "lr_scheduler": "constant", "seed": SEED, "epochs": 1, "batch_size": o.batch,
+              "threads": o.threads, "dtype": "bf16", **more}
+    (folder / "input/config/hyperparameters.json").write_text(json.dumps(values))
+    return subprocess.Popen([o.engine, "train", "--root", folder], stdout=subprocess.PIPE, text=True, env=environment(o))
+
+
+def run_engine(o, train, held_out, folder):
+    started, first = time.monotonic(), None
+    process = start_engine(o, folder / "engine", train, held_out)
+    steps, loss = [], None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "step":
+            first = first or time.monotonic() - started
+            steps.append(event)
+        loss = event["eval_loss"] if event["event"] == "epoch" else loss
+    if process.wait() != 0:
+        sys.exit("the engine failed")
+    return {"speeds": [step["tokens_per_second"] for step in steps], "first_step_s": first, "loss": loss}
+
+
+def tokenised(tokenizer, rows):
+    """(ids, where the answer begins) as the engine counts an answer: all that the template writes after the generation prompt."""
+    for row in map(json.loads, rows):
+        prompt = tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(tokenizer.apply_chat_template(row["messages"], tokenize=False), add_special_tokens=False)["input_ids"]
+        yield ids, len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+
+def batch_of(examples):
     import torch
-    from peft import LoraConfig, get_peft_model
+
+    longest = max(len(ids) for ids, _ in examples)
+    pad = lambda values, filler: values + [filler] * (longest - len(values))
+    return {"input_ids": torch.tensor([pad(ids, 0) for ids, _ in examples]), "attention_mask": torch.tensor([pad([1] * len(ids), 0) for ids, _ in examples]),
+            "labels": torch.tensor([pad([-100] * first + ids[first:], -100) for ids, first in examples])}
+
+
+def held_out_loss(model, examples, batch):
+    import torch
+
+    nats = answers = 0
+    model.eval()
+    with torch.no_grad():
+        for begin in range(0, len(examples), batch):
+            part = examples[begin : begin + batch]
+            count = sum(len(ids) - first for ids, first in part)
+            nats += model(**batch_of(part)).loss.item() * count
+            answers += count
+    return nats / answers
+
+
+def load_peer(o, folder):
+    """The peer's model with the adapter that the engine would begin with."""
+    import torch
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(o.threads)
     tokenizer = AutoTokenizer.from_pretrained(o.model)
     model = AutoModelForCausalLM.from_pretrained(o.model, dtype=torch.bfloat16)
-    model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
+    return tokenizer, PeftModel.from_pretrained(model, o.adapter, is_trainable=True, autocast_adapter_dtype=True)
+
+
+def run_peft(o, train, held_out, folder):
+    """The usual loop: right-padded batches, loss on the answers alone, bf16 weights, an fp32 adapter, AdamW."""
+    started, first = time.monotonic(), None
+    import torch
+
+    tokenizer, model = load_peer(o, folder)
     model.train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-4, weight_decay=0)
-    examples = []
-    for row in map(json.loads, rows):
-        prompt = tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)
-        ids = tokenizer(tokenizer.apply_chat_template(row["messages"], tokenize=False), add_special_tokens=False)["input_ids"]
-        examples.append((ids, len(tokenizer(prompt, add_special_tokens=False)["input_ids"])))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0)
+    examples = list(tokenised(tokenizer, train))
+    order = shuffled(len(examples), SEED, 0)
     speeds = []
     for begin in range(0, len(examples), o.batch):
         start = time.monotonic()
-        batch = examples[begin : begin + o.batch]
-        longest = max(len(ids) for ids, _ in batch)
-        inputs = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in batch])
-        mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in batch])
-        labels = torch.tensor([[-100] * first + ids[first:] + [-100] * (longest - len(ids)) for ids, first in batch])
-        model(input_ids=inputs, attention_mask=mask, labels=labels).loss.backward()
+        batch = [examples[i] for i in order[begin : begin + o.batch]]
+        model(**batch_of(batch)).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         speeds.append(sum(len(ids) for ids, _ in batch) / (time.monotonic() - start))
-    return speeds
+        first = first or time.monotonic() - started
+    return {"speeds": speeds, "first_step_s": first, "loss": held_out_loss(model, list(tokenised(tokenizer, held_out)), 8) if held_out else None}
+
+
+def run_trl(o, train, held_out, folder):
+    """TRL's trainer with packing to 512 tokens. Its batches are other ones, so only speed and memory compare."""
+    started, first, times = time.monotonic(), None, []
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    tokenizer, model = load_peer(o, folder)
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_, **__):
+            nonlocal first
+            first = first or time.monotonic() - started
+            times.append(time.monotonic())
+
+    rows = [{"prompt": row["messages"][:-1], "completion": row["messages"][-1:]} for row in map(json.loads, train)]
+    tokens = sum(len(ids) for ids, _ in tokenised(tokenizer, train))
+    options = SFTConfig(output_dir=str(folder / "trl"), packing=True, max_length=512, per_device_train_batch_size=1, num_train_epochs=1, learning_rate=RATE,
+                        lr_scheduler_type="constant", bf16=True, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+                        gradient_checkpointing=False)
+    trainer = SFTTrainer(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, callbacks=[Clock()])
+    trainer.train()
+    per_step = tokens / len(times)
+    return {"speeds": [per_step / (after - before) for before, after in zip(times, times[1:])], "first_step_s": first, "loss": None}
 
 
 def environment(o):
-    import os
     return {**os.environ, "OMP_NUM_THREADS": str(o.threads), "GOMP_SPINCOUNT": "1000"}  # as the engine's image has it
 
 
 def one_run(side, arguments, o):
-    """(speeds, peak MiB) of a fresh process; a child's peak is its own, or that of the engine it starts."""
+    """A fresh process; a child's peak is its own, or that of the engine it starts."""
     done = subprocess.run([sys.executable, __file__, *arguments, "--side", side], capture_output=True, text=True, env=environment(o))
     if done.returncode != 0:
         sys.exit(done.stderr[-2000:])
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return answer["speeds"][WARM_UP:], answer["peak_mib"]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("rows")
+    parser.add_argument("--peer", choices=["peft", "trl"], default="peft")
+    for name, default in (("steps", 12), ("batch", 8), ("held-out", 40), ("rounds", 3), ("threads", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--engine", default=str(pathlib.Path(__file__).parent.parent / "build/redoubt-engine"))
+    parser.add_argument("--side", choices=["engine", "peft", "trl"], help=argparse.SUPPRESS)
+    parser.add_argument("--adapter", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("data")
-    for name, default in (("rows", 80), ("batch", 8), ("threads", 2), ("rounds", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--engine", default=str(pathlib.Path(__file__).parent.parent / "build/redoubt-engine"))
-    parser.add_argument("--side", choices=["engine", "peer"], help=argparse.SUPPRESS)
-    o = parser.parse_args()
-    rows = open(o.data).read().splitlines(keepends=True)[: o.rows]
+    o = parse()
+    rows = open(o.rows).read().splitlines(keepends=True)
+    train, held_out = rows[: o.steps * o.batch], rows[o.steps * o.batch :][: o.held_out]
+    if len(train) < (WARM_UP + 1) * o.batch:
+        sys.exit(f"give at least {(WARM_UP + 1) * o.batch} rows")
     if o.side:
         with tempfile.TemporaryDirectory() as folder:
-            speeds = (run_engine if o.side == "engine" else run_peer)(o, rows, pathlib.Path(folder))
+            answer = {"engine": run_engine, "peft": run_peft, "trl": run_trl}[o.side](o, train, held_out, pathlib.Path(folder))
         who = resource.RUSAGE_CHILDREN if o.side == "engine" else resource.RUSAGE_SELF
-        print(json.dumps({"speeds": speeds, "peak_mib": resource.getrusage(who).ru_maxrss / 1024}))
+        print(json.dumps({**answer, "peak_mib": resource.getrusage(who).ru_maxrss / 1024}))
         return
-    if len(rows) < (WARM_UP + 1) * o.batch:
-        sys.exit(f"give at least {(WARM_UP + 1) * o.batch} rows")
-    speeds, peaks = {"engine": [], "peer": []}, {"engine": [], "peer": []}
-    for _ in range(o.rounds):
-        for side in speeds:
-            measured, peak = one_run(side, sys.argv[1:], o)
-            speeds[side] += measured
-            peaks[side].append(peak)
-    out = {side: {"tokens_per_second": round(statistics.median(speeds[side])), "peak_mib": round(max(peaks[side]))} for side in speeds}
-    out["speed_ratio"] = round(statistics.median(speeds["engine"]) / statistics.median(speeds["peer"]), 2)
-    out["memory_ratio"] = round(max(peaks["engine"]) / max(peaks["peer"]), 2)
-    print(json.dumps(out, indent=2))
+    runs = {"engine": [], o.peer: []}
+    with tempfile.TemporaryDirectory() as folder:
+        start_engine(o, pathlib.Path(folder) / "start", rows[:1], [], learning_rate=0).communicate()
+        for _ in range(o.rounds):
+            for side in runs:
+                runs[side].append(one_run(side, [*sys.argv[1:], "--adapter", str(pathlib.Path(folder) / "start/model")], o))
+    out = {}
+    for side, measured in runs.items():
+        out[side] = {"tokens_per_second": round(statistics.median(speed for run in measured for speed in run["speeds"][WARM_UP:])),
+                     "peak_mib": round(max(run["peak_mib"] for run in measured)),
+                     "first_step_s": round(statistics.median(run["first_step_s"] for run in measured), 2), "held_out_loss": measured[0]["loss"]}
+    ratio = lambda key: round(out["engine"][key] / out[o.peer][key], 3) if out[o.peer][key] else None
+    print(json.dumps({**out, "ratio": {key: ratio(key) for key in ("tokens_per_second", "peak_mib", "first_step_s", "held_out_loss")}}, indent=2))
 
 
 main()

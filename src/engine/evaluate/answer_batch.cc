@@ -5,25 +5,33 @@
 
 namespace redoubt::engine::evaluate {
 
-AnswerBatch pack_answers(std::span<const data::Example* const> examples) {
+AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing sharing) {
   c10::InferenceMode guard;
   AnswerBatch batch;
-  std::vector<std::span<const std::int32_t>> ids;
-  std::vector<std::int64_t> rows, targets;
-  std::int64_t begin = 0;
+  std::vector<model::Tokens> ids;
+  std::vector<std::int64_t> shared_max;  // the row that predicts the first answer token is each example's own
   for (const auto* example : examples) {
     ids.emplace_back(example->ids);
-    for (std::int64_t i = example->answer_start; i < std::ssize(example->ids); ++i) {
-      rows.push_back(begin + i - 1);
-      targets.push_back(example->ids[static_cast<std::size_t>(i)]);
-    }
-    begin += std::ssize(example->ids);
-    batch.answers.push_back(answer_tokens(*example));
+    shared_max.push_back(example->answer_start - 1);
   }
-  batch.packed = model::pack(ids);
+  batch.packed = sharing == Sharing::shared ? model::pack(ids, model::find_families(ids, shared_max)) : model::pack(ids);
+  std::vector<std::int64_t> rows, targets;
+  for (std::size_t e = 0; e < examples.size(); ++e) {
+    for (std::int64_t i = examples[e]->answer_start; i < std::ssize(ids[e]); ++i) {
+      rows.push_back(batch.packed.row(e, i - 1));
+      targets.push_back(ids[e][static_cast<std::size_t>(i)]);
+    }
+    batch.answers.push_back(answer_tokens(*examples[e]));
+  }
   batch.rows = at::tensor(rows, at::kLong);
   batch.targets = at::tensor(targets, at::kLong);
   return batch;
+}
+
+Sharing sharing_of(std::span<const data::Example* const> examples, const model::CausalModel& base) {
+  std::size_t longest = 0;
+  for (const auto* example : examples) longest = std::max(longest, example->ids.size());
+  return base.can_share_up_to(static_cast<std::int64_t>(longest)) ? Sharing::shared : Sharing::alone;
 }
 
 Status check_examples(std::span<const data::Example> examples, const model::Config& config, std::string_view where) {

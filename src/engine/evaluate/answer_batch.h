@@ -17,7 +17,11 @@ struct AnswerBatch {
   at::Tensor targets;                 // int64: those tokens
   std::vector<std::int64_t> answers;  // how many of them each example has
 };
-AnswerBatch pack_answers(std::span<const data::Example* const> examples);
+// Whether what examples begin with is computed once.
+enum class Sharing { shared, alone };
+AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing sharing);
+// Shared, but where the model turns heads by the length of the whole example.
+Sharing sharing_of(std::span<const data::Example* const> examples, const model::CausalModel& base);
 
 // Tokens of the answer, all of which have a row that predicts them.
 inline std::int64_t answer_tokens(const data::Example& example) { return std::ssize(example.ids) - example.answer_start; }

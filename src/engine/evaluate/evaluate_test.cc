@@ -32,7 +32,7 @@ TEST(CheckExamples, an_example_that_cannot_be_computed_is_named_by_its_line) {
 TEST(PackAnswers, rows_are_those_whose_next_token_is_an_answer) {
   const auto a = example_of({5, 6, 7, 8}, 2, 1), b = example_of({9, 10, 11}, 1, 2);
   const data::Example* both[] = {&a, &b};
-  const auto batch = pack_answers(both);
+  const auto batch = pack_answers(both, Sharing::alone);
   EXPECT_TRUE(batch.rows.equal(at::tensor({1, 2, 4, 5}, at::kLong)));
   EXPECT_TRUE(batch.targets.equal(at::tensor({7, 8, 10, 11}, at::kLong)));
 }

@@ -37,7 +37,7 @@ void score_pass(const model::CausalModel& base, const model::LoraWeights* lora, 
                 std::span<const std::size_t> pass, std::vector<ExampleScore>& scores) {
   std::vector<const data::Example*> chosen;
   for (auto index : pass) chosen.push_back(&examples[index]);
-  const auto batch = pack_answers(chosen);
+  const auto batch = pack_answers(chosen, sharing_of(chosen, base));
   const auto loss = model::head_loss(base, base.forward(batch.packed, lora, batch.rows, nullptr), batch.targets, 0);
   const float* losses = loss.losses.const_data_ptr<float>();
   const bool* correct = loss.correct.const_data_ptr<bool>();

@@ -1,30 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Causal grouped-query attention over examples laid end to end: each row attends within its own example only. Examples of
-// like length are computed together, padded to the longest of them; padding never reaches a result or a gradient.
+// Causal grouped-query attention over examples laid end to end: each row attends within its own example only, which may begin
+// with a stem that others share. Examples of like length are computed together, padded to the longest of them; padding never
+// reaches a result or a gradient.
 #pragma once
 
 #include <span>
 #include <vector>
 
 #include "engine/model/config.h"
+#include "engine/model/packed_batch.h"
 #include "engine/model/rotary.h"
 #include "engine/model/weights.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
-
-// The rows of one example.
-struct Segment {
-  std::int64_t begin = 0, length = 0;
-};
-
-// Examples whose attention is computed together.
-struct SegmentGroup {
-  std::vector<Segment> segments;
-  std::int64_t longest = 0;
-};
-std::vector<SegmentGroup> group_segments(std::span<const Segment> segments);
 
 // How scores become probabilities: softmax of scale * query key^T, capped, over the last `window` keys.
 struct Scoring {
@@ -46,12 +36,14 @@ struct AttentionLayer {
 // A query or key head, in place, as it meets others: normed, where the model has a norm for it, and turned by its position.
 void prepare_head(const AttentionLayer& layer, const Norm& norm, const Angles& angles, std::int64_t position, float* head);
 
-// What a group's backward pass needs. n = examples * key heads, g = query heads a key head, l = longest, d = head size.
+// What a group's backward pass needs. n = key heads * examples, head by head; g = query heads a key head, l = longest, d = head
+// size, p = rows of the stem.
 struct GroupState {
-  at::Tensor query;          // [n, g * l, d], prepared
-  at::Tensor key;            // [n, l, d], prepared
-  at::Tensor value;          // [n, l, d]
-  at::Tensor probabilities;  // [n, g * l, l]
+  at::Tensor query;               // [n, g * l, d], prepared
+  at::Tensor key;                 // [n, l, d], prepared
+  at::Tensor value;               // [n, l, d]
+  at::Tensor probabilities;       // [n, g * l, l]
+  at::Tensor stem_probabilities;  // [key heads, examples * g * l, p], of the stem's keys; undefined without one
 };
 struct AttentionState {
   std::vector<GroupState> groups;

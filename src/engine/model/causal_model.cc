@@ -1,32 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/causal_model.h"
 
-#include <numeric>
-
 #include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
-
-PackedBatch pack(std::span<const std::span<const std::int32_t>> examples) {
-  c10::InferenceMode guard;
-  PackedBatch batch;
-  std::int64_t rows = 0;
-  for (const auto& ids : examples) {
-    batch.segments.push_back({rows, std::ssize(ids)});
-    rows += std::ssize(ids);
-  }
-  batch.tokens = at::empty({rows}, at::kLong);
-  batch.positions = at::empty({rows}, at::kLong);
-  std::int64_t* to = batch.tokens.mutable_data_ptr<std::int64_t>();
-  std::int64_t* position = batch.positions.mutable_data_ptr<std::int64_t>();
-  for (const auto& ids : examples) {
-    to = std::copy(ids.begin(), ids.end(), to);
-    std::iota(position, position + ids.size(), std::int64_t{0});
-    position += ids.size();
-  }
-  batch.groups = group_segments(batch.segments);
-  return batch;
-}
 
 const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product product) {
   if (!lora) return nullptr;

@@ -11,20 +11,12 @@
 
 #include "engine/model/attention.h"
 #include "engine/model/lora.h"
+#include "engine/model/packed_batch.h"
 #include "engine/model/rotary.h"
 #include "engine/model/weights.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
-
-// Examples laid end to end, no padding.
-struct PackedBatch {
-  at::Tensor tokens;     // int64 [rows]
-  at::Tensor positions;  // int64 [rows], within the example
-  std::vector<Segment> segments;
-  std::vector<SegmentGroup> groups;
-};
-PackedBatch pack(std::span<const std::span<const std::int32_t>> examples);
 
 // What the backward pass of one layer needs.
 struct LayerState {
@@ -76,6 +68,11 @@ class CausalModel {
   Precision precision() const { return precision_; }
   // How a layer attends. Valid as long as the model.
   AttentionLayer attention_of(std::int64_t layer) const;
+
+  // Whether examples of up to `length` tokens can share what they begin with (packed_batch.h): their heads are then turned alike.
+  bool can_share_up_to(std::int64_t length) const {
+    return rotary_.is_fixed_up_to(length) && window_rotary_.is_fixed_up_to(length);
+  }
 
   // The residual stream that goes into the first layer, for int64 [rows] tokens and their positions.
   at::Tensor embed(const at::Tensor& tokens, const at::Tensor& positions) const;

@@ -111,14 +111,6 @@ TEST(Config, dropout_of_the_base_is_refused_in_training_alone) {
   EXPECT_NE(refused.error().message.find("attention_dropout"), std::string::npos);
 }
 
-TEST(Segments, examples_of_like_length_share_a_group) {
-  const Segment segments[] = {{0, 10}, {10, 100}, {110, 9}, {119, 90}};
-  auto groups = group_segments(segments);
-  ASSERT_EQ(groups.size(), 2u);
-  EXPECT_EQ(groups[0].longest, 100);
-  EXPECT_EQ(groups[1].segments.size(), 2u);
-}
-
 TEST(Drop, the_share_of_zeros_is_the_rate_and_the_mean_stays) {
   c10::InferenceMode guard;
   const auto x = at::ones({400, 576});

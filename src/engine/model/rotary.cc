@@ -141,4 +141,9 @@ bool RotaryTable::keys_serve(std::int64_t length, std::int64_t other) const {
   return rope_.kind != RopeKind::longrope || beyond(length) == beyond(other);
 }
 
+bool RotaryTable::is_fixed_up_to(std::int64_t length) const {
+  const bool by_length = rope_.kind == RopeKind::dynamic || rope_.kind == RopeKind::longrope;
+  return !by_length || static_cast<double>(length) <= rope_.original_length;
+}
+
 }  // namespace redoubt::engine::model

@@ -43,6 +43,8 @@ class RotaryTable {
   // Whether keys turned in a sequence of one length serve in one of the other. Transformers computes a LongRoPE sequence
   // anew where it grows beyond the original context, and keeps the keys of all others.
   bool keys_serve(std::int64_t length, std::int64_t other) const;
+  // Whether a position has the same angle in every sequence of up to `length` tokens.
+  bool is_fixed_up_to(std::int64_t length) const;
 
  private:
   struct Table {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/train/backward.h"
 
+#include <algorithm>
+
 #include "engine/model/head_loss.h"
 #include "engine/model/layer_math.h"
 
@@ -95,13 +97,20 @@ BatchLoss sum_losses(const evaluate::AnswerBatch& batch, const at::Tensor& losse
   return out;
 }
 
+// Each row draws what it drops, so that none stands for another's.
+bool drops(const model::LoraWeights& working) {
+  return std::any_of(working.begin(), working.end(), [](const auto& layer) {
+    return std::any_of(layer.begin(), layer.end(), [](const model::LoraPair& pair) { return pair.dropout.rate > 0; });
+  });
+}
+
 }  // namespace
 
 BatchLoss add_gradient(const model::CausalModel& base, const model::Adapter& adapter, const model::LoraWeights& working,
                        std::span<const data::Example* const> examples, double scale, std::int64_t keep_rows_max,
                        at::Tensor& gradient) {
   c10::InferenceMode guard;
-  const auto batch = evaluate::pack_answers(examples);
+  const auto batch = evaluate::pack_answers(examples, drops(working) ? evaluate::Sharing::alone : evaluate::sharing_of(examples, base));
   const bool keep_all = batch.packed.tokens.size(0) <= keep_rows_max;
   const std::int64_t layers = base.config().layers;
   const auto rows_of = [&](std::int64_t layer) { return layer + 1 == layers ? batch.rows : at::Tensor(); };

@@ -148,6 +148,15 @@ class BackwardTest : public ::testing::Test {
 
   void expect_gradient_of_losses();
   void expect_gradient_of_autograd();
+  // Three examples begin with the same 11 tokens, the last two with other 9.
+  void begin_alike() {
+    for (std::size_t i = 0; i < examples_.size(); ++i) {
+      auto& example = examples_[i];
+      const std::int32_t shared = i < 3 ? 11 : 9;
+      for (std::int32_t t = shared; t > 0; --t) example.ids.insert(example.ids.begin(), 50 + t + (i < 3 ? 0 : 20));
+      example.answer_start += shared;
+    }
+  }
 
   std::unique_ptr<model::CausalModel> base_ = testing::tiny_model(11);
   std::vector<data::Example> examples_ = testing::random_examples(5, 97, 12);
@@ -168,6 +177,14 @@ class BackwardOption : public BackwardTest, public ::testing::WithParamInterface
 };
 
 TEST_P(BackwardOption, gradients_equal_autograd) { expect_gradient_of_autograd(); }
+
+TEST_P(BackwardOption, gradients_equal_autograd_where_beginnings_are_computed_once) {
+  begin_alike();
+  ASSERT_LT(evaluate::pack_answers(pointers_, evaluate::Sharing::shared).packed.tokens.size(0),
+            evaluate::pack_answers(pointers_, evaluate::Sharing::alone).packed.tokens.size(0) - 25);
+  expect_gradient_of_autograd();
+}
+
 INSTANTIATE_TEST_SUITE_P(, BackwardOption, ::testing::ValuesIn(kOptions),
                          [](const auto& option) { return option.param.name; });
 
@@ -193,6 +210,7 @@ void BackwardTest::expect_gradient_of_autograd() {
 TEST_F(BackwardTest, gradient_along_a_direction_is_the_difference_of_losses) { expect_gradient_of_losses(); }
 
 TEST_F(BackwardTest, with_dropout_it_is_the_gradient_of_what_was_computed) {
+  begin_alike();  // which is then computed for each
   const auto without = gradient(1 << 20);
   model::set_dropout(working_, 0.4, 21);
   EXPECT_FALSE(gradient(1 << 20).equal(without));

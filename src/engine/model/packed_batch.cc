@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/model/packed_batch.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace redoubt::engine::model {
+namespace {
+
+// A stem is a group of its own; fewer rows than this are not worth it.
+constexpr std::int64_t kSharedMin = 8;
+
+// Lays rows down one after the other.
+class Layout {
+ public:
+  explicit Layout(std::int64_t rows) {
+    batch_.tokens = at::empty({rows}, at::kLong);
+    batch_.positions = at::empty({rows}, at::kLong);
+  }
+
+  Segment add(Tokens ids, std::int64_t past) {
+    const Segment segment{next_, std::ssize(ids), past};
+    std::copy(ids.begin(), ids.end(), batch_.tokens.mutable_data_ptr<std::int64_t>() + next_);
+    auto* positions = batch_.positions.mutable_data_ptr<std::int64_t>() + next_;
+    std::iota(positions, positions + ids.size(), past);
+    next_ += segment.length;
+    return segment;
+  }
+  PackedBatch& batch() { return batch_; }
+
+ private:
+  PackedBatch batch_;
+  std::int64_t next_ = 0;
+};
+
+std::int64_t rows_of(std::span<const Tokens> examples, std::span<const Family> families) {
+  std::int64_t rows = 0;
+  for (const auto& family : families) {
+    rows += family.shared;
+    for (auto index : family.examples) rows += std::ssize(examples[index]) - family.shared;
+  }
+  return rows;
+}
+
+std::int64_t common_prefix(Tokens a, Tokens b) {
+  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+}
+
+void append(std::vector<SegmentGroup>& to, std::vector<SegmentGroup> groups) {
+  for (auto& group : groups) to.push_back(std::move(group));
+}
+
+}  // namespace
+
+std::vector<SegmentGroup> group_segments(std::span<const Segment> segments, std::int64_t stem) {
+  std::vector<Segment> sorted(segments.begin(), segments.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Segment& a, const Segment& b) { return a.length > b.length; });
+  std::vector<SegmentGroup> groups;
+  for (const auto& segment : sorted) {
+    // Padding to the longest may at most double the scores of the shortest.
+    const bool joins = !groups.empty() && segment.length * 10 >= groups.back().longest * 7;
+    if (!joins) groups.push_back({{}, segment.length, stem});
+    groups.back().segments.push_back(segment);
+  }
+  return groups;
+}
+
+std::vector<Family> find_families(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max) {
+  const std::size_t count = examples.size();
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  // In lexical order, what a run of examples shares is the least that neighbours share.
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
+    return std::lexicographical_compare(examples[a].begin(), examples[a].end(), examples[b].begin(), examples[b].end());
+  });
+  std::vector<std::int64_t> common(count, 0);  // of the example before and this one
+  for (std::size_t i = 1; i < count; ++i)
+    common[i] = std::min({common_prefix(examples[order[i - 1]], examples[order[i]]), shared_max[order[i - 1]],
+                          shared_max[order[i]]});
+  std::vector<std::int64_t> saved(count + 1, 0);  // rows, of the first so many examples
+  std::vector<std::size_t> first(count + 1, 0);   // of the family that ends there
+  std::vector<std::int64_t> shares(count + 1, 0);
+  for (std::size_t end = 1; end <= count; ++end) {
+    saved[end] = saved[end - 1];
+    first[end] = end - 1;
+    std::int64_t shared = end >= 2 ? common[end - 1] : 0;
+    for (std::size_t begin = end - 1; begin > 0 && shared >= kSharedMin; shared = std::min(shared, common[--begin])) {
+      const auto others = static_cast<std::int64_t>(end - begin);  // the first of them is at begin - 1
+      if (saved[begin - 1] + others * shared <= saved[end]) continue;
+      saved[end] = saved[begin - 1] + others * shared;
+      first[end] = begin - 1;
+      shares[end] = shared;
+    }
+  }
+  std::vector<Family> families;
+  for (std::size_t end = count; end > 0; end = first[end]) {
+    Family family{{order.begin() + static_cast<std::ptrdiff_t>(first[end]), order.begin() + static_cast<std::ptrdiff_t>(end)},
+                  shares[end]};
+    std::sort(family.examples.begin(), family.examples.end());
+    families.push_back(std::move(family));
+  }
+  std::sort(families.begin(), families.end(), [](const Family& a, const Family& b) { return a.examples[0] < b.examples[0]; });
+  return families;
+}
+
+PackedBatch pack(std::span<const Tokens> examples, std::span<const Family> families) {
+  c10::InferenceMode guard;
+  Layout layout(rows_of(examples, families));
+  auto& batch = layout.batch();
+  batch.segments.resize(examples.size());
+  std::vector<Segment> alone;
+  for (const auto& family : families) {
+    const auto stem = static_cast<std::int64_t>(batch.groups.size());
+    const auto shared = static_cast<std::size_t>(family.shared);
+    if (shared > 0)
+      batch.groups.push_back({{layout.add(examples[family.examples[0]].first(shared), 0)}, family.shared, -1});
+    std::vector<Segment> branches;
+    for (auto index : family.examples)
+      branches.push_back(batch.segments[index] = layout.add(examples[index].subspan(shared), family.shared));
+    if (shared > 0)
+      append(batch.groups, group_segments(branches, stem));
+    else
+      alone.insert(alone.end(), branches.begin(), branches.end());
+  }
+  append(batch.groups, group_segments(alone));
+  return std::move(batch);
+}
+
+PackedBatch pack(std::span<const Tokens> examples) {
+  std::vector<Family> families(examples.size());
+  for (std::size_t i = 0; i < examples.size(); ++i) families[i].examples = {i};
+  return pack(examples, families);
+}
+
+}  // namespace redoubt::engine::model

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Examples laid end to end for one pass, no padding. What several of them begin with (a system prompt, a template's head) can
+// be laid down once: each of those examples then goes on from that segment, as a branch from its stem.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/torch.h"
+
+namespace redoubt::engine::model {
+
+// Neighbouring rows that follow each other in an example.
+struct Segment {
+  std::int64_t begin = 0, length = 0;
+  std::int64_t past = 0;  // tokens of the stem that it goes on from: its first row's position
+};
+
+// Segments whose attention is computed together.
+struct SegmentGroup {
+  std::vector<Segment> segments;
+  std::int64_t longest = 0;
+  std::int64_t stem = -1;  // the group, an earlier one, whose only segment all of these go on from; -1: none
+};
+// Segments of like length side by side; all of them without a stem, or with the same.
+std::vector<SegmentGroup> group_segments(std::span<const Segment> segments, std::int64_t stem = -1);
+
+// Examples that begin with the same `shared` tokens; none shared for an example alone.
+struct Family {
+  std::vector<std::size_t> examples;
+  std::int64_t shared = 0;
+};
+
+using Tokens = std::span<const std::int32_t>;
+
+// Groups examples so that sharing saves the most rows. `shared_max` says of each example how many of its first tokens may be
+// shared, fewer than it has.
+std::vector<Family> find_families(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max);
+
+struct PackedBatch {
+  at::Tensor tokens;              // int64 [rows]
+  at::Tensor positions;           // int64 [rows], within the example
+  std::vector<Segment> segments;  // by example, in the order given: its own rows
+  std::vector<SegmentGroup> groups;
+
+  // The row of an example's token; not for those that it shares.
+  std::int64_t row(std::size_t example, std::int64_t position) const {
+    return segments[example].begin + position - segments[example].past;
+  }
+};
+PackedBatch pack(std::span<const Tokens> examples);
+// `families` holds each example once.
+PackedBatch pack(std::span<const Tokens> examples, std::span<const Family> families);
+
+}  // namespace redoubt::engine::model
