@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/terminal.h"
+#include "engine/drift/entry.h"
 #include "engine/evaluate/entry.h"
 #include "engine/generate/entry.h"
 #include "engine/job/job.h"
@@ -29,6 +30,7 @@ constexpr EntryPoint kEntryPoints[] = {
     {"evaluate", evaluate::run_evaluate, "score the channel 'eval'"},
     {"generate", generate::run_generate, "answer one prompt"},
     {"tokenize", generate::run_tokenize, "turn the channel 'text' into token ids, or back"},
+    {"monitor", drift::run_monitor, "compare what an endpoint captured with the baseline"},
     {"serve", serve::run_serve, "answer the gateway that started it, or in a container /ping and /invocations"},
 };
 

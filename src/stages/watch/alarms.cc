@@ -19,6 +19,13 @@ std::vector<provider::AlarmRule> standard_alarms(const AlarmLimits& limits) {
   return alarms;
 }
 
+std::vector<provider::AlarmRule> monitored_alarms(const AlarmLimits& limits) {
+  auto alarms = standard_alarms(limits);
+  std::erase_if(alarms, [](const auto& alarm) { return alarm.name != "DataDrift"; });
+  for (auto& alarm : alarms) alarm.periods = 1;
+  return alarms;
+}
+
 std::vector<AlarmChange> changes_since(const std::vector<Alarm>& told, const std::vector<Alarm>& now) {
   std::vector<AlarmChange> changes;
   for (const auto& alarm : now) {

@@ -25,6 +25,9 @@ struct AlarmLimits {
 // WorkerFailures, which has the limit 0.
 std::vector<provider::AlarmRule> standard_alarms(const AlarmLimits& limits);
 
+// Of an endpoint whose monitor runs elsewhere: DataDrift alone, whose values have both windows in them already.
+std::vector<provider::AlarmRule> monitored_alarms(const AlarmLimits& limits);
+
 struct AlarmChange {
   Alarm alarm;  // after it
   AlarmState before = AlarmState::insufficient_data;

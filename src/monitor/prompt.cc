@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/watch/prompt.h"
+#include "monitor/prompt.h"
 
-namespace redoubt::stages::watch {
+#include "base/bytes.h"
+
+namespace redoubt::monitor {
 namespace {
 
 constexpr JsonLimits kBodyLimits{.bytes_max = 8 << 20, .depth_max = 32};
@@ -50,8 +52,13 @@ std::optional<std::string> prompt_of_text(std::string_view body) {
 }
 
 std::optional<std::string> prompt_of_capture(const Json& line) {
-  const Json& data = member(member(member(line, "captureData"), "endpointInput"), "data");
-  return data.is_string() ? prompt_of_text(data.get_ref<const std::string&>()) : std::nullopt;
+  const Json& input = member(member(line, "captureData"), "endpointInput");
+  const Json& data = member(input, "data");
+  if (!data.is_string()) return std::nullopt;
+  // SageMaker keeps what it does not take for text in base64.
+  if (json_or(input, "encoding", "") != "BASE64") return prompt_of_text(data.get_ref<const std::string&>());
+  const auto bytes = from_base64(data.get_ref<const std::string&>());
+  return bytes ? prompt_of_text(redoubt::text_of(*bytes)) : std::nullopt;
 }
 
-}  // namespace redoubt::stages::watch
+}  // namespace redoubt::monitor

@@ -9,7 +9,7 @@
 
 #include "base/json.h"
 
-namespace redoubt::stages::watch {
+namespace redoubt::monitor {
 
 // The last message of role "user" (a string, or the text parts of a list, joined), else "prompt" (a string or a list of one),
 // "inputs" or "text". Nothing where none of them is there or it is empty. Takes any JSON and never throws.
@@ -19,4 +19,4 @@ std::optional<std::string> prompt_of_text(std::string_view body);
 // Of one line of captured data (docs/formats/capture.md).
 std::optional<std::string> prompt_of_capture(const Json& line);
 
-}  // namespace redoubt::stages::watch
+}  // namespace redoubt::monitor

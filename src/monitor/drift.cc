@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/watch/drift.h"
+#include "monitor/drift.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 
-namespace redoubt::stages::watch {
+namespace redoubt::monitor {
 namespace {
 
 constexpr std::size_t kBaselineRowsMin = 50;
@@ -47,12 +47,12 @@ double mean_word_length(std::string_view text) {
   return count == 0 ? 0 : static_cast<double>(std::count_if(text.begin(), text.end(), [](char c) { return !is_space(c); })) / count;
 }
 
-FeatureBaseline measure_feature(const Feature& feature, const std::vector<std::string>& texts) {
+FeatureBaseline measure_feature(std::size_t index, const std::vector<FeatureValues>& prompts) {
   std::vector<double> values;
-  for (const auto& text : texts) values.push_back(feature.measure(text));
+  for (const auto& prompt : prompts) values.push_back(prompt[index]);
   std::sort(values.begin(), values.end());
   FeatureBaseline baseline;
-  baseline.name = feature.name;
+  baseline.name = prompt_features()[index].name;
   std::set<double> edges;  // a feature with few values has fewer bins
   for (int i = 1; i < kBins; ++i) edges.insert(values[values.size() * static_cast<std::size_t>(i) / kBins]);
   edges.erase(values.front());  // nothing would lie below it
@@ -67,6 +67,22 @@ FeatureBaseline measure_feature(const Feature& feature, const std::vector<std::s
   baseline.minimum = values.front();
   baseline.maximum = values.back();
   return baseline;
+}
+
+std::vector<FeatureValues> features_of(const std::vector<std::string>& texts) {
+  std::vector<FeatureValues> prompts;
+  for (const auto& text : texts) prompts.push_back(measure_features(text));
+  return prompts;
+}
+
+// The bins as Model Monitor draws them, closed at both ends by the extremes.
+Json buckets_of(const FeatureBaseline& feature) {
+  Json buckets = Json::array();
+  for (std::size_t bin = 0; bin < feature.counts.size(); ++bin) {
+    const double lower = bin == 0 ? feature.minimum : feature.edges[bin - 1], upper = bin == feature.edges.size() ? feature.maximum : feature.edges[bin];
+    buckets.push_back({{"lower_bound", lower}, {"upper_bound", upper}, {"count", feature.counts[bin]}});
+  }
+  return buckets;
 }
 
 constexpr const char* kStatistics = "statistics.json";
@@ -133,15 +149,22 @@ const std::vector<Feature>& prompt_features() {
   return features;
 }
 
-Result<Baseline> make_baseline(const std::vector<std::string>& texts) {
-  if (texts.size() < kBaselineRowsMin) {
-    return fail(ErrorCode::undecided, fmt::format("{} prompts are too few for a baseline, {} are needed", texts.size(), kBaselineRowsMin));
+FeatureValues measure_features(std::string_view text) {
+  FeatureValues values;
+  for (const auto& feature : prompt_features()) values.push_back(feature.measure(text));
+  return values;
+}
+
+Result<Baseline> make_baseline(const std::vector<FeatureValues>& prompts) {
+  if (prompts.size() < kBaselineRowsMin) {
+    return fail(ErrorCode::undecided, fmt::format("{} prompts are too few for a baseline, {} are needed", prompts.size(), kBaselineRowsMin));
   }
   Baseline baseline;
-  baseline.rows = texts.size();
-  for (const auto& feature : prompt_features()) baseline.features.push_back(measure_feature(feature, texts));
+  baseline.rows = prompts.size();
+  for (std::size_t index = 0; index < prompt_features().size(); ++index) baseline.features.push_back(measure_feature(index, prompts));
   return baseline;
 }
+Result<Baseline> make_baseline(const std::vector<std::string>& texts) { return make_baseline(features_of(texts)); }
 
 Json Baseline::to_statistics() const {
   Json list = Json::array();
@@ -149,10 +172,24 @@ Json Baseline::to_statistics() const {
     const Json common = {{"num_present", rows}, {"num_missing", 0}};
     list.push_back({{"name", feature.name},
                     {"inferred_type", "Fractional"},
-                    {"numerical_statistics", {{"common", common}, {"mean", feature.mean}, {"std_dev", feature.standard_deviation}, {"min", feature.minimum}, {"max", feature.maximum}}},
+                    {"numerical_statistics",
+                     {{"common", common}, {"mean", feature.mean}, {"sum", feature.mean * static_cast<double>(rows)}, {"std_dev", feature.standard_deviation}, {"min", feature.minimum},
+                      {"max", feature.maximum}, {"distribution", {{"kll", {{"buckets", buckets_of(feature)}}}}}}},
                     {"histogram", {{"edges", feature.edges}, {"counts", feature.counts}}}});
   }
   return {{"version", 0.0}, {"dataset", {{"item_count", rows}}}, {"features", std::move(list)}};
+}
+
+Json Baseline::to_constraints() const {
+  Json list = Json::array();
+  for (const auto& feature : features) {
+    list.push_back({{"name", feature.name}, {"inferred_type", "Fractional"}, {"completeness", 1.0}, {"num_constraints", {{"is_non_negative", true}}}});
+  }
+  const Json comparison = {{"perform_comparison", "Enabled"}, {"comparison_threshold", DriftOptions().psi_floor}, {"comparison_method", "Robust"}};
+  return {{"version", 0.0},
+          {"features", std::move(list)},
+          {"monitoring_config",
+           {{"evaluate_constraints", "Enabled"}, {"emit_metrics", "Enabled"}, {"datatype_check_threshold", 1.0}, {"domain_content_threshold", 1.0}, {"distribution_constraints", comparison}}}};
 }
 
 Result<Baseline> Baseline::from_statistics(const Json& statistics) {
@@ -174,6 +211,18 @@ bool DriftReport::violated() const {
   return std::any_of(features.begin(), features.end(), [](const FeatureDrift& feature) { return feature.violated(); });
 }
 
+double DriftReport::worst() const {
+  double worst = 0;
+  for (const auto& feature : features) worst = std::max(worst, feature.psi / feature.limit);
+  return worst;
+}
+
+Json DriftReport::features_to_json() const {
+  Json list = Json::array();
+  for (const auto& feature : features) list.push_back({{"name", feature.name}, {"psi", feature.psi}, {"limit", feature.limit}, {"violated", feature.violated()}});
+  return list;
+}
+
 Json DriftReport::to_violations() const {
   Json violations = Json::array();
   for (const auto& feature : features) {
@@ -185,24 +234,29 @@ Json DriftReport::to_violations() const {
   return {{"violations", std::move(violations)}};
 }
 
-Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<std::string>& texts, const DriftOptions& options) {
-  if (texts.size() < options.rows_min) {
-    return fail(ErrorCode::undecided, fmt::format("{} captured prompts are too few to see drift, {} are needed", texts.size(), options.rows_min), {},
+Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<FeatureValues>& prompts, const DriftOptions& options) {
+  if (prompts.size() < options.rows_min) {
+    return fail(ErrorCode::undecided, fmt::format("{} captured prompts are too few to see drift, {} are needed", prompts.size(), options.rows_min), {},
                 "ask again when the endpoint has answered more requests");
   }
   // Nothing to compare with is no proof that nothing changed.
   if (baseline.rows == 0 || baseline.features.empty()) return fail(ErrorCode::undecided, "the baseline is empty: drift can't be told from it", "baseline");
   DriftReport report;
-  report.rows = texts.size();
+  report.rows = prompts.size();
   for (const auto& expected : baseline.features) {
     const auto feature = std::find_if(prompt_features().begin(), prompt_features().end(), [&](const Feature& f) { return f.name == expected.name; });
     if (expected.counts.size() != expected.edges.size() + 1) return fail(ErrorCode::invalid_argument, "the baseline's bins do not fit its edges", expected.name);
     if (feature == prompt_features().end()) return fail(ErrorCode::unsupported, "the baseline has a feature that this program does not measure", expected.name);
+    const auto index = static_cast<std::size_t>(feature - prompt_features().begin());
     std::vector<std::uint64_t> counts(expected.counts.size(), 0);
-    for (const auto& text : texts) ++counts[bin_of(expected.edges, feature->measure(text))];
+    for (const auto& prompt : prompts) ++counts[bin_of(expected.edges, prompt[index])];
     report.features.push_back({expected.name, population_stability_index(expected.counts, counts), psi_limit(counts.size(), baseline.rows, report.rows, options)});
   }
   return report;
+}
+
+Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<std::string>& texts, const DriftOptions& options) {
+  return measure_drift(baseline, features_of(texts), options);
 }
 
 double population_stability_index(const std::vector<std::uint64_t>& expected, const std::vector<std::uint64_t>& actual) {
@@ -237,4 +291,4 @@ double chi_squared_quantile(double probability, double degrees_of_freedom) {
   return (low + high) / 2;
 }
 
-}  // namespace redoubt::stages::watch
+}  // namespace redoubt::monitor

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/watch/prompt.h"
+#include "monitor/prompt.h"
 
 #include <gtest/gtest.h>
 
-namespace redoubt::stages::watch {
+namespace redoubt::monitor {
 namespace {
 
 TEST(Prompt, is_the_last_thing_that_a_user_said) {
@@ -37,6 +37,8 @@ TEST(Prompt, no_form_of_json_throws) {
 TEST(Prompt, of_a_capture_is_that_of_its_input) {
   const Json body = {{"prompt", "a"}};
   EXPECT_EQ(prompt_of_capture({{"captureData", {{"endpointInput", {{"data", dump_json(body)}}}}}}), "a");
+  EXPECT_EQ(prompt_of_capture({{"captureData", {{"endpointInput", {{"data", "eyJwcm9tcHQiOiJhIn0="}, {"encoding", "BASE64"}}}}}}), "a");
+  EXPECT_EQ(prompt_of_capture({{"captureData", {{"endpointInput", {{"data", "{}"}, {"encoding", "BASE64"}}}}}}), std::nullopt);
   for (const Json& line : {Json(), Json(1), Json::array(), Json{{"captureData", 1}}, Json{{"captureData", {{"endpointInput", "x"}}}},
                            Json{{"captureData", {{"endpointInput", {{"data", 5}}}}}}, Json{{"captureData", {{"endpointInput", {{"data", "{"}}}}}}}) {
     EXPECT_NO_THROW(EXPECT_EQ(prompt_of_capture(line), std::nullopt));
@@ -44,4 +46,4 @@ TEST(Prompt, of_a_capture_is_that_of_its_input) {
 }
 
 }  // namespace
-}  // namespace redoubt::stages::watch
+}  // namespace redoubt::monitor

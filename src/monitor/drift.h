@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 
-namespace redoubt::stages::watch {
+namespace redoubt::monitor {
 
 // The features of one prompt: names are those of the violations.
 struct Feature {
@@ -18,6 +18,9 @@ struct Feature {
   double (*measure)(std::string_view text);
 };
 const std::vector<Feature>& prompt_features();
+// Their values in that order: all that has to be kept of a prompt.
+using FeatureValues = std::vector<double>;
+FeatureValues measure_features(std::string_view text);
 
 // One feature of the baseline: bins by the deciles of its values, and how many rows fell into each.
 struct FeatureBaseline {
@@ -31,14 +34,17 @@ struct Baseline {
   std::uint64_t rows = 0;
   std::vector<FeatureBaseline> features;
 
-  // SageMaker Model Monitor's statistics.json; the bins stand under "histogram".
+  // SageMaker Model Monitor's statistics.json; the bins, whose outer ends are open, stand under "histogram".
   Json to_statistics() const;
+  // Its constraints.json: each feature is there and never negative.
+  Json to_constraints() const;
   // invalid_argument for one that could not tell drift: no rows or features, edges that are no ascending numbers, counts that
   // are not those of the rows.
   static Result<Baseline> from_statistics(const Json& statistics);
 };
 
-// undecided with fewer than 50 texts.
+// undecided with fewer than 50 prompts.
+Result<Baseline> make_baseline(const std::vector<FeatureValues>& prompts);
 Result<Baseline> make_baseline(const std::vector<std::string>& texts);
 
 struct DriftOptions {
@@ -57,11 +63,15 @@ struct DriftReport {
   std::uint64_t rows = 0;
   std::vector<FeatureDrift> features;
   bool violated() const;
+  double worst() const;  // the largest ratio of an index to its limit; above 1 where violated
+  // An array of name, psi, limit, violated.
+  Json features_to_json() const;
   // SageMaker Model Monitor's constraint_violations.json.
   Json to_violations() const;
 };
 
-// undecided with fewer than rows_min texts or an empty baseline.
+// undecided with fewer than rows_min prompts or an empty baseline.
+Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<FeatureValues>& prompts, const DriftOptions& options = {});
 Result<DriftReport> measure_drift(const Baseline& baseline, const std::vector<std::string>& texts, const DriftOptions& options = {});
 
 // The index over two histograms of equal bins, in nats; each empty bin counts as half a row, so that it stays finite.
@@ -72,4 +82,4 @@ double psi_limit(std::size_t bins, std::uint64_t expected_rows, std::uint64_t ac
 // The value below which a chi-squared variable lies with that probability; relative error under 1e-9.
 double chi_squared_quantile(double probability, double degrees_of_freedom);
 
-}  // namespace redoubt::stages::watch
+}  // namespace redoubt::monitor
