@@ -6,12 +6,18 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "provider/job_runner.h"
 
 namespace redoubt::provider {
+
+// What an endpoint's prompts are compared with, in SageMaker Model Monitor's form.
+struct DriftBaseline {
+  Json statistics, constraints;
+};
 
 struct EndpointSpec {
   std::string environment;     // "dev", "staging", "production"
@@ -21,6 +27,8 @@ struct EndpointSpec {
   std::string release;         // "sha256:..." of the release's manifest
   // The release's files ("base/config.json", "adapter/..."), for hosts that do not read the workspace themselves.
   std::function<Result<std::vector<JobFile>>()> files = [] { return Result<std::vector<JobFile>>(std::vector<JobFile>()); };
+  // Of the model's training data, for hosts whose captures are watched elsewhere; nothing where it has too few prompts for one.
+  std::function<Result<std::optional<DriftBaseline>>()> baseline = [] { return Result<std::optional<DriftBaseline>>(std::optional<DriftBaseline>()); };
   double errors_per_minute_max = 10, latency_p99_ms_max = 1000;  // above them an alarm rises, for hosts that watch by themselves
   bool capture = true;    // requests and answers are kept, sealed
   bool rollback = false;  // to what served before: all traffic at once

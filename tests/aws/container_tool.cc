@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Runs an image's container as SageMaker's training platform does, for tests/aws/player.py:
-//   container_tool IMAGES DIGEST ML [--entrypoint PROGRAM]... ARGUMENT...
-// IMAGES is an OCI layout, ML a folder laid out as /opt/ml: its input/ and checkpoints/ go in, checkpoints/ comes out while the
-// container runs (half-written folders too), model/ and output/ at its end. Both outputs of the container are our stdout; the last
+//   container_tool IMAGES DIGEST ML [--entrypoint PROGRAM]... [--env NAME=VALUE]... ARGUMENT...
+// IMAGES is an OCI layout, ML a folder laid out as /opt/ml: its input/, checkpoints/ and processing/ go in, checkpoints/ comes out
+// while the container runs (half-written folders too), model/, output/ and processing/ at its end. Both outputs of the container are our stdout; the last
 // line of our stderr is "exit N". SIGTERM ends the container.
 #include <csignal>
 #include <cstdio>
@@ -73,16 +73,20 @@ class Speaker final : public sandbox::OutputHandler {
 };
 
 Result<int> run(const fs::path& images_folder, const std::string& digest, const fs::path& ml, std::vector<std::string> entry_point,
-                const std::vector<std::string>& arguments) {
+                const std::vector<std::string>& environment, const std::vector<std::string>& arguments) {
   const auto images = TRY(provider::local::LocalImageStore::open(images_folder));
   provider::local::ImageRoot image = TRY(provider::local::open_image(*images, digest));
   sandbox::Options options;
   options.layers = std::move(image.layers);
   const auto box = TRY(sandbox::Sandbox::create(std::move(options)));
-  for (const char* folder : {"input", "checkpoints"}) TRY(put_in(box->work(), ml, folder));
+  const bool is_processing = is_folder(ml / "processing");
+  std::vector<std::string> in = {"input", "checkpoints"}, out = {"model", "output"};
+  if (is_processing) in.push_back("processing"), out.push_back("processing");
+  for (const auto& folder : in) TRY(put_in(box->work(), ml, folder));
   for (const char* folder : {"model", "output/data"}) TRY(box->work().make_folder(folder));
   sandbox::Command command{entry_point.empty() ? image.entry_point : std::move(entry_point), image.environment, {}};
-  command.environment.push_back("TRAINING_JOB_NAME=" + ml.filename().string());
+  command.environment.push_back((is_processing ? "PROCESSING_JOB_NAME=" : "TRAINING_JOB_NAME=") + ml.filename().string());
+  command.environment.insert(command.environment.end(), environment.begin(), environment.end());
   command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
   TRY(box->start(command));
   running = box.get();
@@ -91,7 +95,7 @@ Result<int> run(const fs::path& images_folder, const std::string& digest, const 
   const sandbox::Exit exit = TRY(box->wait({}, speaker));
   std::signal(SIGTERM, SIG_IGN);
   TRY(speaker.on_tick());
-  for (const char* folder : {"model", "output"}) {
+  for (const auto& folder : out) {
     std::map<std::string, std::uint64_t> none;
     TRY(take_out(box->work(), ml, folder, none));
   }
@@ -102,13 +106,13 @@ Result<int> run(const fs::path& images_folder, const std::string& digest, const 
 }  // namespace redoubt
 
 int main(int count, char** given) {
-  std::vector<std::string> rest(given + std::min(count, 4), given + count), entry_point;
-  while (rest.size() > 1 && rest[0] == "--entrypoint") {
-    entry_point.push_back(rest[1]);
+  std::vector<std::string> rest(given + std::min(count, 4), given + count), entry_point, environment;
+  while (rest.size() > 1 && (rest[0] == "--entrypoint" || rest[0] == "--env")) {
+    (rest[0] == "--env" ? environment : entry_point).push_back(rest[1]);
     rest.erase(rest.begin(), rest.begin() + 2);
   }
-  if (count < 4) return std::fputs("usage: container_tool IMAGES DIGEST ML [--entrypoint PROGRAM]... ARGUMENT...\n", stderr), 2;
-  const auto code = redoubt::run(given[1], given[2], given[3], entry_point, rest);
+  if (count < 4) return std::fputs("usage: container_tool IMAGES DIGEST ML [--entrypoint PROGRAM]... [--env NAME=VALUE]... ARGUMENT...\n", stderr), 2;
+  const auto code = redoubt::run(given[1], given[2], given[3], entry_point, environment, rest);
   if (!code) return std::fprintf(stderr, "%s: %s\n", code.error().message.c_str(), code.error().where.c_str()), 1;
   std::fprintf(stderr, "exit %d\n", *code);
   return 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "provider/aws/monitoring_requests.h"
 #include "provider/aws/training_job.h"
 
 namespace redoubt::provider::aws {
@@ -26,6 +27,10 @@ bool holds_any(const std::string& text, std::initializer_list<const char*> words
 
 std::string quota_hint(const SagemakerEndpointOptions& options) { return fmt::format("ask Service Quotas for more of '{} for endpoint usage', or name another instance_type", options.instance_type); }
 
+std::string capture_place(const EndpointSpec& spec, const SagemakerEndpointOptions& options) {
+  return (options.capture_uri.empty() ? options.models_uri + "captures/" : options.capture_uri) + spec.environment;
+}
+
 std::string resource_id(const std::string& endpoint) { return "endpoint/" + endpoint + "/variant/" + kVariant; }
 
 }  // namespace
@@ -44,8 +49,10 @@ Status check_endpoint_options(const SagemakerEndpointOptions& options) {
   const auto& failover = options.failover;
   if (failover.hosted_zone.empty() != failover.record.empty()) return refuse("a failover names hosted_zone and record", failover.record);
   if (!failover.record.empty() && failover.role == "PRIMARY" && failover.health_check.empty()) return refuse("the primary's record needs a health_check", failover.record, "without one Route 53 never fails over");
-  return {};
+  return check_monitoring_options(options.monitoring);
 }
+
+std::string captures_of(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options) { return capture_place(spec, options) + "/" + endpoint + "/"; }
 
 std::string release_prefix(const EndpointSpec& spec) {
   const auto colon = spec.release.find(':');
@@ -68,7 +75,7 @@ Json config_request(const std::string& model, const EndpointSpec& spec, const Sa
   Json request = {{"ProductionVariants", Json::array({variant})}};
   if (!options.kms_key.empty() && !has_own_disks(options.instance_type)) request["KmsKeyId"] = options.kms_key;
   if (!spec.capture) return request;
-  Json capture = {{"EnableCapture", true}, {"InitialSamplingPercentage", 100}, {"DestinationS3Uri", options.capture_uri + spec.environment + "/"},
+  Json capture = {{"EnableCapture", true}, {"InitialSamplingPercentage", 100}, {"DestinationS3Uri", capture_place(spec, options)},
                   {"CaptureOptions", Json::array({{{"CaptureMode", "Input"}}, {{"CaptureMode", "Output"}}})}, {"CaptureContentTypeHeader", {{"JsonContentTypes", {"application/json"}}}}};
   if (!options.kms_key.empty()) capture["KmsKeyId"] = options.kms_key;
   request["DataCaptureConfig"] = std::move(capture);

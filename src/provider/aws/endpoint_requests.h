@@ -11,6 +11,8 @@ Status check_endpoint_options(const SagemakerEndpointOptions& options);
 
 // "production/<release>/": where a release's files lie below models_uri.
 std::string release_prefix(const EndpointSpec& spec);
+// The S3 prefix below which SageMaker writes what the endpoint was asked: the configuration's place, then the endpoint's name.
+std::string captures_of(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options);
 // CreateModel's and CreateEndpointConfig's members but name and tags.
 Json model_request(const EndpointSpec& spec, const SagemakerEndpointOptions& options);
 Json config_request(const std::string& model, const EndpointSpec& spec, const SagemakerEndpointOptions& options);

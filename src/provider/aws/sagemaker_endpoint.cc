@@ -11,11 +11,13 @@
 #include "provider/aws/about.h"
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/job_ending.h"
+#include "provider/aws/sagemaker_monitoring.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
 constexpr const char* kWorkspaceTag = "redoubt:workspace";
+constexpr const char* kMonitoringTag = "redoubt:monitoring";
 constexpr int kDeleteSecondsMax = 600, kStaleLooksMax = 6;
 
 std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
@@ -169,12 +171,29 @@ Result<EndpointStatus> SagemakerEndpoint::deploy(const EndpointSpec& spec) {
   TRY(point_record(plan.endpoint, RecordMode::set));
   const std::string arn = text(*after, "EndpointArn");
   TRY(client_.call("sagemaker", "AddTags", {{"ResourceArn", arn}, {"Tags", tags_of(spec)}}));
+  TRY(monitor(plan.endpoint, spec, *after));
   if (config_before != plan.config) {
     auto kept = std::vector<std::string>{plan.config};
     if (!config_before.empty()) kept.push_back(config_before);
     TRY(prune(plan.endpoint, kept));
   }
   return status_of(*after, TRY(tags(arn)));
+}
+
+Result<std::string> SagemakerEndpoint::monitored_by(const Json& endpoint) { return TRY(tags(text(endpoint, "EndpointArn")))[kMonitoringTag]; }
+
+// The tag tells what has to go one day: a mode stands in it before anything is made for it and until all of it is gone.
+Status SagemakerEndpoint::monitor(const std::string& endpoint, const EndpointSpec& spec, const Json& described) {
+  SagemakerMonitoring monitoring(options_, client_, models_);
+  const std::string before = TRY(monitored_by(described)), mode = monitoring.mode();
+  const auto tag = [&](const std::string& value) -> Status {
+    TRY(client_.call("sagemaker", "AddTags", {{"ResourceArn", text(described, "EndpointArn")}, {"Tags", Json::array({{{"Key", kMonitoringTag}, {"Value", value}}})}}));
+    return {};
+  };
+  const bool is_new = before.find(mode) == std::string::npos && !(before.empty() && mode == "off");
+  if (is_new) TRY(tag(before.empty() ? mode : before + "+" + mode));
+  TRY(monitoring.set(endpoint, spec, before));
+  return before.empty() || before == mode ? Status() : tag(mode);
 }
 
 Result<EndpointStatus> SagemakerEndpoint::status(const std::string& environment) {
@@ -216,6 +235,8 @@ Status SagemakerEndpoint::stop(const std::string& environment) {
   const std::string endpoint = endpoint_of(environment);
   auto there = TRY(describe_own(endpoint));
   if (there && is_changing(*there) && text(*there, "EndpointStatus") != "Deleting") (void)TRY(settle(endpoint));
+  const std::string monitored = there ? TRY(monitored_by(*there)) : std::string();
+  TRY(SagemakerMonitoring(options_, client_, models_).remove(endpoint, environment, monitored));
   if (there) {
     TRY(unscale(client_, endpoint));
     TRY(point_record(endpoint, RecordMode::remove));

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "provider/aws/api/client.h"
+#include "provider/aws/monitoring_options.h"
 #include "provider/endpoint_host.h"
 #include "provider/object_store.h"
 
@@ -40,6 +41,7 @@ struct SagemakerEndpointOptions {
   std::vector<std::string> rollback_alarms = {};
   std::string topic_arn = {};         // hears of the endpoint's own alarms; empty: nobody
   FailoverOptions failover = {};
+  MonitoringOptions monitoring = {};
   int poll_ms = 10'000;
 };
 
@@ -66,9 +68,11 @@ class SagemakerEndpoint final : public EndpointHost {
   };
   Plan plan_of(const EndpointSpec& spec) const;
   Json tags_of(const EndpointSpec& spec) const;
+  Status monitor(const std::string& endpoint, const EndpointSpec& spec, const Json& described);
   Result<std::optional<Json>> describe(const std::string& endpoint);
   Result<std::optional<Json>> describe_own(const std::string& endpoint);
   Result<std::map<std::string, std::string>> tags(const std::string& arn);
+  Result<std::string> monitored_by(const Json& endpoint);
   Status send_files(const EndpointSpec& spec);
   Status ensure(const char* what, const std::string& name, const Json& request);
   Result<Json> settle(const std::string& endpoint);

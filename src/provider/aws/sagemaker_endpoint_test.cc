@@ -69,7 +69,7 @@ TEST_F(SagemakerEndpointTest, makes_an_isolated_model_an_encrypted_config_and_an
   EXPECT_EQ(config["KmsKeyId"], options_.kms_key);
   EXPECT_EQ(config["DataCaptureConfig"]["InitialSamplingPercentage"], 100);
   EXPECT_EQ(config["DataCaptureConfig"]["KmsKeyId"], options_.kms_key);
-  EXPECT_EQ(config["DataCaptureConfig"]["DestinationS3Uri"], "s3://bucket/endpoints/captures/production/");
+  EXPECT_EQ(config["DataCaptureConfig"]["DestinationS3Uri"], "s3://bucket/endpoints/captures/production");
   EXPECT_EQ(models_.list("production/").value().size(), 2u);
   EXPECT_EQ(client_.count("CreateEndpoint"), 1);
   EXPECT_LE(client_.models.begin()->first.size(), 63u);

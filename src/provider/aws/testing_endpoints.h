@@ -10,6 +10,7 @@
 #include <set>
 
 #include "provider/aws/api/client.h"
+#include "provider/aws/testing_monitoring.h"
 
 namespace redoubt::provider::aws {
 
@@ -25,6 +26,7 @@ class PlayedEndpoints final : public Client {
   std::map<std::string, Endpoint> endpoints;
   std::set<std::string> scaled;
   std::map<std::string, Json> records;
+  PlayedMonitoring monitoring;
   std::vector<std::string> calls;
   std::map<std::string, Json> last;                  // operation -> its newest input
   std::map<std::string, std::deque<Error>> refuses;  // operation -> what its next calls answer
@@ -84,6 +86,7 @@ class PlayedEndpoints final : public Client {
     return {{items, list}};
   }
   Result<Json> play(const std::string& name, const Json& input) {
+    if (auto answer = monitoring.play(name, input)) return *answer;
     if (name == "ListModels") return listed(models, input, "Models", "ModelName");
     if (name == "ListEndpointConfigs") return listed(configs, input, "EndpointConfigs", "EndpointConfigName");
     for (const char* verb : {"Create", "Describe", "Delete"}) {

@@ -122,6 +122,12 @@ constexpr RestOperation kOperations[] = {
      "ContentType=X-Amzn-SageMaker-Content-Type Accept=X-Amzn-SageMaker-Accept CustomAttributes=X-Amzn-SageMaker-Custom-Attributes "
      "InferenceId=X-Amzn-SageMaker-Inference-Id InputLocation=X-Amzn-SageMaker-InputLocation"},
 
+    {"scheduler", "CreateSchedule", "POST", "/schedules/{Name}"},
+    {"scheduler", "UpdateSchedule", "PUT", "/schedules/{Name}"},
+    {"scheduler", "GetSchedule", "GET", "/schedules/{Name}", "GroupName=groupName"},
+    {"scheduler", "DeleteSchedule", "DELETE", "/schedules/{Name}", "GroupName=groupName ClientToken=clientToken"},
+    {"scheduler", "ListSchedules", "GET", "/schedules", "GroupName=ScheduleGroup NamePrefix State NextToken MaxResults"},
+
     {"securityhub", "EnableSecurityHub", "POST", "/accounts"},
     {"securityhub", "DisableSecurityHub", "DELETE", "/accounts"},
     {"securityhub", "DescribeHub", "GET", "/accounts", "HubArn"},

@@ -33,6 +33,7 @@ constexpr Service kServices[] = {
     {"s3", Protocol::rest_xml, "s3", "s3", "", "2006-03-01", "s3"},
     {"sagemaker", Protocol::json_1_1, "api.sagemaker", "sagemaker", "SageMaker", "2017-07-24", "sagemaker"},
     {"sagemaker-runtime", Protocol::rest_json, "runtime.sagemaker", "sagemaker", "", "2017-05-13", "sagemaker_runtime"},
+    {"scheduler", Protocol::rest_json, "scheduler", "scheduler", "", "2021-06-30", "scheduler"},
     {"secretsmanager", Protocol::json_1_1, "secretsmanager", "secretsmanager", "secretsmanager", "2017-10-17", "secrets_manager"},
     {"securityhub", Protocol::rest_json, "securityhub", "securityhub", "", "2018-10-26", "securityhub"},
     {"service-quotas", Protocol::json_1_1, "servicequotas", "servicequotas", "ServiceQuotasV20190624", "2019-06-24", "service_quotas"},
@@ -63,6 +64,7 @@ constexpr Token kTokens[] = {
     {"sagemaker", "ClientRequestToken",
      " CreatePipeline DeletePipeline RetryPipelineExecution SendPipelineExecutionStepFailure SendPipelineExecutionStepSuccess "
      "StartPipelineExecution StopPipelineExecution "},
+    {"scheduler", "ClientToken", " CreateSchedule CreateScheduleGroup DeleteSchedule DeleteScheduleGroup UpdateSchedule "},
     {"secretsmanager", "ClientRequestToken", " CreateSecret PutSecretValue RotateSecret UpdateSecret "},
 };
 
