@@ -44,11 +44,17 @@ providers:
       image_repository: {repository_uri}
       bucket: {bucket}
       kms_key: {key}
+      capture_uri: s3://{captures}/
       instance_type: ml.m5.2xlarge
       instances: 2
       instances_max: 4
       subnets: [{subnets}]
       security_groups: [{group}]
+      monitoring:
+        mode: processing
+        role_arn: {monitor_role}
+        scheduler_role_arn: {schedule_role}
+        schedule_minutes: 60
   alarms:
     cloudwatch: {{namespace: Redoubt, topic_arn: "{topic}"}}
   audit:
@@ -56,7 +62,8 @@ providers:
 )",
                      fmt::arg("environment", environment), fmt::arg("region", region), fmt::arg("key", of("DataKeyAlias")), fmt::arg("secrets", of("SecretPrefix")),
                      fmt::arg("bucket", of("ArtifactsBucket")), fmt::arg("repository", slash == repository.npos ? repository : repository.substr(slash + 1)),
-                     fmt::arg("repository_uri", repository), fmt::arg("job_role", of("JobRole")), fmt::arg("endpoint_role", of("EndpointRole")), fmt::arg("subnets", of("Subnets")),
+                     fmt::arg("repository_uri", repository), fmt::arg("job_role", of("JobRole")), fmt::arg("endpoint_role", of("EndpointRole")), fmt::arg("captures", of("CapturesBucket")),
+                     fmt::arg("monitor_role", of("MonitorJobRole")), fmt::arg("schedule_role", of("ScheduleRole")), fmt::arg("subnets", of("Subnets")),
                      fmt::arg("group", of("JobSecurityGroup")), fmt::arg("topic", of("AlarmTopic")), fmt::arg("logs", of("LogGroupPrefix")));
 }
 

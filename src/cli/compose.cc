@@ -14,6 +14,7 @@
 #include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_endpoint.h"
 #include "provider/aws/sagemaker_job_runner.h"
+#include "provider/aws/sagemaker_monitor.h"
 #include "provider/aws/sagemaker_registry.h"
 #include "provider/aws/secrets_manager_store.h"
 #include "provider/aws/sns_notifier.h"
@@ -33,6 +34,30 @@ std::vector<std::string> strings_of(const Json& list) {
   std::vector<std::string> out;
   for (const auto& item : list) out.push_back(item.get<std::string>());  // the schema has checked them
   return out;
+}
+
+provider::aws::AnalysisOptions analysis_of(const Json& given) {
+  const auto of = [&](const char* member) { return json_or(given, member, ""); };
+  return {of("image"),  of("config_uri"),         of("ground_truth_uri"),    of("constraints_uri"),       of("problem_type"),
+          of("features_attribute"), of("inference_attribute"), of("probability_attribute"), of("start_time_offset"), of("end_time_offset")};
+}
+
+// How an endpoint there is watched; by our own image unless the file says otherwise.
+provider::aws::MonitoringOptions monitoring_of(const Json& given) {
+  using provider::aws::MonitoringMode;
+  provider::aws::MonitoringOptions monitoring;
+  const std::string mode = json_or(given, "mode", "processing");
+  monitoring.mode = mode == "off" ? MonitoringMode::off : mode == "processing" ? MonitoringMode::processing : MonitoringMode::model_monitor;
+  monitoring.role_arn = json_or(given, "role_arn", "");
+  monitoring.scheduler_role_arn = json_or(given, "scheduler_role_arn", "");
+  monitoring.schedule_minutes = static_cast<int>(json_or(given, "schedule_minutes", std::int64_t{60}));
+  monitoring.instance_type = json_or(given, "instance_type", "ml.m5.large");
+  monitoring.volume_gib = static_cast<int>(json_or(given, "volume_gib", std::int64_t{30}));
+  monitoring.run_s_max = static_cast<int>(json_or(given, "run_s_max", std::int64_t{1800}));
+  monitoring.model_quality = analysis_of(json_or(given, "model_quality", Json::object()));
+  monitoring.bias = analysis_of(json_or(given, "bias", Json::object()));
+  monitoring.explainability = analysis_of(json_or(given, "explainability", Json::object()));
+  return monitoring;
 }
 
 }  // namespace
@@ -61,6 +86,7 @@ struct Providers::State {
   std::unique_ptr<provider::AuditSink> audit_sink;
   std::unique_ptr<provider::ObjectStore> endpoint_models;
   std::unique_ptr<provider::EndpointHost> endpoint_host;
+  std::unique_ptr<provider::EndpointMonitor> endpoint_monitor;
 };
 
 Providers::Providers(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -207,8 +233,24 @@ Result<provider::EndpointHost*> Providers::endpoint_host(const GlobalOptions& op
     state_->endpoint_host = std::make_unique<provider::local::LocalEndpointHost>(options.workspace, program_of);
     return state_->endpoint_host.get();
   }
-  const Json& given = choice.options;
-  state_->endpoint_models = TRY(open_bucket(given));
+  state_->endpoint_host = TRY(provider::aws::SagemakerEndpoint::create(sagemaker_endpoint_options(choice.options), *TRY(aws()), *TRY(endpoint_models(choice.options))));
+  return state_->endpoint_host.get();
+}
+
+Result<provider::EndpointMonitor*> Providers::endpoint_monitor() {
+  const auto choice = pipeline::choice_of(state_->config, "endpoint");
+  if (choice.kind != "sagemaker") return nullptr;
+  if (state_->endpoint_monitor != nullptr) return state_->endpoint_monitor.get();
+  state_->endpoint_monitor = TRY(provider::aws::SagemakerMonitor::create(sagemaker_endpoint_options(choice.options), *TRY(aws()), *TRY(endpoint_models(choice.options))));
+  return state_->endpoint_monitor.get();
+}
+
+Result<provider::ObjectStore*> Providers::endpoint_models(const Json& options) {
+  if (state_->endpoint_models == nullptr) state_->endpoint_models = TRY(open_bucket(options));
+  return state_->endpoint_models.get();
+}
+
+provider::aws::SagemakerEndpointOptions Providers::sagemaker_endpoint_options(const Json& given) const {
   provider::aws::SagemakerEndpointOptions endpoint;
   endpoint.workspace = state_->workspace.id();
   endpoint.name_prefix = json_or(given, "name_prefix", "redoubt");
@@ -231,8 +273,9 @@ Result<provider::EndpointHost*> Providers::endpoint_host(const GlobalOptions& op
   endpoint.poll_ms = static_cast<int>(json_or(given, "poll_s", 10.0) * 1000);
   const Json failover = json_or(given, "failover", Json::object());
   endpoint.failover = {json_or(failover, "hosted_zone", ""), json_or(failover, "record", ""), json_or(failover, "role", "PRIMARY"), json_or(failover, "health_check", "")};
-  state_->endpoint_host = TRY(provider::aws::SagemakerEndpoint::create(std::move(endpoint), *TRY(aws()), *state_->endpoint_models));
-  return state_->endpoint_host.get();
+  endpoint.monitoring = monitoring_of(json_or(given, "monitoring", Json::object()));
+  endpoint.monitoring.metric_namespace = json_or(pipeline::choice_of(state_->config, "alarms").options, "namespace", "Redoubt");
+  return endpoint;
 }
 
 Result<std::vector<provider::aws::AccountFinding>> Providers::account_findings() {

@@ -16,6 +16,7 @@
 #include "provider/aws/account_findings.h"
 #include "provider/aws/api/client.h"
 #include "provider/endpoint_host.h"
+#include "provider/endpoint_monitor.h"
 #include "provider/image_findings.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
@@ -24,6 +25,7 @@
 
 namespace redoubt::provider::aws {
 class SagemakerRegistry;
+struct SagemakerEndpointOptions;
 }
 
 namespace redoubt::cli {
@@ -50,6 +52,8 @@ class Providers {
   Status discard_registry();
   // Where versions are served; `options` are those that an endpoint's own process is started with.
   Result<provider::EndpointHost*> endpoint_host(const GlobalOptions& options);
+  // What compares an endpoint's captures with its baseline; null where the endpoint's own process does.
+  Result<provider::EndpointMonitor*> endpoint_monitor();
   // What the account's guards have found; unsupported where no provider is AWS's.
   Result<std::vector<provider::aws::AccountFinding>> account_findings();
   // Where the ledger's entries are told besides; null where nowhere.
@@ -67,6 +71,8 @@ class Providers {
   Result<std::unique_ptr<provider::ObjectStore>> open_bucket(const Json& options, bool keep_versions = true);
   Result<provider::JobRunner*> sagemaker(const Json& options);
   Result<provider::aws::SagemakerRegistry*> sagemaker_registry(const Json& options);
+  provider::aws::SagemakerEndpointOptions sagemaker_endpoint_options(const Json& options) const;
+  Result<provider::ObjectStore*> endpoint_models(const Json& options);
   explicit Providers(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

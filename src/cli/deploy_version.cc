@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
+#include "cli/alarm_reports.h"
 #include "cli/audit.h"
+#include "cli/endpoint_parts.h"
 #include "cli/image_check.h"
+#include "monitor/drift.h"
 #include "pipeline/config.h"
 #include "stages/deploy/admission.h"
 #include "vault/job_files.h"
@@ -22,6 +26,25 @@ Status refuse_tampered(Session& session) {
               "see everything that was changed with 'redoubt audit verify'");
 }
 
+// Nothing where the training data has too few prompts for one.
+Result<std::optional<provider::DriftBaseline>> baseline_of(Session& session, const Digest& training_data) {
+  const auto baseline = monitor::make_baseline(TRY(training_prompts(session, training_data)));
+  if (baseline) return std::optional(provider::DriftBaseline{baseline->to_statistics(), baseline->to_constraints()});
+  if (baseline.error().code != ErrorCode::undecided) return fail(baseline.error());
+  return std::optional<provider::DriftBaseline>();
+}
+
+// An endpoint whose monitor runs elsewhere has its alarm from the start. One that can't be made now is made by the first 'monitor run'.
+void define_alarm(Session& session, const std::string& environment, const pipeline::WatchOptions& watch) {
+  const auto define = [&]() -> Status {
+    if (TRY(session.endpoint_monitor()) == nullptr) return {};
+    stages::watch::AlarmLimits limits;
+    limits.failures_max = watch.failures_max;
+    return TRY(AlarmReports::create(session, environment, watch, stages::watch::monitored_alarms(limits)))->look({});
+  };
+  if (auto defined = define(); !defined) spdlog::warn("the alarm DataDrift of {} is not there yet: {} ({})", environment, defined.error().message, defined.error().where);
+}
+
 provider::EndpointSpec spec_of(Session& session, const governance::Deployment& deployment, const pipeline::DeployOptions& endpoint, const pipeline::WatchOptions& watch, const DeployTarget& target) {
   const auto& inputs = deployment.record().inputs;
   provider::EndpointSpec spec;
@@ -32,6 +55,7 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
   spec.image = inputs.at("image").tagged();
   spec.release = inputs.at("release").tagged();
   spec.files = [&session, release = inputs.at("release")] { return vault::job_files(session.store(), release); };
+  spec.baseline = [&session, data = inputs.at("training_data")] { return baseline_of(session, data); };
   spec.errors_per_minute_max = watch.error_rate_per_minute_max;
   spec.latency_p99_ms_max = watch.latency_p99_ms_max;
   spec.capture = endpoint.capture;
@@ -63,6 +87,7 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   (void)TRY(session.registry());  // the registry follows the statement
   const auto watch = TRY(pipeline::WatchOptions::from_json(json_or(settings, "watch", Json::object())));
   auto status = TRY(TRY(session.endpoint_host())->deploy(spec_of(session, deployment, endpoint, watch, target)));
+  define_alarm(session, endpoint.environment, watch);
   return Deployed{std::move(deployment), std::move(status)};
 }
 

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "provider/local/worker_host.h"
-#include "stages/watch/prompt.h"
+#include "monitor/prompt.h"
 #include "vault/job_files.h"
 
 namespace redoubt::cli {
@@ -32,7 +32,7 @@ void add_prompts_of_lines(const std::string& lines, Lines kind, std::vector<std:
     const auto row = parse_json(std::string_view(lines).substr(from, end - from), "line");
     from = end + 1;
     if (!row) continue;
-    auto prompt = kind == Lines::captures ? stages::watch::prompt_of_capture(*row) : stages::watch::prompt_of(*row);
+    auto prompt = kind == Lines::captures ? monitor::prompt_of_capture(*row) : monitor::prompt_of(*row);
     if (prompt) prompts.push_back(std::move(*prompt));
   }
 }

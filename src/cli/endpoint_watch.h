@@ -7,14 +7,11 @@
 #include <mutex>
 #include <optional>
 
-#include "cli/session.h"
+#include "cli/alarm_reports.h"
 #include "gateway/capture.h"
 #include "gateway/metrics.h"
 #include "gateway/worker.h"
-#include "pipeline/config.h"
-#include "stages/watch/alarms.h"
-#include "stages/watch/delivery.h"
-#include "stages/watch/drift.h"
+#include "monitor/drift.h"
 
 namespace redoubt::cli {
 
@@ -44,33 +41,19 @@ class EndpointWatch {
  private:
   EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan)
       : session_(session), environment_(std::move(environment)), watch_(std::move(watch)), scan_(std::move(scan)) {}
-  Status define_alarms();
-  Status look(const stages::watch::Measurements& values);
   double worker_failures(const gateway::PoolState& pool);
   void measure_vulnerabilities(stages::watch::Measurements& values);
   void measure_drift(PromptWindow& prompts, stages::watch::Measurements& values);
-  void announce(const stages::watch::AlarmChange& change);
-  void keep();
-  void deliver();
 
   Session& session_;
   std::string environment_;
   pipeline::WatchOptions watch_;
   Json scan_;
-  std::unique_ptr<provider::Alarms> alarms_;
-  bool alarms_defined_ = false;
-  std::vector<stages::watch::Alarm> told_;  // what somebody heard of, or is about to
-  stages::watch::Deliveries deliveries_;
-  std::unique_ptr<provider::Notifier> notifier_;  // null: nobody is notified
+  std::unique_ptr<AlarmReports> reports_;
   std::optional<Digest> image_;
-  std::optional<stages::watch::Baseline> baseline_;
+  std::optional<monitor::Baseline> baseline_;
   std::optional<TimePoint> scanned_;
   std::uint64_t restarts_ = 0;  // of the workers, at the last look
-  std::string saved_;           // the alarms and deliveries as last written
 };
-
-// The alarms and incidents that an environment's watch has kept; empty lists before the first.
-Result<Json> saved_alarms(Session& session, const std::string& environment);
-Result<Json> saved_incidents(Session& session, const std::string& environment);
 
 }  // namespace redoubt::cli

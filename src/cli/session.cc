@@ -276,6 +276,7 @@ vault::ArtifactStore& Session::store() { return state_->providers->artifacts(); 
 provider::SecretStore& Session::secrets() { return state_->providers->secrets(); }
 Result<std::vector<provider::aws::AccountFinding>> Session::account_findings() { return state_->providers->account_findings(); }
 Result<provider::EndpointHost*> Session::endpoint_host() { return state_->providers->endpoint_host(state_->options); }
+Result<provider::EndpointMonitor*> Session::endpoint_monitor() { return state_->providers->endpoint_monitor(); }
 Result<provider::ImageStore*> Session::images() { return state_->providers->images(); }
 Result<provider::ImageFindings*> Session::registry_findings() { return state_->providers->registry_findings(); }
 Result<provider::JobRunner*> Session::runner(std::string_view step) { return state_->providers->runner(step); }

@@ -17,6 +17,7 @@
 #include "provider/alarms.h"
 #include "provider/aws/account_findings.h"
 #include "provider/endpoint_host.h"
+#include "provider/endpoint_monitor.h"
 #include "provider/image_findings.h"
 #include "provider/image_store.h"
 #include "provider/job_runner.h"
@@ -89,6 +90,7 @@ class Session {
   Result<provider::ImageStore*> images();
   Result<provider::ImageFindings*> registry_findings();
   Result<provider::EndpointHost*> endpoint_host();
+  Result<provider::EndpointMonitor*> endpoint_monitor();  // null where the endpoint's own process watches
   Result<std::vector<provider::aws::AccountFinding>> account_findings();
   Result<provider::JobRunner*> runner(std::string_view step);  // who runs its jobs
 

@@ -5,9 +5,10 @@
 
 #include <set>
 
+#include "cli/alarm_reports.h"
 #include "cli/commands.h"
 #include "cli/endpoint_parts.h"
-#include "cli/endpoint_watch.h"
+#include "monitor/drift.h"
 #include "stages/watch/delivery.h"
 
 namespace redoubt::cli {
@@ -16,23 +17,70 @@ namespace {
 constexpr std::size_t kPromptsMax = 5000;
 constexpr const char* kAccount = "account";  // where incidents are that belong to no endpoint
 
+struct MonitorOptions {
+  std::string environment = "production";
+  bool newest = false;  // look at the newest run instead of starting one
+};
+
+std::string table_of(const Json& features) {
+  Table table{{"FEATURE", "PSI", "LIMIT", "DRIFT"}, {}};
+  for (const auto& feature : features) {
+    table.rows.push_back({json_or(feature, "name", ""), fmt::format("{:.4f}", json_or(feature, "psi", 0.0)), fmt::format("{:.4f}", json_or(feature, "limit", 0.0)), json_or(feature, "violated", false) ? "yes" : "no"});
+  }
+  return render(table);
+}
+
+// What a run found becomes the alarm's value; a run that failed is one that could not measure it.
+Status tell_alarm(Session& session, const stages::deploy::CurrentDeployment& deployment, const std::string& environment, const Result<provider::MonitorRun>& run) {
+  const auto watch = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
+  stages::watch::AlarmLimits limits;
+  limits.failures_max = watch.failures_max;
+  auto reports = TRY(AlarmReports::create(session, environment, watch, stages::watch::monitored_alarms(limits)));
+  stages::watch::Measurements values;
+  if (!run && run.error().code != ErrorCode::undecided) values["DataDrift"] = std::nullopt;
+  if (run && json_or(run->drift, "decided", false)) values["DataDrift"] = json_or(run->drift, "alarm_value", 0.0);
+  return reports->look(values);
+}
+
+// Drift of an endpoint that is watched elsewhere.
+Result<int> run_monitor_there(Session& session, provider::EndpointMonitor& monitor, const stages::deploy::CurrentDeployment& deployment, const MonitorOptions& options, const Output& output) {
+  std::optional<provider::MonitorRun> newest;
+  if (options.newest) {
+    newest = TRY(monitor.newest(options.environment));
+    if (!newest) return fail(ErrorCode::undecided, "no run of the monitor has ended yet", options.environment, "wait for the schedule, or start one: redoubt monitor run");
+  }
+  const auto run = newest ? Result<provider::MonitorRun>(std::move(*newest)) : monitor.run(options.environment);
+  const auto lock = TRY(session.workspace().lock());
+  const auto told = tell_alarm(session, deployment, options.environment, run);
+  if (!told) output.say("the alarm DataDrift was not told of this: " + told.error().message + (told.error().where.empty() ? "" : " (" + told.error().where + ")"));
+  if (!run) return fail(run.error());
+  if (!json_or(run->drift, "decided", false)) {
+    return fail(ErrorCode::undecided, json_or(run->drift, "undecided", "the run could not decide"), run->name, "ask again when the endpoint has answered more requests");
+  }
+  const bool drifts = json_or(run->drift, "drift", false);
+  Json result = run->drift;
+  result.update({{"violations", json_or(run->violations, "violations", Json::array())}, {"statistics", run->statistics}, {"constraints", run->constraints}, {"run", run->name}});
+  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats ({})\n", table_of(run->drift["features"]), json_or(run->drift, "rows", std::int64_t{0}),
+                                    json_or(run->drift, "baseline_rows", std::int64_t{0}), run->name));
+  if (drifts) return exit_code_of(ErrorCode::gate_refused);
+  return told ? 0 : 1;
+}
+
 // Drift over everything captured, whether or not the endpoint runs.
-Result<int> run_monitor(Invocation& invocation, const std::string& environment, const Output& output) {
+Result<int> run_monitor(Invocation& invocation, const MonitorOptions& options, const Output& output) {
+  const std::string& environment = options.environment;
   auto session = TRY(Session::open(invocation.global));
   const auto deployment = TRY(stages::deploy::current_deployment(session->evidence(), environment));
   if (!deployment) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment);
-  const auto baseline = TRY(stages::watch::make_baseline(TRY(training_prompts(*session, deployment->record.inputs.at("training_data")))));
+  if (auto* monitor = TRY(session->endpoint_monitor())) return run_monitor_there(*session, *monitor, *deployment, options, output);
+  if (options.newest) return fail(ErrorCode::unsupported, "this endpoint's own process watches it; there are no runs", environment, "leave out --newest, or see 'redoubt alarm list'");
+  const auto baseline = TRY(monitor::make_baseline(TRY(training_prompts(*session, deployment->record.inputs.at("training_data")))));
   const auto prompts = TRY(captured_prompts(*session, environment, kPromptsMax));
-  const auto report = TRY(stages::watch::measure_drift(baseline, prompts));
-  Json features = Json::array();
-  Table table{{"FEATURE", "PSI", "LIMIT", "DRIFT"}, {}};
-  for (const auto& feature : report.features) {
-    features.push_back({{"name", feature.name}, {"psi", feature.psi}, {"limit", feature.limit}, {"violated", feature.violated()}});
-    table.rows.push_back({feature.name, fmt::format("{:.4f}", feature.psi), fmt::format("{:.4f}", feature.limit), feature.violated() ? "yes" : "no"});
-  }
+  const auto report = TRY(monitor::measure_drift(baseline, prompts));
+  const Json features = report.features_to_json();
   Json result = report.to_violations();
   result.update({{"rows", report.rows}, {"features", features}, {"drift", report.violated()}, {"statistics", baseline.to_statistics()}});
-  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats\n", render(table), report.rows, baseline.rows));
+  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats\n", table_of(features), report.rows, baseline.rows));
   return report.violated() ? exit_code_of(ErrorCode::gate_refused) : 0;
 }
 
@@ -94,6 +142,12 @@ Result<int> sync_incidents(Invocation& invocation, const Output& output) {
 }  // namespace
 
 void add_watch_commands(CLI::App& app, Invocation& invocation) {
+  auto monitor = std::make_shared<MonitorOptions>();
+  CLI::App* monitor_group = app.add_subcommand("monitor", "Drift of what the endpoint is asked")->require_subcommand(1);
+  CLI::App* run = add_command(*monitor_group, invocation, "run", "Compares captured prompts with the training data; exit status 3 on drift, 7 with too few",
+                              [&invocation, monitor](const Output& output) { return run_monitor(invocation, *monitor, output); });
+  run->add_option("--environment", monitor->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
+  run->add_flag("--newest", monitor->newest, "starts nothing: what the newest run of an endpoint's schedule found");
   auto environment = std::make_shared<std::string>("production");
   const auto add = [&](const char* group_name, const char* group_help, const char* name, const char* help, auto body) {
     CLI::App* group = app.add_subcommand(group_name, group_help)->require_subcommand(1);
@@ -102,7 +156,6 @@ void add_watch_commands(CLI::App& app, Invocation& invocation) {
         ->check(CLI::IsMember({"dev", "staging", "production", kAccount}));
     return group;
   };
-  add("monitor", "Drift of what the endpoint is asked", "run", "Compares captured prompts with the training data; exit status 3 on drift, 7 with too few", run_monitor);
   add("alarm", "The endpoint's alarms", "list", "Their states", list_alarms);
   CLI::App* incident = add("incident", "What alarms opened", "list", "Open and closed", list_incidents);
   add_command(*incident, invocation, "sync", "Opens and closes incidents as the AWS account's own guards find things", [&invocation](const Output& output) { return sync_incidents(invocation, output); });

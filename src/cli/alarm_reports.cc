@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/alarm_reports.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "crypto/random.h"
+
+namespace redoubt::cli {
+namespace {
+
+using stages::watch::AlarmChange;
+
+std::string note_of(const std::string& environment) { return "watch-" + environment; }
+
+void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
+
+}  // namespace
+
+Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules) {
+  std::unique_ptr<AlarmReports> made(new AlarmReports(session, std::move(environment), std::move(rules)));
+  made->notifier_ = TRY(session.notifier(watch.webhook, watch.webhook_ca_file, watch.webhook_secret));
+  if (const auto note = TRY(session.notes().load(note_of(made->environment_)))) {
+    made->told_ = TRY(stages::watch::parse_alarms(TRY(json_array(*note, "alarms", "alarms"))));
+    TRY(made->deliveries_.restore(TRY(json_array(*note, "pending", "alarms"))));
+  }
+  made->alarms_ = TRY(session.alarms(made->environment_, watch.interval_s, stages::watch::to_json(made->told_)));
+  return made;
+}
+
+// The rules at the first look, and again until it worked: alarms elsewhere may not be there for a while.
+Status AlarmReports::evaluate(const stages::watch::Measurements& values) {
+  if (!is_defined_) TRY(alarms_->define(rules_));
+  is_defined_ = true;
+  TRY(alarms_->put(values));
+  auto now = TRY(alarms_->read());
+  for (const auto& change : stages::watch::changes_since(told_, now)) announce(change);
+  told_ = std::move(now);
+  return {};
+}
+
+Status AlarmReports::look(const stages::watch::Measurements& values) {
+  Status looked;
+  if (deliveries_.full()) {
+    spdlog::error("watch: {} changes wait to be told; the alarms keep their states until the first is", deliveries_.pending());
+  } else {
+    looked = evaluate(values);
+  }
+  keep();
+  deliver();
+  return looked;
+}
+
+void AlarmReports::announce(const AlarmChange& change) {
+  Json body = change.alarm.to_json();
+  body["id"] = to_hex(crypto::random_bytes(8));
+  body["environment"] = environment_;
+  body["before"] = to_string(change.before);
+  spdlog::warn("alarm {} is {} (value {}, limit {})", change.alarm.definition.name, to_string(change.alarm.state), dump_json(body["value"]), change.alarm.definition.limit);
+  deliveries_.add(std::move(body));
+}
+
+// The states and what is still to be told of them in one note, so that no kill leaves a change that nobody hears of.
+void AlarmReports::keep() {
+  const Json now = {{"alarms", stages::watch::to_json(told_)}, {"pending", deliveries_.to_json()}};
+  if (dump_json(now) == saved_) return;
+  if (auto saved = session_.notes().save(note_of(environment_), now); !saved) return log_problem("keep the alarms", saved.error());
+  saved_ = dump_json(now);
+}
+
+void AlarmReports::deliver() {
+  stages::watch::DeliverySteps steps;
+  steps.record = [this](const Json& change) -> Status {
+    (void)TRY(session_.record_event("alarm", change));
+    return {};
+  };
+  steps.incident = [this](const Json& change) -> Status {
+    Json incidents = TRY(saved_incidents(session_, environment_));
+    TRY(stages::watch::apply_to_incidents(incidents, change));
+    return session_.notes().save("incidents-" + environment_, incidents);
+  };
+  steps.notify = [this](const Json& change) -> Status {
+    if (notifier_ == nullptr) return {};
+    return notifier_->notify(fmt::format("{}: alarm {} is {}", environment_, change.value("name", ""), change.value("state", "")), change);
+  };
+  steps.progressed = [this] { keep(); };
+  if (auto delivered = deliveries_.deliver(steps); !delivered) log_problem("tell of an alarm, which is tried again", delivered.error());
+}
+
+Result<Json> saved_alarms(Session& session, const std::string& environment) {
+  const auto note = TRY(session.notes().load(note_of(environment)));
+  return note ? json_array(*note, "alarms", "alarms") : Result<Json>(Json::array());
+}
+Result<Json> saved_incidents(Session& session, const std::string& environment) { return TRY(session.notes().load("incidents-" + environment)).value_or(Json::array()); }
+
+}  // namespace redoubt::cli

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The alarms of one environment and who hears of them: each look brings what changed to the ledger, the incidents and whoever is
+// notified, at least once each, whatever is killed in between.
+#pragma once
+
+#include <memory>
+
+#include "cli/session.h"
+#include "pipeline/config.h"
+#include "stages/watch/alarms.h"
+#include "stages/watch/delivery.h"
+
+namespace redoubt::cli {
+
+class AlarmReports {
+ public:
+  // `watch` as the deploy statement has it; `rules` are all that are asked. Goes on where the last process ended.
+  static Result<std::unique_ptr<AlarmReports>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules);
+
+  // Puts the values, reads the states and tells of changes. An error leaves the states as they were told last; what could not be told
+  // of is logged and tried again at the next look.
+  Status look(const stages::watch::Measurements& values);
+  bool is_in(std::string_view alarm, stages::watch::AlarmState state) const { return stages::watch::is_in(told_, alarm, state); }
+
+ private:
+  AlarmReports(Session& session, std::string environment, std::vector<provider::AlarmRule> rules) : session_(session), environment_(std::move(environment)), rules_(std::move(rules)) {}
+  Status evaluate(const stages::watch::Measurements& values);
+  void announce(const stages::watch::AlarmChange& change);
+  void keep();
+  void deliver();
+
+  Session& session_;
+  std::string environment_;
+  std::vector<provider::AlarmRule> rules_;
+  std::unique_ptr<provider::Alarms> alarms_;
+  bool is_defined_ = false;
+  std::vector<stages::watch::Alarm> told_;  // what somebody heard of, or is about to
+  stages::watch::Deliveries deliveries_;
+  std::unique_ptr<provider::Notifier> notifier_;  // null: nobody is notified
+  std::string saved_;                             // the alarms and deliveries as last written
+};
+
+// The alarms and incidents that an environment's watch has kept; empty lists before the first.
+Result<Json> saved_alarms(Session& session, const std::string& environment);
+Result<Json> saved_incidents(Session& session, const std::string& environment);
+
+}  // namespace redoubt::cli
