@@ -189,12 +189,14 @@ def test_the_alarms_look_where_an_endpoint_s_watch_puts_its_values(resources):
 
 
 def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
-    no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModels", "sagemaker:ListEndpointConfigs", "sagemaker:ListModelPackageGroups", "sagemaker:ListArtifacts", "sagemaker:ListAssociations", "guardduty:ListDetectors",
+    no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModels", "sagemaker:ListEndpointConfigs", "sagemaker:ListModelPackageGroups", "sagemaker:ListArtifacts", "sagemaker:ListAssociations", "sagemaker:ListProcessingJobs",
+                   "sagemaker:ListMonitoringExecutions", "sagemaker:ListDataQualityJobDefinitions", "sagemaker:ListModelQualityJobDefinitions", "sagemaker:ListModelBiasJobDefinitions", "sagemaker:ListModelExplainabilityJobDefinitions",
+                   "guardduty:ListDetectors",
                    "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "config:DescribeConfigurationRecorderStatus", "config:DescribeComplianceByConfigRule",
                    "securityhub:GetFindings", "access-analyzer:ListAnalyzers", "access-analyzer:ListFindings", "secretsmanager:ListSecrets", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
                    "ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"}
     roles = of_type(resources, "AWS::IAM::Role")
-    assert len(roles) == 13
+    assert len(roles) == 15
     documents = [policy["PolicyDocument"] for role in roles.values() for policy in role.get("Policies", [])]
     documents += [policy["PolicyDocument"] for name, policy in of_type(resources, "AWS::IAM::ManagedPolicy").items() if name != "Boundary"]
     for statement in (item for document in documents for item in document["Statement"]):

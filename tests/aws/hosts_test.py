@@ -30,7 +30,7 @@ def account(aws, player, tmp_path):
         assert aws.judge.violations == []
 
 
-def workspace(account, folder):
+def workspace(account, folder, **endpoint):
     redoubt = Redoubt(folder)
     redoubt.environment.update(account.judge.environment)
     redoubt.providers = folder / "providers.yaml"
@@ -38,7 +38,7 @@ def workspace(account, folder):
         "endpoint": {"sagemaker": {
             "role_arn": "arn:aws:iam::123456789012:role/redoubt-endpoint", "image_repository": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/redoubt",
             "bucket": "models", "kms_key": account.key, "subnets": ["subnet-0123456789abcdef0"], "security_groups": ["sg-0123456789abcdef0"], "instances": 2, "instances_max": 4,
-            "failover": {"hosted_zone": account.zone, "record": "assistant.example.org", "health_check": account.check}, "poll_s": 0.05}},
+            "failover": {"hosted_zone": account.zone, "record": "assistant.example.org", "health_check": account.check}, "poll_s": 0.05, **endpoint}},
         "alarms": {"cloudwatch": {"topic_arn": account.topic}},
         "audit": {"cloudwatch": {"kms_key": account.key}}}}))
     redoubt("init", "--providers", redoubt.providers)

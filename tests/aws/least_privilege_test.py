@@ -14,6 +14,8 @@ SOURCES = pathlib.Path(__file__).resolve().parents[2] / "src"
 # Operations whose names are put together in the code; the test below finds each place where that happens.
 COMPOSED = {"sagemaker_endpoint.cc": {f"sagemaker:{verb}{what}" for verb in ("Describe", "Create", "Delete") for what in ("Model", "EndpointConfig", "Endpoint")} |
             {"sagemaker:UpdateEndpoint", "sagemaker:ListModels", "sagemaker:ListEndpointConfigs"},
+            "sagemaker_monitoring.cc": {f"sagemaker:{verb}{kind}JobDefinition{'s' if verb == 'List' else ''}" for verb in ("Create", "Describe", "Delete", "List")
+                                        for kind in ("DataQuality", "ModelQuality", "ModelBias", "ModelExplainability")},
             "sagemaker_job_runner.cc": {"sagemaker:CreateExperiment", "sagemaker:CreateTrial"}}
 
 # Options that the template leaves to whoever turns them on: Route 53 failover, and giving up uploads that others left.

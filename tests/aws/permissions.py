@@ -8,7 +8,7 @@ from cloudformation_test import TEMPLATE, Loader
 MADE_BY_THE_TEMPLATE = {"kms:CreateKey", "kms:CreateAlias", "kms:EnableKeyRotation", "kms:RotateKeyOnDemand", "kms:ScheduleKeyDeletion", "ecr:CreateRepository",
                         "logs:CreateLogGroup", "logs:AssociateKmsKey", "logs:PutRetentionPolicy"}
 # The roles that services take, not our program.
-PLATFORM = {"JobRole", "EndpointRole", "FlowLogRole", "ContainerPlatform", "Boundary"}
+PLATFORM = {"JobRole", "EndpointRole", "MonitorJobRole", "ScheduleRole", "FlowLogRole", "ContainerPlatform", "Boundary"}
 
 
 def allowed_by_role():

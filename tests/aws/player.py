@@ -21,6 +21,8 @@ import urllib.parse
 
 import pytest
 
+from monitoring_player import MonitoringPlayer
+
 GROUP = "/aws/sagemaker/TrainingJobs"
 TERMINAL = ("Completed", "Failed", "Stopped")
 
@@ -72,6 +74,7 @@ class Player:
         self.failures = []           # reasons with which the next jobs fail before their container starts
         self.refuse = {}             # operation -> (code, message)
         self.sagemaker = client("sagemaker")
+        self.monitoring = MonitoringPlayer(self, client)
         self.unhealthy = {}          # endpoint -> why it never serves
         self.turned_back = {}        # endpoint -> why its next change is not kept
         self.hold = threading.Event()  # set while jobs may run
@@ -84,6 +87,7 @@ class Player:
                    "DescribeEndpoint": self.describe_endpoint}.get(operation)
         handler = handler or {"CreateArtifact": self.create_artifact, "ListArtifacts": self.list_artifacts, "CreateAction": self.create_action,
                               "DescribeAction": self.describe_action, "AddAssociation": self.associate, "ListAssociations": self.list_associations}.get(operation)
+        handler = handler or self.monitoring.handler(operation)
         if handler is None:
             return None
         self.calls.append((operation, members))
@@ -97,6 +101,7 @@ class Player:
             self.end_container(job, "Stopped")
         for thread in self.threads:
             thread.join(30)
+        self.monitoring.finish()
 
     def create(self, members, forward):
         name = members["TrainingJobName"]
