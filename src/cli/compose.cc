@@ -114,7 +114,10 @@ Status Providers::open_stores() {
     state.artifacts = std::make_unique<vault::ArtifactStore>(this->objects(), vault::ArtifactStore::Options{state.workspace.id(), key, state.workspace.layout().spool()});
   }
   if (secrets.kind == "secrets-manager") {
-    state.secrets = TRY(provider::aws::SecretsManagerStore::create({json_or(secrets.options, "prefix", ""), json_or(secrets.options, "kms_key", "")}, *TRY(aws())));
+    provider::aws::SecretsManagerStoreOptions store{json_or(secrets.options, "prefix", ""), json_or(secrets.options, "kms_key", "")};
+    store.recovery_days = static_cast<int>(json_or(secrets.options, "recovery_days", std::int64_t{30}));
+    store.rotation_wait_s_max = static_cast<int>(json_or(secrets.options, "rotation_wait_s", std::int64_t{300}));
+    state.secrets = TRY(provider::aws::SecretsManagerStore::create(std::move(store), *TRY(aws())));
   }
   return {};
 }

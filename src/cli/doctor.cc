@@ -172,6 +172,20 @@ Finding check_authority(const fs::path& root, TimePoint now) {
   return {kName, Verdict::ok, "good until " + to_rfc3339(info->not_after), ""};
 }
 
+Finding check_secrets(provider::SecretStore& secrets, TimePoint now) {
+  constexpr const char* kName = "secrets";
+  const auto infos = secrets.list();
+  if (!infos) return failed(kName, infos.error());
+  std::string old, cure;
+  for (const auto& info : *infos) {
+    if (now - info.changed <= provider::kSecretAgeMax) continue;
+    old += fmt::format("{}{} was put {} days ago", old.empty() ? "" : ", ", info.name, (now - info.changed) / std::chrono::hours(24));
+    cure += fmt::format("{}redoubt secret rotate {}", cure.empty() ? "" : "; ", info.name);
+  }
+  if (old.empty()) return {kName, Verdict::ok, fmt::format("{}, none older than {} days", infos->size(), provider::kSecretAgeMax / std::chrono::hours(24)), ""};
+  return {kName, Verdict::warning, old, cure};
+}
+
 // The ledger's head, its anchor, and that keys and registry open. Reading every object is what 'audit verify' is for.
 void check_workspace(const GlobalOptions& options, std::vector<Finding>& findings, const SystemClock& clock) {
   auto session = Session::open(options);
@@ -202,6 +216,7 @@ void check_workspace(const GlobalOptions& options, std::vector<Finding>& finding
   findings.push_back(fs::exists(anchor, ignored) ? Finding{"anchor", Verdict::ok, anchor.string(), ""}
                                                  : Finding{"anchor", Verdict::failed, "the ledger has no anchor outside of the workspace", "see 'redoubt restore --help'"});
   findings.push_back(check_key_files(workspace.credentials()));
+  findings.push_back(check_secrets((*session)->secrets(), clock.now()));
   findings.push_back(check_authority(workspace.layout().root, clock.now()));
   findings.push_back(check_clock(clock.now(), workspace.created(), newest));
 }

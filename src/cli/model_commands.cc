@@ -91,7 +91,10 @@ Result<int> pull(Invocation& invocation, const Options& options, const Output& o
   acquire.hub.ca_file = options.ca_file;
   acquire.hub.allowed_hosts = options.allowed_hosts;
   acquire.bytes_max = options.size_gib_max << 30;
-  if (!options.token_secret.empty()) acquire.hub.token = TRY(session->secrets().get(options.token_secret));
+  if (!options.token_secret.empty()) {
+    acquire.hub.token = TRY(session->secrets().get(options.token_secret));
+    acquire.hub.read_token_again = [&] { return session->secrets().get(options.token_secret); };
+  }
   stages::acquire::AcquireDeps deps{session->store(), session->objects(), *TRY(session->recorder()), session->notes(), invocation.progress};
   const auto model = TRY(stages::acquire::acquire(acquire, deps));
   Json result = model.record().result;

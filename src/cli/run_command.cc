@@ -68,6 +68,7 @@ class PipelineRun {
                     fmt::format("redoubt secret put {}", config_.model.token_secret));
       }
       options.hub.token = TRY(std::move(token));
+      options.hub.read_token_again = [this] { return session_.secrets().get(config_.model.token_secret); };
     }
     stages::acquire::AcquireDeps deps{session_.store(), session_.objects(), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
     return stages::acquire::acquire(options, deps);

@@ -13,6 +13,7 @@ namespace {
 
 struct Options {
   std::string name, file;
+  bool at_once = false;
 };
 
 Result<std::unique_ptr<Session>> open_for_secrets(Invocation& invocation) {
@@ -31,6 +32,21 @@ Result<int> put(Invocation& invocation, const Options& options, const Output& ou
   }));
   output.result({{"name", info.name}, {"version", info.version}}, fmt::format("{}: version {} is sealed", info.name, info.version));
   return 0;
+}
+
+// By the store's own maker of new values where the secret has one, and nobody names another value.
+Result<int> rotate(Invocation& invocation, const Options& options, const Output& output) {
+  if (!options.file.empty()) return put(invocation, options, output);
+  {
+    auto session = TRY(open_for_secrets(invocation));
+    std::optional<provider::SecretInfo> info = TRY(session->secrets().rotate(options.name));
+    if (info) {
+      TRY(session->record_event("secret", {{"action", "rotate"}, {"name", options.name}, {"version", info->version}}));
+      output.result({{"name", info->name}, {"version", info->version}, {"by", "rotation function"}}, fmt::format("{}: its rotation function made version {}", info->name, info->version));
+      return 0;
+    }
+  }
+  return put(invocation, options, output);
 }
 
 Result<int> get(Invocation& invocation, const Options& options, const Output& output) {
@@ -56,11 +72,14 @@ Result<int> list(Invocation& invocation, const Output& output) {
 
 Result<int> remove(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
+  std::optional<TimePoint> until;
   TRY(session->record_change("secret", [&]() -> Result<Json> {
-    TRY(session->secrets().remove(options.name));
-    return Json{{"action", "delete"}, {"name", options.name}};
+    until = TRY(session->secrets().remove(options.name, options.at_once ? provider::Removal::at_once : provider::Removal::recoverable));
+    return Json{{"action", "delete"}, {"name", options.name}, {"recoverable", until.has_value()}};
   }));
-  output.result({{"name", options.name}, {"deleted", true}}, options.name + " is deleted");
+  const std::string end = until ? to_rfc3339(*until) : "";
+  output.result({{"name", options.name}, {"deleted", true}, {"recoverable_until", until ? Json(end) : Json(nullptr)}},
+                options.name + (until ? fmt::format(" is deleted; until {} 'redoubt secret put' takes it back", end) : " is deleted"));
   return 0;
 }
 
@@ -77,8 +96,8 @@ void add_secret_commands(CLI::App& app, Invocation& invocation) {
   add("put", "Stores a value read from stdin, a file or the terminal", put)->add_option("--file", options->file, "read the value from this file");
   add("get", "Writes a value to stdout", get);
   add_command(*group, invocation, "list", "Names and versions, no values", [&invocation](const Output& output) { return list(invocation, output); });
-  add("rotate", "Stores a new version; the one before stays readable until the next", put)->add_option("--file", options->file, "read the value from this file");
-  add("delete", "Deletes all versions", remove);
+  add("rotate", "Stores a new version, by the secret's rotation function where it has one; the one before stays readable until the next", rotate)->add_option("--file", options->file, "read the value from this file");
+  add("delete", "Deletes all versions; Secrets Manager keeps them for its recovery window", remove)->add_flag("--at-once", options->at_once, "also there at once and for ever");
 }
 
 }  // namespace redoubt::cli

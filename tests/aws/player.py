@@ -72,9 +72,11 @@ class Player:
         self.calls = []
         self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
         self.failures = []           # reasons with which the next jobs fail before their container starts
+        self.rest, self.queries = {}, {}
         self.refuse = {}             # operation -> (code, message)
-        self.sagemaker = client("sagemaker")
+        self.sagemaker, self.secrets = client("sagemaker"), client("secretsmanager")
         self.monitoring = MonitoringPlayer(self, client)
+        self.rotating = {}           # secret -> the value that its rotation function makes next, None for one that never ends
         self.unhealthy = {}          # endpoint -> why it never serves
         self.turned_back = {}        # endpoint -> why its next change is not kept
         self.hold = threading.Event()  # set while jobs may run
@@ -86,7 +88,8 @@ class Player:
                    "CreateExperiment": self.create_once, "CreateTrial": self.create_once, "UpdateEndpoint": self.update_endpoint,
                    "DescribeEndpoint": self.describe_endpoint}.get(operation)
         handler = handler or {"CreateArtifact": self.create_artifact, "ListArtifacts": self.list_artifacts, "CreateAction": self.create_action,
-                              "DescribeAction": self.describe_action, "AddAssociation": self.associate, "ListAssociations": self.list_associations}.get(operation)
+                              "DescribeAction": self.describe_action, "AddAssociation": self.associate, "ListAssociations": self.list_associations,
+                              "DescribeSecret": self.describe_secret, "RotateSecret": self.rotate_secret}.get(operation)
         handler = handler or self.monitoring.handler(operation)
         if handler is None:
             return None
@@ -94,6 +97,15 @@ class Player:
         if operation in self.refuse:
             return refusal(*self.refuse[operation])
         return handler(members, forward)
+
+    def answer_otherwise(self, method, path, body):
+        """What a test says for services that are not asked by X-Amz-Target: `rest` by method and path, `queries` by action."""
+        there = self.rest.get((method, path.partition("?")[0]))
+        if there is not None:
+            return json.dumps(there(json.loads(body or b"{}"))).encode()
+        form = dict(urllib.parse.parse_qsl(body.decode())) if method == "POST" and body.startswith(b"Action=") else {}
+        asked = self.queries.get(form.get("Action"))
+        return asked(form).encode() if asked else None
 
     def close(self):
         for job in self.jobs.values():
@@ -226,6 +238,27 @@ class Player:
 
     def list_associations(self, members, forward):
         return 200, {"AssociationSummaries": [one for one in self.associations if all(members.get(end) in (None, one[end]) for end in ("SourceArn", "DestinationArn"))]}
+
+    # Rotation, for which moto wants to run a function.
+    def describe_secret(self, members, forward):
+        status, body = forward()
+        if status == 200 and members["SecretId"] in self.rotating:
+            body.update(RotationEnabled=True, RotationLambdaARN="arn:aws:lambda:eu-central-1:123456789012:function:rotate")
+        return status, body
+
+    def rotate_secret(self, members, forward):
+        name, token = members["SecretId"], members["ClientRequestToken"]
+        if name not in self.rotating:
+            return refusal("InvalidRequestException", "You can't enable rotation because the secret has no Lambda function configured.")
+
+        def rotate():
+            time.sleep(0.3)
+            self.secrets.put_secret_value(SecretId=name, ClientRequestToken=token, SecretString=self.rotating[name], VersionStages=["AWSCURRENT"])
+
+        if self.rotating[name] is not None:
+            self.threads.append(threading.Thread(target=rotate))
+            self.threads[-1].start()
+        return 200, {"ARN": f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{name}", "Name": name, "VersionId": token}
 
     # One job from its start to its end, on a thread of its own.
     def play(self, job, layout, digest):
@@ -412,7 +445,10 @@ class PlayerServer:
             def serve(self):
                 body = self.body()
                 operation = (self.headers.get("X-Amz-Target") or "").partition(".")
-                if operation[0] == "SageMaker":
+                played = player.answer_otherwise(self.command, self.path, body)
+                if played is not None:
+                    return self.tell(200, [("Content-Type", "text/xml" if played.startswith(b"<") else "application/json"), ("x-amzn-RequestId", "played")], played)
+                if operation[0]:
                     def forward():
                         answer = self.forward(body)
                         return answer.status, json.loads(answer.read() or b"{}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What storage on AWS says when something is not as it should be: the resource by name, and the cure."""
 import base64
+import datetime
 
 import pytest
 
@@ -157,10 +158,43 @@ def test_a_throttled_secret_is_put_once(storage):
     assert len(versions) == 1
 
 
-def test_a_secret_marked_for_deletion_is_absent_and_says_how_to_get_it_back(storage):
+def test_a_secret_marked_for_deletion_is_absent_until_it_is_put_again(storage):
     storage("secret_put", name="a", value="v")
     storage.aws.client("secretsmanager").delete_secret(SecretId="redoubt/a", RecoveryWindowInDays=7)
     assert storage.error("secret_get", name="a")["code"] == "not_found"
     assert storage("secret_list")["secrets"] == []
-    error = storage.error("secret_put", name="a", value="w")
-    assert error["code"] == "already_exists" and error["where"] == "redoubt/a" and "restore-secret" in error["hint"], error
+    # A put that comes to nothing leaves it marked.
+    secrets = storage.aws.client("secretsmanager")
+    storage.line.inject(target("PutSecretValue"), refuse_json("AccessDeniedException", "not authorized"))
+    assert storage.error("secret_put", name="a", value="w")["code"] == "permission_denied"
+    assert secrets.describe_secret(SecretId="redoubt/a")["DeletedDate"]
+    assert storage("secret_put", name="a", value="w")["version"] == 2
+    assert "DeletedDate" not in secrets.describe_secret(SecretId="redoubt/a")
+    assert storage("secret_get", name="a")["value"] == "w" and storage("secret_previous", name="a")["value"] == "v"
+
+
+def test_a_removed_secret_keeps_its_recovery_window_unless_at_once_is_said(storage):
+    secrets = storage.aws.client("secretsmanager")
+    storage("secret_put", name="a", value="v")
+    storage("secret_remove", name="a", recovery_days=9)
+    days = (secrets.describe_secret(SecretId="redoubt/a")["DeletedDate"] - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 86400
+    assert 8.9 < days <= 9
+    assert storage.error("secret_remove", name="a")["code"] == "not_found"
+    storage("secret_remove", name="a", at_once=True)
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.describe_secret(SecretId="redoubt/a")
+    assert storage.error("secret_remove", name="a", recovery_days=6)["where"] == "recovery_days"
+
+
+def test_numbers_count_on_over_versions_that_were_made_elsewhere(storage):
+    secrets = storage.aws.client("secretsmanager")
+    assert [storage("secret_put", name="a", value=value)["version"] for value in "xy"] == [1, 2]
+    for value in "pq":  # as a rotation function does; by the second both versions with a stage are others'
+        secrets.put_secret_value(SecretId="redoubt/a", SecretString=value)
+    assert storage("secret_list")["secrets"] == [["a", 4]] and storage("secret_get", name="a")["value"] == "q"
+    assert storage("secret_put", name="a", value="z")["version"] == 5
+    # Somebody moves the stage back: an old number is not given out again.
+    ids = {number: f"redoubt-{number:08}-of-this-secret-by-number" for number in (2, 5)}
+    secrets.update_secret_version_stage(SecretId="redoubt/a", VersionStage="AWSCURRENT", RemoveFromVersionId=ids[5], MoveToVersionId=ids[2])
+    assert storage("secret_list")["secrets"] == [["a", 2]]
+    assert storage("secret_put", name="a", value="z")["version"] > 5 and storage("secret_get", name="a")["value"] == "z"

@@ -113,13 +113,14 @@ class Tool {
     SecretsManagerStoreOptions options;
     options.prefix = json_or(order, "prefix", "redoubt/");
     options.kms_key = json_or(order, "kms_key", "");
+    options.recovery_days = static_cast<int>(json_or(order, "recovery_days", std::int64_t{30}));
     const auto store = TRY(SecretsManagerStore::create(options, *client_));
     const auto name = json_or(order, "name", "");
     const auto shown = [](const Secret& value) { return Json{{"value", to_text(value.reveal(SecretAccess::for_user()))}}; };
     if (what == "secret_put") return Json{{"version", TRY(store->put(name, Secret(json_or(order, "value", "")))).version}};
     if (what == "secret_get") return shown(TRY(store->get(name)));
     if (what == "secret_previous") return shown(TRY(store->get_previous(name)));
-    if (what == "secret_remove") TRY(store->remove(name));
+    if (what == "secret_remove") TRY(store->remove(name, json_or(order, "at_once", false) ? provider::Removal::at_once : provider::Removal::recoverable));
     Json names = Json::array();
     if (what == "secret_list") {
       for (const auto& info : TRY(store->list())) names.push_back({info.name, info.version});

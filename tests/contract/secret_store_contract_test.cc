@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <mutex>
+#include <thread>
+
 #include "base/file.h"
 #include "provider/aws/secrets_manager_store.h"
 #include "provider/local/vault_secret_store.h"
@@ -120,10 +124,51 @@ TEST_P(SecretStoreContract, what_is_absent_or_removed_is_not_found) {
   EXPECT_EQ(store().get("a").error().code, ErrorCode::not_found);
   EXPECT_EQ(store().remove("a").error().code, ErrorCode::not_found);
   ASSERT_TRUE(store().put("a", Secret("x")));
-  ASSERT_TRUE(store().remove("a"));
+  EXPECT_EQ(store().remove("a", Removal::at_once).value(), std::nullopt);
   EXPECT_EQ(store().get("a").error().code, ErrorCode::not_found);
   EXPECT_EQ(store().get_previous("a").error().code, ErrorCode::not_found);
   EXPECT_EQ(store().put("a", Secret("y"))->version, 1);
+}
+
+TEST_P(SecretStoreContract, a_removed_name_goes_on_where_it_ended_while_it_can_be_taken_back_and_else_begins_anew) {
+  ASSERT_TRUE(store().put("a", Secret("x")));
+  const auto until = store().remove("a").value();
+  EXPECT_EQ(store().get("a").error().code, ErrorCode::not_found);
+  EXPECT_EQ(store().remove("a").error().code, ErrorCode::not_found);
+  EXPECT_THAT(*store().list(), IsEmpty());
+  EXPECT_EQ(store().put("a", Secret("y"))->version, until ? 2 : 1);
+  EXPECT_EQ(text(store().get("a")), "y");
+  if (until) EXPECT_EQ(text(store().get_previous("a")), "x");
+  if (until) EXPECT_GT(*until, SystemClock().now() + std::chrono::hours(24 * 29));
+  if (!until) EXPECT_EQ(store().get_previous("a").error().code, ErrorCode::not_found);
+}
+
+TEST_P(SecretStoreContract, of_many_puts_at_once_each_takes_a_number_of_its_own) {
+  constexpr int kPuts = 8;
+  std::map<int, std::string> values;
+  std::mutex mutex;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kPuts; ++i) {
+    threads.emplace_back([&, value = "value " + std::to_string(i)] {
+      const auto info = store().put("a", Secret(value));
+      const std::lock_guard lock(mutex);
+      EXPECT_TRUE(info) << info.error().message;
+      if (info) EXPECT_TRUE(values.emplace(info->version, value).second) << info->version << " was taken twice";
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  ASSERT_EQ(values.size(), static_cast<std::size_t>(kPuts));
+  EXPECT_EQ(values.begin()->first, 1);
+  EXPECT_EQ(values.rbegin()->first, kPuts);
+  EXPECT_EQ(text(store().get("a")), values[kPuts]);
+  EXPECT_EQ(text(store().get_previous("a")), values[kPuts - 1]);
+}
+
+TEST_P(SecretStoreContract, a_store_that_cannot_make_the_next_value_says_so_and_keeps_the_last) {
+  EXPECT_EQ(store().rotate("a").value(), std::nullopt);
+  ASSERT_TRUE(store().put("a", Secret("x")));
+  EXPECT_EQ(store().rotate("a").value(), std::nullopt);
+  EXPECT_EQ(text(store().get("a")), "x");
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, SecretStoreContract,

@@ -149,14 +149,16 @@ Result<std::vector<SecretInfo>> VaultSecretStore::list() {
   return infos;
 }
 
-Status VaultSecretStore::remove(std::string_view name) {
+Result<std::optional<TimePoint>> VaultSecretStore::remove(std::string_view name, Removal) {
   const auto lock = TRY(FileLock::acquire(options_.folder / kLockFile));
   const auto path = options_.folder / file_name(name);
   std::error_code ignored;
   if (options_.before_write && std::filesystem::exists(path, ignored)) TRY(options_.before_write(path, {}));
-  if (::unlink(path.c_str()) == 0) return sync_folder(options_.folder);
-  if (errno == ENOENT) return absent(name);
-  return fail_errno(errno, "remove", path.string());
+  if (::unlink(path.c_str()) != 0) return errno == ENOENT ? absent(name) : fail_errno(errno, "remove", path.string());
+  TRY(sync_folder(options_.folder));
+  return std::nullopt;
 }
+
+Result<std::optional<SecretInfo>> VaultSecretStore::rotate(std::string_view) { return std::nullopt; }
 
 }  // namespace redoubt::provider::local

@@ -101,9 +101,13 @@ class FailingSecretStore final : public SecretStore {
     TRY(point_.next());
     return inner_.list();
   }
-  Status remove(std::string_view name) override {
+  Result<std::optional<TimePoint>> remove(std::string_view name, Removal how) override {
     TRY(point_.next());
-    return inner_.remove(name);
+    return inner_.remove(name, how);
+  }
+  Result<std::optional<SecretInfo>> rotate(std::string_view name) override {
+    TRY(point_.next());
+    return inner_.rotate(name);
   }
 
  private:

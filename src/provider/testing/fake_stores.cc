@@ -108,12 +108,14 @@ Result<std::vector<SecretInfo>> FakeSecretStore::list() {
   return infos;
 }
 
-Status FakeSecretStore::remove(std::string_view name) {
+Result<std::optional<TimePoint>> FakeSecretStore::remove(std::string_view name, Removal) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(name);
   if (found == entries_.end()) return absent(name);
   entries_.erase(found);
-  return {};
+  return std::nullopt;
 }
+
+Result<std::optional<SecretInfo>> FakeSecretStore::rotate(std::string_view) { return std::nullopt; }
 
 }  // namespace redoubt::provider::testing

@@ -34,7 +34,8 @@ class FakeSecretStore final : public SecretStore {
   Result<Secret> get(std::string_view name) override;
   Result<Secret> get_previous(std::string_view name) override;
   Result<std::vector<SecretInfo>> list() override;
-  Status remove(std::string_view name) override;
+  Result<std::optional<TimePoint>> remove(std::string_view name, Removal how) override;
+  Result<std::optional<SecretInfo>> rotate(std::string_view name) override;
 
  private:
   struct Entry {

@@ -139,6 +139,8 @@ std::vector<std::string> allowed_hosts(const HubOptions& options) {
   return hosts;
 }
 
+bool is_unauthorized(const Error& error) { return error.code == ErrorCode::permission_denied && error.message.find("(HTTP 401)") != error.message.npos; }
+
 // An error of the client that says which model was asked for.
 Error named(Error error, const std::string& repository, const std::string& revision) {
   if (error.code != ErrorCode::not_found) return error;
@@ -149,14 +151,29 @@ Error named(Error error, const std::string& repository, const std::string& revis
 }  // namespace
 
 HubClient::HubClient(HubOptions options)
-    : options_(std::move(options)), client_(http::ClientOptions{.ca_file = options_.ca_file, .allowed_hosts = allowed_hosts(options_)}) {}
+    : options_(std::move(options)), token_(options_.token), client_(http::ClientOptions{.ca_file = options_.ca_file, .allowed_hosts = allowed_hosts(options_)}) {}
 
 http::ClientRequest HubClient::request(std::string url) const {
   http::ClientRequest request;
   request.url = std::move(url);
-  request.bearer = options_.token;
+  request.bearer = token_;
   request.bytes_max = kAnswerBytesMax;
   return request;
+}
+
+bool HubClient::has_newer_token(const Error& error) const {
+  if (!is_unauthorized(error) || !token_ || !options_.read_token_again || was_read_again_) return false;
+  was_read_again_ = true;
+  auto token = options_.read_token_again();
+  if (!token || *token == *token_) return false;
+  token_ = std::move(*token);
+  return true;
+}
+
+Result<std::pair<http::ClientResponse, std::string>> HubClient::fetch(const std::string& url) const {
+  auto answer = client_.fetch(request(url));
+  if (answer || !has_newer_token(answer.error())) return answer;
+  return client_.fetch(request(url));
 }
 
 bool is_commit(const std::string& text) { return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == text.npos; }
@@ -176,7 +193,7 @@ Status HubClient::check(const std::string& repository, const std::string& revisi
 
 Result<std::string> HubClient::resolve(const std::string& repository, const std::string& revision) const {
   const std::string url = fmt::format("{}/api/models/{}/revision/{}", options_.endpoint, escape(repository), escape(revision, ""));
-  auto answer = client_.fetch(request(url));
+  auto answer = fetch(url);
   if (!answer) return fail(named(std::move(answer.error()), repository, revision));
   const auto commit = json_string(TRY(parse_answer(answer->second, url)), "sha", url);
   if (!commit || !is_commit(*commit)) return fail(ErrorCode::gate_refused, "the hub's answer names no commit", url);
@@ -188,7 +205,7 @@ Result<std::vector<HubFile>> HubClient::list(const std::string& repository, cons
   std::string url = fmt::format("{}/api/models/{}/tree/{}?recursive=true&expand=false", options_.endpoint, escape(repository), commit);
   for (std::size_t page = 0; !url.empty(); ++page) {
     if (page == kPagesMax) return fail(ErrorCode::limit_exceeded, "the hub's list of files does not end", repository);
-    auto answer = client_.fetch(request(url));
+    auto answer = fetch(url);
     if (!answer) return fail(named(std::move(answer.error()), repository, commit));
     auto page_read = parse_page(TRY(parse_answer(answer->second, url)), http::without_query(url), files);
     if (!page_read && page_read.error().code == ErrorCode::invalid_argument) page_read.error().code = ErrorCode::gate_refused;
@@ -234,6 +251,10 @@ Status HubClient::download(const std::string& repository, const std::string& com
   get.bytes_max = UINT64_MAX;  // the sink is the limit
   BoundedSink sink(into, length, repository + "/" + file.path);
   auto sent = client_.send(get, sink);
+  if (!sent && sink.count == 0 && has_newer_token(sent.error())) {
+    get.bearer = token_;
+    sent = client_.send(get, sink);
+  }
   if (sent) return {};
   auto& error = sent.error();
   if (is_part && error.code != ErrorCode::unavailable && error.code != ErrorCode::permission_denied && error.code != ErrorCode::tampered) {

@@ -3,6 +3,7 @@
 // The reading half of the Hugging Face Hub's HTTP API. Nothing that the hub says is believed before a digest shows it.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ struct HubOptions {
   std::string ca_file;                     // PEM; empty: the system's authorities
   std::vector<std::string> allowed_hosts;  // that a download may be redirected to; the public hub's own stores always
   std::optional<Secret> token;
+  // Asked once, when the hub refuses the token (401): it may have been rotated since it was read.
+  std::function<Result<Secret>()> read_token_again = {};
 };
 
 struct HubFile {
@@ -28,6 +31,7 @@ struct HubFile {
 
 bool is_commit(const std::string& text);  // 40 hexadecimal digits
 
+// To be used from one thread.
 class HubClient {
  public:
   explicit HubClient(HubOptions options);
@@ -45,9 +49,13 @@ class HubClient {
 
  private:
   http::ClientRequest request(std::string url) const;
+  Result<std::pair<http::ClientResponse, std::string>> fetch(const std::string& url) const;
+  bool has_newer_token(const Error& error) const;
   http::ClientRequest request_file(const std::string& repository, const std::string& commit, const std::string& path) const;
   Status check_size(const http::ClientRequest& asked, const HubFile& file) const;
   HubOptions options_;
+  mutable std::optional<Secret> token_;  // the newest that was read
+  mutable bool was_read_again_ = false;
   http::Client client_;
 };
 
