@@ -56,8 +56,9 @@ def test_the_metrics_are_found_in_our_own_lines():
     definitions = {metric["Name"]: metric["Regex"] for metric in json.loads(RECORDED.read_text())["AlgorithmSpecification"]["MetricDefinitions"]}
     step = '{"epoch":0,"event":"step","learning_rate":0.005,"loss":2.5e-1,"step":1,"steps":2,"tokens":80,"tokens_per_second":412.5}'
     epoch = '{"best":true,"epoch":1,"eval_loss":1.25,"event":"epoch","perplexity":3.49}'
-    found = {name: [match.group(1) for line in (step, epoch) for match in re.finditer(regex, line)] for name, regex in definitions.items()}
-    assert found == {"loss": ["2.5e-1"], "eval_loss": ["1.25"], "tokens_per_second": ["412.5"]}
+    result = '{"accuracy":0.5,"byte_perplexity":1.5,"eval_loss":1.5,"event":"result","perplexity":4.48,"word_perplexity":9.5}'
+    found = {name: [match.group(1) for line in (step, epoch, result) for match in re.finditer(regex, line)] for name, regex in definitions.items()}
+    assert found == {"loss": ["2.5e-1"], "eval_loss": ["1.25", "1.5"], "perplexity": ["3.49", "4.48"], "accuracy": ["0.5"], "tokens_per_second": ["412.5"]}
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,13 @@ def test_a_decision_can_be_undone_and_ours_is_shown_there(registered):
     content = json.loads(redoubt.sagemaker.describe_model_card(ModelCardName=card["ModelCardName"])["Content"])
     assert content["model_overview"]["model_name"] == "tiny"
 
+    # A rejection there of what was approved here counts once it is signed, and then for good.
+    redoubt.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected", ApprovalDescription="recalled")
+    (decision,) = redoubt.json("registry", "outside")
+    assert (decision["outside_state"], decision["ledger_state"]) == ("Rejected", "Approved") and redoubt.json("registry", "list")[0]["state"] == "Approved"
+    assert redoubt.json("registry", "adopt", "tiny/0.1.0", identity="reviewer")["state"] == "Revoked"
+    assert redoubt.json("registry", "show", "tiny/0.1.0")["reason"] == "recalled" and package_of(redoubt)["ModelApprovalStatus"] == "Rejected"
+    redoubt("deploy", "tiny/0.1.0", "--environment", "dev", expect=3)
 
     # What it was made of, up to the release; the second run put nothing there twice.
     lineage = redoubt.player

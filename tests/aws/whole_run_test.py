@@ -4,6 +4,7 @@ read back by boto3 and by the AWS command. Training, evaluation and the endpoint
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import urllib.request
@@ -101,6 +102,13 @@ def check_storage(account):
     assert [item["Name"] for item in listed if item["Name"].endswith("huggingface/api-token")] == ["redoubt-dev/huggingface/api-token"]
 
 
+def metrics_in_the_log(account, job):
+    """Those that SageMaker finds by the job's definitions, and shows in the trial's component."""
+    found = account.client("logs").filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=job["TrainingJobName"] + "/")["events"]
+    text = "\n".join(event["message"] for event in found)
+    return {metric["Name"] for metric in job["AlgorithmSpecification"]["MetricDefinitions"] if re.search(metric["Regex"], text)}
+
+
 def check_jobs(account, image):
     jobs = [members for operation, members in account.player.calls if operation == "CreateTrainingJob"]
     assert len(jobs) == 3  # training; evaluation of the base and of the tuned model
@@ -111,6 +119,9 @@ def check_jobs(account, image):
         assert job["RoleArn"] == account.outputs["JobRole"] and job["ResourceConfig"]["VolumeKmsKeyId"] and job["OutputDataConfig"]["KmsKeyId"]
         condition = job["StoppingCondition"]
         assert job["EnableManagedSpotTraining"] and condition["MaxWaitTimeInSeconds"] == 2 * condition["MaxRuntimeInSeconds"]
+        assert job["ExperimentConfig"]["TrialName"] in {trial["TrialName"] for trial in account.client("sagemaker").list_trials(ExperimentName=job["ExperimentConfig"]["ExperimentName"])["TrialSummaries"]}
+    assert {"loss", "eval_loss", "perplexity", "tokens_per_second"} <= metrics_in_the_log(account, jobs[0])
+    assert all({"eval_loss", "perplexity", "accuracy"} <= metrics_in_the_log(account, job) for job in jobs[1:])
     assert jobs[0]["CheckpointConfig"]["S3Uri"].startswith("s3://" + BUCKET) and jobs[0]["AlgorithmSpecification"]["MetricDefinitions"]
     described = aws_command(account, "sagemaker", "describe-training-job", "--training-job-name", jobs[0]["TrainingJobName"])
     assert described["RoleArn"] == account.outputs["JobRole"]

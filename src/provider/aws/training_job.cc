@@ -76,7 +76,7 @@ Result<Json> hyperparameters_of(const JobSpec& spec) {
 // Our event lines, whose keys are sorted and whose numbers stand plainly.
 Json metric_definitions() {
   Json metrics = Json::array();
-  for (const char* name : {"loss", "eval_loss", "tokens_per_second"}) {
+  for (const char* name : {"loss", "eval_loss", "perplexity", "accuracy", "tokens_per_second"}) {
     metrics.push_back({{"Name", name}, {"Regex", fmt::format(R"re("{}": ?([0-9.eE+-]+))re", name)}});
   }
   return metrics;
