@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "cli/aws_account.h"
 #include "cli/aws_client.h"
 #include "cli/aws_providers_file.h"
 #include "cli/commands.h"
@@ -21,13 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 namespace stack = provider::aws::stack;
 
-struct AwsOptions {
-  std::string environment;
-  std::string stack_name;                                      // empty: redoubt-ENVIRONMENT
-  std::string template_file = "config/cloudformation_template.yaml";
+struct AwsOptions : AwsAccountOptions {
   std::string parameters_file;                                 // empty: cloudformation/ENVIRONMENT.json beside the template, where there is one
   std::vector<std::string> parameters;                         // KEY=VALUE
-  std::string template_bucket, region, profile;
+  std::string template_bucket;
   std::string write_providers;                                 // up: the file to write
   bool yes = false, unprotect = false, replace = false;
   bool booked = false, kept_prices = false;
@@ -35,31 +33,11 @@ struct AwsOptions {
   stack::Usage usage;
 };
 
-// What each command works with. The client is declared first: the others refer to it.
-struct Account {
-  std::unique_ptr<provider::aws::Client> client;
-  stack::Template source;
-  stack::Stack stack;
-};
+using Account = AwsAccount;
 
 const Clock& machine_clock() {
   static const SystemClock kClock;
   return kClock;
-}
-
-Result<Json> aws_block(const Invocation& invocation, const AwsOptions& options) {
-  Json block = Json::object();
-  if (!invocation.global.providers.empty()) block = json_or(TRY(pipeline::load_providers(invocation.global.providers)), "aws", Json::object());
-  if (!options.region.empty()) block["region"] = options.region;
-  if (!options.profile.empty()) block["profile"] = options.profile;
-  return block;
-}
-
-Result<Account> open_account(const Invocation& invocation, const AwsOptions& options) {
-  auto source = TRY(stack::load_template(options.template_file));
-  auto client = TRY(open_aws_client(TRY(aws_block(invocation, options)), machine_clock()));
-  auto opened = TRY(stack::Stack::create(options.stack_name.empty() ? "redoubt-" + options.environment : options.stack_name, *client));
-  return Account{std::move(client), std::move(source), std::move(opened)};
 }
 
 Result<stack::Parameters> parameters_of_line(const AwsOptions& options) {
@@ -150,7 +128,7 @@ Result<Plan> plan(Account& account, const AwsOptions& options, const Output& out
 }
 
 Result<int> diff(Invocation& invocation, const AwsOptions& options, const Output& output) {
-  auto account = TRY(open_account(invocation, options));
+  auto account = TRY(open_aws_account(invocation, options));
   const auto planned = TRY(plan(account, options, output));
   output.result({{"stack", account.stack.name()}, {"is_new", planned.is_new}, {"changes", to_json(planned.changes)}},
                 planned.is_new ? fmt::format("there is no stack {} yet; it would be made with\n{}", account.stack.name(), to_text(planned.changes)) : to_text(planned.changes));
@@ -185,7 +163,7 @@ void guard_production(Account& account, const AwsOptions& options, const Output&
 
 Result<int> up(Invocation& invocation, const AwsOptions& options, const Output& output) {
   if (!options.write_providers.empty() && is_there(options.write_providers)) return fail(ErrorCode::already_exists, "the file is there already", options.write_providers, "name another, or remove it");
-  auto account = TRY(open_account(invocation, options));
+  auto account = TRY(open_aws_account(invocation, options));
   const auto planned = TRY(plan(account, options, output));
   TRY(check_losses(account, planned, options));
   if (!planned.changes.empty()) output.say(to_text(planned.changes));
@@ -200,7 +178,7 @@ Result<int> up(Invocation& invocation, const AwsOptions& options, const Output& 
 }
 
 Result<int> down(Invocation& invocation, const AwsOptions& options, const Output& output) {
-  auto account = TRY(open_account(invocation, options));
+  auto account = TRY(open_aws_account(invocation, options));
   const auto& name = account.stack.name();
   const auto now = TRY(account.stack.state());
   if (!now) return fail(ErrorCode::not_found, "there is no such stack in " + account.client->region(), "stack " + name);
@@ -223,16 +201,17 @@ Result<int> down(Invocation& invocation, const AwsOptions& options, const Output
 }
 
 Result<int> doctor(Invocation& invocation, const AwsOptions& options, const Output& output) {
-  auto account = TRY(open_account(invocation, options));
-  const auto report = TRY(stack::check_stack(account.stack, *account.client, account.source));
+  auto account = TRY(open_aws_account(invocation, options));
+  const auto report = TRY(stack::check_stack(account.stack, *account.client, account.source, machine_clock().now()));
   Json findings = Json::array();
   Table table{{"FOUND", "RESOURCE", "ID", "WHAT"}, {}};
   for (const auto& one : report.findings) {
     findings.push_back({{"fault", to_string(one.fault)}, {"resource", one.resource}, {"type", one.type}, {"id", one.id}, {"detail", one.detail}});
     table.rows.push_back({to_string(one.fault), one.resource, one.id.empty() ? "-" : one.id, one.detail});
   }
-  const auto sum = fmt::format("{} resources of {} were read, {} findings; {} more are known by the stack alone", report.checked, account.stack.name(), report.findings.size(), report.not_read.size());
-  output.result({{"stack", account.stack.name()}, {"status", report.status}, {"checked", report.checked}, {"not_read", report.not_read}, {"findings", findings}}, table.rows.empty() ? sum : render(table) + sum);
+  auto sum = fmt::format("{} resources of {} were read, {} findings; {} more are known by the stack alone", report.read.size(), account.stack.name(), report.findings.size(), report.not_read.size());
+  for (const auto& note : report.notes) sum += "\n" + note;
+  output.result({{"stack", account.stack.name()}, {"status", report.status}, {"checked", report.read.size()}, {"not_read", report.not_read}, {"findings", findings}, {"notes", report.notes}}, table.rows.empty() ? sum : render(table) + sum);
   return report.findings.empty() ? 0 : exit_code_of(ErrorCode::gate_refused);
 }
 
@@ -287,7 +266,10 @@ Result<int> cost(Invocation& invocation, const AwsOptions& options, const Output
     sum += one.amount();
   }
   table.rows.push_back({"all", "", "", "", fmt::format("{:.2f}", sum)});
-  output.result({{"environment", options.environment}, {"estimate", lines}, {"sum", sum}, {"prices", prices.source}}, fmt::format("{}prices of instances: {}", render(table), prices.source));
+  const auto warning = stack::warning_of(prices, machine_clock().now());
+  if (!warning.empty()) output.say(warning);
+  output.result({{"environment", options.environment}, {"estimate", lines}, {"sum", sum}, {"prices", prices.source}, {"prices_as_of", prices.as_of.empty() ? Json(nullptr) : Json(prices.as_of)}, {"warning", warning.empty() ? Json(nullptr) : Json(warning)}},
+                fmt::format("{}prices of instances: {}{}", render(table), prices.source, prices.as_of.empty() ? "" : ", as of " + prices.as_of));
   return 0;
 }
 
@@ -295,15 +277,12 @@ using Body = Result<int> (*)(Invocation& invocation, const AwsOptions& options, 
 
 CLI::App* add(CLI::App& group, Invocation& invocation, std::shared_ptr<AwsOptions> options, const char* name, const char* help, Body body) {
   CLI::App* command = add_command(group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
-  command->add_option("environment", options->environment, "dev, staging or production")->required()->check(CLI::IsMember({"dev", "staging", "production"}));
-  command->add_option("--region", options->region, "instead of the one that the providers, the environment or the profile name");
-  command->add_option("--profile", options->profile, "of ~/.aws/config");
+  add_aws_environment_options(*command, *options);
   return command;
 }
 
 CLI::App* with_stack(CLI::App* command, const std::shared_ptr<AwsOptions>& options) {
-  command->add_option("--stack", options->stack_name, "its name (default: redoubt-ENVIRONMENT)");
-  command->add_option("--template", options->template_file, "default: config/cloudformation_template.yaml");
+  add_aws_stack_options(*command, *options);
   return command;
 }
 
@@ -341,6 +320,7 @@ void add_aws_commands(CLI::App& app, Invocation& invocation) {
   down_command->add_flag("--yes", options->yes, "it is meant");
   down_command->add_flag("--unprotect", options->unprotect, "also where it is protected from being deleted");
   with_stack(add(*group, invocation, options, "doctor", "The live account against the template: what is missing, too open or different; exit status 3 where there is any", doctor), options);
+  add_aws_view_commands(*group, invocation);
   add_cost_options(add(*group, invocation, options, "cost", "What it costs a month: an estimate, or what was booked", cost), options);
 }
 

@@ -221,6 +221,21 @@ def test_an_estimate_adds_up_and_follows_the_providers(redoubt, tmp_path):
     assert "no price" in redoubt.json("aws", "cost", "dev", "--kept-prices", "--training-instance", "ml.x9.huge", expect=1)["error"]["message"]
 
 
+def test_the_table_of_the_documentation_is_what_the_command_says(redoubt):
+    rows = [line.split(" | ") for line in (CONFIG.parent / "docs" / "COST.md").read_text().splitlines() if "`--training-instance" in line]
+    assert len(rows) == 3
+    for _, arguments, training, endpoint, rest, total in rows:
+        said = redoubt.json("aws", "cost", "production", "--kept-prices", *arguments.strip("`").split())
+        amounts = {line["what"].split(",")[0]: line["amount"] for line in said["estimate"]}
+        named = [amounts.pop("training", 0), amounts.pop("endpoint", 0)]
+        assert [*named, sum(amounts.values()), said["sum"]] == pytest.approx([float(training), float(endpoint), float(rest), float(total.strip(" |"))], abs=0.006)
+        assert said["prices_as_of"] == "2026-11-01"
+
+
+def test_the_interface_endpoints_that_are_counted_are_those_of_the_template():
+    assert TEMPLATE.read_text().count("VpcEndpointType: Interface") == 11 and TEMPLATE.read_text().count("AWS::EC2::Subnet\n") == 2
+
+
 def test_booked_costs_are_read_by_service(redoubt, aws, judge):
     results = {"results": [{"ResultsByTime": [{"TimePeriod": {"Start": "2026-10-01", "End": "2026-11-01"}, "Estimated": False, "Total": {}, "Groups": [
         {"Keys": ["Amazon SageMaker"], "Metrics": {"UnblendedCost": {"Amount": "12.5", "Unit": "USD"}}},

@@ -20,7 +20,10 @@ PROGRAMS = pathlib.Path(sys.executable).parent
 
 # What moto takes and does not make: it is held against the template's own text, and against the schemas by cfn-lint.
 NOT_IN_MOTO = {"AWS::EC2::SecurityGroupEgress", "AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SNS::TopicPolicy", "AWS::CloudWatch::Alarm",
-               "AWS::GuardDuty::Detector", "AWS::CloudTrail::Trail", "AWS::Budgets::Budget", "AWS::SecretsManager::RotationSchedule"}
+               "AWS::GuardDuty::Detector", "AWS::CloudTrail::Trail", "AWS::Budgets::Budget", "AWS::SecretsManager::RotationSchedule", "AWS::Logs::MetricFilter",
+               # Options, off unless somebody turns them on.
+               "AWS::Config::ConfigurationRecorder", "AWS::Config::DeliveryChannel", "AWS::Config::ConfigRule", "AWS::SecurityHub::Hub", "AWS::AccessAnalyzer::Analyzer"}
+OPTIONS = {"AlarmSubscription", "ReplicationRole", "ConfigRole"}
 
 
 class Loader(yaml.SafeLoader):
@@ -82,7 +85,7 @@ def test_all_but_what_moto_lacks_is_made(stack, resources):
     stack()
     made = {item["LogicalResourceId"] for page in stack.cloudformation.get_paginator("list_stack_resources").paginate(StackName="redoubt") for item in page["StackResourceSummaries"]}
     missing = {name for name, item in resources.items() if name not in made and item["Type"] not in NOT_IN_MOTO}
-    assert missing == {"AlarmSubscription"}  # nobody's address was given
+    assert missing == OPTIONS  # nobody's address was given, no replica, no recorder
 
 
 def test_what_it_makes_is_closed_encrypted_and_watched(stack):
@@ -104,7 +107,7 @@ def test_what_it_makes_is_closed_encrypted_and_watched(stack):
     assert len(ec2.describe_subnets(Filters=here)["Subnets"]) == 2
     assert ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [vpc]}])["FlowLogs"][0]["TrafficType"] == "ALL"
     groups = logs.describe_log_groups(logGroupNamePrefix="/redoubt/dev/")["logGroups"]
-    assert len(groups) == 11 and all(group["retentionInDays"] == 90 for group in groups)
+    assert len(groups) == 12 and all(group["retentionInDays"] == 90 for group in groups)
     assert stack.client("ecr").describe_repositories(repositoryNames=["redoubt-dev"])["repositories"][0]["imageTagMutability"] == "IMMUTABLE"
     assert stack.client("sns").get_topic_attributes(TopicArn=outputs["AlarmTopic"])["Attributes"]["KmsMasterKeyId"]
 
@@ -148,7 +151,7 @@ def test_the_parameters_of_an_environment_are_those_the_template_takes(environme
 
 def test_every_log_group_is_encrypted_and_kept_for_90_days(resources):
     groups = of_type(resources, "AWS::Logs::LogGroup")
-    assert len(groups) == 11 and all(group["RetentionInDays"] == 90 and group["KmsKeyId"] == {"!GetAtt": "LogKey.Arn"} for group in groups.values())
+    assert len(groups) == 12 and all(group["RetentionInDays"] == 90 and group["KmsKeyId"] == {"!GetAtt": "LogKey.Arn"} for group in groups.values())
 
 
 def test_images_are_scanned_sealed_and_never_renamed(resources):
@@ -171,9 +174,13 @@ def test_no_use_of_a_key_is_without_a_condition_and_who_administers_cannot_use(r
         assert key["EnableKeyRotation"] and key["RotationPeriodInDays"] == 90
 
 
+def of_an_endpoint(alarms):
+    return [alarm for alarm in alarms.values() if alarm["Namespace"] == "Redoubt"]
+
+
 def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
     alarms = of_type(resources, "AWS::CloudWatch::Alarm")
-    assert len(alarms) == 5 and all(alarm["AlarmActions"] == [{"!Ref": "AlarmTopic"}] for alarm in alarms.values())
+    assert len(of_an_endpoint(alarms)) == 5 and all(alarm["AlarmActions"] == [{"!Ref": "AlarmTopic"}] for alarm in alarms.values())
     statements = of_type(resources, "AWS::SNS::TopicPolicy")["AlarmTopicPolicy"]["PolicyDocument"]["Statement"]
     assert any(item["Effect"] == "Deny" and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for item in statements)
     trail = of_type(resources, "AWS::CloudTrail::Trail")["Trail"]
@@ -183,28 +190,66 @@ def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
 
 def test_the_alarms_look_where_an_endpoint_s_watch_puts_its_values(resources):
     rules = set(re.findall(r'^\s*\{"(\w+)", "', (TEMPLATE.parents[1] / "src" / "stages" / "watch" / "alarms.cc").read_text(), re.MULTILINE))
-    alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+    alarms = of_an_endpoint(of_type(resources, "AWS::CloudWatch::Alarm"))
     assert len(rules) >= 5 and {alarm["MetricName"] for alarm in alarms} <= rules
-    assert all(alarm["Namespace"] == "Redoubt" and alarm["Dimensions"] == [{"Name": "Environment", "Value": {"!Ref": "Environment"}}] for alarm in alarms)
+    assert all(alarm["Dimensions"] == [{"Name": "Environment", "Value": {"!Ref": "Environment"}}] for alarm in alarms)
+
+
+def test_refused_connections_and_failed_sign_ins_are_counted_from_the_logs_and_alarm(resources):
+    filters, alarms = of_type(resources, "AWS::Logs::MetricFilter"), of_type(resources, "AWS::CloudWatch::Alarm")
+    counted = {}
+    for one in filters.values():
+        [into] = one["MetricTransformations"]
+        counted[into["MetricName"]] = (one["LogGroupName"]["!Ref"], into["MetricNamespace"], one["FilterPattern"])
+    watched = {alarm["MetricName"]: alarm["Namespace"] for alarm in alarms.values() if alarm["MetricName"] in counted}
+    assert set(watched) == set(counted) == {"RefusedConnections", "FailedSignIns"}
+    assert all(counted[name][1] == namespace for name, namespace in watched.items())
+    assert counted["RefusedConnections"][0] == "FlowLogGroup" and 'action="REJECT"' in counted["RefusedConnections"][2]
+    # The fields of a flow log of version 2, in their order.
+    assert len(counted["RefusedConnections"][2].strip("[]").split(",")) == 14
+    assert counted["FailedSignIns"][0] == "TrailLog" and of_type(resources, "AWS::CloudTrail::Trail")["Trail"]["CloudWatchLogsLogGroupArn"] == {"!GetAtt": "TrailLog.Arn"}
+
+
+def test_the_daily_rule_starts_a_scan_of_the_served_image_and_its_roles_may_do_no_more(resources):
+    rule = of_type(resources, "AWS::Events::Rule")["RescanRule"]
+    assert rule["ScheduleExpression"] == "rate(24 hours)" and rule["Targets"] == [{"Id": "rescan", "Arn": {"!Ref": "Rescan"}, "RoleArn": {"!GetAtt": "RescanStartRole.Arn"}}]
+    machine = of_type(resources, "AWS::StepFunctions::StateMachine")["Rescan"]
+    states = json.loads(machine["DefinitionString"]["!Sub"])["States"]
+    scans = [step for state in states.values() if state["Type"] == "Map" for step in state["Iterator"]["States"].values() if step["Type"] == "Task"]
+    assert len(scans) == 2 and all(scan["Resource"].endswith(":ecr:startImageScan") and scan["Parameters"]["RepositoryName"] == "${Images}" for scan in scans)
+    assert states["ServedImages"]["Parameters"] == {"EndpointName": "redoubt-${Environment}"}
+    asked = {state["Resource"].split("aws-sdk:")[1] for state in [*states.values(), *scans] if state["Type"] == "Task"}
+    [granted] = [policy["PolicyDocument"]["Statement"] for policy in of_type(resources, "AWS::IAM::Role")["RescanRole"]["Policies"]]
+    actions = {action for statement in granted for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
+    assert {action.lower() for action in actions} == {name.lower() for name in asked}
+
+
+def test_copies_in_another_region_are_encrypted_and_the_trail_can_be_locked(resources):
+    [when, copies, _] = of_type(resources, "AWS::S3::Bucket")["ArtifactsBucket"]["ReplicationConfiguration"]["!If"]
+    [rule] = copies["Rules"]
+    assert when == "HasReplica" and rule["SourceSelectionCriteria"] == {"SseKmsEncryptedObjects": {"Status": "Enabled"}}
+    assert rule["Destination"]["EncryptionConfiguration"] == {"ReplicaKmsKeyID": {"!Ref": "ReplicaKeyArn"}}
+    lock = of_type(resources, "AWS::S3::Bucket")["TrailBucket"]["ObjectLockConfiguration"]["!If"]
+    assert lock[0] == "HasObjectLock" and lock[1]["Rule"] == {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": {"!Ref": "ObjectLockDays"}}}
 
 
 def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
     no_resource = {"ecr:GetAuthorizationToken", "sagemaker:ListTrainingJobs", "sagemaker:ListModels", "sagemaker:ListEndpointConfigs", "sagemaker:ListModelPackageGroups", "sagemaker:ListArtifacts", "sagemaker:ListAssociations", "sagemaker:ListProcessingJobs",
                    "sagemaker:ListMonitoringExecutions", "sagemaker:ListDataQualityJobDefinitions", "sagemaker:ListModelQualityJobDefinitions", "sagemaker:ListModelBiasJobDefinitions", "sagemaker:ListModelExplainabilityJobDefinitions",
                    "guardduty:ListDetectors",
-                   "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "config:DescribeConfigurationRecorderStatus", "config:DescribeComplianceByConfigRule",
+                   "guardduty:ListFindings", "guardduty:GetFindings", "inspector2:ListFindings", "cloudtrail:LookupEvents", "config:DescribeConfigurationRecorderStatus", "config:DescribeComplianceByConfigRule", "config:DescribeConfigRules", "config:GetComplianceDetailsByConfigRule",
                    "securityhub:GetFindings", "access-analyzer:ListAnalyzers", "access-analyzer:ListFindings", "secretsmanager:ListSecrets", "cloudwatch:PutMetricData", "ec2:DescribeNetworkInterfaces",
                    "ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"}
     roles = of_type(resources, "AWS::IAM::Role")
-    assert len(roles) == 15
+    assert len(roles) == 20
     documents = [policy["PolicyDocument"] for role in roles.values() for policy in role.get("Policies", [])]
     documents += [policy["PolicyDocument"] for name, policy in of_type(resources, "AWS::IAM::ManagedPolicy").items() if name != "Boundary"]
-    for statement in (item for document in documents for item in document["Statement"]):
+    for statement in (item["!If"][1] if "!If" in item else item for document in documents for item in document["Statement"]):
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not any("*" in action for action in actions), statement
         if statement["Resource"] == "*":
             assert set(actions) <= no_resource, statement
-    assert all("PermissionsBoundary" in role for name, role in roles.items() if name != "FlowLogRole")
+    assert all("PermissionsBoundary" in role for name, role in roles.items() if name not in ("FlowLogRole", "ConfigRole"))
 
 
 def test_a_change_of_a_parameter_is_an_update_and_the_stack_goes_again(stack):

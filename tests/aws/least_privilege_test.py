@@ -23,8 +23,10 @@ OPTIONS = {"route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets",
 # What a registry's client does through ECR's registry API, which asks for these.
 REGISTRY = {"ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage",
             "ecr:GetDownloadUrlForLayer", "ecr:ListImages"}
-# What other calls take along: S3 and SageMaker use the key for us, a role is passed, tags are set as a thing is made, versions are read by id.
-IMPLIED = {"kms:GenerateDataKey", "kms:CreateGrant", "iam:PassRole", "sagemaker:AddTags", "secretsmanager:TagResource", "s3:GetObjectVersion", "s3:DeleteObjectVersion"}
+# What other calls take along: S3 and SageMaker use the key for us, a role is passed, tags are set as a thing is made, versions are read by id,
+# a rotation runs its function.
+IMPLIED = {"kms:GenerateDataKey", "kms:CreateGrant", "iam:PassRole", "sagemaker:AddTags", "secretsmanager:TagResource", "s3:GetObjectVersion", "s3:DeleteObjectVersion",
+           "lambda:InvokeFunction"}
 def action_of(service, operation):
     return f"{PREFIXES.get(service, service)}:{ACTIONS.get(service, {}).get(operation, operation)}"
 

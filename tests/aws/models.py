@@ -12,7 +12,7 @@ import botocore.session
 
 # Services that sign under another name than botocore's.
 SIGNING_NAMES = {"monitoring": ["cloudwatch"], "email": ["ses"], "awsssoportal": ["sso"], "sso-oauth": ["sso-oidc"], "servicequotas": ["service-quotas"],
-                 "sagemaker": ["sagemaker", "sagemaker-runtime"], "access-analyzer": ["accessanalyzer"]}
+                 "sagemaker": ["sagemaker", "sagemaker-runtime"], "access-analyzer": ["accessanalyzer"], "states": ["stepfunctions"]}
 
 
 @functools.cache

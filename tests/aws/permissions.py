@@ -8,7 +8,8 @@ from cloudformation_test import TEMPLATE, Loader
 MADE_BY_THE_TEMPLATE = {"kms:CreateKey", "kms:CreateAlias", "kms:EnableKeyRotation", "kms:RotateKeyOnDemand", "kms:ScheduleKeyDeletion", "ecr:CreateRepository",
                         "logs:CreateLogGroup", "logs:AssociateKmsKey", "logs:PutRetentionPolicy"}
 # The roles that services take, not our program.
-PLATFORM = {"JobRole", "EndpointRole", "MonitorJobRole", "ScheduleRole", "FlowLogRole", "ContainerPlatform", "Boundary"}
+PLATFORM = {"JobRole", "EndpointRole", "MonitorJobRole", "ScheduleRole", "FlowLogRole", "TrailLogRole", "ReplicationRole", "RescanRole", "RescanStartRole", "ConfigRole",
+            "ContainerPlatform", "Boundary"}
 
 
 def allowed_by_role():
@@ -19,7 +20,7 @@ def allowed_by_role():
             continue
         properties = resource["Properties"]
         documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])] + ([properties["PolicyDocument"]] if "PolicyDocument" in properties else [])
-        for statement in (item for document in documents for item in document["Statement"]):
+        for statement in (item["!If"][1] if "!If" in item else item for document in documents for item in document["Statement"]):
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             out.setdefault(name, []).append(set(actions))
     assert len(out) == 11  # evaluation needs no more than the store and the trail

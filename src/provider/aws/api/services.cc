@@ -41,6 +41,7 @@ constexpr Service kServices[] = {
     {"sqs", Protocol::json_1_0, "sqs", "sqs", "AmazonSQS", "2012-11-05", "sqs"},
     {"sso", Protocol::rest_json, "portal.sso", "awsssoportal", "", "2019-06-10", "sso"},
     {"sso-oidc", Protocol::rest_json, "oidc", "sso-oauth", "", "2019-06-10", "sso_oidc"},
+    {"stepfunctions", Protocol::json_1_0, "states", "states", "AWSStepFunctions", "2016-11-23", "sfn"},
     {"sts", Protocol::query, "sts", "sts", "", "2011-06-15", "sts"},
 };
 

@@ -65,8 +65,15 @@ const InstancePrices& kept_prices() {
   static const InstancePrices kPrices = {
       {{"ml.m5.large", 0.115}, {"ml.m5.xlarge", 0.23}, {"ml.m5.2xlarge", 0.461}, {"ml.m5.4xlarge", 0.922}, {"ml.g4dn.xlarge", 0.736}, {"ml.g5.xlarge", 1.408}, {"ml.g5.2xlarge", 1.515}, {"ml.g5.12xlarge", 7.09}, {"ml.p4d.24xlarge", 37.688}},
       {{"ml.m5.large", 0.115}, {"ml.m5.xlarge", 0.23}, {"ml.m5.2xlarge", 0.461}, {"ml.m5.4xlarge", 0.922}, {"ml.g4dn.xlarge", 0.736}, {"ml.g5.xlarge", 1.408}, {"ml.g5.2xlarge", 1.515}, {"ml.g5.12xlarge", 7.09}, {"ml.p4d.24xlarge", 37.688}},
-      "rough list prices of us-east-1 (docs/COST.md)"};
+      "rough list prices of us-east-1 (docs/COST.md)",
+      "2026-11-01"};
   return kPrices;
+}
+
+std::string warning_of(const InstancePrices& prices, TimePoint now) {
+  const auto looked_up = parse_rfc3339(prices.as_of + "T00:00:00Z");
+  if (prices.as_of.empty() || !looked_up || now - *looked_up <= kPricesAgeMax) return "";
+  return fmt::format("the prices are those of {}, {} days ago: ask AWS for today's (leave --kept-prices away)", prices.as_of, (now - *looked_up) / std::chrono::hours(24));
 }
 
 Result<InstancePrices> ask_prices(Client& pricing, const std::string& region, const Usage& usage) {

@@ -31,8 +31,13 @@ struct CostLine {
 // Prices of instances by their own names, an hour each; what is not named here is unknown.
 struct InstancePrices {
   std::map<std::string, double> training = {}, hosting = {};
-  std::string source;  // "AWS Price List API, eu-central-1", "list prices of us-east-1, November 2026"
+  std::string source;  // "AWS Price List, eu-central-1", "rough list prices of us-east-1 (docs/COST.md)"
+  std::string as_of = {};  // the day they were looked up, where they are kept ones: "2026-11-01"
 };
+
+constexpr std::chrono::hours kPricesAgeMax{180 * 24};  // kept prices that are older may be wrong
+// What to say of prices that are old by now; empty where they are not.
+std::string warning_of(const InstancePrices& prices, TimePoint now);
 
 // As kept here, for an estimate without an account.
 const InstancePrices& kept_prices();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 
@@ -31,7 +32,7 @@ Result<Json> ask_for_first(Client& client, const char* service, const char* oper
   return found.empty() ? Json(nullptr) : Json(found[0]);
 }
 
-LiveResource there(Json properties) { return {true, std::move(properties), {}}; }
+LiveResource there(Json properties) { return {true, std::move(properties)}; }
 
 Json document(const Json& policy) {
   if (!policy.is_string()) return policy;
@@ -39,7 +40,20 @@ Json document(const Json& policy) {
   return read ? std::move(*read) : Json(nullptr);
 }
 
-Result<LiveResource> bucket(Client& client, const std::string& id, const Json&) {
+Status read_replication(Client& client, const std::string& bucket, Json& properties) {
+  const Json rules = list(part(TRY(ask(client, "s3", "GetBucketReplication", {{"Bucket", bucket}})), "ReplicationConfiguration"), "Rules");
+  Json live = Json::array();
+  for (const auto& rule : rules) {
+    const Json destination = part(rule, "Destination");
+    live.push_back({{"Id", text(rule, "ID")}, {"Status", text(rule, "Status")},
+                    {"SourceSelectionCriteria", {{"SseKmsEncryptedObjects", {{"Status", text(part(part(rule, "SourceSelectionCriteria"), "SseKmsEncryptedObjects"), "Status")}}}}},
+                    {"Destination", {{"Bucket", text(destination, "Bucket")}, {"EncryptionConfiguration", {{"ReplicaKmsKeyID", text(part(destination, "EncryptionConfiguration"), "ReplicaKmsKeyID")}}}}}});
+  }
+  properties["ReplicationConfiguration"] = {{"Rules", live}};
+  return {};
+}
+
+Result<LiveResource> bucket(Client& client, const std::string& id, const Json& wanted) {
   const Json input = {{"Bucket", id}};
   if (auto found = client.call("s3", "HeadBucket", input); !found) {
     if (found.error().code == ErrorCode::not_found) return LiveResource{};
@@ -50,13 +64,24 @@ Result<LiveResource> bucket(Client& client, const std::string& id, const Json&) 
   const Json rules = list(part(encryption, "ServerSideEncryptionConfiguration"), "Rules");
   const Json by_default = part(rules.empty() ? kNone : Json(rules[0]), "ApplyServerSideEncryptionByDefault");
   properties["BucketEncryption"] = {{"ServerSideEncryptionConfiguration", Json::array({{{"ServerSideEncryptionByDefault", {{"SSEAlgorithm", text(by_default, "SSEAlgorithm")}, {"KMSMasterKeyID", text(by_default, "KMSMasterKeyID")}}}}})}};
-  properties["VersioningConfiguration"] = {{"Status", json_or(TRY(ask(client, "s3", "GetBucketVersioning", input)), "Status", "Suspended")}};
+  const Json versioning = TRY(ask(client, "s3", "GetBucketVersioning", input));
+  properties["VersioningConfiguration"] = {{"Status", json_or(versioning, "Status", "Suspended")}};
   const Json block = part(TRY(ask(client, "s3", "GetPublicAccessBlock", input)), "PublicAccessBlockConfiguration");
   for (const char* one : {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}) {
     const auto value = block.find(one);
     properties["PublicAccessBlockConfiguration"][one] = value != block.end() && (*value == Json(true) || *value == Json("true"));
   }
-  return there(std::move(properties));
+  if (wanted.contains("ObjectLockConfiguration")) {
+    const Json lock = part(TRY(ask(client, "s3", "GetObjectLockConfiguration", input)), "ObjectLockConfiguration");
+    const Json retention = part(part(lock, "Rule"), "DefaultRetention");
+    properties["ObjectLockConfiguration"] = {{"ObjectLockEnabled", text(lock, "ObjectLockEnabled")}, {"Rule", {{"DefaultRetention", {{"Mode", text(retention, "Mode")}, {"Days", retention.contains("Days") ? retention["Days"] : Json(0)}}}}}};
+  }
+  if (wanted.contains("ReplicationConfiguration")) TRY(read_replication(client, id, properties));
+  auto live = there(std::move(properties));
+  const bool has_mfa_delete = text(versioning, "MFADelete") == "Enabled";
+  live.notes.push_back(has_mfa_delete ? "MFA delete is on: expired versions stay until the root user removes them"
+                                      : "MFA delete is off: only the root user can set it, and S3 refuses it beside lifecycle rules");
+  return live;
 }
 
 Result<LiveResource> bucket_policy(Client& client, const std::string&, const Json& wanted) {
@@ -182,7 +207,14 @@ Result<LiveResource> topic(Client& client, const std::string& id, const Json&) {
 Result<LiveResource> secret(Client& client, const std::string& id, const Json& wanted) {
   const Json found = TRY(ask(client, "secretsmanager", "DescribeSecret", {{"SecretId", id.empty() ? text(wanted, "Name") : id}}));
   if (found.is_null() || found.contains("DeletedDate")) return LiveResource{};
-  return there({{"KmsKeyId", text(found, "KmsKeyId")}});
+  auto live = there({{"KmsKeyId", text(found, "KmsKeyId")}});
+  for (const auto& version : TRY(client.call_all("secretsmanager", "ListSecretVersionIds", {{"SecretId", text(found, "Name")}}, "Versions"))) {
+    const Json stages = list(version, "VersionStages");
+    const auto made = version.find("CreatedDate");
+    if (std::find(stages.begin(), stages.end(), "AWSCURRENT") == stages.end() || made == version.end() || !made->is_number()) continue;
+    live.value_made = TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(made->get<double>() * 1000)));
+  }
+  return live;
 }
 
 Result<LiveResource> trail(Client& client, const std::string& id, const Json& wanted) {
@@ -202,6 +234,44 @@ Result<LiveResource> detector(Client& client, const std::string& id, const Json&
   return there({{"Enable", text(found, "status") == "ENABLED"}});
 }
 
+Result<LiveResource> metric_filter(Client& client, const std::string&, const Json& wanted) {
+  for (const auto& one : TRY(client.call_all("logs", "DescribeMetricFilters", {{"logGroupName", text(wanted, "LogGroupName")}, {"filterNamePrefix", text(wanted, "FilterName")}}, "metricFilters"))) {
+    if (text(one, "filterName") == text(wanted, "FilterName")) return there({{"FilterPattern", text(one, "filterPattern")}});
+  }
+  return LiveResource{};
+}
+
+Result<LiveResource> state_machine(Client& client, const std::string& id, const Json&) {
+  const Json found = TRY(ask(client, "stepfunctions", "DescribeStateMachine", {{"stateMachineArn", id}}));
+  if (found.is_null()) return LiveResource{};
+  return there({{"RoleArn", text(found, "roleArn")}, {"Enabled", text(found, "status") == "ACTIVE"}});
+}
+
+Result<LiveResource> recorder(Client& client, const std::string&, const Json&) {
+  const Json recorders = list(TRY(client.call("config", "DescribeConfigurationRecorderStatus", Json::object())), "ConfigurationRecordersStatus");
+  if (recorders.empty()) return LiveResource{};
+  return there({{"Enabled", json_or(recorders[0], "recording", false)}});
+}
+
+Result<LiveResource> config_rule(Client& client, const std::string&, const Json& wanted) {
+  const Json found = TRY(ask_for_first(client, "config", "DescribeConfigRules", {{"ConfigRuleNames", {text(wanted, "ConfigRuleName")}}}, "ConfigRules"));
+  if (found.is_null()) return LiveResource{};
+  return there({{"Source", {{"Owner", text(part(found, "Source"), "Owner")}, {"SourceIdentifier", text(part(found, "Source"), "SourceIdentifier")}}}});
+}
+
+Result<LiveResource> hub(Client& client, const std::string&, const Json&) {
+  auto found = client.call("securityhub", "DescribeHub", Json::object());
+  if (!found && (found.error().code == ErrorCode::not_found || is_service_error(found.error(), "InvalidAccessException"))) return LiveResource{};
+  if (!found) return tl::unexpected(found.error());
+  return there(Json::object());
+}
+
+Result<LiveResource> analyzer(Client& client, const std::string&, const Json& wanted) {
+  const Json found = TRY(ask(client, "accessanalyzer", "GetAnalyzer", {{"analyzerName", text(wanted, "AnalyzerName")}}));
+  if (found.is_null()) return LiveResource{};
+  return there({{"Type", text(part(found, "analyzer"), "type")}, {"Enabled", text(part(found, "analyzer"), "status") == "ACTIVE"}});
+}
+
 Result<LiveResource> rule(Client& client, const std::string& id, const Json& wanted) {
   const Json found = TRY(ask(client, "events", "DescribeRule", {{"Name", id.empty() ? text(wanted, "Name") : id}}));
   if (found.is_null()) return LiveResource{};
@@ -215,13 +285,16 @@ const std::map<std::string, Reader>& readers() {
       {"AWS::S3::Bucket", bucket}, {"AWS::S3::BucketPolicy", bucket_policy}, {"AWS::KMS::Key", key}, {"AWS::ECR::Repository", repository},
       {"AWS::Logs::LogGroup", log_group}, {"AWS::IAM::Role", role}, {"AWS::IAM::ManagedPolicy", managed_policy}, {"AWS::EC2::VPC", network},
       {"AWS::EC2::SecurityGroup", security_group}, {"AWS::EC2::FlowLog", flow_log}, {"AWS::EC2::VPCEndpoint", vpc_endpoint}, {"AWS::CloudWatch::Alarm", alarm},
-      {"AWS::SNS::Topic", topic}, {"AWS::SecretsManager::Secret", secret}, {"AWS::CloudTrail::Trail", trail}, {"AWS::GuardDuty::Detector", detector}, {"AWS::Events::Rule", rule}};
+      {"AWS::SNS::Topic", topic}, {"AWS::SecretsManager::Secret", secret}, {"AWS::CloudTrail::Trail", trail}, {"AWS::GuardDuty::Detector", detector}, {"AWS::Events::Rule", rule},
+      {"AWS::Logs::MetricFilter", metric_filter}, {"AWS::StepFunctions::StateMachine", state_machine}, {"AWS::Config::ConfigurationRecorder", recorder}, {"AWS::Config::ConfigRule", config_rule},
+      {"AWS::SecurityHub::Hub", hub}, {"AWS::AccessAnalyzer::Analyzer", analyzer}};
   return kReaders;
 }
 
 // Readers that find their resource by its name in the template, where the stack does not know it.
 bool finds_by_name(const std::string& type) {
-  for (const char* one : {"AWS::S3::BucketPolicy", "AWS::CloudWatch::Alarm", "AWS::SecretsManager::Secret", "AWS::CloudTrail::Trail", "AWS::GuardDuty::Detector", "AWS::Events::Rule"}) {
+  for (const char* one : {"AWS::S3::BucketPolicy", "AWS::CloudWatch::Alarm", "AWS::SecretsManager::Secret", "AWS::CloudTrail::Trail", "AWS::GuardDuty::Detector", "AWS::Events::Rule",
+                          "AWS::Logs::MetricFilter", "AWS::Config::ConfigurationRecorder", "AWS::Config::ConfigRule", "AWS::SecurityHub::Hub", "AWS::AccessAnalyzer::Analyzer"}) {
     if (type == one) return true;
   }
   return false;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "provider/aws/api/client.h"
 
@@ -14,6 +16,8 @@ struct LiveResource {
   bool is_there = false;
   Json properties = Json::object();           // those that were read
   std::vector<std::string> too_open = {};     // what no template of ours would have: "0.0.0.0/0 comes in on port 22"
+  std::optional<TimePoint> value_made = {};   // of a secret's newest value
+  std::vector<std::string> notes = {};        // what nobody can set by a template
 };
 
 // `id` is the physical id; `wanted` the properties that the template gives it. Empty for types that nobody reads here.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "provider/aws/stack/live_resources.h"
+#include "provider/secret_store.h"
 
 namespace redoubt::provider::aws::stack {
 namespace {
@@ -150,11 +151,12 @@ const char* to_string(Fault fault) {
     case Fault::missing: return "missing";
     case Fault::too_open: return "too open";
     case Fault::differs: return "differs";
+    case Fault::stale: return "stale";
   }
   return "differs";
 }
 
-Result<StackReport> check_stack(Stack& stack, Client& client, const Template& source) {
+Result<StackReport> check_stack(Stack& stack, Client& client, const Template& source, TimePoint now) {
   const auto state = TRY(stack.state());
   if (!state) return fail(ErrorCode::not_found, "there is no such stack in " + client.region(), "stack " + stack.name(), "make it with 'redoubt aws up'");
   StackFacts facts{state->parameters, {}, stack.name(), state->id, client.region(), TRY(client.account()), client.partition()};
@@ -164,7 +166,7 @@ Result<StackReport> check_stack(Stack& stack, Client& client, const Template& so
     statuses[one.logical_id] = one.status;
   }
   const TemplateValues values(source, facts);
-  StackReport report{state->status, 0, {}, {}};
+  StackReport report{state->status};
   if (!state->status.ends_with("_COMPLETE") || state->status.find("ROLLBACK") != std::string::npos) {
     report.findings.push_back({Fault::differs, "the stack", "AWS::CloudFormation::Stack", stack.name(), state->status + (state->reason.empty() ? "" : ": " + state->reason)});
   }
@@ -181,8 +183,12 @@ Result<StackReport> check_stack(Stack& stack, Client& client, const Template& so
       report.not_read.push_back(name);
       continue;
     }
-    ++report.checked;
+    report.read.push_back({name, type, id});
+    for (const auto& note : live->notes) report.notes.push_back(name + ": " + note);
     Findings found;
+    if (live->value_made && now - *live->value_made > kSecretAgeMax) {
+      found.emplace_back(Fault::stale, fmt::format("its value was put {} days ago: 'redoubt secret rotate'", (now - *live->value_made) / std::chrono::hours(24)));
+    }
     if (!live->is_there) found.emplace_back(Fault::missing, id.empty() ? "it is nowhere" : "it is gone");
     if (live->is_there) compare(wanted, *live, found);
     for (auto& [fault, detail] : found) report.findings.push_back({fault, name, type, id, std::move(detail)});

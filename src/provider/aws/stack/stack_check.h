@@ -9,7 +9,7 @@
 
 namespace redoubt::provider::aws::stack {
 
-enum class Fault { missing, too_open, differs };
+enum class Fault { missing, too_open, differs, stale };
 const char* to_string(Fault fault);
 
 struct StackFinding {
@@ -19,14 +19,20 @@ struct StackFinding {
   std::string detail;    // "Policies: allows what the template does not: s3:* on *"
 };
 
+struct ReadResource {
+  std::string resource, type, id;
+};
+
 struct StackReport {
   std::string status;
-  int checked = 0;                         // resources that were read one by one
+  std::vector<ReadResource> read = {};     // one by one
   std::vector<std::string> not_read = {};  // those whose type is known by the stack alone
   std::vector<StackFinding> findings = {};
+  std::vector<std::string> notes = {};     // what is as it should be, and worth knowing: "ArtifactsBucket: MFA delete is off: ..."
 };
 
 // Reads every resource that the template makes under the stack's own parameters. not_found where there is no stack.
-Result<StackReport> check_stack(Stack& stack, Client& client, const Template& source);
+// `now` tells the age of secrets.
+Result<StackReport> check_stack(Stack& stack, Client& client, const Template& source, TimePoint now);
 
 }  // namespace redoubt::provider::aws::stack

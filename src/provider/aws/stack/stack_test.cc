@@ -138,5 +138,12 @@ TEST(Cost, an_hour_s_price_is_read_from_the_price_list) {
   EXPECT_EQ(ask_prices(client, "eu-central-1", usage).error().code, ErrorCode::not_found);
 }
 
+TEST(Cost, kept_prices_carry_their_day_and_warn_when_they_are_old) {
+  const auto day = parse_rfc3339(kept_prices().as_of + "T00:00:00Z").value();
+  EXPECT_EQ(warning_of(kept_prices(), day + kPricesAgeMax), "");
+  EXPECT_NE(warning_of(kept_prices(), day + kPricesAgeMax + std::chrono::hours(25)).find("181 days ago"), std::string::npos);
+  EXPECT_EQ(warning_of({{}, {}, "AWS Price List, eu-central-1"}, day + 2 * kPricesAgeMax), "");
+}
+
 }  // namespace
 }  // namespace redoubt::provider::aws::stack
