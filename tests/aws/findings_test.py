@@ -74,7 +74,7 @@ def guards(tmp_path):
     guards = Guards()
     (tmp_path / "tls").mkdir()
     certificate, key = make_certificate(tmp_path / "tls")
-    guards.judge = Judge(guards.url, certificate, key, {KEY_ID: SECRET})
+    guards.judge = Judge(guards.url, certificate, key, {KEY_ID: SECRET}, is_ours=True)
     guards.environment = {"AWS_ENDPOINT_URL": guards.judge.url, "AWS_CA_BUNDLE": str(certificate), "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
     yield guards
     assert guards.judge.violations == []

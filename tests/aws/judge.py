@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A strict judge between our programs and an account: an HTTPS proxy that checks each request against botocore's service models
 (required and unknown members, types, enums, lengths, ranges, patterns), verifies its signature with code of its own, notes which
-IAM actions were used, and injects faults as the services have them."""
+IAM actions were used, and injects faults as the services have them. What tests invent as answers is held against the models too."""
 import collections
 import datetime
 import http.client
 import http.server
+import json
 import ssl
 import threading
 import urllib.parse
 
+import answers
 import models
 import signature
 from faults import Fault, refusal
@@ -27,25 +29,31 @@ ACTIONS = {"accessanalyzer": {"ListFindingsV2": "ListFindings"}, "s3": {"HeadObj
                   "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration", "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration"}}
 PREFIXES = {"accessanalyzer": "access-analyzer", "monitoring": "cloudwatch", "cloudwatch": "cloudwatch", "sagemaker-runtime": "sagemaker"}
 
-Call = collections.namedtuple("Call", "service operation members status action")
+LONG_BODY = 1 << 20
+# status: a number, or "lost" where no answer arrived. step: what the program was at, where a test says so.
+Call = collections.namedtuple("Call", "service operation members status action request step")
 
 
 class Request:
     def __init__(self, method, target, headers, body):
         self.method, self.target, self.headers, self.body = method, target, headers, body
         self.path, _, self.query = target.partition("?")
+        self.parameters = dict(urllib.parse.parse_qsl(self.query, keep_blank_values=True))
 
     def header(self, name, default=""):
         return next((value for key, value in self.headers if key.lower() == name), default)
 
 
 class Judge:
-    """`upstream` is where what passed is sent on: moto, or the player before it. `secrets` are the secret keys by their ids."""
+    """`upstream` is where what passed is sent on: moto, or the player before it; `is_ours` says that a test invents all that it
+    answers. `secrets` are the secret keys by their ids. Answers of ours that AWS would not give are violations as well; those of
+    moto are `departures`."""
 
-    def __init__(self, upstream, certificate, key, secrets):
+    def __init__(self, upstream, certificate, key, secrets, is_ours=False):
         self.upstream = urllib.parse.urlsplit(upstream)
-        self.secrets = secrets
+        self.secrets, self.is_ours = secrets, is_ours
         self.calls, self.violations, self.faults = [], [], []
+        self.departures, self.earlier, self.step = set(), {}, None
         self.skew = datetime.timedelta()  # of the judge's clock against the wall's
         self.lock = threading.Lock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -65,7 +73,7 @@ class Judge:
         self.faults.append(Fault(service, operation, kind, times, more))
 
     def seen(self, service, operation):
-        return [call for call in self.calls if (call.service, call.operation) == (service, operation)]
+        return [call for call in self.calls if call.service == service and operation in ("*", call.operation)]
 
     def actions(self):
         return {call.action for call in self.calls}
@@ -74,10 +82,10 @@ class Judge:
         with self.lock:
             self.violations.append(f"{service}.{operation}: {what}")
 
-    def fault_for(self, service, operation):
+    def fault_for(self, service, operation, members):
         with self.lock:
             for fault in self.faults:
-                if fault.times > 0 and fault.service == service and fault.operation in ("*", operation):
+                if fault.meets(service, operation, members):
                     fault.times -= 1
                     return fault
         return None
@@ -117,28 +125,53 @@ class Judge:
         names = {key.lower() for key, _ in request.headers if key.lower().startswith("x-amz") and not key.lower().startswith("x-amz-meta-")}
         for name in sorted(names - COMMON_HEADERS - models.headers_of(service, operation)):
             self.note(service, operation, f"the header {name} belongs to no member")
+        action = f"{PREFIXES.get(service, service)}:{ACTIONS.get(service, {}).get(operation, operation)}"
+        answer = self.answer(connection, request, scope, service, operation, members)
+        if len(request.body) > LONG_BODY:
+            request.body = b""  # nobody looks at it again
+        with self.lock:
+            self.calls.append(Call(service, operation, members, answer[0] if answer else "lost", action, request, self.step))
+        if answer:
+            self.reply(connection, request, answer)
+
+    def answer(self, connection, request, scope, service, operation, members):
+        """What the program is told; None where the connection is gone."""
         wrong = signature.problem_of(request, scope, self.secrets, datetime.datetime.now(datetime.timezone.utc) + self.skew)
-        fault = self.fault_for(service, operation)
-        answer = None
         if wrong is not None:
             code, why = wrong
             if code != "RequestTimeTooSkewed":
                 self.note(service, operation, f"signature: {why}")
-            answer = refusal(service, 403, code, why)
-        elif fault is not None:
-            answer = fault.before(service, connection)
-            if answer == "dropped":
-                return
-        if answer is None:
-            answer = self.forward(request)
-        if fault is not None and answer[0] < 300 and fault.kind != "answer":
-            answer = fault.after(connection, answer)
-            if answer is None:
-                return
-        action = f"{PREFIXES.get(service, service)}:{ACTIONS.get(service, {}).get(operation, operation)}"
+            return refusal(service, 403, code, why)
+        fault = self.fault_for(service, operation, members)
+        answer = fault.before(service, operation, connection) if fault else None
+        if answer == "dropped":
+            return None
+        is_ours = answer is not None or self.is_ours
+        answer = answer or self.forward(request)
+        self.check_answer(service, operation, request, answer, is_ours)
+        earlier = self.remember(service, operation, members, answer)
+        if fault is not None and fault.kind in Fault.SPOILS and answer[0] < 300:
+            return fault.after(connection, answer, earlier)
+        return answer
+
+    def check_answer(self, service, operation, request, answer, is_ours):
+        status, headers, body = answer
+        problems = answers.problems_of(service, operation, status, headers, b"" if request.method == "HEAD" else body)
+        is_ours = is_ours or any(value == "played" for _, value in headers)
+        for problem in problems:
+            if is_ours:
+                self.note(service, operation, problem)
+            else:
+                self.departures.add(f"{service}.{operation}: {problem}")
+
+    def remember(self, service, operation, members, answer):
+        """What the same question was answered with before."""
+        if answer[0] >= 300 or service == "s3":
+            return None
+        question = (service, operation, json.dumps(members, sort_keys=True, default=str))
         with self.lock:
-            self.calls.append(Call(service, operation, members, answer[0], action))
-        self.reply(connection, request, answer)
+            earlier, self.earlier[question] = self.earlier.get(question), answer
+        return earlier
 
     def forward(self, request):
         upstream = http.client.HTTPConnection(self.upstream.hostname, self.upstream.port, timeout=300)
@@ -169,5 +202,3 @@ class Judge:
         connection.end_headers()
         if request.method != "HEAD":
             connection.wfile.write(body)
-
-

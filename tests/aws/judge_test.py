@@ -2,12 +2,12 @@
 """The judge is judged: what AWS's own clients send passes, and each kind of mistake is named."""
 import datetime
 import hashlib
-import hmac
+import http.server
 import json
-import os
 import pathlib
+import re
 import ssl
-import subprocess
+import threading
 import urllib.error
 import urllib.request
 
@@ -17,10 +17,18 @@ import botocore.awsrequest
 import botocore.config
 import botocore.credentials
 import pytest
+import regex
 
+import answers
+import models
+import shapes
 from aws_account import KEY_ID, REGION, SECRET
+from conftest import make_certificate
+from faults import plain_refusal
+from judge import Judge
 
 PNG = b"\x89PNG" * 4
+SERVICES = re.findall(r'^    \{"([a-z0-9-]+)", Protocol::', (pathlib.Path(__file__).resolve().parents[2] / "src/provider/aws/api/services.cc").read_text(), re.MULTILINE)
 
 
 @pytest.fixture
@@ -146,3 +154,79 @@ def test_an_object_whose_body_is_another_one_is_refused(judge):
     headers = {"X-Amz-Content-SHA256": hashlib.sha256(b"other").hexdigest()}
     assert send(judge, "s3", body, headers=headers, method="PUT", path="/abc/key") == 403
     assert any("body" in violation for violation in judge.violations)
+
+
+class Peer:
+    """An account whose every answer is the test's own."""
+
+    def __init__(self, status, body, content_type="application/x-amz-json-1.1"):
+        peer = self
+        self.status, self.body = status, body
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(peer.status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(peer.body)))
+                self.end_headers()
+                self.wfile.write(peer.body)
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.mark.parametrize("status, body, says", [
+    (200, {"CiphertextBlob": "AAAA", "KeyId": "k", "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}, None),
+    (200, {"CiphertextBlob": "AAAA", "KeyId": "k", "EncryptionAlgorithm": "ROT13"}, "none of"),
+    (200, {"CiphertextBlob": "AAAA", "Key": "k"}, "no such member"),
+    (200, {"CiphertextBlob": "no base64!"}, "not base64"),
+    (400, {"__type": "DisabledException", "message": "m"}, None),
+    (400, {"__type": "ThrottlingException", "message": "m"}, None),
+    (400, {"__type": "NoSuchBucket", "message": "m"}, "no error of the operation"),
+])
+def test_an_answer_that_a_test_invents_is_held_against_the_model(tmp_path, status, body, says):
+    certificate, key = make_certificate(tmp_path)
+    peer = Peer(status, json.dumps(body).encode())
+    judge = Judge(peer.url, certificate, key, {KEY_ID: SECRET}, is_ours=True)
+    judge.ca_file = str(certificate)
+    send(judge, "kms", json.dumps({"KeyId": "k", "Plaintext": "AAAA"}), headers=KMS)
+    assert len(judge.violations) == (says is not None) and all(says in violation for violation in judge.violations), judge.violations
+    judge.close()
+    peer.server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["throttling", "error_500", "error_503", "expired_token", "access_denied"])
+def test_the_faults_are_errors_of_every_service_and_operation(kind):
+    wrong = set()
+    for service in SERVICES:
+        for operation in models.model_of(service).operation_names:
+            wrong |= {(service, problem) for problem in answers.problems_of(service, operation, *plain_refusal(kind, service, operation))}
+    assert wrong == set()
+
+
+def test_no_pattern_of_a_model_goes_unchecked():
+    patterns = set()
+    for service in SERVICES:
+        model = models.model_of(service)
+        patterns |= {model.shape_for(name).metadata.get("pattern") for name in model.shape_names} - {None}
+    unread = []
+    for pattern in patterns:
+        try:
+            shapes.compiled(pattern)
+        except regex.error as problem:
+            unread.append((pattern, str(problem)))
+    assert len(patterns) > 600 and unread == []
+
+
+@pytest.mark.parametrize("pattern, good, bad", [
+    (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", "Zü 9_.:/=+-@", "a!"), (r"\p{Print}+", "plain ~", "ü"), (r"arn:[\p{Alnum}\-]+", "arn:aws-cn", "arn:aws_cn"),
+    (r"[\p{L}\p{M}\p{S}\p{N}\p{P}]+", "a+1!", "a b"), (r"\A\S[\p{Print}]*\z", "x y", " x"), (r"[\w-_]*", "a-_", "a.b"),
+    (r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t]*", "a\U0001f512", "\n"),
+])
+def test_patterns_that_python_reads_otherwise_mean_what_java_means(pattern, good, bad):
+    assert shapes.compiled(pattern).fullmatch(good) and not shapes.compiled(pattern).fullmatch(bad)

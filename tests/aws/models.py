@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests read back and judged by botocore's service models: every protocol, and what botocore's own validator leaves out."""
-import base64
+import collections
 import functools
 import json
-import math
 import re
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 import botocore.session
+
+from shapes import Check, from_xml, scalar
 
 # Services that sign under another name than botocore's.
 SIGNING_NAMES = {"monitoring": ["cloudwatch"], "email": ["ses"], "awsssoportal": ["sso"], "sso-oauth": ["sso-oidc"], "servicequotas": ["service-quotas"],
@@ -22,9 +23,10 @@ def model_of(service):
 
 def protocol_of(service):
     try:
-        return model_of(service).metadata["protocol"]
+        protocol = model_of(service).metadata["protocol"]
     except Exception:  # a service that botocore does not know
         return "json"
+    return "json" if protocol == "smithy-rpc-v2-cbor" else protocol  # our client speaks its JSON
 
 
 def parse(request, scope):
@@ -40,6 +42,24 @@ def parse(request, scope):
         if found[0] is not None:
             return (service, *found)
     return (candidates[0], None, {}, [])
+
+
+Route = collections.namedtuple("Route", "operation method path literals shape members")
+
+
+@functools.cache
+def routes_of(service):
+    """How the operations of a REST service are told apart; each member with its place, its key there, and whether it is required."""
+    routes = []
+    for operation in model_of(service).operation_names:
+        model = model_of(service).operation_model(operation)
+        path, _, literals = model.http["requestUri"].partition("?")
+        pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path.rstrip("/") or "/")))
+        shape = model.input_shape
+        members = [(name, member, member.serialization.get("location"), member.serialization.get("name", name), name in shape.required_members)
+                   for name, member in (shape.members.items() if shape else ())]
+        routes.append(Route(operation, model.http["method"], re.compile(pattern + "/?"), urllib.parse.parse_qsl(literals, keep_blank_values=True), shape, members))
+    return routes
 
 
 @functools.cache
@@ -164,42 +184,32 @@ class Reader:
     # REST-JSON and REST-XML.
     def read_rest(self):
         best = None
-        for operation in self.model.operation_names:
-            found = self.match(operation)
+        for route in routes_of(self.model.service_name):
+            found = self.match(route)
             if found is not None and (best is None or found[0] > best[0]):
-                best = (*found, operation)
+                best = (*found, route)
         if best is None:
             return None, {}, []
-        _, labels, operation = best
-        shape = self.model.operation_model(operation).input_shape
-        members = dict(labels)
-        if shape is not None:
-            self.read_locations(shape, members)
-            self.read_payload(shape, members)
-        return self.check(operation, members)
+        _, members, route = best
+        if route.shape is not None:
+            self.read_locations(route, members)
+            self.read_payload(route.shape, members)
+        return self.check(route.operation, members)
 
-    def match(self, operation):
-        trait = self.model.operation_model(operation).http
-        if trait["method"] != self.request.method:
+    def match(self, route):
+        if route.method != self.request.method:
             return None
-        path, _, literals = trait["requestUri"].partition("?")
-        pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path.rstrip("/") or "/")))
-        found = re.fullmatch(pattern + "/?", self.request.path)
+        found = route.path.fullmatch(self.request.path)
         if found is None:
             return None
         given = dict(self.query)
-        wanted = urllib.parse.parse_qsl(literals, keep_blank_values=True)
-        if any(name not in given or (value and given[name] != value) for name, value in wanted):
+        if any(name not in given or (value and given[name] != value) for name, value in route.literals):
             return None
-        shape = self.model.operation_model(operation).input_shape
-        score = len(wanted) * 10
+        score = len(route.literals) * 10
         labels = {}
-        for name in (shape.members if shape else ()):
-            member = shape.members[name]
-            where, key = member.serialization.get("location"), member.serialization.get("name", name)
+        for name, member, where, key, needed in route.members:
             if where == "uri":
                 labels[name] = scalar(member, urllib.parse.unquote(found.group(key)))
-            needed = name in shape.required_members
             if where == "querystring" and key in given:
                 score += 1
             if needed and where == "querystring" and key not in given:
@@ -209,11 +219,9 @@ class Reader:
             score += 5 if needed and where in ("querystring", "header") else 0
         return score, labels
 
-    def read_locations(self, shape, members):
-        trait = urllib.parse.parse_qsl(self.model.operation_model(self.operation_of(shape)).http["requestUri"].partition("?")[2], keep_blank_values=True)
-        known = {name for name, _ in trait} | {"x-id"}
-        for name, member in shape.members.items():
-            where, key = member.serialization.get("location"), member.serialization.get("name", name)
+    def read_locations(self, route, members):
+        known = {name for name, _ in route.literals} | {"x-id"}
+        for name, member, where, key, _ in route.members:
             if where == "querystring":
                 if member.type_name == "map":
                     known |= {name for name, _ in self.query}
@@ -229,12 +237,6 @@ class Reader:
         for name, _ in self.query:
             if name not in known and not name.startswith("X-Amz-"):
                 self.problems.append(f"no member is the query's {name}")
-
-    def operation_of(self, shape):
-        for operation in self.model.operation_names:
-            if self.model.operation_model(operation).input_shape is not None and self.model.operation_model(operation).input_shape.name == shape.name:
-                return operation
-        raise KeyError(shape.name)
 
     def read_payload(self, shape, members):
         payload = shape.serialization.get("payload")
@@ -263,163 +265,3 @@ class Reader:
                     self.problems.append(f"no member is {key}")
                 else:
                     members[back[key]] = given
-
-
-def scalar(shape, text):
-    """A member out of text; what does not read as its type stays text, for the check to find."""
-    try:
-        if shape.type_name in ("integer", "long"):
-            return int(text)
-        if shape.type_name in ("float", "double"):
-            return float(text)
-        if shape.type_name == "boolean":
-            return {"true": True, "false": False}[text.lower()]
-    except (ValueError, KeyError):
-        pass
-    return text
-
-
-def from_xml(shape, element):
-    def name_of(node):
-        return node.tag.rpartition("}")[2]
-
-    if shape.type_name == "structure":
-        out = {}
-        for name, member in shape.members.items():
-            key = member.serialization.get("name", name)
-            if member.type_name == "list" and member.serialization.get("flattened"):
-                key = member.member.serialization.get("name", key)
-            nodes = [node for node in element if name_of(node) == key]
-            if not nodes:
-                continue
-            out[name] = [from_xml(member.member, node) for node in nodes] if member.type_name == "list" and member.serialization.get("flattened") else from_xml(member, nodes[0])
-        known = set()
-        for name, member in shape.members.items():
-            key = member.serialization.get("name", name)
-            known |= {key, member.member.serialization.get("name", key) if member.type_name == "list" else key}
-        unknown = [name_of(node) for node in element if name_of(node) not in known]
-        if unknown:
-            out["?" + unknown[0]] = "unknown"
-        return out
-    if shape.type_name == "list":
-        return [from_xml(shape.member, node) for node in element]
-    return scalar(shape, element.text or "")
-
-
-class Check:
-    """A value against its shape. Values of secrets never reach a message."""
-
-    def __init__(self, problems):
-        self.problems = problems
-
-    def say(self, where, what):
-        self.problems.append(f"{where or 'input'}: {what}")
-
-    def value(self, shape, value, where):
-        if value is None:
-            return self.say(where, "null")
-        getattr(self, f"check_{shape.type_name}", self.check_other)(shape, value, where)
-
-    def check_structure(self, shape, value, where):
-        if not isinstance(value, dict):
-            return self.say(where, "not a structure")
-        if shape.metadata.get("document"):
-            return None
-        for name in shape.required_members:
-            if name not in value:
-                self.say(f"{where}.{name}", "required and absent")
-        if shape.is_tagged_union and len(value) != 1:
-            self.say(where, "a union takes one member")
-        names = {member.serialization.get("name", name) if "location" not in member.serialization else name: name for name, member in shape.members.items()}
-        for given, inner in value.items():
-            name = given if given in shape.members else names.get(given)
-            if name is None:
-                self.say(f"{where}.{given}", "no such member")
-            else:
-                self.value(shape.members[name], inner, f"{where}.{name}")
-
-    def check_list(self, shape, value, where):
-        if not isinstance(value, list):
-            return self.say(where, "not a list")
-        self.bounds(shape, len(value), where, "items")
-        for index, inner in enumerate(value):
-            self.value(shape.member, inner, f"{where}[{index}]")
-
-    def check_map(self, shape, value, where):
-        if not isinstance(value, dict):
-            return self.say(where, "not a map")
-        self.bounds(shape, len(value), where, "entries")
-        for key, inner in value.items():
-            self.value(shape.key, key, f"{where}.key")
-            self.value(shape.value, inner, f"{where}[{key}]")
-
-    def check_string(self, shape, value, where):
-        if isinstance(value, bytes):
-            return None
-        if not isinstance(value, str):
-            return self.say(where, f"a string is asked for, not {type(value).__name__}")
-        enum = shape.metadata.get("enum")
-        if enum and value not in enum:
-            self.say(where, f"{value!r} is none of {', '.join(enum[:12])}")
-        self.bounds(shape, len(value), where, "characters")
-        pattern = compiled(shape.metadata.get("pattern"))
-        if pattern is not None and not pattern.fullmatch(value):
-            self.say(where, f"does not match {shape.metadata['pattern']}")
-
-    def check_blob(self, shape, value, where):
-        if isinstance(value, bytes):
-            return self.bounds(shape, len(value), where, "bytes")
-        try:
-            self.bounds(shape, len(base64.b64decode(value, validate=True)), where, "bytes")
-        except (ValueError, TypeError):
-            self.say(where, "not base64")
-
-    def check_integer(self, shape, value, where):
-        if isinstance(value, bool) or not isinstance(value, int):
-            return self.say(where, f"an integer is asked for, not {type(value).__name__}")
-        self.bounds(shape, value, where, "")
-
-    check_long = check_integer
-
-    def check_double(self, shape, value, where):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return self.say(where, "not a number")
-        self.bounds(shape, value, where, "")
-
-    check_float = check_double
-
-    def check_boolean(self, shape, value, where):
-        if not isinstance(value, bool):
-            self.say(where, f"true or false is asked for, not {type(value).__name__}")
-
-    def check_timestamp(self, shape, value, where):
-        iso = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
-        if not (isinstance(value, (int, float)) and not isinstance(value, bool)) and not (isinstance(value, str) and re.fullmatch(iso + r"|\d+(\.\d+)?|\w{3}, .* GMT", value)):
-            self.say(where, "not a time")
-
-    def check_other(self, shape, value, where):
-        self.say(where, f"a type that this judge does not know: {shape.type_name}")
-
-    def bounds(self, shape, size, where, unit):
-        low, high = shape.metadata.get("min"), shape.metadata.get("max")
-        if low is not None and size < low:
-            self.say(where, f"{size} {unit}, at least {low}")
-        if high is not None and size > high:
-            self.say(where, f"{size} {unit}, at most {high}")
-
-
-# Unicode's classes inside of brackets: punctuation and symbols are those of ASCII.
-CLASSES = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d", r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}", r"\p{S}": r"$+<=>^`|~", r"\p{M}": ""}
-
-
-@functools.cache
-def compiled(pattern):
-    """Smithy's patterns are ECMA's; what Python can't read is left to the services."""
-    if not pattern:
-        return None
-    try:
-        for java, python in CLASSES.items():
-            pattern = pattern.replace(java, python)
-        return re.compile(pattern, re.DOTALL)
-    except re.error:
-        return None

@@ -65,18 +65,23 @@ class Player:
     `tool` is container_tool."""
 
     def __init__(self, client, images, tool):
-        self.s3, self.logs, self.iam = client("s3"), client("logs"), client("iam")
+        self.client = client
+        self.s3, self.logs, self.iam, self.sagemaker, self.secrets = (client(name) for name in ("s3", "logs", "iam", "sagemaker", "secretsmanager"))
         self.images, self.tool = images, tool
+        self.forget()
+
+    def forget(self):
+        """As if nothing had been asked yet."""
         self.jobs, self.threads, self.taken = {}, [], set()
         self.artifacts, self.actions, self.associations = {}, {}, []
         self.calls = []
+        self.platform = []           # what the platform asks in a job's name: role, service, operation, members
         self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
         self.failures = []           # reasons with which the next jobs fail before their container starts
         self.rest, self.queries = {}, {}
         self.refuse = {}             # operation -> (code, message)
-        self.sagemaker, self.secrets = client("sagemaker"), client("secretsmanager")
-        self.monitoring = MonitoringPlayer(self, client)
         self.rotating = {}           # secret -> the value that its rotation function makes next, None for one that never ends
+        self.monitoring = MonitoringPlayer(self, self.client)
         self.unhealthy = {}          # endpoint -> why it never serves
         self.turned_back = {}        # endpoint -> why its next change is not kept
         self.hold = threading.Event()  # set while jobs may run
@@ -154,6 +159,10 @@ class Player:
     def describe_endpoint(self, members, forward):
         name = members["EndpointName"]
         status, body = forward()
+        given = body.get("DataCaptureConfig") if status == 200 else None
+        if given:  # moto tells the configuration's own
+            body["DataCaptureConfig"] = {"EnableCapture": given.get("EnableCapture", True), "CaptureStatus": "Started", "DestinationS3Uri": given["DestinationS3Uri"],
+                                         "CurrentSamplingPercentage": given.get("InitialSamplingPercentage", 100), "KmsKeyId": given.get("KmsKeyId", "")}
         reason = self.unhealthy.get(name, "the container did not start")
         if status == 200 and (name in self.unhealthy or self.is_broken(body["EndpointConfigName"])):
             body.update(EndpointStatus="Failed", FailureReason=reason)
@@ -177,9 +186,9 @@ class Player:
         for member in ("StoppingCondition", "AlgorithmSpecification", "CheckpointConfig", "EnableManagedSpotTraining"):
             body[member] = job.request.get(member)
         body.pop("FinalMetricDataList", None)
+        body.setdefault("ModelArtifacts", {"S3ModelArtifacts": f"{job.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job.name}/output/model.tar.gz"})
         if job.status not in TERMINAL:
-            for member in ("TrainingEndTime", "ModelArtifacts"):
-                body.pop(member, None)
+            body.pop("TrainingEndTime", None)
         if job.reason:
             body["FailureReason"] = job.reason
         return 200, body
@@ -305,7 +314,7 @@ class Player:
         config.mkdir(parents=True)
         for channel in job.request["InputDataConfig"]:
             name, source = channel["ChannelName"], channel["DataSource"]["S3DataSource"]
-            if self.fetch(source["S3Uri"], job.folder / "input" / "data" / name) == 0:
+            if self.fetch(source["S3Uri"], job.folder / "input" / "data" / name, job.request["RoleArn"]) == 0:
                 return source["S3Uri"]
             channels[name] = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
         (config / "hyperparameters.json").write_text(json.dumps(job.request.get("HyperParameters", {}), separators=(",", ":")))
@@ -316,14 +325,16 @@ class Player:
             "instance_groups": [{"instance_group_name": "homogeneousCluster", "instance_type": job.request["ResourceConfig"]["InstanceType"], "hosts": ["algo-1"]}]}))
         return None
 
-    def fetch(self, uri, folder):
+    def fetch(self, uri, folder, role):
         bucket, prefix = split_uri(uri)
+        self.platform.append((role, "s3", "ListObjectsV2", {"Bucket": bucket, "Prefix": prefix}))
         count = 0
         for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", []):
                 target = folder / item["Key"][len(prefix):].lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+                self.platform.append((role, "s3", "GetObject", {"Bucket": bucket, "Key": item["Key"]}))
                 count += 1
         return count
 
@@ -331,7 +342,7 @@ class Player:
         checkpoints = job.folder / "checkpoints"
         shutil.rmtree(checkpoints, ignore_errors=True)
         if "CheckpointConfig" in job.request:
-            self.fetch(job.request["CheckpointConfig"]["S3Uri"], checkpoints)
+            self.fetch(job.request["CheckpointConfig"]["S3Uri"], checkpoints, job.request["RoleArn"])
         algorithm = job.request["AlgorithmSpecification"]
         entry = [word for program in algorithm.get("ContainerEntrypoint", []) for word in ("--entrypoint", program)]
         # Without an entry point of the job's own, SageMaker says "train" to the image's.
@@ -369,6 +380,8 @@ class Player:
         made = False
         for line in stream:
             if not made:
+                for operation in ("CreateLogGroup", "CreateLogStream", "PutLogEvents"):
+                    self.platform.append((job.request["RoleArn"], "logs", operation, {"logGroupName": GROUP, "logStreamName": name}))
                 try:
                     self.logs.create_log_group(logGroupName=GROUP)
                 except self.logs.exceptions.ResourceAlreadyExistsException:
@@ -391,6 +404,7 @@ class Player:
             whole = whole or not relative.split("/")[0].endswith(".tmp")
             if uploaded.get(relative) != stamp:
                 self.s3.put_object(Bucket=bucket, Key=prefix + relative, Body=path.read_bytes())
+                self.platform.append((job.request["RoleArn"], "s3", "PutObject", {"Bucket": bucket, "Key": prefix + relative}))
                 uploaded[relative] = stamp
         return whole
 
@@ -405,8 +419,9 @@ class Player:
                 for path in files:
                     tar.add(path, arcname=path.relative_to(folder).as_posix())
             bucket, prefix = split_uri(output["S3OutputPath"])
-            self.s3.put_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{job.name}/output/{archive}", Body=packed.getvalue(),
-                               ServerSideEncryption="aws:kms", SSEKMSKeyId=output["KmsKeyId"])
+            sealed = {"Bucket": bucket, "Key": f"{prefix.rstrip('/')}/{job.name}/output/{archive}", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": output["KmsKeyId"]}
+            self.s3.put_object(**sealed, Body=packed.getvalue())
+            self.platform.append((job.request["RoleArn"], "s3", "PutObject", sealed))
 
 
 class PlayerServer:

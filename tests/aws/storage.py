@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bucket, a key and the storage providers in a process of their own, with a line in between that can be spoiled."""
+"""A bucket, a key and the storage providers in a process of their own, behind the strict judge, which can spoil the line."""
 import functools
 import json
 import os
@@ -9,7 +9,6 @@ import subprocess
 import pytest
 
 from aws_account import REGION, Account
-from between import Between
 
 BUILD = pathlib.Path(os.environ["REDOUBT_BUILD"])
 BUCKET, KEY = "redoubt-storage", "alias/redoubt-storage"
@@ -49,14 +48,13 @@ def boto(url, service):
 
 
 @pytest.fixture
-def storage(aws):
-    line = Between(aws.url)
-    tool = StorageTool({**aws.environment, "AWS_ENDPOINT_URL": line.url})
-    tool.line, tool.s3, tool.kms, tool.aws = line, boto(aws.url, "s3"), boto(aws.url, "kms"), aws
+def storage(aws, judge):
+    tool = StorageTool(judge.environment)
+    tool.judge, tool.s3, tool.kms, tool.aws = judge, boto(aws.url, "s3"), boto(aws.url, "kms"), aws
     tool.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     tool.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     tool("create_key", uri="aws-kms:" + KEY)
     tool("s3", bucket=BUCKET, prefix="objects/", kms_key=KEY, part_bytes=PART, block_bytes=BLOCK, start_bytes=START)
     yield tool
     tool.close()
-    line.stop()
+    assert judge.violations == []

@@ -5,7 +5,6 @@ import datetime
 
 import pytest
 
-from between import refuse_json, refuse_s3
 from storage import BUCKET, KEY, storage  # noqa: F401  (fixture)
 
 URI = "aws-kms:" + KEY
@@ -13,12 +12,11 @@ CONTEXT = {"workspace": "w", "kind": "blob", "name": "n"}
 TEXT = base64.b64encode(b"a data key").decode()
 
 
-def target(*names):
-    return lambda seen: seen.target in names
+def refuse(code, message="refused", status=400, **more):
+    return {"kind": "refuse", "status": status, "code": code, "message": message, **more}
 
 
-def of_s3(seen):
-    return not seen.target
+NOT_ALLOWED = "User: arn:aws:sts::1:x is not authorized to perform: "
 
 
 @pytest.fixture
@@ -43,20 +41,19 @@ def test_a_bucket_that_is_not_there_is_named_and_is_no_missing_object(storage, s
 
 def test_a_refusal_names_the_object_the_request_and_what_to_allow(storage, small):
     storage("put", key="a", file=small)
-    storage.line.inject(of_s3, refuse_s3(403, "AccessDenied", "User: arn:aws:sts::1:x is not authorized to perform: s3:X"), 1000)
+    storage.judge.inject("s3", "*", **refuse("AccessDenied", NOT_ALLOWED + "s3:X", 403), times=1000)
     for what, error in do_all(storage, small).items():
         assert error["code"] == "permission_denied", (what, error)
         assert error["where"].startswith(f"s3://{BUCKET}/objects/") and "REQ1" in error["message"] and "policy" in error["hint"], (what, error)
 
 
 @pytest.mark.parametrize("fault", [
-    refuse_s3(301, "PermanentRedirect", "The bucket must be addressed using the specified endpoint.", [("x-amz-bucket-region", "us-west-2")]),
-    lambda forward: (301, [("x-amz-bucket-region", "us-west-2")], b""),
-    lambda forward: (400, [("Content-Type", "application/xml")], b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message>"
-                     b"<Region>us-west-2</Region></Error>")])
+    refuse("PermanentRedirect", "The bucket must be addressed using the specified endpoint.", 301, headers=[("x-amz-bucket-region", "us-west-2")]),
+    {"kind": "answer", "status": 301, "body": "", "headers": [("x-amz-bucket-region", "us-west-2")]},
+    {"kind": "answer", "status": 400, "body": "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message><Region>us-west-2</Region></Error>"}])
 def test_a_bucket_of_another_region_is_told_with_its_region(storage, small, fault):
     storage("put", key="a", file=small)
-    storage.line.inject(of_s3, fault, 1000)
+    storage.judge.inject("s3", "*", **fault, times=1000)
     for what, error in do_all(storage, small).items():
         assert error["code"] == "invalid_argument" and "us-west-2" in error["message"] and "region" in error["hint"], (what, error)
 
@@ -64,7 +61,7 @@ def test_a_bucket_of_another_region_is_told_with_its_region(storage, small, faul
 @pytest.mark.parametrize("code", ["KMS.DisabledException", "KMS.NotFoundException", "KMS.KMSInvalidStateException"])
 def test_a_bucket_s_key_that_is_gone_is_not_taken_for_a_missing_object(storage, small, code):
     storage("put", key="a", file=small)
-    storage.line.inject(of_s3, refuse_s3(400, code, "arn:aws:kms:eu-central-1:1:key/k is not usable"), 1000)
+    storage.judge.inject("s3", "*", **refuse(code, "arn:aws:kms:eu-central-1:1:key/k is not usable"), times=1000)
     for error in (storage.error("put", key="b", file=small), storage.error("get", key="a", file=small.with_name("back"))):
         assert error["code"] == "invalid_argument" and code in error["message"] and "KMS key" in error["hint"], error
 
@@ -72,20 +69,28 @@ def test_a_bucket_s_key_that_is_gone_is_not_taken_for_a_missing_object(storage, 
 def test_a_bucket_of_another_account_is_refused(storage, small):
     storage("s3", bucket=BUCKET, kms_key=KEY, owner="999999999999")
     storage("list", key="")
-    assert storage.line.seen[-1].headers["x-amz-expected-bucket-owner"] == "999999999999"
+    assert storage.judge.calls[-1].request.header("x-amz-expected-bucket-owner") == "999999999999"
 
 
 @pytest.mark.parametrize("bucket", ["", "Upper", "a", "a..b", "-a-b", "a/b", "x" * 64])
 def test_a_name_that_no_bucket_has_is_refused_before_anything_is_asked(storage, bucket):
-    before = len(storage.line.seen)
+    before = len(storage.judge.calls)
     assert storage.error("s3", bucket=bucket, kms_key=KEY)["code"] == "invalid_argument"
-    assert len(storage.line.seen) == before
+    assert len(storage.judge.calls) == before
 
 
 def test_a_key_that_is_not_there_is_named(storage):
     for what in ("wrap", "unwrap", "rotate_key", "destroy_key"):
         error = storage.error(what, uri="aws-kms:alias/no-such-key", text=TEXT, context=CONTEXT)
         assert error["code"] == "not_found" and error["where"] == "aws-kms:alias/no-such-key" and error["hint"], (what, error)
+
+
+def test_a_key_of_another_region_is_told_with_both_before_anything_is_asked(storage):
+    before, uri = len(storage.judge.calls), "aws-kms:arn:aws:kms:us-west-2:123456789012:key/11111111-2222-3333-4444-555555555555"
+    for what in ("wrap", "unwrap"):
+        error = storage.error(what, uri=uri, text=TEXT, context=CONTEXT)
+        assert error["code"] == "invalid_argument" and error["where"] == uri and "us-west-2" in error["message"] and "eu-central-1" in error["message"] and "region" in error["hint"]
+    assert len(storage.judge.calls) == before
 
 
 @pytest.mark.parametrize("uri", ["", "aws-kms:", "local:default", "alias/x"])
@@ -97,7 +102,8 @@ def test_a_uri_of_another_scheme_is_told_how_to_write_it(storage, uri):
 def test_a_disabled_key_and_one_to_be_deleted_open_nothing(storage):
     wrapped = storage("wrap", uri=URI, text=TEXT, context=CONTEXT)["text"]
     assert storage("unwrap", uri=URI, text=wrapped, context=CONTEXT)["text"] == TEXT
-    storage.line.inject(target("Decrypt", "Encrypt"), refuse_json("DisabledException", "the key is disabled"), 2)
+    for operation in ("Encrypt", "Decrypt"):
+        storage.judge.inject("kms", operation, **refuse("DisabledException", "the key is disabled"))
     for what in ("wrap", "unwrap"):
         error = storage.error(what, uri=URI, text=wrapped, context=CONTEXT)
         assert error["code"] == "not_found" and "disabled" in error["message"] and "enable" in error["hint"], error
@@ -110,7 +116,7 @@ def test_a_disabled_key_and_one_to_be_deleted_open_nothing(storage):
 
 def test_a_refused_use_of_a_key_is_no_tampering(storage):
     wrapped = storage("wrap", uri=URI, text=TEXT, context=CONTEXT)["text"]
-    storage.line.inject(target("Decrypt"), refuse_json("AccessDeniedException", "User: arn:aws:sts::1:x is not authorized to perform: kms:Decrypt"))
+    storage.judge.inject("kms", "Decrypt", **refuse("AccessDeniedException", NOT_ALLOWED + "kms:Decrypt"))
     error = storage.error("unwrap", uri=URI, text=wrapped, context=CONTEXT)
     assert error["code"] == "permission_denied" and error["where"] == URI and "key policy" in error["hint"], error
 
@@ -120,22 +126,22 @@ def test_what_another_key_wrapped_and_what_was_changed_is_tampered(storage):
     wrapped = storage("wrap", uri="aws-kms:alias/other", text=TEXT, context=CONTEXT)["text"]
     assert storage.error("unwrap", uri=URI, text=wrapped, context=CONTEXT)["code"] == "tampered"
     for code in ("InvalidCiphertextException", "IncorrectKeyException"):
-        storage.line.inject(target("Decrypt"), refuse_json(code))
+        storage.judge.inject("kms", "Decrypt", **refuse(code))
         assert storage.error("unwrap", uri="aws-kms:alias/other", text=wrapped, context=CONTEXT)["code"] == "tampered"
 
 
 def test_a_quota_says_where_to_ask_for_more(storage):
-    storage.line.inject(target("CreateKey"), refuse_json("LimitExceededException", "too many keys"))
+    storage.judge.inject("kms", "CreateKey", **refuse("LimitExceededException", "too many keys"))
     error = storage.error("create_key", uri="aws-kms:alias/third")
     assert error["code"] == "limit_exceeded" and error["where"] == "aws-kms:alias/third" and "quota" in error["hint"], error
-    storage.line.inject(target("CreateSecret"), refuse_json("LimitExceededException", "too many secrets"))
+    storage.judge.inject("secretsmanager", "CreateSecret", **refuse("LimitExceededException", "too many secrets"))
     error = storage.error("secret_put", name="a", value="v")
     assert error["code"] == "limit_exceeded" and error["where"] == "redoubt/a" and "quota" in error["hint"], error
 
 
 def test_a_key_whose_name_could_not_be_given_is_not_left_over(storage):
     before = len(storage.kms.list_keys()["Keys"])
-    storage.line.inject(target("CreateAlias"), refuse_json("AccessDeniedException", "not authorized to perform: kms:CreateAlias"), 10)
+    storage.judge.inject("kms", "CreateAlias", **refuse("AccessDeniedException", NOT_ALLOWED + "kms:CreateAlias"), times=10)
     assert storage.error("create_key", uri="aws-kms:alias/third")["code"] == "permission_denied"
     keys = [storage.kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] for key in storage.kms.list_keys()["Keys"]]
     assert keys.count("PendingDeletion") == 1 and len(keys) == before + 1
@@ -143,17 +149,18 @@ def test_a_key_whose_name_could_not_be_given_is_not_left_over(storage):
 
 def test_a_secret_that_may_not_be_read_is_named_and_its_value_is_nowhere(storage):
     storage("secret_put", name="hub/token", value="hf_verysecretvalue")
-    storage.line.inject(target("GetSecretValue", "PutSecretValue"), refuse_json("AccessDeniedException", "not authorized"), 10)
+    for operation in ("GetSecretValue", "PutSecretValue"):
+        storage.judge.inject("secretsmanager", operation, **refuse("AccessDeniedException", NOT_ALLOWED + operation), times=10)
     for error in (storage.error("secret_get", name="hub/token"), storage.error("secret_put", name="hub/token", value="hf_verysecretvalue")):
         assert error["code"] == "permission_denied" and error["where"] == "redoubt/hub/token" and "policy" in error["hint"], error
         assert "verysecret" not in str(error)
 
 
 def test_a_throttled_secret_is_put_once(storage):
-    storage.line.inject(target("CreateSecret"), refuse_json("ThrottlingException", "slow", 400))
+    storage.judge.inject("secretsmanager", "CreateSecret", "throttling")
     assert storage("secret_put", name="a", value="v")["version"] == 1
-    sent = {seen.body for seen in storage.line.seen if seen.target == "CreateSecret"}
-    assert len(sent) == 1  # the same token each time, so that nothing is made twice
+    sent = [call.request.body for call in storage.judge.seen("secretsmanager", "CreateSecret")]
+    assert len(sent) == 2 and len(set(sent)) == 1  # the same token each time, so that nothing is made twice
     versions = storage.aws.client("secretsmanager").list_secret_version_ids(SecretId="redoubt/a")["Versions"]
     assert len(versions) == 1
 

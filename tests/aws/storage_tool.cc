@@ -2,7 +2,7 @@
 //
 // The storage providers as other languages' tests drive them: a JSON request a line on stdin, a JSON answer a line on stdout.
 //   {"do": "s3", "bucket", "prefix", "kms_key", "owner", "part_bytes", "block_bytes", "start_bytes"}  -> the store of what follows
-//   {"do": "put" | "get" | "list" | "remove" | "leftovers", "key", "file", "replace"}
+//   {"do": "put" | "get" | "list" | "remove", "key", "file", "replace"}
 //   {"do": "put_folder" | "get_folder", "folder", "at_once"}             many objects side by side, for measurements
 //   {"do": "wrap" | "unwrap" | "create_key" | "rotate_key" | "destroy_key", "uri", "text" (base64), "context"}
 //   {"do": "secret_put" | "secret_get" | "secret_previous" | "secret_list" | "secret_remove", "name", "value"}
@@ -76,7 +76,6 @@ class Tool {
     if (what == "get") TRY(get(key, file));
     if (what == "remove") TRY(store_->remove(key));
     if (what == "list") return Json{{"keys", TRY(store_->list(json_or(order, "key", "")))}};
-    if (what == "leftovers") return Json{{"removed", TRY(store_->remove_leftovers(clock_.now() + std::chrono::seconds(json_or(order, "seconds", std::int64_t{0}))))}};
     return Json::object();
   }
 

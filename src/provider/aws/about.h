@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "base/json.h"
 #include "base/result.h"
 
 namespace redoubt::provider::aws {
@@ -16,6 +17,12 @@ inline tl::unexpected<Error> fail_about(const std::string& resource, Error error
   const bool is_the_resource_s = error.code == ErrorCode::not_found || error.code == ErrorCode::permission_denied || error.code == ErrorCode::invalid_argument;
   if (!hint.empty() && (is_the_resource_s || error.hint.empty())) error.hint = hint;
   return fail(std::move(error));
+}
+
+// An answer as it is, or such an error.
+inline Result<Json> about(const std::string& resource, Result<Json> answer, const std::string& hint = {}) {
+  if (answer) return answer;
+  return fail_about(resource, std::move(answer.error()), hint);
 }
 
 }  // namespace redoubt::provider::aws

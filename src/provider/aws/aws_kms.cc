@@ -16,6 +16,15 @@ Result<std::string> id_of(std::string_view key_uri) {
   return fail(ErrorCode::invalid_argument, "not the URI of a key of AWS KMS", std::string(key_uri), "write aws-kms:alias/NAME, aws-kms:KEY-ID or aws-kms:ARN");
 }
 
+// Of arn:aws:kms:REGION:ACCOUNT:key/ID; empty for what is no ARN.
+std::string region_of_arn(const std::string& id) {
+  constexpr std::string_view kMark = ":kms:";
+  const auto at = id.starts_with("arn:") ? id.find(kMark) : id.npos;
+  if (at == id.npos) return {};
+  const auto from = at + kMark.size();
+  return id.substr(from, id.find(':', from) - from);
+}
+
 Status check_context(const EncryptionContext& context) {
   if (context.empty()) return fail(ErrorCode::invalid_argument, "the encryption context is empty");
   return {};
@@ -58,6 +67,10 @@ Result<std::string> AwsKms::arn_of(std::string_view key_uri) {
   {
     const std::lock_guard lock(mutex_);
     if (const auto found = arns_.find(key_uri); found != arns_.end()) return found->second;
+  }
+  // KMS would say that there is no such key.
+  if (const auto region = region_of_arn(id); !region.empty() && region != client_.region()) {
+    return fail(ErrorCode::invalid_argument, "the key is in the region " + region + ", the client in " + client_.region(), std::string(key_uri), "name a key of the region, or set the region in the block 'aws'");
   }
   auto answer = client_.call("kms", "DescribeKey", {{"KeyId", id}});
   if (!answer) return fail_kms(key_uri, std::move(answer.error()));

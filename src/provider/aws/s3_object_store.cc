@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/log.h"
 #include "base/memory_object.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::size_t kPartBytesMin = 5 << 20;
 constexpr std::size_t kPrefixBytesMax = 256;
 constexpr std::string_view kMark = "x-amz-meta-redoubt-put";
+constexpr auto kUploadAge = std::chrono::hours(24);
 constexpr int kLongPartsFrom = 4000;  // parts beyond it are four times as long, so that 10,000 of them reach far
 
 bool is_bucket(std::string_view name) {
@@ -118,6 +120,8 @@ Status S3ObjectStore::put_whole(std::string_view key, Bytes contents, PutMode mo
 Status S3ObjectStore::put_parts(std::string_view key, Bytes first, Source& rest, PutMode mode, const std::string& mark) {
   // What is taken already need not be sent first.
   if (mode == PutMode::create_only && head(key)) return fail(ErrorCode::already_exists, "the key is taken", uri_of(key));
+  // Tidying up: the upload itself says what is wrong with the bucket.
+  if (const auto tidied = give_up_old_uploads(key); !tidied) spdlog::debug("unfinished uploads of {} are not given up: {}", uri_of(key), tidied.error().message);
   auto begun = S3Upload::begin(client_, request("", "PUT", TRY(path_of(key))), write_headers(PutMode::replace, mark), options_.parts_at_once);
   if (!begun) return fail_s3(uri_of(key), std::move(begun.error()));
   auto& upload = **begun;
@@ -229,35 +233,24 @@ Status S3ObjectStore::remove(std::string_view key) {
   return options_.keep_versions ? remove_version(key, "") : remove_versions(key);
 }
 
-Result<int> S3ObjectStore::remove_leftovers(TimePoint before) {
+// What an earlier try at the same key left when it was killed; one of today may still go on somewhere.
+Status S3ObjectStore::give_up_old_uploads(std::string_view key) {
   constexpr std::array<std::string_view, 1> kLists = {"Upload"};
-  int removed = 0;
-  std::string next_key, next_upload;
-  do {
-    auto page = request("ListMultipartUploads", "GET", "/");
-    page.query = {{"uploads", ""}, {"prefix", options_.prefix}};
-    if (!next_key.empty()) page.query.insert(page.query.end(), {{"key-marker", next_key}, {"upload-id-marker", next_upload}});
-    MemorySink sink;
-    const auto answer = client_.send(page, sink);
-    if (!answer) return fail_s3(uri_of(""), answer.error());
-    const auto document = TRY(parse_xml(to_text(sink.take()), "s3.ListMultipartUploads", {.lists = kLists}));
-    for (const auto& upload : json_or(document.value, "Upload", Json::array())) {
-      const auto key = json_or(upload, "Key", "");
-      const auto begun = parse_rfc3339(json_or(upload, "Initiated", ""));
-      if (!begun || *begun >= before || !key.starts_with(options_.prefix) || !is_object_key(key.substr(options_.prefix.size()))) continue;
-      auto abort = request("AbortMultipartUpload", "DELETE", "/" + key);
-      abort.query = {{"uploadId", json_or(upload, "UploadId", "")}};
-      MemorySink nowhere;
-      const auto aborted = client_.send(abort, nowhere);
-      if (!aborted && aborted.error().code != ErrorCode::not_found) return fail_s3(uri_of(key.substr(options_.prefix.size())), aborted.error());
-      removed += aborted.has_value();
-    }
-    auto key = json_or(document.value, "NextKeyMarker", ""), upload = json_or(document.value, "NextUploadIdMarker", "");
-    const bool goes_on = json_or(document.value, "IsTruncated", "") == "true" && (key != next_key || upload != next_upload);
-    next_key = goes_on ? std::move(key) : "";
-    next_upload = std::move(upload);
-  } while (!next_key.empty());
-  return removed;
+  const auto before = std::chrono::system_clock::now() - kUploadAge;
+  auto wanted = request("ListMultipartUploads", "GET", "/");
+  wanted.query = {{"uploads", ""}, {"prefix", options_.prefix + std::string(key)}};
+  MemorySink sink;
+  TRY(client_.send(wanted, sink));
+  const auto document = TRY(parse_xml(to_text(sink.take()), "s3.ListMultipartUploads", {.lists = kLists}));
+  for (const auto& upload : json_or(document.value, "Upload", Json::array())) {
+    const auto begun = parse_rfc3339(json_or(upload, "Initiated", ""));
+    if (!begun || *begun >= before || json_or(upload, "Key", "") != options_.prefix + std::string(key)) continue;
+    auto abort = request("AbortMultipartUpload", "DELETE", TRY(path_of(key)));
+    abort.query = {{"uploadId", json_or(upload, "UploadId", "")}};
+    MemorySink nowhere;
+    TRY(client_.send(abort, nowhere));
+  }
+  return {};
 }
 
 }  // namespace redoubt::provider::aws

@@ -32,7 +32,8 @@ class S3ObjectStore final : public ObjectStore {
   static Result<std::unique_ptr<S3ObjectStore>> create(S3ObjectStoreOptions options, Client& client);
 
   // Objects that fit a part go in one request, longer ones as a multipart upload, which is given up whole on any failure; one
-  // that a killed process left is ended by the bucket's lifecycle rule. At most 10,000 parts (about 450 GB).
+  // that a killed process left is given up by the next put of the key a day later, or by the bucket's lifecycle rule. At most
+  // 10,000 parts (about 450 GB).
   // Each object carries a mark of the put that made it, so that one whose answer was lost is not taken for somebody else's.
   Status put(std::string_view key, Source& contents, PutMode mode) override;
   // One request, which also brings the object's start: a small object is there with it. not_found is said of the object alone, a
@@ -41,14 +42,11 @@ class S3ObjectStore final : public ObjectStore {
   Result<std::vector<std::string>> list(std::string_view prefix) override;
   Status remove(std::string_view key) override;
 
-  // Gives up the uploads below the prefix that were begun before `before` and never completed; answers how many. For buckets
-  // without a lifecycle rule that does it.
-  Result<int> remove_leftovers(TimePoint before);
-
  private:
   S3ObjectStore(S3ObjectStoreOptions options, Client& client) : options_(std::move(options)), client_(client) {}
   Result<std::string> path_of(std::string_view key) const;
   std::string uri_of(std::string_view key) const;
+  Status give_up_old_uploads(std::string_view key);
   Status remove_version(std::string_view key, const std::string& version);
   Status remove_versions(std::string_view key);
   RestRequest request(std::string operation, std::string method, std::string path) const;

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "crypto/hash.h"
+#include "provider/aws/about.h"
+#include "provider/aws/job_ending.h"
 #include "provider/aws/package_metadata.h"
 #include "provider/aws/sagemaker_records.h"
 
@@ -18,6 +20,7 @@ constexpr std::size_t kNameBytesMax = 63;
 constexpr std::uint64_t kObjectBytesMax = 4 << 20;
 constexpr std::size_t kReasonBytesMax = 1024;
 constexpr int kTriesMax = 3;
+constexpr const char* kCure = "allow the actions on model packages and their groups (config/cloudformation_template.yaml) to the role that runs this, then run this again";
 
 // What SageMaker has for a state: it knows no revoked and no deployed versions.
 const char* status_of(VersionState state) {
@@ -179,12 +182,21 @@ Result<Json> SagemakerRegistry::read_metrics(const std::string& key, const std::
   return parse_json(text, key, {.bytes_max = kObjectBytesMax});
 }
 
+// One that a listing has named: readers may know of it later than the listing does.
+Result<Json> SagemakerRegistry::describe_package(const std::string& arn) {
+  auto description = client_.call("sagemaker", "DescribeModelPackage", {{"ModelPackageName", arn}});
+  if (!description && is_missing(description.error())) {
+    return fail(ErrorCode::unavailable, "SageMaker lists the model package and does not describe it: " + description.error().message, arn, "run this again in a minute");
+  }
+  return about(arn, std::move(description), kCure);
+}
+
 Result<std::vector<SagemakerRegistry::Package>> SagemakerRegistry::packages(const std::string& group) {
   std::vector<Package> found;
   const Json query = {{"ModelPackageGroupName", group}, {"ModelPackageType", "Versioned"}, {"SortBy", "CreationTime"}, {"SortOrder", "Ascending"}, {"MaxResults", 100}};
-  for (const Json& summary : TRY(client_.call_all("sagemaker", "ListModelPackages", query, "ModelPackageSummaryList"))) {
+  for (const Json& summary : TRY(about(group, client_.call_all("sagemaker", "ListModelPackages", query, "ModelPackageSummaryList"), kCure))) {
     const std::string arn = TRY(json_string(summary, "ModelPackageArn", group));
-    const Json description = TRY(client_.call("sagemaker", "DescribeModelPackage", {{"ModelPackageName", arn}}));
+    const Json description = TRY(describe_package(arn));
     const Json properties = TRY(properties_of(description));
     // A package that somebody else put into the group is none of ours.
     if (json_or(properties, "redoubt-workspace", "") != options_.workspace) continue;
@@ -202,7 +214,7 @@ Result<std::vector<SagemakerRegistry::Package>> SagemakerRegistry::all_packages(
   std::string contains = options_.group_prefix;
   while (contains.ends_with('-')) contains.pop_back();
   if (!contains.empty()) query["NameContains"] = contains;
-  for (const Json& summary : TRY(client_.call_all("sagemaker", "ListModelPackageGroups", query, "ModelPackageGroupSummaryList"))) {
+  for (const Json& summary : TRY(about(options_.group_prefix + "*", client_.call_all("sagemaker", "ListModelPackageGroups", query, "ModelPackageGroupSummaryList"), kCure))) {
     const std::string group = json_or(summary, "ModelPackageGroupName", "");
     if (!group.starts_with(options_.group_prefix)) continue;
     for (Package& package : TRY(packages(group))) found.push_back(std::move(package));
@@ -271,7 +283,7 @@ Status SagemakerRegistry::write(Package& package) {
 }
 
 Status SagemakerRegistry::ensure_group(const std::string& group, const std::string& name) {
-  const Json there = TRY(client_.call_all("sagemaker", "ListModelPackageGroups", {{"NameContains", group}}, "ModelPackageGroupSummaryList"));
+  const Json there = TRY(about(group, client_.call_all("sagemaker", "ListModelPackageGroups", {{"NameContains", group}}, "ModelPackageGroupSummaryList"), kCure));
   for (const Json& summary : there) {
     if (json_or(summary, "ModelPackageGroupName", "") == group) return {};
   }
@@ -281,7 +293,7 @@ Status SagemakerRegistry::ensure_group(const std::string& group, const std::stri
     const auto created = client_.call("sagemaker", "CreateModelPackageGroup", request);
     if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
     // Names are unique, so asking again after an answer that got lost makes no second one.
-    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail(created.error());
+    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail_about(group, created.error(), kCure);
   }
 }
 
@@ -306,7 +318,7 @@ Status SagemakerRegistry::create_package(const Package& package, const std::stri
     request["InferenceSpecification"] = {{"Containers", Json::array({container})}, {"SupportedContentTypes", {"application/json"}},
                                          {"SupportedResponseMIMETypes", {"application/json", "text/event-stream"}}};
   }
-  TRY(client_.call("sagemaker", "CreateModelPackage", request));
+  TRY(about(version.name + "/" + version.version, client_.call("sagemaker", "CreateModelPackage", request), kCure));
   return {};
 }
 
@@ -315,14 +327,14 @@ Status SagemakerRegistry::update_package(const Package& package, const std::stri
   Json request = {{"ModelPackageArn", package.arn}, {"ModelApprovalStatus", status_of(package.version.state)}, {"CustomerMetadataProperties", properties}};
   if (const std::string reason = as_line(package.version.reason); !reason.empty()) request["ApprovalDescription"] = reason;
   // Parts that a longer reason before had left.
-  const Json description = TRY(client_.call("sagemaker", "DescribeModelPackage", {{"ModelPackageName", package.arn}}));
+  const Json description = TRY(describe_package(package.arn));
   const Json before = json_or(description, "CustomerMetadataProperties", Json::object());
   Json gone = Json::array();
   for (const auto& [key, value] : before.items()) {
     if (key.starts_with("redoubt-") && !properties.contains(key)) gone.push_back(key);
   }
   if (!gone.empty()) request["CustomerMetadataPropertiesToRemove"] = gone;
-  TRY(client_.call("sagemaker", "UpdateModelPackage", request));
+  TRY(about(package.arn, client_.call("sagemaker", "UpdateModelPackage", request), kCure));
   return {};
 }
 

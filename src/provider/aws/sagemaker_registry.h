@@ -60,6 +60,7 @@ class SagemakerRegistry final : public ModelRegistry {
   Result<std::vector<Package>> packages(const std::string& group);
   Result<std::vector<Package>> all_packages();
   Result<Package> package(std::string_view name, std::string_view version);
+  Result<Json> describe_package(const std::string& arn);
   Result<Json> properties_of(const Json& description);
   Result<Json> read_metrics(const std::string& key, const std::string& digest);
   Status write(Package& package);

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole flows over AWS's providers with a fault at each of their calls: each ends in success or in an error that names the resource and
+the cure, nothing half made is left, a second try ends well, and nothing is there twice.
+
+Calls and faults are drawn by a seed that a failure names; REDOUBT_FAULT_SEED repeats one, REDOUBT_FAULT_RUNS=all runs every pair."""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import urllib.request
+
+import pytest
+
+from aws_account import REGION, Account, judged
+from faults import Fault
+from player import Player, PlayerServer
+from registry import Registry
+
+TOOL = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "flow_tool"
+SEED, RUNS = int(os.environ.get("REDOUBT_FAULT_SEED", random.SystemRandom().randrange(10**6))), os.environ.get("REDOUBT_FAULT_RUNS", "9")
+# Once at call k; "away" and "denied" are all calls of its operation from there on.
+KINDS = ["throttling", "error_500", "error_503", "slow", "reset_before", "reset_after", "truncated", "expired_token", "access_denied", "not_yet", "stale", "away", "denied"]
+# What is asked again whatever it is: the request was not carried out, and the service says so.
+OVERCOME = {"throttling", "slow"}
+IMAGE = "sha256:" + "a" * 64
+
+
+class QuickPlayer(Player):
+    """Containers that have done their work at once."""
+
+    def run_container(self, job, layout, digest, deadline):
+        (job.folder / "model").mkdir(exist_ok=True)
+        (job.folder / "model" / "adapter.bin").write_text("weights")
+        return 0
+
+
+def is_error(answer):
+    return isinstance(answer.get("error"), dict)  # the state of an endpoint has a member of that name
+
+
+class World:
+    """An account, our flows in a process of their own, and the judge between them."""
+
+    def __init__(self, aws, player, judge, registry):
+        self.aws, self.player, self.judge, self.registry = aws, player, judge, registry
+        home = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
+        self.process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**home, "HOME": "/nonexistent", **judge.environment})
+
+    def start_anew(self):
+        self.player.close()
+        self.player.forget()
+        urllib.request.urlopen(urllib.request.Request(self.aws.url + "/moto-api/reset", method="POST")).read()
+        for kept in (self.judge.faults, self.judge.calls, self.judge.earlier):
+            kept.clear()
+
+    def ask(self, orders):
+        """The last order's answer, or the first error."""
+        for order in orders:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+            assert line, f"the tool ended: {self.process.wait(10)}"
+            answer = json.loads(line)
+            if is_error(answer):
+                break
+        return answer
+
+    def bucket(self, name="artifacts"):
+        s3 = self.aws.client("s3")
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return name
+
+    def key(self):
+        kms = self.aws.client("kms")
+        kms.create_alias(AliasName="alias/redoubt", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        return "alias/redoubt"
+
+
+@pytest.fixture(scope="module")
+def world(moto_url, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    urllib.request.urlopen(urllib.request.Request(moto_url + "/moto-api/reset", method="POST")).read()
+    aws = Account(moto_url)
+    player = QuickPlayer(aws.client, lambda repository, digest: folder, None)
+    server = PlayerServer(aws.url, player)
+    aws.environment = {**aws.environment, "AWS_ENDPOINT_URL": server.url}
+    (folder / "registry").mkdir()
+    registry = Registry(folder / "registry", "AWS", "123456789012-auth-token")
+    with judged(aws, folder / "judge") as judge:
+        world = World(aws, player, judge, registry)
+        yield world
+        world.process.stdin.close()
+        assert world.process.wait(30) == 0
+    registry.stop()
+    player.close()
+    server.close()
+
+
+class Flow:
+    """What is asked; `made` is what stands there afterwards, the same after any number of tries; `check_error` looks for what a failed
+    one left."""
+
+    repeats = True  # asked for again after it ended well, nothing is done anew
+
+    def prepare(self, world):
+        raise NotImplementedError
+
+    def made(self, world, answer):
+        raise NotImplementedError
+
+    def check_error(self, world, faulted):
+        pass
+
+    def check_end(self, world, faulted):
+        pass
+
+
+class Deploy(Flow):
+    def prepare(self, world):
+        bucket = world.bucket()
+        return [{"do": "deploy", "bucket": bucket, "version": version} for version in (1, 2)]
+
+    def counts(self, world):
+        sagemaker = world.aws.client("sagemaker")
+        return len(sagemaker.list_endpoints()["Endpoints"]), len(sagemaker.list_endpoint_configs()["EndpointConfigs"]), len(sagemaker.list_models()["Models"])
+
+    def made(self, world, answer):
+        assert (answer["state"], answer["version"]) == ("serving", "0.2.0")
+        scaling = world.aws.client("application-autoscaling")
+        return (self.counts(world), len(scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]),
+                sorted(alarm["AlarmName"] for alarm in world.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]))
+
+    def check_error(self, world, faulted):
+        endpoints, configs, models = self.counts(world)
+        assert configs == models and (endpoints == 1) == (models > 0), (endpoints, configs, models)
+
+
+class Train(Flow):
+    repeats = False  # what the job gave was handed over
+    TIDYING = ("ListObjectsV2", "ListObjectVersions", "DeleteObject", "GetObject")
+
+    def prepare(self, world):
+        iam = world.aws.client("iam")
+        role = iam.create_role(RoleName="redoubt-training", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        return [{"do": "train", "bucket": world.bucket(), "kms_key": world.key(), "role": role, "image": IMAGE}]
+
+    def left(self, world):
+        versions = world.aws.client("s3").list_object_versions(Bucket="artifacts")
+        return [item["Key"] for kind in ("Versions", "DeleteMarkers") for item in versions.get(kind, [])]
+
+    def made(self, world, answer):
+        assert answer == {"exit_code": 0, "failure": "", "model": {"adapter.bin": "weights"}}
+        return len(world.player.jobs)
+
+    def check_end(self, world, faulted):
+        """What could not be tidied up is told of, and goes with the next job of the kind."""
+        assert self.left(world) == [] or faulted in self.TIDYING
+
+    def check_error(self, world, faulted):
+        assert len(world.player.jobs) <= 1
+        if not world.player.jobs:
+            self.check_end(world, faulted)
+
+
+class Register(Flow):
+    def prepare(self, world):
+        return [{"do": "register", "bucket": world.bucket(), "versions": 2}]
+
+    def made(self, world, answer):
+        assert answer == {"versions": [["0.1.0", "Approved"], ["0.2.0", "PendingManualApproval"]]}
+        sagemaker, player = world.aws.client("sagemaker"), world.player
+        return (len(sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]), len(sagemaker.list_model_packages()["ModelPackageSummaryList"]),
+                len(sagemaker.list_model_cards()["ModelCardSummaries"]), len(player.artifacts), len(player.actions), len(player.associations))
+
+
+class Alarms(Flow):
+    def prepare(self, world):
+        return [{"do": "alarms"}]
+
+    def made(self, world, answer):
+        assert answer == {"alarms": ["Errors", "Latency"]}
+        return sorted(alarm["AlarmName"] for alarm in world.aws.client("cloudwatch").describe_alarms()["MetricAlarms"])
+
+
+class Mirror(Flow):
+    def prepare(self, world):
+        return [{"do": "mirror", "entries": 4}]
+
+    def made(self, world, answer):
+        assert answer == {"next": 4}
+        logs = world.aws.client("logs")
+        [stream] = logs.describe_log_streams(logGroupName="/redoubt/audit")["logStreams"]
+        events = logs.get_log_events(logGroupName="/redoubt/audit", logStreamName=stream["logStreamName"], startFromHead=True)["events"]
+        sequence = [json.loads(event["message"])["metadata"]["sequence"] for event in events]
+        # What came again came with all that followed it.
+        assert set(sequence) == set(range(4)) and sequence[-1] == 3 and all(after <= before + 1 for before, after in zip(sequence, sequence[1:])), sequence
+        groups = logs.describe_log_groups()["logGroups"]
+        return sorted((group["logGroupName"], group["retentionInDays"]) for group in groups)
+
+
+class Push(Flow):
+    def prepare(self, world):
+        world.judge.inject("ecr", "DescribeImageScanFindings", "answer", times=1000, body={"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": {"findings": []}})
+        return [{"do": "push", "registry_url": world.registry.url, "ca_file": str(world.registry.certificate)}]
+
+    def made(self, world, answer):
+        assert answer["image"].startswith("sha256:") and answer["findings"] == 0
+        return [repository["repositoryName"] for repository in world.aws.client("ecr").describe_repositories()["repositories"]]
+
+
+class Secrets(Flow):
+    def prepare(self, world):
+        return [{"do": "secret", "value": "first"}]
+
+    def made(self, world, answer):
+        assert answer == {"value": "first", "secrets": 1}
+        return [secret["Name"] for secret in world.aws.client("secretsmanager").list_secrets()["SecretList"]]
+
+
+class Objects(Flow):
+    def prepare(self, world):
+        bucket = world.bucket()
+        return [{"do": "object", "bucket": bucket, "bytes": size} for size in (1000, 17 << 20)]
+
+    def made(self, world, answer):
+        assert answer == {"bytes": 17 << 20, "keys": ["a"]}
+        return [item["Key"] for item in world.aws.client("s3").list_objects_v2(Bucket="artifacts")["Contents"]]
+
+    def check_error(self, world, faulted):
+        if faulted not in ("CreateMultipartUpload", "AbortMultipartUpload"):
+            assert not world.aws.client("s3").list_multipart_uploads(Bucket="artifacts").get("Uploads")
+
+
+class Keys(Flow):
+    def prepare(self, world):
+        return [{"do": "key", "alias": "alias/redoubt-new"}]
+
+    def made(self, world, answer):
+        assert answer == {"text": "a data key"}
+        return [alias["AliasName"] for alias in world.aws.client("kms").list_aliases()["Aliases"] if alias["AliasName"].startswith("alias/redoubt")]
+
+    def check_error(self, world, faulted):
+        kms = world.aws.client("kms")
+        named = {alias.get("TargetKeyId") for alias in kms.list_aliases()["Aliases"]}
+        nameless = [key["KeyId"] for key in kms.list_keys()["Keys"] if key["KeyId"] not in named]
+        states = {kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] for key in nameless}
+        assert states <= {"PendingDeletion"} or faulted in ("CreateKey", "ScheduleKeyDeletion")
+
+
+class Notify(Flow):
+    def prepare(self, world):
+        return [{"do": "notify", "topic": world.aws.client("sns").create_topic(Name="alarms")["TopicArn"]}]
+
+    def made(self, world, answer):
+        assert answer == {}
+
+
+FLOWS = {"deploy": Deploy(), "train": Train(), "register": Register(), "alarms": Alarms(), "mirror": Mirror(), "push": Push(), "secret": Secrets(), "object": Objects(),
+         "key": Keys(), "notify": Notify()}
+
+
+class At(Fault):
+    """At the flow's call of that number."""
+
+    def __init__(self, number, kind):
+        super().__init__("*", "*", {"away": "error_503", "denied": "access_denied"}.get(kind, kind), 10**6, {"seconds": 0.3})
+        self.number, self.lasts, self.calls, self.met = number, kind in ("away", "denied"), 0, None
+
+    def meets(self, service, operation, members):
+        self.calls += 1
+        if self.calls == self.number:
+            self.met = service, operation
+            return True
+        return self.lasts and self.met == (service, operation)
+
+
+def pairs_of(calls):
+    """Which faults make sense at which call."""
+    for number, call in enumerate(calls, 1):
+        reads = call.operation.startswith(("Describe", "Get", "List", "Head"))
+        for kind in KINDS:
+            if kind in ("not_yet", "stale") and (not reads or call.status != 200 or call.service in ("s3", "sts", "cloudwatch")):
+                continue  # S3 is consistent, and CloudWatch's readers know what its writers said
+            yield number, kind
+
+
+def check_clear(error):
+    assert error["code"] not in ("internal", "tampered") and error["message"] and error["where"] and error["hint"], error
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_fault_at_any_call_ends_well_or_clearly_and_the_second_try_ends_well(world, name):
+    flow = FLOWS[name]
+    world.judge.violations.clear()
+    world.start_anew()
+    answer = world.ask(flow.prepare(world))
+    assert not is_error(answer), answer
+    expected = flow.made(world, answer)
+    pairs = list(pairs_of(world.judge.calls))
+    drawn = pairs if RUNS == "all" else random.Random(f"{SEED}/{name}").sample(pairs, min(int(RUNS), len(pairs)))
+    wrong = []
+    for number, kind in drawn:
+        try:
+            one_fault(world, flow, expected, number, kind)
+        except AssertionError as problem:
+            wrong.append(f"{kind} at call {number}: {str(problem)[:600]}")
+    assert not wrong, f"seed {SEED}, {len(wrong)} of {len(drawn)}:\n" + "\n".join(wrong)
+    assert world.judge.violations == []
+
+
+def one_fault(world, flow, expected, number, kind):
+    world.start_anew()
+    orders = flow.prepare(world)
+    fault = At(number, kind)
+    world.judge.faults.insert(0, fault)  # before what a flow injects itself
+    answer = world.ask(orders)
+    if fault.met is None:  # how often a flow looks depends on the time that it takes
+        assert not is_error(answer) and flow.made(world, answer) == expected
+        return
+    what = ".".join(fault.met)
+    if is_error(answer):
+        assert kind not in OVERCOME, f"{what}: {answer}"
+        check_clear(answer["error"])
+        flow.check_error(world, fault.met[1])
+    world.judge.faults.remove(fault)
+    if is_error(answer) or flow.repeats:
+        answer = world.ask(orders)
+    assert not is_error(answer), f"{what}, the second try: {answer}"
+    made = flow.made(world, answer)
+    assert made == expected, f"{what}: {made} instead of {expected}"
+    flow.check_end(world, fault.met[1])
