@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/causal_model.h"
 
+#include <algorithm>
+#include <map>
+
 #include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
@@ -11,9 +14,37 @@ const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product pro
   return pair.a.defined() ? &pair : nullptr;
 }
 
+namespace {
+
+at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product) {
+  const auto& quantised = weights.quantised[product];
+  if (!quantised.defined()) return multiply_transposed(x, weights.products[product], weights.biases[product]);
+  auto y = quantised.multiply(x);
+  if (weights.biases[product].defined()) y.add_(weights.biases[product]);
+  return y;
+}
+
+}  // namespace
+
+at::Tensor project_each(const at::Tensor& x, const LayerWeights& weights, std::int64_t layer, Product product,
+                        std::span<const LoraWeights* const> loras) {
+  const bool alike = std::ranges::all_of(loras, [&](const LoraWeights* lora) { return lora == loras[0]; });
+  if (alike) return project(x, weights, product, pair_of(loras[0], layer, product), nullptr);
+  auto y = product_of(x, weights, product);
+  std::map<const LoraPair*, std::vector<std::int64_t>> rows_of;
+  for (std::size_t r = 0; r < loras.size(); ++r)
+    if (const auto* pair = pair_of(loras[r], layer, product)) rows_of[pair].push_back(static_cast<std::int64_t>(r));
+  for (const auto& [pair, numbers] : rows_of) {
+    const auto rows = at::tensor(numbers, at::kLong);
+    const auto low = multiply_transposed(x.index_select(0, rows), pair->a);
+    y.index_add_(0, rows, multiply_transposed(low, pair->b));
+  }
+  return y;
+}
+
 at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
                    at::Tensor* reduced) {
-  auto y = multiply_transposed(x, weights.products[product], weights.biases[product]);
+  auto y = product_of(x, weights, product);
   if (!lora) return y;
   const auto& dropout = lora->dropout;
   auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
@@ -41,6 +72,24 @@ Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::pa
   const auto files = TRY(weights::ModelFiles::open_folder(folder));
   auto weights = TRY(load_weights(files, config, precision));
   return std::make_unique<CausalModel>(std::move(config), std::move(weights), precision);
+}
+
+Status CausalModel::quantise(WeightFormat format) {
+  if (format == WeightFormat::as_loaded) return {};
+  c10::InferenceMode guard;
+  const auto fits = [&](const at::Tensor& matrix) { return format == WeightFormat::int8 || matrix.size(1) % 32 == 0; };
+  for (const auto& layer : weights_.layers)
+    if (!std::ranges::all_of(layer.products, fits) || !fits(weights_.head))
+      return fail(ErrorCode::unsupported, "weights in 4 bits need widths that are multiples of 32", config_.name, "use int8");
+  for (auto& layer : weights_.layers)
+    for (int product = 0; product < kProducts; ++product) {
+      layer.quantised[product] = QuantisedMatrix::of(layer.products[product], format);
+      layer.products[product].reset();
+    }
+  // The head keeps 8 bits: its rounding goes straight into the logits. A tied embedding stays as it is, for it is read by rows.
+  weights_.quantised_head = QuantisedMatrix::of(weights_.head, WeightFormat::int8);
+  if (!config_.tied_embeddings) weights_.head.reset();
+  return {};
 }
 
 AttentionLayer CausalModel::attention_of(std::int64_t layer) const {
@@ -105,8 +154,9 @@ at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, c
 
 at::Tensor CausalModel::logits(const at::Tensor& residual) const {
   c10::InferenceMode guard;
-  auto out =
-      multiply_transposed(normalise(residual, weights_.final_norm, config_.norm_epsilon), weights_.head).to(at::kFloat);
+  const auto normed = normalise(residual, weights_.final_norm, config_.norm_epsilon);
+  const auto& quantised = weights_.quantised_head;
+  auto out = (quantised.defined() ? quantised.multiply(normed) : multiply_transposed(normed, weights_.head)).to(at::kFloat);
   if (config_.logit_softcap > 0)
     row::soft_cap(out.mutable_data_ptr<float>(), 1, static_cast<float>(config_.logit_softcap), out.numel());
   return out;

@@ -39,6 +39,9 @@ class KeyValueCache {
   KeyValueCache(const Config& config, Precision precision, std::int64_t capacity);
   std::int64_t length() const { return length_; }
   std::int64_t capacity() const { return capacity_; }
+  // Takes over the first `length` tokens of another sequence of the same model and adapter; what it held is gone.
+  void copy_prefix(const KeyValueCache& from, std::int64_t length);
+  static std::uint64_t bytes(const Config& config, Precision precision, std::int64_t capacity);
   // Forgets all but the first `length` tokens, so that a shared prefix is computed once.
   void truncate(std::int64_t length);
 
@@ -53,6 +56,7 @@ class KeyValueCache {
 struct DecodeStep {
   std::int32_t token = 0;          // the newest token of the sequence
   KeyValueCache* cache = nullptr;  // its sequence; each cache at most once a call
+  const LoraWeights* lora = nullptr;  // its adapter; those of one call may differ
 };
 
 // Safe to use from several threads as long as each has its own caches.
@@ -91,8 +95,13 @@ class CausalModel {
   // tokens or one outside the vocabulary, limit_exceeded when the cache or the model's context is too short.
   Result<at::Tensor> prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
                              const LoraWeights* lora = nullptr) const;
-  // Appends one token to each sequence and answers fp32 logits [steps, vocabulary]; errors as prefill.
-  Result<at::Tensor> decode(std::span<const DecodeStep> steps, const LoraWeights* lora = nullptr) const;
+  // Appends one token to each sequence and answers fp32 logits [steps, vocabulary]; errors as prefill. In fp32 a sequence's
+  // logits are the same to the bit whatever the other sequences are.
+  Result<at::Tensor> decode(std::span<const DecodeStep> steps) const;
+
+  // Rounds the weights of all products and the head, for generation and scoring: there is nothing left to train. int4 is
+  // unsupported where a matrix' inputs are no multiple of 32.
+  Status quantise(WeightFormat format);
 
  private:
   Status check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const;
@@ -105,7 +114,10 @@ class CausalModel {
   void refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const;
   void decode_rows(std::int64_t index, const AttentionLayer& layer, std::span<const DecodeStep> steps,
                    std::span<const Angles> angles, at::Tensor& qkv, at::Tensor& attended) const;
-  at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const;
+  at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, std::span<const LoraWeights* const> loras) const;
+  at::Tensor decode_many(std::span<const DecodeStep> steps) const;
+  // Without a call of the framework in the layers; row_decoder.cc.
+  at::Tensor decode_few(std::span<const DecodeStep> steps) const;
 
   Config config_;
   Weights weights_;
@@ -117,6 +129,9 @@ class CausalModel {
 // A product of a layer: x W^T + bias plus the adapter's part. `reduced` may be null; it receives drop(x) A^T.
 at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
                    at::Tensor* reduced);
+// The same with an adapter for all rows (one entry) or for each (null: none); rows of one adapter are computed together.
+at::Tensor project_each(const at::Tensor& x, const LayerWeights& weights, std::int64_t layer, Product product,
+                        std::span<const LoraWeights* const> loras);
 const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product product);
 
 }  // namespace redoubt::engine::model

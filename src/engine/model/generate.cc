@@ -5,41 +5,13 @@
 
 #include "engine/model/causal_model.h"
 #include "engine/model/layer_math.h"
+#include "engine/model/row_attention.h"
 
 namespace redoubt::engine::model {
 namespace {
 
+constexpr std::int64_t kFewRowsMax = 4;  // up to here reading the weights once is what takes the time
 constexpr std::int64_t kPiece = 512;  // a long prompt goes in pieces, which bounds the memory of its scores
-
-// New rows of qkv over a cache: their heads are prepared in place and attend one by one.
-template <class T>
-struct RowAttention {
-  const AttentionLayer& layer;
-
-  void prepare(T* heads, std::int64_t count, const Norm& norm, const Angles& angles, std::int64_t position,
-               float* wide) const {
-    const std::int64_t d = layer.config.head_size;
-    for (std::int64_t h = 0; h < count; ++h) {
-      row::load(heads + h * d, wide, d);
-      prepare_head(layer, norm, angles, position, wide);
-      row::store(wide, heads + h * d, d);
-    }
-  }
-
-  // One query head over `seen` keys and values [seen, d].
-  void attend(const T* query, const T* keys, const T* values, std::int64_t seen, T* out) const {
-    const std::int64_t d = layer.config.head_size, first = layer.scoring.first(seen), count = seen - first;
-    const float scale = layer.scoring.scale, cap = layer.scoring.softcap;
-    std::vector<float> buffer(static_cast<std::size_t>(2 * d + count));
-    float *wide = buffer.data(), *sum = wide + d, *scores = sum + d;
-    row::load(query, wide, d);
-    for (std::int64_t i = 0; i < count; ++i) scores[i] = row::dot(wide, keys + (first + i) * d, d);
-    if (cap > 0) row::soft_cap(scores, scale, cap, count);
-    row::softmax(scores, cap > 0 ? 1 : scale, count);
-    for (std::int64_t i = 0; i < count; ++i) row::add_scaled(sum, scores[i], values + (first + i) * d, d);
-    row::store(sum, out, d);
-  }
-};
 
 at::Tensor tensor_of(std::span<const std::int32_t> values) {
   auto out = at::empty({std::ssize(values)}, at::kLong);
@@ -53,6 +25,21 @@ KeyValueCache::KeyValueCache(const Config& config, Precision precision, std::int
   c10::InferenceMode guard;
   keys_ = at::empty({config.layers, config.key_heads, capacity, config.head_size}, scalar_type(precision));
   values_ = at::empty_like(keys_);
+}
+
+std::uint64_t KeyValueCache::bytes(const Config& config, Precision precision, std::int64_t capacity) {
+  const auto value_bytes = static_cast<std::int64_t>(c10::elementSize(scalar_type(precision)));
+  return static_cast<std::uint64_t>(2 * config.layers * config.key_width() * capacity * value_bytes);
+}
+
+void KeyValueCache::copy_prefix(const KeyValueCache& from, std::int64_t length) {
+  CHECK(length >= 0 && length <= from.length_ && length <= capacity_);
+  c10::InferenceMode guard;
+  keys_.narrow(2, 0, length).copy_(from.keys_.narrow(2, 0, length));
+  values_.narrow(2, 0, length).copy_(from.values_.narrow(2, 0, length));
+  tokens_.assign(from.tokens_.begin(), from.tokens_.begin() + length);
+  turned_length_ = from.turned_length_;
+  length_ = length;
 }
 
 void KeyValueCache::truncate(std::int64_t length) {
@@ -73,11 +60,12 @@ Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCa
   return {};
 }
 
-at::Tensor CausalModel::feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const {
+at::Tensor CausalModel::feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended,
+                             std::span<const LoraWeights* const> loras) const {
   const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
   const double epsilon = config_.norm_epsilon;
   const auto product = [&](Product which, const at::Tensor& in) {
-    return project(in, weights, which, pair_of(lora, layer, which), nullptr);
+    return project_each(in, weights, layer, which, loras);
   };
   const auto finished = [&](at::Tensor out, const Norm& norm) {
     return norm.defined() ? normalise(out, norm, epsilon) : out;
@@ -150,41 +138,47 @@ at::Tensor CausalModel::append_piece(std::span<const std::int32_t> tokens, std::
                         .view({heads, g, n, d})
                         .permute({2, 0, 1, 3})
                         .reshape({n, config_.query_width()});
-    x = feed(index, x, attended, lora);
+    x = feed(index, x, attended, {&lora, 1});
   }
   cache.length_ += n;
   cache.tokens_.insert(cache.tokens_.end(), tokens.begin(), tokens.end());
   return x;
 }
 
-Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps, const LoraWeights* lora) const {
+Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps) const {
   c10::InferenceMode guard;
   if (steps.empty()) return fail(ErrorCode::invalid_argument, "no sequences to decode");
   for (const auto& step : steps) TRY(check({&step.token, 1}, *step.cache));
-  const std::int64_t n = std::ssize(steps);
+  for (const auto& step : steps) refresh(*step.cache, step.cache->length_ + 1, step.lora);
+  const bool few = precision_ == Precision::fp32 || std::ssize(steps) <= kFewRowsMax;
+  auto out = few ? decode_few(steps) : decode_many(steps);
+  for (const auto& step : steps) {
+    ++step.cache->length_;
+    step.cache->tokens_.push_back(step.token);
+  }
+  return out;
+}
+
+at::Tensor CausalModel::decode_many(std::span<const DecodeStep> steps) const {
   std::vector<std::int32_t> tokens, positions;
   std::vector<Angles> angles, window_angles;
+  std::vector<const LoraWeights*> loras;
   for (const auto& step : steps) {
     const std::int64_t past = step.cache->length_;
-    refresh(*step.cache, past + 1, lora);
     tokens.push_back(step.token);
     positions.push_back(static_cast<std::int32_t>(past));
     angles.push_back(rotary_.angles(past + 1, past));
     window_angles.push_back(window_rotary_.angles(past + 1, past));
+    loras.push_back(step.lora);
   }
   auto x = embed(tensor_of(tokens), tensor_of(positions));
   for (std::int64_t index = 0; index < config_.layers; ++index) {
     const auto& weights = weights_.layers[static_cast<std::size_t>(index)];
     const auto layer = attention_of(index);
-    auto qkv = project(normalise(x, weights.attention_norm, config_.norm_epsilon), weights, kAttentionIn,
-                       pair_of(lora, index, kAttentionIn), nullptr);
-    auto attended = at::empty({n, config_.query_width()}, qkv.options());
+    auto qkv = project_each(normalise(x, weights.attention_norm, config_.norm_epsilon), weights, index, kAttentionIn, loras);
+    auto attended = at::empty({std::ssize(steps), config_.query_width()}, qkv.options());
     decode_rows(index, layer, steps, &layer.rotary == &rotary_ ? angles : window_angles, qkv, attended);
-    x = feed(index, x, attended, lora);
-  }
-  for (const auto& step : steps) {
-    ++step.cache->length_;
-    step.cache->tokens_.push_back(step.token);
+    x = feed(index, x, attended, loras);
   }
   return logits(x);
 }

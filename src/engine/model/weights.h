@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/model/config.h"
+#include "engine/model/quantised.h"
 #include "engine/torch.h"
 #include "weights/model_files.h"
 
@@ -30,6 +31,7 @@ struct LayerWeights {
   Norm query_norm, key_norm;                 // [head size]
   at::Tensor products[kProducts];            // query+key+value, output, gate+up (or up alone), down
   at::Tensor biases[kProducts];
+  QuantisedMatrix quantised[kProducts];      // in place of `products`, for generation alone
 };
 
 struct Weights {
@@ -38,6 +40,7 @@ struct Weights {
   std::vector<LayerWeights> layers;
   Norm final_norm;  // [hidden]
   at::Tensor head;  // [vocabulary, hidden]; the embedding itself when tied
+  QuantisedMatrix quantised_head;  // in place of `head`
 
   // All that are defined, in a fixed order; a tied head is the embedding once more.
   std::vector<at::Tensor> tensors() const;

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Decoding: its kernels against double arithmetic, weights in few bits, sequences of several adapters together, prefixes taken over.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "engine/model/causal_model.h"
+#include "engine/model/quantised.h"
+#include "engine/model/row_products.h"
+
+namespace redoubt::engine::model {
+namespace {
+
+std::vector<float> random_floats(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> out(static_cast<std::size_t>(n));
+  for (auto& value : out) value = normal(random);
+  return out;
+}
+
+double exact_dot(const float* a, const float* b, std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+TEST(RowProducts, are_those_of_double_arithmetic_at_every_width) {
+  std::mt19937 random(1);
+  for (const std::int64_t inputs : {1, 15, 16, 17, 33, 64, 100, 576})
+    for (const std::int64_t rows : {1, 3, 4, 5, 9}) {
+      const auto x = random_floats(random, inputs), matrix = random_floats(random, rows * inputs), factors = random_floats(random, rows);
+      std::vector<row::bf16> half(matrix.begin(), matrix.end());
+      std::vector<float> out(static_cast<std::size_t>(rows)), out_half(out), sums(x.size());
+      row::multiply_rows(x.data(), matrix.data(), inputs, rows, out.data());
+      row::multiply_rows(x.data(), half.data(), inputs, rows, out_half.data());
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const std::vector<float> wide(half.begin() + r * inputs, half.begin() + (r + 1) * inputs);
+        EXPECT_NEAR(out[static_cast<std::size_t>(r)], exact_dot(x.data(), matrix.data() + r * inputs, inputs), 1e-4) << inputs;
+        EXPECT_NEAR(out_half[static_cast<std::size_t>(r)], exact_dot(x.data(), wide.data(), inputs), 1e-4) << inputs;
+      }
+      row::sum_rows(factors.data(), matrix.data(), rows, inputs, sums.data());
+      for (std::int64_t i = 0; i < inputs; ++i) {
+        double expected = 0;
+        for (std::int64_t r = 0; r < rows; ++r) expected += static_cast<double>(factors[static_cast<std::size_t>(r)]) * matrix[static_cast<std::size_t>(r * inputs + i)];
+        EXPECT_NEAR(sums[static_cast<std::size_t>(i)], expected, 1e-5);
+      }
+    }
+}
+
+TEST(RowProducts, a_row_is_summed_alike_wherever_it_stands) {
+  std::mt19937 random(2);
+  const auto x = random_floats(random, 100), matrix = random_floats(random, 900);
+  std::vector<float> together(9), alone(9);
+  row::multiply_rows(x.data(), matrix.data(), 100, 9, together.data());
+  for (std::int64_t r = 0; r < 9; ++r) row::multiply_rows(x.data(), matrix.data() + r * 100, 100, 1, alone.data() + r);
+  EXPECT_EQ(together, alone);
+}
+
+TEST(Quantised, multiplies_as_its_dense_form_does) {
+  c10::InferenceMode guard;
+  at::manual_seed(3);
+  const auto matrix = at::randn({70, 96}), x = at::randn({11, 96});
+  for (const auto format : {WeightFormat::int8, WeightFormat::int4}) {
+    const auto rounded = QuantisedMatrix::of(matrix, format);
+    const auto dense = rounded.dense(at::kFloat);
+    for (const std::int64_t rows : {1, 3, 8, 11}) {
+      const auto some = x.narrow(0, 0, rows);
+      EXPECT_LT((rounded.multiply(some) - at::linear(some, dense)).abs().max().item<float>(), 1e-4) << rows;
+    }
+    const auto error = (dense - matrix).pow(2).mean().sqrt().item<double>();
+    EXPECT_LT(error, format == WeightFormat::int8 ? 0.01 : 0.11);  // of values that deviate by 1
+    EXPECT_GT(error, format == WeightFormat::int8 ? 0.002 : 0.05);
+  }
+}
+
+TEST(Quantised, keeps_what_it_can_write_exactly) {
+  c10::InferenceMode guard;
+  auto matrix = at::arange(-8, 8).to(at::kFloat).repeat({2, 4}) * 0.25;  // 2 rows of 64: -2 to 1.75
+  EXPECT_TRUE(QuantisedMatrix::of(matrix, WeightFormat::int4).dense(at::kFloat).equal(matrix));
+  matrix = at::arange(-127, 128).to(at::kFloat).unsqueeze(0) * 0.5;
+  EXPECT_TRUE(QuantisedMatrix::of(matrix, WeightFormat::int8).dense(at::kFloat).equal(matrix));
+  const auto zeros = at::zeros({4, 32});
+  for (const auto format : {WeightFormat::int8, WeightFormat::int4}) EXPECT_TRUE(QuantisedMatrix::of(zeros, format).dense(at::kFloat).equal(zeros));
+  EXPECT_EQ(parse_weight_format("fp4").error().code, ErrorCode::invalid_argument);
+}
+
+Config small_config() {
+  const Json config = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"vocab_size", 131}, {"hidden_size", 64}, {"num_hidden_layers", 3},
+                       {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", 96}, {"max_position_embeddings", 128}, {"rms_norm_eps", 1e-5},
+                       {"rope_theta", 10000.0}, {"tie_word_embeddings", true}};
+  return *parse_config(config, "config.json");
+}
+
+std::unique_ptr<CausalModel> small_model(Precision precision) {
+  c10::InferenceMode guard;
+  at::manual_seed(4);
+  const auto config = small_config();
+  const auto type = scalar_type(precision);
+  Weights weights;
+  weights.embedding = weights.head = at::randn({config.vocabulary, config.hidden}).to(type);
+  weights.final_norm.weight = at::ones({config.hidden});
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    auto& layer = weights.layers.emplace_back();
+    layer.attention_norm.weight = at::rand({config.hidden}) + 0.5;
+    layer.feed_norm.weight = at::rand({config.hidden}) + 0.5;
+    layer.products[kAttentionIn] = (at::randn({config.query_width() + 2 * config.key_width(), config.hidden}) * 0.15).to(type);
+    layer.products[kAttentionOut] = (at::randn({config.hidden, config.query_width()}) * 0.15).to(type);
+    layer.products[kFeedIn] = (at::randn({2 * config.intermediate, config.hidden}) * 0.15).to(type);
+    layer.products[kFeedOut] = (at::randn({config.hidden, config.intermediate}) * 0.15).to(type);
+  }
+  return std::make_unique<CausalModel>(config, std::move(weights), precision);
+}
+
+LoraWeights adapter_of(const Config& config, Precision precision, std::uint64_t seed) {
+  auto adapter = *Adapter::create(config, {.rank = 3, .targets = {"q_proj", "v_proj", "down_proj"}}, seed);
+  c10::InferenceMode guard;
+  at::manual_seed(seed);
+  adapter.values().copy_(at::randn_like(adapter.values()) * 0.3);
+  LoraWeights weights;
+  adapter.write_working(weights, precision);
+  return weights;
+}
+
+// Sequences of several lengths and adapters, each with its prompt read.
+struct Sequences {
+  explicit Sequences(const CausalModel& model, std::size_t count, const std::vector<const LoraWeights*>& loras) {
+    std::mt19937 random(5);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::vector<std::int32_t> prompt(3 + random() % 40);
+      for (auto& token : prompt) token = static_cast<std::int32_t>(random() % 131);
+      caches.push_back(std::make_unique<KeyValueCache>(model.config(), model.precision(), 128));
+      EXPECT_TRUE(model.prefill(prompt, *caches[i], loras[i % loras.size()]));
+      steps.push_back({static_cast<std::int32_t>(random() % 131), caches[i].get(), loras[i % loras.size()]});
+      prompts.push_back(prompt);
+    }
+  }
+  std::vector<std::unique_ptr<KeyValueCache>> caches;
+  std::vector<DecodeStep> steps;
+  std::vector<std::vector<std::int32_t>> prompts;
+};
+
+TEST(Decode, in_fp32_is_the_same_to_the_bit_alone_and_among_others) {
+  const auto model = small_model(Precision::fp32);
+  const auto one = adapter_of(model->config(), Precision::fp32, 1), two = adapter_of(model->config(), Precision::fp32, 2);
+  Sequences together(*model, 9, {nullptr, &one, &two}), alone(*model, 9, {nullptr, &one, &two});
+  for (int round = 0; round < 3; ++round) {
+    const auto logits = *model->decode(together.steps);
+    for (std::size_t i = 0; i < 9; ++i) EXPECT_TRUE(model->decode({&alone.steps[i], 1})->select(0, 0).equal(logits.select(0, static_cast<std::int64_t>(i))));
+  }
+}
+
+TEST(Decode, continues_a_sequence_as_the_whole_forward_pass_sees_it) {
+  const auto model = small_model(Precision::fp32);
+  const auto adapter = adapter_of(model->config(), Precision::fp32, 1);
+  for (const auto* lora : std::initializer_list<const LoraWeights*>{nullptr, &adapter}) {
+    Sequences some(*model, 3, {lora});
+    const auto logits = *model->decode(some.steps);
+    for (std::size_t i = 0; i < 3; ++i) {
+      auto whole = some.prompts[i];
+      whole.push_back(some.steps[i].token);
+      const std::span<const std::int32_t> all(whole);
+      const auto expected = model->logits(model->forward(pack({&all, 1}), lora, {}, nullptr));
+      EXPECT_LT((logits.select(0, static_cast<std::int64_t>(i)) - expected.select(0, expected.size(0) - 1)).abs().max().item<float>(), 2e-4);
+    }
+  }
+}
+
+// The kernels for few sequences and the products for many agree within what bf16 rounds.
+TEST(Decode, in_bf16_few_and_many_sequences_agree) {
+  const auto model = small_model(Precision::bf16);
+  const auto one = adapter_of(model->config(), Precision::bf16, 1), two = adapter_of(model->config(), Precision::bf16, 2);
+  Sequences many(*model, 9, {nullptr, &one, &two}), few(*model, 9, {nullptr, &one, &two});
+  const auto together = *model->decode(many.steps);
+  const auto spread = together.std().item<float>();
+  for (std::size_t i = 0; i < 9; i += 3) {
+    const auto logits = *model->decode(std::span(few.steps).subspan(i, 3));
+    EXPECT_LT((logits - together.narrow(0, static_cast<std::int64_t>(i), 3)).abs().max().item<float>(), 0.06f * spread);
+  }
+}
+
+TEST(Decode, with_rounded_weights_is_near_and_the_same_for_few_and_many) {
+  for (const auto& [format, near] : {std::pair{WeightFormat::int8, 0.05f}, {WeightFormat::int4, 0.8f}}) {
+    const auto exact = small_model(Precision::bf16);
+    auto rounded = small_model(Precision::bf16);
+    ASSERT_TRUE(rounded->quantise(format));
+    Sequences a(*exact, 9, {nullptr}), b(*rounded, 9, {nullptr}), c(*rounded, 9, {nullptr});
+    const auto expected = *exact->decode(a.steps), many = *rounded->decode(b.steps), few = *rounded->decode(std::span(c.steps).first(2));
+    const auto spread = expected.std().item<float>();
+    EXPECT_LT((many - expected).pow(2).mean().sqrt().item<float>(), near * spread);
+    EXPECT_LT((few - many.narrow(0, 0, 2)).abs().max().item<float>(), 0.06f * spread);
+  }
+}
+
+TEST(KeyValueCache, a_prefix_that_was_taken_over_serves_as_one_that_was_computed) {
+  const auto model = small_model(Precision::fp32);
+  const std::vector<std::int32_t> prompt = {5, 9, 77, 3, 21, 8, 100, 4};
+  KeyValueCache whole(model->config(), Precision::fp32, 20), copy(model->config(), Precision::fp32, 30);
+  const auto expected = *model->prefill(prompt, whole);
+  copy.copy_prefix(whole, 5);
+  EXPECT_EQ(copy.length(), 5);
+  EXPECT_LT((*model->prefill(std::span(prompt).subspan(5), copy) - expected).abs().max().item<float>(), 1e-4);
+  EXPECT_EQ(KeyValueCache::bytes(model->config(), Precision::bf16, 10), 2u * 3 * 2 * 16 * 10 * 2);
+}
+
+}  // namespace
+}  // namespace redoubt::engine::model

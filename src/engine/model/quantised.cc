@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/model/quantised.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "engine/model/layer_math.h"
+#include "engine/model/row_products.h"
+
+namespace redoubt::engine::model {
+namespace {
+
+constexpr std::int64_t kGroup = row::kInt4Group, kGroupBytes = kGroup / 2;
+constexpr std::int64_t kDirectRowsMax = 8;  // beyond, the matrix is made dense for one large product
+
+void quantise_row(const float* from, std::int64_t n, std::int8_t* to, float& scale) {
+  float most = 0;
+  for (std::int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(from[i]));
+  scale = most / 127;
+  for (std::int64_t i = 0; i < n; ++i) to[i] = scale > 0 ? static_cast<std::int8_t>(std::lround(from[i] / scale)) : std::int8_t{0};
+}
+
+// The squared error of a group with a scale; `codes` receives its values + 8.
+float try_scale(const float* from, float scale, std::uint8_t* codes) {
+  float error = 0;
+  for (std::int64_t i = 0; i < kGroup; ++i) {
+    const float value = std::clamp(std::round(from[i] / scale), -8.0f, 7.0f), off = from[i] - value * scale;
+    codes[i] = static_cast<std::uint8_t>(value + 8);
+    error += off * off;
+  }
+  return error;
+}
+
+void quantise_group(const float* from, std::uint8_t* to, row::bf16& scale) {
+  float extreme = 0;
+  for (std::int64_t i = 0; i < kGroup; ++i)
+    if (std::abs(from[i]) > std::abs(extreme)) extreme = from[i];
+  std::uint8_t best[kGroup], codes[kGroup];
+  std::fill_n(best, kGroup, std::uint8_t{8});
+  scale = 0;
+  // The extreme value at -8, or a little outside so that the many small ones are nearer.
+  float least = INFINITY;
+  for (const float steps : {-8.9f, -8.5f, -8.2f, -8.0f, -7.7f, -7.4f, -7.0f, 7.0f, 7.4f}) {
+    const auto tried = static_cast<row::bf16>(extreme / steps);
+    if (static_cast<float>(tried) == 0) continue;
+    const float error = try_scale(from, static_cast<float>(tried), codes);
+    if (error >= least) continue;
+    least = error;
+    scale = tried;
+    std::copy_n(codes, kGroup, best);
+  }
+  for (std::int64_t i = 0; i < kGroupBytes; ++i) to[i] = static_cast<std::uint8_t>(best[i] | best[i + kGroupBytes] << 4);
+}
+
+}  // namespace
+
+Result<WeightFormat> parse_weight_format(std::string_view name) {
+  if (name == "bf16") return WeightFormat::as_loaded;
+  if (name == "int8") return WeightFormat::int8;
+  if (name == "int4") return WeightFormat::int4;
+  return fail(ErrorCode::invalid_argument, "weights must be bf16, int8 or int4", "weights");
+}
+
+QuantisedMatrix QuantisedMatrix::of(const at::Tensor& matrix, WeightFormat format) {
+  CHECK(format != WeightFormat::as_loaded && matrix.dim() == 2 && (format == WeightFormat::int8 || matrix.size(1) % kGroup == 0));
+  QuantisedMatrix out;
+  const auto outputs = matrix.size(0), inputs = out.inputs_ = matrix.size(1);
+  const bool is_int4 = format == WeightFormat::int4;
+  out.values_ = at::empty({outputs, is_int4 ? inputs / 2 : inputs}, is_int4 ? at::kByte : at::kChar);
+  out.scales_ = is_int4 ? at::empty({outputs, inputs / kGroup}, at::kBFloat16) : at::empty({outputs}, at::kFloat);
+  at::parallel_for(0, outputs, grain_of(inputs), [&](std::int64_t begin, std::int64_t end) {
+    const auto rows = matrix.narrow(0, begin, end - begin).to(at::kFloat).contiguous();
+    for (auto r = begin; r < end; ++r) {
+      const float* from = rows.const_data_ptr<float>() + (r - begin) * inputs;
+      if (!is_int4) {
+        quantise_row(from, inputs, out.values_.mutable_data_ptr<std::int8_t>() + r * inputs, out.scales_.mutable_data_ptr<float>()[r]);
+        continue;
+      }
+      for (std::int64_t g = 0; g < inputs / kGroup; ++g)
+        quantise_group(from + g * kGroup, out.values_.mutable_data_ptr<std::uint8_t>() + r * inputs / 2 + g * kGroupBytes,
+                       out.scales_.mutable_data_ptr<row::bf16>()[r * inputs / kGroup + g]);
+    }
+  });
+  return out;
+}
+
+void QuantisedMatrix::multiply_rows(const float* x, const float* group_sums, std::int64_t begin, std::int64_t end, float* out) const {
+  if (is_int4())
+    row::multiply_rows_int4(x, group_sums, values_.const_data_ptr<std::uint8_t>() + begin * inputs_ / 2, scales_.const_data_ptr<row::bf16>() + begin * inputs_ / kGroup, inputs_,
+                            end - begin, out);
+  else
+    row::multiply_rows(x, values_.const_data_ptr<std::int8_t>() + begin * inputs_, scales_.const_data_ptr<float>() + begin, inputs_, end - begin, out);
+}
+
+at::Tensor QuantisedMatrix::dense(at::ScalarType type) const {
+  if (!is_int4()) return (values_.to(at::kFloat) * scales_.unsqueeze(1)).to(type);
+  const auto bytes = values_.view({outputs(), inputs_ / kGroup, kGroupBytes});
+  const auto codes = at::cat({bytes.bitwise_and(15), bytes.__rshift__(4)}, 2).to(at::kFloat) - 8;
+  return (codes * scales_.to(at::kFloat).unsqueeze(2)).view({outputs(), inputs_}).to(type);
+}
+
+at::Tensor QuantisedMatrix::multiply(const at::Tensor& x) const {
+  const auto rows = x.size(0);
+  if (rows > kDirectRowsMax) return at::linear(x, dense(x.scalar_type()));
+  const auto wide = x.to(at::kFloat).contiguous();
+  auto out = at::empty({rows, outputs()}, at::kFloat);
+  const auto group_sums = at::empty({rows, inputs_ / kGroup + 1}, at::kFloat);
+  const float* from = wide.const_data_ptr<float>();
+  float *to = out.mutable_data_ptr<float>(), *sums = group_sums.mutable_data_ptr<float>();
+  if (is_int4())
+    for (std::int64_t r = 0; r < rows; ++r) row::sum_groups(from + r * inputs_, inputs_, sums + r * group_sums.size(1));
+  constexpr std::int64_t kBlock = 16;  // matrix rows that stay near while each vector takes them
+  at::parallel_for(0, outputs(), std::max<std::int64_t>(kBlock, 65536 / inputs_), [&](std::int64_t begin, std::int64_t end) {
+    for (auto at = begin; at < end; at += kBlock)
+      for (std::int64_t r = 0; r < rows; ++r)
+        multiply_rows(from + r * inputs_, sums + r * group_sums.size(1), at, std::min(at + kBlock, end), to + r * outputs() + at);
+  });
+  return out.to(x.scalar_type());
+}
+
+}  // namespace redoubt::engine::model
