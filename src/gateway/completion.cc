@@ -52,7 +52,7 @@ void Completion::on_done(const GenerateEnd& end) {
     responder_.send({200, headers_of("application/json"), body, {}, 0, 0});
   }
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
-                                  static_cast<std::uint64_t>(end.completion_tokens), elapsed_ms(), first_token_ms_);
+                                  static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_);
   if (context_.capture && !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model,
                                                      std::move(context_.input), std::move(body)}))
     context_.metrics.add_capture_dropped(1);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/gateway.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "crypto/random.h"
 #include "gateway/completion.h"
@@ -253,7 +255,10 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
                                                to_string(parsed.error().code))));
   auto release = deps_.router.active();
   if (!release) return reply(request, responder, try_later(503, "no model is deployed", "no_model", 30));
-  if (!parsed->model.empty() && parsed->model != release->name && parsed->model != release->name + "/" + release->version)
+  const bool is_release = parsed->model.empty() || parsed->model == release->name || parsed->model == release->name + "/" + release->version;
+  if (!is_release) parsed->generate.adapter = parsed->model;
+  const auto adapters = release->pool->state().adapters;
+  if (!is_release && std::find(adapters.begin(), adapters.end(), parsed->model) == adapters.end())
     return reply(
         request, responder,
         json_response(404, error_body("the model does not exist", "invalid_request_error", "model", "model_not_found")));
@@ -261,6 +266,8 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
     return reply(request, responder,
                  json_response(400, error_body(*field + " holds a text that the model reads as a control token",
                                                "invalid_request_error", *field, "control_token")));
+  // What was computed of a key's prompts serves that key alone.
+  parsed->generate.scope = key.id + "/" + parsed->cache_salt;
   // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
   if (!parsed->generate.seed && !parsed->generate.greedy) parsed->generate.seed = random_seed();
   bool chat = parsed->protocol == Protocol::chat;
@@ -298,7 +305,13 @@ Json Gateway::Endpoint::model_json(const Release& release) {
 
 void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo&, const Responder& responder) {
   Json list = {{"object", "list"}, {"data", Json::array()}};
-  if (auto release = deps_.router.active()) list["data"].push_back(model_json(*release));
+  if (auto release = deps_.router.active()) {
+    list["data"].push_back(model_json(*release));
+    for (const auto& adapter : release->pool->state().adapters) {
+      list["data"].push_back(model_json(*release));
+      list["data"].back().update({{"id", adapter}, {"parent", release->name}});
+    }
+  }
   reply(request, responder, json_response(200, dump_json(list)));
 }
 

@@ -52,11 +52,12 @@ void GatewayMetrics::add_response(const std::string& route, int status) {
   ++responses_[{route, status}];
 }
 
-void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, double latency_ms,
+void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
                                     double first_token_ms) {
   std::lock_guard lock(mutex_);
   prompt_tokens_ += prompt_tokens;
   completion_tokens_ += completion_tokens;
+  reused_tokens_ += reused_tokens;
   latency_.add(latency_ms / 1000);
   first_token_.add(first_token_ms / 1000);
   samples_.push_back({clock_.now(), latency_ms, first_token_ms});
@@ -114,6 +115,8 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   write_value(out, "vllm:num_requests_waiting", "gauge", "Generations that wait for a slot.",
               static_cast<std::uint64_t>(gauges.waiting));
   write_value(out, "vllm:prompt_tokens_total", "counter", "Tokens of prompts.", prompt_tokens_);
+  write_value(out, "vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that could have been there already.", prompt_tokens_);
+  write_value(out, "vllm:prefix_cache_hits_total", "counter", "Tokens of prompts that were.", reused_tokens_);
   write_value(out, "vllm:generation_tokens_total", "counter", "Tokens generated.", completion_tokens_);
   write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", latency_);
   write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", first_token_);

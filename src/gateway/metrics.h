@@ -35,7 +35,7 @@ class GatewayMetrics {
   enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized };
   void add(Count what);
   void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
-  void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, double latency_ms,
+  void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
                       double first_token_ms);
   void add_capture_dropped(std::uint64_t records);
 
@@ -71,7 +71,7 @@ class GatewayMetrics {
   std::map<std::pair<std::string, int>, std::uint64_t> responses_;
   std::deque<Sample> samples_;
   Histogram latency_, first_token_;
-  std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, captures_dropped_ = 0;
+  std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0, captures_dropped_ = 0;
 };
 
 }  // namespace redoubt::gateway

@@ -87,7 +87,7 @@ TEST(KeyLimitsTest, a_place_is_free_again_when_the_admission_goes) {
 TEST(MetricsTest, the_window_forgets_and_percentiles_are_nearest_rank) {
   FakeClock clock;
   GatewayMetrics metrics(clock);
-  for (int i = 1; i <= 100; ++i) metrics.add_generation(1, 1, i, i / 10.0);
+  for (int i = 1; i <= 100; ++i) metrics.add_generation(1, 1, 0, i, i / 10.0);
   metrics.add(GatewayMetrics::Count::unauthorized);
   auto now = metrics.snapshot();
   EXPECT_DOUBLE_EQ(now.latency_p50_ms, 50);

@@ -30,6 +30,7 @@ struct WorkerLog {
   std::atomic<int> started = 0, generates = 0, cancels = 0, finished = 0;
   std::mutex mutex;
   std::vector<Json> seeds;  // of the generates, null where none was given
+  std::atomic<bool> is_old = false;          // workers say and know nothing of adapters and scopes
   std::atomic<int> deaths_left = 1'000'000;  // "die" obeys this many times and echoes after
 };
 
@@ -38,7 +39,9 @@ class ScriptedWorker {
   ScriptedWorker(int fd, std::shared_ptr<WorkerLog> log) : fd_(fd), log_(std::move(log)) {}
 
   void run() {
-    send({{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", 4}});
+    Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", 4}};
+    if (!log_->is_old) ready["adapters"] = Json::array({"tuned"});
+    send(ready);
     std::string buffer;
     while (alive_) {
       char bytes[4096];

@@ -48,6 +48,8 @@ struct WorkerPool::Slot {
   std::shared_ptr<WorkerConnection> connection;  // null while there is no process
   bool ready = false;
   int capacity = 0, running = 0, context_length = 0;
+  std::vector<std::string> adapters;
+  bool knows_scopes = false;  // the engine of an older image refuses the word
   Steady::time_point started, pinged, ponged;
   std::uint64_t pings = 0;
 };
@@ -124,6 +126,7 @@ PoolState WorkerPool::state() const {
     state.running += slot->running;
     state.slots += slot->capacity;
     state.context_length = slot->context_length;
+    state.adapters = slot->adapters;
   }
   state.queued = static_cast<int>(queue_.size());
   state.restarts = restarts_;
@@ -148,7 +151,9 @@ void WorkerPool::assign() {
     job.slot = best;
     job.since = job.heard = Steady::now();
     ++best->running;
-    best->connection->post(generate_message(id, job.request));
+    auto message = generate_message(id, job.request);
+    if (!best->knows_scopes) message.erase("scope");
+    best->connection->post(message);
   }
 }
 
@@ -218,6 +223,12 @@ Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
         return broken("the worker speaks another protocol");
       slot.capacity = std::clamp(TRY(count_of(event, "slots")), 1, 1024);
       slot.context_length = TRY(count_of(event, "context_length"));
+      slot.knows_scopes = event.contains("adapters");
+      slot.adapters.clear();
+      for (const auto& name : json_or(event, "adapters", Json::array())) {
+        if (!name.is_string()) return broken("the worker named an adapter that has no name");
+        slot.adapters.push_back(name);
+      }
       slot.ready = true;
       slot.pinged = slot.ponged = Steady::now();
       last_failure_.reset();
@@ -262,6 +273,7 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
     end.finish_reason = TRY(json_string(event, "finish_reason", kWhere));
     end.prompt_tokens = TRY(count_of(event, "prompt_tokens"));
     end.completion_tokens = TRY(count_of(event, "completion_tokens"));
+    if (event.contains("reused_tokens")) end.reused_tokens = TRY(count_of(event, "reused_tokens"));
     if (listener) calls.push_back([=] { listener->on_done(end); });
   } else if (type == "error") {
     const auto code = TRY(json_string(event, "code", kWhere));

@@ -37,6 +37,8 @@ Json generate_message(std::uint64_t id, const openai::GenerateRequest& request) 
   unless("frequency_penalty", request.frequency_penalty, 0);
   for (const auto& [token, bias] : request.logit_bias) message["logit_bias"][std::to_string(token)] = bias;
   if (request.top_logprobs) message["top_logprobs"] = *request.top_logprobs;
+  if (!request.adapter.empty()) message["adapter"] = request.adapter;
+  if (!request.scope.empty()) message["scope"] = request.scope;
   if (!request.schema.empty()) message["schema"] = request.schema;
   if (request.seed) message["seed"] = *request.seed;
   if (request.prompt) {

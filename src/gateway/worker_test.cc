@@ -57,6 +57,7 @@ class WorkerPoolTest : public ::testing::Test {
     auto recorder = std::make_shared<Recorder>();
     GenerateRequest request;
     request.prompt = prompt;
+    request.scope = "key";
     auto id = pool_->generate(std::move(request), recorder);
     EXPECT_TRUE(id) << id.error().message;
     last_id_ = id.value_or(0);
@@ -74,6 +75,16 @@ TEST_F(WorkerPoolTest, an_answer_comes_token_by_token) {
   ASSERT_TRUE(outcome.end);
   EXPECT_EQ(outcome.end->finish_reason, "stop");
   EXPECT_EQ(outcome.end->completion_tokens, 3);
+}
+
+TEST_F(WorkerPoolTest, an_engine_of_an_older_image_is_not_told_of_scopes) {
+  start();
+  EXPECT_EQ(Json::parse(ask("fields")->wait().text)["scope"], "key");
+  EXPECT_EQ(pool_->state().adapters, std::vector<std::string>{"tuned"});
+  log_->is_old = true;
+  start();
+  EXPECT_FALSE(Json::parse(ask("fields")->wait().text).contains("scope"));
+  EXPECT_TRUE(pool_->state().adapters.empty());
 }
 
 TEST_F(WorkerPoolTest, many_requests_at_once_are_kept_apart) {

@@ -21,7 +21,8 @@ std::string as_utf8(const std::string& bytes) {
 Json usage_of(const GenerateEnd& end) {
   return {{"prompt_tokens", end.prompt_tokens},
           {"completion_tokens", end.completion_tokens},
-          {"total_tokens", end.prompt_tokens + end.completion_tokens}};
+          {"total_tokens", end.prompt_tokens + end.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", end.reused_tokens}}}};
 }
 
 Json chunk_of(const AnswerFrame& frame, Json choices) {

@@ -15,6 +15,7 @@ namespace redoubt::openai {
 struct GenerateEnd {
   std::string finish_reason;  // "stop", "length" or "cancelled"
   int prompt_tokens = 0, completion_tokens = 0;
+  int reused_tokens = 0;  // of the prompt: computed for an earlier request of the same key
 };
 
 // How likely the model held a token, in nats, and the likeliest ones at its place.

@@ -228,6 +228,7 @@ Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionReq
   generate.frequency_penalty = TRY(fields.number("frequency_penalty", 0, -2, 2));
   generate.logit_bias = TRY(parse_logit_bias(fields.take("logit_bias"), limits));
   // They name the caller's user or say how to store and bill: nothing that changes the answer.
+  if (fields.has("cache_salt")) request.cache_salt = TRY(fields.text("cache_salt", 128, " "));
   for (auto* key : {"user", "safety_identifier", "prompt_cache_key"})
     if (fields.has(key)) TRY(fields.text(key, 512));
   return {};

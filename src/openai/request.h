@@ -34,6 +34,8 @@ struct GenerateRequest {
   std::optional<std::int64_t> seed;
   std::vector<std::string> stop;
   bool greedy = false;
+  std::string adapter = {};  // by name; empty: the model's own
+  std::string scope = {};    // requests of one scope may share what was computed of their prompts; empty: with nobody
   // What the answer has to be: a JSON Schema as the client wrote it, and compiled. `json_object` is the schema of any object.
   std::string schema = {};
   std::shared_ptr<const json_schema::Grammar> grammar = {};
@@ -60,6 +62,7 @@ struct CompletionRequest {
   GenerateRequest generate;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage
+  std::string cache_salt = {};  // narrows the scope within which prompts are shared
 };
 
 // Error::where names the parameter. invalid_argument, limit_exceeded (too long) or unsupported; all mean status 400.

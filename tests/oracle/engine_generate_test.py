@@ -12,6 +12,7 @@ import subprocess
 import jsonschema
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -175,3 +176,95 @@ def test_a_request_gets_the_same_answer_alone_and_among_others(strong, serve):
         by_itself, = alone.ask([request])
         assert by_itself["text"] == one["text"] == other["text"], request
         assert by_itself["completion_tokens"] == one["completion_tokens"] == other["completion_tokens"]
+
+
+def make_adapter(base, folder, seed):
+    torch.manual_seed(seed)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"][: 2 + seed % 2]))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapters(strong, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters")
+    return {name: make_adapter(strong, folder / name, seed) for seed, name in enumerate(["fr", "de"])}
+
+
+def test_requests_of_several_adapters_decode_together_as_each_alone(strong, adapters, serve):
+    requests = [{**request, **({"adapter": name} if name else {})}
+                for request, name in zip(requests_of_many_kinds(random.Random(SEED + 1), 18), [None, "fr", "de"] * 6)]
+    many = serve(strong, adapters, dtype="fp32", slots=6)
+    assert sorted(many.ready["adapters"]) == ["de", "fr"]
+    alone = {name: serve(strong, {name: adapters[name]} if name else {}, dtype="fp32", slots=1) for name in (None, "fr", "de")}
+    together = many.ask(requests)
+    for request, answer in zip(requests, together, strict=True):
+        by_itself, = alone[request.get("adapter")].ask([request])
+        assert answer["type"] == "done" and answer["text"] == by_itself["text"], request
+    one = [{"prompt": "list files", "max_tokens": 20, "greedy": True, **({"adapter": name} if name else {})} for name in (None, "fr", "de")]
+    assert len({answer["text"] for answer in many.ask(one)}) == 3  # they do differ
+    unknown, = many.ask([{"prompt": "a", "adapter": "it"}])
+    assert (unknown["code"], unknown["param"]) == ("invalid_argument", "model")
+
+
+def test_a_prefix_is_reused_within_its_scope_and_adapter_alone_and_changes_nothing(strong, adapters, serve):
+    rng = random.Random(SEED + 2)
+    system = " ".join(rng.choice(["list", "files", "in", "my", "home"]) for _ in range(60))
+    requests = [{"prompt": system + " " + question, "max_tokens": 12, "seed": seed, "temperature": 0.9} for seed, question in enumerate(["by size", "by name", "and links", "by size please"])]
+    kept, none = serve(strong, adapters, dtype="fp32", slots=2), serve(strong, adapters, dtype="fp32", slots=2, prefix_cache_mib=0)
+
+    def ask(worker, request, **more):
+        answer, = worker.ask([{**request, **more}])
+        assert answer["type"] == "done", answer
+        return answer
+
+    for i, request in enumerate(requests):
+        fresh, reused = ask(none, request, scope="ada"), ask(kept, request, scope="ada")
+        assert fresh["text"] == reused["text"] and fresh["reused_tokens"] == 0
+        assert (reused["reused_tokens"] > 50) == (i > 0)
+        assert reused["reused_tokens"] < reused["prompt_tokens"]
+    again = ask(kept, requests[0], scope="ada")
+    assert again["reused_tokens"] == again["prompt_tokens"] - 1 and again["text"] == ask(none, requests[0])["text"]
+    # Another tenant, nobody, and another adapter find nothing.
+    assert ask(kept, requests[0], scope="bob")["reused_tokens"] == 0
+    assert ask(kept, requests[0])["reused_tokens"] == 0
+    assert ask(kept, requests[0])["reused_tokens"] == 0  # what came without a scope is not kept
+    assert ask(kept, requests[0], scope="ada", adapter="fr")["reused_tokens"] == 0
+    tuned = ask(kept, requests[0], scope="ada", adapter="fr")
+    assert tuned["reused_tokens"] > 50 and tuned["text"] == ask(none, requests[0], adapter="fr")["text"]
+    # A conversation goes on from the answer as well.
+    turn = ask(kept, {"prompt": system, "max_tokens": 30, "greedy": True}, scope="eve")
+    longer = ask(kept, {"prompt": system + turn["text"] + " and then", "max_tokens": 3, "greedy": True}, scope="eve")
+    assert longer["reused_tokens"] >= turn["prompt_tokens"]
+
+
+def test_prefixes_keep_within_their_memory(strong, serve):
+    worker = serve(strong, slots=1, prefix_cache_mib=1)  # about 2,000 tokens of this model
+    prompts = [" ".join(f"{letter}{i}" for i in range(90)) for letter in "abcdefghijklmnop"]
+    for prompt in prompts:
+        worker.ask([{"prompt": prompt, "max_tokens": 1, "scope": "ada"}])
+    first, = worker.ask([{"prompt": prompts[0], "max_tokens": 1, "scope": "ada"}])
+    last, = worker.ask([{"prompt": prompts[-1], "max_tokens": 1, "scope": "ada"}])
+    assert first["reused_tokens"] == 0 and last["reused_tokens"] == last["prompt_tokens"] - 1
+
+
+def test_slots_that_do_not_fit_memory_are_refused_at_the_start(base, tmp_path):
+    root = tmp_path / "job"
+    (root / "input/config").mkdir(parents=True)
+    (root / "model").mkdir()
+    (root / "model/base").symlink_to(base)
+
+    def start(**hyperparameters):
+        (root / "input/config/hyperparameters.json").write_text(json.dumps({"threads": 1, **hyperparameters}))
+        done = subprocess.run([BUILD / "redoubt-engine", "serve", "--root", root], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240)
+        return done.returncode, (root / "output/failure").read_text()
+
+    code, told = start(prefix_cache_mib=1 << 20)
+    needed = 8 * 512 * 2 * 2 * 2 * 16 * 2 + (1 << 40)  # slots, context, layers, key heads, keys and values, head size, bf16
+    assert code != 0 and f"need {needed} bytes" in told and "prefix_cache_mib" in told
+    code, told = start(context=1024)
+    assert code != 0 and "context" in told

@@ -60,7 +60,7 @@ def test_completions_and_their_stream(endpoint):
 
 
 def test_models_are_listed(endpoint):
-    assert [model.id for model in endpoint().models.list()] == ["bot"]
+    assert [model.id for model in endpoint().models.list()] == ["bot", "tuned"]
     assert endpoint().models.retrieve("bot").owned_by == "redoubt"
 
 
@@ -99,6 +99,16 @@ def test_what_is_asked_reaches_the_engine(endpoint):
                 "max_tokens": 9, "top_logprobs": 2, "min_p": 0.05, "top_k": 40, "repetition_penalty": 1.1}
     assert {key: got[key] for key in expected} == expected
     assert list(json.loads(got["schema"])["properties"]) == ["z", "a"]
+
+
+def test_an_adapter_is_asked_for_by_its_name_and_a_key_shares_with_itself_alone(endpoint):
+    def fields(**more):
+        return json.loads(endpoint().chat.completions.create(messages=[{"role": "user", "content": "fields"}], **more).choices[0].message.content)
+
+    tuned, own = fields(model="tuned"), fields(model="bot")
+    assert tuned["adapter"] == "tuned" and "adapter" not in own
+    assert tuned["scope"] == own["scope"] != fields(model="bot", extra_body={"cache_salt": "x"})["scope"]
+    assert ask(endpoint(), "a").usage.prompt_tokens_details.cached_tokens == 0
 
 
 def test_a_pydantic_model_is_a_schema(endpoint):

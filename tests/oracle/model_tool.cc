@@ -68,7 +68,7 @@ Result<Json> continue_greedily(const Loaded& loaded, const std::vector<Ids>& bat
   for (std::size_t i = 0; i < batch.size(); ++i) {
     caches.push_back(std::make_unique<model::KeyValueCache>(loaded.base->config(), loaded.base->precision(),
                                                             std::ssize(batch[i]) + count));
-    steps.push_back({0, caches[i].get()});
+    steps.push_back({0, caches[i].get(), loaded.adapter()});
     const std::int64_t prefix = task.value("prefix", 0);
     if (prefix > 0) {
       TRY(loaded.base->prefill(batch[i], *caches[i], loaded.adapter()));
@@ -79,7 +79,7 @@ Result<Json> continue_greedily(const Loaded& loaded, const std::vector<Ids>& bat
          i);
   }
   for (std::int64_t done = 1; done < count; ++done) {
-    const auto logits = TRY(loaded.base->decode(steps, loaded.adapter()));
+    const auto logits = TRY(loaded.base->decode(steps));
     for (std::size_t i = 0; i < batch.size(); ++i) take(logits.select(0, static_cast<std::int64_t>(i)), i);
   }
   return task.contains("batch") ? answers : answers[0];
@@ -113,6 +113,7 @@ Result<Json> train_adapter(const Loaded& loaded, const Json& task) {
 Result<Json> answer(Loaded& loaded, const Json& task) {
   if (task.contains("open")) {
     loaded = TRY(load(task["open"], task.value("dtype", "fp32"), task.value("adapter", "")));
+    TRY(loaded.base->quantise(TRY(model::parse_weight_format(task.value("weights", "bf16")))));
     return Json();
   }
   if (task.contains("train")) return train_adapter(loaded, task);

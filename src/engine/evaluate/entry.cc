@@ -44,8 +44,8 @@ Result<std::vector<std::int32_t>> answer_greedily(const model::CausalModel& base
     const auto token = static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
     if (std::find(config.end_tokens.begin(), config.end_tokens.end(), token) != config.end_tokens.end()) break;
     answer.push_back(token);
-    const model::DecodeStep step{token, &cache};
-    if (std::ssize(answer) < tokens_max) logits = TRY(base.decode({&step, 1}, lora)).select(0, 0);
+    const model::DecodeStep step{token, &cache, lora};
+    if (std::ssize(answer) < tokens_max) logits = TRY(base.decode({&step, 1})).select(0, 0);
   }
   return answer;
 }

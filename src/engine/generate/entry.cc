@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "engine/generate/cached_sequences.h"
 #include "engine/generate/loaded_model.h"
 #include "engine/generate/job_options.h"
 #include "engine/generate/request_fields.h"
@@ -33,8 +34,8 @@ class Printer final : public Listener {
     }
     if (!piece.text.empty()) events_.write("token", {{"text", piece.text}});
   }
-  void done(const std::string&, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override {
-    result_ = Json{{"text", answer_}, {"finish_reason", to_string(reason)}, {"prompt_tokens", prompt_tokens}, {"completion_tokens", completion_tokens}};
+  void done(const std::string&, FinishReason reason, const Usage& usage) override {
+    result_ = Json{{"text", answer_}, {"finish_reason", to_string(reason)}, {"prompt_tokens", usage.prompt}, {"completion_tokens", usage.completion}};
     if (!logprobs_.empty()) (*result_)["logprobs"] = logprobs_;
   }
   void failed(const std::string&, const Error& error) override { result_ = fail(error); }
@@ -84,14 +85,16 @@ Result<std::vector<std::int32_t>> prompt_of(const job::Hyperparameters& values, 
 Status generate_job(const job::Paths& paths) {
   const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
   TRY(values.expect_only({"prompt", "messages", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
-                          "frequency_penalty", "logit_bias", "top_logprobs", "json_schema", "seed", "greedy", "stop", "dtype", "threads"}));
+                          "frequency_penalty", "logit_bias", "top_logprobs", "json_schema", "seed", "greedy", "stop", "dtype", "weights", "threads"}));
   TRY(use_threads(values));
   auto request = TRY(request_of(values));
-  const auto model = TRY(load_model(paths.channel("model"), paths.channel("adapter"), TRY(precision_of(values))));
+  const auto model = TRY(load_model(paths.channel("model"), TRY(adapter_folders(paths.channel("adapter"), {})), TRY(model_options(values))));
   request.prompt = TRY(prompt_of(values, model));
   job::EventWriter events;
   Printer printer(events, *model.tokenizer);
-  const auto sequences = make_sequence_model(model, 1);
+  const auto context = std::ssize(request.prompt) + request.max_tokens;
+  const auto sequences = TRY(make_sequence_model(model, {.context = std::min(context, model.base->config().context_length)}));
+  request.owner.adapter = model.default_adapter;
   Scheduler scheduler(*sequences, *model.tokenizer, model.end_tokens, printer);
   TRY(scheduler.submit(std::move(request)));
   while (scheduler.busy()) scheduler.step();

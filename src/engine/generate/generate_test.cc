@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "engine/generate/prefix_cache.h"
 #include "engine/generate/request_fields.h"
 #include "engine/generate/testing_alphabet.h"
 #include "engine/generate/worker.h"
@@ -28,13 +29,15 @@ struct Recorder final : Listener {
     auto& told = logprobs[id];
     told.insert(told.end(), piece.logprobs.begin(), piece.logprobs.end());
   }
-  void done(const std::string& id, FinishReason reason, std::size_t, std::size_t made) override {
-    log += id + ":" + to_string(reason) + " " + std::to_string(made) + "\n";
+  void done(const std::string& id, FinishReason reason, const Usage& usage) override {
+    log += id + ":" + to_string(reason) + " " + std::to_string(usage.completion) + "\n";
+    reused[id] = usage.reused;
   }
   void failed(const std::string& id, const Error& error) override { log += id + ":failed " + error.message + "\n"; }
   std::string log;
   std::map<std::string, std::string> texts;
   std::map<std::string, std::vector<ChosenLogprob>> logprobs;
+  std::map<std::string, std::size_t> reused;
 };
 
 Request asking(std::string id, std::vector<std::int32_t> prompt, std::int64_t max_tokens, std::vector<std::string> stop = {}) {
@@ -141,6 +144,27 @@ TEST_F(SchedulerTest, cancels_waiting_and_running_requests) {
   EXPECT_EQ(scheduler.running(), 1u);
 }
 
+TEST_F(SchedulerTest, reads_only_what_is_not_there_of_a_prompt) {
+  model.reusable = 10;
+  ASSERT_TRUE(scheduler.submit(asking("a", std::vector<std::int32_t>(12, 3), 2)));
+  ASSERT_TRUE(scheduler.submit(asking("b", {3}, 2)));
+  run();
+  EXPECT_EQ(recorder.texts["a"], "ef");
+  EXPECT_EQ(recorder.reused["a"], 10u);
+  EXPECT_EQ(recorder.reused["b"], 0u);
+  EXPECT_LE(model.longest_piece, 2u);
+}
+
+TEST_F(SchedulerTest, knows_its_adapters) {
+  auto request = asking("a", {0}, 1);
+  request.owner = {"tenant", 1};
+  ASSERT_TRUE(scheduler.submit(request));
+  run();
+  EXPECT_EQ(model.owners[0], (PrefixOwner{"tenant", 1}));
+  request.owner.adapter = 2;
+  EXPECT_EQ(scheduler.submit(request).error().where, "model");
+}
+
 TEST_F(SchedulerTest, tells_when_the_model_fails_and_goes_on) {
   model.failing = true;
   ASSERT_TRUE(scheduler.submit(asking("a", {0}, 5)));
@@ -180,6 +204,41 @@ TEST(RequestFields, refuse_what_is_out_of_bounds) {
   EXPECT_FALSE(parse_messages(Json::array()));
   EXPECT_FALSE(parse_messages({{{"role", "user"}, {"content", Json::array()}}}));
   EXPECT_FALSE(parse_messages({{{"role", "user"}, {"content", "x"}, {"name", "y"}}}));
+}
+
+struct Kept {
+  std::string name;
+};
+
+TEST(PrefixCache, finds_the_longest_beginning_of_the_same_owner_alone) {
+  PrefixCache<Kept> cache(100);
+  const PrefixOwner ada{"ada", 0}, tuned{"ada", 1}, bob{"bob", 0}, nobody{};
+  cache.put(ada, {1, 2, 3}, std::make_unique<Kept>("short"), 10);
+  cache.put(ada, {1, 2, 9, 9, 9}, std::make_unique<Kept>("long"), 10);
+  cache.put(nobody, {1, 2, 3}, std::make_unique<Kept>("none"), 10);
+  EXPECT_EQ(cache.size(), 2u);
+  const std::vector<std::int32_t> asked = {1, 2, 9, 9, 5};
+  EXPECT_EQ(cache.find(ada, asked, 2).tokens, 4u);
+  EXPECT_EQ(cache.find(ada, asked, 2).value->name, "long");
+  EXPECT_EQ(cache.find(ada, asked, 5).value, nullptr);
+  for (const auto& other : {tuned, bob, nobody}) EXPECT_EQ(cache.find(other, asked, 1).value, nullptr);
+  EXPECT_EQ(cache.counts().reused_tokens, 8u);
+}
+
+TEST(PrefixCache, keeps_within_its_bytes_and_lets_the_least_used_go) {
+  PrefixCache<Kept> cache(30);
+  const PrefixOwner ada{"ada", 0};
+  for (std::int32_t i = 1; i <= 3; ++i) cache.put(ada, {i, i, i}, std::make_unique<Kept>(std::to_string(i)), 10);
+  EXPECT_EQ(cache.find(ada, std::vector<std::int32_t>{1, 1, 1}, 1).value->name, "1");
+  cache.put(ada, {4, 4}, std::make_unique<Kept>("4"), 10);
+  EXPECT_EQ(cache.bytes(), 30u);
+  EXPECT_EQ(cache.counts().evictions, 1u);
+  EXPECT_EQ(cache.find(ada, std::vector<std::int32_t>{2, 2, 2}, 1).value, nullptr);
+  EXPECT_FALSE(cache.wants(ada, std::vector<std::int32_t>{5}, 31));
+  EXPECT_FALSE(cache.wants(ada, std::vector<std::int32_t>{3, 3}, 1));  // what is there already
+  cache.put(ada, {3, 3, 3, 3}, std::make_unique<Kept>("longer"), 10);  // in place of its beginning
+  EXPECT_EQ(cache.size(), 3u);
+  EXPECT_EQ(cache.counts().evictions, 1u);
 }
 
 // A worker on one end of a socket pair; the test is the gateway on the other.
@@ -246,7 +305,7 @@ TEST_F(WorkerTest, answers_a_request_and_a_ping) {
     pong = pong || message["type"] == "pong";
   }
   EXPECT_EQ(text, "cde");
-  EXPECT_EQ(message, (Json{{"type", "done"}, {"id", "1"}, {"finish_reason", "length"}, {"prompt_tokens", 2}, {"completion_tokens", 3}}));
+  EXPECT_EQ(message, (Json{{"type", "done"}, {"id", "1"}, {"finish_reason", "length"}, {"prompt_tokens", 2}, {"completion_tokens", 3}, {"reused_tokens", 0}}));
   if (!pong) {
     EXPECT_EQ(receive()["type"], "pong");
   }

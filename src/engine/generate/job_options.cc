@@ -5,8 +5,11 @@
 
 namespace redoubt::engine::generate {
 
-Result<model::Precision> precision_of(const job::Hyperparameters& values) {
-  return TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
+Result<ModelOptions> model_options(const job::Hyperparameters& values) {
+  ModelOptions options;
+  if (TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "fp32") options.precision = model::Precision::fp32;
+  options.weights = TRY(model::parse_weight_format(TRY(values.choice("weights", "bf16", {"bf16", "int8", "int4"}))));
+  return options;
 }
 
 Status use_threads(const job::Hyperparameters& values) {

@@ -8,7 +8,12 @@
 
 namespace redoubt::engine::generate {
 
-Result<model::Precision> precision_of(const job::Hyperparameters& values);  // `dtype`
+// `dtype` and `weights`.
+struct ModelOptions {
+  model::Precision precision = model::Precision::bf16;
+  model::WeightFormat weights = model::WeightFormat::as_loaded;
+};
+Result<ModelOptions> model_options(const job::Hyperparameters& values);
 // Sets libtorch's threads by `threads`; 0 means every core this process may use.
 Status use_threads(const job::Hyperparameters& values);
 

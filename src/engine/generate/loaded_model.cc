@@ -23,53 +23,6 @@ Result<std::vector<std::int32_t>> configured_ends(const std::filesystem::path& f
   return ends;
 }
 
-class CachedSequences final : public SequenceModel {
- public:
-  CachedSequences(const LoadedModel& model, std::size_t slots) : model_(model), caches_(slots) {}
-
-  std::int64_t context_length() const override { return model_.base->config().context_length; }
-  std::size_t slots() const override { return caches_.size(); }
-  std::int64_t vocabulary() const override { return model_.base->config().vocabulary; }
-
-  Status open(std::size_t slot, std::int64_t capacity) override {
-    try {
-      caches_[slot] = std::make_unique<model::KeyValueCache>(model_.base->config(), model_.base->precision(), capacity);
-    } catch (const std::exception&) {
-      return fail(ErrorCode::limit_exceeded, "not enough memory for a sequence of " + std::to_string(capacity) + " tokens");
-    }
-    return {};
-  }
-  void close(std::size_t slot) override { caches_[slot].reset(); }
-
-  Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) override {
-    return keep([&] { return model_.base->prefill(tokens, *caches_[slot], lora()); });
-  }
-
-  Result<std::span<const float>> step(std::span<const NextToken> tokens) override {
-    std::vector<model::DecodeStep> steps;
-    for (const auto& token : tokens) steps.push_back({token.token, caches_[token.slot].get()});
-    return keep([&] { return model_.base->decode(steps, lora()); });
-  }
-
- private:
-  const model::LoraWeights* lora() const { return model_.adapter ? &*model_.adapter : nullptr; }
-
-  template <class Compute>
-  Result<std::span<const float>> keep(Compute compute) {
-    c10::InferenceMode guard;
-    try {
-      logits_ = TRY(compute()).contiguous();
-    } catch (const std::exception& error) {
-      return fail(ErrorCode::internal, "the model could not be computed");
-    }
-    return std::span<const float>(logits_.const_data_ptr<float>(), static_cast<std::size_t>(logits_.numel()));
-  }
-
-  const LoadedModel& model_;
-  std::vector<std::unique_ptr<model::KeyValueCache>> caches_;
-  at::Tensor logits_;
-};
-
 // A text with more bytes than the context could hold in its longest tokens need not be tokenised to be refused.
 Status check_bytes(const LoadedModel& model, std::size_t bytes) {
   const auto context = static_cast<std::size_t>(model.base->config().context_length);
@@ -79,7 +32,22 @@ Status check_bytes(const LoadedModel& model, std::size_t bytes) {
 
 }  // namespace
 
-Result<LoadedModel> load_model(const std::filesystem::path& folder, const std::filesystem::path& adapter_folder, model::Precision precision) {
+Result<AdapterFolders> adapter_folders(const std::filesystem::path& standard, const std::filesystem::path& others) {
+  AdapterFolders out;
+  if (std::filesystem::exists(standard)) out.named[out.standard = "adapter"] = standard;
+  if (others.empty() || !std::filesystem::exists(others)) return out;
+  for (const auto& entry : std::filesystem::directory_iterator(others)) {
+    const auto name = entry.path().filename().string();
+    const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
+    if (name.size() > 128 || !std::ranges::all_of(name, plain))
+      return fail(ErrorCode::invalid_argument, "an adapter's name has letters, digits, '-', '_' and '.', at most 128", entry.path().string());
+    if (!out.named.try_emplace(name, entry.path()).second) return fail(ErrorCode::already_exists, "two adapters have one name", entry.path().string());
+    if (out.named.size() > kAdaptersMax) return fail(ErrorCode::limit_exceeded, "more than " + std::to_string(kAdaptersMax) + " adapters", others.string());
+  }
+  return out;
+}
+
+Result<LoadedModel> load_model(const std::filesystem::path& folder, const AdapterFolders& adapters, const ModelOptions& options) {
   c10::InferenceMode guard;
   if (!std::filesystem::is_directory(folder)) return fail(ErrorCode::not_found, "no model", folder.string(), "give a Hugging Face folder");
   LoadedModel loaded;
@@ -87,12 +55,14 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const std::f
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) loaded.chat_template = std::move(*chat);
-  loaded.base = TRY(model::CausalModel::load(folder, precision));
+  loaded.base = TRY(model::CausalModel::load(folder, options.precision));
+  TRY(loaded.base->quantise(options.weights));
   const auto& config = loaded.base->config();
   TRY(model::check_vocabulary(*loaded.tokenizer, config, folder));
-  if (std::filesystem::exists(adapter_folder)) {
+  for (const auto& [name, adapter_folder] : adapters.named) {
     const auto adapter = TRY(model::Adapter::load(adapter_folder, config));
-    adapter.write_working(loaded.adapter.emplace(), precision);
+    adapter.write_working(loaded.adapters.emplace_back(name).weights, options.precision);
+    if (name == adapters.standard) loaded.default_adapter = loaded.adapters.size();
   }
   loaded.end_tokens = config.end_tokens;
   for (const auto id : TRY(configured_ends(folder))) loaded.end_tokens.push_back(id);
@@ -115,10 +85,6 @@ Result<std::vector<std::int32_t>> encode_messages(const LoadedModel& model, cons
 Result<std::vector<std::int32_t>> encode_prompt(const LoadedModel& model, std::string_view prompt) {
   TRY(check_bytes(model, prompt.size()));
   return model.tokenizer->encode(prompt, tokenizer::SpecialTokens::add);
-}
-
-std::unique_ptr<SequenceModel> make_sequence_model(const LoadedModel& model, std::size_t slots) {
-  return std::make_unique<CachedSequences>(model, slots);
 }
 
 }  // namespace redoubt::engine::generate

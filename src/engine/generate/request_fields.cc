@@ -89,7 +89,7 @@ Result<std::shared_ptr<const json_schema::Grammar>> parse_schema(std::string_vie
 }
 
 Result<Request> parse_options(const Json& message) {
-  TRY(expect_fields(message, {"type", "id", "messages", "prompt", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
+  TRY(expect_fields(message, {"type", "id", "messages", "prompt", "adapter", "scope", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
                               "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "schema", "seed", "stop", "greedy"}));
   Request request;
   auto& sampling = request.sampling;
@@ -108,6 +108,9 @@ Result<Request> parse_options(const Json& message) {
   }
   if (find(message, "greedy")) sampling.greedy = TRY(json_bool(message, "greedy", "request"));
   if (find(message, "top_logprobs")) request.top_logprobs = static_cast<std::size_t>(TRY(count_or(message, "top_logprobs", 0)));
+  if (find(message, "scope")) request.owner.scope = TRY(json_string(message, "scope", "request"));
+  if (request.owner.scope.size() > kScopeBytesMax) return bad("a scope has at most 512 bytes");
+  if (find(message, "adapter")) (void)TRY(json_string(message, "adapter", "request"));
   if (find(message, "schema")) request.grammar = TRY(parse_schema(TRY(json_string(message, "schema", "request"))));
   if (const auto* stop = find(message, "stop")) request.stop = TRY(parse_stops(*stop));
   return request;

@@ -17,6 +17,7 @@ namespace redoubt::engine::generate {
 
 inline constexpr std::size_t kMessagesMax = 4096;
 inline constexpr std::size_t kIdBytesMax = 128;
+inline constexpr std::size_t kScopeBytesMax = 512;
 inline constexpr std::size_t kStopsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;
 

@@ -30,6 +30,7 @@ Status Scheduler::submit(Request request) {
   if (known) return fail(ErrorCode::already_exists, "a request with this id is running");
   if (request.prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt is empty");
   TRY(check_sampling(request.sampling, model_.vocabulary()));
+  if (request.owner.adapter > model_.adapters()) return fail(ErrorCode::invalid_argument, "there is no such adapter", "model");
   if (request.top_logprobs > kTopLogprobsMax) return fail(ErrorCode::invalid_argument, "top_logprobs must be at most 20", "top_logprobs");
   const auto context = model_.context_length(), prompt = std::ssize(request.prompt);
   if (request.max_tokens == 0) request.max_tokens = context - prompt;
@@ -47,7 +48,7 @@ void Scheduler::cancel(std::string_view id) {
   if (waiting != waiting_.end()) {
     const auto request = std::move(*waiting);
     waiting_.erase(waiting);
-    return listener_.done(request.id, FinishReason::cancelled, request.prompt.size(), 0);
+    return listener_.done(request.id, FinishReason::cancelled, {request.prompt.size()});
   }
   for (std::size_t slot = 0; slot < slots_.size(); ++slot)
     if (slots_[slot] && slots_[slot]->request.id == id) return finish(slot, FinishReason::cancelled);
@@ -64,9 +65,14 @@ void Scheduler::admit() {
     if (slots_[slot]) continue;
     auto& sequence = slots_[slot].emplace(std::move(waiting_.front()));
     waiting_.pop_front();
-    const auto opened = model_.open(slot, std::ssize(sequence.request.prompt) + sequence.request.max_tokens);
-    if (!opened) drop(slot, opened.error());
-    else listener_.started(sequence.request.id, sequence.request.prompt.size());
+    const auto& prompt = sequence.request.prompt;
+    const auto opened = model_.open(slot, std::ssize(prompt) + sequence.request.max_tokens, prompt, sequence.request.owner);
+    if (!opened) {
+      drop(slot, opened.error());
+      continue;
+    }
+    sequence.read = sequence.reused = *opened;
+    listener_.started(sequence.request.id, prompt.size());
   }
 }
 
@@ -143,7 +149,7 @@ void Scheduler::finish(std::size_t slot, FinishReason reason) {
     emit(sequence, sequence.utf8.finish());
     tell(sequence, sequence.stops.finish(), std::numeric_limits<std::size_t>::max());
   }
-  listener_.done(sequence.request.id, reason, sequence.request.prompt.size(), sequence.made);
+  listener_.done(sequence.request.id, reason, {sequence.request.prompt.size(), sequence.made, sequence.reused});
   slots_[slot].reset();
   model_.close(slot);
 }

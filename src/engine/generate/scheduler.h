@@ -21,6 +21,7 @@ namespace redoubt::engine::generate {
 
 struct Request {
   std::string id = {};
+  PrefixOwner owner = {};  // the adapter to answer with, and whose earlier requests this one may build on
   std::vector<std::int32_t> prompt = {};
   std::int64_t max_tokens = 0;  // tokens to make at most, an end token counted; 0 is what the context leaves
   SamplingOptions sampling = {};
@@ -40,13 +41,19 @@ struct Piece {
 enum class FinishReason { stop, length, cancelled };
 const char* to_string(FinishReason reason);
 
+// Tokens of a request.
+struct Usage {
+  std::size_t prompt = 0, completion = 0;
+  std::size_t reused = 0;  // of the prompt: there already, from an earlier request
+};
+
 // Hears what becomes of requests, in order for each.
 class Listener {
  public:
   virtual ~Listener() = default;
   virtual void started(const std::string& id, std::size_t prompt_tokens) = 0;
   virtual void piece(const std::string& id, const Piece& piece) = 0;
-  virtual void done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) = 0;
+  virtual void done(const std::string& id, FinishReason reason, const Usage& usage) = 0;
   virtual void failed(const std::string& id, const Error& error) = 0;
 };
 
@@ -80,6 +87,7 @@ class Scheduler {
     tokenizer::Utf8Stream utf8 = {};
     std::optional<Constraint> constraint = {};
     std::size_t read = 0;  // prompt tokens the model has seen
+    std::size_t reused = 0;
     std::size_t made = 0;
     std::size_t bytes_made = 0, bytes_told = 0;  // of text
     std::int32_t newest = -1;

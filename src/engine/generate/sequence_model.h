@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "engine/generate/prefix_cache.h"
 
 namespace redoubt::engine::generate {
 
@@ -23,12 +25,15 @@ class SequenceModel {
   virtual std::int64_t context_length() const = 0;
   virtual std::size_t slots() const = 0;
   virtual std::int64_t vocabulary() const = 0;  // logits of a row
-  // Makes room for a sequence of up to `capacity` tokens; what the slot held is gone.
-  virtual Status open(std::size_t slot, std::int64_t capacity) = 0;
+  virtual std::size_t adapters() const = 0;     // a sequence's adapter is 0, none, to this
+  // Makes room for a sequence of up to `capacity` tokens; what the slot held is gone. Answers how many of the prompt's tokens are
+  // there already, from an earlier sequence of the same owner; never all.
+  virtual Result<std::size_t> open(std::size_t slot, std::int64_t capacity, std::span<const std::int32_t> prompt, const PrefixOwner& owner) = 0;
+  // Ends a sequence; the owner's later ones may begin with what it was.
   virtual void close(std::size_t slot) = 0;
   // Appends tokens to one sequence; the logits after the last of them stay good until the next call.
   virtual Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) = 0;
-  // Appends one token to each of several sequences; the logits lie row after row, as long.
+  // Appends one token to each of several sequences, whatever their adapters; the logits lie row after row, as long.
   virtual Result<std::span<const float>> step(std::span<const NextToken> tokens) = 0;
 };
 

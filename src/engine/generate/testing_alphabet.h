@@ -3,6 +3,7 @@
 // For tests only: a model whose answers can be told in advance.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,9 +38,13 @@ class Alphabet final : public SequenceModel {
   std::int64_t context_length() const override { return 64; }
   std::size_t slots() const override { return 2; }
   std::int64_t vocabulary() const override { return 29; }
-  Status open(std::size_t slot, std::int64_t) override {
+  std::size_t adapters() const override { return 1; }
+  Result<std::size_t> open(std::size_t slot, std::int64_t, std::span<const std::int32_t> prompt, const PrefixOwner& owner) override {
     sequences[slot].clear();
-    return {};
+    owners[slot] = owner;
+    const auto reused = std::min(reusable, prompt.size() - 1);
+    sequences[slot].assign(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(reused));
+    return reused;
   }
   void close(std::size_t slot) override { sequences.erase(slot); }
   Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) override {
@@ -57,6 +62,8 @@ class Alphabet final : public SequenceModel {
     return std::span<const float>(logits_);
   }
   std::map<std::size_t, std::vector<std::int32_t>> sequences;
+  std::map<std::size_t, PrefixOwner> owners;
+  std::size_t reusable = 0;  // tokens of a prompt that are said to be there already
   std::size_t widest = 0, longest_piece = 0;
   bool failing = false;
 

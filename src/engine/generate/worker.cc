@@ -18,12 +18,19 @@ namespace {
 constexpr std::size_t kReadBytes = 256 << 10;
 constexpr float kLogprobMin = -9999;  // JSON has no infinity; OpenAI writes this
 // What a refusal may name; `where` of other errors is not for the gateway.
-constexpr std::array<std::string_view, 11> kParameters = {"temperature",      "top_p",             "top_k",      "min_p",        "repetition_penalty",
-                                                          "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "response_format"};
+constexpr std::array<std::string_view, 12> kParameters = {"temperature",      "top_p",             "top_k",      "min_p",        "repetition_penalty",
+                                                          "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "response_format", "model"};
 
 bool is_temporary(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 }  // namespace
+
+Result<std::size_t> WorkerModel::adapter_of(std::string_view name) const {
+  if (name.empty()) return default_adapter;
+  const auto found = std::ranges::find(adapters, name);
+  if (found == adapters.end()) return fail(ErrorCode::invalid_argument, "there is no such adapter", "model");
+  return static_cast<std::size_t>(found - adapters.begin()) + 1;
+}
 
 Worker::Worker(int socket, WorkerModel model, WorkerOptions options)
     : socket_(socket),
@@ -33,7 +40,10 @@ Worker::Worker(int socket, WorkerModel model, WorkerOptions options)
 
 Status Worker::run() {
   if (::fcntl(socket_, F_SETFL, ::fcntl(socket_, F_GETFL) | O_NONBLOCK) != 0) return fail_errno(errno, "cannot prepare the worker's socket", "");
-  send({{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}});
+  Json named = Json::array();
+  for (std::size_t i = 0; i < model_.adapters.size(); ++i)
+    if (i + 1 != model_.default_adapter) named.push_back(model_.adapters[i]);
+  send({{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}, {"adapters", named}});
   while (true) {
     TRY(flush());
     if (!TRY(wait())) return {};
@@ -120,6 +130,7 @@ Status Worker::handle(const Json& message, const std::string& id) {
 Result<Request> Worker::parse_request(const Json& message, const std::string& id) const {
   auto request = TRY(parse_options(message));
   request.id = id;
+  request.owner.adapter = TRY(model_.adapter_of(json_or(message, "adapter", "")));
   if (message.contains("messages") == message.contains("prompt"))
     return fail(ErrorCode::invalid_argument, "a request has either messages or a prompt", "request");
   request.prompt = message.contains("prompt") ? TRY(model_.encode_prompt(TRY(json_string(message, "prompt", "request"))))
@@ -148,12 +159,13 @@ void Worker::piece(const std::string& id, const Piece& piece) {
   send(std::move(message));
 }
 
-void Worker::done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) {
+void Worker::done(const std::string& id, FinishReason reason, const Usage& usage) {
   send({{"type", "done"},
         {"id", id},
         {"finish_reason", to_string(reason)},
-        {"prompt_tokens", prompt_tokens},
-        {"completion_tokens", completion_tokens}});
+        {"prompt_tokens", usage.prompt},
+        {"completion_tokens", usage.completion},
+        {"reused_tokens", usage.reused}});
 }
 
 void Worker::failed(const std::string& id, const Error& error) {

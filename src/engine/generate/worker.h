@@ -29,6 +29,11 @@ struct WorkerModel {
   std::vector<std::int32_t> end_tokens;
   std::function<Result<std::vector<std::int32_t>>(const std::vector<chat_template::Message>&)> encode_messages;
   std::function<Result<std::vector<std::int32_t>>(std::string_view)> encode_prompt;
+  std::vector<std::string> adapters = {};  // names, of the sequences' adapters 1 and on
+  std::size_t default_adapter = 0;         // of a request that names none
+
+  // invalid_argument for a name that is none; empty: the default.
+  Result<std::size_t> adapter_of(std::string_view name) const;
 };
 
 class Worker final : private Listener {
@@ -41,7 +46,7 @@ class Worker final : private Listener {
  private:
   void started(const std::string& id, std::size_t prompt_tokens) override;
   void piece(const std::string& id, const Piece& piece) override;
-  void done(const std::string& id, FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override;
+  void done(const std::string& id, FinishReason reason, const Usage& usage) override;
   void failed(const std::string& id, const Error& error) override;
 
   bool clogged() const { return unsent_.size() - sent_ > options_.unsent_bytes_max; }

@@ -145,7 +145,10 @@ void Container::invoke(const http::Request& request, Wire& wire) {
   if (const auto field = field_with_control_token(parsed->generate, options_.control_tokens); !field.empty()) {
     return wire.send(400, kJson, error_body(field + " holds a text that the model reads as a control token", "invalid_request_error", field, "control_token"));
   }
-  answer(*parsed, wire);
+  auto asked = *parsed;
+  asked.generate.adapter = asked.model;
+  asked.generate.scope = asked.cache_salt;  // who asks is not known here, so nothing is shared that is not asked for
+  answer(asked, wire);
 }
 
 void Container::answer(const openai::CompletionRequest& request, Wire& wire) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/serve/decoder.h"
 
+#include <algorithm>
 #include <random>
 
 namespace redoubt::engine::serve {
@@ -30,6 +31,9 @@ Result<Request> Decoder::prepare(const GenerateRequest& asked) const {
     for (const auto& message : asked.messages) messages.push_back({message.role, message.content});
     request.prompt = TRY(model_.encode_messages(messages));
   }
+  // A model's name that is no adapter's is the container's own.
+  const bool known = std::ranges::find(model_.adapters, asked.adapter) != model_.adapters.end();
+  request.owner = {asked.scope, TRY(model_.adapter_of(known ? asked.adapter : ""))};
   request.max_tokens = asked.max_tokens;
   auto& sampling = request.sampling;
   sampling.greedy = asked.greedy;
@@ -112,9 +116,9 @@ void Decoder::piece(const std::string& id, const generate::Piece& piece) {
   answered_.notify_all();
 }
 
-void Decoder::done(const std::string& id, generate::FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) {
+void Decoder::done(const std::string& id, generate::FinishReason reason, const generate::Usage& usage) {
   std::lock_guard lock(mutex_);
-  answers_[id].end = GenerateEnd{generate::to_string(reason), static_cast<int>(prompt_tokens), static_cast<int>(completion_tokens)};
+  answers_[id].end = GenerateEnd{generate::to_string(reason), static_cast<int>(usage.prompt), static_cast<int>(usage.completion), static_cast<int>(usage.reused)};
   answered_.notify_all();
 }
 

@@ -43,7 +43,7 @@ class Decoder final : private generate::Listener {
   void started(const std::string&, std::size_t) override {}
   void piece(const std::string& id, const generate::Piece& piece) override;
   openai::TokenLogprob told(const generate::TokenLogprob& one) const;
-  void done(const std::string& id, generate::FinishReason reason, std::size_t prompt_tokens, std::size_t completion_tokens) override;
+  void done(const std::string& id, generate::FinishReason reason, const generate::Usage& usage) override;
   void failed(const std::string& id, const Error& error) override;
 
   generate::WorkerModel model_;

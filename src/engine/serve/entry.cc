@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "engine/generate/cached_sequences.h"
 #include "engine/generate/job_options.h"
 #include "engine/generate/loaded_model.h"
 #include "engine/generate/worker.h"
@@ -26,20 +27,26 @@ struct Served {
   generate::SchedulerOptions scheduler;
 
   generate::WorkerModel parts() const {
+    std::vector<std::string> names;
+    for (const auto& adapter : model.adapters) names.push_back(adapter.name);
     return {*sequences, *model.tokenizer, model.end_tokens, [this](const auto& messages) { return encode_messages(model, messages); },
-            [this](std::string_view prompt) { return encode_prompt(model, prompt); }};
+            [this](std::string_view prompt) { return encode_prompt(model, prompt); }, std::move(names), model.default_adapter};
   }
 };
 
 Result<std::unique_ptr<Served>> load(const job::Paths& paths) {
   const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
-  TRY(values.expect_only({"slots", "waiting", "dtype", "threads"}));
+  TRY(values.expect_only({"slots", "waiting", "context", "prefix_cache_mib", "dtype", "weights", "threads"}));
   TRY(generate::use_threads(values));
   auto served = std::make_unique<Served>();
-  const auto slots = TRY(values.integer("slots", 8, 1, 256));
+  generate::SequenceOptions options;
+  options.slots = static_cast<std::size_t>(TRY(values.integer("slots", 8, 1, 256)));
+  options.context = TRY(values.integer("context", 0, 0, 1 << 24));
+  options.prefix_bytes_max = static_cast<std::size_t>(TRY(values.integer("prefix_cache_mib", 256, 0, 1 << 20))) << 20;
   served->scheduler.waiting_max = static_cast<std::size_t>(TRY(values.integer("waiting", 64, 0, 65536)));
-  served->model = TRY(generate::load_model(paths.model() / "base", paths.model() / "adapter", TRY(generate::precision_of(values))));
-  served->sequences = make_sequence_model(served->model, static_cast<std::size_t>(slots));
+  const auto adapters = TRY(generate::adapter_folders(paths.model() / "adapter", paths.model() / "adapters"));
+  served->model = TRY(generate::load_model(paths.model() / "base", adapters, TRY(generate::model_options(values))));
+  served->sequences = TRY(make_sequence_model(served->model, options));
   return served;
 }
 
