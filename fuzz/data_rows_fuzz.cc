@@ -11,10 +11,10 @@
 
 using namespace redoubt;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+void try_as(const char* name, const std::uint8_t* data, std::size_t size) {
   MemorySource source({data, size});
-  const auto report = stages::data::check_rows(source, size, "fuzz", {.row_bytes_max = 4096});
-  if (!report) return 0;
+  const auto report = stages::data::check_rows(source, size, name, {.row_bytes_max = 4096});
+  if (!report) return;
   CHECK(report->bytes_read == size);
   const auto text = fuzz_text(data, size);
   std::vector<std::size_t> lengths;
@@ -27,10 +27,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto& finding : report->findings) {
     CHECK(finding.line <= lengths.size());
     CHECK(finding.line == 0 || finding.column <= lengths[finding.line - 1] + 1);
-    usable = usable && finding.kind != "SCHEMA" && finding.kind != "MALFORMED_JSON" && finding.kind != "INVALID_UTF8";
+    usable = usable && finding.kind != "SCHEMA" && finding.kind != "MALFORMED_JSON" && finding.kind != "MALFORMED_CSV" && finding.kind != "INVALID_UTF8";
   }
-  const auto split = stages::data::split_rows(text, 0.5, 1, "fuzz");
-  if (split) CHECK(*stages::data::shared_questions(split->kept, split->held_out, "fuzz") == 0);
-  if (usable && split) CHECK(split->kept_rows + split->held_out_rows == report->rows);
+  MemorySource again(view_of(text));
+  MemorySink kept, held_out;
+  const auto split = stages::data::split_rows(again, name, {.fraction = 0.5, .seed = 1}, kept, held_out);
+  if (!split) return;
+  const Bytes ours = kept.take(), theirs = held_out.take();
+  MemorySource kept_rows(ours), held_out_rows(theirs);
+  CHECK(*stages::data::shared_questions(kept_rows, name, held_out_rows, name, rows::Question::user) == 0);
+  if (usable) CHECK(split->kept + split->held_out == report->rows);
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try_as("fuzz.jsonl", data, size);
+  try_as("fuzz.csv", data, size);
   return 0;
 }

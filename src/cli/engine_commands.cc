@@ -25,7 +25,8 @@ using provider::JobSpec;
 
 struct Options {
   std::string config, model, adapter, data, eval_data, output, thresholds, per_example, prompt, dtype = "bf16";
-  int max_tokens = 128, max_length = 512, generations = 0;
+  std::string compare, generated, loss_on = "answer", too_long = "truncate";
+  int max_tokens = 128, max_length = 512, generations = 0, generation_tokens = 128, bootstrap = 1000;
   std::int64_t seed = 7;
   double temperature = 0.7, top_p = 0.95;
   bool greedy = false, decode = false;
@@ -76,6 +77,11 @@ Result<std::vector<JobFile>> one_file(const std::string& path, const char* name)
   return files;
 }
 
+// Data under its channel's name; the engine tells JSON lines from CSV.
+Result<std::vector<JobFile>> data_file(const std::string& path, const std::string& channel) {
+  return one_file(path, (channel + (path.ends_with(".csv") ? ".csv" : ".jsonl")).c_str());
+}
+
 Result<std::vector<JobFile>> model_files(const std::string& folder) {
   if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such model folder", folder, "name a folder with config.json and model.safetensors");
   return vault::job_files(fs::path(folder));
@@ -110,8 +116,8 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
   }
   JobSpec spec = stages::train::training_job(TRY(pipeline::load_training_config(options.config)), "");
   TRY(add_model(options, spec));
-  spec.channels["train"] = TRY(one_file(options.data, "train.jsonl"));
-  if (!options.eval_data.empty()) spec.channels["eval"] = TRY(one_file(options.eval_data, "eval.jsonl"));
+  spec.channels["train"] = TRY(data_file(options.data, "train"));
+  if (!options.eval_data.empty()) spec.channels["eval"] = TRY(data_file(options.eval_data, "eval"));
   Handler handler(invocation.progress, "train");
   handler.model_folder = options.output;
   Json result = TRY(run_job(std::move(spec), handler, invocation.progress, "training"));
@@ -120,38 +126,75 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
   return 0;
 }
 
-Result<int> evaluate(Invocation& invocation, const Options& options, const Output& output) {
-  stages::evaluate::Options job;
+JobSpec evaluation_job(const Options& options, stages::evaluate::Options job) {
   job.dtype = options.dtype;
   job.max_length = options.max_length;
   job.generations = options.generations;
-  if (!options.thresholds.empty()) job.thresholds = TRY(pipeline::load_thresholds(options.thresholds));
+  job.generation_tokens = options.generation_tokens;
   JobSpec spec = stages::evaluate::evaluation_job(job, "");
+  spec.hyperparameters.update({{"loss_on", options.loss_on}, {"on_too_long", options.too_long}, {"bootstrap_resamples", options.bootstrap}, {"bootstrap_seed", options.seed}});
+  return spec;
+}
+
+// With the file that --compare names; nothing without one. not_worse_than says what is compared, else the loss.
+Result<std::optional<stages::evaluate::Comparison>> compare(const Options& options, const stages::evaluate::Thresholds& thresholds, const std::string& per_example) {
+  if (options.compare.empty()) return std::nullopt;
+  const auto theirs = TRY(read_text_file(options.compare, 1ull << 30));
+  const auto rule = thresholds.not_worse_than.value_or(stages::evaluate::NotWorseThan());
+  return std::optional(TRY(stages::evaluate::compare(per_example, "this evaluation", theirs, options.compare, rule)));
+}
+
+std::string metrics_table(const Json& result) {
+  Table table{{"METRIC", "VALUE", "95 % INTERVAL"}, {}};
+  const Json intervals = json_or(result, "intervals", Json::object());
+  for (const char* metric : {"examples", "tokens", "eval_loss", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "accuracy", "acc", "acc_norm", "acc_bytes",
+                             "generated", "exact_match", "rouge_l", "bleu", "chrf"}) {
+    if (!result.contains(metric)) continue;
+    const Json range = json_or(intervals, metric, Json::array());
+    table.rows.push_back({metric, dump_json(result[metric]), range.size() == 2 ? fmt::format("{:.4g} to {:.4g}", range[0].get<double>(), range[1].get<double>()) : ""});
+  }
+  return render(table);
+}
+
+int exit_code_of(stages::evaluate::Verdict verdict) {
+  if (verdict == stages::evaluate::Verdict::fail) return cli::exit_code_of(ErrorCode::gate_refused);
+  return verdict == stages::evaluate::Verdict::undecided ? cli::exit_code_of(ErrorCode::undecided) : 0;
+}
+
+Result<int> evaluate(Invocation& invocation, const Options& options, const Output& output) {
+  stages::evaluate::Options job;
+  if (!options.thresholds.empty()) job.thresholds = TRY(pipeline::load_thresholds(options.thresholds));
+  if (job.thresholds.not_worse_than && options.compare.empty()) {
+    return fail(ErrorCode::invalid_argument, "not_worse_than needs another model's evaluation", options.thresholds,
+                "name it with --compare FILE, which 'redoubt eval --per-example FILE' wrote for that model on the same data");
+  }
+  JobSpec spec = evaluation_job(options, job);
   TRY(add_model(options, spec));
-  spec.channels["eval"] = TRY(one_file(options.data, "eval.jsonl"));
+  spec.channels["eval"] = TRY(data_file(options.data, "eval"));
   Handler handler(invocation.progress, "evaluate");
   Json digests;
   TRY(add_digests(options, spec, digests));
   TRY(run_job(std::move(spec), handler, invocation.progress, "evaluation"));
   Json result = TRY(parse_json(handler.outputs["evaluation.json"], "evaluation.json"));
   if (!options.per_example.empty()) TRY(write_file(options.per_example, handler.outputs["per_example.jsonl"], FileMode::readable_by_all));
+  if (!options.generated.empty()) TRY(write_file(options.generated, handler.outputs["generations.jsonl"], FileMode::readable_by_all));
   result.update(digests);
   result["gate"] = nullptr;
   result["failures"] = Json::array();
   int exit_code = 0;
-  std::string verdict;
+  std::string text = metrics_table(result);
+  const auto comparison = TRY(compare(options, job.thresholds, handler.outputs["per_example.jsonl"]));
+  if (comparison) {
+    result["comparison"] = comparison->to_json();
+    text += fmt::format("compared: {}\n", comparison->explanation());
+  }
   if (!options.thresholds.empty()) {
-    const auto gate = stages::evaluate::apply_gate(job.thresholds, result);
+    const auto gate = stages::evaluate::apply_gate(job.thresholds, result, job.thresholds.not_worse_than ? &*comparison : nullptr);
     result.update(gate.to_json());
-    verdict = fmt::format("gate: {} ({})\n", to_string(gate.verdict), gate.explanation);
-    if (gate.verdict == stages::evaluate::Verdict::fail) exit_code = exit_code_of(ErrorCode::gate_refused);
-    if (gate.verdict == stages::evaluate::Verdict::undecided) exit_code = exit_code_of(ErrorCode::undecided);
+    text += fmt::format("gate: {} ({})\n", to_string(gate.verdict), gate.explanation);
+    exit_code = exit_code_of(gate.verdict);
   }
-  Table table{{"METRIC", "VALUE"}, {}};
-  for (const char* metric : {"examples", "tokens", "eval_loss", "perplexity", "word_perplexity", "byte_perplexity", "accuracy"}) {
-    if (result.contains(metric)) table.rows.push_back({metric, dump_json(result[metric])});
-  }
-  output.result(result, render(table) + verdict);
+  output.result(result, text);
   return exit_code;
 }
 
@@ -205,17 +248,27 @@ void add_engine_commands(CLI::App& app, Invocation& invocation) {
   };
   CLI::App* train_command = add("train", "Fine-tunes a model with LoRA in the sandbox", train);
   train_command->add_option("--config", options->config, "a training_config.yaml")->required();
-  train_command->add_option("--data", options->data, "JSON lines to train on")->required();
+  train_command->add_option("--data", options->data, "JSON lines or CSV to train on")->required();
   train_command->add_option("--eval-data", options->eval_data, "JSON lines held out to choose the best epoch");
   train_command->add_option("-o,--output", options->output, "the adapter's folder")->required();
 
   CLI::App* eval_command = add("eval", "Evaluates a model in the sandbox and applies thresholds", evaluate);
   eval_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");
-  eval_command->add_option("--data", options->data, "JSON lines that no trainer saw")->required();
+  eval_command->add_option("--data", options->data, "JSON lines or CSV that no trainer saw")->required();
   eval_command->add_option("--threshold-file", options->thresholds, "a thresholds.yaml; exit status 3 when it is not met");
   eval_command->add_option("--per-example", options->per_example, "write a JSON line for each example to this file");
   eval_command->add_option("--dtype", options->dtype, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
   eval_command->add_option("--max-length", options->max_length, "tokens of an example")->check(CLI::Range(8, 131072));
+
+  eval_command->add_option("--loss-on", options->loss_on, "which tokens count: answer (the last), answers (all turns of the assistant), all, or marked ones")
+      ->check(CLI::IsMember({"answer", "answers", "all", "marked"}));
+  eval_command->add_option("--on-too-long", options->too_long, "a row with an answer that is longer than --max-length: truncate, drop or refuse")->check(CLI::IsMember({"truncate", "drop", "refuse"}));
+  eval_command->add_option("--generate", options->generations, "let the model answer that many rows by itself, for exact match, ROUGE-L, BLEU and chrF")->check(CLI::Range(0, 1000000));
+  eval_command->add_option("--generate-tokens", options->generation_tokens, "at most so many tokens an answer")->check(CLI::Range(1, 131072));
+  eval_command->add_option("--generated", options->generated, "write the generated answers to this file, a JSON line each");
+  eval_command->add_option("--bootstrap", options->bootstrap, "resamples of the confidence intervals; 0: none")->check(CLI::Range(0, 1000000));
+  eval_command->add_option("--seed", options->seed, "of the resampling")->check(CLI::NonNegativeNumber);
+  eval_command->add_option("--compare", options->compare, "another model's --per-example file on the same data; not_worse_than of the thresholds decides on it");
 
   CLI::App* generate_command = add("generate", "Answers a prompt in the sandbox", generate);
   generate_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");

@@ -11,6 +11,7 @@
 #include "pipeline/config.h"
 #include "pipeline/providers.h"
 #include "pipeline/run.h"
+#include "cli/production.h"
 #include "stages/acquire/acquire.h"
 #include "stages/data/prepare.h"
 #include "stages/evaluate/evaluate.h"
@@ -80,6 +81,7 @@ class PipelineRun {
     options.eval_fraction = config_.data.eval_fraction;
     options.validation_fraction = json_or(config_.training, "validation_fraction", 0.1);
     options.seed = config_.data.seed;
+    options.question = config_.data.question;
     options.accept = config_.data.accept;
     stages::data::PrepareDeps deps{session_.store(), *TRY(session_.recorder()), invocation_.progress};
     return stages::data::prepare(options, deps);
@@ -112,6 +114,7 @@ class PipelineRun {
     options.dtype = json_or(config_.training, "dtype", "bf16");
     options.max_length = json_or(config_.training, "max_length", std::int64_t{512});
     options.generations = config_.generations;
+    if (options.thresholds.not_worse_than) options.production = TRY(production_of(session_, config_.name, TRY(adapter.output("adapter"))));
     return stages::evaluate::run(model, data, image, adapter, options, deps);
   }
 

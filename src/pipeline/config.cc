@@ -44,7 +44,7 @@ ModelOptions read_model(const Json& json, const fs::path& config) {
 
 DataOptions read_data(const Json& json, const fs::path& config) {
   return {relative_to(config, get<std::string>(json, "file")), get<double>(json, "eval_fraction"), get<std::uint64_t>(json, "seed"),
-          get<std::vector<std::string>>(json, "accept")};
+          get<std::string>(json, "question") == "user" ? rows::Question::user : rows::Question::prompt, get<std::vector<std::string>>(json, "accept")};
 }
 
 ImageOptions read_image(const Json& json, const fs::path& config) {

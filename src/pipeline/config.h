@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "governance/policy.h"
+#include "rows/row.h"
 #include "stages/evaluate/gate.h"
 
 namespace redoubt::pipeline {
@@ -24,6 +25,7 @@ struct DataOptions {
   std::filesystem::path file;
   double eval_fraction = 0.1;
   std::uint64_t seed = 7;
+  rows::Question question = rows::Question::user;
   std::vector<std::string> accept;  // kinds of findings that do not stop the run
 };
 

@@ -68,6 +68,10 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source, SpecialText sp
 }
 
 Result<std::string> ChatTemplate::render(const std::vector<Message>& messages, GenerationPrompt prompt) const {
+  return TRY(render_marked(messages, prompt)).text;
+}
+
+Result<MarkedText> ChatTemplate::render_marked(const std::vector<Message>& messages, GenerationPrompt prompt) const {
   List list;
   for (const auto& message : messages) {
     if (tokenizer::find_invalid_utf8(message.role) != std::string_view::npos || tokenizer::find_invalid_utf8(message.content) != std::string_view::npos)

@@ -20,6 +20,16 @@ struct Message {
   std::string role, content;  // UTF-8
 };
 
+// Bytes of a text, from `begin` up to `end`.
+struct TextSpan {
+  std::size_t begin = 0, end = 0;
+};
+
+struct MarkedText {
+  std::string text;
+  std::vector<TextSpan> generated;  // in order: what the template writes between {% generation %} and {% endgeneration %}
+};
+
 struct Limits {
   std::size_t template_bytes_max = 256 << 10;
   std::size_t steps_max = 2'000'000;        // evaluated expressions and statements in one rendering
@@ -46,6 +56,9 @@ class ChatTemplate {
 
   // What the template itself refuses (raise_exception) is invalid_argument with its words.
   Result<std::string> render(const std::vector<Message>& messages, GenerationPrompt prompt) const;
+
+  // The same, with what the template marks as the assistant's; nothing when it marks nothing.
+  Result<MarkedText> render_marked(const std::vector<Message>& messages, GenerationPrompt prompt) const;
 
   const SpecialText& special() const { return special_; }
 

@@ -43,6 +43,16 @@ TEST(ChatTemplate, renders_as_jinja_does) {
   EXPECT_EQ(shown("{% set t %}x{{ 1 }}{% endset %}{{ t * 1 if false else t }}{{ 'a-b'.split('-')[-1] }}"), "x1b");
 }
 
+TEST(ChatTemplate, what_stands_between_generation_marks_is_told_by_its_place) {
+  const auto made = ChatTemplate::parse("{% for m in messages %}[{% if m.role == 'assistant' %}{% generation %}{{ m.content }}!{% endgeneration %}{% else %}{{ m.content }}{% endif %}]{% endfor %}", {}, "t").value();
+  const auto marked = made.render_marked({{"user", "Hi"}, {"assistant", "Ho"}, {"user", "?"}, {"assistant", "é"}}, GenerationPrompt::leave_out).value();
+  EXPECT_EQ(marked.text, "[Hi][Ho!][?][é!]");
+  ASSERT_EQ(marked.generated.size(), 2u);
+  const auto text_of = [&](const TextSpan& span) { return marked.text.substr(span.begin, span.end - span.begin); };
+  EXPECT_EQ(text_of(marked.generated[0]), "Ho!");
+  EXPECT_EQ(text_of(marked.generated[1]), "é!");
+}
+
 TEST(ChatTemplate, passes_on_what_the_template_refuses) {
   const auto text = rendered("{{ raise_exception('roles must alternate') }}");
   ASSERT_FALSE(text);

@@ -40,9 +40,9 @@ class Interpreter {
     scopes_.emplace_back();
   }
 
-  Result<std::string> run(const Program& program) {
+  Result<MarkedText> run(const Program& program) {
     TRY(run_block(program.statements));
-    return std::move(out_);
+    return MarkedText{std::move(out_), std::move(generated_)};
   }
 
  private:
@@ -66,6 +66,7 @@ class Interpreter {
       case Statement::for_: return run_loop(statement);
       case Statement::set: TRY(assign(statement, TRY(evaluate(*statement.expression)))); return Flow::on;
       case Statement::set_block: return run_set_block(statement);
+      case Statement::generation: return run_generation(statement);
       case Statement::leave: return Flow::leave;
       case Statement::next: return Flow::next;
     }
@@ -78,10 +79,20 @@ class Interpreter {
     return {};
   }
 
+  // What is written inside is the assistant's. In a set block nobody knows yet where the text will stand.
+  Result<Flow> run_generation(const Statement& statement) {
+    const std::size_t begin = out_.size();
+    const auto flow = TRY(run_block(statement.body));
+    if (captures_ == 0 && out_.size() > begin) generated_.push_back({begin, out_.size()});
+    return flow;
+  }
+
   Result<Flow> run_set_block(const Statement& statement) {
     std::string outer;
     std::swap(outer, out_);
+    ++captures_;
     const auto flow = run_block(statement.body);
+    --captures_;
     std::swap(outer, out_);
     TRY(flow);
     TRY(assign(statement, Value(std::move(outer))));
@@ -319,11 +330,13 @@ class Interpreter {
   Budget budget_;
   std::vector<Dict> scopes_;
   std::string out_;
+  std::vector<TextSpan> generated_;
+  int captures_ = 0;  // set blocks that are being written
 };
 
 }  // namespace
 
-Result<std::string> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where) {
+Result<MarkedText> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where) {
   return Interpreter(globals, limits, where).run(program);
 }
 

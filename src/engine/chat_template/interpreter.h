@@ -45,6 +45,6 @@ Result<Value> apply_binary(const std::string& name, const Value& left, const Val
 Result<List> items_of(const Value& value, Budget& budget);
 Result<bool> contains(const Value& all, const Value& one, Budget& budget);
 
-Result<std::string> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where);
+Result<MarkedText> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where);
 
 }  // namespace redoubt::engine::chat_template

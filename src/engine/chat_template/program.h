@@ -50,7 +50,7 @@ struct Statement;
 using Block = std::vector<Statement>;
 
 struct Statement {
-  enum Kind { text, output, if_, for_, set, set_block, leave, next } kind = text;
+  enum Kind { text, output, if_, for_, set, set_block, generation, leave, next } kind = text;
   std::string value = {};                 // the text
   std::vector<std::string> targets = {};  // names that for or set assign to
   std::string member = {};                // `set target.member = ...`

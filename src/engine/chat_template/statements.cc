@@ -143,8 +143,10 @@ class StatementParser : private ExpressionParser {
 
   // Transformers' marks around an answer; they write nothing.
   Status parse_generation(Block& into) {
+    auto made = make(Statement::generation);
     TRY(expect(Token::block_end));
-    TRY(parse_block(into, {"endgeneration"}));
+    TRY(parse_block(made.body, {"endgeneration"}));
+    into.push_back(std::move(made));
     return end_tag("endgeneration");
   }
 

@@ -4,114 +4,101 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "rows/reader.h"
 
 namespace redoubt::engine::data {
 namespace {
 
-constexpr std::uint64_t kFileBytesMax = std::uint64_t{4} << 30;
-constexpr std::size_t kLineBytesMax = 16 << 20;
+constexpr std::uint64_t kRowBytesMax = 16 << 20;
 
-std::size_t count_words(std::string_view text) {
-  std::size_t words = 0;
-  bool inside = false;
-  for (char c : text) {
-    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    words += !space && !inside ? 1 : 0;
-    inside = !space;
-  }
-  return words;
-}
-
-// What the model reads, and what it must learn to write after it.
-struct Texts {
-  std::string prompt, whole;
-  std::string answer;  // the answer's own text, without what the template adds
-};
-
-class RowReader {
+// Puts an example of any length where it belongs.
+class Fitter {
  public:
-  RowReader(const tokenizer::Tokenizer& tokenizer, const chat_template::ChatTemplate* chat_template, std::int64_t max_length)
-      : tokenizer_(tokenizer), template_(chat_template), max_length_(max_length) {}
+  Fitter(const LoadOptions& options, ExampleWriter& writer) : options_(options), writer_(writer) {}
 
-  Result<Example> read(const Json& row, const std::string& where) const {
-    const auto texts = TRY(texts_of(row, where));
-    if (texts.answer.find_first_not_of(" \t\r\n") == std::string::npos)
-      return fail(ErrorCode::invalid_argument, "the answer is empty", where, "write an answer, or take the row out");
-    Example example;
-    example.ids = TRY(tokenizer_.encode(texts.whole, tokenizer::SpecialTokens::leave_out));
-    // The template's own words end the prompt, so its tokens begin the whole's; where a tokenizer joins across that border,
-    // the joined token counts as answer.
-    const auto prompt = TRY(tokenizer_.encode(texts.prompt, tokenizer::SpecialTokens::leave_out));
-    const auto common =
-        std::mismatch(prompt.begin(), prompt.end(), example.ids.begin(), example.ids.end()).first - prompt.begin();
-    example.answer_start = static_cast<std::int32_t>(std::max<std::ptrdiff_t>(1, common));
-    example.truncated = std::ssize(example.ids) > max_length_;
-    if (example.truncated) example.ids.resize(static_cast<std::size_t>(max_length_));
-    if (std::ssize(example.ids) <= example.answer_start)
-      return fail(ErrorCode::invalid_argument, "no token of the answer is left", where,
-                  "raise max_length, or take the row out");
-    example.answer_words = count_words(texts.answer);
-    example.answer_bytes = texts.answer.size();
-    return example;
+  Status add(Example example, const rows::Row& row, const std::string& where) {
+    if (std::ssize(example.ids) <= options_.max_length) return writer_.add(example);
+    switch (options_.on_too_long) {
+      case OnTooLong::truncate: return truncate(std::move(example), where);
+      case OnTooLong::drop: writer_.count_dropped(); return {};
+      case OnTooLong::windows:
+        if (row.form == rows::Form::text) return add_windows(example);
+        return fail(ErrorCode::invalid_argument, too_long(example) + " and is no text that goes on in windows", where, "raise max_length, use on_too_long: truncate, or divide the row");
+      case OnTooLong::refuse: break;
+    }
+    return fail(ErrorCode::limit_exceeded, too_long(example), where, "raise max_length, divide the row, or use on_too_long: truncate or drop");
   }
 
  private:
-  Result<Texts> texts_of(const Json& row, const std::string& where) const {
-    if (row.is_object() && row.contains("messages")) return conversation(row, where);
-    const std::string end = template_ ? template_->special().eos_token : "";
-    if (row.is_object() && row.contains("prompt")) {
-      const auto prompt = TRY(json_string(row, "prompt", where)), completion = TRY(json_string(row, "completion", where));
-      return Texts{prompt, prompt + completion + end, completion};
-    }
-    if (row.is_object() && row.contains("text")) {
-      const auto text = TRY(json_string(row, "text", where));
-      return Texts{"", text + end, text};
-    }
-    return fail(ErrorCode::invalid_argument, "the row has neither messages, nor prompt and completion, nor text", where);
+  std::string too_long(const Example& example) const {
+    return "the row has " + std::to_string(example.ids.size()) + " tokens, max_length is " + std::to_string(options_.max_length);
   }
 
-  Result<Texts> conversation(const Json& row, const std::string& where) const {
-    if (!template_) return fail(ErrorCode::invalid_argument, "the model has no chat template, the row has messages", where);
-    std::vector<chat_template::Message> messages;
-    for (const auto& message : TRY(json_array(row, "messages", where)))
-      messages.push_back({TRY(json_string(message, "role", where)), TRY(json_string(message, "content", where))});
-    if (messages.size() < 2 || messages.back().role != "assistant")
-      return fail(ErrorCode::invalid_argument, "the last of at least two messages must be the assistant's", where);
-    Texts texts;
-    texts.answer = messages.back().content;
-    texts.whole = TRY(template_->render(messages, chat_template::GenerationPrompt::leave_out));
-    messages.pop_back();
-    texts.prompt = TRY(template_->render(messages, chat_template::GenerationPrompt::add));
-    if (!texts.whole.starts_with(texts.prompt))
-      return fail(ErrorCode::unsupported, "the chat template writes a conversation with an answer unlike its prompt", where);
-    return texts;
+  Status truncate(Example example, const std::string& where) {
+    if (example.answer_start >= options_.max_length)
+      return fail(ErrorCode::invalid_argument, "no token of the answer is left", where, "raise max_length, or take the row out");
+    data::truncate(example, static_cast<std::int32_t>(options_.max_length));
+    return writer_.add(example);
   }
 
-  const tokenizer::Tokenizer& tokenizer_;
-  const chat_template::ChatTemplate* template_;
-  std::int64_t max_length_;
+  // Each token but the first has its prediction in one window.
+  Status add_windows(const Example& whole) {
+    const auto length = static_cast<std::size_t>(options_.max_length);
+    Example window = whole;
+    for (std::size_t begin = 0; begin + 1 < whole.ids.size();) {
+      const auto end = std::min(begin + length, whole.ids.size());
+      window.ids.assign(whole.ids.begin() + static_cast<std::ptrdiff_t>(begin), whole.ids.begin() + static_cast<std::ptrdiff_t>(end));
+      TRY(writer_.add(window));
+      writer_.count_window();
+      window.answer_words = window.answer_bytes = 0;  // counted with the first
+      begin = end - 1;
+    }
+    return {};
+  }
+
+  const LoadOptions& options_;
+  ExampleWriter& writer_;
 };
 
 }  // namespace
 
-Result<std::vector<Example>> load_examples(const std::filesystem::path& file, const tokenizer::Tokenizer& tokenizer,
-                                           const chat_template::ChatTemplate* chat_template, std::int64_t max_length) {
-  const auto text = TRY(read_text_file(file, kFileBytesMax));
-  const RowReader reader(tokenizer, chat_template, max_length);
-  std::vector<Example> examples;
-  std::size_t line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string where = file.filename().string() + ": line " + std::to_string(++line);
-    const auto row = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    auto example = TRY(reader.read(TRY(parse_json(row, where, {.bytes_max = kLineBytesMax})), where));
-    example.source_line = line;
-    examples.push_back(std::move(example));
+void truncate(Example& example, std::int32_t length) {
+  example.ids.resize(static_cast<std::size_t>(length));
+  example.truncated = true;
+  std::erase_if(example.counted, [&](const auto& span) { return span.begin >= length; });
+  if (!example.counted.empty()) example.counted.back().end = std::min(example.counted.back().end, length);
+}
+
+Status check_ids(const Example& example, std::int32_t vocabulary, const std::string& where) {
+  if (std::any_of(example.ids.begin(), example.ids.end(), [&](auto id) { return id < 0 || id >= vocabulary; }))
+    return fail(ErrorCode::invalid_argument, "the tokenizer's vocabulary does not match the model's", where);
+  return {};
+}
+
+Result<std::filesystem::path> data_file(const std::filesystem::path& folder, std::string_view channel) {
+  for (const char* ending : {".jsonl", ".csv"}) {
+    auto file = folder / (std::string(channel) + ending);
+    if (is_plain_file(file)) return file;
   }
-  return examples;
+  return fail(ErrorCode::not_found, "no data", (folder / (std::string(channel) + ".jsonl")).string(), "give JSON lines or a .csv as the channel '" + std::string(channel) + "'");
+}
+
+Result<Examples> load_examples(const std::filesystem::path& file, const Encoder& encoder, const LoadOptions& options) {
+  const auto source = TRY(FileReader::open_regular(file));
+  const auto reader = TRY(rows::RowReader::open(*source, file.filename().string(), kRowBytesMax));
+  auto writer = TRY(ExampleWriter::create(options.work_folder));
+  Fitter fitter(options, writer);
+  while (const auto next = TRY(reader->next())) {
+    const auto row = TRY(rows::row_of(next->value, next->where));
+    auto example = TRY(encode_row(encoder, row, options.loss_on, next->where));
+    example.source_line = next->line;
+    TRY(check_ids(example, options.vocabulary, next->where));
+    TRY(fitter.add(std::move(example), row, next->where));
+  }
+  auto examples = TRY(writer.finish());
+  if (!examples.empty()) return examples;
+  return fail(ErrorCode::invalid_argument, examples.counts().dropped > 0 ? "every row is longer than max_length" : "no examples", file.filename().string(),
+              examples.counts().dropped > 0 ? "raise max_length" : "give a file with rows");
 }
 
 }  // namespace redoubt::engine::data

@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Training data from JSON lines to tokens. A row is {"messages": [{"role", "content"}...]}, {"prompt", "completion"} or
-// {"text"}.
+// A data file to examples, row by row: memory holds one row at a time (and 16 bytes an example, see example_store.h).
 #pragma once
 
 #include <filesystem>
-#include <vector>
 
-#include "engine/chat_template/chat_template.h"
-#include "engine/data/examples.h"
-#include "engine/tokenizer/tokenizer.h"
+#include "engine/data/encode_row.h"
+#include "engine/data/example_store.h"
 
 namespace redoubt::engine::data {
 
-// - messages: the last message is the answer; its tokens are all that the template writes after the generation prompt.
-// - prompt and completion: the completion, and the end-of-sequence token after it.
-// - text: all tokens but the first, and the end-of-sequence token.
-// An example of more than `max_length` tokens is cut off there; one whose answer is empty or cut away whole, like any row
-// that is not of these forms, is invalid_argument that names the line. `chat_template` may be null if no row has messages.
-Result<std::vector<Example>> load_examples(const std::filesystem::path& file, const tokenizer::Tokenizer& tokenizer,
-                                           const chat_template::ChatTemplate* chat_template, std::int64_t max_length);
+struct LoadOptions {
+  std::int64_t max_length = 0;  // tokens of an example, at least 2
+  LossOn loss_on = LossOn::answer;
+  OnTooLong on_too_long = OnTooLong::truncate;
+  std::int32_t vocabulary = 0;        // ids are below it
+  std::filesystem::path work_folder;  // where the tokenised examples go
+};
+
+// Rows as encode_row has them; the forms and formats are those of rows/. An example of more than max_length tokens is treated as
+// on_too_long says; one whose answer is cut away whole, a row that is none, and a file without a row are invalid_argument. All
+// errors name the line.
+Result<Examples> load_examples(const std::filesystem::path& file, const Encoder& encoder, const LoadOptions& options);
+
+// CHANNEL.jsonl or CHANNEL.csv of a folder; not_found names both.
+Result<std::filesystem::path> data_file(const std::filesystem::path& folder, std::string_view channel);
+
+// Cuts the end off: `length` tokens stay, of which at least one counts.
+void truncate(Example& example, std::int32_t length);
+
+// Every id must lie in the vocabulary.
+Status check_ids(const Example& example, std::int32_t vocabulary, const std::string& where);
 
 }  // namespace redoubt::engine::data

@@ -12,21 +12,19 @@
 namespace redoubt::engine::evaluate {
 
 struct AnswerBatch {
-  model::PackedBatch packed;
+  model::PackedBatch packed;          // each example but its last token, which predicts nothing
   at::Tensor rows;                    // int64: rows whose next token is an answer token, in order
   at::Tensor targets;                 // int64: those tokens
   std::vector<std::int64_t> answers;  // how many of them each example has
 };
 // Whether what examples begin with is computed once.
 enum class Sharing { shared, alone };
+// Each example must have at least one token that counts, and the model's vocabulary.
 AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing sharing);
 // Shared, but where the model turns heads by the length of the whole example.
 Sharing sharing_of(std::span<const data::Example* const> examples, const model::CausalModel& base);
 
 // Tokens of the answer, all of which have a row that predicts them.
-inline std::int64_t answer_tokens(const data::Example& example) { return std::ssize(example.ids) - example.answer_start; }
-
-// Every example must have 1 <= answer_start < size, ids in the vocabulary, and fit the context; the error names the line.
-Status check_examples(std::span<const data::Example> examples, const model::Config& config, std::string_view where);
+inline std::int64_t answer_tokens(const data::Example& example) { return data::counted_tokens(example); }
 
 }  // namespace redoubt::engine::evaluate

@@ -2,113 +2,85 @@
 #include "engine/evaluate/entry.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "base/file.h"
-#include "engine/evaluate/evaluator.h"
 #include "engine/evaluate/inputs.h"
+#include "engine/evaluate/report.h"
 
 namespace redoubt::engine::evaluate {
 namespace {
 
 struct JobOptions {
+  data::DataOptions data = {};
   std::int64_t batch_size = 0;   // examples in one pass; 0: as many as fit
   std::int64_t threads = 0;      // 0: all
-  std::int64_t max_length = 0;   // 0: the model's context
-  std::int64_t generations = 0;  // examples to answer for a person to read
+  std::int64_t generations = 0;  // rows whose question the model answers by itself
   std::int64_t generation_tokens = 128;
+  statistics::BootstrapOptions bootstrap = {};
   model::Precision precision = model::Precision::bf16;
 };
 
 Result<JobOptions> parse_options(const job::Hyperparameters& values) {
-  TRY(values.expect_only({"batch_size", "dtype", "threads", "max_length", "generations", "generation_tokens"}));
+  std::vector<std::string> known = {"batch_size", "dtype", "threads", "generations", "generation_tokens", "bootstrap_resamples", "bootstrap_seed"};
+  known.insert(known.end(), data::data_option_names().begin(), data::data_option_names().end());
+  TRY(values.expect_only(known));
   JobOptions o;
+  o.data = TRY(data::parse_data_options(values));
   o.batch_size = TRY(values.integer("batch_size", 0, 0, 65536));
   o.threads = TRY(values.integer("threads", 0, 0, 1024));
-  o.max_length = TRY(values.integer("max_length", 0, 0, 1 << 24));
-  o.generations = TRY(values.integer("generations", 0, 0, 10000));
+  o.generations = TRY(values.integer("generations", 0, 0, 1'000'000));
   o.generation_tokens = TRY(values.integer("generation_tokens", o.generation_tokens, 1, 1 << 20));
+  o.bootstrap.resamples = TRY(values.integer("bootstrap_resamples", o.bootstrap.resamples, 0, 1'000'000));
+  o.bootstrap.seed = static_cast<std::uint64_t>(TRY(values.integer("bootstrap_seed", static_cast<std::int64_t>(o.bootstrap.seed), 0, INT64_MAX)));
   o.precision =
       TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
   return o;
 }
 
-// The likeliest continuation of a prompt, up to an end token.
-Result<std::vector<std::int32_t>> answer_greedily(const model::CausalModel& base, const model::LoraWeights* lora,
-                                                  std::span<const std::int32_t> prompt, std::int64_t tokens_max) {
-  const auto& config = base.config();
-  tokens_max = std::min(tokens_max, config.context_length - std::ssize(prompt));
-  model::KeyValueCache cache(config, base.precision(), std::ssize(prompt) + tokens_max);
-  std::vector<std::int32_t> answer;
-  auto logits = TRY(base.prefill(prompt, cache, lora));
-  while (std::ssize(answer) < tokens_max) {
-    const auto token = static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
-    if (std::find(config.end_tokens.begin(), config.end_tokens.end(), token) != config.end_tokens.end()) break;
-    answer.push_back(token);
-    const model::DecodeStep step{token, &cache, lora};
-    if (std::ssize(answer) < tokens_max) logits = TRY(base.decode({&step, 1})).select(0, 0);
-  }
-  return answer;
+// What stands before a text's first token, as lm-evaluation-harness chooses it.
+std::optional<std::int32_t> prefix_of(const generate::LoadedModel& model, const chat_template::ChatTemplate::SpecialText& special) {
+  if (const auto bos = model.tokenizer->id_of(special.bos_token)) return bos;
+  if (const auto eos = model.tokenizer->id_of(special.eos_token)) return eos;
+  if (!model.end_tokens.empty()) return model.end_tokens.front();
+  return std::nullopt;
 }
 
-Status write_generations(const job::Paths& paths, const Inputs& inputs, const model::LoraWeights* lora,
-                         std::span<const data::Example> examples, const JobOptions& options, job::EventWriter& events) {
-  std::string lines;
-  const auto count = std::min(options.generations, std::ssize(examples));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto& example = examples[static_cast<std::size_t>(i)];
-    const auto ids = std::span(example.ids);
-    const auto prompt = ids.first(static_cast<std::size_t>(example.answer_start));
-    const auto answer = TRY(answer_greedily(*inputs.base, lora, prompt, options.generation_tokens));
-    lines += dump_json({{"index", i},
-                        {"prompt", TRY(inputs.tokenizer->decode(prompt))},
-                        {"expected", TRY(inputs.tokenizer->decode(ids.subspan(prompt.size())))},
-                        {"generated", TRY(inputs.tokenizer->decode(answer))}}) +
-             "\n";
-    events.write("progress", {{"label", "generate"}, {"done", i + 1}, {"total", count}});
-  }
-  return write_file(paths.output_data() / "generations.jsonl", lines);
-}
-
-std::string per_example_lines(const Evaluation& evaluation, std::span<const data::Example> examples) {
-  std::string lines;
-  for (std::size_t i = 0; i < examples.size(); ++i) {
-    const auto& score = evaluation.examples[i];
-    lines += dump_json({{"index", i},
-                        {"line", examples[i].source_line},
-                        {"tokens", score.tokens},
-                        {"correct", score.correct},
-                        {"log_likelihood", score.log_likelihood}}) +
-             "\n";
-  }
-  return lines;
+Result<EvalData> load_data(const job::Paths& paths, const generate::LoadedModel& model, const data::DataOptions& options) {
+  const auto& config = model.base->config();
+  EvalLoad load;
+  load.examples = {options.max_length > 0 ? std::min(options.max_length, config.context_length) : config.context_length, options.loss_on, options.on_too_long,
+                   static_cast<std::int32_t>(config.vocabulary), paths.root};
+  load.prefix = prefix_of(model, TRY(chat_template::read_special_text(paths.channel("model"))));
+  const auto file = TRY(data::data_file(paths.channel("eval"), "eval"));
+  return load_rows(file, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr}, load);
 }
 
 Status evaluate_job(const job::Paths& paths) {
   c10::InferenceMode guard;
   const auto options = TRY(parse_options(TRY(job::Hyperparameters::read(paths.hyperparameters()))));
   set_threads(options.threads);
-  const auto inputs = TRY(load_model(paths, options.precision));
-  const auto examples = TRY(load_channel(paths, "eval", inputs, options.max_length));
-  const auto adapter = TRY(load_adapter(paths, inputs.base->config()));
-  model::LoraWeights working;
-  if (adapter) adapter->write_working(working, options.precision);
-  const auto* lora = adapter ? &working : nullptr;
+  const auto model = TRY(generate::load_model(paths.channel("model"), paths.channel("adapter"), options.precision));
+  const auto data = TRY(load_data(paths, model, options.data));
 
   job::EventWriter events;
-  const auto truncated = report_truncated("eval", examples, events);
-  const auto progress = [&](std::int64_t done, std::int64_t total) {
-    events.write("progress", {{"label", "evaluate"}, {"done", done}, {"total", total}});
+  report_cuts("eval", data.pieces, events);
+  const auto progress = [&](const char* label) {
+    return [&events, label](std::int64_t done, std::int64_t total) { events.write("progress", {{"label", label}, {"done", done}, {"total", total}}); };
   };
-  const auto evaluation =
-      evaluate(*inputs.base, lora, examples, {.examples_max = options.batch_size, .progress = progress});
-  TRY(check_finite(evaluation, examples, "eval.jsonl"));
-  Json result = to_json(evaluation);
-  result["truncated"] = truncated;
+  const auto scores = TRY(evaluate(*model.base, model.adapter ? &*model.adapter : nullptr, data.pieces,
+                                   {.examples_max = options.batch_size, .progress = progress("evaluate")})).examples;
+  TRY(check_finite(scores, data.pieces, "eval.jsonl"));
+  Measured measured{data, scores, fold(data, scores), {}};
+  if (options.generations > 0)
+    measured.generations = TRY(generate_answers(model, data, {.rows_max = options.generations, .tokens_max = options.generation_tokens, .progress = progress("generate")}));
+
+  const Json result = evaluation_json(measured, options.bootstrap);
   TRY(make_folder(paths.output_data()));
   TRY(write_file(paths.output_data() / "evaluation.json", dump_json(result) + "\n"));
-  TRY(write_file(paths.output_data() / "per_example.jsonl", per_example_lines(evaluation, examples)));
-  if (options.generations > 0) TRY(write_generations(paths, inputs, lora, examples, options, events));
-  events.write("result", std::move(result));
+  TRY(write_file(paths.output_data() / "per_example.jsonl", per_example_lines(measured)));
+  if (options.generations > 0) TRY(write_file(paths.output_data() / "generations.jsonl", generation_lines(measured)));
+  events.write("result", result);
   return {};
 }
 

@@ -1,40 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "engine/evaluate/evaluator.h"
+#include "engine/evaluate/eval_rows.h"
 
 namespace redoubt::engine::evaluate {
 namespace {
 
-model::Config tiny() {
-  model::Config config;
-  config.vocabulary = 97, config.hidden = 32, config.layers = 2, config.heads = 4, config.key_heads = 2,
-  config.head_size = 8;
-  config.intermediate = 48, config.context_length = 64, config.norm_epsilon = 1e-5, config.tied_embeddings = true;
-  return config;
+data::Example example_of(std::vector<std::int32_t> ids, std::int32_t answer_start, std::vector<data::TokenSpan> counted = {}) {
+  data::Example example;
+  example.ids = std::move(ids);
+  example.answer_start = answer_start;
+  example.counted = std::move(counted);
+  return example;
 }
 
-data::Example example_of(std::vector<std::int32_t> ids, std::int32_t answer_start, std::size_t line) {
-  return {std::move(ids), answer_start, line, 2, 10};
-}
-
-TEST(CheckExamples, an_example_that_cannot_be_computed_is_named_by_its_line) {
-  const auto config = tiny();
-  for (const auto& bad : {example_of({1, 2, 3}, 3, 7), example_of({1, 97}, 1, 7), example_of({1, -1}, 1, 7),
-                          example_of(std::vector<std::int32_t>(65, 1), 1, 7)}) {
-    auto status = check_examples({&bad, 1}, config, "train.jsonl");
-    ASSERT_FALSE(status);
-    EXPECT_EQ(status.error().where, "train.jsonl: line 7");
-  }
-  EXPECT_FALSE(check_examples({}, config, "train.jsonl"));
-}
-
-TEST(PackAnswers, rows_are_those_whose_next_token_is_an_answer) {
-  const auto a = example_of({5, 6, 7, 8}, 2, 1), b = example_of({9, 10, 11}, 1, 2);
+TEST(PackAnswers, rows_are_those_whose_next_token_is_an_answer_and_the_last_token_is_only_predicted) {
+  const auto a = example_of({5, 6, 7, 8}, 2), b = example_of({9, 10, 11}, 1);
   const data::Example* both[] = {&a, &b};
   const auto batch = pack_answers(both, Sharing::alone);
-  EXPECT_TRUE(batch.rows.equal(at::tensor({1, 2, 4, 5}, at::kLong)));
+  EXPECT_TRUE(batch.packed.tokens.equal(at::tensor({5, 6, 7, 9, 10}, at::kLong)));
+  EXPECT_TRUE(batch.rows.equal(at::tensor({1, 2, 3, 4}, at::kLong)));
   EXPECT_TRUE(batch.targets.equal(at::tensor({7, 8, 10, 11}, at::kLong)));
+}
+
+TEST(PackAnswers, only_the_runs_that_count_have_rows) {
+  const auto a = example_of({5, 6, 7, 8, 9, 10}, 1, {{1, 2}, {4, 6}});
+  const data::Example* one[] = {&a};
+  const auto batch = pack_answers(one, Sharing::alone);
+  EXPECT_TRUE(batch.rows.equal(at::tensor({0, 3, 4}, at::kLong)));
+  EXPECT_TRUE(batch.targets.equal(at::tensor({6, 9, 10}, at::kLong)));
+  EXPECT_EQ(batch.answers, std::vector<std::int64_t>{3});
+}
+
+// lm_eval.utils: list(map(make_disjoint_window, get_rolling_token_windows(tokens, 99, 4, 1))), of lm-eval 0.4.13.
+TEST(RollingWindows, are_those_of_lm_evaluation_harness) {
+  struct Window {
+    std::vector<std::int32_t> context, predicted;
+    bool operator==(const Window&) const = default;
+  };
+  const auto windows = [](std::int32_t count) {
+    std::vector<std::int32_t> tokens;
+    for (std::int32_t i = 0; i < count; ++i) tokens.push_back(i);
+    std::vector<Window> out;
+    for (const auto& window : rolling_windows(tokens, 99, 4))
+      out.push_back({{window.ids.begin(), window.ids.begin() + window.answer_start}, {window.ids.begin() + window.answer_start, window.ids.end()}});
+    return out;
+  };
+  EXPECT_EQ(windows(0), (std::vector<Window>{}));
+  EXPECT_EQ(windows(3), (std::vector<Window>{{{99}, {0, 1, 2}}}));
+  EXPECT_EQ(windows(4), (std::vector<Window>{{{99}, {0, 1, 2, 3}}}));
+  EXPECT_EQ(windows(10), (std::vector<Window>{{{99}, {0, 1, 2, 3}}, {{3}, {4, 5, 6, 7}}, {{5, 6, 7}, {8, 9}}}));
 }
 
 }  // namespace

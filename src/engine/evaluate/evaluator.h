@@ -8,14 +8,16 @@
 #include <vector>
 
 #include "base/json.h"
+#include "engine/data/example_store.h"
 #include "engine/evaluate/answer_batch.h"
 
 namespace redoubt::engine::evaluate {
 
 struct ExampleScore {
-  std::int64_t tokens = 0;    // answer tokens
-  std::int64_t correct = 0;   // of them the likeliest
-  double log_likelihood = 0;  // nats, over the answer tokens
+  std::int64_t tokens = 0;        // answer tokens
+  std::int64_t correct = 0;       // of them the likeliest
+  double log_likelihood = 0;      // nats, over the answer tokens
+  std::int64_t words = 0, bytes = 0;  // of the answer's text
 };
 
 struct Evaluation {
@@ -25,22 +27,29 @@ struct Evaluation {
   double perplexity = 0;       // e^loss
   double word_perplexity = 0;  // e^(nats / words of the answers)
   double byte_perplexity = 0;  // e^(nats / bytes of the answers)
+  double bits_per_byte = 0;    // log2 of that
   double accuracy = 0;         // share of answer tokens that were the likeliest
 };
 
 struct EvaluateOptions {
   std::int64_t rows_max = 1024;   // tokens computed in one pass, unless one example is longer
   std::int64_t examples_max = 0;  // examples in one pass; 0 means as many as fit
-  // Called after each pass with examples done and all examples.
+  // Of several processes that share out the passes, the `share`-th of `shares`: the other examples' scores stay empty.
+  std::int64_t share = 0, shares = 1;
+  // Called before the first pass and after each with examples done and all examples.
   std::function<void(std::int64_t, std::int64_t)> progress = {};
 };
 
-// The examples must have passed check_examples. `lora` may be null. A loss that is no number (broken weights) shows in it.
-Evaluation evaluate(const model::CausalModel& base, const model::LoraWeights* lora, std::span<const data::Example> examples,
-                    const EvaluateOptions& options = {});
+// The examples must have the model's vocabulary and fit its context. `lora` may be null. A loss that is no number (broken weights)
+// shows in the result; the only errors are of reading the examples.
+Result<Evaluation> evaluate(const model::CausalModel& base, const model::LoraWeights* lora, const data::Examples& examples,
+                            const EvaluateOptions& options = {});
+
+// The sums over the scores of all examples.
+Evaluation summarise(std::vector<ExampleScore> scores);
 
 // invalid_argument that names the first example whose log-likelihood is no number.
-Status check_finite(const Evaluation& evaluation, std::span<const data::Example> examples, std::string_view where);
+Status check_finite(std::span<const ExampleScore> scores, const data::Examples& examples, std::string_view where);
 
 // evaluation.json without the parts that the control plane adds.
 Json to_json(const Evaluation& evaluation);

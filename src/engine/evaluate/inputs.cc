@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "engine/data/load_examples.h"
-#include "engine/evaluate/answer_batch.h"
 #include "engine/model/vocabulary.h"
 
 namespace redoubt::engine::evaluate {
@@ -25,29 +24,27 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
   return inputs;
 }
 
-Result<std::vector<data::Example>> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs,
-                                                std::int64_t max_length) {
-  const auto file = paths.channel(channel) / (std::string(channel) + ".jsonl");
+Result<data::Examples> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs, const data::DataOptions& options) {
+  const auto file = TRY(data::data_file(paths.channel(channel), channel));
   const auto context = inputs.base->config().context_length;
-  const auto limit = max_length > 0 ? std::min(max_length, context) : context;
-  auto examples =
-      TRY(data::load_examples(file, *inputs.tokenizer, inputs.chat_template ? &*inputs.chat_template : nullptr, limit));
-  TRY(check_examples(examples, inputs.base->config(), file.filename().string()));
-  return examples;
+  const auto length = options.max_length > 0 ? std::min(options.max_length, context) : context;
+  return data::load_examples(file, {*inputs.tokenizer, inputs.chat_template ? &*inputs.chat_template : nullptr},
+                             {length, options.loss_on, options.on_too_long, static_cast<std::int32_t>(inputs.base->config().vocabulary), paths.root});
 }
 
-std::int64_t report_truncated(std::string_view channel, std::span<const data::Example> examples, job::EventWriter& events) {
-  const auto count = std::count_if(examples.begin(), examples.end(), [](const auto& example) { return example.truncated; });
-  if (count == 0) return 0;
-  std::int64_t longest = 0;
-  for (const auto& example : examples) longest = std::max<std::int64_t>(longest, std::ssize(example.ids));
-  std::fprintf(
-      stderr,
-      "redoubt-engine: %td of %zu examples of '%.*s' are longer than %td tokens and were cut off there; raise max_length\n",
-      count, examples.size(), static_cast<int>(channel.size()), channel.data(), static_cast<std::ptrdiff_t>(longest));
-  events.write("truncated",
-               {{"channel", channel}, {"truncated", count}, {"examples", examples.size()}, {"max_length", longest}});
-  return count;
+void report_cuts(std::string_view channel, const data::Examples& examples, job::EventWriter& events) {
+  const auto& counts = examples.counts();
+  const int name = static_cast<int>(channel.size());
+  if (counts.truncated > 0)
+    std::fprintf(stderr, "redoubt-engine: %td of %zu examples of '%.*s' are longer than %td tokens and were cut off there; raise max_length\n",
+                 static_cast<std::ptrdiff_t>(counts.truncated), examples.size(), name, channel.data(), static_cast<std::ptrdiff_t>(counts.longest));
+  if (counts.dropped > 0)
+    std::fprintf(stderr, "redoubt-engine: %td rows of '%.*s' are too long and were left out; raise max_length\n",
+                 static_cast<std::ptrdiff_t>(counts.dropped), name, channel.data());
+  if (counts.truncated + counts.dropped == 0) return;
+  Json event = {{"channel", channel}, {"truncated", counts.truncated}, {"examples", examples.size()}, {"max_length", counts.longest}};
+  if (counts.dropped > 0) event["dropped"] = counts.dropped;
+  events.write("truncated", event);
 }
 
 Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::Config& config) {

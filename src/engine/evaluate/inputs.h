@@ -6,12 +6,12 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "engine/chat_template/chat_template.h"
-#include "engine/data/examples.h"
+#include "engine/data/example_store.h"
+#include "engine/data/options.h"
 #include "engine/job/job.h"
 #include "engine/model/causal_model.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -27,12 +27,12 @@ struct Inputs {
 // Reads the channel `model`.
 Result<Inputs> load_model(const job::Paths& paths, model::Precision precision);
 
-// How many examples were cut at max_length. Says so on standard error and, as the event "truncated", on standard output.
-std::int64_t report_truncated(std::string_view channel, std::span<const data::Example> examples, job::EventWriter& events);
+// What became of rows that were too long: said on standard error and, as the event "truncated", on standard output. Nothing where
+// all fitted.
+void report_cuts(std::string_view channel, const data::Examples& examples, job::EventWriter& events);
 
-// Reads CHANNEL/CHANNEL.jsonl and checks that the model can compute every example. max_length 0 means the model's context.
-Result<std::vector<data::Example>> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs,
-                                                std::int64_t max_length);
+// Reads CHANNEL/CHANNEL.jsonl (or .csv) into examples that the model can compute. The tokens lie in a file in the job's root.
+Result<data::Examples> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs, const data::DataOptions& options);
 
 // The channel `adapter`, if there is one.
 Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::Config& config);

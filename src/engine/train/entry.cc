@@ -10,16 +10,6 @@
 namespace redoubt::engine::train {
 namespace {
 
-std::string digest_of(std::span<const data::Example> examples) {
-  crypto::Sha256 hash;
-  for (const auto& example : examples) {
-    const std::int64_t sizes[] = {std::ssize(example.ids), example.answer_start};
-    hash.update({reinterpret_cast<const std::uint8_t*>(sizes), sizeof sizes});
-    hash.update({reinterpret_cast<const std::uint8_t*>(example.ids.data()), example.ids.size() * sizeof(std::int32_t)});
-  }
-  return hash.finish().hex();
-}
-
 std::string digest_of(const model::Weights& weights) {
   crypto::Sha256 hash;
   for (const auto& tensor : weights.tensors())
@@ -54,19 +44,19 @@ Status train_job(const job::Paths& paths) {
   evaluate::set_threads(options.threads);
   const auto base = TRY(base_name(paths, values));
   const auto inputs = TRY(evaluate::load_model(paths, options.precision));
-  const auto train_examples = TRY(evaluate::load_channel(paths, "train", inputs, options.max_length));
-  std::vector<data::Example> eval_examples;
-  if (paths.has_channel("eval")) eval_examples = TRY(evaluate::load_channel(paths, "eval", inputs, options.max_length));
+  const auto train_examples = TRY(evaluate::load_channel(paths, "train", inputs, options.data));
+  data::Examples eval_examples;
+  if (paths.has_channel("eval")) eval_examples = TRY(evaluate::load_channel(paths, "eval", inputs, options.data));
 
   job::EventWriter events;
-  evaluate::report_truncated("train", train_examples, events);
-  evaluate::report_truncated("eval", eval_examples, events);
+  evaluate::report_cuts("train", train_examples, events);
+  evaluate::report_cuts("eval", eval_examples, events);
   TrainHooks hooks;
   hooks.event = [&](std::string_view name, const Json& members) { events.write(name, members); };
   const TrainData data{train_examples,
                        eval_examples,
-                       {{"train", digest_of(train_examples)},
-                        {"eval", digest_of(eval_examples)},
+                       {{"train", train_examples.digest()},
+                        {"eval", eval_examples.digest()},
                         {"model", digest_of(inputs.base->weights())}}};
   const auto result = TRY(train(*inputs.base, data, options, paths.checkpoints(), hooks));
   TRY(result.adapter.save(paths.model(), base));

@@ -18,7 +18,6 @@ const std::vector<std::string> kKnown = {"seed",
                                          "lora_alpha",
                                          "lora_dropout",
                                          "target_modules",
-                                         "max_length",
                                          "early_stopping_patience",
                                          "checkpoint_steps",
                                          "threads",
@@ -51,7 +50,9 @@ std::int64_t TrainOptions::warmup_steps(std::int64_t steps) const {
 }
 
 Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
-  TRY(values.expect_only(kKnown));
+  auto known = kKnown;
+  known.insert(known.end(), data::data_option_names().begin(), data::data_option_names().end());
+  TRY(values.expect_only(known));
   TrainOptions o;
   o.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 42, 0, INT64_MAX)));
   o.epochs = TRY(values.integer("epochs", o.epochs, 1, 10000));
@@ -65,7 +66,7 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   o.lora.alpha = TRY(values.number("lora_alpha", o.lora.alpha, 0, 1e6));
   o.lora.targets = TRY(parse_targets(values));
   o.lora.dropout = TRY(values.number("lora_dropout", 0, 0, 0.99));
-  o.max_length = TRY(values.integer("max_length", 0, 0, 1 << 24));
+  o.data = TRY(data::parse_data_options(values));
   o.early_stopping_patience = TRY(values.integer("early_stopping_patience", 0, 0, 10000));
   o.checkpoint_steps = TRY(values.integer("checkpoint_steps", 0, 0, INT32_MAX));
   o.threads = TRY(values.integer("threads", 0, 0, 1024));

@@ -3,6 +3,7 @@
 // A training job's hyperparameters, named as in PEFT and Transformers.
 #pragma once
 
+#include "engine/data/options.h"
 #include "engine/job/job.h"
 #include "engine/model/lora.h"
 #include "engine/train/optimizer.h"
@@ -19,7 +20,7 @@ struct TrainOptions {
   double max_grad_norm = 1;  // 0: not clipped
   AdamWOptions adamw = {};
   model::LoraOptions lora = {};
-  std::int64_t max_length = 0;               // tokens of an example; 0: the model's context
+  data::DataOptions data = {};               // which tokens count, how long an example may be
   std::int64_t early_stopping_patience = 0;  // epochs without a better eval loss before the end; 0: never
   std::int64_t checkpoint_steps = 0;         // steps between checkpoints within an epoch; 0: after each epoch only
   model::Precision precision = model::Precision::bf16;

@@ -27,7 +27,7 @@ class Run {
         adapter_(std::move(adapter)),
         optimizer_(adapter_.values().numel(), options.adamw),
         gradient_(at::zeros_like(adapter_.values())) {
-    steps_each_ = (std::ssize(data.train) + options.batch_size - 1) / options.batch_size;
+    steps_each_ = (static_cast<std::int64_t>(data.train.size()) + options.batch_size - 1) / options.batch_size;
     steps_ = steps_each_ * options.epochs;
     rate_ = {options.learning_rate, options.schedule, options.warmup_steps(steps_), steps_};
     state_.identity = {{"options", identity_of(options)}, {"data", data.identity}};
@@ -39,7 +39,7 @@ class Run {
 
  private:
   bool is_done() const { return state_.step >= steps_ || stopped_early_ || stopped_by_hook_; }
-  Batch batch_of(std::int64_t step);
+  Result<Batch> batch_of(std::int64_t step);
   Status do_step();
   Result<BatchLoss> compute_gradient(const Batch& batch);
   Status finish_epoch();
@@ -60,20 +60,18 @@ class Run {
   std::int64_t steps_each_ = 0, steps_ = 0;
   std::int64_t order_epoch_ = -1;
   std::vector<std::size_t> order_;
+  std::vector<data::Example> held_;  // the examples of the step
   RunState state_;
   bool stopped_early_ = false, stopped_by_hook_ = false;
 };
 
 Status Run::resume() {
   auto found = TRY(read_newest_checkpoint(checkpoints_));
-  std::int64_t tokens = 0;
-  std::int64_t truncated = 0;
-  for (const auto& example : data_.train) tokens += std::ssize(example.ids), truncated += example.truncated ? 1 : 0;
   hooks_.event("plan", {{"steps", steps_},
                         {"epochs", options_.epochs},
                         {"examples", data_.train.size()},
-                        {"tokens", tokens},
-                        {"truncated", truncated},
+                        {"tokens", data_.train.counts().tokens},
+                        {"truncated", data_.train.counts().truncated},
                         {"resumed_step", found ? found->step : 0}});
   if (!found) return {};
   if (found->identity != state_.identity || found->values.numel() != adapter_.values().numel() || found->step > steps_)
@@ -100,15 +98,17 @@ Status Run::go() {
   return {};
 }
 
-Batch Run::batch_of(std::int64_t step) {
+Result<Batch> Run::batch_of(std::int64_t step) {
   const std::int64_t epoch = step / steps_each_, begin = step % steps_each_ * options_.batch_size;
   if (epoch != order_epoch_) {
     order_ = order_of_epoch(data_.train.size(), options_.seed, epoch);
     order_epoch_ = epoch;
   }
-  Batch batch;
+  held_.clear();
   for (std::int64_t i = begin; i < std::min(begin + options_.batch_size, std::ssize(order_)); ++i)
-    batch.push_back(&data_.train[order_[static_cast<std::size_t>(i)]]);
+    held_.push_back(TRY(data_.train.read(order_[static_cast<std::size_t>(i)])));
+  Batch batch;
+  for (const auto& example : held_) batch.push_back(&example);
   return batch;
 }
 
@@ -143,7 +143,7 @@ tl::unexpected<Error> Run::diverged(const std::string& what, const std::string& 
 
 Status Run::do_step() {
   const auto start = std::chrono::steady_clock::now();
-  const auto batch = batch_of(state_.step);
+  const auto batch = TRY(batch_of(state_.step));
   const auto loss = TRY(compute_gradient(batch));
   const double norm = norm_of(gradient_);
   if (!std::isfinite(norm))
@@ -172,7 +172,7 @@ Status Run::finish_epoch() {
   if (!data_.eval.empty()) {
     adapter_.write_working(working_, options_.precision);
     model::set_dropout(working_, 0, 0);
-    const auto evaluation = evaluate::evaluate(base_, &working_, data_.eval);
+    const auto evaluation = TRY(evaluate::evaluate(base_, &working_, data_.eval));
     if (!std::isfinite(evaluation.loss))
       return diverged("the eval loss is no number", "after epoch " + std::to_string(epoch));
     const bool best = !state_.best_loss || evaluation.loss < *state_.best_loss;

@@ -6,7 +6,7 @@
 #include <functional>
 #include <span>
 
-#include "engine/data/examples.h"
+#include "engine/data/example_store.h"
 #include "engine/model/causal_model.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/options.h"
@@ -14,7 +14,7 @@
 namespace redoubt::engine::train {
 
 struct TrainData {
-  std::span<const data::Example> train, eval;  // eval may be empty: then the last adapter is the best
+  data::Examples train, eval;  // eval may be empty: then the last adapter is the best
   Json identity = {};                          // what must be equal to resume, beside the options
 };
 

@@ -96,7 +96,7 @@ TEST_F(TrainerTest, dropout_is_drawn_from_the_seed_and_a_resumed_run_draws_the_s
   model::LoraWeights working;
   whole.adapter.write_working(working, options.precision);
   c10::InferenceMode guard;
-  EXPECT_DOUBLE_EQ(evaluate::evaluate(*base_, &working, eval_).loss, *whole.best_loss);
+  EXPECT_DOUBLE_EQ(evaluate::evaluate(*base_, &working, eval_)->loss, *whole.best_loss);
 }
 
 TEST_F(TrainerTest, training_stops_when_the_eval_loss_no_longer_falls_and_the_best_adapter_is_kept) {
@@ -109,7 +109,7 @@ TEST_F(TrainerTest, training_stops_when_the_eval_loss_no_longer_falls_and_the_be
   model::LoraWeights working;
   result.adapter.write_working(working, options.precision);
   c10::InferenceMode guard;
-  EXPECT_DOUBLE_EQ(evaluate::evaluate(*base_, &working, eval_).loss, *result.best_loss);
+  EXPECT_DOUBLE_EQ(evaluate::evaluate(*base_, &working, eval_)->loss, *result.best_loss);
 }
 
 TEST_F(TrainerTest, a_checkpoint_of_other_hyperparameters_is_refused) {

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_map>
 
 #include "base/file.h"
 #include "crypto/hash.h"
+#include "rows/reader.h"
 #include "stages/data/fold.h"
 #include "stages/data/json_text.h"
 
@@ -15,33 +17,14 @@ namespace redoubt::stages::data {
 namespace {
 
 constexpr std::size_t kFindingsMax = 10'000;
-constexpr std::uint64_t kFileBytesMax = 8ull << 30;
+constexpr std::uint64_t kFileBytesMax = 1ull << 40;
 
-bool is_text(const Json& row, const char* key) { return row.contains(key) && row[key].is_string(); }
-
-// What is wrong with the form of a row; empty when nothing is.
-std::string form_problem(const Json& row) {
-  if (!row.is_object()) return "a row is a JSON object";
-  if (row.contains("messages")) {
-    const Json& messages = row["messages"];
-    if (!messages.is_array() || messages.empty()) return "'messages' is a list of at least one message";
-    for (const auto& message : messages) {
-      if (!message.is_object() || !is_text(message, "role") || !is_text(message, "content")) return "a message has the texts 'role' and 'content'";
-      const auto role = message["role"].get<std::string>();
-      if (role != "system" && role != "user" && role != "assistant") return "a role is system, user or assistant";
-    }
-    if (messages.back()["role"] != "assistant") return "the last message is the assistant's answer";
-    return "";
-  }
-  if (row.contains("prompt") || row.contains("completion")) {
-    return is_text(row, "prompt") && is_text(row, "completion") ? "" : "'prompt' and 'completion' are both texts";
-  }
-  return is_text(row, "text") ? "" : "a row has 'messages', 'prompt' and 'completion', or 'text'";
-}
-
-std::string answer_of(const Json& row) {
-  if (row.contains("messages")) return row["messages"].back()["content"];
-  return row.contains("completion") ? row["completion"] : row["text"];
+// The first eight bytes of a hash: enough to tell rows apart, and a wrong warning costs nothing.
+std::uint64_t short_hash(std::string_view text) {
+  const Digest digest = crypto::sha256(text);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, digest.value.data(), sizeof bits);
+  return bits;
 }
 
 class Checker {
@@ -49,13 +32,15 @@ class Checker {
   Checker(std::string file, const CheckOptions& options, const Detectors& detectors)
       : file_(std::move(file)), options_(options), detectors_(detectors) {}
 
-  void line(std::string_view text) {
-    ++line_;
-    if (text.find_first_not_of(" \t\r") == text.npos) return;  // blank lines hold nothing
+  void line(const rows::Line& line) {
+    place_ = {line.number, {}};
+    const auto text = line.text;
+    if (line.left_out > 0) return endless_row(line.left_out);
+    if (rows::is_blank(text)) return;  // blank lines hold nothing
     ++report.rows;
-    if (text.starts_with(kByteOrderMark)) add("MALFORMED_JSON", Severity::error, 1, "a byte order mark; save the file as UTF-8 without one");
-    if (text.size() > options_.row_bytes_max) add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", text.size(), options_.row_bytes_max));
-    if (const auto bad = first_invalid_utf8(text); bad != text.npos) {
+    if (text.starts_with(rows::kByteOrderMark)) add("MALFORMED_JSON", Severity::error, 1, "a byte order mark; save the file as UTF-8 without one");
+    check_length(text);
+    if (const auto bad = rows::first_invalid_utf8(text); bad != text.npos) {
       add("INVALID_UTF8", Severity::error, bad + 1, "not UTF-8 from here on");
       scan_raw(text);
       return;
@@ -68,20 +53,38 @@ class Checker {
       scan_raw(text);
       return;
     }
-    if (const auto problem = form_problem(*row); !problem.empty()) {
-      add("SCHEMA", Severity::error, 0, problem);
-    } else {
-      check_row(*row);
-    }
-    scan(text);
+    check_row(*row);
+    for (const auto& literal : string_literals(text)) scan(literal.text, literal.raw_offset);
   }
 
-  // A line that was too long to be kept.
-  void endless_line(std::uint64_t bytes) {
-    ++line_;
+  void record(const rows::CsvRecord& record, const rows::CsvColumns& columns) {
+    place_ = {record.line, record.raw};
     ++report.rows;
-    add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", bytes, options_.row_bytes_max));
-    add("UNSCANNABLE", Severity::error, 0, "the row is too long to be looked at");
+    check_length(record.raw);
+    const auto row = columns.row(record, file_);
+    if (row) check_row(*row);
+    else add("MALFORMED_CSV", Severity::error, 0, row.error().message);
+    for (const auto& field : record.fields) scan(field);
+  }
+
+  void header(const rows::CsvRecord& record, const Result<rows::CsvColumns>& columns) {
+    place_ = {record.line, record.raw};
+    if (!columns) add("SCHEMA", Severity::error, 0, columns.error().message);
+    for (const auto& field : record.fields) scan(field);
+  }
+
+  // A record that does not read as one.
+  void broken_record(const rows::CsvRecord& record, const Error& error) {
+    place_ = {record.line, record.raw};
+    ++report.rows;
+    if (error.code == ErrorCode::limit_exceeded) {
+      add("LONG_ROW", Severity::error, 0, error.message);
+      add("UNSCANNABLE", Severity::error, 0, "the row is too long to be looked at");
+      return;
+    }
+    const auto bad = rows::first_invalid_utf8(record.raw);
+    add(bad == record.raw.npos ? "MALFORMED_CSV" : "INVALID_UTF8", Severity::error, 0, error.message);
+    scan_raw(record.raw);
   }
 
   void end() {
@@ -93,74 +96,100 @@ class Checker {
  private:
   void add(std::string kind, Severity severity, std::uint64_t column, std::string detail) {
     if (report.findings.size() < kFindingsMax) {
-      report.findings.push_back({std::move(kind), severity, file_, line_, column, std::move(detail)});
+      report.findings.push_back({std::move(kind), severity, file_, place_.line, column, std::move(detail)});
     } else if (report.findings.size() == kFindingsMax) {
-      report.findings.push_back({"MORE_FINDINGS", Severity::error, file_, line_, 0, "there are more findings than are listed"});
+      report.findings.push_back({"MORE_FINDINGS", Severity::error, file_, place_.line, 0, "there are more findings than are listed"});
     }
   }
 
-  void check_row(const Json& row) {
-    if (const auto answer = folded(answer_of(row)); answer && answer->empty()) add("EMPTY_ANSWER", Severity::error, 0, "the answer is empty");
-    const auto [earlier, is_new] = seen_.try_emplace(crypto::sha256(dump_json(row)).hex(), line_);
+  // A row that was too long to be kept.
+  void endless_row(std::uint64_t bytes) {
+    ++report.rows;
+    add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", bytes, options_.row_bytes_max));
+    add("UNSCANNABLE", Severity::error, 0, "the row is too long to be looked at");
+  }
+
+  void check_length(std::string_view text) {
+    if (text.size() > options_.row_bytes_max) add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", text.size(), options_.row_bytes_max));
+  }
+
+  void check_row(const Json& value) {
+    const auto row = rows::row_of(value, file_);
+    if (!row) return add("SCHEMA", Severity::error, 0, row.error().message);
+    if (const auto answer = folded(row->answer); answer && answer->empty()) add("EMPTY_ANSWER", Severity::error, 0, "the answer is empty");
+    const auto [earlier, is_new] = seen_.try_emplace(short_hash(dump_json(value)), place_.line);
     if (!is_new) add("DUPLICATE", Severity::warning, 0, fmt::format("the same row as line {}", earlier->second));
   }
 
-  void scan(std::string_view text) {
-    for (const auto& literal : string_literals(text)) {
-      for (const auto& match : detectors_.scan(literal.text)) add(match, literal.text, literal.raw_offset[match.offset]);
+  // A cell may hold JSON, whose texts are looked at as a model would read them.
+  void scan(const rows::CsvField& field) {
+    const bool json = (field.text.starts_with('[') || field.text.starts_with('{')) && parse_json(field.text, file_);
+    if (!json) return scan(field.text, field.raw_offset);
+    for (auto literal : string_literals(field.text)) {
+      for (auto& offset : literal.raw_offset) offset = field.raw_offset[offset];
+      scan(literal.text, literal.raw_offset);
     }
+  }
+
+  void scan(std::string_view text, const std::vector<std::uint32_t>& raw_offset) {
+    for (const auto& match : detectors_.scan(text)) add(match, text, raw_offset[match.offset]);
   }
 
   // A line that is no JSON is looked at as it stands, so that a broken row hides nothing.
   void scan_raw(std::string_view text) {
     std::string valid(text);
     std::size_t at = 0;
-    for (std::size_t bad; (bad = first_invalid_utf8(std::string_view(valid).substr(at))) != valid.npos; at += bad + 1) valid[at + bad] = '?';
+    for (std::size_t bad; (bad = rows::first_invalid_utf8(std::string_view(valid).substr(at))) != valid.npos; at += bad + 1) valid[at + bad] = '?';
     for (const auto& match : detectors_.scan(valid)) add(match, valid, match.offset);
   }
 
-  void add(const Match& match, std::string_view text, std::size_t offset_in_line) {
+  void add(const Match& match, std::string_view text, std::size_t offset) {
     const auto hash = crypto::sha256(text.substr(match.offset, match.length)).hex().substr(0, 12);
-    add(match.kind, match.severity, offset_in_line + 1, fmt::format("{} bytes, SHA-256 {}...", match.length, hash));
+    const auto before = place_.raw.substr(0, offset);  // of a record that goes over several lines
+    const auto line_start = before.rfind('\n');
+    const Place row = place_;
+    place_.line += static_cast<std::uint64_t>(std::count(before.begin(), before.end(), '\n'));
+    add(match.kind, match.severity, line_start == before.npos ? offset + 1 : offset - line_start, fmt::format("{} bytes, SHA-256 {}...", match.length, hash));
+    place_ = row;
   }
+
+  struct Place {
+    std::uint64_t line = 0;
+    std::string_view raw;  // of a record
+  };
 
   std::string file_;
   const CheckOptions& options_;
   const Detectors& detectors_;
-  std::uint64_t line_ = 0;
-  std::unordered_map<std::string, std::uint64_t> seen_;
+  Place place_ = {};  // of the row that is looked at
+  std::unordered_map<std::uint64_t, std::uint64_t> seen_;
 };
 
-// Hands over each line without its newline; memory holds one line and one chunk. A line beyond the limit is left out, and said
-// to be, but its bytes are counted and the lines after it are read.
-Status for_each_line(Source& reader, std::uint64_t line_bytes_max, Checker& checker) {
-  Bytes chunk(1 << 20);
-  std::string rest;
-  std::uint64_t left_out = 0;  // bytes of the line that is too long
-  while (const std::size_t count = TRY(reader.read(chunk))) {
-    checker.report.bytes_read += count;
-    rest.append(reinterpret_cast<const char*>(chunk.data()), count);
-    std::size_t from = 0;
-    for (std::size_t end; (end = rest.find('\n', from)) != rest.npos; from = end + 1) {
-      if (left_out > 0) {
-        checker.endless_line(left_out + end);
-        left_out = 0;
-      } else {
-        checker.line(std::string_view(rest).substr(from, end - from));
-      }
-    }
-    rest.erase(0, from);
-    if (left_out > 0 || rest.size() > line_bytes_max) {
-      left_out += rest.size();
-      rest.clear();
-    }
-  }
-  if (left_out > 0) {
-    checker.endless_line(left_out);
-  } else if (!rest.empty()) {
-    checker.line(rest);
-  }
+Status check_lines(rows::LineReader& lines, Checker& checker) {
+  while (const auto line = TRY(lines.next())) checker.line(*line);
   return {};
+}
+
+bool is_broken_record(const Error& error) { return error.code == ErrorCode::invalid_argument || error.code == ErrorCode::limit_exceeded; }
+
+Status check_records(rows::LineReader& lines, const std::string& name, std::uint64_t record_bytes_max, Checker& checker) {
+  rows::CsvReader reader(lines, name, record_bytes_max);
+  std::optional<rows::CsvColumns> columns;
+  while (true) {
+    rows::CsvRecord record;
+    const auto more = reader.next(record);
+    if (!more && !is_broken_record(more.error())) return fail(more.error());
+    if (more && !*more) return {};
+    if (!more) {
+      checker.broken_record(record, more.error());
+    } else if (columns) {
+      checker.record(record, *columns);
+    } else {
+      auto read = rows::CsvColumns::read(record, name);
+      checker.header(record, read);
+      if (read) columns = std::move(*read);
+    }
+  }
 }
 
 }  // namespace
@@ -187,12 +216,17 @@ Json DataReport::to_json() const {
   return {{"rows", rows}, {"findings", std::move(list)}, {"bytes_read", bytes_read}, {"bytes_total", bytes_total}};
 }
 
-Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options) {
-  if (bytes_total > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a data file of more than 8 GiB", name, "split it");
+Result<DataReport> check_rows(Source& source, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options) {
+  if (bytes_total > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a data file of more than 1 TiB", name, "split it");
   const auto detectors = TRY(Detectors::create());
   Checker checker(name, options, *detectors);
   checker.report.bytes_total = bytes_total;
-  if (auto read = for_each_line(rows, 64 * options.row_bytes_max, checker); !read) {
+  const std::uint64_t bytes_max = 64 * options.row_bytes_max;
+  rows::LineReader lines(source, bytes_max);
+  const auto format = TRY(rows::format_of(name, TRY(lines.peek(4096))));
+  auto read = format == rows::Format::csv ? check_records(lines, name, bytes_max, checker) : check_lines(lines, checker);
+  checker.report.bytes_read = lines.bytes_read();
+  if (!read) {
     if (read.error().where.empty()) read.error().where = name;
     return fail(read.error());
   }
@@ -203,14 +237,6 @@ Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std
 Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options) {
   const auto reader = TRY(FileReader::open_regular(file));
   return check_rows(*reader, reader->size(), file.string(), options);
-}
-
-Result<std::string> question_of(const Json& row) {
-  if (const auto problem = form_problem(row); !problem.empty()) return fail(ErrorCode::invalid_argument, problem);
-  if (!row.contains("messages")) return folded(row.value(row.contains("prompt") ? "prompt" : "text", std::string()));
-  std::string question;
-  for (std::size_t i = 0; i + 1 < row["messages"].size(); ++i) question += row["messages"][i]["content"].get<std::string>() + "\n";
-  return folded(question);
 }
 
 }  // namespace redoubt::stages::data

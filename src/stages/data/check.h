@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Looks at training data before anything else does: JSON lines of {"messages"}, {"prompt","completion"} or {"text"}
-// (docs: contract of the data formats). Names file, line and column of what is wrong; never repeats the text.
+// Looks at training data before anything else does: JSON lines or CSV of rows in the forms of rows/row.h. Names file, line and
+// column of what is wrong; never repeats the text.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +16,7 @@
 namespace redoubt::stages::data {
 
 struct Finding {
-  std::string kind;  // SCHEMA, MALFORMED_JSON, INVALID_UTF8, EMPTY_ANSWER, LONG_ROW, DUPLICATE, EMPTY_FILE, UNSCANNABLE, or a detector's
+  std::string kind;  // SCHEMA, MALFORMED_JSON, MALFORMED_CSV, INVALID_UTF8, EMPTY_ANSWER, LONG_ROW, DUPLICATE, EMPTY_FILE, UNSCANNABLE, or a detector's
   Severity severity = Severity::error;
   std::string file;
   std::uint64_t line = 0, column = 0;  // from 1; 0 where it is the whole file or line
@@ -38,13 +38,10 @@ struct CheckOptions {
   std::uint64_t row_bytes_max = 1 << 20;  // a longer row is LONG_ROW
 };
 
-// not_found and other failures of reading are errors; whatever is in the file is a finding.
+// not_found and other failures of reading are errors, and so is a file of another kind (Parquet); whatever else is in the file is a
+// finding. Memory holds one row, and eight bytes of each row's hash.
 Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options = {});
 // The same over rows that were read already, so that what was checked is what is used. `name` stands for the file.
 Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options = {});
-
-// What a row asks, folded for comparison (fold.h): everything before the answer. For {"text"} rows the whole text.
-// invalid_argument for a row of no known form.
-Result<std::string> question_of(const Json& row);
 
 }  // namespace redoubt::stages::data

@@ -142,7 +142,7 @@ TEST_F(CheckTest, broken_rows_hide_nothing_and_repeat_nothing) {
 
 TEST_F(CheckTest, row_of_two_forms_counts_as_its_messages) {
   const auto row = *parse_json(R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}],"prompt":7,"text":null})", "d");
-  EXPECT_EQ(*question_of(row), "q");
+  EXPECT_EQ(*folded(rows::question_of(*rows::row_of(row, "d"), rows::Question::user)), "q");
 }
 
 TEST_F(CheckTest, escapes_are_decoded_before_matching_and_columns_point_into_the_file) {
@@ -200,55 +200,144 @@ TEST(Numbers, cards_and_accounts_need_their_lengths) {
   EXPECT_EQ(iban_length("ZZ9386011117947"), 0u);
 }
 
+struct Sides {
+  std::string kept, held_out;
+  std::uint64_t kept_rows = 0, held_out_rows = 0;
+};
+
+Result<Sides> split(std::string_view rows, double fraction, std::uint64_t seed, const char* name = "d", rows::Question question = rows::Question::user) {
+  MemorySource source(view_of(rows));
+  MemorySink kept, held_out;
+  const auto counts = TRY(split_rows(source, name, {fraction, seed, question}, kept, held_out));
+  return Sides{to_text(kept.take()), to_text(held_out.take()), counts.kept, counts.held_out};
+}
+
+Result<std::uint64_t> shared(std::string_view kept, std::string_view held_out, const char* held_out_name = "e") {
+  MemorySource ours(view_of(kept)), theirs(view_of(held_out));
+  return shared_questions(ours, "d", theirs, held_out_name, rows::Question::user);
+}
+
 TEST(Split, questions_that_look_alike_stay_together) {
   std::string rows;
   for (int i = 0; i < 200; ++i) {
     rows += fmt::format("{{\"prompt\":\"Größe {}\",\"completion\":\"a\"}}\n{{\"prompt\":\"GRÖSSE\u00a0 {}\",\"completion\":\"b\"}}\n", i, i);
   }
-  const auto split = *split_rows(rows, 0.3, 5, "d");
-  EXPECT_EQ(*shared_questions(split.kept, split.held_out, "d"), 0u);
-  EXPECT_EQ(split.kept_rows % 2, 0u);
+  const auto sides = *split(rows, 0.3, 5);
+  EXPECT_EQ(*shared(sides.kept, sides.held_out), 0u);
+  EXPECT_EQ(sides.kept_rows % 2, 0u);
+}
+
+TEST(Split, a_question_in_another_form_or_under_another_system_prompt_is_the_same) {
+  std::string rows;
+  for (int i = 0; i < 100; ++i) {
+    rows += fmt::format("{{\"prompt\":\"question {}\",\"completion\":\"a\"}}\n{{\"instruction\":\"Question {}\",\"output\":\"b\"}}\n", i, i);
+    rows += fmt::format(R"({{"messages":[{{"role":"system","content":"{}"}},{{"role":"user","content":"QUESTION  {}"}},{{"role":"assistant","content":"c"}}]}})", i % 7, i) + "\n";
+    rows += fmt::format(R"({{"messages":[{{"role":"user","content":"question {}"}},{{"role":"assistant","content":"c"}},{{"role":"user","content":"more"}},{{"role":"assistant","content":"d"}}]}})", i) + "\n";
+  }
+  const auto sides = *split(rows, 0.3, 5);
+  EXPECT_EQ(sides.kept_rows % 4, 0u);
+  EXPECT_EQ(*shared(sides.kept, sides.held_out), 0u);
+}
+
+TEST(Split, rows_that_ask_the_same_of_different_texts_are_divided_by_their_whole_prompt) {
+  std::string rows;
+  for (int i = 0; i < 100; ++i)
+    rows += fmt::format(R"({{"messages":[{{"role":"system","content":"Text {}"}},{{"role":"user","content":"Sum it up"}},{{"role":"assistant","content":"c"}}]}})", i) + "\n";
+  EXPECT_EQ(split(rows, 0.3, 5).error().code, ErrorCode::invalid_argument);
+  EXPECT_NEAR(static_cast<double>(split(rows, 0.3, 5, "d", rows::Question::prompt)->held_out_rows), 30, 20);
+}
+
+TEST(Split, a_table_is_divided_as_the_same_rows_in_json) {
+  std::string table = "prompt,completion\r\n", lines;
+  for (int i = 0; i < 60; ++i) {
+    table += fmt::format("\"q, {}\",\"a\n{}\"\r\n", i, i);
+    lines += fmt::format("{{\"completion\":\"a\\n{}\",\"prompt\":\"q, {}\"}}\n", i, i);
+  }
+  const auto from_table = *split(table, 0.2, 3, "d.csv"), from_lines = *split(lines, 0.2, 3);
+  EXPECT_EQ(from_table.kept, from_lines.kept);
+  EXPECT_EQ(from_table.held_out, from_lines.held_out);
 }
 
 TEST(Split, leakage_between_sides_of_another_maker_is_counted) {
   const std::string kept = "{\"text\":\"A b\"}\n{\"text\":\"c\"}\n{\"text\":\"a  B\"}\n", held_out = "{\"text\":\"a b\"}\n{\"text\":\"d\"}\n";
-  EXPECT_EQ(*shared_questions(kept, held_out, "d"), 1u);
-  EXPECT_EQ(shared_questions(kept, "{}", "eval.jsonl").error().where, "eval.jsonl:1");
+  EXPECT_EQ(*shared(kept, held_out), 1u);
+  EXPECT_EQ(shared(kept, "{}", "eval.jsonl").error().where, "eval.jsonl:1");
 }
 
 TEST(Split, no_question_stands_on_both_sides) {
   std::string rows;
   for (int i = 0; i < 1050; ++i) rows += fmt::format("{{\"prompt\":\"Question  {}\",\"completion\":\"{}\"}}\n", i % 40, i);
-  const auto split = *split_rows(rows, 0.2, 3, "d");
-  EXPECT_EQ(split.held_out_rows + split.kept_rows, 1050u);
-  std::set<std::string> sides[2];
-  const std::string* texts[2] = {&split.held_out, &split.kept};
+  const auto sides = *split(rows, 0.2, 3);
+  EXPECT_EQ(sides.held_out_rows + sides.kept_rows, 1050u);
+  std::set<std::string> questions[2];
+  const std::string* texts[2] = {&sides.held_out, &sides.kept};
   for (int side = 0; side < 2; ++side) {
     std::istringstream lines(*texts[side]);
-    for (std::string line; std::getline(lines, line);) sides[side].insert(*question_of(*parse_json(line, "d")));
+    for (std::string line; std::getline(lines, line);) questions[side].insert(Json::parse(line)["prompt"]);
   }
-  for (const auto& question : sides[0]) EXPECT_FALSE(sides[1].contains(question));
+  EXPECT_EQ(questions[0].size() + questions[1].size(), 40u);
 }
 
 TEST(Split, is_the_same_for_a_seed_and_near_its_fraction) {
   std::string rows;
   for (int i = 0; i < 5000; ++i) rows += fmt::format("{{\"text\":\"row {}\"}}\n", i);
-  const auto first = *split_rows(rows, 0.1, 7, "d"), again = *split_rows(rows, 0.1, 7, "d"), other = *split_rows(rows, 0.1, 8, "d");
+  const auto first = *split(rows, 0.1, 7), again = *split(rows, 0.1, 7), other = *split(rows, 0.1, 8);
   EXPECT_EQ(first.held_out, again.held_out);
   EXPECT_NE(first.held_out, other.held_out);
   EXPECT_NEAR(static_cast<double>(first.held_out_rows), 500.0, 80.0);  // within 4 standard deviations
 }
 
 TEST(Split, refuses_what_cannot_be_divided_and_names_the_line) {
-  EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"A\"}\n", 0.5, 1, "d").error().code, ErrorCode::invalid_argument);
-  EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"no\":1}\n", 0.5, 1, "d").error().where, "d:2");
-  EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"\xff\"}\n", 0.5, 1, "d").error().message, "not UTF-8");
+  EXPECT_EQ(split("{\"text\":\"a\"}\n{\"text\":\"A\"}\n", 0.5, 1).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(split("{\"text\":\"a\"}\n{\"no\":1}\n", 0.5, 1).error().where, "d:2");
+  EXPECT_EQ(split("{\"text\":\"a\"}\n{\"text\":\"\xff\"}\n", 0.5, 1).error().where, "d:2");
+  EXPECT_NE(split("{\"text\":\"a\"}\n{\"text\":\"\xff\"}\n", 0.5, 1).error().message.find("UTF-8"), std::string::npos);
+  EXPECT_EQ(split("prompt,completion\na,b\nc\n", 0.5, 1, "d.csv").error().where, "d.csv:3");
   for (const char* rows : {"", "\n \r\n", "{", "[1]", "{\"text\":1}"}) {
-    EXPECT_EQ(split_rows(rows, 0.5, 1, "d").error().code, ErrorCode::gate_refused) << rows;
+    EXPECT_EQ(split(rows, 0.5, 1).error().code, ErrorCode::gate_refused) << rows;
   }
   for (double fraction : {0.0, 1.0, -1.0, std::nan("")}) {
-    EXPECT_EQ(split_rows("{\"text\":\"a\"}\n{\"text\":\"b\"}\n", fraction, 1, "d").error().where, "--eval") << fraction;
+    EXPECT_EQ(split("{\"text\":\"a\"}\n{\"text\":\"b\"}\n", fraction, 1).error().where, "--eval") << fraction;
   }
+}
+
+TEST(CheckTable, findings_of_a_table_name_the_line_and_column_in_the_file) {
+  const std::string table = "prompt,completion\r\n\"a\nwrite to \"\"me\"\" jane@example.com\",b\r\nc\r\nd,\r\n";
+  MemorySource source(view_of(table));
+  const auto report = *check_rows(source, table.size(), "d.csv");
+  EXPECT_EQ(report.rows, 3u);
+  EXPECT_EQ(report.bytes_read, table.size());
+  ASSERT_EQ(report.findings.size(), 3u);
+  EXPECT_EQ(report.findings[0].kind, "EMAIL_ADDRESS");
+  EXPECT_EQ(report.findings[0].line, 3u);
+  EXPECT_EQ(report.findings[0].column, 17u);
+  EXPECT_EQ(report.findings[1].kind, "MALFORMED_CSV");
+  EXPECT_EQ(report.findings[1].line, 4u);
+  EXPECT_EQ(report.findings[2].kind, "EMPTY_ANSWER");
+  EXPECT_EQ(report.findings[2].line, 5u);
+}
+
+TEST(CheckTable, a_conversation_in_a_cell_is_read_as_a_model_would_read_it) {
+  const std::string table = "messages\n\"[{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"jane\\u0040example.com\"\"},{\"\"role\"\":\"\"assistant\"\",\"\"content\"\":\"\"a\"\"}]\"\n";
+  MemorySource source(view_of(table));
+  const auto report = *check_rows(source, table.size(), "d.csv");
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_EQ(report.findings[0].kind, "EMAIL_ADDRESS");
+  EXPECT_EQ(table.substr(table.find('\n') + report.findings[0].column, 4), "jane");
+}
+
+TEST(CheckTable, a_table_without_our_columns_and_a_broken_record_are_findings_that_hide_nothing) {
+  const std::string table = "prompt,completion\n\"a\"x,jane@example.com\nb,c\n\"never closed jane@example.com\n";
+  MemorySource source(view_of(table));
+  const auto report = *check_rows(source, table.size(), "d.csv");
+  std::vector<std::string> kinds;
+  for (const auto& finding : report.findings) kinds.push_back(finding.kind);
+  EXPECT_EQ(kinds, (std::vector<std::string>{"MALFORMED_CSV", "EMAIL_ADDRESS", "MALFORMED_CSV", "EMAIL_ADDRESS"}));
+  const std::string other = "name,mail\nx,jane@example.com\n";
+  MemorySource others(view_of(other));
+  EXPECT_EQ(check_rows(others, other.size(), "d.csv")->findings.at(0).kind, "SCHEMA");
+  MemorySource parquet(view_of(std::string_view("PAR1\x15\x04")));
+  EXPECT_EQ(check_rows(parquet, 6, "d.jsonl").error().code, ErrorCode::unsupported);
 }
 
 TEST(JsonText, decodes_surrogate_pairs) {

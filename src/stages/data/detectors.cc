@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "stages/data/json_text.h"
+#include "rows/lines.h"
 #include "stages/data/numbers.h"
 
 namespace redoubt::stages::data {
@@ -108,7 +108,7 @@ void Detectors::scan(const Pattern& pattern, std::string_view text, std::vector<
 
 std::vector<Match> Detectors::scan(std::string_view text) const {
   std::vector<Match> matches;
-  if (first_invalid_utf8(text) != text.npos) return {{"UNSCANNABLE", Severity::error, 0, text.size()}};
+  if (rows::first_invalid_utf8(text) != text.npos) return {{"UNSCANNABLE", Severity::error, 0, text.size()}};
   for (const auto& pattern : patterns_) scan(pattern, text, matches);
   std::stable_sort(matches.begin(), matches.end(), [](const Match& a, const Match& b) { return a.offset < b.offset; });
   return matches;

@@ -6,7 +6,7 @@
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 
-#include "stages/data/json_text.h"
+#include "rows/lines.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -33,7 +33,7 @@ std::string trimmed(const std::string& text) {
 }  // namespace
 
 Result<std::string> folded(std::string_view text) {
-  if (first_invalid_utf8(text) != text.npos) return fail(ErrorCode::invalid_argument, "not UTF-8");
+  if (rows::first_invalid_utf8(text) != text.npos) return fail(ErrorCode::invalid_argument, "not UTF-8");
   if (text.size() > INT32_MAX / 4) return fail(ErrorCode::limit_exceeded, "a text of more than 512 MiB");
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* normalizer = icu::Normalizer2::getNFKCCasefoldInstance(status);

@@ -75,27 +75,4 @@ std::vector<JsonText> string_literals(std::string_view line) {
   return out;
 }
 
-std::size_t first_invalid_utf8(std::string_view text) {
-  std::size_t at = 0;
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-  while (at < text.size()) {
-    const unsigned char lead = byte(at);
-    if (lead < 0x80) {
-      ++at;
-      continue;
-    }
-    const int more = lead >= 0xc2 && lead <= 0xdf ? 1 : (lead & 0xf0) == 0xe0 ? 2 : lead >= 0xf0 && lead <= 0xf4 ? 3 : 0;
-    if (more == 0) return at;
-    for (int i = 1; i <= more; ++i) {
-      if ((byte(at + static_cast<std::size_t>(i)) & 0xc0) != 0x80) return at;
-    }
-    const unsigned char second = byte(at + 1);
-    const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-    const bool outside = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
-    if (overlong || outside) return at;
-    at += static_cast<std::size_t>(more) + 1;
-  }
-  return text.npos;
-}
-
 }  // namespace redoubt::stages::data

@@ -6,22 +6,100 @@
 #include "base/file.h"
 #include "crypto/hash.h"
 #include "stages/data/check.h"
-#include "stages/data/split.h"
 
 namespace redoubt::stages::data {
 namespace {
 
-constexpr std::uint64_t kFileBytesMax = 8ull << 30;
+enum class Side { train, validation, eval };
 
-Result<Digest> put_rows(vault::ArtifactStore& store, std::vector<std::pair<std::string, const std::string*>> files) {
-  vault::Manifest manifest;
-  manifest.kind = "data";
-  for (const auto& [path, rows] : files) {
-    MemorySource source(view_of(*rows));
-    const Digest digest = TRY(store.put_blob(source));
-    manifest.files.push_back({path, rows->size(), digest});
+// Everything that reads the file hashes it on the way, so that what was checked is what is used.
+class HashedSource final : public Source {
+ public:
+  explicit HashedSource(const RandomAccess& file) : source_(file) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    const auto count = TRY(source_.read(into));
+    hash_.update({into.data(), count});
+    return count;
   }
-  return store.put_manifest(manifest);
+  // After the last read.
+  Status expect(const Digest& digest, const std::string& name) {
+    if (hash_.finish() == digest) return {};
+    return fail(ErrorCode::tampered, "the data file changed while it was read", name, "let nothing write to it and run again");
+  }
+
+ private:
+  RandomAccessSource source_;
+  crypto::Sha256 hash_;
+};
+
+struct File {
+  const RandomAccess& contents;
+  std::string name;
+  Digest digest;
+};
+
+struct Divisions {
+  Division eval, validation;
+
+  Result<Side> side_of(const rows::Row& row) const {
+    if (TRY(eval.holds_out(row))) return Side::eval;
+    return TRY(validation.holds_out(row)) ? Side::validation : Side::train;
+  }
+};
+
+// The rows of one side as a stream of JSON lines.
+class SideSource final : public Source {
+ public:
+  static Result<std::unique_ptr<SideSource>> open(const File& file, const Divisions& divisions, Side side) {
+    std::unique_ptr<SideSource> made(new SideSource(file, divisions, side));
+    made->rows_ = TRY(CheckedRows::open(made->source_, file.name));
+    return made;
+  }
+
+  Result<std::size_t> read(MutableByteView into) override {
+    while (at_ == pending_.size() && !ended_) TRY(fill());
+    const std::size_t count = std::min(into.size(), pending_.size() - at_);
+    std::copy_n(pending_.begin() + static_cast<std::ptrdiff_t>(at_), count, into.begin());
+    at_ += count;
+    return count;
+  }
+  std::uint64_t rows = 0, bytes = 0;
+
+ private:
+  SideSource(const File& file, const Divisions& divisions, Side side) : file_(file), source_(file.contents), divisions_(divisions), side_(side) {}
+
+  Status fill() {
+    pending_.clear();
+    at_ = 0;
+    auto next = TRY(rows_->next());
+    ended_ = !next;
+    if (ended_) return source_.expect(file_.digest, file_.name);
+    if (TRY(divisions_.side_of(next->row)) != side_) return {};
+    pending_ = std::move(next->text) + "\n";
+    bytes += pending_.size();
+    ++rows;
+    return {};
+  }
+
+  const File& file_;
+  HashedSource source_;
+  const Divisions& divisions_;
+  Side side_;
+  std::unique_ptr<CheckedRows> rows_;
+  std::string pending_;
+  std::size_t at_ = 0;
+  bool ended_ = false;
+};
+
+struct SealedSide {
+  vault::ArtifactFile file;
+  std::uint64_t rows = 0;
+};
+
+Result<SealedSide> seal(vault::ArtifactStore& store, const File& file, const Divisions& divisions, Side side, const char* name) {
+  const auto source = TRY(SideSource::open(file, divisions, side));
+  const Digest digest = TRY(store.put_blob(*source));
+  return SealedSide{{name, source->bytes, digest}, source->rows};
 }
 
 Status refuse_findings(const DataReport& report, const PrepareOptions& options) {
@@ -32,33 +110,37 @@ Status refuse_findings(const DataReport& report, const PrepareOptions& options) 
               "see all findings with 'redoubt data check FILE'; mend the rows, or accept the kind under data.accept if it is meant");
 }
 
-Result<governance::StepProduct> divide(const std::string& rows, const PrepareOptions& options, PrepareDeps& deps) {
-  // The bytes that were read are checked, not the file again: it could be another by now.
-  const std::string where = options.file.string();
-  MemorySource source(view_of(rows));
-  const auto report = TRY(check_rows(source, rows.size(), where));
+Result<governance::StepProduct> divide(const File& file, const PrepareOptions& options, PrepareDeps& deps) {
+  HashedSource source(file.contents);
+  const auto report = TRY(check_rows(source, file.contents.size(), file.name));
+  TRY(source.expect(file.digest, file.name));
   TRY(refuse_findings(report, options));
-  const auto outer = TRY(split_rows(rows, options.eval_fraction, options.seed, where));
-  // Another seed, or the same questions would be held out of what was kept: none.
-  const auto inner = TRY(split_rows(outer.kept, options.validation_fraction, options.seed + 1, where));
+  // Another seed for the inner division, or the same questions would be held out of what was kept: none.
+  const Divisions divisions{TRY(Division::create({options.eval_fraction, options.seed, options.question})),
+                            TRY(Division::create({options.validation_fraction, options.seed + 1, options.question}))};
+  const auto eval = TRY(seal(deps.store, file, divisions, Side::eval, "eval.jsonl"));
+  const auto validation = TRY(seal(deps.store, file, divisions, Side::validation, "validation.jsonl"));
+  const auto train = TRY(seal(deps.store, file, divisions, Side::train, "train.jsonl"));
+  TRY(check_sides({eval.rows, validation.rows + train.rows}, file.name));
+  TRY(check_sides({validation.rows, train.rows}, file.name));
   governance::StepProduct product;
-  product.outputs["train"] = TRY(put_rows(deps.store, {{"train.jsonl", &inner.kept}, {"validation.jsonl", &inner.held_out}}));
-  product.outputs["eval"] = TRY(put_rows(deps.store, {{"eval.jsonl", &outer.held_out}}));
-  product.result = {{"rows", report.rows}, {"train", inner.kept_rows}, {"validation", inner.held_out_rows},
-                    {"eval", outer.held_out_rows}, {"findings", report.by_kind()}};
+  product.outputs["train"] = TRY(deps.store.put_manifest({.kind = "data", .files = {train.file, validation.file}}));
+  product.outputs["eval"] = TRY(deps.store.put_manifest({.kind = "data", .files = {eval.file}}));
+  product.result = {{"rows", report.rows}, {"train", train.rows}, {"validation", validation.rows}, {"eval", eval.rows}, {"findings", report.by_kind()}};
   return product;
 }
 
 }  // namespace
 
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps) {
-  const auto file = TRY(FileReader::open_regular(options.file));
-  const std::string rows = to_text(TRY(read_all(*file, kFileBytesMax)));
+  const auto contents = TRY(FileReader::open_regular(options.file));
+  RandomAccessSource source(*contents);
+  const File file{*contents, options.file.string(), TRY(crypto::sha256_of(source))};
   governance::StepPlan plan;
-  plan.inputs = {{"file", crypto::sha256(rows)}};
+  plan.inputs = {{"file", file.digest}};
   plan.parameters = {{"eval_fraction", options.eval_fraction}, {"validation_fraction", options.validation_fraction},
-                     {"seed", options.seed}, {"accept", options.accept}};
-  return deps.recorder.run<governance::DataStep>(plan, [&] { return divide(rows, options, deps); });
+                     {"seed", options.seed}, {"accept", options.accept}, {"question", options.question == rows::Question::user ? "user" : "prompt"}};
+  return deps.recorder.run<governance::DataStep>(plan, [&] { return divide(file, options, deps); });
 }
 
 }  // namespace redoubt::stages::data

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The data step: checks the file, divides it into rows to train on, rows to choose the best epoch by, and rows that no
-// trainer sees, and seals all three.
+// trainer sees, and seals all three as JSON lines. The file is read once for each of these, so memory does not grow with it; one
+// that changes meanwhile is tampered.
 #pragma once
 
 #include "base/progress.h"
 #include "governance/recorder.h"
+#include "stages/data/split.h"
 #include "vault/artifact_store.h"
 
 namespace redoubt::stages::data {
@@ -15,6 +17,7 @@ struct PrepareOptions {
   double eval_fraction = 0.1;        // of the questions
   double validation_fraction = 0.1;  // of the questions left for training
   std::uint64_t seed = 7;
+  rows::Question question = rows::Question::user;  // what must not stand on two sides
   std::vector<std::string> accept;  // kinds of findings that do not stop the run
 };
 

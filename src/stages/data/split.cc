@@ -3,15 +3,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <unordered_set>
 
 #include "crypto/hash.h"
-#include "stages/data/check.h"
-#include "stages/data/json_text.h"
+#include "stages/data/fold.h"
 
 namespace redoubt::stages::data {
 namespace {
+
+constexpr std::uint64_t kRowBytesMax = 64 << 20;
 
 // Uniform in [0, 1): the first 53 bits of SHA-256("<seed>:<question>").
 double place_of(const std::string& question, std::uint64_t seed) {
@@ -21,55 +21,72 @@ double place_of(const std::string& question, std::uint64_t seed) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-tl::unexpected<Error> fail_row(std::string message, const std::string& place) {
-  return fail(ErrorCode::gate_refused, std::move(message), place, "see all that is wrong with 'redoubt data check FILE'");
-}
-
-// Calls `take(line, question)` for each row.
-template <class Take>
-Status for_each_row(std::string_view rows, std::string_view where, Take take) {
-  for (std::uint64_t number = 1; !rows.empty(); ++number) {
-    const auto end = std::min(rows.find('\n'), rows.size());
-    const auto line = rows.substr(0, end);
-    rows.remove_prefix(std::min(end + 1, rows.size()));
-    if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    const std::string place = fmt::format("{}:{}", where, number);
-    if (first_invalid_utf8(line) != line.npos) return fail_row("not UTF-8", place);
-    if (line.starts_with(kByteOrderMark)) return fail_row("a byte order mark; save the file as UTF-8 without one", place);
-    const auto row = parse_json(line, place);
-    if (!row) return fail_row(row.error().message, place);
-    auto question = question_of(*row);
-    if (!question) return fail_row(question.error().message, place);
-    take(line, std::move(*question));
-  }
-  return {};
+// A row that is wrong is the data's fault: the gate's answer, with the place as findings have it.
+tl::unexpected<Error> refuse(const Error& error) {
+  if (error.code != ErrorCode::invalid_argument && error.code != ErrorCode::limit_exceeded) return fail(error);
+  std::string place = error.where;
+  if (const auto at = place.rfind(": line "); at != place.npos) place.replace(at, 7, ":");
+  return fail(ErrorCode::gate_refused, error.message, place, "see all that is wrong with 'redoubt data check FILE'");
 }
 
 }  // namespace
 
-Result<SplitRows> split_rows(std::string_view rows, double fraction, std::uint64_t seed, std::string_view where) {
-  if (!(fraction > 0 && fraction < 1)) return fail(ErrorCode::invalid_argument, "the share to hold out is more than 0 and less than 1", "--eval");
-  SplitRows split;
-  TRY(for_each_row(rows, where, [&](std::string_view line, const std::string& question) {
-    const bool held_out = place_of(question, seed) < fraction;
-    (held_out ? split.held_out : split.kept).append(line).push_back('\n');
-    ++(held_out ? split.held_out_rows : split.kept_rows);
-  }));
-  if (split.held_out_rows + split.kept_rows == 0) return fail_row("the file holds no row", std::string(where));
-  if (split.held_out_rows == 0 || split.kept_rows == 0) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("{} rows with few different questions can't be divided: {} held out, {} kept", split.held_out_rows + split.kept_rows,
-                            split.held_out_rows, split.kept_rows),
-                std::string(where), "give more different rows, or another fraction or seed");
-  }
-  return split;
+Result<Division> Division::create(const SplitOptions& options) {
+  if (!(options.fraction > 0 && options.fraction < 1))
+    return fail(ErrorCode::invalid_argument, "the share to hold out is more than 0 and less than 1", "--eval");
+  return Division(options);
 }
 
-Result<std::uint64_t> shared_questions(std::string_view kept, std::string_view held_out, std::string_view where) {
+Result<bool> Division::holds_out(const rows::Row& row) const {
+  return place_of(TRY(folded(rows::question_of(row, options_.question))), options_.seed) < options_.fraction;
+}
+
+Result<std::unique_ptr<CheckedRows>> CheckedRows::open(Source& source, const std::string& name) {
+  auto reader = rows::RowReader::open(source, name, kRowBytesMax);
+  if (!reader) return refuse(reader.error());
+  return std::unique_ptr<CheckedRows>(new CheckedRows(std::move(*reader)));
+}
+
+Result<std::optional<CheckedRows::Next>> CheckedRows::next() {
+  auto read = reader_->next();
+  if (!read) return refuse(read.error());
+  if (!*read) return std::nullopt;
+  auto row = rows::row_of((*read)->value, (*read)->where);
+  if (!row) return refuse(row.error());
+  return Next{std::move((*read)->text), std::move(*row), std::move((*read)->where)};
+}
+
+Result<SplitCounts> split_rows(Source& source, const std::string& name, const SplitOptions& options, Sink& kept, Sink& held_out) {
+  const auto division = TRY(Division::create(options));
+  const auto rows = TRY(CheckedRows::open(source, name));
+  SplitCounts counts;
+  while (auto next = TRY(rows->next())) {
+    const bool holds_out = TRY(division.holds_out(next->row));
+    next->text.push_back('\n');
+    TRY((holds_out ? held_out : kept).write(view_of(next->text)));
+    ++(holds_out ? counts.held_out : counts.kept);
+  }
+  TRY(check_sides(counts, name));
+  return counts;
+}
+
+Status check_sides(const SplitCounts& counts, const std::string& name) {
+  if (counts.held_out + counts.kept == 0) return fail(ErrorCode::gate_refused, "the file holds no row", name);
+  if (counts.held_out > 0 && counts.kept > 0) return {};
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("{} rows with few different questions can't be divided: {} held out, {} kept", counts.held_out + counts.kept, counts.held_out, counts.kept),
+              name, "give more different rows, or another fraction or seed; where all rows ask the same of different texts, compare all that stands before the answer (--question prompt, data.question)");
+}
+
+Result<std::uint64_t> shared_questions(Source& kept, const std::string& kept_name, Source& held_out, const std::string& held_out_name,
+                                       rows::Question question) {
   std::unordered_set<std::string> questions;
-  TRY(for_each_row(held_out, where, [&](std::string_view, std::string question) { questions.insert(std::move(question)); }));
+  const auto hash_of = [&](const rows::Row& row) -> Result<std::string> { return crypto::sha256(TRY(folded(rows::question_of(row, question)))).hex().substr(0, 32); };
+  const auto ours = TRY(CheckedRows::open(held_out, held_out_name));
+  while (const auto next = TRY(ours->next())) questions.insert(TRY(hash_of(next->row)));
   std::uint64_t shared = 0;
-  TRY(for_each_row(kept, where, [&](std::string_view, const std::string& question) { shared += questions.erase(question); }));
+  const auto theirs = TRY(CheckedRows::open(kept, kept_name));
+  while (const auto next = TRY(theirs->next())) shared += questions.erase(TRY(hash_of(next->row)));
   return shared;
 }
 

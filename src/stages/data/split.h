@@ -1,29 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Divides rows by a seeded hash of what they ask, so that a question never stands on both sides and the same seed always
-// gives the same sides, whatever the order of the rows.
+// gives the same sides, whatever the order of the rows. Questions are compared folded (fold.h): case, white space and the like do
+// not count. Rows stream through: memory holds one.
 #pragma once
 
-#include <filesystem>
+#include <memory>
 #include <string>
-#include <vector>
 
-#include "base/json.h"
+#include "base/stream.h"
+#include "rows/reader.h"
 
 namespace redoubt::stages::data {
 
-struct SplitRows {
-  std::string held_out, kept;  // JSON lines as they stood in the file
-  std::uint64_t held_out_rows = 0, kept_rows = 0;
+struct SplitOptions {
+  double fraction = 0.1;  // of the questions to hold out; above 0, below 1
+  std::uint64_t seed = 7;
+  rows::Question question = rows::Question::user;
 };
 
-// Holds out about `fraction` (0 to 1, both excluded) of the questions of `rows` (JSON lines; blank ones are left out). At least
-// one row stays on either side or it is invalid_argument; a file without rows and a line that is no row are gate_refused. `where`
-// names the file in errors.
-Result<SplitRows> split_rows(std::string_view rows, double fraction, std::uint64_t seed, std::string_view where);
+// Which questions are held out.
+class Division {
+ public:
+  // invalid_argument for a fraction out of bounds.
+  static Result<Division> create(const SplitOptions& options);
+  // invalid_argument for a question that is no UTF-8.
+  Result<bool> holds_out(const rows::Row& row) const;
 
-// How many different questions stand on both sides (JSON lines): what an evaluation would have seen in training. 0 between the
-// sides that split_rows makes; for sides that somebody else made, this is the check.
-Result<std::uint64_t> shared_questions(std::string_view kept, std::string_view held_out, std::string_view where);
+ private:
+  explicit Division(const SplitOptions& options) : options_(options) {}
+  SplitOptions options_;
+};
+
+// Rows of a file that have a form. What is none is gate_refused with FILE:LINE.
+class CheckedRows {
+ public:
+  // The source must outlive it.
+  static Result<std::unique_ptr<CheckedRows>> open(Source& source, const std::string& name);
+  struct Next {
+    std::string text;  // the row as a JSON line, without its end
+    rows::Row row;
+    std::string place;  // FILE:LINE
+  };
+  Result<std::optional<Next>> next();
+
+ private:
+  explicit CheckedRows(std::unique_ptr<rows::RowReader> reader) : reader_(std::move(reader)) {}
+  std::unique_ptr<rows::RowReader> reader_;
+};
+
+struct SplitCounts {
+  std::uint64_t held_out = 0, kept = 0;
+};
+
+// Writes each row as a JSON line, as it stood in a file of JSON lines, to the side that it belongs to. At least one row must stay
+// on either side or it is invalid_argument; a file without rows and a line that is no row are gate_refused. `name` stands for the
+// file in errors.
+Result<SplitCounts> split_rows(Source& source, const std::string& name, const SplitOptions& options, Sink& kept, Sink& held_out);
+// The error of split_rows for sides of which one is empty.
+Status check_sides(const SplitCounts& counts, const std::string& name);
+
+// How many different questions of `held_out` stand in `kept` too: what an evaluation would have seen in training. 0 between the
+// sides that split_rows makes; for sides that somebody else made, this is the check. Memory holds a hash of each held-out question.
+Result<std::uint64_t> shared_questions(Source& kept, const std::string& kept_name, Source& held_out, const std::string& held_out_name,
+                                       rows::Question question);
 
 }  // namespace redoubt::stages::data

@@ -29,17 +29,28 @@ class Handler final : public governance::ProgressHandler {
   std::string kind_;
 };
 
-constexpr std::uint64_t kEvaluationBytesMax = 1 << 20;
+constexpr std::uint64_t kEvaluationBytesMax = 1 << 20, kPerExampleBytesMax = 1ull << 30;
 
-Result<Json> read_metrics(vault::ArtifactStore& store, const Digest& artifact) {
+Result<std::string> read_output(vault::ArtifactStore& store, const Digest& artifact, const char* name, std::uint64_t bytes_max) {
   for (const auto& file : TRY(vault::job_files(store, artifact))) {
-    if (file.path != "evaluation.json") continue;
+    if (file.path != name) continue;
     const auto reader = TRY(file.open());
     RandomAccessSource source(*reader);
-    return parse_json(to_text(TRY(read_all(source, kEvaluationBytesMax))), "evaluation.json");
+    return to_text(TRY(read_all(source, bytes_max)));
   }
-  return fail(ErrorCode::internal, "the evaluator ended without evaluation.json");
+  return fail(ErrorCode::internal, std::string("the evaluator ended without ") + name);
 }
+
+// One of the models that are evaluated.
+struct Subject {
+  const char* name;                 // "base", "tuned", "production"
+  const char* kind;                 // of its output
+  const char* model;                // the plan's inputs
+  const char* adapter;              // null: none
+};
+constexpr Subject kBase{"base", "base-evaluation", "model", nullptr};
+constexpr Subject kTuned{"tuned", "evaluation", "model", "adapter"};
+constexpr Subject kProduction{"production", "production-evaluation", "production_model", "production_adapter"};
 
 struct Measured {
   Digest output;
@@ -47,29 +58,41 @@ struct Measured {
   Json system;
 };
 
-Result<Measured> measure(const StepPlan& plan, bool tuned, const Options& options, Deps& deps) {
+Result<Measured> measure(const StepPlan& plan, const Subject& subject, const Options& options, Deps& deps) {
   provider::JobSpec spec = evaluation_job(options, plan.inputs.at("image").tagged());
-  spec.key = governance::StepRecorder::input_key(governance::EvaluateStep::kName, plan).hex() + (tuned ? "-tuned" : "-base");
-  spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at("model")));
+  spec.key = governance::StepRecorder::input_key(governance::EvaluateStep::kName, plan).hex() + "-" + subject.name;
+  spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at(subject.model)));
   spec.channels["eval"] = TRY(vault::job_files(deps.store, plan.inputs.at("data")));
-  if (tuned) spec.channels["adapter"] = TRY(vault::job_files(deps.store, plan.inputs.at("adapter")));
-  Handler handler(deps, tuned ? "evaluate tuned" : "evaluate base", tuned ? "evaluation" : "base-evaluation");
+  if (subject.adapter != nullptr) spec.channels["adapter"] = TRY(vault::job_files(deps.store, plan.inputs.at(subject.adapter)));
+  Handler handler(deps, std::string("evaluate ") + subject.name, subject.kind);
   TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "evaluation"));
   if (!handler.output) return fail(ErrorCode::internal, "the evaluator ended without output");
-  auto metrics = TRY(read_metrics(deps.store, *handler.output));
+  auto metrics = TRY(parse_json(TRY(read_output(deps.store, *handler.output, "evaluation.json", kEvaluationBytesMax)), "evaluation.json"));
   return Measured{*handler.output, std::move(metrics), handler.system()};
 }
 
+Result<Comparison> compare_outputs(const Digest& tuned, const Digest& production, const NotWorseThan& rule, Deps& deps) {
+  const auto ours = TRY(read_output(deps.store, tuned, "per_example.jsonl", kPerExampleBytesMax));
+  const auto theirs = TRY(read_output(deps.store, production, "per_example.jsonl", kPerExampleBytesMax));
+  return compare(ours, "the tuned model's per_example.jsonl", theirs, "production's per_example.jsonl", rule);
+}
+
 Result<StepProduct> evaluate(const StepPlan& plan, const Options& options, Deps& deps) {
-  const Measured base = TRY(measure(plan, false, options, deps));
-  const Measured tuned = TRY(measure(plan, true, options, deps));
-  const GateResult gate = apply_gate(options.thresholds, tuned.metrics);
-  Json result = gate.to_json();
-  result["explanation"] = gate.explanation;
-  result["metrics"] = tuned.metrics;
-  result["base_metrics"] = base.metrics;
-  if (!tuned.system.empty()) result["system"] = tuned.system;
-  return StepProduct{{{"evaluation", tuned.output}, {"base_evaluation", base.output}}, std::move(result)};
+  const Measured base = TRY(measure(plan, kBase, options, deps));
+  const Measured tuned = TRY(measure(plan, kTuned, options, deps));
+  StepProduct product{{{"evaluation", tuned.output}, {"base_evaluation", base.output}}, Json::object()};
+  std::optional<Comparison> comparison;
+  if (options.production) {
+    const Measured production = TRY(measure(plan, kProduction, options, deps));
+    comparison = TRY(compare_outputs(tuned.output, production.output, *options.thresholds.not_worse_than, deps));
+    product.outputs["production_evaluation"] = production.output;
+    product.result = {{"production_metrics", production.metrics}, {"comparison", comparison->to_json()}};
+  }
+  const GateResult gate = apply_gate(options.thresholds, tuned.metrics, comparison ? &*comparison : nullptr);
+  product.result.update(gate.to_json());
+  product.result.update({{"explanation", gate.explanation}, {"metrics", tuned.metrics}, {"base_metrics", base.metrics}});
+  if (!tuned.system.empty()) product.result["system"] = tuned.system;
+  return product;
 }
 
 }  // namespace
@@ -78,8 +101,8 @@ provider::JobSpec evaluation_job(const Options& options, const std::string& imag
   provider::JobSpec spec;
   spec.image = image;
   spec.entry_point = "evaluate";
-  spec.hyperparameters = {{"batch_size", 16}, {"dtype", options.dtype}, {"max_length", options.max_length},
-                          {"generations", options.generations}, {"generation_tokens", 64}};
+  spec.hyperparameters = {{"dtype", options.dtype}, {"max_length", options.max_length},
+                          {"generations", options.generations}, {"generation_tokens", options.generation_tokens}};
   return spec;
 }
 
@@ -88,9 +111,14 @@ Result<governance::Evaluation> run(const governance::AcquiredModel& model, const
                                    const Options& options, Deps& deps) {
   const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("eval"));
   const Digest image_digest = TRY(image.output("image")), adapter_digest = TRY(adapter.output("adapter"));
-  const StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}, {"adapter", adapter_digest}},
-                      {{"thresholds", options.thresholds.to_json()}, {"dtype", options.dtype},
-                       {"max_length", options.max_length}, {"generations", options.generations}}};
+  StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}, {"adapter", adapter_digest}},
+                {{"thresholds", options.thresholds.to_json()}, {"dtype", options.dtype},
+                 {"max_length", options.max_length}, {"generations", options.generations}}};
+  if (options.production) {
+    plan.inputs["production_model"] = options.production->model;
+    plan.inputs["production_adapter"] = options.production->adapter;
+    plan.parameters["production"] = options.production->version;
+  }
   return deps.recorder.run<governance::EvaluateStep>(plan, [&] { return evaluate(plan, options, deps); });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Step 4: the base model and the tuned one on the rows that no trainer saw, side by side, and the gate over the tuned one.
+// Step 4: the base model, the tuned one and, if asked for, the one in production on the rows that no trainer saw, side by side, and
+// the gate over the tuned one.
 #pragma once
 
 #include "base/progress.h"
@@ -18,15 +19,24 @@ struct Deps {
   Progress& progress;
 };
 
+// A version in production, which the tuned model is compared with.
+struct Production {
+  std::string version;
+  Digest model, adapter;
+};
+
 struct Options {
   Thresholds thresholds;
+  std::optional<Production> production;  // where thresholds.not_worse_than asks; none: there is nothing to compare with yet
   std::string dtype = "bf16";
   int max_length = 512;   // tokens of an example
-  int generations = 5;    // answers written out for a person to read
+  int generations = 5;    // rows whose question the model answers by itself
+  int generation_tokens = 64;
 };
 
 // Outputs: evaluation (evaluation.json, per_example.jsonl, generations.jsonl of the tuned model and base/ of the base model).
-// Result: gate, failures, explanation, metrics, base_metrics. A gate that fails is a result, not an error.
+// Result: gate, failures, explanation, metrics, base_metrics and, of a version in production, production_metrics, comparison and
+// the output production_evaluation. A gate that fails is a result, not an error.
 Result<governance::Evaluation> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
                                    const governance::BuiltImage& image, const governance::TrainedAdapter& adapter,
                                    const Options& options, Deps& deps);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -20,6 +21,15 @@ std::optional<double> optional_number(const Json& checked, const char* key) {
   return checked[key].get<double>();
 }
 
+template <class Thresholds>
+auto optional_limits(Thresholds& t) {
+  return std::array{std::pair{"word_perplexity_max", &t.word_perplexity_max}, std::pair{"byte_perplexity_max", &t.byte_perplexity_max},
+                    std::pair{"bits_per_byte_max", &t.bits_per_byte_max},     std::pair{"acc_min", &t.acc_min},
+                    std::pair{"acc_norm_min", &t.acc_norm_min},               std::pair{"exact_match_min", &t.exact_match_min},
+                    std::pair{"rouge_l_min", &t.rouge_l_min},                 std::pair{"bleu_min", &t.bleu_min},
+                    std::pair{"chrf_min", &t.chrf_min}};
+}
+
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 }  // namespace
@@ -30,15 +40,17 @@ Result<Thresholds> Thresholds::from_json(const Json& checked) {
   thresholds.eval_loss_max = TRY(json_number(checked, "eval_loss_max", "thresholds"));
   thresholds.accuracy_min = TRY(json_number(checked, "accuracy_min", "thresholds"));
   thresholds.examples_min = TRY(json_integer(checked, "examples_min", "thresholds"));
-  thresholds.word_perplexity_max = optional_number(checked, "word_perplexity_max");
-  thresholds.byte_perplexity_max = optional_number(checked, "byte_perplexity_max");
+  for (const auto& [name, limit] : optional_limits(thresholds)) *limit = optional_number(checked, name);
+  const Json rule = json_or(checked, "not_worse_than", Json::object());
+  if (!rule.empty()) thresholds.not_worse_than = TRY(NotWorseThan::from_json(rule));
   return thresholds;
 }
 
 Json Thresholds::to_json() const {
   Json out = {{"perplexity_max", perplexity_max}, {"eval_loss_max", eval_loss_max}, {"accuracy_min", accuracy_min}, {"examples_min", examples_min}};
-  if (word_perplexity_max) out["word_perplexity_max"] = *word_perplexity_max;
-  if (byte_perplexity_max) out["byte_perplexity_max"] = *byte_perplexity_max;
+  for (const auto& [name, limit] : optional_limits(*this))
+    if (*limit) out[name] = **limit;
+  if (not_worse_than) out["not_worse_than"] = not_worse_than->to_json();
   return out;
 }
 
@@ -59,7 +71,7 @@ Json GateResult::to_json() const {
   return {{"gate", to_string(verdict)}, {"failures", std::move(list)}};
 }
 
-GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation) {
+GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation, const Comparison* comparison) {
   GateResult result;
   const auto examples = json_integer(evaluation, "examples", "evaluation").value_or(0);
   if (examples < thresholds.examples_min) {
@@ -75,13 +87,25 @@ GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation) {
   };
   must_be_below("perplexity", thresholds.perplexity_max);
   must_be_below("eval_loss", thresholds.eval_loss_max);
-  must_be_below("word_perplexity", thresholds.word_perplexity_max);
-  must_be_below("byte_perplexity", thresholds.byte_perplexity_max);
-  const double accuracy = measured(evaluation, "accuracy", -1);
-  if (!(accuracy >= thresholds.accuracy_min)) result.failures.push_back({"accuracy", accuracy, thresholds.accuracy_min});
+  const auto must_reach = [&](const char* metric, std::optional<double> limit) {
+    if (!limit) return;
+    const double value = measured(evaluation, metric, -1);
+    if (!(value >= *limit)) result.failures.push_back({metric, value, *limit});
+  };
+  must_reach("accuracy", thresholds.accuracy_min);
+  for (const auto& [name, limit] : optional_limits(thresholds)) {
+    const std::string_view key(name);
+    const std::string metric(key.substr(0, key.rfind('_')));
+    key.ends_with("_max") ? must_be_below(metric.c_str(), *limit) : must_reach(metric.c_str(), *limit);
+  }
+  if (comparison != nullptr && comparison->standing == Standing::worse)
+    result.failures.push_back({comparison->rule.metric + "_worse_by", comparison->worse_by, comparison->rule.margin});
   result.verdict = result.failures.empty() ? Verdict::pass : Verdict::fail;
   if (result.failures.empty()) {
     result.explanation = "every threshold is met";
+    if (comparison == nullptr) return result;
+    if (comparison->standing == Standing::undecided) result.verdict = Verdict::undecided;
+    result.explanation += "; " + comparison->explanation();
     return result;
   }
   for (const auto& failure : result.failures) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "stages/evaluate/compare.h"
 
 namespace redoubt::stages::evaluate {
 
@@ -17,7 +18,9 @@ struct Thresholds {
   double perplexity_max = 20;  // per answer token; the measured value must be below
   double eval_loss_max = 1.5;  // nats per answer token; below
   double accuracy_min = 0;     // at least
-  std::optional<double> word_perplexity_max, byte_perplexity_max;
+  std::optional<double> word_perplexity_max, byte_perplexity_max, bits_per_byte_max;               // below
+  std::optional<double> acc_min, acc_norm_min, exact_match_min, rouge_l_min, bleu_min, chrf_min;  // at least
+  std::optional<NotWorseThan> not_worse_than;  // of another model on the same examples
   std::int64_t examples_min = 30;  // fewer held-out examples leave the question undecided
 
   static Result<Thresholds> from_json(const Json& checked);
@@ -41,7 +44,9 @@ struct GateResult {
   Json to_json() const;
 };
 
-// `evaluation` is the engine's evaluation.json. A metric that is missing, not a number or not finite fails the gate.
-GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation);
+// `evaluation` is the engine's evaluation.json. A metric that is missing, not a number or not finite fails the gate. `comparison`,
+// where thresholds.not_worse_than asks for one and there is another model, fails it when worse and leaves it undecided when undecided,
+// unless a threshold is not met.
+GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation, const Comparison* comparison = nullptr);
 
 }  // namespace redoubt::stages::evaluate

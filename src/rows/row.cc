@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rows/row.h"
+
+#include <algorithm>
+#include <array>
+
+namespace redoubt::rows {
+namespace {
+
+constexpr std::array kRoles = {"system", "developer", "user", "assistant", "tool"};
+
+class Reader {
+ public:
+  Reader(const Json& row, std::string_view where) : row_(row), where_(where) {}
+
+  Result<Row> read() const {
+    if (!row_.is_object()) return bad("a row is a JSON object");
+    if (row_.contains("choices")) return choices();
+    if (row_.contains("chosen") || row_.contains("rejected")) return preference();
+    if (row_.contains("messages")) return conversation();
+    if (row_.contains("prompt") || row_.contains("completion")) return completion();
+    if (row_.contains("instruction") || row_.contains("output")) return instruction();
+    if (!row_.contains("text")) {
+      return bad("a row has 'messages', or 'prompt' and 'completion', or 'instruction' and 'output', or 'text', or 'choices'",
+                 row_.contains("conversations") ? "write 'conversations' as 'messages' with 'role' and 'content'" : "see docs/data.md for the forms");
+    }
+    Row row;
+    row.answer = TRY(text("text"));
+    return row;
+  }
+
+ private:
+  tl::unexpected<Error> bad(std::string what, std::string cure = "see docs/data.md for the forms") const {
+    return fail(ErrorCode::invalid_argument, std::move(what), std::string(where_), std::move(cure));
+  }
+
+  Result<std::string> text(const char* key) const {
+    if (!row_.contains(key) || !row_[key].is_string()) return bad("'" + std::string(key) + "' is a text");
+    return row_[key].get<std::string>();
+  }
+
+  Result<Row> completion() const {
+    if (row_.contains("prompt") && row_["prompt"].is_array())
+      return bad("'prompt' and 'completion' are both texts", "write a conversation as 'messages'");
+    Row row;
+    row.form = Form::completion;
+    row.question = row.prompt = TRY(text("prompt"));
+    row.answer = TRY(text("completion"));
+    return row;
+  }
+
+  // The prompt of Stanford's Alpaca, as the column "text" of its data set has it.
+  Result<Row> instruction() const {
+    Row row;
+    row.form = Form::completion;
+    const std::string instruction = TRY(text("instruction"));
+    const std::string input = row_.contains("input") && !row_["input"].is_null() ? TRY(text("input")) : "";
+    row.answer = TRY(text("output"));
+    row.question = input.empty() ? instruction : instruction + "\n" + input;
+    row.prompt = input.empty() ? "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+                               : "Below is an instruction that describes a task, paired with an input that provides further context. "
+                                 "Write a response that appropriately completes the request.";
+    row.prompt += "\n\n### Instruction:\n" + instruction + (input.empty() ? "" : "\n\n### Input:\n" + input) + "\n\n### Response:\n";
+    return row;
+  }
+
+  Result<Row> conversation() const {
+    Row row;
+    row.form = Form::messages;
+    const Json& messages = row_["messages"];
+    if (!messages.is_array() || messages.size() < 2) return bad("'messages' is a list of at least two messages");
+    for (const auto& message : messages) row.messages.push_back(TRY(turn(message)));
+    if (row.messages.back().role != "assistant") return bad("the last message is the assistant's answer");
+    row.answer = row.messages.back().content;
+    return row;
+  }
+
+  Result<Turn> turn(const Json& message) const {
+    const auto is_text = [&](const char* key) { return message.contains(key) && message[key].is_string(); };
+    if (!message.is_object() || !is_text("role") || !is_text("content")) {
+      const bool parts = message.is_object() && message.contains("content") && message["content"].is_array();
+      return bad("a message has the texts 'role' and 'content'", parts ? "join the parts of 'content' to one text; images and sound are not read"
+                                                                        : "see docs/data.md for the forms");
+    }
+    for (const char* other : {"tool_calls", "function_call"}) {
+      if (message.contains(other) && !message[other].is_null())
+        return fail(ErrorCode::unsupported, "'" + std::string(other) + "' of a message is not read", std::string(where_), "write the call into 'content' as the model shall write it");
+    }
+    Turn turn{message["role"].get<std::string>(), message["content"].get<std::string>(), {}};
+    if (std::find(kRoles.begin(), kRoles.end(), turn.role) == kRoles.end()) return bad("a role is system, developer, user, assistant or tool");
+    turn.train = TRY(mark(message));
+    return turn;
+  }
+
+  Result<std::optional<bool>> mark(const Json& message) const {
+    if (message.contains("train") && !message["train"].is_null()) {
+      if (!message["train"].is_boolean()) return bad("'train' of a message is true or false");
+      return std::optional(message["train"].get<bool>());
+    }
+    if (!message.contains("weight") || message["weight"].is_null()) return std::optional<bool>();
+    const Json& weight = message["weight"];
+    if (!weight.is_number() || (weight != 0 && weight != 1)) return bad("'weight' of a message is 0 or 1", "other weights are not computed; use 'train': true or false");
+    return std::optional(weight == 1);
+  }
+
+  Result<Row> choices() const {
+    Row row;
+    row.form = Form::choices;
+    row.question = row.prompt = TRY(text(row_.contains("question") ? "question" : "prompt"));
+    const Json& choices = row_["choices"];
+    if (!choices.is_array() || choices.size() < 2) return bad("'choices' is a list of at least two texts");
+    for (const auto& choice : choices) {
+      if (!choice.is_string() || choice.get_ref<const std::string&>().empty()) return bad("a choice is a text that is not empty");
+      row.choices.push_back(choice.get<std::string>());
+    }
+    const Json answer = json_or(row_, "answer", Json(nullptr));
+    if (answer.is_number_integer() && answer >= 0 && answer < choices.size()) {
+      row.right = answer.get<std::size_t>();
+    } else {
+      const auto found = std::find(choices.begin(), choices.end(), answer);
+      if (!answer.is_string() || found == choices.end()) return bad("'answer' is the place of the right choice, from 0, or its text");
+      row.right = static_cast<std::size_t>(found - choices.begin());
+    }
+    row.answer = row.choices[row.right];
+    return row;
+  }
+
+  // The answers may be texts or, as the prompt, lists of messages.
+  Result<Row> preference() const {
+    Row row;
+    row.form = Form::preference;
+    for (const char* key : {"chosen", "rejected"}) {
+      if (!row_.contains(key) || !(row_[key].is_string() || row_[key].is_array())) return bad("'chosen' and 'rejected' are both answers");
+    }
+    if (row_.contains("prompt") && row_["prompt"].is_string()) {
+      row.question = row.prompt = TRY(text("prompt"));
+    } else {
+      const Json& from = row_.contains("prompt") ? row_["prompt"] : row_["chosen"];
+      if (!from.is_array() || from.empty()) return bad("'prompt' is a text or a list of messages");
+      for (const auto& message : from) row.messages.push_back(TRY(turn(message)));
+    }
+    const Json& chosen = row_["chosen"];
+    row.answer = chosen.is_string() ? chosen.get<std::string>() : chosen.empty() ? "" : TRY(turn(chosen.back())).content;
+    return row;
+  }
+
+  const Json& row_;
+  std::string_view where_;
+};
+
+}  // namespace
+
+Result<Row> row_of(const Json& value, std::string_view where) { return Reader(value, where).read(); }
+
+std::string question_of(const Row& row, Question question) {
+  if (row.messages.empty()) {
+    if (row.form == Form::text) return row.answer;
+    return question == Question::user ? row.question : row.prompt;
+  }
+  const auto asked = std::find_if(row.messages.begin(), row.messages.end(), [](const auto& turn) { return turn.role == "user"; });
+  if (question == Question::user && asked != row.messages.end()) return asked->content;
+  std::string all;
+  for (std::size_t i = 0; i + 1 < row.messages.size(); ++i) all += row.messages[i].content + "\n";
+  return all;
+}
+
+}  // namespace redoubt::rows

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One row of training or evaluation data, in the forms that docs/data.md describes:
+//   {"messages": [{"role", "content"}...]}                      a conversation; the last message is the answer
+//   {"prompt", "completion"}                                    a text and how it goes on
+//   {"instruction", "input" (may lack), "output"}               Alpaca's prompt around the instruction
+//   {"text"}                                                    no question
+//   {"question" or "prompt", "choices": [...], "answer"}        multiple choice; the answer's place from 0, or its text
+//   {"prompt", "chosen", "rejected"}                            a preference
+// Other members are left alone. Of a row with members of several forms the first form in that order counts, but choices and
+// preferences, which are told by their own members, come first.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace redoubt::rows {
+
+struct Turn {
+  std::string role, content;
+  std::optional<bool> train = {};  // "train": true or false, or "weight": 1 or 0
+};
+
+enum class Form { messages, completion, text, choices, preference };
+
+struct Row {
+  Form form = Form::text;
+  std::vector<Turn> messages = {};        // of a conversation
+  std::string question = {};              // completion: what was asked, without what a form writes around it
+  std::string prompt = {};                // completion, choices: what the model reads
+  std::string answer = {};                // the answer's own text; of a text all of it
+  std::vector<std::string> choices = {};  // at least two
+  std::size_t right = 0;                  // the right one
+};
+
+// invalid_argument that names the member and never repeats the row's text. An empty answer is no error here.
+Result<Row> row_of(const Json& value, std::string_view where);
+
+// What makes two rows the same question.
+enum class Question {
+  user,    // the first message of a user
+  prompt,  // all that stands before the answer, system prompts and earlier turns too
+};
+// The question's own text; of a text all of it.
+std::string question_of(const Row& row, Question question);
+
+}  // namespace redoubt::rows
