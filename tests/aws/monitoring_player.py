@@ -84,7 +84,7 @@ class MonitoringPlayer:
                 return
         for item in job["ProcessingInputs"]:
             source = item["S3Input"]
-            if self.player.fetch(source["S3Uri"], folder / source["LocalPath"].removeprefix(LOCAL)) == 0:
+            if self.player.fetch(source["S3Uri"], folder / source["LocalPath"].removeprefix(LOCAL), job["RoleArn"]) == 0:
                 job.update(ProcessingJobStatus="Failed", FailureReason=f"ClientError: No S3 objects found under S3 URL \"{source['S3Uri']}\" given in input data source.")
                 return
         words = [word for name, value in job["Environment"].items() for word in ("--env", f"{name}={value}")]

@@ -79,7 +79,7 @@ def make_workspace(account, folder, hub):
 
 def ask(account, model_uri, folder):
     """Our image's program over what SageMaker would lay down for the endpoint's container, asked as SageMaker asks."""
-    account.player.fetch(model_uri, folder / "ml" / "model")
+    account.player.fetch(model_uri, folder / "ml" / "model", account.outputs["EndpointRole"])
     process = subprocess.Popen([BUILD / "redoubt-engine", "serve", "--root", folder / "ml"], env={**os.environ, "SAGEMAKER_BIND_TO_PORT": "0"}, stdout=subprocess.PIPE, text=True)
     try:
         port = next(event["port"] for event in map(json.loads, process.stdout) if event["event"] == "listening")
