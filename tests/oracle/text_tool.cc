@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The engine's text side for tests in other languages. One JSON object a line on standard input, one JSON value a line out:
-// {"template", "messages", "add_generation_prompt", "bos_token", "eos_token"} -> the text, or {"error": code}.
-// With an argument, a tokenizer.json: {"encode": text, "special": bool} -> ids; {"decode": ids, "skip_special": bool} -> text.
+// {"template", "messages", "add_generation_prompt", "bos_token", "eos_token"} -> the text, or {"error": code}; "tools", "documents",
+// "variables" and messages that are strings are JSON texts.
+// With an argument, a tokenizer.json: {"encode": text, "special": bool} -> ids; {"decode": ids, "skip_special": bool} -> text;
+// {"stream": ids, "skip_special": bool} -> the text in the pieces it comes in; {"time": texts} -> tokens and seconds.
+#include <chrono>
 #include <iostream>
 
 #include "base/file.h"
@@ -20,19 +23,50 @@ Result<Json> render(const Json& task) {
       task.at("template").get<std::string>(),
       {.bos_token = task.value("bos_token", ""), .eos_token = task.value("eos_token", "")}, "template"));
   std::vector<chat_template::Message> messages;
-  for (const auto& message : task.at("messages")) messages.push_back({message.at("role"), message.at("content")});
-  const bool adds = task.at("add_generation_prompt");
-  return Json(TRY(made.render(messages, adds ? chat_template::GenerationPrompt::add : chat_template::GenerationPrompt::leave_out)));
+  // A message is a text of its own where the order of its keys counts.
+  for (const auto& message : task.at("messages")) {
+    if (message.is_string()) messages.push_back({.role = "", .content = "", .json = message});
+    else messages.push_back({message.at("role"), message.at("content")});
+  }
+  chat_template::Extras extras;
+  if (task.at("add_generation_prompt").get<bool>()) extras.prompt = chat_template::GenerationPrompt::add;
+  extras.continue_final_message = task.value("continue_final_message", false);
+  extras.tools = task.value("tools", "");
+  extras.documents = task.value("documents", "");
+  extras.variables = task.value("variables", "");
+  extras.now = task.value("now", std::int64_t{0});
+  const auto marked = TRY(made.render_marked(messages, extras));
+  if (!task.contains("spans")) return Json(marked.text);
+  Json spans = Json::array();
+  for (const auto& span : marked.generated) spans.push_back(marked.text.substr(span.begin, span.end - span.begin));
+  return Json{{"text", marked.text}, {"generated", spans}};
+}
+
+// How long encoding takes, for bench/tokenizer_vs_tokenizers.py.
+Result<Json> measured(const tokenizer::Tokenizer& tokenizer, const Json& texts) {
+  const auto all = texts.get<std::vector<std::string>>();
+  std::size_t tokens = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto& text : all) tokens += TRY(tokenizer.encode(text)).size();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  return Json{{"tokens", tokens}, {"seconds", seconds.count()}};
 }
 
 Result<Json> convert(const tokenizer::Tokenizer& tokenizer, const Json& task) {
+  if (task.contains("time")) return measured(tokenizer, task["time"]);
   if (task.contains("encode")) {
     const bool adds = task.value("special", true);
     return Json(TRY(tokenizer.encode(task["encode"].get<std::string>(), adds ? tokenizer::SpecialTokens::add : tokenizer::SpecialTokens::leave_out)));
   }
-  const auto ids = task.at("decode").get<std::vector<std::int32_t>>();
-  const bool skips = task.value("skip_special", true);
-  return Json(TRY(tokenizer.decode(ids, skips ? tokenizer::OnDecode::skip_special_tokens : tokenizer::OnDecode::keep_special_tokens)));
+  const bool streams = task.contains("stream");
+  const auto ids = task.at(streams ? "stream" : "decode").get<std::vector<std::int32_t>>();
+  const auto special = task.value("skip_special", true) ? tokenizer::OnDecode::skip_special_tokens : tokenizer::OnDecode::keep_special_tokens;
+  if (!streams) return Json(TRY(tokenizer.decode(ids, special)));
+  auto stream = tokenizer.stream(special);
+  Json pieces = Json::array();
+  for (const auto id : ids) pieces.push_back(stream.push(id));
+  pieces.push_back(stream.finish());
+  return pieces;
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ Result<std::vector<std::int32_t>> configured_ends(const std::filesystem::path& f
 // A text with more bytes than the context could hold in its longest tokens need not be tokenised to be refused.
 Status check_bytes(const LoadedModel& model, std::size_t bytes) {
   const auto context = static_cast<std::size_t>(model.base->config().context_length);
-  if (bytes / model.token_bytes_max <= context) return {};
+  const auto most = model.tokenizer->text_bytes_per_token_max();
+  if (!most || bytes / *most <= context) return {};
   return fail(ErrorCode::limit_exceeded, "the prompt does not fit the context of " + std::to_string(context) + " tokens", "", "shorten the prompt");
 }
 
@@ -68,8 +69,6 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
   for (const auto id : TRY(configured_ends(folder))) loaded.end_tokens.push_back(id);
   const auto special = TRY(chat_template::read_special_text(folder));
   if (const auto id = loaded.tokenizer->id_of(special.eos_token)) loaded.end_tokens.push_back(*id);
-  for (std::int32_t id = 0; id < loaded.tokenizer->vocabulary_size(); ++id)
-    loaded.token_bytes_max = std::max(loaded.token_bytes_max, loaded.tokenizer->token_bytes(id).size());
   return loaded;
 }
 

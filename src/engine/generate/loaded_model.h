@@ -39,7 +39,6 @@ struct LoadedModel {
   std::unique_ptr<tokenizer::Tokenizer> tokenizer = {};
   std::optional<chat_template::ChatTemplate> chat_template = {};
   std::vector<std::int32_t> end_tokens = {};  // of config.json, generation_config.json and tokenizer_config.json
-  std::size_t token_bytes_max = 1;            // of the longest token, which bounds a prompt before it is tokenised
 };
 
 // A tokenizer whose ids lie outside the model's vocabulary is invalid_argument.

@@ -63,7 +63,7 @@ void Scheduler::step() {
 void Scheduler::admit() {
   for (std::size_t slot = 0; slot < slots_.size() && !waiting_.empty(); ++slot) {
     if (slots_[slot]) continue;
-    auto& sequence = slots_[slot].emplace(std::move(waiting_.front()));
+    auto& sequence = slots_[slot].emplace(std::move(waiting_.front()), tokenizer_);
     waiting_.pop_front();
     const auto& prompt = sequence.request.prompt;
     const auto opened = model_.open(slot, std::ssize(prompt) + sequence.request.max_tokens, prompt, sequence.request.owner);
@@ -123,7 +123,7 @@ void Scheduler::take(std::size_t slot, std::span<const float> logits) {
   if (std::ranges::find(end_tokens_, *token) != end_tokens_.end()) return finish(slot, FinishReason::stop);
   sequence.newest = *token;
   if (const auto top = sequence.request.top_logprobs) sequence.untold.push_back({sequence.bytes_made, logprob_of(logits, *token, *top)});
-  if (!tokenizer_.is_special(*token)) emit(sequence, sequence.utf8.push(tokenizer_.token_bytes(*token)));
+  emit(sequence, sequence.decoded.push(*token));
   if (sequence.constraint) sequence.constraint->accept(*token);
   if (sequence.stops.stopped() || (sequence.constraint && sequence.constraint->finished())) return finish(slot, FinishReason::stop);
   if (static_cast<std::int64_t>(sequence.made) == sequence.request.max_tokens) finish(slot, FinishReason::length);
@@ -146,7 +146,7 @@ void Scheduler::tell(Sequence& sequence, std::string text, std::size_t logprobs_
 void Scheduler::finish(std::size_t slot, FinishReason reason) {
   auto& sequence = *slots_[slot];
   if (!sequence.stops.stopped()) {
-    emit(sequence, sequence.utf8.finish());
+    emit(sequence, sequence.decoded.finish());
     tell(sequence, sequence.stops.finish(), std::numeric_limits<std::size_t>::max());
   }
   listener_.done(sequence.request.id, reason, {sequence.request.prompt.size(), sequence.made, sequence.reused});

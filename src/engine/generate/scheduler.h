@@ -15,7 +15,6 @@
 #include "engine/generate/sequence_model.h"
 #include "engine/generate/stop_filter.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::generate {
 
@@ -80,11 +79,12 @@ class Scheduler {
 
  private:
   struct Sequence {
-    explicit Sequence(Request accepted) : request(std::move(accepted)), sampler(request.sampling, request.prompt), stops(request.stop) {}
+    Sequence(Request accepted, const tokenizer::Tokenizer& tokenizer)
+        : request(std::move(accepted)), sampler(request.sampling, request.prompt), stops(request.stop), decoded(tokenizer.stream()) {}
     Request request;
     Sampler sampler;
     StopFilter stops;
-    tokenizer::Utf8Stream utf8 = {};
+    tokenizer::TokenStream decoded;
     std::optional<Constraint> constraint = {};
     std::size_t read = 0;  // prompt tokens the model has seen
     std::size_t reused = 0;

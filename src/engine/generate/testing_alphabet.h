@@ -21,6 +21,7 @@ inline constexpr std::int32_t kEnd = 26;
 inline std::unique_ptr<tokenizer::Tokenizer> letters() {
   Json vocabulary = Json::object();
   for (int i = 0; i < 26; ++i) vocabulary[std::string(1, static_cast<char>('a' + i))] = i;
+  vocabulary["<end>"] = kEnd;
   vocabulary["Ã"] = 27;
   vocabulary["©"] = 28;
   const Json description = {{"added_tokens", Json::array({{{"id", kEnd}, {"content", "<end>"}, {"single_word", false}, {"lstrip", false},

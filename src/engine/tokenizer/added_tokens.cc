@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/tokenizer/unicode_sets.h"
 #include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
@@ -11,11 +12,6 @@ namespace {
 constexpr std::size_t kTokensMax = 100'000;
 constexpr std::size_t kTokenBytesMax = 1024;
 
-bool is_space(std::uint32_t c) {
-  return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
 // The size of the last code point of a non-empty text.
 std::size_t last_size(std::string_view text) {
   std::size_t size = 1;
@@ -23,13 +19,14 @@ std::size_t last_size(std::string_view text) {
   return size;
 }
 
+std::uint32_t last_character(std::string_view text) { return utf8_step(text.substr(text.size() - last_size(text))).code_point; }
+
 std::size_t spaces_at_end(std::string_view text) {
   std::size_t taken = 0;
   while (taken < text.size()) {
     const auto rest = text.substr(0, text.size() - taken);
-    const auto size = last_size(rest);
-    if (!is_space(utf8_step(rest.substr(rest.size() - size)).code_point)) break;
-    taken += size;
+    if (!is_white_space(last_character(rest))) break;
+    taken += last_size(rest);
   }
   return taken;
 }
@@ -38,105 +35,102 @@ std::size_t spaces_at_start(std::string_view text) {
   std::size_t taken = 0;
   while (taken < text.size()) {
     const auto step = utf8_step(text.substr(taken));
-    if (!is_space(step.code_point)) break;
+    if (!is_white_space(step.code_point)) break;
     taken += step.size;
   }
   return taken;
 }
 
+bool stands_alone(std::string_view before, std::string_view after) {
+  return (before.empty() || !is_word(last_character(before))) && (after.empty() || !is_word(utf8_step(after).code_point));
+}
+
 Result<AddedToken> parse_token(const Json& entry, const std::string& where) {
   AddedToken token;
-  const auto id = TRY(json_integer(entry, "id", where));
+  TRY(json_integer(entry, "id", where));
   token.content = TRY(json_string(entry, "content", where));
   token.special = TRY(json_bool(entry, "special", where));
   token.single_word = TRY(json_bool(entry, "single_word", where));
   token.strip_left = TRY(json_bool(entry, "lstrip", where));
   token.strip_right = TRY(json_bool(entry, "rstrip", where));
   token.normalized = TRY(json_bool(entry, "normalized", where));
-  if (id < 0 || id >= 2'000'000 || token.content.empty() || token.content.size() > kTokenBytesMax)
-    return fail(ErrorCode::invalid_argument, "an added token has no text, more than 1 KiB, or an id out of range", where);
-  if (token.single_word)
-    return fail(ErrorCode::unsupported, "the added token '" + token.content + "' is marked single_word, which is not supported", where);
-  token.id = static_cast<std::int32_t>(id);
+  if (token.content.size() > kTokenBytesMax) return fail(ErrorCode::invalid_argument, "an added token has more than 1 KiB", where);
   return token;
 }
 
 }  // namespace
 
-void AddedTokens::Tree::insert(std::string_view content, std::int32_t token) {
-  std::uint32_t node = 0;
-  for (const char c : content) {
-    const auto found = nodes[node].next.find(c);
-    if (found != nodes[node].next.end()) {
-      node = found->second;
-      continue;
-    }
-    nodes.emplace_back();
-    node = nodes[node].next[c] = static_cast<std::uint32_t>(nodes.size() - 1);
-  }
-  nodes[node].token = token;
-}
-
-std::int32_t AddedTokens::Tree::longest_at(std::string_view text) const {
-  std::int32_t longest = -1;
-  std::uint32_t node = 0;
-  for (const char c : text) {
-    const auto found = nodes[node].next.find(c);
-    if (found == nodes[node].next.end()) break;
-    node = found->second;
-    if (nodes[node].token >= 0) longest = nodes[node].token;
-  }
-  return longest;
-}
-
-Result<AddedTokens> AddedTokens::parse(const Json& list, const std::string& where) {
+Result<AddedTokens> AddedTokens::parse(const Json& list, const Model& model, const Normalizer& normalizer, const std::string& where) {
   AddedTokens made;
   if (list.is_null()) return made;
   if (!list.is_array() || list.size() > kTokensMax)
     return fail(ErrorCode::invalid_argument, "added_tokens must be a list of at most 100,000", where);
-  for (const auto& entry : list) {
-    made.tokens_.push_back(TRY(parse_token(entry, where + ": added_tokens")));
-    const auto& token = made.tokens_.back();
-    auto& tree = token.normalized ? made.normalized_ : made.raw_;
-    tree.insert(token.content, static_cast<std::int32_t>(made.tokens_.size() - 1));
-  }
+  auto next_id = model.count();
+  for (const auto& entry : list) TRY(made.add(TRY(parse_token(entry, where + ": added_tokens")), model, next_id));
+  TRY(made.index(normalizer, where + ": added_tokens"));
   return made;
 }
 
-std::vector<Stretch> AddedTokens::split_by(const Tree& tree, std::string_view text) const {
-  std::vector<Stretch> out;
+Status AddedTokens::add(AddedToken token, const Model& model, std::int32_t& next_id) {
+  if (token.content.empty()) return {};
+  const auto known = places_.find(token.content);
+  token.id = known != places_.end() ? tokens_[static_cast<std::size_t>(known->second)].id
+                                    : model.id_of(token.content).value_or(next_id);
+  if (known == places_.end() && token.id == next_id && !model.id_of(token.content)) ++next_id;
+  if (token.special) special_.insert(token.content);
+  // One id has one token; the last one counts.
+  const auto same = std::ranges::find(tokens_, token.id, &AddedToken::id);
+  const auto place = same - tokens_.begin();
+  places_.insert_or_assign(token.content, static_cast<std::int32_t>(place));
+  if (same == tokens_.end()) tokens_.push_back(std::move(token));
+  else *same = std::move(token);
+  return {};
+}
+
+Status AddedTokens::index(const Normalizer& normalizer, const std::string& where) {
+  std::unordered_set<std::string> seen[2];
+  for (std::size_t place = 0; place < tokens_.size(); ++place) {
+    auto& token = tokens_[place];
+    token.written = token.content;
+    if (token.normalized) {
+      Arena arena;
+      token.written = TRY(normalizer.run({token.content, 0}, arena)).text;
+    }
+    if (token.written.empty() || !seen[token.normalized].insert(token.written).second)
+      return fail(ErrorCode::invalid_argument, "the normalizer makes nothing, or another added token, of '" + token.content + "'", where);
+    (token.normalized ? normalized_ : raw_).insert(token.written, static_cast<std::int32_t>(place));
+  }
+  return {};
+}
+
+bool AddedTokens::strips() const {
+  return std::ranges::any_of(tokens_, [](const AddedToken& token) { return token.strip_left || token.strip_right; });
+}
+
+void AddedTokens::split(const ByteTree& tree, const Piece& text, std::vector<Stretch>& out) const {
+  const auto whole = text.text;
+  const auto add = [&](std::size_t begin, std::size_t end, std::int32_t id) {
+    if (end > begin) out.push_back({text.part(begin, end), id});
+  };
+  if (tree.empty()) return add(0, whole.size(), -1);
   std::size_t from = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto& first = tree.nodes[0].next;
-    const auto index = first.contains(text[at]) ? tree.longest_at(text.substr(at)) : -1;
-    if (index < 0) {
+  for (std::size_t at = 0; at < whole.size();) {
+    const auto [size, place] = tree.longest(whole.substr(at));
+    if (size == 0) {
       ++at;
       continue;
     }
-    const auto& token = tokens_[index];
-    auto begin = at, end = at + token.content.size();
-    if (token.strip_left) begin = std::max(from, begin - spaces_at_end(text.substr(0, begin)));
-    if (token.strip_right) end += spaces_at_start(text.substr(end));
-    if (begin > from) out.push_back({text.substr(from, begin - from), -1});
-    out.push_back({text.substr(begin, end - begin), token.id});
-    from = at = end;
+    auto begin = at, end = at + size;
+    at = end;  // the search goes on behind the token, whatever it takes along or whether it counts
+    const auto& token = tokens_[static_cast<std::size_t>(place)];
+    if (token.single_word && !stands_alone(whole.substr(0, begin), whole.substr(end))) continue;
+    if (token.strip_left) begin = std::max(begin - spaces_at_end(whole.substr(0, begin)), from);
+    if (token.strip_right) end += spaces_at_start(whole.substr(end));
+    if (from < begin) add(from, begin, -1);
+    add(begin, end, token.id);
+    from = end;
   }
-  if (from < text.size()) out.push_back({text.substr(from), -1});
-  return out;
-}
-
-std::vector<Stretch> AddedTokens::split(std::string_view text) const {
-  auto first = split_by(raw_, text);
-  if (normalized_.nodes.size() == 1) return first;
-  std::vector<Stretch> out;
-  for (const auto& stretch : first) {
-    if (stretch.id >= 0) {
-      out.push_back(stretch);
-      continue;
-    }
-    for (const auto& part : split_by(normalized_, stretch.text)) out.push_back(part);
-  }
-  return out;
+  if (from != whole.size()) add(from, whole.size(), -1);
 }
 
 }  // namespace redoubt::engine::tokenizer

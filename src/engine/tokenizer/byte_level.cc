@@ -21,18 +21,39 @@ constexpr std::array<std::int16_t, 0x144> kByteOf = [] {
   return table;
 }();
 
+constexpr std::array<std::int16_t, 256> kCharacterOf = [] {
+  std::array<std::int16_t, 256> table{};
+  for (std::size_t c = 0; c < kByteOf.size(); ++c)
+    if (kByteOf[c] >= 0) table[static_cast<std::size_t>(kByteOf[c])] = static_cast<std::int16_t>(c);
+  return table;
+}();
+
 }  // namespace
 
+int byte_of_character(std::uint32_t c) { return c < kByteOf.size() ? kByteOf[c] : -1; }
+
+bool is_byte_level(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto step = utf8_step(text.substr(i));
+    if (step.kind != Utf8Step::whole || byte_of_character(step.code_point) < 0) return false;
+    i += step.size;
+  }
+  return true;
+}
+
 std::string bytes_of_token(std::string_view text) {
+  if (!is_byte_level(text)) return std::string(text);
   std::string bytes;
   for (std::size_t i = 0; i < text.size();) {
     const auto step = utf8_step(text.substr(i));
-    if (step.kind != Utf8Step::whole || step.code_point >= kByteOf.size() || kByteOf[step.code_point] < 0)
-      return std::string(text);
-    bytes.push_back(static_cast<char>(kByteOf[step.code_point]));
+    bytes.push_back(static_cast<char>(byte_of_character(step.code_point)));
     i += step.size;
   }
   return bytes;
+}
+
+void append_byte_level(std::string& to, std::string_view bytes) {
+  for (const char c : bytes) append_utf8(to, static_cast<std::uint32_t>(kCharacterOf[static_cast<std::uint8_t>(c)]));
 }
 
 }  // namespace redoubt::engine::tokenizer

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The regular expressions of pre-tokenizers, written for Oniguruma and run by PCRE2. Classes that the two see differently
-// (white space, letters and numbers of newer Unicode versions) are spelt out; an escape whose meaning differs is refused.
+// The regular expressions of a tokenizer, written for Oniguruma and run by PCRE2.
 #pragma once
 
 #include <memory>
@@ -21,9 +20,9 @@ class Regex {
  public:
   static Result<Regex> compile(std::string_view pattern, std::string_view where);
 
-  // All matches from left to right, none empty, over text that must be UTF-8. limit_exceeded when the pattern backtracks
-  // without end. Safe from several threads.
-  Result<std::vector<Range>> find_all(std::string_view text) const;
+  // Puts all matches from left to right into `matches`, over text that must be UTF-8. An empty match counts unless it follows
+  // straight on another. limit_exceeded when the pattern backtracks without end. Safe from several threads.
+  Status find_all(std::string_view text, std::vector<Range>& matches) const;
 
  private:
   struct Free {
@@ -32,8 +31,5 @@ class Regex {
   explicit Regex(void* code) : code_(code) {}
   std::unique_ptr<void, Free> code_;
 };
-
-// The pattern as PCRE2 has to read it.
-Result<std::string> translate_pattern(std::string_view pattern, std::string_view where);
 
 }  // namespace redoubt::engine::tokenizer

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/tokenizer/byte_level.h"
+#include "engine/tokenizer/regex.h"
 #include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
@@ -64,23 +66,102 @@ TEST(Tokenizer, refuses_what_it_does_not_compute_by_name) {
     EXPECT_FALSE(made) << pointer;
     return made ? std::string() : made.error().message;
   };
-  EXPECT_NE(refusal("/model/type", "Unigram").find("Unigram"), std::string::npos);
-  EXPECT_NE(refusal("/model/byte_fallback", true).find("byte_fallback"), std::string::npos);
-  EXPECT_NE(refusal("/normalizer", {{"type", "NFKC"}}).find("NFKC"), std::string::npos);
-  EXPECT_NE(refusal("/pre_tokenizer", {{"type", "Metaspace"}}).find("Metaspace"), std::string::npos);
-  EXPECT_NE(refusal("/decoder", {{"type", "WordPiece"}}).find("WordPiece"), std::string::npos);
-  EXPECT_NE(refusal("/post_processor", {{"type", "BertProcessing"}}).find("BertProcessing"), std::string::npos);
-  EXPECT_NE(refusal("/truncation", {{"max_length", 4}}).find("truncation"), std::string::npos);
+  EXPECT_NE(refusal("/model/type", "Tiktoken").find("Tiktoken"), std::string::npos);
+  EXPECT_NE(refusal("/model/dropout", 0.1).find("dropout"), std::string::npos);
+  EXPECT_NE(refusal("/normalizer", {{"type", "Rot13"}}).find("Rot13"), std::string::npos);
+  EXPECT_NE(refusal("/pre_tokenizer", {{"type", "Syllables"}}).find("Syllables"), std::string::npos);
+  EXPECT_NE(refusal("/decoder", {{"type", "CTC"}}).find("CTC"), std::string::npos);
+  EXPECT_NE(refusal("/post_processor", {{"type", "Rot13"}}).find("Rot13"), std::string::npos);
   EXPECT_NE(refusal("/model/merges", {"a z"}).find("a z"), std::string::npos);
 }
 
+TEST(Tokenizer, refuses_nesting_and_tables_without_bounds) {
+  const auto code = [](const char* pointer, Json value) {
+    auto description = small_description();
+    description[Json::json_pointer(pointer)] = std::move(value);
+    const auto made = made_of(description);
+    return made ? ErrorCode::internal : made.error().code;
+  };
+  Json deep = {{"type", "Lowercase"}};
+  for (int i = 0; i < 20; ++i) deep = {{"type", "Sequence"}, {"normalizers", Json::array({deep})}};
+  EXPECT_EQ(code("/normalizer", deep), ErrorCode::limit_exceeded);
+  EXPECT_EQ(code("/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "AAAA"}}), ErrorCode::invalid_argument);
+  // A trie that says it is longer than the table.
+  EXPECT_EQ(code("/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "////fwAAAAA="}}), ErrorCode::invalid_argument);
+  EXPECT_EQ(code("/post_processor", {{"type", "BertProcessing"}, {"sep", {"x", 99}}, {"cls", {"x", 0}}}), ErrorCode::invalid_argument);
+}
+
+TEST(Tokenizer, tells_how_much_text_a_token_can_stand_for_only_when_no_text_goes_missing) {
+  Json vocabulary = Json::object();
+  for (int byte = 0; byte < 256; ++byte) {
+    const char raw = static_cast<char>(byte);
+    std::string character;
+    append_byte_level(character, {&raw, 1});
+    vocabulary[character] = byte;
+  }
+  vocabulary["ab"] = 256;
+  auto description = small_description();
+  description["model"]["vocab"] = vocabulary;
+  description["model"]["merges"] = {"a b"};
+  EXPECT_EQ(made_of(description).value()->text_bytes_per_token_max(), 5u);  // "<end>"
+  description["normalizer"] = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}};
+  EXPECT_EQ(made_of(description).value()->text_bytes_per_token_max(), std::nullopt);
+  EXPECT_EQ(made_of(small_description()).value()->text_bytes_per_token_max(), std::nullopt);  // it lacks bytes
+}
+
+// Joins what a decoder says as tokens come, and shows where it held back.
+std::string streamed(const Json& description, std::initializer_list<const char*> tokens) {
+  const auto decoder = Decoder::parse(description, "test").value();
+  DecoderStream stream(decoder);
+  std::string out;
+  for (const auto* token : tokens) out += stream.push(token) + "|";
+  return out + stream.finish();
+}
+
+TEST(Decoder, holds_back_what_later_tokens_can_still_change) {
+  const Json fallback = {{"type", "ByteFallback"}}, fuse = {{"type", "Fuse"}};
+  EXPECT_EQ(streamed(fallback, {"a", "<0xC3>", "<0xA9>", "b"}), "a|||éb|");
+  EXPECT_EQ(streamed(fallback, {"<0xC3>", "b", "<0xE2>", "<0x82>"}), "|\uFFFDb|||\uFFFD\uFFFD");
+  const auto strip = [&](int start, int stop) {
+    return Json{{"type", "Sequence"}, {"decoders", {fuse, {{"type", "Strip"}, {"content", " "}, {"start", start}, {"stop", stop}}}}};
+  };
+  EXPECT_EQ(streamed(strip(1, 0), {" ", " a", " "}), "| a| |");
+  EXPECT_EQ(streamed(strip(0, 2), {"a ", "  ", " b ", " "}), "a| |   b||");
+  EXPECT_EQ(streamed({{"type", "BPEDecoder"}, {"suffix", "</w>"}}, {"a</w>", "b", "c</w>"}), "|a |b|c");
+  EXPECT_EQ(streamed({{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}, {"##a", "##b", ".", "c"}), "##a|b|.| c|");
+  EXPECT_EQ(streamed(Json(), {"a", "b"}), "a| b|");
+  // A rule for whole tokens behind Fuse waits for all of it.
+  EXPECT_EQ(streamed({{"type", "Sequence"}, {"decoders", {fuse, {{"type", "Replace"}, {"pattern", {{"String", "ab"}}}, {"content", "x"}}}}}, {"a", "b"}), "||x");
+}
+
+std::size_t matches_of(const char* pattern, std::string_view text) {
+  std::vector<Range> matches;
+  EXPECT_TRUE(Regex::compile(pattern, "test").value().find_all(text, matches));
+  return matches.size();
+}
+
 TEST(Regex, spells_out_what_pcre2_and_oniguruma_see_differently) {
-  const auto space = Regex::compile(R"(\s)", "test").value();
-  EXPECT_TRUE(space.find_all("\u180e").value().empty());
-  EXPECT_EQ(space.find_all("\u3000\u0085").value().size(), 2u);
-  EXPECT_EQ(Regex::compile(R"(\p{L})", "test").value().find_all("\U0001E030").value().size(), 1u);
-  EXPECT_EQ(Regex::compile(R"(\w+)", "test").error().code, ErrorCode::unsupported);
-  EXPECT_EQ(Regex::compile("(", "test").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(matches_of(R"(\s)", "\u180e"), 0u);
+  EXPECT_EQ(matches_of(R"(\s)", "\u3000\u0085"), 2u);
+  EXPECT_EQ(matches_of(R"(\p{L})", "\U0001E030"), 1u);
+  EXPECT_EQ(matches_of(R"(\w)", "\u00b2_\u200d"), 2u);
+  EXPECT_EQ(matches_of(R"((?=b))", "abab"), 2u);
+  EXPECT_EQ(matches_of(R"([a-z&&[^b-y]])", "abyz"), 2u);
+  EXPECT_EQ(matches_of(R"(a{,2})", "aaa"), 2u);
+}
+
+TEST(Regex, refuses_what_it_does_not_rewrite) {
+  for (const char* pattern : {R"(\X)", R"(\R)", R"(\K)", R"(\1)", "(?x:a b)", "(?~a)", "a{2}+", "(?i)ss", "(?i)é", "a(?i)b", R"(\p{Greek_Extended})", "[[:alpha:]]"})
+    EXPECT_EQ(Regex::compile(pattern, "test").error().code, ErrorCode::unsupported) << pattern;
+  for (const char* pattern : {"(", ")", "[", "[a", "[z-a]", "\\", R"(\x{110000})", R"(\x{d800})", "*"})
+    EXPECT_EQ(Regex::compile(pattern, "test").error().code, ErrorCode::invalid_argument) << pattern;
+  EXPECT_EQ(Regex::compile(std::string(20 << 10, 'a'), "test").error().code, ErrorCode::limit_exceeded);
+}
+
+TEST(Regex, stops_a_pattern_that_backtracks_without_end) {
+  std::vector<Range> matches;
+  const auto regex = Regex::compile("(a|aa)+$", "test").value();
+  EXPECT_EQ(regex.find_all(std::string(64, 'a') + "!", matches).error().code, ErrorCode::limit_exceeded);
 }
 
 TEST(Utf8, streams_hold_back_what_may_still_be_completed) {
