@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chat templates against Transformers' own renderer, for templates written in the manner of the published ones."""
+import datetime
 import json
 import os
 import pathlib
@@ -7,6 +8,8 @@ import subprocess
 
 import jinja2
 import pytest
+import transformers.utils.chat_template_utils as theirs_utils
+from chat_template_styles import STYLES, lines_of_expressions, tasks
 from transformers.utils.chat_template_utils import render_jinja_template
 
 TOOL = str(pathlib.Path(os.environ["REDOUBT_BUILD"]) / "text_tool")
@@ -126,3 +129,102 @@ def test_rendered_text_is_equal(name):
             assert ours["error"] == "invalid_argument", ours
         else:
             assert ours == theirs
+
+
+NOW = 1_764_300_000
+
+
+class FixedTime(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(NOW, datetime.timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def fixed_time(monkeypatch):
+    monkeypatch.setattr(theirs_utils, "datetime", FixedTime)
+
+
+def render_theirs(template, messages, adds, extras, variables, **options):
+    try:
+        rendered, _ = render_jinja_template([json.loads(json.dumps(messages))], chat_template=template, add_generation_prompt=adds, **extras, **variables, **options,
+                                            bos_token="<s>", eos_token="</s>")
+    except Exception:  # the template's own refusals, and all that Python raises on values that do not go together
+        return None
+    return rendered[0]
+
+
+def render_ours(jobs, **options):
+    lines = ""
+    for template, messages, adds, extras, variables in jobs:
+        task = {"template": template, "messages": [json.dumps(message) for message in messages], "add_generation_prompt": adds, "bos_token": "<s>", "eos_token": "</s>", "now": NOW, **options}
+        task.update({name: json.dumps(value) for name, value in extras.items()})
+        if variables:
+            task["variables"] = json.dumps(variables)
+        lines += json.dumps(task) + "\n"
+    done = subprocess.run([TOOL], input=lines, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+
+
+@pytest.mark.parametrize("name", [*STYLES, *TEMPLATES])
+def test_rendered_text_is_equal_with_tools_and_documents(name):
+    template = {**TEMPLATES, **STYLES}[name]
+    jobs = [(template, *task) for task in tasks(300)]
+    rendered = 0
+    for job, ours in zip(jobs, render_ours(jobs), strict=True):
+        theirs = render_theirs(*job)
+        if theirs is None:
+            assert isinstance(ours, dict), (job[1:], ours)
+        else:
+            assert ours == theirs, job[1:]
+            rendered += 1
+    assert rendered > 20
+
+
+def test_expressions_are_equal():
+    expressions = [expression for _, expression in lines_of_expressions()]
+    jobs = [("{{ " + expression + " }}", [], False, {}, {}) for expression in expressions]
+    wrong = []
+    for job, ours in zip(jobs, render_ours(jobs), strict=True):
+        theirs = render_theirs(*job)
+        if (isinstance(ours, str) or theirs is not None) and ours != theirs:
+            wrong.append((job[0], ours, theirs))
+    assert not wrong, wrong
+
+
+STATEMENTS = {
+    "raw": "a {% raw %}{{ x }} {% if %}{% endraw %} b\n  {%- raw -%}  {{ y }}  {%- endraw %} c {% raw %}{% endraw %}",
+    "with": "{% set a = 1 %}{% with a = 2, b = a %}{{ a }}{{ b }}{% endwith %}{{ a }}",
+    "filter_block": "{% filter upper | replace('A', 'b') %}  a {{ 'x' }}{% endfilter %}",
+    "set_with_filter": "{% set x | trim | upper %}  abc  {% endset %}[{{ x }}]",
+    "macro_defaults": "{% macro m(a, b=2, c=a) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(1) }} {{ m(1, c=5) }} {{ m(1, 2, 3) }} {{ m() }} {{ m is callable }}{{ m(1) | length }}",
+    "macro_scope": "{% set x = 1 %}{% macro m() %}{{ x }}{% set x = 9 %}{{ x }}{% endmacro %}{% for i in [1] %}{% set x = 2 %}{{ m() }}{% endfor %}{{ m() }}{{ x }}",
+    "loop": "{% for a in 'abcd' %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.cycle('x', 'y', 'z') }}"
+            "{{ loop.previtem is defined }}{{ loop.nextitem | default('-') }}{{ loop.depth }}{{ loop.depth0 }}|{% endfor %}",
+    "break_continue": "{% for a in range(10) %}{% if a == 2 %}{% continue %}{% endif %}{% if a > 4 %}{% break %}{% endif %}{{ a }}{% else %}none{% endfor %}",
+    "loop_filter": "{% for a, b in [(1, 2), (3, 4)] if b > 2 %}{{ a }}{{ loop.length }}{% endfor %}{% for x in missing %}{% else %}empty{% endfor %}",
+    "nested": "{% for a in [1, 2] %}{% set outer = loop %}{% for b in [3] %}{{ outer.index }}{{ loop.last }}{% endfor %}{% endfor %}",
+    "namespace": "{% set n = namespace(a=1, b={'x': 1}) %}{% for i in [1, 2] %}{% set n.a = n.a + i %}{% set n.c = i %}{% endfor %}{{ n.a }}{{ n.c }}{{ n.b.x }}{{ n.d is defined }}",
+    "white_space": "  {%- if true %}  a  {% endif -%}  \n  b\n  {% if true %}\n  c\n  {% endif %}\n{%+ if true +%}\n d {% endif %}\n{# c #}\n  {#- c -#}  e\n{{- ' f ' -}}\n g \n\n",
+    "line_ends": "a\r\n{% if true %}\r\nb\r{% endif %}\nc\n",
+    "safe": "{{ '<b>' | safe }}{{ '<i>' }}",
+    "unpack": "{% set a, b = 1, [2] %}{{ a }}{{ b }}{% for k, v in {'x': 1, 'y': 2}.items() %}{{ k }}={{ v }};{% endfor %}",
+    "generation": "{% for m in ['a', 'b'] %}{% generation %}{{ m }}{% endgeneration %}-{% endfor %}",
+}
+
+
+def test_statements_are_equal():
+    jobs = [(template, [], False, {}, {}) for template in STATEMENTS.values()]
+    for name, job, ours in zip(STATEMENTS, jobs, render_ours(jobs), strict=True):
+        theirs = render_theirs(*job)
+        assert theirs is not None and ours == theirs, name
+
+
+@pytest.mark.parametrize("name", ["chatml_default_system", "llama3", "gemma", "qwen_with_tools_branch", "grouped_tool_answers", "parts_of_content"])
+def test_the_final_message_is_left_open_as_theirs_is(name):
+    template = {**TEMPLATES, **STYLES}[name]
+    jobs = [(template, [{"role": "user", "content": "q"}, {"role": "assistant", "content": text}], False, {}, {}) for text in ("Yes,", " Yes, ", "a\nb", "<think>\nx\n</think>\n\ny")]
+    jobs.append((template, [{"role": "user", "content": "q"}, {"role": "assistant", "content": [{"type": "text", "text": "one "}, {"type": "image"}]}], False, {}, {}))
+    for job, ours in zip(jobs, render_ours(jobs, continue_final_message=True), strict=True):
+        theirs = render_theirs(*job, continue_final_message=True)
+        assert ours == theirs if theirs is not None else isinstance(ours, dict), job[1]

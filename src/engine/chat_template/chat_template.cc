@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/chat_template/chat_template.h"
 
+#include <algorithm>
+#include <ctime>
+
 #include "base/file.h"
 #include "base/json.h"
+#include "engine/chat_template/conversation.h"
 #include "engine/chat_template/interpreter.h"
 #include "engine/tokenizer/utf8.h"
 
@@ -27,17 +31,18 @@ Result<Json> read_config(const std::filesystem::path& model_folder) {
 }
 
 ChatTemplate::SpecialText special_text(const Json& config) {
-  return {special_of(config, "bos_token"), special_of(config, "eos_token"), special_of(config, "unk_token"), special_of(config, "pad_token")};
+  return {special_of(config, "bos_token"), special_of(config, "eos_token"), special_of(config, "unk_token"), special_of(config, "pad_token"),
+          special_of(config, "sep_token"), special_of(config, "cls_token"), special_of(config, "mask_token")};
 }
 
-// "chat_template" is a text, or a list of {"name", "template"} of which the one named "default" counts.
-Result<std::string> template_of(const Json& config, const std::string& where) {
+// "chat_template" is a text, or a list of {"name", "template"}.
+Result<std::optional<std::string>> template_named(const Json& config, std::string_view name, const std::string& where) {
   const auto found = config.find("chat_template");
-  if (found != config.end() && found->is_string()) return found->get<std::string>();
   if (found != config.end() && found->is_array())
     for (const auto& entry : *found)
-      if (TRY(json_string(entry, "name", where)) == "default") return json_string(entry, "template", where);
-  return fail(ErrorCode::not_found, "the model has no chat template", where, "give prompts as plain text, or use an instruction-tuned model");
+      if (TRY(json_string(entry, "name", where)) == name) return std::optional(TRY(json_string(entry, "template", where)));
+  if (found != config.end() && found->is_string() && name == "default") return std::optional(found->get<std::string>());
+  return std::optional<std::string>();
 }
 
 }  // namespace
@@ -54,8 +59,11 @@ Result<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model_folde
     return parse(source, special_text(config), file.string());
   }
   const auto where = (model_folder / "tokenizer_config.json").string();
-  const auto source = TRY(template_of(config, where));
-  return parse(source, special_text(config), where + ": chat_template");
+  const auto source = TRY(template_named(config, "default", where)), for_tools = TRY(template_named(config, "tool_use", where));
+  if (!source) return fail(ErrorCode::not_found, "the model has no chat template", where, "give prompts as plain text, or use an instruction-tuned model");
+  auto made = TRY(parse(*source, special_text(config), where + ": chat_template"));
+  if (for_tools) made.tool_program_ = TRY(parse(*for_tools, {}, where + ": chat_template tool_use")).program_;
+  return made;
 }
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source, SpecialText special, std::string where, Limits limits) {
@@ -72,25 +80,32 @@ Result<std::string> ChatTemplate::render(const std::vector<Message>& messages, G
 }
 
 Result<MarkedText> ChatTemplate::render_marked(const std::vector<Message>& messages, GenerationPrompt prompt) const {
-  List list;
-  for (const auto& message : messages) {
-    if (tokenizer::find_invalid_utf8(message.role) != std::string_view::npos || tokenizer::find_invalid_utf8(message.content) != std::string_view::npos)
-      return fail(ErrorCode::invalid_argument, "a message is not UTF-8");
-    list.push_back(Value::of(Dict{{"role", message.role}, {"content", message.content}}));
-  }
-  const Dict globals{{"messages", Value::of(std::move(list))},
-                     {"add_generation_prompt", prompt == GenerationPrompt::add},
-                     {"tools", None{}},
-                     {"documents", None{}},
-                     {"bos_token", special_.bos_token},
-                     {"eos_token", special_.eos_token},
-                     {"unk_token", special_.unk_token},
-                     {"pad_token", special_.pad_token},
-                     {"range", Function::range},
-                     {"namespace", Function::make_namespace},
-                     {"dict", Function::make_dict},
-                     {"raise_exception", Function::raise_exception}};
-  return run_program(*program_, globals, limits_, where_);
+  return render_marked(messages, Extras{.prompt = prompt});
+}
+
+Result<MarkedText> ChatTemplate::render_marked(const std::vector<Message>& messages, const Extras& extras) const {
+  auto conversation = TRY(conversation_of(messages, extras));
+  const auto program = tool_program_ && !conversation.tools.is_none() ? tool_program_ : program_;
+  Dict globals{{"messages", conversation.messages},
+               {"tools", conversation.tools},
+               {"documents", conversation.documents},
+               {"add_generation_prompt", extras.prompt == GenerationPrompt::add}};
+  const std::pair<const char*, const std::string*> special[] = {
+      {"bos_token", &special_.bos_token}, {"eos_token", &special_.eos_token}, {"unk_token", &special_.unk_token}, {"pad_token", &special_.pad_token},
+      {"sep_token", &special_.sep_token}, {"cls_token", &special_.cls_token}, {"mask_token", &special_.mask_token}};
+  std::ranges::copy(conversation.variables, std::back_inserter(globals));
+  for (const auto& [name, text] : special)
+    if (!text->empty() && !find_member(globals, name)) globals.emplace_back(name, *text);
+  const Dict functions{{"range", Function::range},
+                       {"namespace", Function::make_namespace},
+                       {"dict", Function::make_dict},
+                       {"strftime_now", Function::strftime_now},
+                       {"raise_exception", Function::raise_exception}};
+  std::ranges::copy(functions, std::back_inserter(globals));
+  const Rendering rendering{globals, extras.now.value_or(static_cast<std::int64_t>(std::time(nullptr)))};
+  auto marked = TRY(run_program(*program, rendering, limits_, where_));
+  if (extras.continue_final_message) TRY(leave_open(conversation, marked));
+  return marked;
 }
 
 }  // namespace redoubt::engine::chat_template

@@ -38,7 +38,7 @@ TEST(ChatTemplate, renders_as_jinja_does) {
   EXPECT_EQ(shown("{{ {'b': [1, 2], 'a': 'é'}|tojson }}"), "{\"b\": [1, 2], \"a\": \"é\"}");
   EXPECT_EQ(shown("{{ messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|join(',') }}"), "Hi");
   EXPECT_EQ(shown("{{ 7 // -2 }} {{ 7 % -2 }} {{ 7 / 2 }} {{ 1 ~ 2 }} {{ '%' in 'a%b' }}"), "-4 -1 3.5 12 True");
-  EXPECT_EQ(shown("{{ x is defined }}{{ x|default('d') }}{{ bos_token }}{{ strftime_now is defined }}"), "Falsed<s>False");
+  EXPECT_EQ(shown("{{ x is defined }}{{ x|default('d') }}{{ bos_token }}{{ pad_token is defined }}"), "Falsed<s>False");
   EXPECT_EQ(shown("{% for k, v in {'a': 1}.items() %}{{ k }}{{ v }}{% endfor %}{% for x in [] %}{% else %}none{% endfor %}"), "a1none");
   EXPECT_EQ(shown("{% set t %}x{{ 1 }}{% endset %}{{ t * 1 if false else t }}{{ 'a-b'.split('-')[-1] }}"), "x1b");
 }
@@ -63,11 +63,15 @@ TEST(ChatTemplate, passes_on_what_the_template_refuses) {
 TEST(ChatTemplate, has_no_way_out) {
   EXPECT_EQ(shown("{{ ''.__class__ }}{{ messages.__init__ }}{{ range.__globals__ }}"), "");
   EXPECT_NE(refusal("{{ ''.__class__.__mro__ }}"), ErrorCode::internal);
-  EXPECT_NE(refusal("{{ ''.format(1) }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ '{0.__class__}'.format(1) }}"), ErrorCode::internal);
   EXPECT_NE(refusal("{% include 'x' %}"), ErrorCode::internal);
   EXPECT_NE(refusal("{% import 'os' as os %}"), ErrorCode::internal);
   EXPECT_NE(refusal("{{ cycler.__init__.__globals__ }}"), ErrorCode::internal);
   EXPECT_NE(refusal("{{ messages.append(1) }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ ''.join.__globals__.x }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{% macro m() %}{% endmacro %}{{ m.__code__.co_code }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ '%(x)s' % {'x': 1} }}"), ErrorCode::internal);
+  EXPECT_NE(refusal("{{ dict.__init__.__globals__ }}"), ErrorCode::internal);
 }
 
 TEST(ChatTemplate, is_bounded) {
@@ -79,10 +83,31 @@ TEST(ChatTemplate, is_bounded) {
   std::string nested;
   for (int i = 0; i < 10000; ++i) nested += "{% if 1 %}";
   EXPECT_EQ(refusal(nested), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{% macro m(n) %}{% for i in range(9) %}{{ m(n) }}{% endfor %}{% endmacro %}{{ m(1) }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ ('a' * 1000000) * 1000000 }}"), ErrorCode::limit_exceeded);
+  EXPECT_EQ(refusal("{{ 'a'.rjust(100000000) }}"), ErrorCode::invalid_argument);
+  EXPECT_EQ(refusal("{{ strftime_now('%c' * 1000) }}"), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{{ 9223372036854775807 + 1 }}"), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{{ -(-9223372036854775807 - 1) }}"), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{{ 'a' }}", {.template_bytes_max = 3}), ErrorCode::limit_exceeded);
   EXPECT_EQ(refusal("{% set n = namespace(x=[]) %}{% for a in range(1000) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}"), ErrorCode::limit_exceeded);
+}
+
+TEST(ChatTemplate, takes_messages_tools_and_variables_as_json_in_their_order) {
+  const auto made = ChatTemplate::parse("{% for m in messages %}{{ m | tojson }}{% endfor %}{{ tools | tojson }}{{ on }}{{ strftime_now('%Y-%m-%d') }}", {}, "t").value();
+  const Extras extras{.tools = R"([{"z": 1, "a": [1.0, null]}])", .variables = R"({"on": true})", .now = 86'400};
+  EXPECT_EQ(made.render_marked({{"user", "é"}, {"", "", R"({"b": 1, "a": {"d": 2, "c": 3}})"}}, extras).value().text,
+            R"({"role": "user", "content": "é"}{"b": 1, "a": {"d": 2, "c": 3}}[{"z": 1, "a": [1.0, null]}]True1970-01-02)");
+  const auto refused = [&](const Extras& given) { return made.render_marked({}, given).error().code; };
+  EXPECT_EQ(refused({.tools = "[1]"}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.tools = "{}"}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.tools = "[{"}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.tools = R"([{"a": 1, "a": 2}])"}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.tools = "[{\"a\": \"\xff\"}]"}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.tools = std::string(1000, '[')}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.variables = R"({"messages": []})"}), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused({.continue_final_message = true}), ErrorCode::invalid_argument);
 }
 
 TEST(ChatTemplate, names_the_line_of_a_mistake) {

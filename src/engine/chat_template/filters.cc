@@ -7,6 +7,7 @@
 #include <map>
 
 #include "engine/chat_template/interpreter.h"
+#include "engine/chat_template/list_filters.h"
 #include "engine/chat_template/text_operations.h"
 
 namespace redoubt::engine::chat_template {
@@ -16,9 +17,9 @@ using Filter = Result<Value> (*)(const Value&, const Given&, Budget&);
 
 Result<std::string> text_for(const char* doing, const Value& value, Budget& budget) {
   if (value.text()) return *value.text();
-  if (value.is_undefined()) return std::string();
-  if (value.is_number()) return to_text(value);
-  return budget.bad(std::string(doing) + " a value of type " + value.type_name());
+  if (value.is_callable() || value.space()) return budget.bad(std::string(doing) + " a value of type " + value.type_name(), ErrorCode::unsupported);
+  TRY(budget.spend(value.weight()));
+  return to_text(value);
 }
 
 Result<Value> length_filter(const Value& value, const Given&, Budget& budget) {
@@ -40,13 +41,26 @@ Result<Value> text_filter(const Value& value, const Given&, Budget& budget) {
   return Value(std::move(text));
 }
 
+// tojson(ensure_ascii, indent, separators, sort_keys)
 Result<Value> json_filter(const Value& value, const Given& given, Budget& budget) {
+  static constexpr std::string_view kNames[] = {"ensure_ascii", "indent", "separators", "sort_keys"};
   for (const auto& [name, unused] : given.named)
-    if (name != "indent" && name != "ensure_ascii") return budget.bad("gives tojson the argument '" + name + "'", ErrorCode::unsupported);
-  if (value.is_undefined() || value.space() || value.function()) return budget.bad("writes something as JSON that has no JSON");
-  const auto* indent = given.find(1, "indent");
-  const auto width = indent && indent->is_integer() ? std::clamp<std::int64_t>(indent->integer(), 0, 16) : -1;
-  auto text = to_json(value, static_cast<int>(width));
+    if (std::ranges::find(kNames, name) == std::end(kNames)) return budget.bad("gives tojson the argument '" + name + "'", ErrorCode::unsupported);
+  if (value.is_undefined() || value.space() || value.is_callable()) return budget.bad("writes something as JSON that has no JSON");
+  JsonStyle style;
+  const auto *ascii = given.find(0, "ensure_ascii"), *indent = given.find(1, "indent"), *separators = given.find(2, "separators"), *sorts = given.find(3, "sort_keys");
+  style.ascii = ascii && ascii->truth();
+  style.sorts_keys = sorts && sorts->truth();
+  if (indent && indent->is_integer()) style.indent = static_cast<int>(std::clamp<std::int64_t>(indent->integer(), 0, 16));
+  else if (indent && !indent->is_none()) return budget.bad("indents JSON by something that is no whole number", ErrorCode::unsupported);
+  if (separators && !separators->is_none()) {
+    if (!separators->list() || separators->list()->size() != 2 || !(*separators->list())[0].text() || !(*separators->list())[1].text() || (*separators->list())[0].text()->empty())
+      return budget.bad("gives tojson separators that are not two texts", ErrorCode::unsupported);
+    style.between_items = *(*separators->list())[0].text();
+    style.after_key = *(*separators->list())[1].text();
+  }
+  TRY(budget.spend(value.weight() * (style.indent >= 0 ? static_cast<std::size_t>(style.indent) + 1 : 1)));
+  auto text = to_json(value, style);
   TRY(budget.spend(text.size()));
   return Value(std::move(text));
 }
@@ -65,8 +79,8 @@ Result<Value> join_filter(const Value& value, const Given& given, Budget& budget
   std::string text;
   bool first = true;
   for (const auto& item : TRY(items_of(value, budget))) {
-    const auto* member = attribute && attribute->text() && item.dict() ? find_member(*item.dict(), *attribute->text()) : nullptr;
-    auto part = (first || !separator ? "" : to_text(*separator)) + to_text(attribute ? (member ? *member : Value()) : item);
+    const auto joined = attribute && attribute->text() ? TRY(attribute_of(item, *attribute->text(), budget)) : item;
+    auto part = (first || !separator ? "" : to_text(*separator)) + to_text(joined);
     TRY(budget.spend(part.size()));
     text += part;
     first = false;
@@ -147,12 +161,24 @@ Result<Value> items_filter(const Value& value, const Given&, Budget& budget) {
   List pairs;
   if (value.is_undefined()) return Value::of(std::move(pairs));
   if (!value.dict()) return budget.bad("takes the items of something that is no mapping");
-  for (const auto& [key, item] : *value.dict()) pairs.push_back(Value::of(List{Value(key), item}));
+  for (const auto& [key, item] : *value.dict()) pairs.push_back(Value::tuple_of(List{Value(key), item}));
   TRY(budget.spend(pairs.size() * 4 * sizeof(Value)));
   return Value::of(std::move(pairs));
 }
 
-Result<Value> same_filter(const Value& value, const Given&, Budget&) { return value; }
+// Only the outermost filter of an output, which the interpreter takes away, may mark a text as safe.
+Result<Value> safe_filter(const Value&, const Given&, Budget& budget) { return budget.bad("uses the filter 'safe' inside an expression", ErrorCode::unsupported); }
+
+Result<Value> wordcount_filter(const Value& value, const Given&, Budget& budget) {
+  std::int64_t count = 0;
+  bool inside = false;
+  for (const auto point : code_points(TRY(text_for("counts the words of", value, budget)))) {
+    const bool word = is_word(point);
+    count += word && !inside;
+    inside = word;
+  }
+  return Value(count);
+}
 
 // Jinja's indent: every line but the first and empty ones moves right.
 Result<Value> indent_filter(const Value& value, const Given& given, Budget& budget) {
@@ -161,7 +187,7 @@ Result<Value> indent_filter(const Value& value, const Given& given, Budget& budg
   if (width && width->text()) space = *width->text();
   std::string out;
   bool start = true;
-  for (const auto& line : split(TRY(text_for("indents", value, budget)), "\n", -1)) {
+  for (const auto& line : split_lines(TRY(text_for("indents", value, budget)) + "\n")) {
     TRY(budget.spend(line.size() + space.size()));
     if (!start) out += '\n';
     const bool moves = start ? first && first->truth() : !line.empty() || (blank && blank->truth());
@@ -183,8 +209,8 @@ Result<Value> map_filter(const Value& value, const Given& given, Budget& budget)
       out.push_back(TRY(apply_filter(*given.positional[0].text(), item, rest, budget)));
       continue;
     }
-    const auto* member = item.dict() && attribute->text() ? find_member(*item.dict(), *attribute->text()) : nullptr;
-    out.push_back(member ? *member : fallback ? *fallback : Value());
+    auto member = attribute->text() ? TRY(attribute_of(item, *attribute->text(), budget)) : Value();
+    out.push_back(member.is_undefined() && fallback ? *fallback : std::move(member));
   }
   return Value::of(std::move(out));
 }
@@ -201,21 +227,9 @@ Result<Value> choose(const Value& value, const Given& given, Budget& budget, Kee
   List out;
   for (const auto& item : TRY(items_of(value, budget))) {
     Value tested = item;
-    if (skip) {
-      const auto* member = item.dict() ? find_member(*item.dict(), *given.positional[0].text()) : nullptr;
-      tested = member ? *member : Value();
-    }
+    if (skip) tested = TRY(attribute_of(item, *given.positional[0].text(), budget));
     const bool passes = by_truth ? tested.truth() : TRY(apply_test(*given.positional[skip].text(), tested, rest, budget));
     if (passes == (keep == Keep::passing)) out.push_back(item);
-  }
-  return Value::of(std::move(out));
-}
-
-Result<Value> unique_filter(const Value& value, const Given&, Budget& budget) {
-  List out;
-  for (const auto& item : TRY(items_of(value, budget))) {
-    TRY(budget.spend(out.size()));  // the search below is a step for each
-    if (std::ranges::none_of(out, [&](const Value& other) { return equal(item, other); })) out.push_back(item);
   }
   return Value::of(std::move(out));
 }
@@ -223,10 +237,12 @@ Result<Value> unique_filter(const Value& value, const Given&, Budget& budget) {
 const std::map<std::string, Filter, std::less<>>& filters() {
   static const std::map<std::string, Filter, std::less<>> kFilters = {
       {"abs", abs_filter},
+      {"batch", batch_filter},
       {"capitalize", text_filter<capitalize>},
       {"count", length_filter},
       {"d", default_filter},
       {"default", default_filter},
+      {"dictsort", dictsort_filter},
       {"first", first_filter},
       {"float", float_filter},
       {"indent", indent_filter},
@@ -238,19 +254,24 @@ const std::map<std::string, Filter, std::less<>>& filters() {
       {"list", list_filter},
       {"lower", text_filter<lower>},
       {"map", map_filter},
+      {"max", max_filter},
+      {"min", min_filter},
       {"reject", [](const Value& v, const Given& g, Budget& b) { return choose(v, g, b, Keep::failing, 0); }},
       {"rejectattr", [](const Value& v, const Given& g, Budget& b) { return choose(v, g, b, Keep::failing, 1); }},
       {"replace", replace_filter},
       {"reverse", reverse_filter},
-      {"safe", same_filter},
+      {"safe", safe_filter},
       {"select", [](const Value& v, const Given& g, Budget& b) { return choose(v, g, b, Keep::passing, 0); }},
       {"selectattr", [](const Value& v, const Given& g, Budget& b) { return choose(v, g, b, Keep::passing, 1); }},
+      {"sort", sort_filter},
       {"string", string_filter},
+      {"sum", sum_filter},
       {"title", text_filter<title>},
       {"tojson", json_filter},
       {"trim", trim_filter},
       {"unique", unique_filter},
       {"upper", text_filter<upper>},
+      {"wordcount", wordcount_filter},
   };
   return kFilters;
 }
@@ -286,11 +307,19 @@ Result<bool> apply_test(const std::string& name, const Value& value, const Given
   if (name == "false") return value.is_bool() && !value.truth();
   if (name == "mapping") return value.dict() != nullptr;
   if (name == "sequence" || name == "iterable") return value.list() || value.dict() || value.text() || value.is_undefined();
-  if (name == "callable") return value.function() != nullptr;
+  if (name == "callable") return value.is_callable();
+  if (name == "filter") return value.text() && filters().contains(*value.text());
+  if (name == "upper" || name == "lower") return is_cased(to_text(value), name == "upper");
   if (name == "odd" || name == "even" || name == "divisibleby") return number_test(name, value, given, budget);
   const auto* other = given.find(0, "other");
-  if (other && (name == "equalto" || name == "eq" || name == "sameas")) return equal(value, *other);
-  if (other && name == "ne") return !equal(value, *other);
+  if (other && (name == "equalto" || name == "eq" || name == "==")) return equal(value, *other);
+  if (other && (name == "ne" || name == "!=")) return !equal(value, *other);
+  // Only what Python has once can be told to be the same by its value.
+  if (other && name == "sameas" && (value.is_bool() || value.is_none() || other->is_bool() || other->is_none()))
+    return value.is_bool() == other->is_bool() && equal(value, *other);
+  static constexpr std::pair<std::string_view, const char*> kOrders[] = {{"lt", "<"}, {"lessthan", "<"}, {"le", "<="}, {"gt", ">"}, {"greaterthan", ">"}, {"ge", ">="}};
+  for (const auto& [order, sign] : kOrders)
+    if (other && name == order) return TRY(apply_binary(sign, value, *other, budget)).truth();
   if (other && name == "in") return contains(*other, value, budget);
   return budget.bad("uses the test '" + name + "', which is not supported", ErrorCode::unsupported);
 }

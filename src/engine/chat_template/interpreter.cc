@@ -35,8 +35,8 @@ enum class Flow { on, leave, next };
 
 class Interpreter {
  public:
-  Interpreter(const Dict& globals, const Limits& limits, const std::string& where)
-      : globals_(globals), budget_(limits, where) {
+  Interpreter(const Rendering& rendering, const Limits& limits, const std::string& where)
+      : rendering_(rendering), budget_(limits, where) {
     scopes_.emplace_back();
   }
 
@@ -58,7 +58,7 @@ class Interpreter {
   Result<Flow> run_statement(const Statement& statement) {
     switch (statement.kind) {
       case Statement::text: TRY(write(statement.value)); return Flow::on;
-      case Statement::output: TRY(write(to_text(TRY(evaluate(*statement.expression))))); return Flow::on;
+      case Statement::output: TRY(write_value(*statement.expression)); return Flow::on;
       case Statement::if_: {
         const auto condition = TRY(evaluate(*statement.expression));
         return run_block(condition.truth() ? statement.body : statement.otherwise);
@@ -67,6 +67,9 @@ class Interpreter {
       case Statement::set: TRY(assign(statement, TRY(evaluate(*statement.expression)))); return Flow::on;
       case Statement::set_block: return run_set_block(statement);
       case Statement::generation: return run_generation(statement);
+      case Statement::macro: define(statement); return Flow::on;
+      case Statement::with: return run_with(statement);
+      case Statement::filter_block: return run_filter_block(statement);
       case Statement::leave: return Flow::leave;
       case Statement::next: return Flow::next;
     }
@@ -87,16 +90,50 @@ class Interpreter {
     return flow;
   }
 
-  Result<Flow> run_set_block(const Statement& statement) {
+  // What a block writes, kept from the output.
+  Result<std::string> captured(const Block& block) {
     std::string outer;
     std::swap(outer, out_);
     ++captures_;
-    const auto flow = run_block(statement.body);
+    const auto flow = run_block(block);
     --captures_;
     std::swap(outer, out_);
     TRY(flow);
-    TRY(assign(statement, Value(std::move(outer))));
+    return outer;
+  }
+
+  Result<Flow> run_set_block(const Statement& statement) {
+    auto value = Value(TRY(captured(statement.body)));
+    TRY(assign(statement, TRY(filtered_by(statement, std::move(value)))));
     return Flow::on;
+  }
+
+  Result<Flow> run_filter_block(const Statement& statement) {
+    auto value = Value(TRY(captured(statement.body)));
+    TRY(write(to_text(TRY(filtered_by(statement, std::move(value))))));
+    return Flow::on;
+  }
+
+  Result<Value> filtered_by(const Statement& statement, Value value) {
+    for (std::size_t i = 0; i < statement.filter_names.size(); ++i)
+      value = TRY(apply_filter(statement.filter_names[i], value, TRY(given(statement.filter_arguments[i])), budget_));
+    return value;
+  }
+
+  Result<Flow> run_with(const Statement& statement) {
+    List values = TRY(evaluate_all(statement.values));
+    const Scope scope(scopes_);
+    for (std::size_t i = 0; i < values.size(); ++i) set_member(scopes_.back(), statement.targets[i], std::move(values[i]));
+    return run_block(statement.body);
+  }
+
+  void define(const Statement& statement) { set_member(scopes_.back(), statement.member, Value(Macro{&statement, scopes_.size()})); }
+
+  // Nothing escapes what is written, so `| safe` at the end changes nothing; anywhere else Jinja's text that is marked safe would
+  // escape what is added to it.
+  Status write_value(const Expression& expression) {
+    const bool safe = expression.kind == Expression::filter && expression.name == "safe" && expression.arguments.positional.empty();
+    return write(to_text(TRY(evaluate(safe ? *expression.operands[0] : expression))));
   }
 
   Status assign(const Statement& statement, Value value) {
@@ -131,7 +168,7 @@ class Interpreter {
   Value lookup(const std::string& name) const {
     for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
       if (const auto* found = find_member(*scope, name)) return *found;
-    if (const auto* found = find_member(globals_, name)) return *found;
+    if (const auto* found = find_member(rendering_.globals, name)) return *found;
     return {};
   }
 
@@ -176,6 +213,8 @@ class Interpreter {
                           {"first", i == 0},
                           {"last", i + 1 == items.size()},
                           {"length", length},
+                          {"depth", std::int64_t{1}},
+                          {"depth0", std::int64_t{0}},
                           {"previtem", i > 0 ? items[i - 1] : Value()},
                           {"nextitem", i + 1 < items.size() ? items[i + 1] : Value()}});
   }
@@ -184,8 +223,12 @@ class Interpreter {
     TRY(budget_.step(e.line));
     switch (e.kind) {
       case Expression::literal: return e.value;
-      case Expression::variable: return lookup(e.name);
+      case Expression::variable:
+        if (e.name == "varargs" || e.name == "kwargs" || e.name == "caller")
+          return budget_.bad("uses '" + e.name + "' of a macro, which is not supported", ErrorCode::unsupported);
+        return lookup(e.name);
       case Expression::list: return built(Value::of(TRY(evaluate_all(e.operands))));
+      case Expression::tuple: return built(Value::tuple_of(TRY(evaluate_all(e.operands))));
       case Expression::dict: return make_dict(e);
       case Expression::member: return get_member(TRY(evaluate(*e.operands[0])), e.name);
       case Expression::item: {
@@ -201,6 +244,7 @@ class Interpreter {
       }
       case Expression::unary: return unary(e);
       case Expression::binary: return binary(e);
+      case Expression::comparison: return comparison(e);
       case Expression::conditional: break;
     }
     if (TRY(evaluate(*e.operands[1])).truth()) return evaluate(*e.operands[0]);
@@ -236,6 +280,7 @@ class Interpreter {
   }
 
   Result<Value> get_member(const Value& of, const std::string& name) {
+    if (has_method(of, name)) return Value(Function::method);
     const Dict* members = of.space() ? &of.space()->members : of.dict();
     if (members) {
       const auto* found = find_member(*members, name);
@@ -246,7 +291,11 @@ class Interpreter {
   }
 
   Result<Value> get_item(const Value& of, const Value& index) {
-    if (index.text()) return get_member(of, *index.text());
+    if (index.text()) {
+      const auto* found = of.dict() ? find_member(*of.dict(), *index.text()) : nullptr;
+      if (found) return *found;
+      return get_member(of, *index.text());
+    }
     if (of.is_undefined()) return budget_.bad("indexes something that is not defined");
     if (!index.is_integer()) return Value();
     const auto length = static_cast<std::int64_t>(of.list() ? of.list()->size() : of.text() ? length_of(*of.text()) : 0);
@@ -289,7 +338,7 @@ class Interpreter {
     const auto items = TRY(items_of(of, budget_));
     List kept;
     for (auto i = begin; step > 0 ? i < end : i > end; i += step) kept.push_back(items[static_cast<std::size_t>(i)]);
-    if (!of.text()) return Value::of(std::move(kept));
+    if (!of.text()) return of.is_tuple() ? Value::tuple_of(std::move(kept)) : Value::of(std::move(kept));
     std::string text;
     for (const auto& item : kept) text += *item.text();
     return Value(std::move(text));
@@ -297,13 +346,73 @@ class Interpreter {
 
   Result<Value> call(const Expression& e) {
     const auto& callee = *e.operands[0];
+    Value function;
     if (callee.kind == Expression::member) {
       const auto of = TRY(evaluate(*callee.operands[0]));
-      return call_method(of, callee.name, TRY(given(e.arguments)), budget_);
+      if (callee.name == "cycle" && is_loop(of)) return cycle(*of.dict(), TRY(given(e.arguments)));
+      function = of.is_undefined() ? Value() : TRY(get_member(of, callee.name));
+      if (!function.macro()) return call_method(of, callee.name, TRY(given(e.arguments)), budget_);
+    } else {
+      function = TRY(evaluate(callee));
     }
-    const auto function = TRY(evaluate(callee));
-    if (!function.function()) return budget_.bad("calls '" + callee.name + "', which is no function", ErrorCode::unsupported);
-    return call_function(*function.function(), TRY(given(e.arguments)), budget_);
+    if (!function.is_callable()) return budget_.bad("calls '" + callee.name + "', which is no function", ErrorCode::unsupported);
+    auto arguments = TRY(given(e.arguments));
+    if (function.macro()) return call_macro(*function.macro(), std::move(arguments));
+    return call_function(*function.function(), arguments, rendering_.now, budget_);
+  }
+
+  static bool is_loop(const Value& value) { return value.dict() && find_member(*value.dict(), "revindex0") && find_member(*value.dict(), "previtem"); }
+
+  Result<Value> cycle(const Dict& loop, const Given& given) {
+    if (given.positional.empty()) return budget_.bad("calls loop.cycle without values");
+    return given.positional[static_cast<std::size_t>(find_member(loop, "index0")->integer()) % given.positional.size()];
+  }
+
+  Result<Value> call_macro(Macro macro, Given arguments) {
+    const auto& definition = *macro.definition;
+    const auto& parameters = definition.targets;
+    const auto what = [&] { return "calls the macro '" + definition.member + "' "; };
+    if (arguments.positional.size() > parameters.size()) return budget_.bad(what() + "with too many values");
+    if (macro.scopes > scopes_.size()) return budget_.bad(what() + "outside of where it was made", ErrorCode::unsupported);
+    if (++calls_ > kCallsMax) return budget_.bad(what() + "from within itself too often", ErrorCode::limit_exceeded);
+    // It sees where it was defined, not where it is called.
+    std::vector<Dict> hidden(std::make_move_iterator(scopes_.begin() + static_cast<std::ptrdiff_t>(macro.scopes)), std::make_move_iterator(scopes_.end()));
+    scopes_.resize(macro.scopes);
+    scopes_.emplace_back();
+    const auto text = run_macro(definition, std::move(arguments));
+    scopes_.resize(macro.scopes);
+    std::ranges::move(hidden, std::back_inserter(scopes_));
+    --calls_;
+    return Value(TRY(text));
+  }
+
+  Result<std::string> run_macro(const Statement& definition, Given arguments) {
+    const auto& parameters = definition.targets;
+    const auto first_default = parameters.size() - definition.values.size();
+    std::size_t used = 0;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const auto* named = find_member(arguments.named, parameters[i]);
+      if (named && i < arguments.positional.size()) return budget_.bad("gives '" + parameters[i] + "' to a macro twice");
+      used += named ? 1 : 0;
+      Value value;
+      if (i < arguments.positional.size()) value = std::move(arguments.positional[i]);
+      else if (named) value = *named;
+      else if (i >= first_default) value = TRY(evaluate(*definition.values[i - first_default]));
+      set_member(scopes_.back(), parameters[i], std::move(value));
+    }
+    if (used != arguments.named.size()) return budget_.bad("gives a macro a value under a name that it does not have");
+    return captured(definition.body);
+  }
+
+  // a < b < c
+  Result<Value> comparison(const Expression& e) {
+    auto left = TRY(evaluate(*e.operands[0]));
+    for (std::size_t i = 0; i < e.names.size(); ++i) {
+      auto right = TRY(evaluate(*e.operands[i + 1]));
+      if (!TRY(apply_binary(e.names[i], left, right, budget_)).truth()) return Value(false);
+      left = std::move(right);
+    }
+    return Value(true);
   }
 
   Result<Value> filter(const Expression& e) {
@@ -326,18 +435,20 @@ class Interpreter {
     return apply_binary(e.name, left, TRY(evaluate(*e.operands[1])), budget_);
   }
 
-  const Dict& globals_;
+  static constexpr int kCallsMax = 32;  // macros within macros
+  const Rendering& rendering_;
   Budget budget_;
   std::vector<Dict> scopes_;
   std::string out_;
   std::vector<TextSpan> generated_;
-  int captures_ = 0;  // set blocks that are being written
+  int captures_ = 0;  // blocks that are being written into a value
+  int calls_ = 0;     // macros that are running
 };
 
 }  // namespace
 
-Result<MarkedText> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where) {
-  return Interpreter(globals, limits, where).run(program);
+Result<MarkedText> run_program(const Program& program, const Rendering& rendering, const Limits& limits, const std::string& where) {
+  return Interpreter(rendering, limits, where).run(program);
 }
 
 }  // namespace redoubt::engine::chat_template

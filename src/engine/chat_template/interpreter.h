@@ -39,12 +39,20 @@ class Budget {
 Result<Value> apply_filter(const std::string& name, const Value& value, const Given& given, Budget& budget);
 Result<bool> apply_test(const std::string& name, const Value& value, const Given& given, Budget& budget);
 Result<Value> call_method(const Value& value, const std::string& name, const Given& given, Budget& budget);
-Result<Value> call_function(Function function, const Given& given, Budget& budget);
+// Whether a value has a method of this name that does not change it. Jinja finds it before a dict's own member when it is
+// written with a dot, and after it in brackets.
+bool has_method(const Value& value, std::string_view name);
+// `now` is the time that strftime_now tells, in seconds since 1970, UTC.
+Result<Value> call_function(Function function, const Given& given, std::int64_t now, Budget& budget);
 Result<Value> apply_binary(const std::string& name, const Value& left, const Value& right, Budget& budget);
 // What a loop or a filter walks over: a list's items, a dict's keys, a text's characters; undefined is empty.
 Result<List> items_of(const Value& value, Budget& budget);
 Result<bool> contains(const Value& all, const Value& one, Budget& budget);
 
-Result<MarkedText> run_program(const Program& program, const Dict& globals, const Limits& limits, const std::string& where);
+struct Rendering {
+  const Dict& globals;
+  std::int64_t now = 0;
+};
+Result<MarkedText> run_program(const Program& program, const Rendering& rendering, const Limits& limits, const std::string& where);
 
 }  // namespace redoubt::engine::chat_template

@@ -76,6 +76,7 @@ class Lexer {
     advance(open + 2 - at_);
     if (sign == '-' || sign == '+') advance(1);
     if (kind == '#') return comment();
+    if (kind == '%' && at_raw("raw")) return raw_block();
     return tag(kind == '%');
   }
 
@@ -118,6 +119,44 @@ class Lexer {
     if (sign == '-') --at_;
     close(sign == '-', sign == '+');
     return {};
+  }
+
+  // Whether a block tag of one word starts here, behind its opening and sign.
+  bool at_raw(std::string_view word) const {
+    auto at = at_;
+    while (at < source_.size() && is_space(source_[at])) ++at;
+    if (!std::string_view(source_).substr(at).starts_with(word)) return false;
+    for (at += word.size(); at < source_.size() && is_space(source_[at]);) ++at;
+    const auto rest = std::string_view(source_).substr(at);
+    return rest.starts_with("%}") || rest.starts_with("-%}") || rest.starts_with("+%}");
+  }
+
+  // Steps over the rest of such a tag.
+  void close_raw() {
+    while (source_[at_] != '%' && source_[at_] != '-' && source_[at_] != '+') advance(1);
+    const bool strip = source_[at_] == '-', keep = source_[at_] == '+';
+    if (keep) advance(1);
+    close(strip, keep);
+  }
+
+  // {% raw %}: all up to {% endraw %} is text.
+  Status raw_block() {
+    close_raw();
+    for (auto open = source_.find("{%", at_); open != std::string::npos; open = source_.find("{%", open + 2)) {
+      const char sign = open + 2 < source_.size() ? source_[open + 2] : ' ';
+      const auto begin = at_;
+      const auto line = line_;
+      at_ = open + 2 + (sign == '-' || sign == '+' ? 1 : 0);
+      const bool ends = at_raw("endraw");
+      at_ = begin;
+      line_ = line;
+      if (!ends) continue;
+      emit_text(trimmed(source_.substr(at_, open - at_), '%', sign));
+      advance(open + 2 + (sign == '-' || sign == '+' ? 1 : 0) - at_);
+      close_raw();
+      return {};
+    }
+    return bad("lacks 'endraw'");
   }
 
   Status tag(bool block) {
@@ -172,7 +211,10 @@ class Lexer {
     const char* end = begin;
     while (end < limit && std::isdigit(static_cast<unsigned char>(*end))) ++end;
     Token token{.kind = Token::integer, .line = line_};
-    if (end + 1 < limit && *end == '.' && std::isdigit(static_cast<unsigned char>(end[1]))) {
+    const bool fraction = end + 1 < limit && *end == '.' && std::isdigit(static_cast<unsigned char>(end[1]));
+    const auto* power = end < limit && (*end == 'e' || *end == 'E') ? end + 1 : nullptr;
+    if (power && power < limit && (*power == '+' || *power == '-')) ++power;
+    if (fraction || (power && power < limit && std::isdigit(static_cast<unsigned char>(*power)))) {
       token.kind = Token::real;
       end = std::from_chars(begin, limit, token.number, std::chars_format::general).ptr;
     } else if (std::from_chars(begin, end, token.whole).ec != std::errc{}) {
@@ -204,6 +246,10 @@ class Lexer {
   Result<std::size_t> escape(std::size_t i, std::string& value) const {
     const char c = source_[i];
     switch (c) {
+      case 'a': value += '\a'; return i + 1;
+      case 'b': value += '\b'; return i + 1;
+      case 'f': value += '\f'; return i + 1;
+      case 'v': value += '\v'; return i + 1;
       case 'n': value += '\n'; return i + 1;
       case 't': value += '\t'; return i + 1;
       case 'r': value += '\r'; return i + 1;
@@ -214,7 +260,8 @@ class Lexer {
       case 'U': return code_point(i + 1, 8, value);
       default: break;
     }
-    if (std::isalnum(static_cast<unsigned char>(c))) return bad(std::string("has a string with the escape \\") + c);
+    if (std::isdigit(static_cast<unsigned char>(c)) || c == 'N') return bad(std::string("has a string with the escape \\") + c);
+    // Python leaves an escape that it does not know as it stands.
     value += '\\';
     value += c;
     return i + 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 
 #include "engine/chat_template/interpreter.h"
 #include "engine/chat_template/text_operations.h"
@@ -61,10 +62,73 @@ Result<Value> add(const Value& left, const Value& right, Budget& budget) {
     auto all = *left.list();
     TRY(budget.spend(left.weight() + right.weight()));
     all.insert(all.end(), right.list()->begin(), right.list()->end());
-    return Value::of(std::move(all));
+    if (left.is_tuple() != right.is_tuple()) return budget.bad("adds a tuple and a list");
+    return left.is_tuple() ? Value::tuple_of(std::move(all)) : Value::of(std::move(all));
   }
   if (left.is_number() && right.is_number()) return arithmetic("+", left, right, budget);
   return budget.bad(std::string("adds a value of type ") + right.type_name() + " to one of type " + left.type_name());
+}
+
+constexpr std::int64_t kTimesMax = 1'000'000;
+
+// "ab" * 3 and [0] * 3
+Result<Value> repeat(const Value& what, const Value& times, Budget& budget) {
+  const auto count = std::clamp<std::int64_t>(times.integer(), 0, kTimesMax);
+  if (times.integer() > kTimesMax) return budget.bad("repeats something more than a million times", ErrorCode::limit_exceeded);
+  TRY(budget.spend(static_cast<std::size_t>(count) * what.weight()));
+  if (what.text()) {
+    std::string text;
+    for (std::int64_t i = 0; i < count; ++i) text += *what.text();
+    return Value(std::move(text));
+  }
+  List list;
+  for (std::int64_t i = 0; i < count; ++i) list.insert(list.end(), what.list()->begin(), what.list()->end());
+  return what.is_tuple() ? Value::tuple_of(std::move(list)) : Value::of(std::move(list));
+}
+
+// "%s: %d" % (name, 1), with %s, %d, %i and %% alone.
+Result<Value> printed(const std::string& format, const Value& with, Budget& budget) {
+  const List one{with};
+  const auto& values = with.is_tuple() ? *with.list() : one;
+  std::size_t next = 0;
+  std::string out;
+  for (std::size_t at = 0; at < format.size(); ++at) {
+    if (format[at] != '%') {
+      out += format[at];
+      continue;
+    }
+    const char kind = ++at < format.size() ? format[at] : '\0';
+    if (kind == '%') {
+      out += '%';
+      continue;
+    }
+    const bool number = kind == 'd' || kind == 'i';
+    if (kind != 's' && !number) return budget.bad(std::string("formats with '%") + kind + "', which is not supported", ErrorCode::unsupported);
+    if (next >= values.size() || (number && !values[next].is_number())) return budget.bad("formats with other values than its text asks for");
+    const auto& value = values[next++];
+    const auto part = number ? to_text(Value(value.is_integer() || value.is_bool() ? value.integer() : static_cast<std::int64_t>(value.number()))) : to_text(value);
+    TRY(budget.spend(part.size()));
+    out += part;
+  }
+  if (next != values.size()) return budget.bad("formats with more values than its text asks for");
+  return Value(std::move(out));
+}
+
+// strftime_now(format)
+Result<Value> tell_time(const Given& given, std::int64_t now, Budget& budget) {
+  const auto* format = given.find(0, "format");
+  if (!format || !format->text()) return budget.bad("asks for the time without a format");
+  if (format->text()->size() > 1000) return budget.bad("asks for the time with too long a format", ErrorCode::limit_exceeded);
+  std::tm parts{};
+  const auto seconds = static_cast<std::time_t>(now);
+  ::gmtime_r(&seconds, &parts);
+  std::string text(16 << 10, '\0');
+  // A mark tells an empty answer from one that does not fit.
+  const auto size = std::strftime(text.data(), text.size(), (*format->text() + "x").c_str(), &parts);
+  if (size == 0) return budget.bad("asks for the time with too long a format", ErrorCode::limit_exceeded);
+  text.resize(size - 1);
+  TRY(budget.spend(size));
+  return Value(std::move(text));
 }
 
 Result<Value> make_range(const Given& given, Budget& budget) {
@@ -103,6 +167,7 @@ Result<List> items_of(const Value& value, Budget& budget) {
 
 Result<bool> contains(const Value& all, const Value& one, Budget& budget) {
   if (all.text() && one.text()) return all.text()->find(*one.text()) != std::string::npos;
+  if (all.dict() && (one.dict() || (one.list() && !one.is_tuple()))) return budget.bad(std::string("looks for a key of type ") + one.type_name());
   if (all.dict()) return one.text() && find_member(*all.dict(), *one.text()) != nullptr;
   if (all.list()) return std::ranges::any_of(*all.list(), [&](const Value& item) { return equal(item, one); });
   if (all.is_undefined()) return false;
@@ -122,12 +187,15 @@ Result<Value> apply_binary(const std::string& name, const Value& left, const Val
   }
   if (name[0] == '<' || name[0] == '>') return Value(TRY(compare(name, left, right, budget)));
   if (name == "+") return add(left, right, budget);
+  if (name == "*" && (left.text() || left.list()) && (right.is_integer() || right.is_bool())) return repeat(left, right, budget);
+  if (name == "*" && (right.text() || right.list()) && (left.is_integer() || left.is_bool())) return repeat(right, left, budget);
+  if (name == "%" && left.text()) return printed(*left.text(), right, budget);
   if (!left.is_number() || !right.is_number())
     return budget.bad("uses '" + name + "' between a value of type " + left.type_name() + " and one of type " + right.type_name());
   return arithmetic(name, left, right, budget);
 }
 
-Result<Value> call_function(Function function, const Given& given, Budget& budget) {
+Result<Value> call_function(Function function, const Given& given, std::int64_t now, Budget& budget) {
   switch (function) {
     case Function::range: return make_range(given, budget);
     case Function::make_dict: return Value::of(Dict(given.named));
@@ -137,6 +205,8 @@ Result<Value> call_function(Function function, const Given& given, Budget& budge
       if (!given.positional.empty()) return budget.bad("calls namespace with a value that has no name", ErrorCode::unsupported);
       return Value(std::make_shared<Namespace>(Namespace{given.named}));
     }
+    case Function::strftime_now: return tell_time(given, now, budget);
+    case Function::method: return budget.bad("calls a method that it put elsewhere first, which is not supported", ErrorCode::unsupported);
     case Function::raise_exception: break;
   }
   return budget.bad("refuses this conversation: " + (given.positional.empty() ? std::string() : to_text(given.positional[0])));

@@ -53,9 +53,13 @@ ExpressionPtr ExpressionParser::make_binary(std::string name, ExpressionPtr left
 Result<ExpressionPtr> ExpressionParser::parse_tuple() {
   auto first = TRY(parse_condition());
   if (!sees_symbol(",")) return first;
-  auto made = make(Expression::list);
+  auto made = make(Expression::tuple);
   made->operands.push_back(std::move(first));
-  while (take_symbol(",")) made->operands.push_back(TRY(parse_condition()));
+  while (take_symbol(",")) {
+    // A comma may end it.
+    if (sees_symbol(")") || sees_symbol("=") || peek().kind == Token::block_end || peek().kind == Token::output_end) break;
+    made->operands.push_back(TRY(parse_condition()));
+  }
   return made;
 }
 
@@ -110,9 +114,18 @@ Result<ExpressionPtr> ExpressionParser::parse_comparison() {
   auto left = TRY(parse_sum());
   auto name = take_comparison();
   if (name.empty()) return left;
-  left = make_binary(std::move(name), std::move(left), TRY(parse_sum()));
-  if (!take_comparison().empty()) return bad("chains comparisons, which is not supported", ErrorCode::unsupported);
-  return left;
+  auto right = TRY(parse_sum());
+  auto next = take_comparison();
+  if (next.empty()) return make_binary(std::move(name), std::move(left), std::move(right));
+  auto made = make(Expression::comparison);
+  made->operands.push_back(std::move(left));
+  made->operands.push_back(std::move(right));
+  made->names.push_back(std::move(name));
+  for (; !next.empty(); next = take_comparison()) {
+    made->names.push_back(std::move(next));
+    made->operands.push_back(TRY(parse_sum()));
+  }
+  return made;
 }
 
 Result<ExpressionPtr> ExpressionParser::parse_sum() {
@@ -157,7 +170,7 @@ Result<ExpressionPtr> ExpressionParser::parse_unary(Filters filters) {
 
 Result<ExpressionPtr> ExpressionParser::parse_primary() {
   if (take_symbol("(")) {
-    if (take_symbol(")")) return make(Expression::list);
+    if (take_symbol(")")) return make(Expression::tuple);
     auto inner = TRY(parse_tuple());
     TRY(expect_symbol(")"));
     return inner;

@@ -33,6 +33,7 @@ class ExpressionParser {
     ~Level() { --depth; }
   };
   Status check_depth();
+  Result<Arguments> parse_arguments();
 
   const std::vector<Token>& tokens_;
   const std::string& where_;
@@ -55,7 +56,6 @@ class ExpressionParser {
   Result<ExpressionPtr> parse_subscript(ExpressionPtr of);
   Result<ExpressionPtr> parse_filters(ExpressionPtr of);
   Result<ExpressionPtr> parse_test(ExpressionPtr of);
-  Result<Arguments> parse_arguments();
   std::string take_comparison();
   std::unique_ptr<Expression> make(Expression::Kind kind, std::string name = "") const;
   ExpressionPtr make_binary(std::string name, ExpressionPtr left, ExpressionPtr right) const;

@@ -67,6 +67,9 @@ class StatementParser : private ExpressionParser {
     if (word == "for") return parse_for(into);
     if (word == "set") return parse_set(into);
     if (word == "generation") return parse_generation(into);
+    if (word == "macro") return parse_macro(into);
+    if (word == "with") return parse_with(into);
+    if (word == "filter") return parse_filter_block(into);
     if (word == "break" || word == "continue") {
       if (loops_ == 0) return bad("uses '" + word + "' outside a loop");
       into.push_back(make(word == "break" ? Statement::leave : Statement::next));
@@ -135,6 +138,7 @@ class StatementParser : private ExpressionParser {
       return expect(Token::block_end);
     }
     made.kind = Statement::set_block;
+    while (take_symbol("|")) TRY(parse_filter_name(made));
     TRY(expect(Token::block_end));
     TRY(parse_block(made.body, {"endset"}));
     into.push_back(std::move(made));
@@ -148,6 +152,57 @@ class StatementParser : private ExpressionParser {
     TRY(parse_block(made.body, {"endgeneration"}));
     into.push_back(std::move(made));
     return end_tag("endgeneration");
+  }
+
+  Status parse_filter_name(Statement& made) {
+    made.filter_names.push_back(TRY(expect_name()));
+    made.filter_arguments.emplace_back();
+    if (sees_symbol("(")) made.filter_arguments.back() = TRY(parse_arguments());
+    return {};
+  }
+
+  Status parse_filter_block(Block& into) {
+    auto made = make(Statement::filter_block);
+    do TRY(parse_filter_name(made));
+    while (take_symbol("|"));
+    TRY(expect(Token::block_end));
+    TRY(parse_block(made.body, {"endfilter"}));
+    into.push_back(std::move(made));
+    return end_tag("endfilter");
+  }
+
+  Status parse_with(Block& into) {
+    auto made = make(Statement::with);
+    while (peek().kind == Token::name) {
+      made.targets.push_back(TRY(expect_name()));
+      TRY(expect_symbol("="));
+      made.values.push_back(TRY(parse_condition()));
+      if (!take_symbol(",")) break;
+    }
+    TRY(expect(Token::block_end));
+    TRY(parse_block(made.body, {"endwith"}));
+    into.push_back(std::move(made));
+    return end_tag("endwith");
+  }
+
+  // {% macro name(a, b=1) %}
+  Status parse_macro(Block& into) {
+    auto made = make(Statement::macro);
+    made.member = TRY(expect_name());
+    TRY(expect_symbol("("));
+    while (!take_symbol(")")) {
+      made.targets.push_back(TRY(expect_name()));
+      if (take_symbol("=")) made.values.push_back(TRY(parse_condition()));
+      else if (!made.values.empty()) return bad("has a macro with a parameter without a default behind one that has it");
+      if (!sees_symbol(")")) TRY(expect_symbol(","));
+    }
+    TRY(expect(Token::block_end));
+    const int loops = std::exchange(loops_, 0);
+    const auto body = parse_block(made.body, {"endmacro"});
+    loops_ = loops;
+    TRY(body);
+    into.push_back(std::move(made));
+    return end_tag("endmacro");
   }
 
   int loops_ = 0;

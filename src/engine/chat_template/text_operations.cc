@@ -2,7 +2,10 @@
 #include "engine/chat_template/text_operations.h"
 
 #include <unicode/locid.h>
+#include <unicode/uchar.h>
 #include <unicode/unistr.h>
+
+#include <algorithm>
 
 #include "engine/tokenizer/utf8.h"
 
@@ -44,7 +47,7 @@ std::vector<std::string> split_at_space(std::string_view text, std::int64_t coun
   text = strip(text, Sides::left);
   while (!text.empty()) {
     if (count >= 0 && static_cast<std::int64_t>(parts.size()) == count) {
-      parts.emplace_back(strip(text, Sides::right));
+      parts.emplace_back(text);
       break;
     }
     std::size_t end = 0;
@@ -166,16 +169,102 @@ std::vector<std::string> split(std::string_view text, std::optional<std::string_
   return parts;
 }
 
+std::vector<std::string> split_right(std::string_view text, std::optional<std::string_view> separator, std::int64_t count) {
+  std::vector<std::string> parts;
+  if (!separator) {
+    text = strip(text, Sides::right);
+    while (!text.empty() && count-- != 0) {
+      auto begin = text.size();
+      while (begin > 0 && !is_space(last_point(text.substr(0, begin)))) begin -= last_point(text.substr(0, begin)).size();
+      parts.emplace_back(text.substr(begin));
+      text = strip(text.substr(0, begin), Sides::right);
+    }
+    if (!text.empty()) parts.emplace_back(text);
+  } else {
+    for (; count != 0; --count) {
+      const auto at = text.rfind(*separator);
+      if (at == std::string_view::npos) break;
+      parts.emplace_back(text.substr(at + separator->size()));
+      text = text.substr(0, at);
+    }
+    parts.emplace_back(text);
+  }
+  std::ranges::reverse(parts);
+  return parts;
+}
+
 std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> lines;
-  while (!text.empty()) {
-    const auto end = text.find_first_of("\r\n");
-    lines.emplace_back(text.substr(0, end));
-    if (end == std::string_view::npos) break;
-    const bool pair = text[end] == '\r' && end + 1 < text.size() && text[end + 1] == '\n';
-    text.remove_prefix(end + (pair ? 2 : 1));
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto step = tokenizer::utf8_step(text.substr(at));
+    const auto c = step.code_point;
+    const bool ends = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    auto next = at + step.size;
+    if (c == '\r' && next < text.size() && text[next] == '\n') ++next;
+    if (ends) {
+      lines.emplace_back(text.substr(begin, at - begin));
+      begin = next;
+    }
+    at = next;
   }
+  if (begin < text.size()) lines.emplace_back(text.substr(begin));
   return lines;
+}
+
+bool is_word(std::string_view point) {
+  const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+  return c == '_' || is_all(point, Kind::alnum);
+}
+
+bool is_cased(std::string_view text, bool upper_case) {
+  bool seen = false;
+  for (const auto point : code_points(text)) {
+    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const bool up = u_hasBinaryProperty(c, UCHAR_UPPERCASE), low = u_hasBinaryProperty(c, UCHAR_LOWERCASE);
+    if ((upper_case ? low : up) || u_charType(c) == U_TITLECASE_LETTER) return false;
+    seen = seen || (upper_case ? up : low);
+  }
+  return seen;
+}
+
+bool is_all(std::string_view text, Kind kind) {
+  const auto belongs = [&](std::string_view point) {
+    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const auto numeric = static_cast<UNumericType>(u_getIntPropertyValue(c, UCHAR_NUMERIC_TYPE));
+    switch (kind) {
+      case Kind::space: return is_space(point);
+      case Kind::alpha: return u_isalpha(c) != 0;
+      case Kind::decimal: return numeric == U_NT_DECIMAL;
+      case Kind::digit: return numeric == U_NT_DECIMAL || numeric == U_NT_DIGIT;
+      case Kind::numeric: return numeric != U_NT_NONE;
+      case Kind::alnum: return u_isalpha(c) || numeric != U_NT_NONE;
+    }
+    return false;
+  };
+  return !text.empty() && std::ranges::all_of(code_points(text), belongs);
+}
+
+std::string title_words(std::string_view text) {
+  std::string out;
+  bool inside = false;
+  for (const auto point : code_points(text)) {
+    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const bool cased = u_hasBinaryProperty(c, UCHAR_CASED) != 0;
+    if (inside) out += lower(point);
+    else tokenizer::append_utf8(out, static_cast<std::uint32_t>(u_totitle(c)));
+    inside = cased;
+  }
+  return out;
+}
+
+std::string swap_case(std::string_view text) {
+  std::string out;
+  for (const auto point : code_points(text)) {
+    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    out += u_hasBinaryProperty(c, UCHAR_UPPERCASE) ? lower(point) : u_hasBinaryProperty(c, UCHAR_LOWERCASE) ? upper(point) : std::string(point);
+  }
+  return out;
 }
 
 }  // namespace redoubt::engine::chat_template

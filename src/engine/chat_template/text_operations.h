@@ -28,6 +28,20 @@ std::string title(std::string_view text);
 std::string replace(std::string_view text, std::string_view from, std::string_view to, std::int64_t count);
 // Python's split: at white space when there is no separator; at most `count` cuts, negative is all.
 std::vector<std::string> split(std::string_view text, std::optional<std::string_view> separator, std::int64_t count);
+// The same from the right.
+std::vector<std::string> split_right(std::string_view text, std::optional<std::string_view> separator, std::int64_t count);
+// At all of Python's line ends, which stand in no part.
 std::vector<std::string> split_lines(std::string_view text);
+
+// \w of Python's re.
+bool is_word(std::string_view point);
+// Python's isupper and islower: no letter of the other case, and one of this.
+bool is_cased(std::string_view text, bool upper);
+enum class Kind { alpha, digit, decimal, numeric, alnum, space };
+// Python's isalpha and its like: at least one character, and all of them.
+bool is_all(std::string_view text, Kind kind);
+// str.title, whose words are runs of letters; Jinja's filter is `title`.
+std::string title_words(std::string_view text);
+std::string swap_case(std::string_view text);
 
 }  // namespace redoubt::engine::chat_template

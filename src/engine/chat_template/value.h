@@ -28,18 +28,27 @@ struct None {
 struct Namespace {
   Dict members;
 };
-// A function that a template can call by its global name.
-enum class Function { range, make_namespace, make_dict, raise_exception };
+// A function that a template can call by its global name. `method` is what a name like `items` of a dict is when it is not
+// called: it is true and defined, and nothing can be done with it.
+enum class Function { range, make_namespace, make_dict, raise_exception, strftime_now, method };
+struct Statement;
+// A macro, and how many of the scopes it may see: those that were there when it was defined.
+struct Macro {
+  const Statement* definition = nullptr;
+  std::size_t scopes = 0;
+};
 
 class Value {
  public:
   using Data = std::variant<Undefined, None, bool, std::int64_t, double, std::string, std::shared_ptr<const List>,
-                            std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, Function>;
+                            std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, Function, Macro>;
   Value() = default;
   template <class T>
     requires(!std::is_same_v<std::decay_t<T>, Value>)
   Value(T&& data) : data_(std::forward<T>(data)) {}
   static Value of(List list);
+  // Like a list but for how it is written and what it equals.
+  static Value tuple_of(List list);
   static Value of(Dict dict);
 
   // How many bytes writing the value out takes, about; what stands in a value twice counts twice. Never overflows.
@@ -60,6 +69,9 @@ class Value {
     return held ? held->get() : nullptr;
   }
   const Function* function() const { return std::get_if<Function>(&data_); }
+  const Macro* macro() const { return std::get_if<Macro>(&data_); }
+  bool is_tuple() const { return tuple_; }
+  bool is_callable() const { return function() || macro(); }
   // Booleans count as 0 and 1, as in Python; only for is_number.
   double number() const;
   std::int64_t integer() const;
@@ -76,7 +88,7 @@ class Value {
   }
   Data data_;
   std::size_t weight_ = 1;  // of a list or dict
-  bool holds_space_ = false;
+  bool holds_space_ = false, tuple_ = false;
 };
 
 // The value under a key of a dict or namespace; null when there is none.
@@ -85,7 +97,15 @@ const Value* find_member(const Dict& dict, std::string_view key);
 bool equal(const Value& a, const Value& b, int depth = 0);
 // What `{{ value }}` writes (Python's str).
 std::string to_text(const Value& value);
-// JSON as Transformers' tojson filter writes it: not escaped to ASCII, keys in their order. `indent` < 0 is one line.
-std::string to_json(const Value& value, int indent);
+// Python's json.dumps, with what Transformers' tojson filter sets.
+struct JsonStyle {
+  int indent = -1;  // below 0 is one line
+  bool ascii = false, sorts_keys = false;
+  std::string between_items = {}, after_key = ": ";  // no `between_items` is ", " on one line and "," on several
+};
+std::string to_json(const Value& value, const JsonStyle& style);
+
+// A JSON text as a value, its keys in their order. `where` names the text in errors.
+Result<Value> parse_value(std::string_view json, std::string_view where);
 
 }  // namespace redoubt::engine::chat_template
