@@ -35,16 +35,6 @@ struct MarkedText {
   std::vector<TextSpan> generated;  // in order: what the template writes between {% generation %} and {% endgeneration %}
 };
 
-// Bytes of a text, from `begin` up to `end`.
-struct TextSpan {
-  std::size_t begin = 0, end = 0;
-};
-
-struct MarkedText {
-  std::string text;
-  std::vector<TextSpan> generated;  // in order: what the template writes between {% generation %} and {% endgeneration %}
-};
-
 struct Limits {
   std::size_t template_bytes_max = 256 << 10;
   std::size_t steps_max = 2'000'000;        // evaluated expressions and statements in one rendering
