@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/entry.h"
 
+#include <malloc.h>
+
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -65,6 +67,13 @@ tl::unexpected<Error> no_memory(const char* detail) {
               "give it more memory (memory_gib_max), or a smaller batch_size or max_length");
 }
 
+// A pass makes and drops the same tensors thousands of times. What they lay in stays with the process: given back to the kernel, it
+// would come again as fresh pages, each zeroed first.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
 // The libraries below throw on what they think cannot happen, and when memory runs out; libtorch's allocator throws its own
 // kind.
 Status run_guarded(const EntryPoint& entry, const std::filesystem::path& root) {
@@ -95,6 +104,7 @@ int run(int argc, char** argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h") return print_usage(stdout), 0;
   if (name == "--version") return std::puts("redoubt-engine " REDOUBT_VERSION), 0;
+  keep_freed_memory();
   const bool with_root = argc == 4 && std::string_view(argv[2]) == "--root";
   for (const auto& entry : kEntryPoints)
     if (name == entry.name && (argc == 2 || with_root)) return run_entry(entry, with_root ? argv[3] : "/opt/ml");

@@ -215,7 +215,7 @@ def test_the_daily_rule_starts_a_scan_of_the_served_image_and_its_roles_may_do_n
     assert rule["ScheduleExpression"] == "rate(24 hours)" and rule["Targets"] == [{"Id": "rescan", "Arn": {"!Ref": "Rescan"}, "RoleArn": {"!GetAtt": "RescanStartRole.Arn"}}]
     machine = of_type(resources, "AWS::StepFunctions::StateMachine")["Rescan"]
     states = json.loads(machine["DefinitionString"]["!Sub"])["States"]
-    scans = [step for state in states.values() if state["Type"] == "Map" for step in state["Iterator"]["States"].values() if step["Type"] == "Task"]
+    scans = [step for state in states.values() if state["Type"] == "Map" for step in state["ItemProcessor"]["States"].values() if step["Type"] == "Task"]
     assert len(scans) == 2 and all(scan["Resource"].endswith(":ecr:startImageScan") and scan["Parameters"]["RepositoryName"] == "${Images}" for scan in scans)
     assert states["ServedImages"]["Parameters"] == {"EndpointName": "redoubt-${Environment}"}
     asked = {state["Resource"].split("aws-sdk:")[1] for state in [*states.values(), *scans] if state["Type"] == "Task"}

@@ -264,9 +264,8 @@ class Player:
             time.sleep(0.3)
             self.secrets.put_secret_value(SecretId=name, ClientRequestToken=token, SecretString=self.rotating[name], VersionStages=["AWSCURRENT"])
 
-        if self.rotating[name] is not None:
-            self.threads.append(threading.Thread(target=rotate))
-            self.threads[-1].start()
+        self.threads.append(threading.Thread(target=rotate))
+        self.threads[-1].start()
         return 200, {"ARN": f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{name}", "Name": name, "VersionId": token}
 
     # One job from its start to its end, on a thread of its own.

@@ -105,6 +105,25 @@ def test_a_changed_ledger_fails_and_no_workspace_or_stack_is_not_checked(redoubt
     assert next(check for control in view["controls"] for check in control["checks"] if check["name"] == "ledger")["verdict"] == "failed"
 
 
+def test_doctor_tells_of_a_token_that_nobody_rotated_for_90_days(redoubt, account):
+    account.client("secretsmanager").create_secret(Name="redoubt-dev/huggingface/api-token", SecretString=TOKEN)
+    stale = [one for one in redoubt.json("aws", "doctor", "dev", "--template", TEMPLATE, expect=3)["findings"] if one["fault"] == "stale"]
+    assert stale == []
+    answer = account.player.answer
+
+    def aged(operation, members, forward):
+        if operation != "ListSecretVersionIds":
+            return answer(operation, members, forward)
+        status, body = forward()
+        for version in body["Versions"]:
+            version["CreatedDate"] = time.time() - 100 * 86400 - 60
+        return status, body
+
+    account.player.answer = aged
+    [stale] = [one for one in redoubt.json("aws", "doctor", "dev", "--template", TEMPLATE, expect=3)["findings"] if one["fault"] == "stale"]
+    assert stale["resource"] == "HubToken" and "100 days ago" in stale["detail"] and "redoubt secret rotate" in stale["detail"]
+
+
 def test_roles_show_what_they_never_used_and_who_may_take_them_on_from_outside(redoubt, account):
     used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400))
     old = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 400 * 86400))

@@ -138,9 +138,12 @@ TEST_P(SecretStoreContract, a_removed_name_goes_on_where_it_ended_while_it_can_b
   EXPECT_THAT(*store().list(), IsEmpty());
   EXPECT_EQ(store().put("a", Secret("y"))->version, until ? 2 : 1);
   EXPECT_EQ(text(store().get("a")), "y");
-  if (until) EXPECT_EQ(text(store().get_previous("a")), "x");
-  if (until) EXPECT_GT(*until, SystemClock().now() + std::chrono::hours(24 * 29));
-  if (!until) EXPECT_EQ(store().get_previous("a").error().code, ErrorCode::not_found);
+  if (until) {
+    EXPECT_EQ(text(store().get_previous("a")), "x");
+    EXPECT_GT(*until, SystemClock().now() + std::chrono::hours(24 * 29));
+  } else {
+    EXPECT_EQ(store().get_previous("a").error().code, ErrorCode::not_found);
+  }
 }
 
 TEST_P(SecretStoreContract, of_many_puts_at_once_each_takes_a_number_of_its_own) {
@@ -153,7 +156,9 @@ TEST_P(SecretStoreContract, of_many_puts_at_once_each_takes_a_number_of_its_own)
       const auto info = store().put("a", Secret(value));
       const std::lock_guard lock(mutex);
       EXPECT_TRUE(info) << info.error().message;
-      if (info) EXPECT_TRUE(values.emplace(info->version, value).second) << info->version << " was taken twice";
+      if (info) {
+        EXPECT_TRUE(values.emplace(info->version, value).second) << info->version << " was taken twice";
+      }
     });
   }
   for (auto& thread : threads) thread.join();

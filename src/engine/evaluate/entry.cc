@@ -60,7 +60,8 @@ Status evaluate_job(const job::Paths& paths) {
   c10::InferenceMode guard;
   const auto options = TRY(parse_options(TRY(job::Hyperparameters::read(paths.hyperparameters()))));
   set_threads(options.threads);
-  const auto model = TRY(generate::load_model(paths.channel("model"), paths.channel("adapter"), options.precision));
+  const auto model = TRY(generate::load_model(paths.channel("model"), TRY(generate::adapter_folders(paths.channel("adapter"), {})), {.precision = options.precision}));
+  const auto* lora = model.default_adapter > 0 ? &model.adapters[model.default_adapter - 1].weights : nullptr;
   const auto data = TRY(load_data(paths, model, options.data));
 
   job::EventWriter events;
@@ -68,8 +69,7 @@ Status evaluate_job(const job::Paths& paths) {
   const auto progress = [&](const char* label) {
     return [&events, label](std::int64_t done, std::int64_t total) { events.write("progress", {{"label", label}, {"done", done}, {"total", total}}); };
   };
-  const auto scores = TRY(evaluate(*model.base, model.adapter ? &*model.adapter : nullptr, data.pieces,
-                                   {.examples_max = options.batch_size, .progress = progress("evaluate")})).examples;
+  const auto scores = TRY(evaluate(*model.base, lora, data.pieces, {.examples_max = options.batch_size, .progress = progress("evaluate")})).examples;
   TRY(check_finite(scores, data.pieces, "eval.jsonl"));
   Measured measured{data, scores, fold(data, scores), {}};
   if (options.generations > 0)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/generate/cached_sequences.h"
 #include "engine/generate/scheduler.h"
 
 namespace redoubt::engine::evaluate {
@@ -15,7 +16,7 @@ class Answers final : public generate::Listener {
 
   void started(const std::string&, std::size_t) override {}
   void piece(const std::string& id, const generate::Piece& piece) override { generations_[std::stoul(id)].generated += piece.text; }
-  void done(const std::string&, generate::FinishReason, std::size_t, std::size_t) override {
+  void done(const std::string&, generate::FinishReason, const generate::Usage&) override {
     ++done_;
     if (options_.progress) options_.progress(done_, std::ssize(generations_));
   }
@@ -63,7 +64,9 @@ Result<std::vector<Generation>> generate_answers(const generate::LoadedModel& mo
   for (std::size_t i = 0; i < data.rows.size() && std::ssize(generations) < options.rows_max; ++i)
     if (data.rows[i].kind == RowKind::answer) generations.push_back({.row = i});
   Answers answers(generations, options);
-  const auto sequences = generate::make_sequence_model(model, std::min(options.streams, std::max<std::size_t>(1, generations.size())));
+  const auto context = std::min(data.pieces.counts().longest + options.tokens_max, model.base->config().context_length);
+  const auto sequences = TRY(generate::make_sequence_model(
+      model, {.slots = std::clamp<std::size_t>(generations.size(), 1, options.streams), .context = context}));
   generate::Scheduler scheduler(*sequences, *model.tokenizer, model.end_tokens, answers);
   std::size_t asked = 0;
   while (asked < generations.size() || scheduler.busy()) {
@@ -71,6 +74,7 @@ Result<std::vector<Generation>> generate_answers(const generate::LoadedModel& mo
       auto question = TRY(question_of(model, data, generations[asked], options.tokens_max));
       generate::Request request{.id = std::to_string(asked), .prompt = std::move(question.prompt), .max_tokens = question.tokens_max};
       request.sampling.greedy = true;
+      request.owner.adapter = model.default_adapter;
       if (question.tokens_max > 0) TRY(scheduler.submit(std::move(request)));
       ++asked;
       scheduler.step();

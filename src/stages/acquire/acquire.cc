@@ -34,8 +34,8 @@ Result<std::vector<HubFile>> admitted_files(const std::vector<HubFile>& listed, 
 
 class Download {
  public:
-  Download(const AcquireOptions& options, std::string commit, AcquireDeps& deps)
-      : options_(options), commit_(std::move(commit)), deps_(deps), client_(options.hub) {}
+  Download(const AcquireOptions& options, std::string commit, AcquireDeps& deps, const HubClient& client)
+      : options_(options), commit_(std::move(commit)), deps_(deps), client_(client) {}
 
   Result<governance::StepProduct> run() {
     const auto files = TRY(admitted_files(TRY(client_.list(options_.repository, commit_)), options_.repository));
@@ -197,7 +197,7 @@ class Download {
   const AcquireOptions& options_;
   std::string commit_;
   AcquireDeps& deps_;
-  HubClient client_;
+  const HubClient& client_;
   std::uint64_t done_ = 0;
   std::set<Digest> fetched_;
 };
@@ -209,7 +209,7 @@ Result<governance::AcquiredModel> acquire(const AcquireOptions& options, Acquire
   TRY(client.check(options.repository, options.revision));
   const std::string commit = is_commit(options.revision) ? options.revision : TRY(client.resolve(options.repository, options.revision));
   const governance::StepPlan plan{{}, {{"repository", options.repository}, {"commit", commit}}};
-  return deps.recorder.run<governance::AcquireStep>(plan, [&] { return Download(options, commit, deps).run(); });
+  return deps.recorder.run<governance::AcquireStep>(plan, [&] { return Download(options, commit, deps, client).run(); });
 }
 
 }  // namespace redoubt::stages::acquire

@@ -120,7 +120,8 @@ TEST(Compare, other_examples_are_refused_by_their_line) {
 }
 
 TEST(Compare, decides_the_gate_only_where_the_thresholds_are_met) {
-  Comparison comparison{.standing = Standing::worse};
+  Comparison comparison;
+  comparison.standing = Standing::worse;
   comparison.worse_by = 0.3, comparison.rule.margin = 0.1;
   const auto worse = apply_gate({}, evaluation(1.0), &comparison);
   EXPECT_EQ(worse.verdict, Verdict::fail);
