@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 namespace redoubt::crypto {
 namespace {
@@ -40,6 +41,18 @@ std::string openssl_reason() {
   return text;
 }
 
+// Why a call failed: what was wrong with the other end's certificate says more than "certificate verify failed".
+std::string reason_of(SSL* ssl) {
+  if (const long verdict = SSL_get_verify_result(ssl); verdict != X509_V_OK) {
+    ERR_clear_error();
+    return X509_verify_cert_error_string(verdict);
+  }
+  const unsigned long code = ERR_peek_error();
+  const char* said = ERR_reason_error_string(code);
+  ERR_clear_error();
+  return said ? said : "the connection broke";
+}
+
 tl::unexpected<Error> tls_failure(std::string message) {
   return fail(ErrorCode::invalid_argument, std::move(message) + ": " + openssl_reason(), "TLS");
 }
@@ -51,7 +64,7 @@ Status load_chain(SSL_CTX* context, const std::string& pem) {
   auto bio = reader_of(view_of(pem));
   Certificate leaf(PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr));
   if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1)
-    return tls_failure("the server certificate cannot be read");
+    return tls_failure("the certificate cannot be read");
   while (Certificate next{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}) {
     if (SSL_CTX_add0_chain_cert(context, next.get()) != 1) return tls_failure("a certificate of the chain cannot be used");
     (void)next.release();
@@ -63,8 +76,19 @@ Status load_chain(SSL_CTX* context, const std::string& pem) {
 Status load_key(SSL_CTX* context, const Secret& pem) {
   auto bio = reader_of(pem.reveal(SecretAccess::for_crypto()));
   std::unique_ptr<EVP_PKEY, FreeKey> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr));
-  if (!key || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return tls_failure("the server's private key cannot be used");
+  if (!key || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return tls_failure("the private key cannot be used");
   if (SSL_CTX_check_private_key(context) != 1) return tls_failure("the private key is not the certificate's");
+  return {};
+}
+
+Status load_roots(SSL_CTX* context, std::string_view pem) {
+  auto* store = SSL_CTX_get_cert_store(context);
+  auto bio = reader_of(view_of(pem));
+  int roots = 0;
+  for (; Certificate root{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}; ++roots)
+    if (X509_STORE_add_cert(store, root.get()) != 1) return tls_failure("a root certificate cannot be used");
+  if (roots == 0) return tls_failure("the text holds no root certificate");
+  ERR_clear_error();
   return {};
 }
 
@@ -90,6 +114,14 @@ Status harden(SSL_CTX* context, bool allow_tls_1_2) {
   return {};
 }
 
+Result<SSL*> connection_over(SSL_CTX* context, int fd) {
+  SSL* ssl = SSL_new(context);
+  if (!ssl) return fail(ErrorCode::limit_exceeded, "no memory for a TLS connection");
+  if (SSL_set_fd(ssl, fd) == 1) return ssl;
+  SSL_free(ssl);
+  return tls_failure("a socket cannot be used");
+}
+
 }  // namespace
 
 struct TlsConnection::State {
@@ -99,6 +131,7 @@ struct TlsConnection::State {
   State& operator=(const State&) = delete;
   SSL* ssl;
   bool broken = false;  // after a fatal error OpenSSL allows no further call, not even a shutdown
+  std::string failure = {};
 };
 
 TlsConnection::TlsConnection(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -112,7 +145,7 @@ TlsOutcome TlsConnection::outcome_of(int result) {
     case SSL_ERROR_ZERO_RETURN: return TlsOutcome::closed;
     default:
       state_->broken = true;
-      ERR_clear_error();
+      state_->failure = reason_of(state_->ssl);
       return TlsOutcome::failed;
   }
 }
@@ -156,6 +189,14 @@ std::string TlsConnection::alpn() const {
   return name ? std::string(reinterpret_cast<const char*>(name), length) : std::string();
 }
 
+bool TlsConnection::peer_is_named(const std::string& dns_name) const {
+  const Certificate certificate(SSL_get1_peer_certificate(state_->ssl));
+  return certificate && SSL_get_verify_result(state_->ssl) == X509_V_OK &&
+         X509_check_host(certificate.get(), dns_name.data(), dns_name.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1;
+}
+
+const std::string& TlsConnection::failure() const { return state_->failure; }
+
 struct TlsServerContext::State {
   Context context;
 };
@@ -176,12 +217,9 @@ Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(const T
 }
 
 Result<std::unique_ptr<TlsConnection>> TlsServerContext::accept(int fd) const {
-  SSL* ssl = SSL_new(state_->context.get());
-  if (!ssl) return fail(ErrorCode::limit_exceeded, "no memory for a TLS connection");
-  auto state = std::make_unique<TlsConnection::State>(ssl);
-  if (SSL_set_fd(ssl, fd) != 1) return tls_failure("a socket cannot be used");
+  SSL* ssl = TRY(connection_over(state_->context.get(), fd));
   SSL_set_accept_state(ssl);
-  return std::unique_ptr<TlsConnection>(new TlsConnection(std::move(state)));
+  return std::unique_ptr<TlsConnection>(new TlsConnection(std::make_unique<TlsConnection::State>(ssl)));
 }
 
 struct TlsClientContext::State {
@@ -197,13 +235,7 @@ Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::create(std::st
   auto* context = state->context.get();
   TRY(harden(context, true));
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
-  auto* store = SSL_CTX_get_cert_store(context);
-  auto bio = reader_of(view_of(roots_pem));
-  int roots = 0;
-  for (; Certificate root{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}; ++roots)
-    if (X509_STORE_add_cert(store, root.get()) != 1) return tls_failure("a root certificate cannot be used");
-  if (roots == 0) return tls_failure("the text holds no root certificate");
-  ERR_clear_error();
+  TRY(load_roots(context, roots_pem));
   return std::shared_ptr<const TlsClientContext>(new TlsClientContext(std::move(state)));
 }
 
@@ -219,6 +251,38 @@ Result<std::unique_ptr<TlsConnection>> TlsClientContext::connect(int fd, const s
     return tls_failure("a connection cannot be set up");
   SSL_set_connect_state(ssl);
   return std::unique_ptr<TlsConnection>(new TlsConnection(std::move(state)));
+}
+
+struct TlsPeerContext::State {
+  Context context;
+};
+
+TlsPeerContext::TlsPeerContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TlsPeerContext::~TlsPeerContext() = default;
+
+Result<std::shared_ptr<const TlsPeerContext>> TlsPeerContext::create(const TlsPeerOptions& options) {
+  auto state = std::make_unique<State>(State{Context(SSL_CTX_new(TLS_method()))});
+  if (!state->context) return tls_failure("TLS cannot be set up");
+  auto* context = state->context.get();
+  TRY(harden(context, false));
+  SSL_CTX_set_num_tickets(context, 0);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  TRY(load_roots(context, options.roots_pem));
+  TRY(load_chain(context, options.certificate_pem));
+  TRY(load_key(context, options.private_key_pem));
+  return std::shared_ptr<const TlsPeerContext>(new TlsPeerContext(std::move(state)));
+}
+
+Result<std::unique_ptr<TlsConnection>> TlsPeerContext::accept(int fd) const {
+  SSL* ssl = TRY(connection_over(state_->context.get(), fd));
+  SSL_set_accept_state(ssl);
+  return std::unique_ptr<TlsConnection>(new TlsConnection(std::make_unique<TlsConnection::State>(ssl)));
+}
+
+Result<std::unique_ptr<TlsConnection>> TlsPeerContext::connect(int fd) const {
+  SSL* ssl = TRY(connection_over(state_->context.get(), fd));
+  SSL_set_connect_state(ssl);
+  return std::unique_ptr<TlsConnection>(new TlsConnection(std::make_unique<TlsConnection::State>(ssl)));
 }
 
 }  // namespace redoubt::crypto

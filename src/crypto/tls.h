@@ -35,10 +35,15 @@ class TlsConnection {
   std::string protocol() const;  // "TLSv1.3"
   std::string cipher() const;    // "TLS_AES_256_GCM_SHA384"
   std::string alpn() const;      // "http/1.1", or empty
+  // Whether the other end proved a certificate that carries this DNS name. For ends of a TlsPeerContext, after the handshake.
+  bool peer_is_named(const std::string& dns_name) const;
+  // What the last call that failed came to, for a person: "certificate has expired".
+  const std::string& failure() const;
 
  private:
   friend class TlsServerContext;
   friend class TlsClientContext;
+  friend class TlsPeerContext;
   struct State;
   explicit TlsConnection(std::unique_ptr<State> state);
   TlsOutcome outcome_of(int result);
@@ -76,6 +81,27 @@ class TlsClientContext {
  private:
   struct State;
   explicit TlsClientContext(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+struct TlsPeerOptions {
+  std::string certificate_pem;  // the chain, leaf first; for servers and clients both
+  Secret private_key_pem;
+  std::string roots_pem;  // whose certificates the other end may have; no other CA counts
+};
+
+// Both ends of a connection between equals: TLS 1.3 alone, each end shows a certificate of the given roots or there is no
+// connection. Which equal it is, the caller asks with peer_is_named.
+class TlsPeerContext {
+ public:
+  static Result<std::shared_ptr<const TlsPeerContext>> create(const TlsPeerOptions& options);
+  ~TlsPeerContext();
+  Result<std::unique_ptr<TlsConnection>> accept(int fd) const;
+  Result<std::unique_ptr<TlsConnection>> connect(int fd) const;
+
+ private:
+  struct State;
+  explicit TlsPeerContext(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -180,6 +180,10 @@ void read_alternative_names(X509* certificate, CertificateInfo& info) {
   }
 }
 
+const char* purposes_of(LeafUse use) {
+  return use == LeafUse::server ? "serverAuth" : use == LeafUse::client ? "clientAuth" : "serverAuth,clientAuth";
+}
+
 }  // namespace
 
 Result<CertificateAndKey> make_ca(const CaOptions& options) {
@@ -199,10 +203,10 @@ Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOpti
   if (X509_check_ca(issuer.get()) != 1) return fail(ErrorCode::invalid_argument, "the issuer is not a CA");
   const auto names = TRY(alternative_names(options));
   const bool has_names = sk_GENERAL_NAME_num(names.get()) > 0;
-  const bool is_server = options.use == LeafUse::server;
-  if (is_server && !has_names)
+  const bool is_client = options.use == LeafUse::client;
+  if (!is_client && !has_names)
     return fail(ErrorCode::invalid_argument, "a server certificate needs a DNS name or an IP address");
-  if (!is_server && options.common_name.empty())
+  if (is_client && options.common_name.empty())
     return fail(ErrorCode::invalid_argument, "a client certificate needs a name");
   const auto issuer_end = TRY(time_of(X509_get0_notAfter(issuer.get())));
   auto made = TRY(draft(options.common_name, options.not_before, options.days, issuer_end));
@@ -210,7 +214,7 @@ Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOpti
   CHECK(X509_set_issuer_name(certificate, X509_get_subject_name(issuer.get())) == 1);
   add_extension(certificate, issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
   add_extension(certificate, issuer.get(), NID_key_usage, "critical,digitalSignature");
-  add_extension(certificate, issuer.get(), NID_ext_key_usage, is_server ? "serverAuth" : "clientAuth");
+  add_extension(certificate, issuer.get(), NID_ext_key_usage, purposes_of(options.use));
   add_extension(certificate, issuer.get(), NID_subject_key_identifier, "hash");
   add_extension(certificate, issuer.get(), NID_authority_key_identifier, "keyid:always");
   // Without a subject the names must be critical (RFC 5280 section 4.2.1.6).

@@ -25,12 +25,12 @@ struct CaOptions {
 // A self-signed CA certificate. invalid_argument for an empty or long name or a validity beyond 1 to 36,500 days.
 Result<CertificateAndKey> make_ca(const CaOptions& options);
 
-enum class LeafUse { server, client };
+enum class LeafUse { server, client, peer };  // peer: both, for equals that call each other
 
 struct LeafOptions {
   LeafUse use = LeafUse::server;
-  std::string common_name = {};  // of a client: the identity it speaks for; of a server: for people, clients ignore it
-  std::vector<std::string> dns_names = {};     // "localhost", "*.example.org"; a server needs a name or an address
+  std::string common_name = {};  // of a client: the identity it speaks for; of the others: for people, clients ignore it
+  std::vector<std::string> dns_names = {};     // "localhost", "*.example.org"; all but a client need a name or an address
   std::vector<std::string> ip_addresses = {};  // "127.0.0.1", "::1"
   TimePoint not_before{};
   int days = 90;  // never beyond the CA's own end

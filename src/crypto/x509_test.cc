@@ -53,6 +53,14 @@ TEST_F(Certificates, openssl_accepts_the_client_certificate_as_such) {
   EXPECT_FALSE(openssl_accepts(root.certificate, leaf.certificate, "-purpose sslserver"));
 }
 
+TEST_F(Certificates, openssl_accepts_a_peers_certificate_at_both_ends) {
+  const auto root = ca();
+  const auto leaf = *issue_leaf(root, {.use = LeafUse::peer, .common_name = "rank", .dns_names = {"*.job.internal"}, .not_before = now_});
+  EXPECT_TRUE(openssl_accepts(root.certificate, leaf.certificate, "-purpose sslclient"));
+  EXPECT_TRUE(openssl_accepts(root.certificate, leaf.certificate, "-purpose sslserver -verify_hostname rank-3.job.internal"));
+  EXPECT_FALSE(issue_leaf(root, {.use = LeafUse::peer, .common_name = "rank", .not_before = now_}));
+}
+
 TEST_F(Certificates, a_leaf_cannot_issue) {
   const auto root = ca();
   EXPECT_EQ(issue_leaf(*issue_leaf(root, server()), server()).error().code, ErrorCode::invalid_argument);

@@ -31,6 +31,9 @@ struct JobSpec {
   std::uint64_t memory_bytes_max = 12ull << 30;          // address space is not limited, memory is, where cgroups allow it
   std::uint64_t output_bytes_max = 4ull << 30;           // of /opt/ml/model, /opt/ml/output and /opt/ml/checkpoints together
   int time_s_max = 24 * 3600;
+  // Machines that run the entry point together. More than one is unsupported by runners that have one machine; the others put
+  // the channel "certificates" beside the spec's own, by which the machines know each other (docs/distributed.md).
+  int instances = 1;
   // What the work is of: jobs with one key do the same work, so that who is started again can go on watching the one that
   // runs. Empty: known by all that the job is given.
   std::string key = {};

@@ -27,6 +27,25 @@ Result<std::map<std::int64_t, std::filesystem::path>> checkpoints_in(const std::
   return found;
 }
 
+Result<RunState> read_checkpoint(const std::filesystem::path& folder) {
+  const std::string where = (folder / "state.json").string();
+  auto state = TRY(parse_state(TRY(parse_json(TRY(read_text_file(folder / "state.json", 64 << 20)), where)), where));
+  auto file = TRY(weights::SafetensorsFile::open(TRY(FileReader::open(folder / "state.safetensors")),
+                                                 (folder / "state.safetensors").string()));
+  const auto read = [&](const char* name) -> Result<at::Tensor> { return model::read_tensor(file, *TRY(file.find(name))); };
+  state.values = TRY(read("values"));
+  state.first_moment = TRY(read("first_moment"));
+  state.second_moment = TRY(read("second_moment"));
+  if (state.best_loss) state.best_values = TRY(read("best_values"));
+  for (const auto& tensor :
+       {state.values, state.first_moment, state.second_moment, state.best_loss ? state.best_values : state.values})
+    if (tensor.dim() != 1 || tensor.scalar_type() != at::kFloat || tensor.numel() != state.values.numel())
+      return fail(ErrorCode::invalid_argument, "the checkpoint's tensors do not fit each other", file.where());
+  return state;
+}
+
+}  // namespace
+
 Json to_json(const RunState& s) {
   return {{"version", kVersion},
           {"identity", s.identity},
@@ -51,25 +70,6 @@ Result<RunState> parse_state(const Json& json, const std::string& where) {
   if (json.contains("best_loss") && !json["best_loss"].is_null()) s.best_loss = TRY(json_number(json, "best_loss", where));
   return s;
 }
-
-Result<RunState> read_checkpoint(const std::filesystem::path& folder) {
-  const std::string where = (folder / "state.json").string();
-  auto state = TRY(parse_state(TRY(parse_json(TRY(read_text_file(folder / "state.json", 64 << 20)), where)), where));
-  auto file = TRY(weights::SafetensorsFile::open(TRY(FileReader::open(folder / "state.safetensors")),
-                                                 (folder / "state.safetensors").string()));
-  const auto read = [&](const char* name) -> Result<at::Tensor> { return model::read_tensor(file, *TRY(file.find(name))); };
-  state.values = TRY(read("values"));
-  state.first_moment = TRY(read("first_moment"));
-  state.second_moment = TRY(read("second_moment"));
-  if (state.best_loss) state.best_values = TRY(read("best_values"));
-  for (const auto& tensor :
-       {state.values, state.first_moment, state.second_moment, state.best_loss ? state.best_values : state.values})
-    if (tensor.dim() != 1 || tensor.scalar_type() != at::kFloat || tensor.numel() != state.values.numel())
-      return fail(ErrorCode::invalid_argument, "the checkpoint's tensors do not fit each other", file.where());
-  return state;
-}
-
-}  // namespace
 
 Status write_checkpoint(const std::filesystem::path& folder, const RunState& state) {
   TRY(make_folder(folder));

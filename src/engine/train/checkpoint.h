@@ -24,6 +24,10 @@ struct RunState {
   at::Tensor best_values;                          // fp32; undefined before the first evaluation
 };
 
+// The members that are no tensors, and back.
+Json to_json(const RunState& state);
+Result<RunState> parse_state(const Json& json, const std::string& where);
+
 // Writes folder/checkpoint-<step>, which appears whole or not at all, then removes older ones.
 Status write_checkpoint(const std::filesystem::path& folder, const RunState& state);
 

@@ -3,40 +3,60 @@
 
 #include <cmath>
 
+#include "engine/distributed/join.h"
+
 namespace redoubt::engine::train {
 namespace {
 
 const std::vector<std::string> kKnown = {"seed",
                                          "epochs",
                                          "batch_size",
+                                         "gradient_accumulation_steps",
                                          "learning_rate",
                                          "lr_scheduler",
                                          "warmup_ratio",
+                                         "warmup_steps",
                                          "weight_decay",
+                                         "adam_beta1",
+                                         "adam_beta2",
+                                         "adam_epsilon",
                                          "max_grad_norm",
                                          "lora_r",
                                          "lora_alpha",
                                          "lora_dropout",
                                          "target_modules",
+                                         "layers_to_transform",
+                                         "rank_pattern",
+                                         "alpha_pattern",
+                                         "use_rslora",
+                                         "use_dora",
+                                         "init_lora_weights",
+                                         "gradient_checkpointing",
+                                         "pass_tokens_max",
                                          "early_stopping_patience",
                                          "checkpoint_steps",
                                          "threads",
                                          "dtype"};
 
-// A list of module names, or "all-linear" (an empty list).
-Result<std::vector<std::string>> parse_targets(const job::Hyperparameters& values) {
-  const auto value = TRY(values.value("target_modules"));
-  if (!value || *value == "all-linear") return std::vector<std::string>();
-  const auto bad = [] {
-    return fail(ErrorCode::invalid_argument, "target_modules must be \"all-linear\" or a list of names", "target_modules");
-  };
-  if (!value->is_array() || value->empty()) return bad();
-  std::vector<std::string> names;
-  for (const auto& name : *value) {
-    if (!name.is_string()) return bad();
-    names.push_back(name.get<std::string>());
-  }
-  return names;
+// The members of PEFT's configuration, in hyperparameters' clothes.
+Result<model::LoraOptions> parse_lora(const job::Hyperparameters& values) {
+  Json config;
+  config["r"] = TRY(values.integer("lora_r", 8, 1, 1024));
+  config["lora_alpha"] = TRY(values.number("lora_alpha", 16, 0, 1e6));
+  config["lora_dropout"] = TRY(values.number("lora_dropout", 0, 0, 0.99));
+  config["use_rslora"] = TRY(values.boolean("use_rslora", false));
+  config["use_dora"] = TRY(values.boolean("use_dora", false));
+  for (const char* key : {"target_modules", "layers_to_transform", "rank_pattern", "alpha_pattern"})
+    if (const auto value = TRY(values.value(key))) config[key] = *value;
+  auto options = TRY(model::parse_lora_options(config, "hyperparameters"));
+  const Json init = TRY(values.value("init_lora_weights")).value_or(true);
+  if (init != true && init != "true" && init != "gaussian")
+    return fail(ErrorCode::unsupported, "init_lora_weights " + init.dump(), "hyperparameters", "use true or \"gaussian\"");
+  options.gaussian = init == "gaussian";
+  if (options.magnitude && options.dropout > 0)
+    return fail(ErrorCode::unsupported, "use_dora together with lora_dropout", "hyperparameters",
+                "leave one of them out: DoRA drops the base's input too, which is not computed here");
+  return options;
 }
 
 Schedule schedule_of(const std::string& name) {
@@ -45,30 +65,36 @@ Schedule schedule_of(const std::string& name) {
 
 }  // namespace
 
-std::int64_t TrainOptions::warmup_steps(std::int64_t steps) const {
+std::int64_t TrainOptions::warmup_steps_of(std::int64_t steps) const {
+  if (warmup_steps > 0) return warmup_steps;
   return static_cast<std::int64_t>(std::ceil(static_cast<double>(steps) * warmup_ratio));
 }
 
 Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   auto known = kKnown;
+  known.insert(known.end(), distributed::join_option_names().begin(), distributed::join_option_names().end());
   known.insert(known.end(), data::data_option_names().begin(), data::data_option_names().end());
   TRY(values.expect_only(known));
   TrainOptions o;
   o.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 42, 0, INT64_MAX)));
   o.epochs = TRY(values.integer("epochs", o.epochs, 1, 10000));
   o.batch_size = TRY(values.integer("batch_size", o.batch_size, 1, 65536));
+  o.accumulation_steps = TRY(values.integer("gradient_accumulation_steps", 1, 1, 65536));
   o.learning_rate = TRY(values.number("learning_rate", o.learning_rate, 0, 10));
   o.schedule = schedule_of(TRY(values.choice("lr_scheduler", "linear", {"constant", "linear", "cosine"})));
   o.warmup_ratio = TRY(values.number("warmup_ratio", 0, 0, 1));
+  o.warmup_steps = TRY(values.integer("warmup_steps", 0, 0, INT32_MAX));
   o.adamw.weight_decay = TRY(values.number("weight_decay", 0, 0, 10));
+  o.adamw.beta1 = TRY(values.number("adam_beta1", o.adamw.beta1, 0, 0.9999999));
+  o.adamw.beta2 = TRY(values.number("adam_beta2", o.adamw.beta2, 0, 0.9999999));
+  o.adamw.epsilon = TRY(values.number("adam_epsilon", o.adamw.epsilon, 0, 1));
   o.max_grad_norm = TRY(values.number("max_grad_norm", o.max_grad_norm, 0, 1e9));
-  o.lora.rank = TRY(values.integer("lora_r", o.lora.rank, 1, 1024));
-  o.lora.alpha = TRY(values.number("lora_alpha", o.lora.alpha, 0, 1e6));
-  o.lora.targets = TRY(parse_targets(values));
-  o.lora.dropout = TRY(values.number("lora_dropout", 0, 0, 0.99));
+  o.lora = TRY(parse_lora(values));
   o.data = TRY(data::parse_data_options(values));
   o.early_stopping_patience = TRY(values.integer("early_stopping_patience", 0, 0, 10000));
   o.checkpoint_steps = TRY(values.integer("checkpoint_steps", 0, 0, INT32_MAX));
+  o.pass_rows_max = TRY(values.integer("pass_tokens_max", o.pass_rows_max, 1, 1 << 24));
+  o.gradient_checkpointing = TRY(values.boolean("gradient_checkpointing", false));
   o.threads = TRY(values.integer("threads", 0, 0, 1024));
   o.precision =
       TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
@@ -82,12 +108,23 @@ Json identity_of(const TrainOptions& o) {
           {"learning_rate", o.learning_rate},
           {"schedule", static_cast<int>(o.schedule)},
           {"warmup_ratio", o.warmup_ratio},
+          {"warmup_steps", o.warmup_steps},
           {"weight_decay", o.adamw.weight_decay},
+          {"adam_beta1", o.adamw.beta1},
+          {"adam_beta2", o.adamw.beta2},
+          {"adam_epsilon", o.adamw.epsilon},
           {"max_grad_norm", o.max_grad_norm},
           {"lora_r", o.lora.rank},
           {"lora_alpha", o.lora.alpha},
           {"lora_dropout", o.lora.dropout},
           {"target_modules", o.lora.targets},
+          {"target_pattern", o.lora.target_pattern},
+          {"layers_to_transform", o.lora.layers},
+          {"rank_pattern", o.lora.rank_pattern},
+          {"alpha_pattern", o.lora.alpha_pattern},
+          {"use_rslora", o.lora.stabilised},
+          {"use_dora", o.lora.magnitude},
+          {"gaussian", o.lora.gaussian},
           {"early_stopping_patience", o.early_stopping_patience},
           {"dtype", o.precision == model::Precision::bf16 ? "bf16" : "fp32"}};
 }

@@ -13,10 +13,12 @@ namespace redoubt::engine::train {
 struct TrainOptions {
   std::uint64_t seed = 42;  // of the adapter's start, the order of the examples and dropout
   std::int64_t epochs = 3;
-  std::int64_t batch_size = 8;  // examples a step
+  std::int64_t batch_size = 8;  // examples whose gradient one process computes together
+  std::int64_t accumulation_steps = 1;  // batches of each process in one step: a step has batch_size * this * ranks examples
   double learning_rate = 2e-4;  // the highest
   Schedule schedule = Schedule::linear;
-  double warmup_ratio = 0;   // share of the steps in which the rate rises from 0
+  double warmup_ratio = 0;        // share of the steps in which the rate rises from 0
+  std::int64_t warmup_steps = 0;  // their number; above 0 it counts instead of the ratio
   double max_grad_norm = 1;  // 0: not clipped
   AdamWOptions adamw = {};
   model::LoraOptions lora = {};
@@ -27,7 +29,7 @@ struct TrainOptions {
   std::int64_t threads = 0;           // 0: all
   std::int64_t pass_rows_max = 2048;  // tokens computed at once; a larger batch goes in several passes
 
-  std::int64_t warmup_steps(std::int64_t steps) const;
+  std::int64_t warmup_steps_of(std::int64_t steps) const;
 };
 
 // Unknown names and values out of range are invalid_argument.

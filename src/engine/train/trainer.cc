@@ -7,30 +7,43 @@
 #include <random>
 
 #include "engine/evaluate/evaluator.h"
-#include "engine/model/layer_math.h"
-#include "engine/train/backward.h"
+#include "engine/train/memory.h"
+#include "engine/train/ranks.h"
+#include "engine/train/step_gradient.h"
 
 namespace redoubt::engine::train {
 namespace {
 
-using Batch = std::vector<const data::Example*>;
+PassSize size_of_passes(const TrainData& data, const TrainOptions& options) {
+  PassSize size;
+  for (const auto& examples : {data.train, data.eval}) {
+    size.longest = std::max(size.longest, examples.counts().longest);
+    size.tokens += examples.counts().tokens;  // their file lies in memory where the job's folder does
+  }
+  size.rows = std::max(size.longest, std::min(options.pass_rows_max, options.batch_size * size.longest));
+  return size;
+}
 
 class Run {
  public:
   Run(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
-      const std::filesystem::path& checkpoints, const TrainHooks& hooks, model::Adapter adapter)
+      const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group, model::Adapter adapter)
       : base_(base),
         data_(data),
         options_(options),
         checkpoints_(checkpoints),
         hooks_(hooks),
+        group_(group),
         adapter_(std::move(adapter)),
         optimizer_(adapter_.values().numel(), options.adamw),
+        step_gradient_(base, adapter_, options, group),
         gradient_(at::zeros_like(adapter_.values())) {
-    steps_each_ = (static_cast<std::int64_t>(data.train.size()) + options.batch_size - 1) / options.batch_size;
+    examples_each_ = step_gradient_.examples();
+    steps_each_ = (static_cast<std::int64_t>(data.train.size()) + examples_each_ - 1) / examples_each_;
     steps_ = steps_each_ * options.epochs;
-    rate_ = {options.learning_rate, options.schedule, options.warmup_steps(steps_), steps_};
+    rate_ = {options.learning_rate, options.schedule, options.warmup_steps_of(steps_), steps_};
     state_.identity = {{"options", identity_of(options)}, {"data", data.identity}};
+    state_.identity["options"]["micro_batches"] = step_gradient_.micro_batches();
   }
 
   Status resume();
@@ -41,23 +54,23 @@ class Run {
   bool is_done() const { return state_.step >= steps_ || stopped_early_ || stopped_by_hook_; }
   Result<Batch> batch_of(std::int64_t step);
   Status do_step();
-  Result<BatchLoss> compute_gradient(const Batch& batch);
+  Result<evaluate::Evaluation> evaluate_share();
   Status finish_epoch();
   Status checkpoint();
   void report(std::string_view name, Json event);
-  tl::unexpected<Error> diverged(const std::string& what, const std::string& where) const;
 
   const model::CausalModel& base_;
   const TrainData& data_;
   const TrainOptions& options_;
   const std::filesystem::path& checkpoints_;
   const TrainHooks& hooks_;
+  distributed::Group& group_;
   model::Adapter adapter_;
   AdamW optimizer_;
+  StepGradient step_gradient_;
   at::Tensor gradient_;
-  model::LoraWeights working_;
   LearningRate rate_;
-  std::int64_t steps_each_ = 0, steps_ = 0;
+  std::int64_t examples_each_ = 0, steps_each_ = 0, steps_ = 0;  // examples of a step, steps of an epoch, of the run
   std::int64_t order_epoch_ = -1;
   std::vector<std::size_t> order_;
   std::vector<data::Example> held_;  // the examples of the step
@@ -66,9 +79,15 @@ class Run {
 };
 
 Status Run::resume() {
-  auto found = TRY(read_newest_checkpoint(checkpoints_));
-  hooks_.event("plan", {{"steps", steps_},
+  const auto memory = plan_memory(base_.config(), options_, adapter_.values().numel(), size_of_passes(data_, options_));
+  TRY(check_memory(memory, options_.processes_here, memory_limit()));
+  TRY(check_agreement(group_, state_.identity));
+  auto found = TRY(read_for_all(group_, checkpoints_));
+  if (group_.leads()) hooks_.event("plan", {{"steps", steps_},
                         {"epochs", options_.epochs},
+                        {"ranks", group_.ranks()},
+                        {"examples_per_step", examples_each_},
+                        {"memory_bytes", memory.total()},
                         {"examples", data_.train.size()},
                         {"tokens", data_.train.counts().tokens},
                         {"truncated", data_.train.counts().truncated},
@@ -99,55 +118,26 @@ Status Run::go() {
 }
 
 Result<Batch> Run::batch_of(std::int64_t step) {
-  const std::int64_t epoch = step / steps_each_, begin = step % steps_each_ * options_.batch_size;
+  const std::int64_t epoch = step / steps_each_, begin = step % steps_each_ * examples_each_;
   if (epoch != order_epoch_) {
     order_ = order_of_epoch(data_.train.size(), options_.seed, epoch);
     order_epoch_ = epoch;
   }
   held_.clear();
-  for (std::int64_t i = begin; i < std::min(begin + options_.batch_size, std::ssize(order_)); ++i)
+  for (std::int64_t i = begin; i < std::min(begin + examples_each_, std::ssize(order_)); ++i)
     held_.push_back(TRY(data_.train.read(order_[static_cast<std::size_t>(i)])));
   Batch batch;
   for (const auto& example : held_) batch.push_back(&example);
   return batch;
 }
 
-Result<BatchLoss> Run::compute_gradient(const Batch& batch) {
-  adapter_.write_working(working_, options_.precision);
-  gradient_.zero_();
-  std::int64_t answers = 0;
-  for (const auto* example : batch) answers += evaluate::answer_tokens(*example);
-  BatchLoss loss;
-  for (std::size_t begin = 0, end = 0; begin < batch.size(); begin = end) {
-    const auto pass = static_cast<std::uint64_t>(state_.step) << 32 | begin;
-    model::set_dropout(working_, options_.lora.dropout, model::mix(options_.seed) ^ pass);
-    std::int64_t rows = 0;
-    while (end < batch.size() && (end == begin || rows + std::ssize(batch[end]->ids) <= options_.pass_rows_max))
-      rows += std::ssize(batch[end++]->ids);
-    const auto part = add_gradient(base_, adapter_, working_, std::span(batch).subspan(begin, end - begin),
-                                   1.0 / static_cast<double>(answers), options_.pass_rows_max, gradient_);
-    loss.nats += part.nats;
-    loss.answers += part.answers;
-    for (std::size_t i = 0; i < part.by_example.size(); ++i)
-      if (!std::isfinite(part.by_example[i]))
-        return diverged("the loss is no number",
-                        "line " + std::to_string(batch[begin + i]->source_line) + " of the training data");
-  }
-  return loss;
-}
-
-tl::unexpected<Error> Run::diverged(const std::string& what, const std::string& where) const {
-  return fail(ErrorCode::invalid_argument, what, "step " + std::to_string(state_.step + 1) + ", " + where,
-              "lower learning_rate or look at that example; the last checkpoint is kept");
-}
-
 Status Run::do_step() {
   const auto start = std::chrono::steady_clock::now();
   const auto batch = TRY(batch_of(state_.step));
-  const auto loss = TRY(compute_gradient(batch));
+  const auto loss = TRY(step_gradient_.compute(state_.step, batch, gradient_));
   const double norm = norm_of(gradient_);
   if (!std::isfinite(norm))
-    return diverged("the gradient is no number", "lines from " + std::to_string(batch.front()->source_line));
+    return diverged("the gradient is no number", state_.step, "lines from " + std::to_string(batch.front()->source_line));
   if (options_.max_grad_norm > 0) clip(gradient_, norm, options_.max_grad_norm);
   const double rate = rate_.at(state_.step);
   optimizer_.step(adapter_.values(), gradient_, rate);
@@ -170,11 +160,9 @@ Status Run::do_step() {
 Status Run::finish_epoch() {
   const std::int64_t epoch = state_.step / steps_each_;
   if (!data_.eval.empty()) {
-    adapter_.write_working(working_, options_.precision);
-    model::set_dropout(working_, 0, 0);
-    const auto evaluation = TRY(evaluate::evaluate(base_, &working_, data_.eval));
+    const auto evaluation = TRY(evaluate_share());
     if (!std::isfinite(evaluation.loss))
-      return diverged("the eval loss is no number", "after epoch " + std::to_string(epoch));
+      return diverged("the eval loss is no number", state_.step - 1, "after epoch " + std::to_string(epoch));
     const bool best = !state_.best_loss || evaluation.loss < *state_.best_loss;
     state_.epochs_since_best = best ? 0 : state_.epochs_since_best + 1;
     if (best) {
@@ -193,15 +181,25 @@ Status Run::finish_epoch() {
   return checkpoint();
 }
 
+// Each rank computes every ranks-th pass; all know all scores.
+Result<evaluate::Evaluation> Run::evaluate_share() {
+  evaluate::EvaluateOptions share;
+  share.share = static_cast<std::int64_t>(group_.rank()), share.shares = static_cast<std::int64_t>(group_.ranks());
+  auto scores = TRY(evaluate::evaluate(base_, &step_gradient_.working(), data_.eval, share)).examples;
+  TRY(gather_scores(group_, scores));
+  return evaluate::summarise(std::move(scores));
+}
+
 Status Run::checkpoint() {
   state_.values = adapter_.values();
   state_.first_moment = optimizer_.first_moment;
   state_.second_moment = optimizer_.second_moment;
-  return write_checkpoint(checkpoints_, state_);
+  TRY(check_equal_values(group_, state_.values));
+  return group_.leads() ? write_checkpoint(checkpoints_, state_) : Status();
 }
 
 void Run::report(std::string_view name, Json event) {
-  hooks_.event(name, event);
+  if (group_.leads()) hooks_.event(name, event);
   event["event"] = name;
   state_.metrics.push_back(std::move(event));
 }
@@ -227,10 +225,16 @@ std::vector<std::size_t> order_of_epoch(std::size_t examples, std::uint64_t seed
 
 Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks) {
+  distributed::Group alone;
+  return train(base, data, options, checkpoints, hooks, alone);
+}
+
+Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
+                          const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group) {
   c10::InferenceMode guard;
   TRY(model::check_trainable(base.config()));
-  auto adapter = TRY(model::Adapter::create(base.config(), options.lora, options.seed));
-  Run run(base, data, options, checkpoints, hooks, std::move(adapter));
+  auto adapter = TRY(model::Adapter::create(base.config(), options.lora, options.seed, &base.weights()));
+  Run run(base, data, options, checkpoints, hooks, group, std::move(adapter));
   TRY(run.resume());
   TRY(run.go());
   return run.result();

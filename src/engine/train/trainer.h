@@ -7,6 +7,7 @@
 #include <span>
 
 #include "engine/data/example_store.h"
+#include "engine/distributed/group.h"
 #include "engine/model/causal_model.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/options.h"
@@ -37,6 +38,11 @@ struct TrainResult {
 // no number stops the run with the step and example named; the last checkpoint stays.
 Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks = {});
+
+// The same as one rank of several: all call it with equal options and data, or it ends by naming what differs. The leader
+// alone reads and writes checkpoints and reports events; all answer the same adapter, bit for bit.
+Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
+                          const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group);
 
 // The order of the examples in an epoch: a Fisher-Yates shuffle by a generator seeded with both numbers.
 std::vector<std::size_t> order_of_epoch(std::size_t examples, std::uint64_t seed, std::int64_t epoch);

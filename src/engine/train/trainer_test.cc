@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "base/file.h"
+#include "engine/distributed/join.h"
 #include "engine/evaluate/evaluator.h"
 #include "engine/train/testing.h"
 
@@ -140,6 +142,110 @@ TEST_F(TrainerTest, a_loss_that_is_no_number_names_step_and_example_and_keeps_th
   EXPECT_NE(result.error().where.find("line 12"), std::string::npos) << result.error().where;
   EXPECT_NE(result.error().where.find("step "), std::string::npos);
   EXPECT_TRUE(read_newest_checkpoint(folder_.path() / "a").value().has_value());
+}
+
+class RanksTest : public TrainerTest {
+ protected:
+  // One run on several ranks, a thread each; their results by rank.
+  std::vector<Result<TrainResult>> run_ranks(std::size_t ranks, const std::function<TrainOptions(std::size_t)>& options_of,
+                                             std::function<bool(std::int64_t)> stop_after, const char* name) {
+    auto peers = distributed::connect_pairs(ranks).value();
+    std::vector<Result<TrainResult>> results;
+    for (std::size_t i = 0; i < ranks; ++i) results.emplace_back(tl::unexpect, Error{});
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < ranks; ++i)
+      threads.emplace_back([&, i] {
+        at::set_num_threads(1);
+        distributed::Group group(i, std::move(peers[i]), std::chrono::seconds(20));
+        TrainHooks hooks;
+        hooks.stop_after = stop_after;
+        // Only the leader's folder counts.
+        const auto folder = folder_.path() / (i == 0 ? name : "none");
+        results[i] = train(*base_, {train_, eval_, {}}, options_of(i), folder, hooks, group);
+        if (!results[i]) group.leave(results[i].error());
+      });
+    for (auto& thread : threads) thread.join();
+    return results;
+  }
+  TrainOptions with(std::int64_t batch_size, std::int64_t accumulation_steps) const {
+    auto options = options_for_tests();
+    options.batch_size = batch_size, options.accumulation_steps = accumulation_steps;
+    return options;
+  }
+  // One process on one thread, as the ranks have it.
+  Result<TrainResult> run_alone(const TrainOptions& options, const char* name) {
+    const int threads = at::get_num_threads();
+    at::set_num_threads(1);
+    auto result = run(options, {}, name);
+    at::set_num_threads(threads);
+    return result;
+  }
+};
+
+TEST_F(RanksTest, ranks_train_the_adapter_of_one_process_with_as_many_batches_bit_for_bit) {
+  for (std::size_t ranks : {2, 4}) {
+    const auto alone = run_alone(with(2, 4), ("alone" + std::to_string(ranks)).c_str()).value();
+    const auto results = run_ranks(
+        ranks, [&](std::size_t) { return with(2, 4 / static_cast<std::int64_t>(ranks)); }, {}, std::to_string(ranks).c_str());
+    for (const auto& result : results) {
+      ASSERT_TRUE(result) << result.error().message;
+      EXPECT_TRUE(result->adapter.values().equal(alone.adapter.values()));
+      EXPECT_EQ(result->best_loss, alone.best_loss);
+      for (std::size_t i = 0; i < alone.metrics.size(); ++i) EXPECT_EQ(result->metrics[i].value("loss", Json()), alone.metrics[i].value("loss", Json()));
+    }
+  }
+}
+
+TEST_F(RanksTest, two_ranks_at_half_the_batch_have_the_losses_of_one) {
+  const auto alone = run_alone(with(8, 1), "alone").value();
+  const auto two = run_ranks(2, [&](std::size_t) { return with(4, 1); }, {}, "two");
+  ASSERT_TRUE(two[0]) << two[0].error().message;
+  ASSERT_EQ(two[0]->metrics.size(), alone.metrics.size());
+  for (std::size_t i = 0; i < alone.metrics.size(); ++i)
+    if (alone.metrics[i]["event"] == "step") {
+      EXPECT_NEAR(two[0]->metrics[i]["loss"].get<double>(), alone.metrics[i]["loss"].get<double>(), 1e-4);
+    }
+}
+
+TEST_F(RanksTest, with_dropout_too_the_batches_are_the_same_wherever_they_are_computed) {
+  const auto dropping = [&](std::int64_t accumulation) {
+    auto options = with(3, accumulation);
+    options.lora.dropout = 0.3;
+    return options;
+  };
+  const auto alone = run_alone(dropping(2), "alone").value();
+  const auto two = run_ranks(2, [&](std::size_t) { return dropping(1); }, {}, "two");
+  EXPECT_TRUE(two[1]->adapter.values().equal(alone.adapter.values()));
+}
+
+TEST_F(RanksTest, a_run_goes_on_from_the_leaders_checkpoint_with_as_many_or_fewer_ranks) {
+  const auto whole = run_ranks(2, [&](std::size_t) { return with(2, 1); }, {}, "whole");
+  for (std::int64_t ranks : {1, 2}) {
+    const std::string name = "killed" + std::to_string(ranks);
+    ASSERT_TRUE(run_ranks(2, [&](std::size_t) { return with(2, 1); }, [](std::int64_t step) { return step == 7; }, name.c_str())[0]);
+    const auto resumed = run_ranks(
+        static_cast<std::size_t>(ranks), [&](std::size_t) { return with(2, 2 / ranks); }, {}, name.c_str());
+    ASSERT_TRUE(resumed[0]) << resumed[0].error().message;
+    EXPECT_TRUE(resumed[0]->adapter.values().equal(whole[0]->adapter.values())) << ranks;
+    EXPECT_EQ(resumed[0]->metrics.size(), whole[0]->metrics.size());
+  }
+}
+
+TEST_F(RanksTest, ranks_that_were_told_different_things_end_before_the_first_step) {
+  const auto results = run_ranks(
+      3,
+      [&](std::size_t rank) {
+        auto options = with(2, 1);
+        if (rank == 2) options.learning_rate = 1e-3;
+        return options;
+      },
+      {}, "a");
+  for (const auto& result : results) {
+    ASSERT_FALSE(result);
+    EXPECT_NE(result.error().message.find("rank 2"), std::string::npos) << result.error().message;
+    EXPECT_NE(result.error().message.find("options.learning_rate"), std::string::npos) << result.error().message;
+  }
+  EXPECT_FALSE(read_newest_checkpoint(folder_.path() / "a").value().has_value());
 }
 
 TEST(Schedule, rates_are_those_of_transformers_get_scheduler) {

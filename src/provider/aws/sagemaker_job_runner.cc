@@ -7,6 +7,7 @@
 #include "provider/aws/interrupts.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/job_watch.h"
+#include "provider/aws/rank_certificates.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -94,10 +95,12 @@ Status SagemakerJobRunner::resolve_key() {
 
 Status SagemakerJobRunner::start(const std::string& job, const JobSpec& spec) {
   TRY(resolve_key());
-  TRY(JobStaging(staging_, job).send(spec, options_.is_interrupted));
+  JobSpec sent = spec;
+  if (spec.instances > 1) sent.channels[kCertificatesChannel] = TRY(rank_certificates(SystemClock().now(), spec.time_s_max));
+  TRY(JobStaging(staging_, job).send(sent, options_.is_interrupted));
   if (options_.is_interrupted()) return fail(ErrorCode::unavailable, "interrupted before the training job was started", job);
   TRY(ensure_trial());
-  return create_job(job, spec);
+  return create_job(job, sent);
 }
 
 Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spec) {

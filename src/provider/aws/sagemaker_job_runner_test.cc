@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "crypto/tls.h"
+#include "crypto/x509.h"
 #include "provider/aws/interrupts.h"
 #include "provider/aws/job_archive.h"
 #include "provider/aws/testing_sagemaker.h"
@@ -91,6 +93,30 @@ TEST_F(SagemakerJobRunnerTest, the_channels_lie_where_the_job_looks_for_them) {
     write_outputs(job);
   };
   ASSERT_TRUE(run());
+}
+
+TEST_F(SagemakerJobRunnerTest, several_instances_get_certificates_by_which_they_know_each_other) {
+  spec_.instances = 3;
+  std::string certificate;
+  aws_.container = [&](PlayedJob& job) {
+    EXPECT_EQ(job.request["ResourceConfig"]["InstanceCount"], 3);
+    EXPECT_EQ(job.request["EnableInterContainerTrafficEncryption"], true);
+    const std::string folder = "jobs/" + name_of(job) + "/input/certificates/";
+    EXPECT_EQ(job.request["InputDataConfig"][0]["ChannelName"], "certificates");
+    const auto text = [&](const char* name) { return to_text(staging_.bytes_of(folder + name)); };
+    certificate = text("rank.pem");
+    EXPECT_TRUE(crypto::TlsPeerContext::create({certificate, Secret(text("rank-key.pem")), text("ca.pem")}));
+    write_outputs(job);
+  };
+  ASSERT_TRUE(run());
+  EXPECT_THAT(crypto::read_certificate(certificate)->dns_names, ElementsAre("*.job.internal"));
+  EXPECT_THAT(left(), IsEmpty());  // the key too
+  spec_.instances = 1;
+  const auto alone = first_name();
+  spec_.instances = 2;
+  EXPECT_NE(first_name(), alone);
+  spec_.instances = 101;
+  EXPECT_EQ(run().error().code, ErrorCode::invalid_argument);
 }
 
 TEST_F(SagemakerJobRunnerTest, a_job_that_runs_already_is_watched_and_no_second_one_is_started) {

@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kNameBytesMax = 63;
 constexpr std::size_t kHyperparametersMax = 100, kKeyBytesMax = 256, kValueBytesMax = 2500;
 constexpr std::size_t kChannelsMax = 20;
+constexpr int kInstancesMax = 100;
 constexpr int kTimeMax = 28 * 24 * 3600;
 constexpr std::uint64_t kGiB = 1ull << 30;
 
@@ -105,7 +106,7 @@ Json channels(const std::string& job, const JobSpec& spec, const SagemakerJobOpt
 }
 
 Result<Json> resources(const JobSpec& spec, const SagemakerJobOptions& options) {
-  Json made = {{"InstanceType", options.instance_type}, {"InstanceCount", 1}};
+  Json made = {{"InstanceType", options.instance_type}, {"InstanceCount", spec.instances}};
   if (has_own_disks(options.instance_type)) return made;
   std::uint64_t bytes = TRY(bytes_of(spec.checkpoints)) + 2 * spec.output_bytes_max;  // the outputs and their archives
   for (const auto& [name, files] : spec.channels) bytes += TRY(bytes_of(files));
@@ -161,6 +162,9 @@ Status check_job(const JobSpec& spec) {
     TRY(check_files(name, files));
   }
   TRY(check_files("checkpoints", spec.checkpoints));
+  if (spec.instances < 1 || spec.instances > kInstancesMax) {
+    return fail(ErrorCode::invalid_argument, fmt::format("a job in SageMaker has 1 to {} instances", kInstancesMax), std::to_string(spec.instances), "change instance_count");
+  }
   if (spec.time_s_max < 1 || spec.time_s_max > kTimeMax) {
     return fail(ErrorCode::invalid_argument, "a job in SageMaker has between 1 second and 28 days", std::to_string(spec.time_s_max), "change hours_max");
   }
@@ -172,6 +176,7 @@ Result<std::string> job_family(const JobSpec& spec, const SagemakerJobOptions& o
   // Checkpoints are no part of it: the attempt that goes on from one is an attempt at the same job.
   Json identity = {{"workspace", options.workspace}, {"image", spec.image}, {"entry_point", spec.entry_point}, {"hyperparameters", spec.hyperparameters},
                    {"key", spec.key}};
+  if (spec.instances != 1) identity["instances"] = spec.instances;
   for (const auto& [name, files] : spec.channels) {
     for (const JobFile& file : files) {
       const auto contents = TRY(file.open());

@@ -138,6 +138,9 @@ Status write_inputs(sandbox::WorkFolder& work, const std::string& folder, const 
 }
 
 Result<JobResult> LocalJobRunner::run(const JobSpec& spec, JobHandler& handler) {
+  if (spec.instances > 1)
+    return fail(ErrorCode::unsupported, "a job of several machines in the local sandbox, which is one", "instance_count",
+                "set 'ranks' for several processes on this machine, or choose SageMaker for jobs");
   ImageRoot image = TRY(open_image(images_, spec.image));
   sandbox::Options options;
   options.layers = std::move(image.layers);

@@ -79,9 +79,10 @@ provider::JobSpec training_job(const Json& training, const std::string& image) {
   spec.image = image;
   spec.entry_point = "train";
   spec.hyperparameters = training;
-  for (const char* ours : {"memory_gib_max", "hours_max", "validation_fraction"}) spec.hyperparameters.erase(ours);
+  for (const char* ours : {"memory_gib_max", "hours_max", "validation_fraction", "instance_count"}) spec.hyperparameters.erase(ours);
   spec.memory_bytes_max = static_cast<std::uint64_t>(json_or(training, "memory_gib_max", 12.0) * (1ull << 30));
   spec.time_s_max = static_cast<int>(json_or(training, "hours_max", 24.0) * 3600);
+  spec.instances = static_cast<int>(json_or(training, "instance_count", std::int64_t{1}));
   return spec;
 }
 
