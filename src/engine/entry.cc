@@ -17,6 +17,7 @@
 #include "engine/serve/entry.h"
 #include "engine/torch.h"
 #include "engine/train/entry.h"
+#include "engine/train/merge.h"
 
 namespace redoubt::engine {
 namespace {
@@ -29,6 +30,7 @@ struct EntryPoint {
 
 constexpr EntryPoint kEntryPoints[] = {
     {"train", train::run_train, "fine-tune the channel 'model' on the channel 'train'"},
+    {"merge", train::run_merge, "write the channels 'model' and 'adapter' as one model"},
     {"evaluate", evaluate::run_evaluate, "score the channel 'eval'"},
     {"generate", generate::run_generate, "answer one prompt"},
     {"tokenize", generate::run_tokenize, "turn the channel 'text' into token ids, or back"},

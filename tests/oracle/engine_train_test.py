@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -124,20 +124,76 @@ def test_an_adapter_that_the_engine_trained_is_the_same_model_in_peft(model, tmp
     assert_scores_equal(tmp_path / "eval", likelihoods(tuned, model))
 
 
-@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]], ids=["all-linear", "q-v"])
-def test_an_adapter_that_peft_wrote_is_the_same_model_in_the_engine(model, tmp_path, targets):
-    tuned = get_peft_model(base_of(model), LoraConfig(r=4, lora_alpha=6, target_modules=targets, task_type="CAUSAL_LM"))
+VARIANTS = {
+    "all-linear": {"target_modules": "all-linear"},
+    "q-v": {"target_modules": ["q_proj", "v_proj"]},
+    "rslora": {"target_modules": "all-linear", "use_rslora": True},
+    "dora": {"target_modules": ["q_proj", "gate_proj", "down_proj"], "use_dora": True},
+    "patterns": {"target_modules": "all-linear", "rank_pattern": {"q_proj": 8, "layers.0.mlp.up_proj": 2}, "alpha_pattern": {"^model.layers.2.*": 3}},
+    "layers": {"target_modules": ["k_proj", "v_proj"], "layers_to_transform": [0, 2], "use_dora": True},
+}
+
+
+def adapter_of_peft(model, folder, variant):
+    tuned = get_peft_model(base_of(model), LoraConfig(r=4, lora_alpha=6, task_type="CAUSAL_LM", **VARIANTS[variant]))
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.2)
-    tuned.save_pretrained(tmp_path / "adapter")
+        if "magnitude" in name:
+            parameter.data.mul_(1 + 0.2 * torch.rand_like(parameter))
+    tuned.save_pretrained(folder)
+    return tuned.eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_adapter_that_peft_wrote_is_the_same_model_in_the_engine(model, tmp_path, variant):
+    tuned = adapter_of_peft(model, tmp_path / "adapter", variant)
     run_engine("evaluate", tmp_path / "eval", model, {"dtype": "fp32"}, eval=ROWS, adapter=tmp_path / "adapter")
-    assert_scores_equal(tmp_path / "eval", likelihoods(tuned.eval(), model))
+    assert_scores_equal(tmp_path / "eval", likelihoods(tuned, model))
 
 
-def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model, tmp_path):
+@pytest.mark.parametrize("variant", ["all-linear", "dora", "patterns"])
+def test_a_merged_model_is_pefts_and_needs_no_adapter(model, tmp_path, variant):
+    tuned = adapter_of_peft(model, tmp_path / "adapter", variant)
+    scores = likelihoods(tuned, model)
+    run_engine("merge", tmp_path / "merge", model, {}, adapter=tmp_path / "adapter")
+    merged = tmp_path / "merge/model"
+    expected, ours = tuned.merge_and_unload().state_dict(), base_of(merged).state_dict()
+    assert expected.keys() == ours.keys()
+    for name, value in expected.items():
+        assert torch.allclose(ours[name], value, atol=1e-6), name
+    run_engine("evaluate", tmp_path / "eval", merged, {"dtype": "fp32"}, eval=ROWS)
+    assert_scores_equal(tmp_path / "eval", scores)
+
+
+@pytest.mark.parametrize("member, value", [("modules_to_save", ["lm_head"]), ("init_lora_weights", "pissa"), ("target_modules", ["qq_proj"]),
+                                           ("rank_pattern", {"qq_proj": 2}), ("lora_bias", True)])
+def test_what_is_not_trained_exactly_is_refused_by_name(model, tmp_path, member, value):
+    done = start_engine("train", tmp_path, model, {member: value}, train=ROWS)
+    assert done.returncode in (1, 2) and (member in done.stderr or "qq_proj" in done.stderr)
+    assert not (tmp_path / "model").exists()
+
+
+def test_dora_with_dropout_is_refused(model, tmp_path):
+    done = start_engine("train", tmp_path, model, {"use_dora": True, "lora_dropout": 0.1}, train=ROWS)
+    assert done.returncode == 1 and "use_dora together with lora_dropout" in done.stderr
+
+
+METHODS = {
+    "lora": {},
+    "rslora": {"use_rslora": True, "lora_alpha": 4},
+    "dora": {"use_dora": True},
+    "dora-of-two": {"use_dora": "true", "target_modules": ["k_proj", "up_proj"]},
+    "patterns": {"rank_pattern": {"q_proj": 2, "layers.1.mlp.up_proj": 6}, "alpha_pattern": {"down_proj": 32}, "use_rslora": True},
+    "regex": {"target_modules": r".*\.layers\.[12]\.self_attn\.(q|o)_proj", "init_lora_weights": "gaussian"},
+    "recomputed": {"gradient_checkpointing": True, "pass_tokens_max": 64, "use_dora": True},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model, tmp_path, method):
     """One batch of all examples a step, so that no order matters; the start is read from the engine's own first adapter."""
-    parameters = {"dtype": "fp32", "learning_rate": 0, "epochs": 1, "batch_size": len(ROWS), "lora_r": 4, "lora_alpha": 8}
+    parameters = {"dtype": "fp32", "learning_rate": 0, "epochs": 1, "batch_size": len(ROWS), "lora_r": 4, "lora_alpha": 8, **METHODS[method]}
     run_engine("train", tmp_path / "start", model, parameters, train=ROWS)
     parameters |= {"learning_rate": 5e-3, "epochs": 8, "lr_scheduler": "constant"}
     events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
@@ -158,6 +214,10 @@ def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model,
         loss.backward()
         torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
         optimizer.step()
+    ours = load_file(tmp_path / "train/model/adapter_model.safetensors")
+    for name, value in get_peft_model_state_dict(tuned).items():
+        assert torch.allclose(ours.pop(name), value, atol=2e-4), name
+    assert not ours
 
 
 def refused(tmp_path, model, status, *words, entry="evaluate", rows=ROWS, name="refused", before=(), **parameters):

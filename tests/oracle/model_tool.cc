@@ -37,7 +37,7 @@ Result<Loaded> load(const std::string& folder, const std::string& dtype, const s
   const auto precision = dtype == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
   loaded.base = TRY(model::CausalModel::load(folder, precision));
   if (!adapter_folder.empty()) {
-    const auto adapter = TRY(model::Adapter::load(adapter_folder, loaded.base->config()));
+    const auto adapter = TRY(model::Adapter::load(adapter_folder, loaded.base->config(), &loaded.base->weights()));
     adapter.write_working(loaded.lora.emplace(), precision);
   }
   return loaded;

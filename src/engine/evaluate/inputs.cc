@@ -47,9 +47,9 @@ void report_cuts(std::string_view channel, const data::Examples& examples, job::
   events.write("truncated", event);
 }
 
-Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::Config& config) {
+Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::CausalModel& base) {
   if (!paths.has_channel("adapter")) return std::optional<model::Adapter>();
-  return std::optional<model::Adapter>(TRY(model::Adapter::load(paths.channel("adapter"), config)));
+  return std::optional<model::Adapter>(TRY(model::Adapter::load(paths.channel("adapter"), base.config(), &base.weights())));
 }
 
 void set_threads(std::int64_t threads) {

@@ -35,7 +35,7 @@ void report_cuts(std::string_view channel, const data::Examples& examples, job::
 Result<data::Examples> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs, const data::DataOptions& options);
 
 // The channel `adapter`, if there is one.
-Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::Config& config);
+Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::CausalModel& base);
 
 // 0 means every core this process may use.
 void set_threads(std::int64_t threads);

@@ -57,14 +57,14 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) loaded.chat_template = std::move(*chat);
   loaded.base = TRY(model::CausalModel::load(folder, options.precision));
-  TRY(loaded.base->quantise(options.weights));
   const auto& config = loaded.base->config();
   TRY(model::check_vocabulary(*loaded.tokenizer, config, folder));
   for (const auto& [name, adapter_folder] : adapters.named) {
-    const auto adapter = TRY(model::Adapter::load(adapter_folder, config));
+    const auto adapter = TRY(model::Adapter::load(adapter_folder, config, &loaded.base->weights()));
     adapter.write_working(loaded.adapters.emplace_back(name).weights, options.precision);
     if (name == adapters.standard) loaded.default_adapter = loaded.adapters.size();
   }
+  TRY(loaded.base->quantise(options.weights));  // DoRA read the weights as they were
   loaded.end_tokens = config.end_tokens;
   for (const auto id : TRY(configured_ends(folder))) loaded.end_tokens.push_back(id);
   const auto special = TRY(chat_template::read_special_text(folder));

@@ -16,12 +16,20 @@ const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product pro
 
 namespace {
 
-at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product) {
+// x W^T plus `bias`, which may be undefined.
+at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& bias) {
   const auto& quantised = weights.quantised[product];
-  if (!quantised.defined()) return multiply_transposed(x, weights.products[product], weights.biases[product]);
+  if (!quantised.defined()) return multiply_transposed(x, weights.products[product], bias);
   auto y = quantised.multiply(x);
-  if (weights.biases[product].defined()) y.add_(weights.biases[product]);
+  if (bias.defined()) y.add_(bias);
   return y;
+}
+
+// DoRA's outputs: the scale is fp32 whatever the model's precision, and the bias is no part of it.
+at::Tensor scale_rows(const at::Tensor& y, const at::Tensor& scale, const at::Tensor& bias) {
+  auto out = y.to(at::kFloat).mul_(scale);
+  if (bias.defined()) out.add_(bias);
+  return out.to(y.scalar_type());
 }
 
 }  // namespace
@@ -30,21 +38,25 @@ at::Tensor project_each(const at::Tensor& x, const LayerWeights& weights, std::i
                         std::span<const LoraWeights* const> loras) {
   const bool alike = std::ranges::all_of(loras, [&](const LoraWeights* lora) { return lora == loras[0]; });
   if (alike) return project(x, weights, product, pair_of(loras[0], layer, product), nullptr);
-  auto y = product_of(x, weights, product);
+  auto y = product_of(x, weights, product, weights.biases[product]);
   std::map<const LoraPair*, std::vector<std::int64_t>> rows_of;
   for (std::size_t r = 0; r < loras.size(); ++r)
     if (const auto* pair = pair_of(loras[r], layer, product)) rows_of[pair].push_back(static_cast<std::int64_t>(r));
   for (const auto& [pair, numbers] : rows_of) {
     const auto rows = at::tensor(numbers, at::kLong);
-    const auto low = multiply_transposed(x.index_select(0, rows), pair->a);
-    y.index_add_(0, rows, multiply_transposed(low, pair->b));
+    const auto own = x.index_select(0, rows);
+    if (pair->row_scale.defined())  // DoRA's outputs are more than a sum
+      y.index_copy_(0, rows, project(own, weights, product, pair, nullptr));
+    else
+      y.index_add_(0, rows, multiply_transposed(multiply_transposed(own, pair->a), pair->b));
   }
   return y;
 }
 
 at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
                    at::Tensor* reduced) {
-  auto y = product_of(x, weights, product);
+  const bool scaled = lora && lora->row_scale.defined();
+  auto y = product_of(x, weights, product, scaled ? at::Tensor() : weights.biases[product]);
   if (!lora) return y;
   const auto& dropout = lora->dropout;
   auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
@@ -52,6 +64,7 @@ at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product pro
     y.add_(multiply_transposed(low, lora->b));
   else
     y.addmm_(low, lora->b.t());
+  if (scaled) y = scale_rows(y, lora->row_scale, weights.biases[product]);
   if (reduced) *reduced = std::move(low);
   return y;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <random>
 #include <set>
 
@@ -18,9 +19,6 @@ std::string path_of(const Config& config, std::int64_t layer, const Module& modu
   return config.names.prefix + config.names.layers + "." + std::to_string(layer) + "." + module.path;
 }
 
-// As PEFT looks for a target: the whole path, or its end from a dot on.
-bool is_named(const std::string& path, const std::string& name) { return path == name || path.ends_with("." + name); }
-
 }  // namespace
 
 void set_dropout(LoraWeights& weights, double rate, std::uint64_t key) {
@@ -29,64 +27,77 @@ void set_dropout(LoraWeights& weights, double rate, std::uint64_t key) {
       weights[layer][product].dropout = {rate, mix(mix(key) + layer * kProducts + product)};
 }
 
-Result<Adapter> Adapter::lay_out(const Config& config, std::int64_t rank, double scale,
-                                 const std::function<bool(const std::string& path)>& adapts) {
+namespace {
+
+// Normal with deviation 1, by Box and Muller from two uniform numbers.
+double normal(std::mt19937_64& generator) {
+  const double u = 0.5 * (signed_uniform(generator) + 1), v = signed_uniform(generator);
+  return std::sqrt(-2 * std::log(1 - u)) * std::cos(std::numbers::pi * v);
+}
+
+}  // namespace
+
+std::vector<ModulePath> module_paths(const Config& config) {
+  std::vector<ModulePath> paths;
+  for (std::int64_t layer = 0; layer < config.layers; ++layer)
+    for (const auto& module : modules_of(config)) paths.push_back({path_of(config, layer, module), layer});
+  return paths;
+}
+
+Result<Adapter> Adapter::lay_out(const Config& config, const LoraOptions& options, const std::vector<LoraTarget>& targets,
+                                 const Weights* base) {
+  if (options.magnitude && !base)
+    return fail(ErrorCode::unsupported, "the adapter uses use_dora, which is computed in training, evaluation and merging only",
+                "use_dora", "merge it into its base");
   Adapter adapter;
-  adapter.rank_ = rank;
-  adapter.scale_ = scale;
+  adapter.options_ = options;
   adapter.layers_ = config.layers;
   adapter.transposed_ = config.names.transposed;
   const auto modules = modules_of(config);
-  std::int64_t offset = 0;
   for (const auto& module : modules)
     adapter.product_sizes_[module.product] = {outputs_of(config, module.product), module.inputs};
+  std::int64_t offset = 0;
+  auto next = targets.begin();
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     std::array<std::int64_t, kProducts> rank_rows = {};
     for (const auto& module : modules) {
       const std::string path = path_of(config, layer, module);
-      if (!adapts(path)) {
+      if (next == targets.end() || next->path != path) {
         adapter.left_out_.push_back(path);
         continue;
       }
-      Part part{layer, module, path, offset, offset + rank * module.inputs, rank_rows[module.product]};
-      offset = part.b + module.rows * rank;
-      rank_rows[module.product] += rank;
+      Part part{layer, module, path, next->rank, options.scale_of(next->rank, next->alpha), offset, 0, -1,
+                rank_rows[module.product], {}};
+      part.b = part.a + part.rank * module.inputs;
+      offset = part.b + module.rows * part.rank;
+      if (options.magnitude) {
+        part.magnitude = std::exchange(offset, offset + module.rows);
+        part.base = base->layers[static_cast<std::size_t>(layer)].products[module.product].narrow(0, module.row, module.rows);
+      }
+      rank_rows[module.product] += part.rank;
       adapter.parts_.push_back(std::move(part));
+      ++next;
     }
   }
+  CHECK(next == targets.end());
   if (adapter.parts_.empty()) return fail(ErrorCode::invalid_argument, "the adapter adapts no module");
   adapter.values_ = at::zeros({offset}, at::kFloat);
   return adapter;
 }
 
-Result<Adapter> Adapter::create(const Config& config, const LoraOptions& options, std::uint64_t seed) {
+Result<Adapter> Adapter::create(const Config& config, const LoraOptions& options, std::uint64_t seed, const Weights* base) {
   c10::InferenceMode guard;
-  std::set<std::string> found;
-  const auto adapts = [&](const std::string& path) {
-    bool any = options.targets.empty();
-    for (const auto& target : options.targets)
-      if (is_named(path, target)) any = true, found.insert(target);
-    return any;
-  };
-  auto laid_out = lay_out(config, options.rank, options.alpha / static_cast<double>(options.rank), adapts);
-  for (const auto& target : options.targets)
-    if (!found.contains(target)) {
-      std::set<std::string> names;
-      for (const auto& module : modules_of(config)) names.insert(module.name);
-      std::string known;
-      for (const auto& name : names) known += " " + name;
-      return fail(ErrorCode::invalid_argument, "no module of " + config.architecture + " is named '" + target + "'",
-                  "target_modules", "use all-linear, or names out of" + known);
-    }
-  auto adapter = TRY(std::move(laid_out));
-  adapter.alpha_ = options.alpha;
-  adapter.dropout_ = options.dropout;
+  auto targets = choose_targets(module_paths(config), options);
+  if (!targets) return fail(targets.error());
+  auto adapter = TRY(lay_out(config, options, *targets, base));
   std::mt19937_64 generator(seed);
   float* values = adapter.values_.mutable_data_ptr<float>();
   for (const auto& part : adapter.parts_) {
     const double bound = 1.0 / std::sqrt(static_cast<double>(part.module.inputs));
-    for (std::int64_t i = 0; i < options.rank * part.module.inputs; ++i)
-      values[part.a + i] = static_cast<float>(bound * signed_uniform(generator));
+    for (std::int64_t i = 0; i < part.rank * part.module.inputs; ++i)
+      values[part.a + i] = static_cast<float>(options.gaussian ? normal(generator) / static_cast<double>(part.rank)
+                                                               : bound * signed_uniform(generator));
+    if (part.magnitude >= 0) adapter.magnitude_of(part).copy_(adapter.row_norms(part, part.base));
   }
   return adapter;
 }
@@ -106,23 +117,43 @@ std::vector<std::string> Adapter::target_names() const {
   return {names.begin(), names.end()};
 }
 
+// |W + s B A| of each row, from the products of small matrices: the sum itself is never made.
+at::Tensor Adapter::row_norms(const Part& part, const at::Tensor& weight) const {
+  const auto a = a_of(part), b = b_of(part);
+  const auto w = weight.to(at::kFloat);
+  auto squares = w.square().sum(1);
+  squares.add_((at::mm(w, a.t()) * b).sum(1), 2 * part.scale);
+  squares.add_((at::mm(b, at::mm(a, a.t())) * b).sum(1), part.scale * part.scale);
+  return squares.clamp_min_(0).sqrt_();
+}
+
+void Adapter::make_working(LoraWeights& into, Precision precision) const {
+  into.resize(static_cast<std::size_t>(layers_));
+  const auto options = at::TensorOptions().dtype(scalar_type(precision));
+  std::vector<std::array<std::int64_t, kProducts>> ranks(into.size());
+  for (const auto& part : parts_) ranks[static_cast<std::size_t>(part.layer)][part.module.product] += part.rank;
+  for (std::size_t layer = 0; layer < into.size(); ++layer)
+    for (int product = 0; product < kProducts; ++product) {
+      const auto rows = ranks[layer][product];
+      if (rows == 0) continue;
+      const auto [outputs, inputs] = product_sizes_[product];
+      auto& pair = into[layer][product];
+      pair = {at::zeros({rows, inputs}, options), at::zeros({outputs, rows}, options)};
+      if (options_.magnitude) pair.norms = at::ones({outputs}, at::kFloat), pair.row_scale = at::ones({outputs}, at::kFloat);
+    }
+}
+
 void Adapter::write_working(LoraWeights& into, Precision precision) const {
   c10::InferenceMode guard;
-  if (into.empty()) {
-    into.resize(static_cast<std::size_t>(layers_));
-    const auto options = at::TensorOptions().dtype(scalar_type(precision));
-    std::vector<std::array<std::int64_t, kProducts>> ranks(into.size());
-    for (const auto& part : parts_) ranks[static_cast<std::size_t>(part.layer)][part.module.product] += rank_;
-    for (std::size_t layer = 0; layer < into.size(); ++layer)
-      for (int product = 0; product < kProducts; ++product)
-        if (const auto rows = ranks[layer][product]; rows > 0)
-          into[layer][product] = {at::zeros({rows, product_sizes_[product].second}, options),
-                                  at::zeros({product_sizes_[product].first, rows}, options)};
-  }
+  if (into.empty()) make_working(into, precision);
   for (const auto& part : parts_) {
     auto& pair = into[static_cast<std::size_t>(part.layer)][part.module.product];
-    pair.a.narrow(0, part.rank_row, rank_).copy_(a_of(part));
-    pair.b.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, rank_).copy_(b_of(part) * scale_);
+    pair.a.narrow(0, part.rank_row, part.rank).copy_(a_of(part));
+    pair.b.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, part.rank).copy_(b_of(part) * part.scale);
+    if (part.magnitude < 0) continue;
+    const auto norms = row_norms(part, part.base);
+    pair.norms.narrow(0, part.module.row, part.module.rows).copy_(norms);
+    pair.row_scale.narrow(0, part.module.row, part.module.rows).copy_(magnitude_of(part) / norms);
   }
 }
 
@@ -131,13 +162,36 @@ void Adapter::add_gradient(std::int64_t layer, Product product, const at::Tensor
   CHECK(gradient.numel() == values_.numel());
   for (const auto& part : parts_) {
     if (part.layer != layer || part.module.product != product) continue;
-    gradient.narrow(0, part.a, rank_ * part.module.inputs)
-        .view({rank_, part.module.inputs})
-        .add_(da.narrow(0, part.rank_row, rank_));
-    gradient.narrow(0, part.b, part.module.rows * rank_)
-        .view({part.module.rows, rank_})
-        .add_(db.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, rank_), scale_);
+    gradient.narrow(0, part.a, part.rank * part.module.inputs)
+        .view({part.rank, part.module.inputs})
+        .add_(da.narrow(0, part.rank_row, part.rank));
+    gradient.narrow(0, part.b, part.module.rows * part.rank)
+        .view({part.module.rows, part.rank})
+        .add_(db.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, part.rank), part.scale);
   }
+}
+
+void Adapter::add_magnitude_gradient(std::int64_t layer, Product product, const at::Tensor& dscale, const LoraPair& pair,
+                                     at::Tensor& gradient) const {
+  for (const auto& part : parts_) {
+    if (part.layer != layer || part.module.product != product || part.magnitude < 0) continue;
+    const auto rows = [&](const at::Tensor& all) { return all.narrow(0, part.module.row, part.module.rows); };
+    gradient.narrow(0, part.magnitude, part.module.rows).add_(rows(dscale) / rows(pair.norms));
+  }
+}
+
+std::vector<Adapter::Merged> Adapter::modules() const {
+  std::vector<Merged> out;
+  for (const auto& part : parts_) out.push_back({part.layer, part.module, part.path});
+  return out;
+}
+
+at::Tensor Adapter::merge(std::size_t module, const at::Tensor& weight) const {
+  c10::InferenceMode guard;
+  const auto& part = parts_[module];
+  auto merged = weight.to(at::kFloat) + at::mm(b_of(part), a_of(part)) * part.scale;
+  if (part.magnitude >= 0) merged.mul_((magnitude_of(part) / row_norms(part, weight)).unsqueeze(1));
+  return merged;
 }
 
 }  // namespace redoubt::engine::model

@@ -19,13 +19,15 @@ std::string tensor_name(const std::string& path, const char* matrix) {
   return "base_model.model." + path + ".lora_" + matrix + ".weight";
 }
 
+std::string magnitude_name(const std::string& path) { return "base_model.model." + path + ".lora_magnitude_vector"; }
+
 // Members of adapter_config.json that would change the computation must be absent or empty.
 Status refuse_variants(const Json& config, const std::string& where) {
   for (const auto& [key, value] : config.items()) {
-    static const std::set<std::string> variants = {"use_dora",          "modules_to_save",         "rank_pattern",
-                                                   "alpha_pattern",     "megatron_config",         "lora_bias",
-                                                   "layer_replication", "trainable_token_indices", "target_parameters",
-                                                   "use_qalora",        "alora_invocation_tokens", "use_bdlora"};
+    static const std::set<std::string> variants = {
+        "modules_to_save",         "megatron_config",   "lora_bias",  "layer_replication",
+        "trainable_token_indices", "target_parameters", "use_qalora", "alora_invocation_tokens",
+        "use_bdlora",              "velora_config",     "kasa_config", "arrow_config", "monteclora_config"};
     if (variants.contains(key) && !value.is_null() && value != false && !(value.is_structured() && value.empty()))
       return fail(ErrorCode::unsupported, "the adapter uses " + key, where);
   }
@@ -35,27 +37,27 @@ Status refuse_variants(const Json& config, const std::string& where) {
   return {};
 }
 
-Json config_of(std::int64_t rank, double alpha, double dropout, const std::vector<std::string>& targets, bool transposed,
+Json config_of(const LoraOptions& options, const std::vector<std::string>& targets, bool transposed,
                const std::string& base_model) {
   Json config = {{"peft_type", "LORA"},
                  {"task_type", "CAUSAL_LM"},
                  {"base_model_name_or_path", base_model},
-                 {"r", rank},
-                 {"lora_alpha", alpha},
-                 {"lora_dropout", dropout},
+                 {"r", options.rank},
+                 {"lora_alpha", options.alpha},
+                 {"lora_dropout", options.dropout},
                  {"bias", "none"},
                  {"target_modules", targets},
                  {"inference_mode", true},
                  {"fan_in_fan_out", transposed},
-                 {"use_rslora", false},
-                 {"use_dora", false},
+                 {"use_rslora", options.stabilised},
+                 {"use_dora", options.magnitude},
                  {"init_lora_weights", true},
                  {"modules_to_save", nullptr},
-                 {"rank_pattern", Json::object()},
-                 {"alpha_pattern", Json::object()},
+                 {"rank_pattern", options.rank_pattern},
+                 {"alpha_pattern", options.alpha_pattern},
                  {"layers_to_transform", nullptr},
                  {"revision", nullptr}};
-  if (alpha == std::floor(alpha)) config["lora_alpha"] = static_cast<std::int64_t>(alpha);
+  if (options.alpha == std::floor(options.alpha)) config["lora_alpha"] = static_cast<std::int64_t>(options.alpha);
   return config;
 }
 
@@ -78,29 +80,24 @@ Status Adapter::save(const std::filesystem::path& folder, const std::string& bas
   for (const auto& part : parts_) {
     tensors[tensor_name(part.path, "A")] = a_of(part);
     tensors[tensor_name(part.path, "B")] = b_of(part);
+    if (part.magnitude >= 0) tensors[magnitude_name(part.path)] = magnitude_of(part);
   }
   TRY(write_tensors(folder / kWeightsFile, tensors, {{"format", "pt"}}));
   return write_file(folder / kConfigFile,
-                    config_of(rank_, alpha_, dropout_, target_names(), transposed_, base_model).dump(2) + "\n",
+                    config_of(options_, target_names(), transposed_, base_model).dump(2) + "\n",
                     FileMode::readable_by_all);
 }
 
-Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config& config) {
+Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config& config, const Weights* base) {
   c10::InferenceMode guard;
   const std::string where = (folder / kConfigFile).string();
   const Json json = TRY(parse_json(TRY(read_text_file(folder / kConfigFile, 1 << 20)), where));
   if (!json.is_object()) return fail(ErrorCode::invalid_argument, "not a JSON object", where);
   TRY(refuse_variants(json, where));
-  const auto rank = TRY(json_integer(json, "r", where));
-  const auto alpha = TRY(json_number(json, "lora_alpha", where));
-  if (rank < 1 || rank > 4096) return fail(ErrorCode::invalid_argument, "r is out of range", where);
-  const bool stabilised = json.value("use_rslora", Json(false)) == true;
-  const double scale = alpha / (stabilised ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
+  const auto options = TRY(parse_lora_options(json, where));
 
   auto file =
       TRY(weights::SafetensorsFile::open(TRY(FileReader::open(folder / kWeightsFile)), (folder / kWeightsFile).string()));
-  auto laid_out =
-      lay_out(config, rank, scale, [&](const std::string& path) { return file.find(tensor_name(path, "A")).has_value(); });
   const auto other = [&](const std::string& what, const std::string& tensor) {
     return fail(ErrorCode::invalid_argument, "the adapter was made for another base model: " + what,
                 file.where() + ": " + tensor, "it names " + base_of(json) + "; this model is " + description_of(config));
@@ -111,24 +108,28 @@ Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config&
       if (!outside.empty() && tensor.name.find("." + outside + ".") != std::string::npos)
         return fail(ErrorCode::unsupported, "the adapter adapts " + outside + ", which is not computed",
                     file.where() + ": " + tensor.name, "adapt linear modules of the blocks");
-  if (!laid_out) return other("none of its modules is in this one", "modules");
-  auto adapter = std::move(*laid_out);
-  // What `save` would write for the same scale.
-  adapter.alpha_ = scale * static_cast<double>(rank);
-  std::set<std::string> known;
-  for (const auto& part : adapter.parts_)
-    for (const char* matrix : {"A", "B"}) known.insert(tensor_name(part.path, matrix));
+  std::vector<std::string> adapted;
+  for (const auto& module : module_paths(config))
+    if (file.find(tensor_name(module.path, "A"))) adapted.push_back(module.path);
+  if (adapted.empty()) return other("none of its modules is in this one", "modules");
+  const auto targets = TRY(size_targets(adapted, options));
+  auto adapter = TRY(lay_out(config, options, targets, base));
+
+  std::map<std::string, at::Tensor> places;
+  for (const auto& part : adapter.parts_) {
+    places[tensor_name(part.path, "A")] = adapter.a_of(part);
+    places[tensor_name(part.path, "B")] = adapter.b_of(part);
+    if (part.magnitude >= 0) places[magnitude_name(part.path)] = adapter.magnitude_of(part);
+  }
   for (const auto& tensor : file.header().tensors)
-    if (!known.contains(tensor.name))
+    if (!places.contains(tensor.name))
       return other("it holds a tensor for a module that this one does not have", tensor.name);
-  for (const auto& part : adapter.parts_)
-    for (const char* matrix : {"A", "B"}) {
-      const auto* info = TRY(file.find(tensor_name(part.path, matrix)));
-      auto target = *matrix == 'A' ? adapter.a_of(part) : adapter.b_of(part);
-      auto tensor = TRY(read_tensor(file, *info));
-      if (tensor.sizes() != target.sizes()) return other("shapes differ", info->name);
-      target.copy_(tensor);
-    }
+  for (auto& [name, place] : places) {
+    const auto* info = TRY(file.find(name));
+    auto tensor = TRY(read_tensor(file, *info));
+    if (tensor.sizes() != place.sizes()) return other("shapes differ", name);
+    place.copy_(tensor);
+  }
   return adapter;
 }
 

@@ -49,8 +49,19 @@ class Backward {
   // One product y = x W^T + low b^T with low = drop(x) a^T: the adapter's gradient, and that of x if wanted.
   at::Tensor product(Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, bool want_input) {
     const auto& weight = base_.weights().layers[static_cast<std::size_t>(layer_)].products[which];
-    at::Tensor dx = want_input ? at::mm(dy, weight) : at::Tensor();
     const auto* pair = model::pair_of(&working_, layer_, which);
+    if (pair && pair->row_scale.defined()) {
+      // DoRA: y = row_scale * z, and z is computed anew; kept, it would be the largest tensor of the layer.
+      const auto z = at::mm(x, weight.t()).addmm_(low, pair->b.t());
+      adapter_.add_magnitude_gradient(layer_, which, (dy.to(at::kFloat) * z).sum(0), *pair, gradient_);
+      return plain_product(weight, pair, which, x, low, (dy.to(at::kFloat) * pair->row_scale).to(dy.scalar_type()), want_input);
+    }
+    return plain_product(weight, pair, which, x, low, dy, want_input);
+  }
+
+  at::Tensor plain_product(const at::Tensor& weight, const model::LoraPair* pair, Product which, const at::Tensor& x,
+                           const at::Tensor& low, const at::Tensor& dy, bool want_input) {
+    at::Tensor dx = want_input ? at::mm(dy, weight) : at::Tensor();
     if (!pair) return dx;
     const auto dlow = at::mm(dy, pair->b);
     const auto [rate, key] = pair->dropout;

@@ -28,6 +28,11 @@ struct TrainOptions {
   model::Precision precision = model::Precision::bf16;
   std::int64_t threads = 0;           // 0: all
   std::int64_t pass_rows_max = 2048;  // tokens computed at once; a larger batch goes in several passes
+  // Keeps the layers' inputs alone and computes each layer a second time on the way back; longer passes than the above (one
+  // long example) always do.
+  bool gradient_checkpointing = false;
+
+  std::size_t processes_here = 1;  // that share this machine's memory
 
   std::int64_t warmup_steps_of(std::int64_t steps) const;
 };

@@ -35,7 +35,7 @@ Status StepGradient::add_batch(std::size_t index, at::Tensor& gradient) {
     while (end < last && (end == begin || rows + std::ssize(examples_[end]->ids) <= options_.pass_rows_max))
       rows += std::ssize(examples_[end++]->ids);
     const auto part = add_gradient(base_, adapter_, working_, examples_.subspan(begin, end - begin), scale_,
-                                   options_.pass_rows_max, gradient);
+                                   options_.gradient_checkpointing ? 0 : options_.pass_rows_max, gradient);
     nats_[own] += part.nats;
     for (std::size_t i = 0; i < part.by_example.size(); ++i)
       if (!std::isfinite(part.by_example[i]))
