@@ -21,7 +21,11 @@ Result<Regex> whole(const std::string& pattern, const std::string& where) {
   return Regex::compile("^(?:" + pattern + ")$", where);
 }
 
-Result<bool> matches(const Regex& regex, const std::string& path) { return !TRY(regex.find_all(path)).empty(); }
+Result<bool> matches(const Regex& regex, const std::string& path) {
+  std::vector<tokenizer::Range> found;
+  TRY(regex.find_all(path, found));
+  return !found.empty();
+}
 
 // What the pattern that ends the path gives, as PEFT finds it. PEFT takes the first of several; objects in JSON have no order.
 template <class T>
