@@ -18,15 +18,17 @@ COMPOSED = {"sagemaker_endpoint.cc": {f"sagemaker:{verb}{what}" for verb in ("De
                                         for kind in ("DataQuality", "ModelQuality", "ModelBias", "ModelExplainability")},
             "sagemaker_job_runner.cc": {"sagemaker:CreateExperiment", "sagemaker:CreateTrial"}}
 
-# Options that the template leaves to whoever turns them on: Route 53 failover, and giving up uploads that others left.
-OPTIONS = {"route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets", "s3:ListBucketMultipartUploads"}
+# An option that the template leaves to whoever turns it on: Route 53 failover.
+OPTIONS = {"route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"}
 # What a registry's client does through ECR's registry API, which asks for these.
 REGISTRY = {"ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage",
             "ecr:GetDownloadUrlForLayer", "ecr:ListImages"}
-# What other calls take along: S3 and SageMaker use the key for us, a role is passed, tags are set as a thing is made, versions are read by id,
-# a rotation runs its function.
+# What other calls take along: S3 and SageMaker use the key for us, a role is passed, tags are set as a thing is made, versions are read by
+# id, a rotation runs its function, scaling wants what it does asked of whoever asks for it.
 IMPLIED = {"kms:GenerateDataKey", "kms:CreateGrant", "iam:PassRole", "sagemaker:AddTags", "secretsmanager:TagResource", "s3:GetObjectVersion", "s3:DeleteObjectVersion",
-           "lambda:InvokeFunction"}
+           "lambda:InvokeFunction", "sagemaker:UpdateEndpointWeightsAndCapacities", "iam:CreateServiceLinkedRole"}
+
+
 def action_of(service, operation):
     return f"{PREFIXES.get(service, service)}:{ACTIONS.get(service, {}).get(operation, operation)}"
 

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import socket
+import string
 import subprocess
 
 import jsonschema
@@ -243,8 +244,8 @@ def test_a_prefix_is_reused_within_its_scope_and_adapter_alone_and_changes_nothi
 
 
 def test_prefixes_keep_within_their_memory(strong, serve):
-    worker = serve(strong, slots=1, prefix_cache_mib=1)  # about 2,000 tokens of this model
-    prompts = [" ".join(f"{letter}{i}" for i in range(90)) for letter in "abcdefghijklmnop"]
+    worker = serve(strong, slots=1, prefix_cache_mib=1)  # 4,096 tokens of this model
+    prompts = [" ".join(f"{letter}{i}" for i in range(90)) for letter in string.ascii_letters[:40]]  # 7,160
     for prompt in prompts:
         worker.ask([{"prompt": prompt, "max_tokens": 1, "scope": "ada"}])
     first, = worker.ask([{"prompt": prompts[0], "max_tokens": 1, "scope": "ada"}])

@@ -176,7 +176,7 @@ TEST(Decode, in_bf16_few_and_many_sequences_agree) {
   const auto spread = together.std().item<float>();
   for (std::size_t i = 0; i < 9; i += 3) {
     const auto logits = *model->decode(std::span(few.steps).subspan(i, 3));
-    EXPECT_LT((logits - together.narrow(0, static_cast<std::int64_t>(i), 3)).abs().max().item<float>(), 0.06f * spread);
+    EXPECT_LT((logits - together.narrow(0, static_cast<std::int64_t>(i), 3)).pow(2).mean().sqrt().item<float>(), 0.05f * spread);
   }
 }
 

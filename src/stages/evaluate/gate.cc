@@ -92,12 +92,15 @@ GateResult apply_gate(const Thresholds& thresholds, const Json& evaluation, cons
     const double value = measured(evaluation, metric, -1);
     if (!(value >= *limit)) result.failures.push_back({metric, value, *limit});
   };
+  const auto check_optional = [&](std::string_view ending, const auto& check) {
+    for (const auto& [name, limit] : optional_limits(thresholds)) {
+      const std::string_view key(name);
+      if (key.ends_with(ending)) check(std::string(key.substr(0, key.size() - ending.size())).c_str(), *limit);
+    }
+  };
+  check_optional("_max", must_be_below);
   must_reach("accuracy", thresholds.accuracy_min);
-  for (const auto& [name, limit] : optional_limits(thresholds)) {
-    const std::string_view key(name);
-    const std::string metric(key.substr(0, key.rfind('_')));
-    key.ends_with("_max") ? must_be_below(metric.c_str(), *limit) : must_reach(metric.c_str(), *limit);
-  }
+  check_optional("_min", must_reach);
   if (comparison != nullptr && comparison->standing == Standing::worse)
     result.failures.push_back({comparison->rule.metric + "_worse_by", comparison->worse_by, comparison->rule.margin});
   result.verdict = result.failures.empty() ? Verdict::pass : Verdict::fail;

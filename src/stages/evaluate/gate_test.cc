@@ -81,6 +81,12 @@ double base_score(int i) { return -4 - 3 * noise(i + 31); }
 
 Comparison compared(const std::string& ours, const std::string& theirs, const NotWorseThan& rule = {}) { return compare(ours, "a", theirs, "b", rule).value(); }
 
+NotWorseThan margin_of(double margin) {
+  NotWorseThan rule;
+  rule.margin = margin;
+  return rule;
+}
+
 TEST(Compare, a_model_against_itself_is_not_worse_and_nothing_is_lost) {
   const auto same = compared(lines(50, base_score), lines(50, base_score));
   EXPECT_EQ(same.standing, Standing::not_worse);
@@ -98,7 +104,7 @@ TEST(Compare, what_is_better_or_worse_on_the_same_examples_is_told_though_exampl
   EXPECT_LT(worse_one.p_value, 0.001);
   EXPECT_GT(worse_one.losses, worse_one.wins);
   EXPECT_EQ(compared(better, ours).standing, Standing::not_worse);
-  EXPECT_EQ(compared(ours, better, {.margin = 0.1}).standing, Standing::not_worse);
+  EXPECT_EQ(compared(ours, better, margin_of(0.1)).standing, Standing::not_worse);
 }
 
 TEST(Compare, few_examples_or_small_differences_stay_undecided) {
@@ -109,7 +115,9 @@ TEST(Compare, few_examples_or_small_differences_stay_undecided) {
 
 TEST(Compare, other_examples_are_refused_by_their_line) {
   const auto refused = [](const std::string& ours, const std::string& theirs, const char* metric = "eval_loss") {
-    return compare(ours, "a", theirs, "b", {.metric = metric}).error();
+    NotWorseThan rule;
+    rule.metric = metric;
+    return compare(ours, "a", theirs, "b", rule).error();
   };
   EXPECT_EQ(refused(line(0, -1) + line(1, -1), line(0, -1) + line(1, -1, 1, 4, "x")).where, "b: line 2");
   EXPECT_EQ(refused(line(0, -1, 1, 4), line(0, -1, 1, 5)).where, "b: line 1");
