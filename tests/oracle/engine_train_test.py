@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """redoubt-engine's training and evaluation against Transformers and PEFT, on a small random Llama that the test makes."""
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -10,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_scheduler
 
 ENGINE = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "redoubt-engine"
 TEMPLATE = (
@@ -186,6 +187,7 @@ METHODS = {
     "dora-of-two": {"use_dora": "true", "target_modules": ["k_proj", "up_proj"]},
     "patterns": {"rank_pattern": {"q_proj": 2, "layers.1.mlp.up_proj": 6}, "alpha_pattern": {"down_proj": 32}, "use_rslora": True},
     "regex": {"target_modules": r".*\.layers\.[12]\.self_attn\.(q|o)_proj", "init_lora_weights": "gaussian"},
+    "adamw": {"adam_beta1": 0.8, "adam_beta2": 0.95, "adam_epsilon": 1e-6, "weight_decay": 0.1, "max_grad_norm": 0.5},
     "recomputed": {"gradient_checkpointing": True, "pass_tokens_max": 64, "use_dora": True},
 }
 
@@ -198,7 +200,8 @@ def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model,
     parameters |= {"learning_rate": 5e-3, "epochs": 8, "lr_scheduler": "constant"}
     events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
     tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "start/model", is_trainable=True)
-    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=5e-3, weight_decay=0)
+    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=5e-3, weight_decay=parameters.get("weight_decay", 0),
+                                  betas=(parameters.get("adam_beta1", 0.9), parameters.get("adam_beta2", 0.999)), eps=parameters.get("adam_epsilon", 1e-8))
     tokenizer = AutoTokenizer.from_pretrained(model)
     for event in (event for event in events if event["event"] == "step"):
         nats = tokens = 0
@@ -212,12 +215,27 @@ def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model,
         assert event["loss"] == pytest.approx(loss.item(), rel=1e-4)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(tuned.parameters(), parameters.get("max_grad_norm", 1.0))
         optimizer.step()
     ours = load_file(tmp_path / "train/model/adapter_model.safetensors")
     for name, value in get_peft_model_state_dict(tuned).items():
         assert torch.allclose(ours.pop(name), value, atol=2e-4), name
     assert not ours
+
+
+@pytest.mark.parametrize("name, peer", [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")])
+@pytest.mark.parametrize("warmup", [{}, {"warmup_ratio": 0.3}, {"warmup_steps": 3}], ids=["none", "ratio", "steps"])
+def test_learning_rates_are_those_of_transformers_schedules(model, tmp_path, name, peer, warmup):
+    events = run_engine("train", tmp_path, model, {"dtype": "fp32", "epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "lr_scheduler": name, "lora_r": 1, **warmup}, train=ROWS)
+    rates = [event["learning_rate"] for event in events if event["event"] == "step"]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    steps = warmup.get("warmup_steps", math.ceil(12 * warmup.get("warmup_ratio", 0)))
+    schedule = get_scheduler(peer, optimizer, num_warmup_steps=steps, num_training_steps=12)
+    for rate in rates:
+        assert rate == pytest.approx(schedule.get_last_lr()[0], rel=1e-9, abs=1e-15)
+        optimizer.step()
+        schedule.step()
+    assert len(rates) == 12
 
 
 def refused(tmp_path, model, status, *words, entry="evaluate", rows=ROWS, name="refused", before=(), **parameters):
@@ -310,3 +328,30 @@ def test_too_little_memory_is_said_with_a_way_out(tmp_path, model):
     (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1 << 16}))
     long = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 8000}]}
     refused(tmp_path, model, 1, "not enough memory", "max_length", rows=[long], before=["prlimit", f"--as={6 << 30}"], threads=1)
+
+
+def test_a_run_that_cannot_fit_says_what_it_needs_before_its_first_step(tmp_path, model):
+    long = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 18}]}
+    parameters = {"dtype": "fp32", "batch_size": 512, "pass_tokens_max": 1 << 20, "epochs": 1, "threads": 1}
+    root = tmp_path / "too-large"
+    done = start_engine("train", root, model, parameters, ["prlimit", f"--data={700 << 20}"], train=[long] * 512)
+    assert done.returncode == 1 and not done.stdout, done.stderr
+    for word in ("this training needs about", "GiB", "the process's limit is 0.68 GiB", "activations", "gradient_checkpointing"):
+        assert word in done.stderr, done.stderr
+    assert not (root / "model").exists() and not (root / "checkpoints").exists()
+
+
+def test_what_a_run_says_it_needs_is_near_what_it_takes(tmp_path, model):
+    rows = [{"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 18}]}] * 200
+    parameters = {"dtype": "fp32", "batch_size": 200, "pass_tokens_max": 1 << 20, "epochs": 2, "threads": 1}
+    done = start_engine("train", tmp_path, model, parameters, ["/usr/bin/env", "python3", "-c", MEASURE], train=rows)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    needs, takes = events[0]["memory_bytes"], int(done.stderr.split("peak ")[1]) * 1024
+    assert 0.9 * takes < needs < 1.8 * takes
+
+
+MEASURE = """import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:]).returncode
+print("peak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(status)"""

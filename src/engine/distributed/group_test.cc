@@ -37,7 +37,8 @@ void on_ranks(std::size_t ranks, const std::function<void(Group&)>& work, millis
 std::vector<float> numbers(std::size_t count, std::uint64_t seed) {
   std::mt19937_64 generator(seed);
   std::vector<float> values(count);
-  for (auto& value : values) value = std::ldexp(static_cast<float>(generator() % 2'000'003) - 1e6f, -static_cast<int>(generator() % 40));
+  for (auto& value : values)
+    value = std::ldexp(static_cast<float>(generator() % 2'000'003) - 1e6f, -static_cast<int>(generator() % 40));
   return values;
 }
 
@@ -136,7 +137,8 @@ TEST(Group, ranks_at_different_places_of_the_program_are_found_out) {
 // --- over TCP
 
 struct JobCertificates {
-  crypto::CertificateAndKey ca = crypto::make_ca({.common_name = "job", .not_before = SystemClock().now() - std::chrono::minutes(5)}).value();
+  crypto::CertificateAndKey ca =
+      crypto::make_ca({.common_name = "job", .not_before = SystemClock().now() - std::chrono::minutes(5)}).value();
   std::shared_ptr<const crypto::TlsPeerContext> issue(const std::string& name, const crypto::CertificateAndKey& issuer,
                                                       int days = 1, milliseconds age = std::chrono::minutes(5)) const {
     crypto::LeafOptions options{.use = crypto::LeafUse::peer, .common_name = "rank", .dns_names = {name}, .days = days};
@@ -155,7 +157,8 @@ std::vector<Result<Group>> meet(const std::vector<MeshOptions>& options, std::si
   std::vector<Result<Group>> groups(options.size());
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < options.size(); ++i)
-    threads.emplace_back([&, i] { groups[i] = join_mesh({i, ranks, "127.0.0.1", port, "host-" + std::to_string(i)}, options[i]); });
+    threads.emplace_back(
+        [&, i] { groups[i] = join_mesh({i, ranks, "127.0.0.1", port, "host-" + std::to_string(i)}, options[i]); });
   for (auto& thread : threads) thread.join();
   return groups;
 }
@@ -190,7 +193,8 @@ TEST_F(Mesh, ranks_with_certificates_of_one_job_meet_over_tls_1_3_and_compute_to
 TEST_F(Mesh, a_rank_with_a_certificate_of_another_ca_or_for_another_rank_or_out_of_date_is_turned_away) {
   const auto other = JobCertificates();
   const std::shared_ptr<const crypto::TlsPeerContext> bad[] = {
-      job_.issue("*.job.internal", other.ca), job_.issue("rank-2.job.internal"), job_.issue("*.job.internal", job_.ca, 1, std::chrono::hours(48))};
+      job_.issue("*.job.internal", other.ca), job_.issue("rank-2.job.internal"),
+      job_.issue("*.job.internal", job_.ca, 1, std::chrono::hours(48))};
   const char* words[] = {"unable to get local issuer certificate", "does not speak for rank-1.job.internal", "expired"};
   for (int i = 0; i < 3; ++i) {
     auto groups = meet({with(job_.issue("*.job.internal"), milliseconds(700)), with(bad[i], milliseconds(700))}, 2);
@@ -203,9 +207,12 @@ TEST_F(Mesh, a_rank_with_a_certificate_of_another_ca_or_for_another_rank_or_out_
 }
 
 TEST_F(Mesh, a_rank_that_is_not_who_it_was_called_as_gets_no_greeting) {
-  auto groups = meet({with(job_.issue("rank-1.job.internal"), milliseconds(700)), with(job_.issue("*.job.internal"), milliseconds(700))}, 2);
+  auto groups = meet(
+      {with(job_.issue("rank-1.job.internal"), milliseconds(700)), with(job_.issue("*.job.internal"), milliseconds(700))},
+      2);
   ASSERT_FALSE(groups[1]);
-  EXPECT_NE(groups[1].error().message.find("does not speak for rank-0.job.internal"), std::string::npos) << groups[1].error().message;
+  EXPECT_NE(groups[1].error().message.find("does not speak for rank-0.job.internal"), std::string::npos)
+      << groups[1].error().message;
 }
 
 TEST_F(Mesh, callers_that_are_no_ranks_do_not_stop_the_meeting) {
@@ -226,7 +233,8 @@ TEST_F(Mesh, callers_that_are_no_ranks_do_not_stop_the_meeting) {
 }
 
 TEST_F(Mesh, all_ranks_that_came_are_told_which_one_did_not) {
-  auto groups = meet({with(job_.issue("*.job.internal"), milliseconds(700)), with(job_.issue("*.job.internal"), milliseconds(5'000))}, 3);
+  auto groups = meet(
+      {with(job_.issue("*.job.internal"), milliseconds(700)), with(job_.issue("*.job.internal"), milliseconds(5'000))}, 3);
   for (const auto& group : groups) {
     ASSERT_FALSE(group);
     EXPECT_NE(group.error().message.find("rank 2 did not come"), std::string::npos) << group.error().message;
@@ -291,8 +299,9 @@ TEST(Place, is_read_from_sagemakers_hosts_and_the_lowest_leads) {
   EXPECT_EQ(place->master_host, "algo-1");
   ASSERT_TRUE(write_file(file, R"({"current_host":"algo-1","hosts":["algo-1"]})"));
   EXPECT_EQ(read_place(variables({}), file)->ranks, 1u);
-  for (const char* bad : {R"({"current_host":"algo-3","hosts":["algo-1","algo-2"]})", R"({"hosts":["algo-1"]})",
-                          R"({"current_host":"a","hosts":["a","a"]})", R"({"current_host":"a","hosts":["a",1]})", "[]", "{"}) {
+  for (const char* bad :
+       {R"({"current_host":"algo-3","hosts":["algo-1","algo-2"]})", R"({"hosts":["algo-1"]})",
+        R"({"current_host":"a","hosts":["a","a"]})", R"({"current_host":"a","hosts":["a",1]})", "[]", "{"}) {
     ASSERT_TRUE(write_file(file, bad));
     EXPECT_FALSE(read_place(variables({}), file)) << bad;
   }

@@ -47,8 +47,7 @@ std::vector<ModulePath> module_paths(const Config& config) {
 Result<Adapter> Adapter::lay_out(const Config& config, const LoraOptions& options, const std::vector<LoraTarget>& targets,
                                  const Weights* base) {
   if (options.magnitude && !base)
-    return fail(ErrorCode::unsupported, "the adapter uses use_dora, which is computed in training, evaluation and merging only",
-                "use_dora", "merge it into its base");
+    return fail(ErrorCode::unsupported, "the adapter uses use_dora, which needs the base's weights", "use_dora");
   Adapter adapter;
   adapter.options_ = options;
   adapter.layers_ = config.layers;

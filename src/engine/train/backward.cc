@@ -95,6 +95,15 @@ class Backward {
   std::int64_t layer_ = 0;
 };
 
+// Each row draws what it drops, so that none stands for another's.
+bool drops(const model::LoraWeights& working) {
+  return std::any_of(working.begin(), working.end(), [](const auto& layer) {
+    return std::any_of(layer.begin(), layer.end(), [](const model::LoraPair& pair) { return pair.dropout.rate > 0; });
+  });
+}
+
+}  // namespace
+
 BatchLoss sum_losses(const evaluate::AnswerBatch& batch, const at::Tensor& losses) {
   BatchLoss out;
   const float* next = losses.const_data_ptr<float>();
@@ -108,17 +117,18 @@ BatchLoss sum_losses(const evaluate::AnswerBatch& batch, const at::Tensor& losse
   return out;
 }
 
-// Each row draws what it drops, so that none stands for another's.
-bool drops(const model::LoraWeights& working) {
-  return std::any_of(working.begin(), working.end(), [](const auto& layer) {
-    return std::any_of(layer.begin(), layer.end(), [](const model::LoraPair& pair) { return pair.dropout.rate > 0; });
-  });
+at::Tensor weights_of_rows(const evaluate::AnswerBatch& batch, const Weighting& weighting, const at::Tensor& losses) {
+  std::int64_t row = 0;
+  auto weights = at::full({losses.size(0)}, weighting.scale, at::kFloat);
+  if (!weighting.by_example) return weights;
+  const auto by_example = weighting.by_example(sum_losses(batch, losses).by_example);
+  for (std::size_t i = 0; i < batch.answers.size(); row += batch.answers[i++])
+    weights.narrow(0, row, batch.answers[i]).fill_(by_example[i]);
+  return weights;
 }
 
-}  // namespace
-
 BatchLoss add_gradient(const model::CausalModel& base, const model::Adapter& adapter, const model::LoraWeights& working,
-                       std::span<const data::Example* const> examples, double scale, std::int64_t keep_rows_max,
+                       std::span<const data::Example* const> examples, const Weighting& weighting, std::int64_t keep_rows_max,
                        at::Tensor& gradient) {
   c10::InferenceMode guard;
   const auto batch = evaluate::pack_answers(examples, drops(working) ? evaluate::Sharing::alone : evaluate::sharing_of(examples, base));
@@ -134,7 +144,8 @@ BatchLoss add_gradient(const model::CausalModel& base, const model::Adapter& ada
     x = base.forward_layer(layer, input, batch.packed, &working, rows_of(layer), keep_all ? &state : nullptr);
     if (!keep_all) state.input = input;
   }
-  const auto loss = model::head_loss(base, x, batch.targets, static_cast<float>(scale));
+  auto loss = model::head_loss(base, x, batch.targets, static_cast<float>(weighting.by_example ? 1 : weighting.scale));
+  if (weighting.by_example) loss.gradient.mul_(weights_of_rows(batch, weighting, loss.losses).unsqueeze(1));
 
   Backward backward(base, adapter, working, batch, gradient);
   auto dx = loss.gradient;

@@ -142,7 +142,7 @@ class BackwardTest : public ::testing::Test {
 
   at::Tensor gradient(std::int64_t keep_rows_max, double scale = 1) {
     auto out = at::zeros_like(adapter_.values());
-    loss_ = add_gradient(*base_, adapter_, working_, pointers_, scale, keep_rows_max, out);
+    loss_ = add_gradient(*base_, adapter_, working_, pointers_, {scale}, keep_rows_max, out);
     return out;
   }
 
@@ -242,7 +242,7 @@ TEST_F(BackwardTest, the_sum_of_examples_taken_one_by_one_is_the_packed_batch) {
   auto alone = at::zeros_like(together);
   double sum = 0;
   for (const auto* example : pointers_)
-    sum += add_gradient(*base_, adapter_, working_, {&example, 1}, 0.5, 1 << 20, alone).nats;
+    sum += add_gradient(*base_, adapter_, working_, {&example, 1}, {0.5}, 1 << 20, alone).nats;
   EXPECT_NEAR(sum, nats, 1e-3);
   EXPECT_LT((together - alone).abs().max().item<double>(), 1e-4 * together.abs().max().item<double>());
 }

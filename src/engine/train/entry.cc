@@ -11,7 +11,9 @@
 #include "engine/distributed/join.h"
 #include "engine/evaluate/evaluator.h"
 #include "engine/evaluate/inputs.h"
+#include "engine/train/full_weights.h"
 #include "engine/train/memory.h"
+#include "engine/train/preferences.h"
 #include "engine/train/trainer.h"
 
 namespace redoubt::engine::train {
@@ -22,6 +24,10 @@ std::string digest_of(const model::Weights& weights) {
   for (const auto& tensor : weights.tensors())
     hash.update({static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes()});
   return hash.finish().hex();
+}
+
+std::string digest_of(const at::Tensor& tensor) {
+  return crypto::sha256(ByteView(static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes())).hex();
 }
 
 // How the adapter names its base: as the platform says, or as the model names itself.
@@ -38,7 +44,7 @@ std::string lines_of(const Json& metrics) {
   return lines;
 }
 
-Json result_of(const TrainResult& result) {
+Json result_of(const TrainOutcome& result) {
   Json event = {{"steps", result.steps}, {"best_epoch", result.best_epoch}, {"stopped_early", result.stopped_early}};
   if (result.best_loss) event["eval_loss"] = *result.best_loss;
   return event;
@@ -50,24 +56,61 @@ std::int64_t threads_of(const TrainOptions& options, std::size_t local_ranks) {
   return std::max<std::int64_t>(1, std::thread::hardware_concurrency() / static_cast<std::int64_t>(local_ranks));
 }
 
+Result<data::Examples> load(const job::Paths& paths, const char* channel, const evaluate::Inputs& inputs,
+                            const TrainOptions& options) {
+  if (options.loss == Loss::answers) return evaluate::load_channel(paths, channel, inputs, options.data);
+  const auto file = paths.channel(channel) / (std::string(channel) + ".jsonl");
+  return data::Examples(TRY(load_preferences(file, inputs, options.data.max_length)));
+}
+
+// The adapter that is trained: a new one, or the channel `adapter`, whose own rank and modules count.
+Result<model::Adapter> start_adapter(const job::Paths& paths, const job::Hyperparameters& values, const TrainOptions& options,
+                                     const model::CausalModel& base) {
+  auto found = TRY(evaluate::load_adapter(paths, base));
+  if (!found) return model::Adapter::create(base.config(), options.lora, options.seed, &base.weights());
+  for (const char* key : {"lora_r", "lora_alpha", "target_modules", "use_dora", "use_rslora", "rank_pattern", "alpha_pattern"})
+    if (TRY(values.value(key)))
+      return fail(ErrorCode::invalid_argument, std::string(key) + " is given, and an adapter to go on from as well", "hyperparameters",
+                  "leave it out: the adapter's own counts");
+  return std::move(*found);
+}
+
 // What the leader alone leaves behind.
-Status write_results(const job::Paths& paths, const TrainResult& result, const std::string& base) {
-  TRY(result.adapter.save(paths.model(), base));
+Status write_metrics(const job::Paths& paths, const TrainOutcome& outcome) {
   TRY(make_folder(paths.output_data()));
-  return write_file(paths.output_data() / "metrics.jsonl", lines_of(result.metrics));
+  return write_file(paths.output_data() / "metrics.jsonl", lines_of(outcome.metrics));
+}
+
+// Trains and leaves the model; all that hangs on the method.
+Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparameters& values, const TrainOptions& options,
+                                  const model::CausalModel& base, TrainData data, const TrainHooks& hooks,
+                                  distributed::Group& group) {
+  if (options.method == Method::full) {
+    auto weights = TRY(FullWeights::create(base));
+    FullTrainable trainable(base, weights);
+    auto outcome = TRY(run(base, data, options, paths.checkpoints(), hooks, group, trainable));
+    if (group.leads()) TRY(weights.save(paths.channel("model"), paths.model()));
+    return outcome;
+  }
+  const auto name = TRY(base_name(paths, values));
+  AdapterTrainable trainable(base, TRY(start_adapter(paths, values, options, base)), options.precision);
+  data.starts_from_adapter = paths.has_channel("adapter");
+  data.identity["adapter"] = data.starts_from_adapter ? digest_of(trainable.values()) : "";
+  auto outcome = TRY(run(base, data, options, paths.checkpoints(), hooks, group, trainable));
+  if (group.leads()) TRY(trainable.take().save(paths.model(), name));
+  return outcome;
 }
 
 Status train_job(const job::Paths& paths, const job::Hyperparameters& values, const TrainOptions& options,
                  distributed::Group& group) {
   c10::InferenceMode guard;
-  const auto base = TRY(base_name(paths, values));
   // Weights that do not fit are found out before they are read.
   if (const auto config = model::read_config(paths.channel("model")))
     TRY(check_memory(plan_memory(*config, options, 0, {}), options.processes_here, memory_limit()));
   const auto inputs = TRY(evaluate::load_model(paths, options.precision));
-  const auto train_examples = TRY(evaluate::load_channel(paths, "train", inputs, options.data));
+  const auto train_examples = TRY(load(paths, "train", inputs, options));
   data::Examples eval_examples;
-  if (paths.has_channel("eval")) eval_examples = TRY(evaluate::load_channel(paths, "eval", inputs, options.data));
+  if (paths.has_channel("eval")) eval_examples = TRY(load(paths, "eval", inputs, options));
 
   job::EventWriter events;
   if (group.leads()) {
@@ -76,15 +119,14 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   }
   TrainHooks hooks;
   hooks.event = [&](std::string_view name, const Json& members) { events.write(name, members); };
-  const TrainData data{train_examples,
-                       eval_examples,
-                       {{"train", train_examples.digest()},
-                        {"eval", eval_examples.digest()},
-                        {"model", digest_of(inputs.base->weights())}}};
-  const auto result = TRY(train(*inputs.base, data, options, paths.checkpoints(), hooks, group));
-  if (group.leads()) TRY(write_results(paths, result, base));
+  TrainData data{train_examples, eval_examples};
+  data.identity = {{"train", train_examples.digest()},
+                   {"eval", eval_examples.digest()},
+                   {"model", digest_of(inputs.base->weights())}};
+  const auto outcome = TRY(train_method(paths, values, options, *inputs.base, std::move(data), hooks, group));
+  if (group.leads()) TRY(write_metrics(paths, outcome));
   TRY(group.wait_for_all());  // no rank has done its work before all have
-  if (group.leads()) events.write("result", result_of(result));
+  if (group.leads()) events.write("result", result_of(outcome));
   return {};
 }
 

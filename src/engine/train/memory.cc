@@ -31,7 +31,8 @@ std::int64_t base_values(const model::Config& c) {
 std::int64_t row_elements(const model::Config& c, const TrainOptions& options) {
   const std::int64_t attention = 2 * c.query_width() + 2 * c.key_width();
   const std::int64_t feed = (model::is_gated(c.activation) ? 3 : 2) * c.intermediate;
-  const std::int64_t post_norms = (c.names.attention_post_norm.empty() ? 0 : c.hidden) + (c.names.feed_post_norm.empty() ? 0 : c.hidden);
+  const std::int64_t post_norms =
+      (c.names.attention_post_norm.empty() ? 0 : c.hidden) + (c.names.feed_post_norm.empty() ? 0 : c.hidden);
   return 4 * c.hidden + attention + feed + post_norms + 7 * options.lora.rank;
 }
 
@@ -75,7 +76,8 @@ std::string gib(std::uint64_t bytes) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std::int64_t trained_values, const PassSize& size) {
+MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std::int64_t trained_values,
+                       const PassSize& size) {
   const std::int64_t element = options.precision == model::Precision::bf16 ? 2 : 4;
   MemoryPlan plan;
   plan.weights = unsigned_of(base_values(c) * element);
@@ -88,7 +90,8 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
   const std::int64_t per_row = keeps ? c.layers * layer : c.layers * c.hidden * element + layer;
   // On the way back a layer's gradients stand beside what it kept.
   plan.activations = unsigned_of(size.rows * (per_row + layer));
-  plan.head = unsigned_of(std::min(kHeadSlice, size.rows) * c.vocabulary * (element + 4) + 2 * size.rows * c.hidden * element);
+  plan.head =
+      unsigned_of(std::min(kHeadSlice, size.rows) * c.vocabulary * (element + 4) + 2 * size.rows * c.hidden * element);
   plan.program = kProgramBytes + unsigned_of(size.tokens * 4);
   return plan;
 }
@@ -111,13 +114,16 @@ std::optional<MemoryLimit> memory_limit() {
 
 Status check_memory(const MemoryPlan& plan, std::size_t processes, const std::optional<MemoryLimit>& limit) {
   if (!limit || plan.total() * processes <= limit->bytes) return {};
-  std::string each = "weights " + gib(plan.weights) + ", trained values and optimiser " + gib(plan.values) + ", activations " +
-                     gib(plan.activations) + ", logits " + gib(plan.head) + ", program " + gib(plan.program);
+  std::string each = "weights " + gib(plan.weights) + ", trained values and optimiser " + gib(plan.values) +
+                     ", activations " + gib(plan.activations) + ", logits " + gib(plan.head) + ", program " +
+                     gib(plan.program);
   if (processes > 1) each += "; for each of " + std::to_string(processes) + " processes";
   return fail(ErrorCode::limit_exceeded,
-              "this training needs about " + gib(plan.total() * processes) + " of memory and " + limit->source + " is " + gib(limit->bytes),
+              "this training needs about " + gib(plan.total() * processes) + " of memory and " + limit->source + " is " +
+                  gib(limit->bytes),
               each,
-              "not enough memory: set gradient_checkpointing: true, a smaller pass_tokens_max or max_length, or give it more (memory_gib_max)");
+              "not enough memory: set gradient_checkpointing: true, a smaller pass_tokens_max or max_length, or give it "
+              "more (memory_gib_max)");
 }
 
 }  // namespace redoubt::engine::train

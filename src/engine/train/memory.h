@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a training run will need at its peak, worked out from the model and the options before it starts, and what the machine gives.
+// What a training run will need at its peak, worked out from the model and the options before it starts, and what the
+// machine gives.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ struct PassSize {
 };
 
 // Bytes for each process.
-MemoryPlan plan_memory(const model::Config& config, const TrainOptions& options, std::int64_t trained_values, const PassSize& size);
+MemoryPlan plan_memory(const model::Config& config, const TrainOptions& options, std::int64_t trained_values,
+                       const PassSize& size);
 
 // The least of what confines this process: its cgroup, its resource limits, the memory that the machine has free for it; and
 // which it was. Nothing where none can be read.
@@ -39,8 +41,8 @@ struct MemoryLimit {
 };
 std::optional<MemoryLimit> memory_limit();
 
-// limit_exceeded with the numbers and the cure when `plan`, times `processes`, is more than `limit`. What the process holds already
-// counts to the plan.
+// limit_exceeded with the numbers and the cure when `plan`, times `processes`, is more than `limit`. What the process holds
+// already counts to the plan.
 Status check_memory(const MemoryPlan& plan, std::size_t processes, const std::optional<MemoryLimit>& limit);
 
 }  // namespace redoubt::engine::train

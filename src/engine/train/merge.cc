@@ -16,7 +16,8 @@ Status merge_job(const job::Paths& paths) {
   evaluate::set_threads(TRY(values.integer("threads", 0, 0, 1024)));
   const auto folder = paths.channel("model");
   if (!paths.has_channel("adapter"))
-    return fail(ErrorCode::not_found, "no adapter", paths.channel("adapter").string(), "give a PEFT folder as the channel 'adapter'");
+    return fail(ErrorCode::not_found, "no adapter", paths.channel("adapter").string(),
+                "give a PEFT folder as the channel 'adapter'");
   // Loading the base checks that adapter and model belong together before anything is written.
   const auto base = TRY(model::CausalModel::load(folder, model::Precision::bf16));
   const auto adapter = TRY(model::Adapter::load(paths.channel("adapter"), base->config(), &base->weights()));
@@ -29,12 +30,13 @@ Status merge_job(const job::Paths& paths) {
     places[name] = i;
     if (name.starts_with(names.prefix)) places[name.substr(names.prefix.size())] = i;  // files of a model without its head
   }
-  TRY(write_model_folder(folder, paths.model(), [&](const std::string& name, const at::Tensor& stored) -> Result<std::optional<at::Tensor>> {
-    const auto found = places.find(name);
-    if (found == places.end()) return std::optional<at::Tensor>();
-    const auto merged = adapter.merge(found->second, names.transposed ? stored.t() : stored);
-    return std::optional<at::Tensor>(names.transposed ? merged.t() : merged);
-  }));
+  TRY(write_model_folder(folder, paths.model(),
+                         [&](const std::string& name, const at::Tensor& stored) -> Result<std::optional<at::Tensor>> {
+                           const auto found = places.find(name);
+                           if (found == places.end()) return std::optional<at::Tensor>();
+                           const auto merged = adapter.merge(found->second, names.transposed ? stored.t() : stored);
+                           return std::optional<at::Tensor>(names.transposed ? merged.t() : merged);
+                         }));
   job::EventWriter().write("result", {{"merged", modules.size()}});
   return {};
 }

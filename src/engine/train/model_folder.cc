@@ -27,7 +27,8 @@ ByteView bytes_of(const at::Tensor& tensor) {
   return {static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
 
-Status write_tensor(weights::SafetensorsWriter& writer, const weights::ModelFiles::Place& place, const Replacement& replacement) {
+Status write_tensor(weights::SafetensorsWriter& writer, const weights::ModelFiles::Place& place,
+                    const Replacement& replacement) {
   const auto stored = TRY(model::read_tensor(*place.file, *place.tensor));
   const auto replaced = TRY(replacement(place.tensor->name, stored));
   if (!replaced) return writer.write(bytes_of(stored));
@@ -38,7 +39,8 @@ Status write_tensor(weights::SafetensorsWriter& writer, const weights::ModelFile
 
 }  // namespace
 
-Status write_model_folder(const std::filesystem::path& from, const std::filesystem::path& to, const Replacement& replacement) {
+Status write_model_folder(const std::filesystem::path& from, const std::filesystem::path& to,
+                          const Replacement& replacement) {
   c10::InferenceMode guard;
   TRY(make_folder(to));
   const auto files = TRY(weights::ModelFiles::open_folder(from));

@@ -30,7 +30,14 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void update(float* 
 
 }  // namespace
 
-AdamW::AdamW(std::int64_t size, AdamWOptions options) : options_(options) {
+AdamW::AdamW(std::int64_t size, AdamWOptions options, std::vector<Span> not_decayed) : options_(options) {
+  std::int64_t done = 0;
+  for (const auto& span : not_decayed) {
+    if (span.begin > done) parts_.push_back({{done, span.begin}, true});
+    parts_.push_back({span, false});
+    done = span.end;
+  }
+  if (done < size) parts_.push_back({{done, size}, true});
   c10::InferenceMode guard;
   first_moment = at::zeros({size}, at::kFloat);
   second_moment = at::zeros({size}, at::kFloat);
@@ -40,7 +47,7 @@ void AdamW::step(at::Tensor& values, const at::Tensor& gradient, double learning
   ++steps;
   const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps));
   const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps));
-  const StepFactors factors{static_cast<float>(1 - learning_rate * options_.weight_decay),
+  StepFactors factors{static_cast<float>(1 - learning_rate * options_.weight_decay),
                             static_cast<float>(options_.beta1),
                             static_cast<float>(options_.beta2),
                             static_cast<float>(learning_rate / correction1),
@@ -49,9 +56,13 @@ void AdamW::step(at::Tensor& values, const at::Tensor& gradient, double learning
   float *v = values.mutable_data_ptr<float>(), *m1 = first_moment.mutable_data_ptr<float>(),
         *m2 = second_moment.mutable_data_ptr<float>();
   const float* g = gradient.const_data_ptr<float>();
-  at::parallel_for(0, values.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
-    update(v + begin, g + begin, m1 + begin, m2 + begin, end - begin, factors);
-  });
+  const float decay = factors.decay;
+  for (const auto& [part, decays] : parts_) {
+    factors.decay = decays ? decay : 1;
+    at::parallel_for(part.begin, part.end, kBlock, [&](std::int64_t begin, std::int64_t end) {
+      update(v + begin, g + begin, m1 + begin, m2 + begin, end - begin, factors);
+    });
+  }
 }
 
 double norm_of(const at::Tensor& gradient) {

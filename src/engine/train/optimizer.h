@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/torch.h"
 
@@ -16,9 +17,15 @@ struct AdamWOptions {
   double weight_decay = 0;
 };
 
+// Values [begin, end) of a vector.
+struct Span {
+  std::int64_t begin = 0, end = 0;
+};
+
 class AdamW {
  public:
-  AdamW(std::int64_t size, AdamWOptions options);
+  // Weight decay leaves `not_decayed`, in order, alone.
+  AdamW(std::int64_t size, AdamWOptions options, std::vector<Span> not_decayed = {});
   // One step; counts itself.
   void step(at::Tensor& values, const at::Tensor& gradient, double learning_rate);
 
@@ -28,6 +35,7 @@ class AdamW {
 
  private:
   AdamWOptions options_;
+  std::vector<std::pair<Span, bool>> parts_;  // of all values, and whether each decays
 };
 
 // The Euclidean norm, summed in an order that does not depend on the number of threads.

@@ -8,7 +8,10 @@
 namespace redoubt::engine::train {
 namespace {
 
-const std::vector<std::string> kKnown = {"seed",
+const std::vector<std::string> kKnown = {"method",
+                                         "loss",
+                                         "dpo_beta",
+                                         "seed",
                                          "epochs",
                                          "batch_size",
                                          "gradient_accumulation_steps",
@@ -76,6 +79,9 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   known.insert(known.end(), data::data_option_names().begin(), data::data_option_names().end());
   TRY(values.expect_only(known));
   TrainOptions o;
+  o.method = TRY(values.choice("method", "lora", {"lora", "full"})) == "full" ? Method::full : Method::lora;
+  o.loss = TRY(values.choice("loss", "answers", {"answers", "dpo"})) == "dpo" ? Loss::preference : Loss::answers;
+  o.dpo_beta = TRY(values.number("dpo_beta", o.dpo_beta, 1e-6, 1e6));
   o.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 42, 0, INT64_MAX)));
   o.epochs = TRY(values.integer("epochs", o.epochs, 1, 10000));
   o.batch_size = TRY(values.integer("batch_size", o.batch_size, 1, 65536));
@@ -102,7 +108,10 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
 }
 
 Json identity_of(const TrainOptions& o) {
-  return {{"seed", o.seed},
+  return {{"method", static_cast<int>(o.method)},
+          {"loss", static_cast<int>(o.loss)},
+          {"dpo_beta", o.dpo_beta},
+          {"seed", o.seed},
           {"epochs", o.epochs},
           {"batch_size", o.batch_size},
           {"learning_rate", o.learning_rate},

@@ -10,16 +10,25 @@
 
 namespace redoubt::engine::train {
 
+enum class Method { lora, full };
+enum class Loss {
+  answers,     // the mean over the answer tokens
+  preference,  // DPO's over pairs of answers
+};
+
 struct TrainOptions {
+  Method method = Method::lora;
+  Loss loss = Loss::answers;
+  double dpo_beta = 0.1;  // how far a preference may pull the model from its reference
   std::uint64_t seed = 42;  // of the adapter's start, the order of the examples and dropout
   std::int64_t epochs = 3;
-  std::int64_t batch_size = 8;  // examples whose gradient one process computes together
+  std::int64_t batch_size = 8;          // examples whose gradient one process computes together
   std::int64_t accumulation_steps = 1;  // batches of each process in one step: a step has batch_size * this * ranks examples
-  double learning_rate = 2e-4;  // the highest
+  double learning_rate = 2e-4;          // the highest
   Schedule schedule = Schedule::linear;
   double warmup_ratio = 0;        // share of the steps in which the rate rises from 0
   std::int64_t warmup_steps = 0;  // their number; above 0 it counts instead of the ratio
-  double max_grad_norm = 1;  // 0: not clipped
+  double max_grad_norm = 1;       // 0: not clipped
   AdamWOptions adamw = {};
   model::LoraOptions lora = {};
   data::DataOptions data = {};               // which tokens count, how long an example may be
@@ -34,6 +43,8 @@ struct TrainOptions {
 
   std::size_t processes_here = 1;  // that share this machine's memory
 
+  // Examples that go together: a pair of answers is two.
+  std::int64_t group_size() const { return loss == Loss::preference ? 2 : 1; }
   std::int64_t warmup_steps_of(std::int64_t steps) const;
 };
 

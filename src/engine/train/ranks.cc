@@ -8,7 +8,9 @@
 namespace redoubt::engine::train {
 namespace {
 
-MutableByteView bytes_of(at::Tensor& tensor) { return {static_cast<std::uint8_t*>(tensor.mutable_data_ptr()), tensor.nbytes()}; }
+MutableByteView bytes_of(at::Tensor& tensor) {
+  return {static_cast<std::uint8_t*>(tensor.mutable_data_ptr()), tensor.nbytes()};
+}
 
 // The path of the first member that differs.
 std::string difference(const Json& one, const Json& other) {
@@ -27,8 +29,10 @@ Status check_agreement(distributed::Group& group, const Json& identity) {
   for (std::size_t rank = 1; rank < texts.size(); ++rank) {
     if (texts[rank] == texts[0]) continue;
     const Json leader = TRY(parse_json(texts[0], group.name_of(0))), own = TRY(parse_json(texts[rank], group.name_of(rank)));
-    return fail(ErrorCode::invalid_argument, group.name_of(rank) + " and " + group.name_of(0) + " do not train the same: " + difference(leader, own) + " differs",
-                "", "give all ranks the same hyperparameters, model and data");
+    return fail(
+        ErrorCode::invalid_argument,
+        group.name_of(rank) + " and " + group.name_of(0) + " do not train the same: " + difference(leader, own) + " differs",
+        "", "give all ranks the same hyperparameters, model and data");
   }
   return {};
 }
@@ -50,7 +54,8 @@ Result<std::optional<RunState>> read_for_all(distributed::Group& group, const st
   const auto size = TRY(json_integer(json, "values", "the leader's checkpoint"));
   if (!state) {
     state = TRY(parse_state(json["state"], "the leader's checkpoint"));
-    for (auto* tensor : {&state->values, &state->first_moment, &state->second_moment}) *tensor = at::empty({size}, at::kFloat);
+    for (auto* tensor : {&state->values, &state->first_moment, &state->second_moment})
+      *tensor = at::empty({size}, at::kFloat);
     if (state->best_loss) state->best_values = at::empty({size}, at::kFloat);
   }
   for (auto* tensor : {&state->values, &state->first_moment, &state->second_moment, &state->best_values})
@@ -78,7 +83,8 @@ Status check_equal_values(distributed::Group& group, const at::Tensor& values) {
   const auto digests = TRY(group.gather(group.ranks() > 1 ? crypto::sha256(bytes).hex() : ""));
   for (std::size_t rank = 1; rank < digests.size(); ++rank)
     if (digests[rank] != digests[0])
-      return fail(ErrorCode::unsupported, group.name_of(rank) + " and " + group.name_of(0) + " no longer hold the same values", "",
+      return fail(ErrorCode::unsupported,
+                  group.name_of(rank) + " and " + group.name_of(0) + " no longer hold the same values", "",
                   "use machines with processors of one kind");
   return {};
 }

@@ -17,26 +17,35 @@ std::int64_t StepGradient::micro_batches() const {
   return options_.accumulation_steps * static_cast<std::int64_t>(group_.ranks());
 }
 
-const model::LoraWeights& StepGradient::working() {
-  adapter_.write_working(working_, options_.precision);
-  model::set_dropout(working_, 0, 0);
-  return working_;
+Weighting StepGradient::weighting_of(std::size_t begin, std::size_t end, BatchSums& sums) const {
+  if (options_.loss == Loss::answers) return {scale_};
+  return {1, [=, this, &sums](std::span<const double> nats) {
+            auto loss = preference_loss(nats, reference_.subspan(begin, end - begin), options_.dpo_beta);
+            sums.nats += loss.loss, sums.margin += loss.margin, sums.preferred += static_cast<double>(loss.preferred);
+            for (auto& slope : loss.slopes) slope *= scale_;
+            return loss.slopes;
+          }};
 }
 
 // Adds one batch's gradient, in as many passes as its rows need.
 Status StepGradient::add_batch(std::size_t index, at::Tensor& gradient) {
-  const auto size = static_cast<std::size_t>(options_.batch_size);
+  const auto group = static_cast<std::size_t>(options_.group_size());
+  const auto size = static_cast<std::size_t>(options_.batch_size) * group;
   const std::size_t first = std::min(examples_.size(), index * size), last = std::min(examples_.size(), first + size);
-  const std::size_t own = index % static_cast<std::size_t>(options_.accumulation_steps);
+  auto& sums = sums_[index % static_cast<std::size_t>(options_.accumulation_steps)];
+  const auto rows_of = [&](std::size_t begin) {
+    std::int64_t rows = 0;
+    for (std::size_t i = begin; i < begin + group; ++i) rows += std::ssize(examples_[i]->ids);
+    return rows;
+  };
   for (std::size_t begin = first, end = first; begin < last; begin = end) {
     const auto pass = static_cast<std::uint64_t>(step_) << 32 | begin;
-    model::set_dropout(working_, options_.lora.dropout, model::mix(options_.seed) ^ pass);
-    std::int64_t rows = 0;
-    while (end < last && (end == begin || rows + std::ssize(examples_[end]->ids) <= options_.pass_rows_max))
-      rows += std::ssize(examples_[end++]->ids);
-    const auto part = add_gradient(base_, adapter_, working_, examples_.subspan(begin, end - begin), scale_,
-                                   options_.gradient_checkpointing ? 0 : options_.pass_rows_max, gradient);
-    nats_[own] += part.nats;
+    for (std::int64_t rows = 0; end < last && (end == begin || rows + rows_of(end) <= options_.pass_rows_max); end += group)
+      rows += rows_of(end);
+    const auto part = trainable_.add_gradient(examples_.subspan(begin, end - begin), weighting_of(begin, end, sums),
+                                              model::mix(options_.seed) ^ pass,
+                                              options_.gradient_checkpointing ? 0 : options_.pass_rows_max, gradient);
+    if (options_.loss == Loss::answers) sums.nats += part.nats;
     for (std::size_t i = 0; i < part.by_example.size(); ++i)
       if (!std::isfinite(part.by_example[i]))
         return diverged("the loss is no number", step_,
@@ -56,23 +65,26 @@ Status StepGradient::sum_batches(std::size_t begin, std::size_t end, at::Tensor&
   return {};
 }
 
-Result<StepLoss> StepGradient::compute(std::int64_t step, const Batch& step_examples, at::Tensor& gradient) {
-  adapter_.write_working(working_, options_.precision);
+Result<StepLoss> StepGradient::compute(std::int64_t step, const Batch& step_examples, std::span<const double> reference,
+                                       at::Tensor& gradient) {
+  trainable_.write_working();
   StepLoss loss;
-  for (const auto* example : step_examples) loss.answers += evaluate::answer_tokens(*example);
+  for (const auto* example : step_examples) loss.count += evaluate::answer_tokens(*example);
+  if (options_.loss == Loss::preference) loss.count = std::ssize(step_examples) / 2;
   step_ = step;
   examples_ = step_examples;
-  scale_ = 1.0 / static_cast<double>(loss.answers);
+  reference_ = reference;
+  scale_ = 1.0 / static_cast<double>(loss.count);
   const auto own = static_cast<std::size_t>(options_.accumulation_steps);
-  nats_.assign(own, 0.0);
+  sums_.assign(own, {});
   gradient.zero_();
   TRY(sum_batches(group_.rank() * own, (group_.rank() + 1) * own, gradient));
   TRY(group_.sum({gradient.mutable_data_ptr<float>(), static_cast<std::size_t>(gradient.numel())}));
-  const auto parts = TRY(group_.gather({reinterpret_cast<const char*>(nats_.data()), own * sizeof(double)}));
+  const auto parts = TRY(group_.gather({reinterpret_cast<const char*>(sums_.data()), own * sizeof(BatchSums)}));
   for (const auto& part : parts) {
-    if (part.size() != own * sizeof(double)) return fail(ErrorCode::internal, "a rank sent losses of another number of batches");
-    std::memcpy(nats_.data(), part.data(), part.size());
-    for (double nats : nats_) loss.nats += nats;
+    if (part.size() != own * sizeof(BatchSums)) return fail(ErrorCode::internal, "a rank sent losses of another number of batches");
+    std::memcpy(sums_.data(), part.data(), part.size());
+    for (const auto& sums : sums_) loss.sum += sums.nats, loss.margin += sums.margin, loss.preferred += sums.preferred;
   }
   return loss;
 }

@@ -7,50 +7,56 @@
 #pragma once
 
 #include "engine/distributed/group.h"
-#include "engine/train/backward.h"
-#include "engine/train/options.h"
+#include "engine/train/preferences.h"
+#include "engine/train/trainable.h"
 
 namespace redoubt::engine::train {
 
 using Batch = std::vector<const data::Example*>;
 
+// Sums over all ranks.
 struct StepLoss {
-  double nats = 0;  // summed over the answer tokens of all ranks
-  std::int64_t answers = 0;
+  double sum = 0;          // nats, over the answer tokens or the pairs
+  std::int64_t count = 0;  // of these
+  double margin = 0, preferred = 0;  // PreferenceLoss's
+  double mean() const { return sum / static_cast<double>(count); }
 };
 
 class StepGradient {
  public:
-  StepGradient(const model::CausalModel& base, const model::Adapter& adapter, const TrainOptions& options,
-               distributed::Group& group)
-      : base_(base), adapter_(adapter), options_(options), group_(group) {}
+  StepGradient(Trainable& trainable, const TrainOptions& options, distributed::Group& group)
+      : trainable_(trainable), options_(options), group_(group) {}
 
   // Batches of a step over all ranks, and examples in them.
   std::int64_t micro_batches() const;
-  std::int64_t examples() const { return micro_batches() * options_.batch_size; }
+  std::int64_t examples() const { return micro_batches() * options_.batch_size * options_.group_size(); }
 
-  // Of the mean loss over the answer tokens of `step_examples`, those of all ranks; at the end of an epoch they may be fewer.
-  // `gradient` has the same bits on every rank. invalid_argument names the example whose loss is no number.
-  Result<StepLoss> compute(std::int64_t step, const Batch& step_examples, at::Tensor& gradient);
-
-  // The adapter in working form without dropout, for evaluation.
-  const model::LoraWeights& working();
+  // Of the mean loss over the answer tokens (or the pairs) of `step_examples`, those of all ranks; at the end of an epoch
+  // they may be fewer. `reference` is each example's nats in the reference model, for pairs. `gradient` has the same bits on
+  // every rank. invalid_argument names the example whose loss is no number.
+  Result<StepLoss> compute(std::int64_t step, const Batch& step_examples, std::span<const double> reference,
+                           at::Tensor& gradient);
 
  private:
   Status sum_batches(std::size_t begin, std::size_t end, at::Tensor& gradient);
   Status add_batch(std::size_t index, at::Tensor& gradient);
 
-  const model::CausalModel& base_;
-  const model::Adapter& adapter_;
+  // Of one batch of this rank; the ranks send each other these bytes.
+  struct BatchSums {
+    double nats = 0, margin = 0, preferred = 0;
+  };
+  Weighting weighting_of(std::size_t begin, std::size_t end, BatchSums& sums) const;
+
+  Trainable& trainable_;
   const TrainOptions& options_;
   distributed::Group& group_;
-  model::LoraWeights working_;
 
   // Of the step that is computed.
   std::int64_t step_ = 0;
   std::span<const data::Example* const> examples_;
+  std::span<const double> reference_;
   double scale_ = 0;
-  std::vector<double> nats_;  // by batch of this rank
+  std::vector<BatchSums> sums_;  // by batch of this rank
 };
 
 // "step 7, line 3 of the training data", with the cure.

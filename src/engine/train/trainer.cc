@@ -20,24 +20,36 @@ PassSize size_of_passes(const TrainData& data, const TrainOptions& options) {
     size.longest = std::max(size.longest, examples.counts().longest);
     size.tokens += examples.counts().tokens;  // their file lies in memory where the job's folder does
   }
-  size.rows = std::max(size.longest, std::min(options.pass_rows_max, options.batch_size * size.longest));
+  size.rows = std::max(size.longest, std::min(options.pass_rows_max, options.batch_size * options.group_size() * size.longest));
   return size;
 }
+
+std::vector<double> nats_of(const evaluate::Evaluation& evaluation) {
+  std::vector<double> nats;
+  for (const auto& score : evaluation.examples) nats.push_back(-score.log_likelihood);
+  return nats;
+}
+
+// The examples of one step, and each one's nats in the reference model where the loss needs them.
+struct StepExamples {
+  Batch examples;
+  std::vector<double> reference;
+};
 
 class Run {
  public:
   Run(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
-      const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group, model::Adapter adapter)
+      const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group, Trainable& trainable)
       : base_(base),
         data_(data),
         options_(options),
         checkpoints_(checkpoints),
         hooks_(hooks),
         group_(group),
-        adapter_(std::move(adapter)),
-        optimizer_(adapter_.values().numel(), options.adamw),
-        step_gradient_(base, adapter_, options, group),
-        gradient_(at::zeros_like(adapter_.values())) {
+        trainable_(trainable),
+        optimizer_(trainable.values().numel(), options.adamw, trainable.not_decayed()),
+        step_gradient_(trainable, options, group),
+        gradient_(at::zeros_like(trainable.values())) {
     examples_each_ = step_gradient_.examples();
     steps_each_ = (static_cast<std::int64_t>(data.train.size()) + examples_each_ - 1) / examples_each_;
     steps_ = steps_each_ * options.epochs;
@@ -48,13 +60,15 @@ class Run {
 
   Status resume();
   Status go();
-  Result<TrainResult> result();
+  TrainOutcome outcome();
 
  private:
   bool is_done() const { return state_.step >= steps_ || stopped_early_ || stopped_by_hook_; }
-  Result<Batch> batch_of(std::int64_t step);
+  Result<StepExamples> batch_of(std::int64_t step);
   Status do_step();
-  Result<evaluate::Evaluation> evaluate_share();
+  Result<evaluate::Evaluation> evaluate_shares(const data::Examples& examples, const model::LoraWeights* adapter);
+  Status judge_reference();
+  Status judge(const evaluate::Evaluation& evaluation, std::int64_t epoch);
   Status finish_epoch();
   Status checkpoint();
   void report(std::string_view name, Json event);
@@ -65,9 +79,10 @@ class Run {
   const std::filesystem::path& checkpoints_;
   const TrainHooks& hooks_;
   distributed::Group& group_;
-  model::Adapter adapter_;
+  Trainable& trainable_;
   AdamW optimizer_;
   StepGradient step_gradient_;
+  std::vector<double> train_reference_, eval_reference_;  // nats by example, for preferences
   at::Tensor gradient_;
   LearningRate rate_;
   std::int64_t examples_each_ = 0, steps_each_ = 0, steps_ = 0;  // examples of a step, steps of an epoch, of the run
@@ -79,25 +94,27 @@ class Run {
 };
 
 Status Run::resume() {
-  const auto memory = plan_memory(base_.config(), options_, adapter_.values().numel(), size_of_passes(data_, options_));
+  const auto memory = plan_memory(base_.config(), options_, trainable_.values().numel(), size_of_passes(data_, options_));
   TRY(check_memory(memory, options_.processes_here, memory_limit()));
   TRY(check_agreement(group_, state_.identity));
+  TRY(judge_reference());
   auto found = TRY(read_for_all(group_, checkpoints_));
-  if (group_.leads()) hooks_.event("plan", {{"steps", steps_},
-                        {"epochs", options_.epochs},
-                        {"ranks", group_.ranks()},
-                        {"examples_per_step", examples_each_},
-                        {"memory_bytes", memory.total()},
-                        {"examples", data_.train.size()},
-                        {"tokens", data_.train.counts().tokens},
-                        {"truncated", data_.train.counts().truncated},
-                        {"resumed_step", found ? found->step : 0}});
+  if (group_.leads())
+    hooks_.event("plan", {{"steps", steps_},
+                          {"epochs", options_.epochs},
+                          {"ranks", group_.ranks()},
+                          {"examples_per_step", examples_each_},
+                          {"memory_bytes", memory.total()},
+                          {"examples", data_.train.size()},
+                          {"tokens", data_.train.counts().tokens},
+                          {"truncated", data_.train.counts().truncated},
+                          {"resumed_step", found ? found->step : 0}});
   if (!found) return {};
-  if (found->identity != state_.identity || found->values.numel() != adapter_.values().numel() || found->step > steps_)
+  if (found->identity != state_.identity || found->values.numel() != trainable_.values().numel() || found->step > steps_)
     return fail(ErrorCode::invalid_argument, "the checkpoint belongs to a run with other hyperparameters, model or data",
                 checkpoints_.string(), "restore them, or remove the checkpoints to begin anew");
   state_ = std::move(*found);
-  adapter_.values().copy_(state_.values);
+  trainable_.values().copy_(state_.values);
   optimizer_.first_moment.copy_(state_.first_moment);
   optimizer_.second_moment.copy_(state_.second_moment);
   optimizer_.steps = state_.step;
@@ -117,81 +134,117 @@ Status Run::go() {
   return {};
 }
 
-Result<Batch> Run::batch_of(std::int64_t step) {
+Result<StepExamples> Run::batch_of(std::int64_t step) {
   const std::int64_t epoch = step / steps_each_, begin = step % steps_each_ * examples_each_;
   if (epoch != order_epoch_) {
-    order_ = order_of_epoch(data_.train.size(), options_.seed, epoch);
+    const auto group = static_cast<std::size_t>(options_.group_size());
+    order_.clear();
+    for (const auto first : order_of_epoch(data_.train.size() / group, options_.seed, epoch))
+      for (std::size_t i = 0; i < group; ++i) order_.push_back(first * group + i);
     order_epoch_ = epoch;
   }
   held_.clear();
-  for (std::int64_t i = begin; i < std::min(begin + examples_each_, std::ssize(order_)); ++i)
-    held_.push_back(TRY(data_.train.read(order_[static_cast<std::size_t>(i)])));
-  Batch batch;
-  for (const auto& example : held_) batch.push_back(&example);
+  StepExamples batch;
+  for (std::int64_t i = begin; i < std::min(begin + examples_each_, std::ssize(order_)); ++i) {
+    const auto index = order_[static_cast<std::size_t>(i)];
+    held_.push_back(TRY(data_.train.read(index)));
+    if (!train_reference_.empty()) batch.reference.push_back(train_reference_[index]);
+  }
+  for (const auto& example : held_) batch.examples.push_back(&example);
   return batch;
 }
 
 Status Run::do_step() {
   const auto start = std::chrono::steady_clock::now();
   const auto batch = TRY(batch_of(state_.step));
-  const auto loss = TRY(step_gradient_.compute(state_.step, batch, gradient_));
+  const auto loss = TRY(step_gradient_.compute(state_.step, batch.examples, batch.reference, gradient_));
   const double norm = norm_of(gradient_);
   if (!std::isfinite(norm))
-    return diverged("the gradient is no number", state_.step, "lines from " + std::to_string(batch.front()->source_line));
+    return diverged("the gradient is no number", state_.step, "lines from " + std::to_string(batch.examples.front()->source_line));
   if (options_.max_grad_norm > 0) clip(gradient_, norm, options_.max_grad_norm);
   const double rate = rate_.at(state_.step);
-  optimizer_.step(adapter_.values(), gradient_, rate);
+  optimizer_.step(trainable_.values(), gradient_, rate);
   ++state_.step;
 
   std::int64_t tokens = 0;
-  for (const auto* example : batch) tokens += std::ssize(example->ids);
+  for (const auto* example : batch.examples) tokens += std::ssize(example->ids);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report("step", {{"step", state_.step},
+  Json event = {{"step", state_.step},
                   {"steps", steps_},
                   {"epoch", static_cast<double>(state_.step) / static_cast<double>(steps_each_)},
-                  {"loss", loss.nats / static_cast<double>(loss.answers)},
+                  {"loss", loss.mean()},
                   {"learning_rate", rate},
                   {"grad_norm", norm},
                   {"tokens", tokens},
-                  {"tokens_per_second", std::round(static_cast<double>(tokens) / seconds)}});
+                  {"tokens_per_second", std::round(static_cast<double>(tokens) / seconds)}};
+  if (options_.loss == Loss::preference) {
+    event["reward_margin"] = loss.margin / static_cast<double>(loss.count);
+    event["reward_accuracy"] = loss.preferred / static_cast<double>(loss.count);
+  }
+  report("step", std::move(event));
   return {};
 }
 
 Status Run::finish_epoch() {
   const std::int64_t epoch = state_.step / steps_each_;
   if (!data_.eval.empty()) {
-    const auto evaluation = TRY(evaluate_share());
-    if (!std::isfinite(evaluation.loss))
-      return diverged("the eval loss is no number", state_.step - 1, "after epoch " + std::to_string(epoch));
-    const bool best = !state_.best_loss || evaluation.loss < *state_.best_loss;
-    state_.epochs_since_best = best ? 0 : state_.epochs_since_best + 1;
-    if (best) {
-      state_.best_loss = evaluation.loss;
-      state_.best_epoch = epoch;
-      state_.best_values = adapter_.values().clone();
-    }
-    stopped_early_ = options_.early_stopping_patience > 0 && state_.epochs_since_best >= options_.early_stopping_patience;
-    report("epoch", {{"epoch", epoch},
-                     {"eval_loss", evaluation.loss},
-                     {"perplexity", evaluation.perplexity},
-                     {"accuracy", evaluation.accuracy},
-                     {"best", best}});
+    trainable_.write_working();
+    TRY(judge(TRY(evaluate_shares(data_.eval, trainable_.adapter())), epoch));
   }
   state_.epochs_evaluated = epoch;
   return checkpoint();
 }
 
+Status Run::judge(const evaluate::Evaluation& evaluation, std::int64_t epoch) {
+  Json event = {{"epoch", epoch}};
+  double loss = evaluation.loss;
+  if (options_.loss == Loss::preference) {
+    const auto preference = preference_loss(nats_of(evaluation), eval_reference_, options_.dpo_beta);
+    const auto pairs = static_cast<double>(data_.eval.size() / 2);
+    loss = preference.loss / pairs;
+    event.update({{"reward_margin", preference.margin / pairs}, {"reward_accuracy", static_cast<double>(preference.preferred) / pairs}});
+  } else {
+    event.update({{"perplexity", evaluation.perplexity}, {"accuracy", evaluation.accuracy}});
+  }
+  if (!std::isfinite(loss)) return diverged("the eval loss is no number", state_.step - 1, "after epoch " + std::to_string(epoch));
+  const bool best = !state_.best_loss || loss < *state_.best_loss;
+  state_.epochs_since_best = best ? 0 : state_.epochs_since_best + 1;
+  if (best) {
+    state_.best_loss = loss;
+    state_.best_epoch = epoch;
+    state_.best_values = trainable_.values().clone();
+  }
+  stopped_early_ = options_.early_stopping_patience > 0 && state_.epochs_since_best >= options_.early_stopping_patience;
+  event.update({{"eval_loss", loss}, {"best", best}});
+  report("epoch", std::move(event));
+  return {};
+}
+
 // Each rank computes every ranks-th pass; all know all scores.
-Result<evaluate::Evaluation> Run::evaluate_share() {
+Result<evaluate::Evaluation> Run::evaluate_shares(const data::Examples& examples, const model::LoraWeights* adapter) {
   evaluate::EvaluateOptions share;
   share.share = static_cast<std::int64_t>(group_.rank()), share.shares = static_cast<std::int64_t>(group_.ranks());
-  auto scores = TRY(evaluate::evaluate(base_, &step_gradient_.working(), data_.eval, share)).examples;
+  auto scores = TRY(evaluate::evaluate(base_, adapter, examples, share)).examples;
   TRY(gather_scores(group_, scores));
   return evaluate::summarise(std::move(scores));
 }
 
+// What the model answered before this run changed it: the base, or the adapter that the run goes on from.
+Status Run::judge_reference() {
+  if (options_.loss != Loss::preference) return {};
+  trainable_.write_working();
+  const auto* before = data_.starts_from_adapter ? trainable_.adapter() : nullptr;
+  train_reference_ = nats_of(TRY(evaluate_shares(data_.train, before)));
+  if (!data_.eval.empty()) eval_reference_ = nats_of(TRY(evaluate_shares(data_.eval, before)));
+  for (std::size_t i = 0; i < train_reference_.size(); ++i)
+    if (!std::isfinite(train_reference_[i]))
+      return diverged("the reference's loss is no number", 0,
+                      "line " + std::to_string(TRY(data_.train.read(i)).source_line) + " of the training data");
+  return {};
+}
+
 Status Run::checkpoint() {
-  state_.values = adapter_.values();
+  state_.values = trainable_.values();
   state_.first_moment = optimizer_.first_moment;
   state_.second_moment = optimizer_.second_moment;
   TRY(check_equal_values(group_, state_.values));
@@ -204,11 +257,10 @@ void Run::report(std::string_view name, Json event) {
   state_.metrics.push_back(std::move(event));
 }
 
-Result<TrainResult> Run::result() {
-  if (state_.best_values.defined()) adapter_.values().copy_(state_.best_values);
+TrainOutcome Run::outcome() {
+  if (state_.best_values.defined()) trainable_.values().copy_(state_.best_values);
   const auto best_epoch = state_.best_values.defined() ? state_.best_epoch : state_.step / steps_each_;
-  return TrainResult{std::move(adapter_),      state_.step, best_epoch, state_.best_loss, stopped_early_, stopped_by_hook_,
-                     std::move(state_.metrics)};
+  return {state_.step, best_epoch, state_.best_loss, stopped_early_, stopped_by_hook_, std::move(state_.metrics)};
 }
 
 }  // namespace
@@ -232,12 +284,21 @@ Result<TrainResult> train(const model::CausalModel& base, const TrainData& data,
 Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group) {
   c10::InferenceMode guard;
-  TRY(model::check_trainable(base.config()));
   auto adapter = TRY(model::Adapter::create(base.config(), options.lora, options.seed, &base.weights()));
-  Run run(base, data, options, checkpoints, hooks, group, std::move(adapter));
-  TRY(run.resume());
-  TRY(run.go());
-  return run.result();
+  AdapterTrainable trainable(base, std::move(adapter), options.precision);
+  auto outcome = TRY(run(base, data, options, checkpoints, hooks, group, trainable));
+  return TrainResult{std::move(outcome), trainable.take()};
+}
+
+Result<TrainOutcome> run(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
+                         const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group,
+                         Trainable& trainable) {
+  c10::InferenceMode guard;
+  TRY(model::check_trainable(base.config()));
+  Run training(base, data, options, checkpoints, hooks, group, trainable);
+  TRY(training.resume());
+  TRY(training.go());
+  return training.outcome();
 }
 
 }  // namespace redoubt::engine::train

@@ -11,12 +11,14 @@
 #include "engine/model/causal_model.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/options.h"
+#include "engine/train/trainable.h"
 
 namespace redoubt::engine::train {
 
 struct TrainData {
   data::Examples train, eval;  // eval may be empty: then the last adapter is the best
   Json identity = {};                          // what must be equal to resume, beside the options
+  bool starts_from_adapter = false;            // which is then the reference of preferences, else the base is
 };
 
 struct TrainHooks {
@@ -26,12 +28,15 @@ struct TrainHooks {
   std::function<bool(std::int64_t)> stop_after = {};
 };
 
-struct TrainResult {
-  model::Adapter adapter;  // the best
+struct TrainOutcome {
   std::int64_t steps = 0, best_epoch = 0;
   std::optional<double> best_loss = {};
   bool stopped_early = false, stopped_by_hook = false;
   Json metrics;  // all step and epoch events
+};
+
+struct TrainResult : TrainOutcome {
+  model::Adapter adapter;  // the best
 };
 
 // Resumes from the newest checkpoint in `checkpoints` if there is one, and writes them there. A loss or gradient that is
@@ -43,6 +48,11 @@ Result<TrainResult> train(const model::CausalModel& base, const TrainData& data,
 // alone reads and writes checkpoints and reports events; all answer the same adapter, bit for bit.
 Result<TrainResult> train(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
                           const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group);
+
+// The same for any Trainable, which holds the best values in the end.
+Result<TrainOutcome> run(const model::CausalModel& base, const TrainData& data, const TrainOptions& options,
+                         const std::filesystem::path& checkpoints, const TrainHooks& hooks, distributed::Group& group,
+                         Trainable& trainable);
 
 // The order of the examples in an epoch: a Fisher-Yates shuffle by a generator seeded with both numbers.
 std::vector<std::size_t> order_of_epoch(std::size_t examples, std::uint64_t seed, std::int64_t epoch);

@@ -51,9 +51,7 @@ TEST_F(TrainerTest, a_run_killed_anywhere_and_resumed_ends_bit_for_bit_as_the_wh
   const auto whole = run(options).value();
   for (std::int64_t kill_at : {1, 4, 7, 8, 20}) {
     const std::string name = "killed" + std::to_string(kill_at);
-    ASSERT_TRUE(run(
-                    options, [&](std::int64_t step) { return step == kill_at; }, name.c_str())
-                    ->stopped_by_hook);
+    ASSERT_TRUE(run(options, [&](std::int64_t step) { return step == kill_at; }, name.c_str())->stopped_by_hook);
     const auto resumed = run(options, {}, name.c_str()).value();
     EXPECT_TRUE(resumed.adapter.values().equal(whole.adapter.values())) << kill_at;
     EXPECT_EQ(resumed.best_loss, whole.best_loss);
@@ -91,8 +89,7 @@ TEST_F(TrainerTest, dropout_is_drawn_from_the_seed_and_a_resumed_run_draws_the_s
   options.lora.dropout = 0.3, options.pass_rows_max = 30;  // several passes a step, each with its own draw
   const auto whole = run(options, {}, "whole").value();
   EXPECT_FALSE(whole.adapter.values().equal(plain.adapter.values()));
-  ASSERT_TRUE(run(
-      options, [](std::int64_t step) { return step == 8; }, "killed"));
+  ASSERT_TRUE(run(options, [](std::int64_t step) { return step == 8; }, "killed"));
   EXPECT_TRUE(run(options, {}, "killed")->adapter.values().equal(whole.adapter.values()));
   // Nothing is dropped when the adapter is judged.
   model::LoraWeights working;
@@ -186,12 +183,14 @@ TEST_F(RanksTest, ranks_train_the_adapter_of_one_process_with_as_many_batches_bi
   for (std::size_t ranks : {2, 4}) {
     const auto alone = run_alone(with(2, 4), ("alone" + std::to_string(ranks)).c_str()).value();
     const auto results = run_ranks(
-        ranks, [&](std::size_t) { return with(2, 4 / static_cast<std::int64_t>(ranks)); }, {}, std::to_string(ranks).c_str());
+        ranks, [&](std::size_t) { return with(2, 4 / static_cast<std::int64_t>(ranks)); }, {},
+        std::to_string(ranks).c_str());
     for (const auto& result : results) {
       ASSERT_TRUE(result) << result.error().message;
       EXPECT_TRUE(result->adapter.values().equal(alone.adapter.values()));
       EXPECT_EQ(result->best_loss, alone.best_loss);
-      for (std::size_t i = 0; i < alone.metrics.size(); ++i) EXPECT_EQ(result->metrics[i].value("loss", Json()), alone.metrics[i].value("loss", Json()));
+      for (std::size_t i = 0; i < alone.metrics.size(); ++i)
+        EXPECT_EQ(result->metrics[i].value("loss", Json()), alone.metrics[i].value("loss", Json()));
     }
   }
 }
@@ -222,9 +221,10 @@ TEST_F(RanksTest, a_run_goes_on_from_the_leaders_checkpoint_with_as_many_or_fewe
   const auto whole = run_ranks(2, [&](std::size_t) { return with(2, 1); }, {}, "whole");
   for (std::int64_t ranks : {1, 2}) {
     const std::string name = "killed" + std::to_string(ranks);
-    ASSERT_TRUE(run_ranks(2, [&](std::size_t) { return with(2, 1); }, [](std::int64_t step) { return step == 7; }, name.c_str())[0]);
-    const auto resumed = run_ranks(
-        static_cast<std::size_t>(ranks), [&](std::size_t) { return with(2, 2 / ranks); }, {}, name.c_str());
+    ASSERT_TRUE(
+        run_ranks(2, [&](std::size_t) { return with(2, 1); }, [](std::int64_t step) { return step == 7; }, name.c_str())[0]);
+    const auto resumed =
+        run_ranks(static_cast<std::size_t>(ranks), [&](std::size_t) { return with(2, 2 / ranks); }, {}, name.c_str());
     ASSERT_TRUE(resumed[0]) << resumed[0].error().message;
     EXPECT_TRUE(resumed[0]->adapter.values().equal(whole[0]->adapter.values())) << ranks;
     EXPECT_EQ(resumed[0]->metrics.size(), whole[0]->metrics.size());

@@ -88,6 +88,9 @@ provider::JobSpec training_job(const Json& training, const std::string& image) {
 
 Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
                                        const governance::BuiltImage& image, const Json& training, Deps& deps) {
+  if (std::string(json_or(training, "method", "lora")) == "full")
+    return fail(ErrorCode::unsupported, "method: full in a pipeline, whose steps judge and deploy adapters", "training_config.yaml: method",
+                "use method: lora, or train alone with 'redoubt train'");
   const Digest image_digest = TRY(image.output("image"));
   const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("train"));
   const StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}}, training};

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Full fine-tuning, preferences and adapters that go on, against PyTorch over Transformers' models, on the small Llama of engine_train_test."""
+import pytest
+import torch
+import torch.nn.functional as F
+from engine_train_test import LLAMA3, ROWS, adapter_of_peft, assert_scores_equal, base_of, likelihoods, make_model, run_engine, start_engine
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+from transformers.trainer_pt_utils import get_parameter_names
+
+PAIRS = [{"prompt": row["messages"][:1], "chosen": row["messages"][1:],
+          "rejected": [{"role": "assistant", "content": f"rm -rf / --no-preserve-root {i % 5}"}]} for i, row in enumerate(ROWS)]
+
+
+@pytest.fixture(params=[{"rope_type": "default", "rope_theta": 10000.0}, LLAMA3], ids=["tied", "llama3-untied"])
+def model(request, tmp_path):
+    folder = tmp_path / "base"
+    folder.mkdir()
+    make_model(folder, request.param)
+    return folder
+
+
+def encode(folder, rows):
+    """Token ids and where the answer starts."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    out = []
+    for messages in rows:
+        prompt = tokenizer.apply_chat_template(messages[:1], tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(messages, tokenize=False)
+        ids = torch.tensor([tokenizer(whole, add_special_tokens=False)["input_ids"]])
+        out.append((ids, len(tokenizer(prompt, add_special_tokens=False)["input_ids"])))
+    return out
+
+
+def likelihood(model, example):
+    ids, start = example
+    return model(ids).logits[0].log_softmax(-1)[start - 1 : -1].gather(1, ids[0, start:, None]).sum()
+
+
+def steps(events):
+    return [event for event in events if event["event"] == "step"]
+
+
+def test_full_fine_tuning_has_the_losses_of_pytorch_and_leaves_a_model_that_transformers_reads(model, tmp_path):
+    parameters = {"dtype": "fp32", "method": "full", "learning_rate": 2e-3, "epochs": 6, "batch_size": len(ROWS), "lr_scheduler": "constant", "weight_decay": 0.1}
+    events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
+    ours = base_of(tmp_path / "train/model")
+    peer = base_of(model)
+    decayed = get_parameter_names(peer, [type(peer.model.norm)], ["bias"])
+    optimizer = torch.optim.AdamW([{"params": [p for n, p in peer.named_parameters() if n in decayed], "weight_decay": 0.1},
+                                   {"params": [p for n, p in peer.named_parameters() if n not in decayed], "weight_decay": 0.0}], lr=2e-3)
+    examples = encode(model, [row["messages"] for row in ROWS])
+    tokens = sum(ids.shape[1] - start for ids, start in examples)
+    for event in steps(events):
+        loss = -sum(likelihood(peer, example) for example in examples) / tokens
+        assert event["loss"] == pytest.approx(loss.item(), rel=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
+        optimizer.step()
+    for name, value in peer.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], value, atol=3e-4), name
+    run_engine("evaluate", tmp_path / "eval", tmp_path / "train/model", {"dtype": "fp32"}, eval=ROWS)
+    assert_scores_equal(tmp_path / "eval", likelihoods(ours, model))
+
+
+def dpo_loss(model, reference, pairs, beta):
+    """The formula of arXiv 2305.18290 (TRL's loss_type sigmoid), and the margin of the rewards."""
+    total = margins = 0
+    for (chosen, rejected), before in zip(pairs, reference):
+        margin = beta * ((likelihood(model, chosen) - before[0]) - (likelihood(model, rejected) - before[1]))
+        total, margins = total - F.logsigmoid(margin), margins + margin.item()
+    return total / len(pairs), margins / len(pairs)
+
+
+def pairs_of(folder):
+    chosen = encode(folder, [pair["prompt"] + pair["chosen"] for pair in PAIRS])
+    rejected = encode(folder, [pair["prompt"] + pair["rejected"] for pair in PAIRS])
+    return list(zip(chosen, rejected))
+
+
+@pytest.mark.parametrize("parts", [{"batch_size": len(PAIRS)}, {"batch_size": 4, "gradient_accumulation_steps": 4, "pass_tokens_max": 90}], ids=["whole", "in-parts"])
+def test_preferences_have_the_losses_of_the_formula_in_pytorch(model, tmp_path, parts):
+    parameters = {"dtype": "fp32", "loss": "dpo", "dpo_beta": 0.3, "lora_r": 4, "lora_alpha": 8, "epochs": 1, "learning_rate": 0, **parts}
+    run_engine("train", tmp_path / "start", model, parameters, train=PAIRS)
+    parameters |= {"learning_rate": 5e-3, "epochs": 6, "lr_scheduler": "constant"}
+    events = run_engine("train", tmp_path / "train", model, parameters, train=PAIRS, eval=PAIRS[:4])
+    tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "start/model", is_trainable=True)
+    pairs = pairs_of(model)
+    with torch.no_grad(), tuned.disable_adapter():
+        reference = [[likelihood(tuned, example) for example in pair] for pair in pairs]
+    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=5e-3, weight_decay=0)
+    for event in steps(events):
+        loss, margin = dpo_loss(tuned, reference, pairs, 0.3)
+        assert event["loss"] == pytest.approx(loss.item(), rel=2e-4, abs=1e-6)
+        assert event["reward_margin"] == pytest.approx(margin, rel=1e-3, abs=1e-5)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
+        optimizer.step()
+    assert steps(events)[-1]["reward_accuracy"] == 1
+    last = [event for event in events if event["event"] == "epoch"][-1]
+    assert last["eval_loss"] == pytest.approx(dpo_loss(tuned, reference[:4], pairs[:4], 0.3)[0].item(), rel=1e-2, abs=1e-4)
+
+
+def test_an_adapter_that_goes_on_is_the_reference_of_its_preferences(model, tmp_path):
+    tuned = adapter_of_peft(model, tmp_path / "adapter", "all-linear")
+    events = run_engine("train", tmp_path / "train", model, {"dtype": "fp32", "loss": "dpo", "epochs": 1, "batch_size": len(PAIRS)},
+                        train=PAIRS, adapter=tmp_path / "adapter")
+    assert steps(events)[0]["loss"] == pytest.approx(0.6931472, rel=1e-5)  # the model is still its own reference
+    events = run_engine("train", tmp_path / "answers", model, {"dtype": "fp32", "epochs": 1, "batch_size": len(ROWS)}, train=ROWS, adapter=tmp_path / "adapter")
+    scores = likelihoods(tuned, model)
+    assert steps(events)[0]["loss"] == pytest.approx(-sum(s for s, _ in scores) / sum(n for _, n in scores), rel=1e-4)
+    done = start_engine("train", tmp_path / "other", model, {"lora_r": 4}, train=ROWS, adapter=tmp_path / "adapter")
+    assert done.returncode == 2 and "lora_r" in done.stderr
+
+
+@pytest.mark.parametrize("row, words", [({"prompt": "a", "chosen": "b"}, "'rejected'"), ({"prompt": "a", "chosen": "b", "rejected": "b"}, "the same"),
+                                        ({"prompt": "a", "chosen": "b " * 400, "rejected": "c"}, "longer than"), (ROWS[0], "'prompt'")])
+def test_a_pair_of_which_nothing_can_be_learnt_is_named_by_its_line(model, tmp_path, row, words):
+    done = start_engine("train", tmp_path, model, {"loss": "dpo"}, train=[PAIRS[0], row])
+    assert done.returncode in (1, 2) and "line 2" in done.stderr and words in done.stderr
+    assert not (tmp_path / "model").exists()
