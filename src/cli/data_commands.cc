@@ -47,14 +47,23 @@ Result<int> check(const Options& options, const Output& output) {
   return exit_code_of(ErrorCode::gate_refused);
 }
 
+Result<stages::data::SplitCounts> write_sides(FileReader& file, const Options& options, const std::filesystem::path& folder) {
+  const auto train = TRY(AtomicFile::create(folder / "train.jsonl")), eval = TRY(AtomicFile::create(folder / "eval.jsonl"));
+  const auto counts = TRY(stages::data::split_rows(file, options.file, {options.eval_fraction, options.seed, question_of(options)}, *train, *eval));
+  TRY(train->commit());
+  TRY(eval->commit());
+  return counts;
+}
+
 Result<int> split(const Options& options, const Output& output) {
   const auto file = TRY(FileReader::open_regular(options.file));
   const std::filesystem::path folder = options.folder;
+  const bool stood = std::filesystem::exists(folder);
   TRY(make_folder(folder));
-  const auto train = TRY(AtomicFile::create(folder / "train.jsonl")), eval = TRY(AtomicFile::create(folder / "eval.jsonl"));
-  const auto counts = TRY(stages::data::split_rows(*file, options.file, {options.eval_fraction, options.seed, question_of(options)}, *train, *eval));
-  TRY(train->commit());
-  TRY(eval->commit());
+  auto written = write_sides(*file, options, folder);
+  std::error_code ignored;  // a folder that somebody put something into stays
+  if (!written && !stood) std::filesystem::remove(folder, ignored);
+  const auto counts = TRY(std::move(written));
   output.result({{"train", counts.kept}, {"eval", counts.held_out}, {"folder", options.folder}},
                 fmt::format("{} rows in {}, {} in {}", counts.kept, (folder / "train.jsonl").string(), counts.held_out, (folder / "eval.jsonl").string()));
   return 0;

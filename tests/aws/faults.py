@@ -11,7 +11,7 @@ import models
 # The code that a service throttles with, refuses with, and says that it is busy or broken with, where it is not the common one.
 THROTTLING = {"s3": (503, "SlowDown"), "ec2": (503, "RequestLimitExceeded"), "sns": (400, "Throttling"), "sts": (400, "Throttling"), "route53": (400, "Throttling"),
               "cloudformation": (400, "Throttling"), "iam": (400, "Throttling"), "guardduty": (400, "ThrottlingException"), "inspector2": (429, "ThrottlingException"), "securityhub": (429, "ThrottlingException"),
-              "accessanalyzer": (429, "ThrottlingException")}
+              "accessanalyzer": (429, "ThrottlingException"), "scheduler": (429, "ThrottlingException")}
 DENIED = {"sns": (403, "AuthorizationError"), "ec2": (403, "UnauthorizedOperation"), "inspector2": (403, "AccessDeniedException"),
           "accessanalyzer": (403, "AccessDeniedException"), "securityhub": (403, "AccessDeniedException"), "guardduty": (403, "AccessDeniedException")}
 QUOTA = {"sagemaker": "ResourceLimitExceeded", "s3": "TooManyBuckets", "sns": "TopicLimitExceeded", "iam": "LimitExceeded", "cloudformation": "LimitExceededException"}

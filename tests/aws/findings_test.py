@@ -14,12 +14,17 @@ from judge import Judge
 DETECTOR = "a" * 32
 
 
+ACCOUNT, MOMENT = "123456789012", "2026-11-23T10:00:00.000Z"
+
+
 class Guards:
     def __init__(self):
-        self.guardduty = [{"id": "b" * 32, "severity": 8.2, "type": "Recon:IAMUser/MaliciousIPCaller", "title": "Jane's key was used from a bad address",
-                           "createdAt": "2026-11-23T10:00:00.000Z"}]
-        self.inspector = [{"findingArn": "arn:aws:inspector2:eu-central-1:123456789012:finding/1", "severity": "CRITICAL", "type": "PACKAGE_VULNERABILITY",
-                           "title": "CVE-2026-0001 - openssl", "firstObservedAt": 1.7e9}]
+        self.guardduty = [{"id": "b" * 32, "severity": 8.2, "type": "Recon:IAMUser/MaliciousIPCaller", "title": "Jane's key was used from a bad address", "createdAt": MOMENT,
+                           "updatedAt": MOMENT, "accountId": ACCOUNT, "region": REGION, "schemaVersion": "2.0", "resource": {},
+                           "arn": f"arn:aws:guardduty:{REGION}:{ACCOUNT}:detector/{DETECTOR}/finding/{'b' * 32}"}]
+        self.inspector = [{"findingArn": f"arn:aws:inspector2:{REGION}:{ACCOUNT}:finding/{'1' * 32}", "severity": "CRITICAL", "type": "PACKAGE_VULNERABILITY",
+                           "title": "CVE-2026-0001 - openssl", "description": "openssl", "firstObservedAt": 1.7e9, "lastObservedAt": 1.7e9, "awsAccountId": ACCOUNT, "status": "ACTIVE",
+                           "remediation": {}, "resources": [{"id": "i-1", "type": "AWS_EC2_INSTANCE"}]}]
         self.logins, self.detectors = 0, [DETECTOR]
         self.broken_rules, self.controls, self.accesses = [], [], []  # AWS Config, Security Hub, IAM Access Analyzer
         guards = self
@@ -52,7 +57,7 @@ class Guards:
         if target.endswith("DescribeComplianceByConfigRule"):
             return {"ComplianceByConfigRules": [{"ConfigRuleName": name} for name in self.broken_rules]}
         if path == "/analyzer":
-            return {"analyzers": [{"arn": f"arn:aws:access-analyzer:{REGION}:123456789012:analyzer/a", "name": "a"}]}
+            return {"analyzers": [{"arn": f"arn:aws:access-analyzer:{REGION}:{ACCOUNT}:analyzer/a", "name": "a", "type": "ACCOUNT", "status": "ACTIVE", "createdAt": MOMENT}]}
         if path == "/findingv2":
             return {"findings": self.accesses}
         if path == "/findings":
@@ -97,9 +102,11 @@ def test_findings_open_incidents_and_close_them_when_they_are_gone(guards, tmp_p
     assert incidents == {"guardduty": "closed", "inspector": "open", "cloudtrail": "open"}
 
     guards.broken_rules.append("s3-bucket-ssl-requests-only")
-    guards.controls.append({"Id": "arn:aws:securityhub:::finding/1", "Severity": {"Label": "HIGH"}, "Compliance": {"Status": "FAILED", "SecurityControlId": "S3.5"},
+    guards.controls.append({"Id": "arn:aws:securityhub:::finding/1", "SchemaVersion": "2018-10-08", "ProductArn": f"arn:aws:securityhub:{REGION}::product/aws/securityhub", "GeneratorId": "S3.5",
+                            "AwsAccountId": ACCOUNT, "CreatedAt": MOMENT, "UpdatedAt": MOMENT, "Description": "TLS", "Resources": [{"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::b"}], "Severity": {"Label": "HIGH"}, "Compliance": {"Status": "FAILED", "SecurityControlId": "S3.5"},
                             "Title": "Buckets should require TLS"})
-    guards.accesses.append({"id": "c" * 8, "findingType": "ExternalAccess", "resource": "arn:aws:iam::123456789012:role/redoubt-dev-job", "createdAt": "2026-11-21T10:00:00Z", "status": "ACTIVE"})
+    guards.accesses.append({"id": "c" * 8, "findingType": "ExternalAccess", "resource": "arn:aws:iam::123456789012:role/redoubt-dev-job", "createdAt": "2026-11-21T10:00:00Z", "status": "ACTIVE",
+                            "analyzedAt": MOMENT, "updatedAt": MOMENT, "resourceType": "AWS::IAM::Role", "resourceOwnerAccount": ACCOUNT})
     assert redoubt.json("incident", "sync") == {"opened": 3, "closed": 0, "open": 5}
     assert "config:s3-bucket-ssl-requests-only" in {incident["alarm"] for incident in redoubt.json("incident", "list", "--environment", "account")}
 

@@ -209,7 +209,7 @@ class MonitoringPlayer:
         status, answer = self.create({
             "ProcessingJobName": job, "RoleArn": definition["RoleArn"], "NetworkConfig": definition["NetworkConfig"], "StoppingCondition": definition["StoppingCondition"],
             "ProcessingResources": definition["JobResources"], "AppSpecification": {key: value for key, value in application.items() if key != "Environment"},
-            "ProcessingInputs": [{"InputName": label, "S3Input": {"S3Uri": uri, "LocalPath": local}} for label, uri, local in places],
+            "ProcessingInputs": [{"InputName": label, "S3Input": {"S3Uri": uri, "LocalPath": local, "S3DataType": "S3Prefix", "S3InputMode": "File"}} for label, uri, local in places],
             "ProcessingOutputConfig": {"KmsKeyId": definition["DataQualityJobOutputConfig"]["KmsKeyId"], "Outputs": [
                 {"OutputName": "result", "S3Output": {**output["S3Output"], "S3Uri": output["S3Output"]["S3Uri"].rstrip("/") + f"/{name}/{time.strftime('%Y/%m/%d/%H', time.gmtime(now))}"}}]},
             "Environment": {**application["Environment"], "dataset_source": endpoint["LocalPath"], "output_path": output["S3Output"]["LocalPath"], "publish_cloudwatch_metrics": "Enabled",

@@ -46,7 +46,7 @@ class Resolver:
 
     def value(self, node):
         if isinstance(node, list):
-            return [self.value(item) for item in node]
+            return [item for item in map(self.value, node) if item is not None]  # AWS::NoValue leaves nothing
         if not isinstance(node, dict):
             return node
         [function, argument] = next(iter(node.items())) if len(node) == 1 else (None, None)
@@ -56,9 +56,9 @@ class Resolver:
 
     def do_ref(self, name):
         if name in self.references:
-            return str(self.references[name])
+            return None if self.references[name] is None else str(self.references[name])
         resource = self.document["Resources"][name]
-        if resource["Type"] in ("AWS::SNS::Topic", "AWS::SecretsManager::Secret", "AWS::IAM::ManagedPolicy"):
+        if resource["Type"] in ("AWS::SNS::Topic", "AWS::SecretsManager::Secret", "AWS::IAM::ManagedPolicy", "AWS::StepFunctions::StateMachine"):
             return self.do_getatt(name + ".Arn")
         return self.physical[name]
 
@@ -68,12 +68,13 @@ class Resolver:
             return self.arns[path]
         assert attribute == "Arn", path
         resource = self.document["Resources"][name]
-        named = {key: self.value(resource["Properties"][key]) for key in ("BucketName", "RepositoryName", "RoleName", "LogGroupName", "TopicName") if key in resource["Properties"]}
+        named = {key: self.value(resource["Properties"][key]) for key in ("BucketName", "RepositoryName", "RoleName", "LogGroupName", "TopicName", "StateMachineName") if key in resource["Properties"]}
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             return name
         where = f"{self.region}:{self.account}"
         return {"AWS::S3::Bucket": f"arn:aws:s3:::{named.get('BucketName')}", "AWS::ECR::Repository": f"arn:aws:ecr:{where}:repository/{named.get('RepositoryName')}",
                 "AWS::IAM::Role": f"arn:aws:iam::{self.account}:role/{named.get('RoleName')}", "AWS::Logs::LogGroup": f"arn:aws:logs:{where}:log-group:{named.get('LogGroupName')}:*",
+                "AWS::StepFunctions::StateMachine": f"arn:aws:states:{where}:stateMachine:{named.get('StateMachineName')}",
                 "AWS::SNS::Topic": f"arn:aws:sns:{where}:{named.get('TopicName')}"}[resource["Type"]]
 
     def do_sub(self, text):
@@ -82,6 +83,9 @@ class Resolver:
     def do_if(self, argument):
         condition, yes, no = argument
         return self.value(yes if self.value(self.document["Conditions"][condition]) else no)
+
+    def do_and(self, argument):
+        return all(self.value(item) for item in argument)
 
     def do_not(self, argument):
         return not self.value(argument[0])
@@ -105,7 +109,8 @@ class Policies:
             properties = item["Properties"]
             if item["Type"] == "AWS::IAM::Role":
                 own = [statement for policy in properties.get("Policies", []) for statement in iam.statements_of(f"{name}.{policy['PolicyName']}", resolver.value(policy["PolicyDocument"]))]
-                taken = [statement for policy in properties.get("ManagedPolicyArns", []) for statement in managed[policy["!Ref"]]]
+                taken = [statement for policy in properties.get("ManagedPolicyArns", []) if "!Ref" in policy  # else AWS's own
+                 for statement in managed[policy["!Ref"]]]
                 self.roles[name] = (own + taken, self.boundary if "PermissionsBoundary" in properties else ())
             if item["Type"] == "AWS::KMS::Key":
                 self.keys[resolver.do_getatt(name + ".Arn")] = iam.statements_of(name, resolver.value(properties["KeyPolicy"]))

@@ -31,6 +31,13 @@ def refusal(code, message):
     return 400, {"__type": code, "message": message}
 
 
+def without_nulls(value):
+    """moto tells what is not there; AWS says nothing of it."""
+    if isinstance(value, dict):
+        return {name: without_nulls(member) for name, member in value.items() if member is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 def split_uri(uri):
     parts = urllib.parse.urlsplit(uri)
     return parts.netloc, parts.path.lstrip("/")
@@ -251,6 +258,10 @@ class Player:
     # Rotation, for which moto wants to run a function.
     def describe_secret(self, members, forward):
         status, body = forward()
+        # What moto has and AWS has not: dates that are null, versions without a stage, a member of its own.
+        body = {name: value for name, value in body.items() if value is not None and name != "SecretVersionsToStages"}
+        if status == 200:
+            body["VersionIdsToStages"] = {version: stages for version, stages in body.get("VersionIdsToStages", {}).items() if stages}
         if status == 200 and members["SecretId"] in self.rotating:
             body.update(RotationEnabled=True, RotationLambdaARN="arn:aws:lambda:eu-central-1:123456789012:function:rotate")
         return status, body
@@ -324,13 +335,13 @@ class Player:
             "instance_groups": [{"instance_group_name": "homogeneousCluster", "instance_type": job.request["ResourceConfig"]["InstanceType"], "hosts": ["algo-1"]}]}))
         return None
 
-    def fetch(self, uri, folder, role):
+    def fetch(self, uri, folder, role=None):
         bucket, prefix = split_uri(uri)
         self.platform.append((role, "s3", "ListObjectsV2", {"Bucket": bucket, "Prefix": prefix}))
         count = 0
         for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", []):
-                target = folder / item["Key"][len(prefix):].lstrip("/")
+                target = folder / (item["Key"][len(prefix):].lstrip("/") or item["Key"].rsplit("/", 1)[-1])  # a prefix, or one object
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
                 self.platform.append((role, "s3", "GetObject", {"Bucket": bucket, "Key": item["Key"]}))
@@ -468,7 +479,7 @@ class PlayerServer:
                         return answer.status, json.loads(answer.read() or b"{}")
                     answered = player.answer(operation[2], json.loads(body or b"{}"), forward)
                     if answered is not None:
-                        return self.tell(answered[0], [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", "played")], json.dumps(answered[1]).encode())
+                        return self.tell(answered[0], [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", "played")], json.dumps(without_nulls(answered[1])).encode())
                 answer = self.forward(body)
                 contents = answer.read()
                 headers = [(key, value) for key, value in answer.getheaders() if key.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server")]

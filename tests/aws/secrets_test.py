@@ -89,6 +89,7 @@ def test_doctor_warns_of_a_token_older_than_90_days(redoubt, account):
         told = answer(operation, members, forward)
         if operation == "ListSecretVersionIds":
             told = forward()
+            told[1].pop("NextToken", None)  # moto's is empty
             for version in told[1]["Versions"]:
                 version["CreatedDate"] = time.time() - age
         return told

@@ -69,7 +69,7 @@ class Check:
         if shape.metadata.get("document"):
             return None
         for name in shape.required_members:
-            if name not in value:
+            if name not in value and shape.members[name].serialization.get("name", name) not in value:
                 self.say(f"{where}.{name}", "required and absent")
         if shape.is_tagged_union and len(value) != 1:
             self.say(where, "a union takes one member")

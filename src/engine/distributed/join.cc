@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "engine/distributed/mesh.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::uint64_t kPemBytesMax = 1 << 20;
 constexpr std::int64_t kLocalRanksMax = 64;
+constexpr std::chrono::minutes kJoinLeast{2};  // machines of one job do not start in the same second
 
 // The rank's own file, else the one that all share.
 std::filesystem::path file_of(const std::filesystem::path& folder, std::size_t rank, const char* ending) {
@@ -105,7 +107,8 @@ Result<Membership> join(const job::Paths& paths, const JoinOptions& options, con
     return fail(ErrorCode::invalid_argument, "'ranks' starts processes on one machine, but the job already has several",
                 "ranks", "leave 'ranks' out, and start as many processes as you want with RANK and WORLD_SIZE");
   MeshOptions mesh;
-  mesh.join_max = mesh.answer_max = options.timeout;
+  mesh.answer_max = options.timeout;
+  mesh.join_max = std::max<std::chrono::milliseconds>(options.timeout, kJoinLeast);
   if (options.transport == Transport::tls) mesh.tls = TRY(read_certificates(paths.channel("certificates"), place.rank));
   return Membership{TRY(join_mesh(place, mesh)), false};
 }

@@ -15,7 +15,7 @@ enum class Transport { tls, loopback };
 struct JoinOptions {
   std::size_t local_ranks = 1;  // "ranks": processes that this one starts beside itself
   Transport transport = Transport::tls;       // "distributed_transport"
-  std::chrono::seconds timeout{600};          // "distributed_timeout_s": to join, and for every answer
+  std::chrono::seconds timeout{600};          // "distributed_timeout_s": for every answer, and to join, there at least 2 min
 };
 // The names that read_join_options reads.
 const std::vector<std::string>& join_option_names();

@@ -66,8 +66,9 @@ Status SagemakerMonitor::start(const Json& request) {
   const std::string name = text(request, "ProcessingJobName");
   const auto made = client_.call("sagemaker", "CreateProcessingJob", request);
   if (made) return {};
-  // The answer may have got lost on its way.
-  if (made.error().code == ErrorCode::unavailable && client_.call("sagemaker", "DescribeProcessingJob", {{"ProcessingJobName", name}})) return {};
+  // The answer may have got lost on its way: nobody else draws this name, so a job that has it is ours.
+  const bool is_lost = made.error().code == ErrorCode::unavailable || made.error().code == ErrorCode::already_exists;
+  if (is_lost && client_.call("sagemaker", "DescribeProcessingJob", {{"ProcessingJobName", name}})) return {};
   SagemakerEndpointOptions about = options_;
   about.role_arn = text(request, "RoleArn");
   Error error = explain_endpoint_refusal(made.error(), name, about);

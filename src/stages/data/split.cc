@@ -21,12 +21,14 @@ double place_of(const std::string& question, std::uint64_t seed) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
+constexpr const char* kSeeAll = "see all that is wrong with 'redoubt data check FILE'";
+
 // A row that is wrong is the data's fault: the gate's answer, with the place as findings have it.
 tl::unexpected<Error> refuse(const Error& error) {
   if (error.code != ErrorCode::invalid_argument && error.code != ErrorCode::limit_exceeded) return fail(error);
   std::string place = error.where;
   if (const auto at = place.rfind(": line "); at != place.npos) place.replace(at, 7, ":");
-  return fail(ErrorCode::gate_refused, error.message, place, "see all that is wrong with 'redoubt data check FILE'");
+  return fail(ErrorCode::gate_refused, error.message, place, kSeeAll);
 }
 
 }  // namespace
@@ -71,7 +73,7 @@ Result<SplitCounts> split_rows(Source& source, const std::string& name, const Sp
 }
 
 Status check_sides(const SplitCounts& counts, const std::string& name) {
-  if (counts.held_out + counts.kept == 0) return fail(ErrorCode::gate_refused, "the file holds no row", name);
+  if (counts.held_out + counts.kept == 0) return fail(ErrorCode::gate_refused, "the file holds no row", name, kSeeAll);
   if (counts.held_out > 0 && counts.kept > 0) return {};
   return fail(ErrorCode::invalid_argument,
               fmt::format("{} rows with few different questions can't be divided: {} held out, {} kept", counts.held_out + counts.kept, counts.held_out, counts.kept),
