@@ -15,7 +15,7 @@ AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing
     ids.push_back(std::span(example->ids).first(example->ids.size() - 1));
     shared_max.push_back(example->answer_start - 1);
   }
-  batch.packed = sharing == Sharing::shared ? model::pack(ids, model::find_families(ids, shared_max)) : model::pack(ids);
+  batch.packed = sharing == Sharing::shared ? model::pack(ids, model::find_stems(ids, shared_max)) : model::pack(ids);
   std::vector<std::int64_t> rows, targets;
   for (std::size_t e = 0; e < examples.size(); ++e) {
     data::for_each_counted(*examples[e], [&](std::int32_t first, std::int32_t end) {

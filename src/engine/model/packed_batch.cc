@@ -33,11 +33,11 @@ class Layout {
   std::int64_t next_ = 0;
 };
 
-std::int64_t rows_of(std::span<const Tokens> examples, std::span<const Family> families) {
+std::int64_t rows_of(std::span<const Tokens> examples, std::span<const Stem> stems) {
   std::int64_t rows = 0;
-  for (const auto& family : families) {
-    rows += family.shared;
-    for (auto index : family.examples) rows += std::ssize(examples[index]) - family.shared;
+  for (const auto& stem : stems) {
+    rows += stem.shared;
+    for (auto index : stem.examples) rows += std::ssize(examples[index]) - stem.shared;
   }
   return rows;
 }
@@ -65,7 +65,7 @@ std::vector<SegmentGroup> group_segments(std::span<const Segment> segments, std:
   return groups;
 }
 
-std::vector<Family> find_families(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max) {
+std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max) {
   const std::size_t count = examples.size();
   std::vector<std::size_t> order(count);
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -78,7 +78,7 @@ std::vector<Family> find_families(std::span<const Tokens> examples, std::span<co
     common[i] = std::min({common_prefix(examples[order[i - 1]], examples[order[i]]), shared_max[order[i - 1]],
                           shared_max[order[i]]});
   std::vector<std::int64_t> saved(count + 1, 0);  // rows, of the first so many examples
-  std::vector<std::size_t> first(count + 1, 0);   // of the family that ends there
+  std::vector<std::size_t> first(count + 1, 0);   // of the run that ends there
   std::vector<std::int64_t> shares(count + 1, 0);
   for (std::size_t end = 1; end <= count; ++end) {
     saved[end] = saved[end - 1];
@@ -92,33 +92,33 @@ std::vector<Family> find_families(std::span<const Tokens> examples, std::span<co
       shares[end] = shared;
     }
   }
-  std::vector<Family> families;
+  std::vector<Stem> stems;
   for (std::size_t end = count; end > 0; end = first[end]) {
-    Family family{{order.begin() + static_cast<std::ptrdiff_t>(first[end]), order.begin() + static_cast<std::ptrdiff_t>(end)},
+    Stem stem{{order.begin() + static_cast<std::ptrdiff_t>(first[end]), order.begin() + static_cast<std::ptrdiff_t>(end)},
                   shares[end]};
-    std::sort(family.examples.begin(), family.examples.end());
-    families.push_back(std::move(family));
+    std::sort(stem.examples.begin(), stem.examples.end());
+    stems.push_back(std::move(stem));
   }
-  std::sort(families.begin(), families.end(), [](const Family& a, const Family& b) { return a.examples[0] < b.examples[0]; });
-  return families;
+  std::sort(stems.begin(), stems.end(), [](const Stem& a, const Stem& b) { return a.examples[0] < b.examples[0]; });
+  return stems;
 }
 
-PackedBatch pack(std::span<const Tokens> examples, std::span<const Family> families) {
+PackedBatch pack(std::span<const Tokens> examples, std::span<const Stem> stems) {
   c10::InferenceMode guard;
-  Layout layout(rows_of(examples, families));
+  Layout layout(rows_of(examples, stems));
   auto& batch = layout.batch();
   batch.segments.resize(examples.size());
   std::vector<Segment> alone;
-  for (const auto& family : families) {
-    const auto stem = static_cast<std::int64_t>(batch.groups.size());
-    const auto shared = static_cast<std::size_t>(family.shared);
+  for (const auto& stem : stems) {
+    const auto group = static_cast<std::int64_t>(batch.groups.size());
+    const auto shared = static_cast<std::size_t>(stem.shared);
     if (shared > 0)
-      batch.groups.push_back({{layout.add(examples[family.examples[0]].first(shared), 0)}, family.shared, -1});
+      batch.groups.push_back({{layout.add(examples[stem.examples[0]].first(shared), 0)}, stem.shared, -1});
     std::vector<Segment> branches;
-    for (auto index : family.examples)
-      branches.push_back(batch.segments[index] = layout.add(examples[index].subspan(shared), family.shared));
+    for (auto index : stem.examples)
+      branches.push_back(batch.segments[index] = layout.add(examples[index].subspan(shared), stem.shared));
     if (shared > 0)
-      append(batch.groups, group_segments(branches, stem));
+      append(batch.groups, group_segments(branches, group));
     else
       alone.insert(alone.end(), branches.begin(), branches.end());
   }
@@ -127,9 +127,9 @@ PackedBatch pack(std::span<const Tokens> examples, std::span<const Family> famil
 }
 
 PackedBatch pack(std::span<const Tokens> examples) {
-  std::vector<Family> families(examples.size());
-  for (std::size_t i = 0; i < examples.size(); ++i) families[i].examples = {i};
-  return pack(examples, families);
+  std::vector<Stem> stems(examples.size());
+  for (std::size_t i = 0; i < examples.size(); ++i) stems[i].examples = {i};
+  return pack(examples, stems);
 }
 
 }  // namespace redoubt::engine::model

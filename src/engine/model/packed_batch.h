@@ -27,7 +27,7 @@ struct SegmentGroup {
 std::vector<SegmentGroup> group_segments(std::span<const Segment> segments, std::int64_t stem = -1);
 
 // Examples that begin with the same `shared` tokens; none shared for an example alone.
-struct Family {
+struct Stem {
   std::vector<std::size_t> examples;
   std::int64_t shared = 0;
 };
@@ -36,7 +36,7 @@ using Tokens = std::span<const std::int32_t>;
 
 // Groups examples so that sharing saves the most rows. `shared_max` says of each example how many of its first tokens may be
 // shared, fewer than it has.
-std::vector<Family> find_families(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max);
+std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max);
 
 struct PackedBatch {
   at::Tensor tokens;              // int64 [rows]
@@ -50,7 +50,7 @@ struct PackedBatch {
   }
 };
 PackedBatch pack(std::span<const Tokens> examples);
-// `families` holds each example once.
-PackedBatch pack(std::span<const Tokens> examples, std::span<const Family> families);
+// `stems` holds each example once.
+PackedBatch pack(std::span<const Tokens> examples, std::span<const Stem> stems);
 
 }  // namespace redoubt::engine::model
