@@ -58,7 +58,11 @@ Result<std::optional<Json>> SagemakerEndpoint::describe(const std::string& endpo
 
 Result<std::map<std::string, std::string>> SagemakerEndpoint::tags(const std::string& arn) {
   std::map<std::string, std::string> found;
-  for (const auto& tag : TRY(client_.call_all("sagemaker", "ListTags", {{"ResourceArn", arn}}, "Tags"))) found[text(tag, "Key")] = text(tag, "Value");
+  auto listed = client_.call_all("sagemaker", "ListTags", {{"ResourceArn", arn}}, "Tags");
+  // Described a moment ago, so it is there: not all of the service knows of it yet.
+  if (!listed && listed.error().code == ErrorCode::not_found)
+    return fail(ErrorCode::unavailable, "the endpoint's tags can not be read yet: " + listed.error().message, arn, "try again in a moment");
+  for (const auto& tag : TRY(std::move(listed))) found[text(tag, "Key")] = text(tag, "Value");
   return found;
 }
 
