@@ -21,6 +21,7 @@ import urllib.parse
 
 import pytest
 
+from aws_account import judged
 from monitoring_player import MonitoringPlayer
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -524,3 +525,12 @@ def player(aws, tmp_path):
     yield played
     played.close()
     server.close()
+
+
+@pytest.fixture
+def account(aws, player, tmp_path):
+    """An account with the platform played and the judge before it, who found nothing wrong at the end."""
+    aws.player = player
+    with judged(player, tmp_path / "judge") as aws.judge:
+        yield aws
+        assert aws.judge.violations == []

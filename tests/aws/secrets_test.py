@@ -6,19 +6,11 @@ import time
 
 import pytest
 
-from aws_account import REGION, judged
+from aws_account import REGION
 from conftest import TOKEN, Redoubt
-from player import player  # noqa: F401  (fixture)
+from player import account, player  # noqa: F401  (fixtures)
 
 NAME = "redoubt/huggingface/api-token"
-
-
-@pytest.fixture
-def account(aws, player, tmp_path):
-    aws.player = player
-    with judged(player, tmp_path / "judge") as aws.judge:
-        yield aws
-        assert aws.judge.violations == []
 
 
 @pytest.fixture

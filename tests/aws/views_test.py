@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from aws_account import REGION, judged
+from aws_account import REGION
 from conftest import TOKEN, Redoubt
-from player import player  # noqa: F401  (fixture)
+from player import account, player  # noqa: F401  (fixtures)
 
 TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "config" / "cloudformation_template.yaml"
 ACCOUNT = "123456789012"
@@ -39,14 +39,6 @@ class Guards:
     def get_findings(self, asked):
         wanted = {one["Value"] for one in asked["Filters"]["ComplianceSecurityControlId"]}
         return {"Findings": [one for one in self.findings if one["Compliance"]["SecurityControlId"] in wanted]}
-
-
-@pytest.fixture
-def account(aws, player, tmp_path):
-    aws.player = player
-    with judged(player, tmp_path / "judge") as aws.judge:
-        yield aws
-        assert aws.judge.violations == []
 
 
 @pytest.fixture

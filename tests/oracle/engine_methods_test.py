@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from engine_train_test import LLAMA3, ROWS, adapter_of_peft, assert_scores_equal, base_of, likelihoods, make_model, run_engine, start_engine
+from engine_train_test import ROWS, adapter_of_peft, assert_scores_equal, base_of, likelihoods, model, run_engine, start_engine  # noqa: F401  (model is a fixture)
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
@@ -11,14 +11,6 @@ from transformers.trainer_pt_utils import get_parameter_names
 
 PAIRS = [{"prompt": row["messages"][:1], "chosen": row["messages"][1:],
           "rejected": [{"role": "assistant", "content": f"rm -rf / --no-preserve-root {i % 5}"}]} for i, row in enumerate(ROWS)]
-
-
-@pytest.fixture(params=[{"rope_type": "default", "rope_theta": 10000.0}, LLAMA3], ids=["tied", "llama3-untied"])
-def model(request, tmp_path):
-    folder = tmp_path / "base"
-    folder.mkdir()
-    make_model(folder, request.param)
-    return folder
 
 
 def encode(folder, rows):
