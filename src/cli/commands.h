@@ -17,6 +17,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_image_commands(CLI::App& app, Invocation& invocation);
 void add_engine_commands(CLI::App& app, Invocation& invocation);  // train, eval, generate, tokenize
+void add_generate_command(CLI::App& app, Invocation& invocation);  // below add_engine_commands
 void add_registry_commands(CLI::App& app, Invocation& invocation);
 void add_runs_commands(CLI::App& app, Invocation& invocation);  // runs list, show, diff, plot
 void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rollback, endpoint, key

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt train, eval, generate, tokenize: the engine in the sandbox over a user's own folders, without a workspace.
+// redoubt train, eval, tokenize (and generate, in generate_command.cc): the engine in the sandbox over a user's own folders, without a workspace.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -8,9 +8,8 @@
 #include "base/file.h"
 #include "base/memory_object.h"
 #include "cli/commands.h"
-#include "cli/engine_image.h"
+#include "cli/engine_job.h"
 #include "crypto/hash.h"
-#include "governance/job_outcome.h"
 #include "pipeline/config.h"
 #include "stages/evaluate/evaluate.h"
 #include "stages/train/train.h"
@@ -24,68 +23,12 @@ using provider::JobFile;
 using provider::JobSpec;
 
 struct Options {
-  std::string config, model, adapter, data, eval_data, output, thresholds, per_example, prompt, dtype = "bf16";
+  std::string config, model, adapter, data, eval_data, output, thresholds, per_example, dtype = "bf16";
   std::string compare, generated, loss_on = "answer", too_long = "truncate";
-  int max_tokens = 128, max_length = 512, generations = 0, generation_tokens = 128, bootstrap = 1000;
+  int max_length = 512, generations = 0, generation_tokens = 128, bootstrap = 1000;
   std::int64_t seed = 7;
-  double temperature = 0.7, top_p = 0.95;
-  bool greedy = false, decode = false;
+  bool decode = false;
 };
-
-// Keeps what a job gives back: files into a folder of the user's, tokens to the terminal.
-class Handler final : public governance::ProgressHandler {
- public:
-  Handler(Progress& progress, std::string label) : ProgressHandler(progress, std::move(label)) {}
-
-  Status on_event(const Json& event) override {
-    if (on_token && json_or(event, "event", "") == "token") on_token(json_or(event, "text", ""));
-    return ProgressHandler::on_event(event);
-  }
-  Status on_model(const std::vector<JobFile>& files) override { return model_folder.empty() ? Status() : write_files(files, model_folder); }
-  Status on_output(const std::vector<JobFile>& files) override {
-    for (const auto& file : files) {
-      const auto contents = TRY(file.open());
-      RandomAccessSource source(*contents);
-      outputs[file.path] = to_text(TRY(read_all(source, 1ull << 30)));
-    }
-    return {};
-  }
-
-  fs::path model_folder;
-  std::function<void(const std::string&)> on_token;
-  std::map<std::string, std::string> outputs;
-
- private:
-  static Status write_files(const std::vector<JobFile>& files, const fs::path& folder) {
-    for (const auto& file : files) {
-      const fs::path path = folder / file.path;
-      TRY(make_folder(path.parent_path()));
-      const auto contents = TRY(file.open());
-      RandomAccessSource source(*contents);
-      auto out = TRY(AtomicFile::create(path));
-      TRY(copy(source, *out));
-      TRY(out->commit());
-    }
-    return {};
-  }
-};
-
-Result<std::vector<JobFile>> one_file(const std::string& path, const char* name) {
-  if (!is_plain_file(path)) return fail(ErrorCode::not_found, "no such file", path);
-  auto files = TRY(vault::job_files(fs::path(path)));
-  files.at(0).path = name;
-  return files;
-}
-
-// Data under its channel's name; the engine tells JSON lines from CSV.
-Result<std::vector<JobFile>> data_file(const std::string& path, const std::string& channel) {
-  return one_file(path, (channel + (path.ends_with(".csv") ? ".csv" : ".jsonl")).c_str());
-}
-
-Result<std::vector<JobFile>> model_files(const std::string& folder) {
-  if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such model folder", folder, "name a folder with config.json and model.safetensors");
-  return vault::job_files(fs::path(folder));
-}
 
 // What was evaluated, named as a workspace would name it.
 Status add_digests(const Options& options, const JobSpec& spec, Json& result) {
@@ -103,13 +46,6 @@ Status add_model(const Options& options, JobSpec& spec) {
   return {};
 }
 
-Result<Json> run_job(JobSpec spec, Handler& handler, Progress& progress, const char* what) {
-  auto engine = TRY(EngineImage::open(progress));
-  spec.image = engine->image().tagged();
-  TRY(governance::check_job(TRY(engine->runner().run(spec, handler)), what));
-  return handler.result();
-}
-
 Result<int> train(Invocation& invocation, const Options& options, const Output& output) {
   if (is_there(options.output) && !TRY(list_folder(options.output)).empty()) {
     return fail(ErrorCode::already_exists, "the output folder is not empty", options.output, "name a new folder");
@@ -118,9 +54,9 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
   TRY(add_model(options, spec));
   spec.channels["train"] = TRY(data_file(options.data, "train"));
   if (!options.eval_data.empty()) spec.channels["eval"] = TRY(data_file(options.eval_data, "eval"));
-  Handler handler(invocation.progress, "train");
+  EngineJobHandler handler(invocation.progress, "train");
   handler.model_folder = options.output;
-  Json result = TRY(run_job(std::move(spec), handler, invocation.progress, "training"));
+  Json result = TRY(run_engine_job(std::move(spec), handler, invocation.progress, "training"));
   result["adapter"] = options.output;
   output.result(result, fmt::format("the adapter is in {}", options.output));
   return 0;
@@ -171,10 +107,10 @@ Result<int> evaluate(Invocation& invocation, const Options& options, const Outpu
   JobSpec spec = evaluation_job(options, job);
   TRY(add_model(options, spec));
   spec.channels["eval"] = TRY(data_file(options.data, "eval"));
-  Handler handler(invocation.progress, "evaluate");
+  EngineJobHandler handler(invocation.progress, "evaluate");
   Json digests;
   TRY(add_digests(options, spec, digests));
-  TRY(run_job(std::move(spec), handler, invocation.progress, "evaluation"));
+  TRY(run_engine_job(std::move(spec), handler, invocation.progress, "evaluation"));
   Json result = TRY(parse_json(handler.outputs["evaluation.json"], "evaluation.json"));
   if (!options.per_example.empty()) TRY(write_file(options.per_example, handler.outputs["per_example.jsonl"], FileMode::readable_by_all));
   if (!options.generated.empty()) TRY(write_file(options.generated, handler.outputs["generations.jsonl"], FileMode::readable_by_all));
@@ -198,27 +134,6 @@ Result<int> evaluate(Invocation& invocation, const Options& options, const Outpu
   return exit_code;
 }
 
-Result<int> generate(Invocation& invocation, const Options& options, const Output& output) {
-  JobSpec spec;
-  spec.entry_point = "generate";
-  spec.hyperparameters = {{"messages", Json::array({{{"role", "user"}, {"content", options.prompt}}})}, {"max_tokens", options.max_tokens},
-                          {"seed", options.seed}, {"greedy", options.greedy}};
-  if (!options.greedy) spec.hyperparameters.update({{"temperature", options.temperature}, {"top_p", options.top_p}});
-  TRY(add_model(options, spec));
-  Handler handler(invocation.progress, "generate");
-  const bool streams = !output.json();
-  if (streams) {
-    handler.on_token = [](const std::string& text) { std::cout << text << std::flush; };
-  }
-  const Json result = TRY(run_job(std::move(spec), handler, invocation.progress, "generation"));
-  if (streams) {
-    std::cout << std::endl;
-  } else {
-    output.result(result, "");
-  }
-  return 0;
-}
-
 // Standard input as a job's file: a job reads it once, so it is kept in memory.
 Result<std::vector<JobFile>> stdin_lines() {
   auto text = std::make_shared<std::string>(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
@@ -231,8 +146,8 @@ Result<int> tokenize(Invocation& invocation, const Options& options, const Outpu
   spec.hyperparameters = {{"decode", options.decode}};
   TRY(add_model(options, spec));
   spec.channels["text"] = TRY(stdin_lines());
-  Handler handler(invocation.progress, "tokenize");
-  TRY(run_job(std::move(spec), handler, invocation.progress, "tokenization"));
+  EngineJobHandler handler(invocation.progress, "tokenize");
+  TRY(run_engine_job(std::move(spec), handler, invocation.progress, "tokenization"));
   std::cout << handler.outputs["ids.jsonl"] << std::flush;
   return 0;
 }
@@ -270,14 +185,7 @@ void add_engine_commands(CLI::App& app, Invocation& invocation) {
   eval_command->add_option("--seed", options->seed, "of the resampling")->check(CLI::NonNegativeNumber);
   eval_command->add_option("--compare", options->compare, "another model's --per-example file on the same data; not_worse_than of the thresholds decides on it");
 
-  CLI::App* generate_command = add("generate", "Answers a prompt in the sandbox", generate);
-  generate_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");
-  generate_command->add_option("--prompt", options->prompt, "what to ask")->required();
-  generate_command->add_option("--max-tokens", options->max_tokens, "at most so many tokens")->check(CLI::Range(1, 131072));
-  generate_command->add_flag("--greedy", options->greedy, "always the likeliest token");
-  generate_command->add_option("--seed", options->seed, "of the sampling");
-  generate_command->add_option("--temperature", options->temperature)->check(CLI::Range(0.0, 2.0));
-  generate_command->add_option("--top-p", options->top_p)->check(CLI::Range(0.0, 1.0));
+  add_generate_command(app, invocation);
 
   CLI::App* tokenize_command = add("tokenize", "Token ids of JSON strings, a line each, from stdin", tokenize);
   tokenize_command->add_flag("--decode", options->decode, "the other way: lists of ids to strings");

@@ -15,7 +15,7 @@ namespace {
 
 Result<Json> distribution(const Json& task) {
   const auto logits = task.at("logits").get<std::vector<float>>();
-  const auto options = TRY(generate::parse_options(task.at("options"))).sampling;
+  const auto options = TRY(generate::read_options(TRY(generate::request_values(task.at("options"))))).sampling;
   TRY(generate::check_sampling(options, std::ssize(logits)));
   generate::Sampler sampler(options, task.at("prompt").get<std::vector<std::int32_t>>());
   for (const auto& token : task.at("answer")) sampler.note(token);

@@ -2,6 +2,7 @@
 #include "engine/generate/entry.h"
 
 #include <cmath>
+#include <map>
 
 #include "base/file.h"
 #include "engine/generate/cached_sequences.h"
@@ -19,89 +20,97 @@ Status reported(const job::Paths& paths, Status status) {
   return status;
 }
 
-// Writes the answer as events while it comes.
+// Writes the answers as events while they come; each is told apart by its request's id, the adapter's name where several answer.
 class Printer final : public Listener {
  public:
   Printer(job::EventWriter& events, const tokenizer::Tokenizer& tokenizer) : events_(events), tokenizer_(tokenizer) {}
-  void started(const std::string&, std::size_t) override {}
-  void piece(const std::string&, const Piece& piece) override {
-    answer_ += piece.text;
+  void started(const std::string& id, std::size_t) override { answers_[id]; }
+  void piece(const std::string& id, const Piece& piece) override {
+    auto& answer = answers_[id];
+    answer.text += piece.text;
     for (const auto& one : piece.logprobs) {
       Json top = Json::array();
       for (const auto& likely : one.top) top.push_back(told(likely));
-      logprobs_.push_back(told(one.chosen));
-      logprobs_.back()["top"] = std::move(top);
+      answer.logprobs.push_back(told(one.chosen));
+      answer.logprobs.back()["top"] = std::move(top);
     }
-    if (!piece.text.empty()) events_.write("token", {{"text", piece.text}});
+    if (!piece.text.empty()) events_.write("token", id.empty() ? Json{{"text", piece.text}} : Json{{"text", piece.text}, {"adapter", id}});
   }
-  void done(const std::string&, FinishReason reason, const Usage& usage) override {
-    result_ = Json{{"text", answer_}, {"finish_reason", to_string(reason)}, {"prompt_tokens", usage.prompt}, {"completion_tokens", usage.completion}};
-    if (!logprobs_.empty()) (*result_)["logprobs"] = logprobs_;
+  void done(const std::string& id, FinishReason reason, const Usage& usage) override {
+    auto& [text, logprobs, result] = answers_[id];
+    result = Json{{"text", text}, {"finish_reason", to_string(reason)}, {"prompt_tokens", usage.prompt}, {"completion_tokens", usage.completion}};
+    if (!logprobs.empty()) (*result)["logprobs"] = logprobs;
+    if (!id.empty()) (*result)["adapter"] = id;
   }
-  void failed(const std::string&, const Error& error) override { result_ = fail(error); }
-  Result<Json> result() const { return result_; }
+  void failed(const std::string& id, const Error& error) override { answers_[id].result = fail(error); }
+  Result<Json> result(const std::string& id) const { return answers_.at(id).result; }
 
  private:
+  struct Answer {
+    std::string text = {};
+    Json logprobs = Json::array();
+    Result<Json> result = fail(ErrorCode::internal, "generation ended without a result");
+  };
   Json told(const TokenLogprob& one) const {
     return {{"id", one.id}, {"token", std::string(tokenizer_.token_bytes(one.id))}, {"logprob", std::isfinite(one.logprob) ? Json(one.logprob) : Json()}};
   }
 
   job::EventWriter& events_;
   const tokenizer::Tokenizer& tokenizer_;
-  std::string answer_;
-  Json logprobs_ = Json::array();
-  Result<Json> result_ = fail(ErrorCode::internal, "generation ended without a result");
+  std::map<std::string, Answer> answers_;
 };
 
-Result<Request> request_of(const job::Hyperparameters& values) {
-  Request request;
-  request.max_tokens = TRY(values.integer("max_tokens", 256, 1, 1 << 24));
-  auto& sampling = request.sampling;
-  sampling.greedy = TRY(values.boolean("greedy", false));
-  sampling.temperature = TRY(values.number("temperature", 1, 0, 100));
-  sampling.top_p = TRY(values.number("top_p", 1, 0, 1));
-  sampling.top_k = TRY(values.integer("top_k", 0, 0, 1 << 24));
-  sampling.min_p = TRY(values.number("min_p", 0, 0, 1));
-  sampling.repetition_penalty = TRY(values.number("repetition_penalty", 1, 0, 100));
-  sampling.presence_penalty = TRY(values.number("presence_penalty", 0, -2, 2));
-  sampling.frequency_penalty = TRY(values.number("frequency_penalty", 0, -2, 2));
-  if (const auto bias = TRY(values.value("logit_bias"))) sampling.logit_bias = TRY(parse_logit_bias(*bias));
-  if (TRY(values.value("top_logprobs"))) request.top_logprobs = static_cast<std::size_t>(TRY(values.integer("top_logprobs", 0, 0, kTopLogprobsMax)));
-  sampling.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 0, INT64_MIN, INT64_MAX)));
-  if (const auto stop = TRY(values.value("stop"))) request.stop = TRY(parse_stops(*stop));
-  if (const auto schema = TRY(values.text("json_schema", "")); !schema.empty()) request.grammar = TRY(parse_schema(schema));
-  request.id = "generate";
-  return request;
+constexpr std::int64_t kTokensDefault = 256;
+
+// One request of each adapter of the channel `adapters`, in the order of their names; without it the adapter of the channel
+// `adapter`, or the base.
+std::vector<Request> requests_of(const Request& asked, const LoadedModel& model) {
+  std::vector<Request> requests;
+  for (std::size_t i = 0; i < model.adapters.size(); ++i) {
+    if (i + 1 == model.default_adapter) continue;
+    auto& request = requests.emplace_back(asked);
+    request.id = model.adapters[i].name;
+    request.owner.adapter = i + 1;
+  }
+  if (requests.empty()) {
+    requests.push_back(asked);
+    requests.back().owner.adapter = model.default_adapter;
+  }
+  return requests;
 }
 
-Result<std::vector<std::int32_t>> prompt_of(const job::Hyperparameters& values, const LoadedModel& model) {
-  const auto messages = TRY(values.value("messages"));
-  const auto prompt = TRY(values.text("prompt", ""));
-  if (messages.has_value() == !prompt.empty())
-    return fail(ErrorCode::invalid_argument, "give either messages or a prompt", "hyperparameters");
-  return messages ? encode_messages(model, TRY(parse_messages(*messages))) : encode_prompt(model, prompt);
+// The answers' results, in the order of the requests.
+Result<std::vector<Json>> answer(const LoadedModel& model, std::vector<Request> requests, job::EventWriter& events) {
+  Printer printer(events, *model.tokenizer);
+  const auto context = std::ssize(requests[0].prompt) + requests[0].max_tokens;
+  const auto sequences = TRY(make_sequence_model(model, {.slots = requests.size(), .context = std::min(context, model.base->config().context_length)}));
+  Scheduler scheduler(*sequences, *model.tokenizer, model.end_tokens, printer);
+  for (const auto& request : requests) TRY(scheduler.submit(request));
+  while (scheduler.busy()) scheduler.step();
+  std::vector<Json> results;
+  for (const auto& request : requests) results.push_back(TRY(printer.result(request.id)));
+  return results;
 }
 
 Status generate_job(const job::Paths& paths) {
   const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
-  TRY(values.expect_only({"prompt", "messages", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
-                          "frequency_penalty", "logit_bias", "top_logprobs", "json_schema", "seed", "greedy", "stop", "dtype", "weights", "threads"}));
+  auto known = request_fields();
+  known.insert(known.end(), {"dtype", "weights", "threads"});
+  TRY(values.expect_only(known));
   TRY(use_threads(values));
-  auto request = TRY(request_of(values));
-  const auto model = TRY(load_model(paths.channel("model"), TRY(adapter_folders(paths.channel("adapter"), {})), TRY(model_options(values))));
-  request.prompt = TRY(prompt_of(values, model));
+  auto request = TRY(read_options(values));
+  if (request.max_tokens == 0) request.max_tokens = kTokensDefault;
+  const auto prompt = TRY(read_prompt(values));
+  const auto adapters = TRY(adapter_folders(paths.channel("adapter"), paths.channel("adapters")));
+  const auto model = TRY(load_model(paths.channel("model"), adapters, TRY(model_options(values))));
+  request.prompt = TRY(prompt.text ? encode_prompt(model, *prompt.text) : encode_messages(model, prompt.messages));
   job::EventWriter events;
-  Printer printer(events, *model.tokenizer);
-  const auto context = std::ssize(request.prompt) + request.max_tokens;
-  const auto sequences = TRY(make_sequence_model(model, {.context = std::min(context, model.base->config().context_length)}));
-  request.owner.adapter = model.default_adapter;
-  Scheduler scheduler(*sequences, *model.tokenizer, model.end_tokens, printer);
-  TRY(scheduler.submit(std::move(request)));
-  while (scheduler.busy()) scheduler.step();
-  const auto result = TRY(printer.result());
+  const auto results = TRY(answer(model, requests_of(request, model), events));
+  std::string lines;
+  for (const auto& result : results) lines += dump_json(result) + "\n";
   TRY(make_folder(paths.output_data()));
-  TRY(write_file(paths.output_data() / "generations.jsonl", dump_json(result) + "\n"));
-  events.write("result", result);
+  TRY(write_file(paths.output_data() / "generations.jsonl", lines));
+  events.write("result", results.size() == 1 ? results[0] : Json{{"answers", results}});
   return {};
 }
 

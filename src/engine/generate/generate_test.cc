@@ -190,17 +190,25 @@ TEST(StopFilter, holds_back_what_may_become_a_stop) {
   EXPECT_EQ(unfinished.finish(), "E");
 }
 
+Result<Request> parse_options(const Json& message) { return read_options(TRY(request_values(message))); }
+
 TEST(RequestFields, refuse_what_is_out_of_bounds) {
   const Json good = {{"type", "generate"}, {"id", "1"}, {"max_tokens", 5}, {"seed", -1}, {"stop", {"x"}}, {"temperature", 0.5}};
   EXPECT_TRUE(parse_options(good));
   for (const Json& bad : {Json{{"max_tokens", 0}}, Json{{"max_tokens", -5}}, Json{{"max_tokens", 1e30}}, Json{{"max_tokens", "5"}},
                          Json{{"temperature", "1"}}, Json{{"top_p", true}}, Json{{"top_k", -1}}, Json{{"min_p", "0"}}, Json{{"logit_bias", Json::array()}},
                          Json{{"logit_bias", {{"x", 1}}}}, Json{{"logit_bias", {{"1", "1"}}}}, Json{{"top_logprobs", -1}}, Json{{"top_logprobs", true}},
-                         Json{{"stop", "x"}}, Json{{"stop", {""}}}, Json{{"stop", Json(20, "x")}}, Json{{"seed", 0.5}}, Json{{"n", 3}}}) {
+                         Json{{"stop", "x"}}, Json{{"stop", {""}}}, Json{{"stop", Json(20, "x")}}, Json{{"seed", 0.5}}, Json{{"seed", "5"}}, Json{{"greedy", "true"}}, Json{{"stop", "[\"x\"]"}},
+                         Json{{"n", 3}}}) {
     auto message = good;
     message.update(bad);
     EXPECT_FALSE(parse_options(message)) << bad.dump();
   }
+  // A job's hyperparameters may come as strings, through the same reader.
+  const auto job = read_options(job::Hyperparameters::from_json({{"temperature", "0.5"}, {"stop", "[\"x\"]"}, {"greedy", "true"}}, "job").value());
+  EXPECT_EQ(job->sampling.temperature, 0.5);
+  EXPECT_EQ(job->stop, std::vector<std::string>{"x"});
+  EXPECT_TRUE(job->sampling.greedy);
   EXPECT_FALSE(parse_messages(Json::array()));
   EXPECT_FALSE(parse_messages({{{"role", "user"}, {"content", Json::array()}}}));
   EXPECT_FALSE(parse_messages({{{"role", "user"}, {"content", "x"}, {"name", "y"}}}));

@@ -13,22 +13,6 @@ constexpr std::int64_t kTokensMax = 1 << 24;
 
 tl::unexpected<Error> bad(std::string what) { return fail(ErrorCode::invalid_argument, std::move(what), "request"); }
 
-const Json* find(const Json& message, const char* key) {
-  const auto found = message.find(key);
-  return found == message.end() || found->is_null() ? nullptr : &*found;
-}
-
-Result<double> number_or(const Json& message, const char* key, double fallback) {
-  return find(message, key) ? json_number(message, key, "request") : Result<double>(fallback);
-}
-
-Result<std::int64_t> count_or(const Json& message, const char* key, std::int64_t least) {
-  if (!find(message, key)) return 0;
-  const auto value = TRY(json_integer(message, key, "request"));
-  if (value < least || value > kTokensMax) return bad(std::string(key) + " is out of range");
-  return value;
-}
-
 }  // namespace
 
 Result<std::string> request_id(const Json& message) {
@@ -88,32 +72,51 @@ Result<std::shared_ptr<const json_schema::Grammar>> parse_schema(std::string_vie
   return grammar;
 }
 
-Result<Request> parse_options(const Json& message) {
-  TRY(expect_fields(message, {"type", "id", "messages", "prompt", "adapter", "scope", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
-                              "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "schema", "seed", "stop", "greedy"}));
+const std::vector<std::string>& request_fields() {
+  static const std::vector<std::string> fields = {"prompt",  "messages", "max_tokens", "temperature",        "top_p",            "top_k",
+                                                  "min_p",   "greedy",   "seed",       "repetition_penalty", "presence_penalty", "frequency_penalty",
+                                                  "logit_bias", "top_logprobs", "stop", "schema"};
+  return fields;
+}
+
+Result<Request> read_options(const job::Hyperparameters& values) {
   Request request;
+  if (values.has("max_tokens")) request.max_tokens = TRY(values.integer("max_tokens", 1, 1, kTokensMax));
   auto& sampling = request.sampling;
-  request.max_tokens = TRY(count_or(message, "max_tokens", 1));
-  sampling.top_k = TRY(count_or(message, "top_k", 0));
-  sampling.temperature = TRY(number_or(message, "temperature", 1));
-  sampling.top_p = TRY(number_or(message, "top_p", 1));
-  sampling.min_p = TRY(number_or(message, "min_p", 0));
-  sampling.repetition_penalty = TRY(number_or(message, "repetition_penalty", 1));
-  sampling.presence_penalty = TRY(number_or(message, "presence_penalty", 0));
-  sampling.frequency_penalty = TRY(number_or(message, "frequency_penalty", 0));
-  if (const auto* bias = find(message, "logit_bias")) sampling.logit_bias = TRY(parse_logit_bias(*bias));
-  if (const auto* seed = find(message, "seed")) {
-    if (!seed->is_number_integer()) return bad("seed must be a whole number");
-    sampling.seed = seed->is_number_unsigned() ? seed->get<std::uint64_t>() : static_cast<std::uint64_t>(seed->get<std::int64_t>());
-  }
-  if (find(message, "greedy")) sampling.greedy = TRY(json_bool(message, "greedy", "request"));
-  if (find(message, "top_logprobs")) request.top_logprobs = static_cast<std::size_t>(TRY(count_or(message, "top_logprobs", 0)));
-  if (find(message, "scope")) request.owner.scope = TRY(json_string(message, "scope", "request"));
-  if (request.owner.scope.size() > kScopeBytesMax) return bad("a scope has at most 512 bytes");
-  if (find(message, "adapter")) (void)TRY(json_string(message, "adapter", "request"));
-  if (find(message, "schema")) request.grammar = TRY(parse_schema(TRY(json_string(message, "schema", "request"))));
-  if (const auto* stop = find(message, "stop")) request.stop = TRY(parse_stops(*stop));
+  sampling.greedy = TRY(values.boolean("greedy", false));
+  sampling.temperature = TRY(values.number("temperature", 1, 0, kTemperatureMax));
+  sampling.top_p = TRY(values.number("top_p", 1, 0, 1));
+  sampling.top_k = TRY(values.integer("top_k", 0, 0, kTokensMax));
+  sampling.min_p = TRY(values.number("min_p", 0, 0, 1));
+  sampling.repetition_penalty = TRY(values.number("repetition_penalty", 1, 0, kRepetitionPenaltyMax));
+  sampling.presence_penalty = TRY(values.number("presence_penalty", 0, -kPenaltyMax, kPenaltyMax));
+  sampling.frequency_penalty = TRY(values.number("frequency_penalty", 0, -kPenaltyMax, kPenaltyMax));
+  if (const auto bias = TRY(values.value("logit_bias"))) sampling.logit_bias = TRY(parse_logit_bias(*bias));
+  sampling.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 0, INT64_MIN, INT64_MAX)));
+  if (values.has("top_logprobs")) request.top_logprobs = static_cast<std::size_t>(TRY(values.integer("top_logprobs", 0, 0, kTopLogprobsMax)));
+  if (values.has("schema")) request.grammar = TRY(parse_schema(TRY(values.text("schema", ""))));
+  if (const auto stop = TRY(values.value("stop"))) request.stop = TRY(parse_stops(*stop));
   return request;
+}
+
+Result<Prompt> read_prompt(const job::Hyperparameters& values) {
+  const auto messages = TRY(values.value("messages"));
+  if (messages.has_value() == values.has("prompt")) return bad("a request has either messages or a prompt");
+  Prompt prompt;
+  if (messages) {
+    prompt.messages = TRY(parse_messages(*messages));
+  } else {
+    prompt.text = TRY(values.text("prompt", ""));
+  }
+  return prompt;
+}
+
+Result<job::Hyperparameters> request_values(const Json& message) {
+  for (const auto& [key, unused] : message.items()) {
+    const bool known = key == "type" || key == "id" || key == "adapter" || key == "scope" || std::ranges::find(request_fields(), key) != request_fields().end();
+    if (!known) return bad("unknown field '" + key.substr(0, 64) + "'");
+  }
+  return job::Hyperparameters::from_json(message, "request", job::Strings::are_strings);
 }
 
 }  // namespace redoubt::engine::generate

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads the fields of a generation request, strictly: an unknown field, a wrong type or a value out of its bounds is
-// invalid_argument that names the field.
+// Reads the fields of a generation request, as the worker protocol and a `generate` job have them, strictly: an unknown field, a
+// wrong type or a value out of its bounds is invalid_argument that names the field.
 #pragma once
 
 #include <initializer_list>
@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "engine/chat_template/chat_template.h"
 #include "engine/generate/scheduler.h"
+#include "engine/job/job.h"
 
 namespace redoubt::engine::generate {
 
@@ -28,7 +29,20 @@ Result<std::vector<std::string>> parse_stops(const Json& list);
 // {"15": -100}: token ids, in decimal digits, and what is added to their logits.
 Result<std::vector<std::pair<std::int32_t, float>>> parse_logit_bias(const Json& object);
 Result<std::shared_ptr<const json_schema::Grammar>> parse_schema(std::string_view text);
-// All but the prompt, which is the caller's. Bounds that depend on the model are the scheduler's to check.
-Result<Request> parse_options(const Json& message);
+
+// The fields that read_options and read_prompt know.
+const std::vector<std::string>& request_fields();
+// All but the prompt. Bounds that depend on the model are the scheduler's to check.
+Result<Request> read_options(const job::Hyperparameters& values);
+
+// Either plain text or a conversation.
+struct Prompt {
+  std::optional<std::string> text = {};
+  std::vector<chat_template::Message> messages = {};
+};
+Result<Prompt> read_prompt(const job::Hyperparameters& values);
+
+// A message of the worker protocol as values, whose strings are strings; no field of it is unknown.
+Result<job::Hyperparameters> request_values(const Json& message);
 
 }  // namespace redoubt::engine::generate

@@ -12,7 +12,7 @@ namespace redoubt::engine::generate {
 namespace {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
-constexpr double kPenaltyMax = 2, kRepetitionPenaltyMax = 100, kBiasMax = 100;
+constexpr double kBiasMax = 100;
 
 float usable(float logit) { return std::isnan(logit) ? kImpossible : logit; }
 
@@ -27,7 +27,7 @@ bool within(double value, double low, double high) { return value >= low && valu
 
 Status check_sampling(const SamplingOptions& o, std::int64_t vocabulary) {
   const auto bad = [](const char* field, const std::string& what) { return fail(ErrorCode::invalid_argument, std::string(field) + " " + what, field); };
-  if (!within(o.temperature, 0, 100)) return bad("temperature", "must be from 0 to 100");
+  if (!within(o.temperature, 0, kTemperatureMax)) return bad("temperature", "must be from 0 to 100");
   if (!(o.top_p > 0 && o.top_p <= 1)) return bad("top_p", "must be above 0 and at most 1");
   if (o.top_k < 0) return bad("top_k", "must be 0 (all) or more");
   if (!within(o.min_p, 0, 1)) return bad("min_p", "must be from 0 to 1");

@@ -17,6 +17,8 @@ namespace redoubt::engine::generate {
 
 inline constexpr std::size_t kLogitBiasMax = 1024;
 inline constexpr std::int64_t kTopLogprobsMax = 20;
+inline constexpr double kTemperatureMax = 100, kRepetitionPenaltyMax = 100;
+inline constexpr double kPenaltyMax = 2;  // of presence and frequency, either sign
 
 struct SamplingOptions {
   bool greedy = false;            // the likeliest token; the lowest id of equals

@@ -20,6 +20,7 @@ constexpr float kLogprobMin = -9999;  // JSON has no infinity; OpenAI writes thi
 // What a refusal may name; `where` of other errors is not for the gateway.
 constexpr std::array<std::string_view, 12> kParameters = {"temperature",      "top_p",             "top_k",      "min_p",        "repetition_penalty",
                                                           "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "response_format", "model"};
+constexpr std::string_view kFieldOfRequest = "request: ";
 
 bool is_temporary(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -128,13 +129,14 @@ Status Worker::handle(const Json& message, const std::string& id) {
 }
 
 Result<Request> Worker::parse_request(const Json& message, const std::string& id) const {
-  auto request = TRY(parse_options(message));
+  const auto values = TRY(request_values(message));
+  auto request = TRY(read_options(values));
   request.id = id;
-  request.owner.adapter = TRY(model_.adapter_of(json_or(message, "adapter", "")));
-  if (message.contains("messages") == message.contains("prompt"))
-    return fail(ErrorCode::invalid_argument, "a request has either messages or a prompt", "request");
-  request.prompt = message.contains("prompt") ? TRY(model_.encode_prompt(TRY(json_string(message, "prompt", "request"))))
-                                              : TRY(model_.encode_messages(TRY(parse_messages(message["messages"]))));
+  request.owner.scope = TRY(values.text("scope", ""));
+  if (request.owner.scope.size() > kScopeBytesMax) return fail(ErrorCode::invalid_argument, "a scope has at most 512 bytes", "request");
+  request.owner.adapter = TRY(model_.adapter_of(TRY(values.text("adapter", ""))));
+  const auto prompt = TRY(read_prompt(values));
+  request.prompt = TRY(prompt.text ? model_.encode_prompt(*prompt.text) : model_.encode_messages(prompt.messages));
   return request;
 }
 
@@ -171,7 +173,9 @@ void Worker::done(const std::string& id, FinishReason reason, const Usage& usage
 void Worker::failed(const std::string& id, const Error& error) {
   const auto message = error.hint.empty() ? error.message : error.message + "; " + error.hint;
   Json answer = {{"type", "error"}, {"id", id}, {"code", redoubt::to_string(error.code)}, {"message", message}};
-  if (std::ranges::find(kParameters, error.where) != kParameters.end()) answer["param"] = error.where;
+  std::string_view where = error.where;
+  if (where.starts_with(kFieldOfRequest)) where.remove_prefix(kFieldOfRequest.size());
+  if (std::ranges::find(kParameters, where) != kParameters.end()) answer["param"] = where;
   send(std::move(answer));
 }
 

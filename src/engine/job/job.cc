@@ -30,14 +30,14 @@ std::string join(const std::vector<std::string>& words) {
 }  // namespace
 
 Result<Hyperparameters> Hyperparameters::read(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) return Hyperparameters(Json::object(), file.string());
+  if (!std::filesystem::exists(file)) return Hyperparameters(Json::object(), file.string(), Strings::may_hold_values);
   auto text = TRY(read_text_file(file, 1 << 20));
   return from_json(TRY(parse_json(text, file.string())), file.string());
 }
 
-Result<Hyperparameters> Hyperparameters::from_json(Json values, std::string where) {
+Result<Hyperparameters> Hyperparameters::from_json(Json values, std::string where, Strings strings) {
   if (!values.is_object()) return fail(ErrorCode::invalid_argument, "hyperparameters must be a JSON object", where);
-  return Hyperparameters(std::move(values), std::move(where));
+  return Hyperparameters(std::move(values), std::move(where), strings);
 }
 
 const Json* Hyperparameters::find(const char* key) const {
@@ -52,7 +52,7 @@ Result<std::int64_t> Hyperparameters::integer(const char* key, std::int64_t fall
   std::optional<std::int64_t> value;
   if (found->is_number_unsigned() && found->get<std::uint64_t>() <= INT64_MAX) value = found->get<std::int64_t>();
   if (found->is_number_integer() && !found->is_number_unsigned()) value = found->get<std::int64_t>();
-  if (found->is_string()) value = parse_number<std::int64_t>(found->get_ref<const std::string&>());
+  if (holds_value(*found)) value = parse_number<std::int64_t>(found->get_ref<const std::string&>());
   if (!value || *value < least || *value > most)
     return fail(ErrorCode::invalid_argument,
                 std::string(key) + " must be a whole number from " + std::to_string(least) + " to " + std::to_string(most),
@@ -65,7 +65,7 @@ Result<double> Hyperparameters::number(const char* key, double fallback, double 
   if (!found) return fallback;
   std::optional<double> value;
   if (found->is_number()) value = found->get<double>();
-  if (found->is_string()) value = parse_number<double>(found->get_ref<const std::string&>());
+  if (holds_value(*found)) value = parse_number<double>(found->get_ref<const std::string&>());
   if (!value || !std::isfinite(*value) || *value < least || *value > most)
     return fail(ErrorCode::invalid_argument,
                 std::string(key) + " must be a number from " + Json(least).dump() + " to " + Json(most).dump(),
@@ -77,7 +77,7 @@ Result<bool> Hyperparameters::boolean(const char* key, bool fallback) const {
   const Json* found = find(key);
   if (!found) return fallback;
   if (found->is_boolean()) return found->get<bool>();
-  if (found->is_string()) {
+  if (holds_value(*found)) {
     const auto& text = found->get_ref<const std::string&>();
     if (text == "true" || text == "True" || text == "1") return true;
     if (text == "false" || text == "False" || text == "0") return false;
@@ -105,7 +105,7 @@ Result<std::string> Hyperparameters::choice(const char* key, std::string fallbac
 Result<std::optional<Json>> Hyperparameters::value(const char* key) const {
   const Json* found = find(key);
   if (!found) return std::optional<Json>();
-  if (found->is_string()) {
+  if (holds_value(*found)) {
     const auto& text = found->get_ref<const std::string&>();
     if (!text.empty() && (text.front() == '[' || text.front() == '{')) return TRY(parse_json(text, where_ + ": " + key));
   }

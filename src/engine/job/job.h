@@ -28,14 +28,19 @@ struct Paths {
   bool has_channel(std::string_view name) const { return std::filesystem::exists(channel(name)); }
 };
 
-// The job's hyperparameters. Every value may also be a string ("16", "true"), as SageMaker sends them. A value that cannot
-// be read as its type, or that lies outside its bounds, is invalid_argument naming the key.
+// Whether a value may be a string that holds it ("16", "true"), as SageMaker sends hyperparameters.
+enum class Strings { may_hold_values, are_strings };
+
+// The job's hyperparameters. A value that cannot be read as its type, or that lies outside its bounds, is invalid_argument
+// naming the key.
 class Hyperparameters {
  public:
   // A missing file is an empty set: every reader has a default.
   static Result<Hyperparameters> read(const std::filesystem::path& file);
-  static Result<Hyperparameters> from_json(Json values, std::string where);
+  static Result<Hyperparameters> from_json(Json values, std::string where, Strings strings = Strings::may_hold_values);
 
+  // Given, and not null.
+  bool has(const char* key) const { return find(key) != nullptr; }
   Result<std::int64_t> integer(const char* key, std::int64_t fallback, std::int64_t least, std::int64_t most) const;
   Result<double> number(const char* key, double fallback, double least, double most) const;
   Result<bool> boolean(const char* key, bool fallback) const;
@@ -49,10 +54,12 @@ class Hyperparameters {
   Status expect_only(const std::vector<std::string>& known) const;
 
  private:
-  Hyperparameters(Json values, std::string where) : values_(std::move(values)), where_(std::move(where)) {}
+  Hyperparameters(Json values, std::string where, Strings strings) : values_(std::move(values)), where_(std::move(where)), strings_(strings) {}
   const Json* find(const char* key) const;
+  bool holds_value(const Json& found) const { return found.is_string() && strings_ == Strings::may_hold_values; }
   Json values_;
   std::string where_;
+  Strings strings_;
 };
 
 // JSON lines, flushed one by one; each has the member "event". Not for several threads at once.
