@@ -132,10 +132,18 @@ Status AwsKms::create_key(std::string_view key_uri) {
   auto arn = make_key();
   if (!arn) return fail_kms(key_uri, std::move(arn.error()));
   auto made = client_.call("kms", "EnableKeyRotation", {{"KeyId", *arn}, {"RotationPeriodInDays", kRotationDays}});
-  if (made) made = client_.call("kms", "CreateAlias", {{"AliasName", alias}, {"TargetKeyId", *arn}});
+  if (made) made = name_key(alias, *arn);
   if (made) return {};
   (void)schedule_deletion(*arn);  // a key without a name would be nobody's
   return fail_kms(key_uri, std::move(made.error()));
+}
+
+Result<Json> AwsKms::name_key(const std::string& alias, const std::string& arn) {
+  auto made = client_.call("kms", "CreateAlias", {{"AliasName", alias}, {"TargetKeyId", arn}});
+  if (made || made.error().code != ErrorCode::unavailable) return made;
+  // The answer may have got lost on its way: then the key has its name.
+  auto now = client_.call("kms", "DescribeKey", {{"KeyId", alias}});
+  return now && json_or(json_or(*now, "KeyMetadata", Json::object()), "Arn", "") == arn ? now : made;
 }
 
 Status AwsKms::rotate_key(std::string_view key_uri) {

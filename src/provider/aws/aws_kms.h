@@ -34,6 +34,7 @@ class AwsKms final : public Kms {
   // The ARN of an enabled key, asked for once. not_found for one that is not there or about to be gone.
   Result<std::string> arn_of(std::string_view key_uri);
   Result<std::string> make_key();
+  Result<Json> name_key(const std::string& alias, const std::string& arn);
   Status schedule_deletion(const std::string& arn);
   void forget(std::string_view key_uri);
   tl::unexpected<Error> fail_kms(std::string_view key_uri, Error error);
