@@ -232,6 +232,19 @@ Result<int> show_booked(Invocation& invocation, const AwsOptions& options, const
   return 0;
 }
 
+constexpr double kMinutesOfAMonth = 730 * 60;
+
+// The runs that watch an endpoint, as its block says (compose.cc has the same defaults).
+void add_monitor(const Json& endpoint, stack::Usage& usage) {
+  const Json monitoring = json_or(endpoint, "monitoring", Json::object());
+  const std::string mode = json_or(monitoring, "mode", "processing");
+  if (mode == "off" || (mode == "processing" && json_or(monitoring, "scheduler_role_arn", "").empty())) return;  // nobody starts them
+  if (usage.monitor_instance.empty()) usage.monitor_instance = json_or(monitoring, "instance_type", "ml.m5.large");
+  double kinds = 1;
+  for (const char* more : {"model_quality", "bias", "explainability"}) kinds += mode == "model-monitor" && monitoring.contains(more) ? 1 : 0;
+  if (!usage.monitor_runs) usage.monitor_runs = kinds * kMinutesOfAMonth / static_cast<double>(json_or(monitoring, "schedule_minutes", std::int64_t{60}));
+}
+
 // What the file of providers says, where the line says nothing.
 Result<stack::Usage> usage_of(const Invocation& invocation, const AwsOptions& options) {
   auto usage = options.usage;
@@ -242,11 +255,12 @@ Result<stack::Usage> usage_of(const Invocation& invocation, const AwsOptions& op
   if (jobs.kind == "sagemaker") usage.is_spot = json_or(jobs.options, "spot", true);
   if (endpoint.kind == "sagemaker" && usage.endpoint_instance.empty()) usage.endpoint_instance = json_or(endpoint.options, "instance_type", "");
   if (endpoint.kind == "sagemaker") usage.endpoint_instances = static_cast<double>(json_or(endpoint.options, "instances", std::int64_t{1}));
+  if (endpoint.kind == "sagemaker") add_monitor(endpoint.options, usage);
   return usage;
 }
 
 Result<stack::InstancePrices> prices_of(const Invocation& invocation, const AwsOptions& options, const stack::Usage& usage) {
-  if (options.kept_prices || (usage.training_instance.empty() && usage.endpoint_instance.empty())) return stack::kept_prices();
+  if (options.kept_prices || (usage.training_instance.empty() && usage.endpoint_instance.empty() && usage.monitor_instance.empty())) return stack::kept_prices();
   Json block = TRY(aws_block(invocation, options));
   const auto region = TRY(open_aws_client(block, machine_clock()))->region();
   block["region"] = region.starts_with("eu-") ? "eu-central-1" : region.starts_with("ap-") ? "ap-south-1" : "us-east-1";  // where the price list is
@@ -302,6 +316,9 @@ void add_cost_options(CLI::App* command, const std::shared_ptr<AwsOptions>& opti
   command->add_option("--training-hours", usage.training_hours, "a month (default: 20)")->check(CLI::NonNegativeNumber);
   command->add_option("--endpoint-instance", usage.endpoint_instance, "default: what the file of providers says");
   command->add_option("--endpoint-hours", usage.endpoint_hours, "a month (default: 730)")->check(CLI::NonNegativeNumber);
+  command->add_option("--monitor-instance", usage.monitor_instance, "of the runs that watch the endpoint; default: what the file of providers says");
+  command->add_option("--monitor-runs", usage.monitor_runs, "a month (default: what the file of providers says, or 730)")->check(CLI::NonNegativeNumber);
+  command->add_option("--monitor-minutes", usage.monitor_minutes, "of a run (default: 5)")->check(CLI::NonNegativeNumber);
   command->add_option("--storage-gb", usage.object_gigabytes, "in S3 (default: 50)")->check(CLI::NonNegativeNumber);
   command->add_option("--images-gb", usage.image_gigabytes, "in ECR (default: 5)")->check(CLI::NonNegativeNumber);
   command->add_option("--logs-gb", usage.log_gigabytes, "a month (default: 5)")->check(CLI::NonNegativeNumber);

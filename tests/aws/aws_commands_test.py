@@ -221,6 +221,21 @@ def test_an_estimate_adds_up_and_follows_the_providers(redoubt, tmp_path):
     assert "no price" in redoubt.json("aws", "cost", "dev", "--kept-prices", "--training-instance", "ml.x9.huge", expect=1)["error"]["message"]
 
 
+def test_an_estimate_counts_the_runs_that_watch_the_endpoint(redoubt, tmp_path):
+    path, providers = tmp_path / "providers.yaml", yaml.safe_load((CONFIG / "providers.aws.yaml").read_text())
+
+    def monitor(*arguments, **monitoring):
+        providers["providers"]["endpoint"]["sagemaker"]["monitoring"].update(monitoring)
+        path.write_text(yaml.safe_dump(providers))
+        lines = redoubt.json("aws", "cost", "production", "--kept-prices", "--providers", path, *arguments)["estimate"]
+        return next(((line["what"], line["quantity"], line["price"]) for line in lines if line["what"].startswith("monitor")), None)
+
+    assert monitor() == ("monitor, 730 runs of 5 minutes, ml.m5.large", pytest.approx(730 * 5 / 60), 0.115)
+    assert monitor(schedule_minutes=30, instance_type="ml.m5.xlarge") == ("monitor, 1460 runs of 5 minutes, ml.m5.xlarge", pytest.approx(1460 * 5 / 60), 0.23)
+    assert monitor("--monitor-runs", "10", "--monitor-minutes", "30", "--monitor-instance", "ml.m5.large") == ("monitor, 10 runs of 30 minutes, ml.m5.large", pytest.approx(5), 0.115)
+    assert monitor(mode="off") is None
+
+
 def test_the_table_of_the_documentation_is_what_the_command_says(redoubt):
     rows = [line.split(" | ") for line in (CONFIG.parent / "docs" / "COST.md").read_text().splitlines() if "`--training-instance" in line]
     assert len(rows) == 3

@@ -62,11 +62,8 @@ Result<double> price_of(const std::map<std::string, double>& prices, const std::
 }  // namespace
 
 const InstancePrices& kept_prices() {
-  static const InstancePrices kPrices = {
-      {{"ml.m5.large", 0.115}, {"ml.m5.xlarge", 0.23}, {"ml.m5.2xlarge", 0.461}, {"ml.m5.4xlarge", 0.922}, {"ml.g4dn.xlarge", 0.736}, {"ml.g5.xlarge", 1.408}, {"ml.g5.2xlarge", 1.515}, {"ml.g5.12xlarge", 7.09}, {"ml.p4d.24xlarge", 37.688}},
-      {{"ml.m5.large", 0.115}, {"ml.m5.xlarge", 0.23}, {"ml.m5.2xlarge", 0.461}, {"ml.m5.4xlarge", 0.922}, {"ml.g4dn.xlarge", 0.736}, {"ml.g5.xlarge", 1.408}, {"ml.g5.2xlarge", 1.515}, {"ml.g5.12xlarge", 7.09}, {"ml.p4d.24xlarge", 37.688}},
-      "rough list prices of us-east-1 (docs/COST.md)",
-      "2026-11-01"};
+  static const std::map<std::string, double> kHourly = {{"ml.m5.large", 0.115}, {"ml.m5.xlarge", 0.23}, {"ml.m5.2xlarge", 0.461}, {"ml.m5.4xlarge", 0.922}, {"ml.g4dn.xlarge", 0.736}, {"ml.g5.xlarge", 1.408}, {"ml.g5.2xlarge", 1.515}, {"ml.g5.12xlarge", 7.09}, {"ml.p4d.24xlarge", 37.688}};
+  static const InstancePrices kPrices = {kHourly, kHourly, kHourly, "rough list prices of us-east-1 (docs/COST.md)", "2026-11-01"};
   return kPrices;
 }
 
@@ -81,6 +78,7 @@ Result<InstancePrices> ask_prices(Client& pricing, const std::string& region, co
   prices.source = "AWS Price List, " + region;
   if (!usage.training_instance.empty()) prices.training[usage.training_instance] = TRY(ask_price(pricing, region, usage.training_instance, "Training"));
   if (!usage.endpoint_instance.empty()) prices.hosting[usage.endpoint_instance] = TRY(ask_price(pricing, region, usage.endpoint_instance, "Hosting"));
+  if (!usage.monitor_instance.empty()) prices.processing[usage.monitor_instance] = TRY(ask_price(pricing, region, usage.monitor_instance, "Processing"));
   return prices;
 }
 
@@ -93,6 +91,11 @@ Result<std::vector<CostLine>> estimate(const Usage& usage, const InstancePrices&
   if (!usage.endpoint_instance.empty()) {
     const double price = TRY(price_of(prices.hosting, usage.endpoint_instance, prices.source));
     lines.push_back({fmt::format("endpoint, {} x {}", usage.endpoint_instances, usage.endpoint_instance), "hour", usage.endpoint_hours * usage.endpoint_instances, price});
+  }
+  if (!usage.monitor_instance.empty()) {
+    const double price = TRY(price_of(prices.processing, usage.monitor_instance, prices.source));
+    const double runs = usage.monitor_runs.value_or(kHours);
+    lines.push_back({fmt::format("monitor, {:g} runs of {:g} minutes, {}", runs, usage.monitor_minutes, usage.monitor_instance), "hour", runs * usage.monitor_minutes / 60, price});
   }
   lines.push_back({"interface endpoints of the network", "hour", usage.interface_endpoints * usage.zones * kHours, kEndpointHour});
   lines.push_back({"objects in S3", "GB", usage.object_gigabytes, kObjectGigabyte});

@@ -17,6 +17,9 @@ struct Usage {
   double training_hours = 20;
   bool is_spot = true;
   double endpoint_hours = 730, endpoint_instances = 1;
+  std::string monitor_instance = {};  // of the runs that watch the endpoint; empty: none
+  std::optional<double> monitor_runs = {};  // a month; unset: one an hour
+  double monitor_minutes = 5;               // of each
   double object_gigabytes = 50, image_gigabytes = 5, log_gigabytes = 5;
   double key_calls = 100'000, secrets = 2, alarms = 10;
   double interface_endpoints = 11, zones = 2;
@@ -30,7 +33,7 @@ struct CostLine {
 
 // Prices of instances by their own names, an hour each; what is not named here is unknown.
 struct InstancePrices {
-  std::map<std::string, double> training = {}, hosting = {};
+  std::map<std::string, double> training = {}, hosting = {}, processing = {};
   std::string source;  // "AWS Price List, eu-central-1", "rough list prices of us-east-1 (docs/COST.md)"
   std::string as_of = {};  // the day they were looked up, where they are kept ones: "2026-11-01"
 };

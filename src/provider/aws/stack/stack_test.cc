@@ -121,8 +121,10 @@ TEST(Stack, a_plan_leaves_no_change_set_behind) {
 
 TEST(Cost, an_hour_s_price_is_read_from_the_price_list) {
   TestingClient client;
-  client.answer = [](const auto&, const auto&, const auto& input) -> Result<Json> {
+  std::vector<std::string> components;
+  client.answer = [&](const auto&, const auto&, const auto& input) -> Result<Json> {
     EXPECT_EQ(input.at("ServiceCode"), "AmazonSageMaker");
+    components.push_back(input.at("Filters").at(2).at("Value"));
     const Json product = {{"terms", {{"OnDemand", {{"A.B", {{"priceDimensions", {{"A.B.C", {{"unit", "Hrs"}, {"pricePerUnit", {{"USD", "1.7600000000"}}}}}}}}}}}}}};
     return Json{{"PriceList", {product.dump()}}};
   };
@@ -130,10 +132,14 @@ TEST(Cost, an_hour_s_price_is_read_from_the_price_list) {
   usage.endpoint_instance = "ml.g5.xlarge";
   usage.endpoint_instances = 2;
   usage.endpoint_hours = 100;
+  usage.monitor_instance = "ml.m5.large";
+  usage.monitor_runs = 120;
   const auto prices = ask_prices(client, "eu-central-1", usage);
   ASSERT_TRUE(prices) << prices.error().message;
   const auto lines = estimate(usage, *prices);
   EXPECT_DOUBLE_EQ(lines->at(0).amount(), 352.0);
+  EXPECT_DOUBLE_EQ(lines->at(1).amount(), 17.6) << "120 runs of five minutes are ten hours";
+  EXPECT_EQ(components, (std::vector<std::string>{"Hosting", "Processing"}));
   client.answer = [](const auto&, const auto&, const auto&) -> Result<Json> { return Json{{"PriceList", Json::array()}}; };
   EXPECT_EQ(ask_prices(client, "eu-central-1", usage).error().code, ErrorCode::not_found);
 }
@@ -142,7 +148,7 @@ TEST(Cost, kept_prices_carry_their_day_and_warn_when_they_are_old) {
   const auto day = parse_rfc3339(kept_prices().as_of + "T00:00:00Z").value();
   EXPECT_EQ(warning_of(kept_prices(), day + kPricesAgeMax), "");
   EXPECT_NE(warning_of(kept_prices(), day + kPricesAgeMax + std::chrono::hours(25)).find("181 days ago"), std::string::npos);
-  EXPECT_EQ(warning_of({{}, {}, "AWS Price List, eu-central-1"}, day + 2 * kPricesAgeMax), "");
+  EXPECT_EQ(warning_of({{}, {}, {}, "AWS Price List, eu-central-1"}, day + 2 * kPricesAgeMax), "");
 }
 
 }  // namespace
