@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong between a program and AWS, in the words of each service."""
+import datetime
 import json
 import socket
 import struct
@@ -52,6 +53,21 @@ def plain_refusal(kind, service, operation):
     return refusal(service, *table[kind]) if kind in table else None
 
 
+def skewed(service, stamp, now):
+    """What a request is refused with whose time, `stamp`, is not the service's."""
+    is_past = stamp < now.strftime("%Y%m%dT%H%M%SZ")
+    limit = (now + datetime.timedelta(minutes=-5 if is_past else 5)).strftime("%Y%m%dT%H%M%SZ")
+    message = f"Signature {'expired' if is_past else 'not yet current'}: {stamp} is {'now earlier' if is_past else 'still later'} than {limit} ({now:%Y%m%dT%H%M%SZ} {'-' if is_past else '+'} 5 min.)"
+    protocol = models.protocol_of(service)
+    if service == "s3":
+        return refusal(service, 403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+    if protocol == "ec2":
+        return refusal(service, 400, "RequestExpired", "Request has expired.") if is_past else refusal(service, 403, "AuthFailure", "AWS was not able to validate the provided access credentials")
+    if protocol in XML:
+        return refusal(service, 403, "SignatureDoesNotMatch", message)
+    return refusal(service, 403 if protocol == "rest-json" else 400, "InvalidSignatureException", message)
+
+
 def reset(connection):
     """The peer's kernel forgets the connection."""
     connection.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -75,9 +91,11 @@ def not_yet(service, operation):
     return refusal(service, status, code, "Could not find the requested resource: it does not exist")
 
 
-def emptied(answer):
-    """A listing of a moment ago, when nothing was there."""
+def emptied(service, operation, answer):
+    """A listing of a moment ago, when nothing was there; what is told of one named thing is whole or is not there."""
     status, headers, body = answer
+    if not models.is_listing(service, operation):
+        return answer
     try:
         told = json.loads(body)
     except ValueError:
@@ -122,7 +140,7 @@ class Fault:
             return not_yet(service, operation)
         return plain_refusal(self.kind, service, operation)
 
-    def after(self, connection, answer, earlier):
+    def after(self, service, operation, connection, answer, earlier):
         """The answer as it arrives; None where it does not. `earlier` is what the same question was answered with before."""
         if self.kind == "reset_after":
             reset(connection)
@@ -131,7 +149,7 @@ class Fault:
         if self.kind == "flipped":
             return status, headers, body[:-1] + bytes([body[-1] ^ 1])
         if self.kind == "stale":
-            return earlier or emptied(answer)
+            return earlier or emptied(service, operation, answer)
         if self.kind != "truncated":
             return answer
         connection.send_response_only(status)

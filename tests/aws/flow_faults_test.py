@@ -3,6 +3,7 @@
 the cure, nothing half made is left, a second try ends well, and nothing is there twice.
 
 Calls and faults are drawn by a seed that a failure names, the same one each time; REDOUBT_FAULT_SEED draws others, REDOUBT_FAULT_RUNS=all runs every pair."""
+import datetime
 import json
 import os
 import pathlib
@@ -12,17 +13,20 @@ import urllib.request
 
 import pytest
 
+import answers
 from aws_account import REGION, Account, judged
-from faults import Fault
+from faults import Fault, not_yet
 from player import Player, PlayerServer
 from registry import Registry
 
 TOOL = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "flow_tool"
 SEED, RUNS = int(os.environ.get("REDOUBT_FAULT_SEED", 3)), os.environ.get("REDOUBT_FAULT_RUNS", "9")
-# Once at call k; "away" and "denied" are all calls of its operation from there on.
-KINDS = ["throttling", "error_500", "error_503", "slow", "reset_before", "reset_after", "truncated", "expired_token", "access_denied", "not_yet", "stale", "away", "denied"]
+# Once at call k; "away" and "denied" are all calls of its operation from there on, and so is "skewed" for all calls: the service's clock is
+# not ours any more.
+KINDS = ["throttling", "error_500", "error_503", "slow", "reset_before", "reset_after", "truncated", "expired_token", "access_denied", "not_yet", "stale", "away", "denied", "skewed"]
+SKEW = datetime.timedelta(minutes=20)
 # What is asked again whatever it is: the request was not carried out, and the service says so.
-OVERCOME = {"throttling", "slow"}
+OVERCOME = {"throttling", "slow", "skewed"}
 IMAGE = "sha256:" + "a" * 64
 
 
@@ -264,16 +268,29 @@ FLOWS = {"deploy": Deploy(), "train": Train(), "register": Register(), "alarms":
 class At(Fault):
     """At the flow's call of that number."""
 
-    def __init__(self, number, kind):
+    def __init__(self, number, kind, judge):
         super().__init__("*", "*", {"away": "error_503", "denied": "access_denied"}.get(kind, kind), 10**6, {"seconds": 0.3})
-        self.number, self.lasts, self.calls, self.met = number, kind in ("away", "denied"), 0, None
+        self.number, self.lasts, self.calls, self.met, self.judge = number, kind in ("away", "denied"), 0, None, judge
+        self.turn_clock()
 
     def meets(self, service, operation, members):
         self.calls += 1
+        self.turn_clock()
         if self.calls == self.number:
             self.met = service, operation
-            return True
+            return self.kind != "skewed"  # the clock is wrong, and nothing else
         return self.lasts and self.met == (service, operation)
+
+    def turn_clock(self):
+        """The judge looks at a request's time before anything else: the clock is wrong once the call before has passed. Ahead or behind by turns."""
+        if self.kind == "skewed" and self.calls == self.number - 1:
+            self.judge.skew = SKEW if self.number % 2 else -SKEW
+
+
+def can_be_missing(call):
+    """Whether an operation says of something that it is not there: a listing of all there is never does."""
+    status, headers, body = not_yet(call.service, call.operation)
+    return answers.problems_of(call.service, call.operation, status, headers, body) == []
 
 
 def pairs_of(calls):
@@ -283,6 +300,8 @@ def pairs_of(calls):
         for kind in KINDS:
             if kind in ("not_yet", "stale") and (not reads or call.status != 200 or call.service in ("s3", "sts", "cloudwatch")):
                 continue  # S3 is consistent, and CloudWatch's readers know what its writers said
+            if kind == "not_yet" and not can_be_missing(call):
+                continue
             if kind in ("slow", "reset_after", "truncated", "stale") and call.operation == "DescribeImageScanFindings":
                 continue  # the flow answers this one itself, since moto knows no image that a registry holds: there is no answer to spoil
             yield number, kind
@@ -315,21 +334,31 @@ def test_a_fault_at_any_call_ends_well_or_clearly_and_the_second_try_ends_well(w
 def one_fault(world, flow, expected, number, kind):
     world.start_anew()
     orders = flow.prepare(world)
-    fault = At(number, kind)
+    fault = At(number, kind, world.judge)
     world.judge.faults.insert(0, fault)  # before what a flow injects itself
-    answer = world.ask(orders)
+    try:
+        answer = world.ask(orders)
+    finally:
+        world.judge.skew = datetime.timedelta()
     if fault.met is None:  # how often a flow looks depends on the time that it takes
         assert not is_error(answer) and flow.made(world, answer) == expected
         return
     what = ".".join(fault.met)
+    try:
+        check(world, flow, orders, answer, expected, fault, kind)
+    except AssertionError as problem:
+        raise AssertionError(f"{what}, after {answer}: {problem}") from problem
+
+
+def check(world, flow, orders, answer, expected, fault, kind):
     if is_error(answer):
-        assert kind not in OVERCOME, f"{what}: {answer}"
+        assert kind not in OVERCOME, "it is to be overcome"
         check_clear(answer["error"])
         flow.check_error(world, fault.met[1])
     world.judge.faults.remove(fault)
     if is_error(answer) or flow.repeats:
         answer = world.ask(orders)
-    assert not is_error(answer), f"{what}, the second try: {answer}"
+    assert not is_error(answer), f"the second try: {answer}"
     made = flow.made(world, answer)
-    assert made == expected, f"{what}: {made} instead of {expected}"
+    assert made == expected, f"{made} instead of {expected}"
     flow.check_end(world, fault.met[1])

@@ -14,7 +14,7 @@ import urllib.parse
 import answers
 import models
 import signature
-from faults import Fault, refusal
+from faults import Fault, refusal, skewed
 
 # What every request may carry beside its operation's own headers.
 COMMON_HEADERS = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-target", "x-amz-user-agent", "x-amz-api-version",
@@ -136,11 +136,13 @@ class Judge:
 
     def answer(self, connection, request, scope, service, operation, members):
         """What the program is told; None where the connection is gone."""
-        wrong = signature.problem_of(request, scope, self.secrets, datetime.datetime.now(datetime.timezone.utc) + self.skew)
+        now = datetime.datetime.now(datetime.timezone.utc) + self.skew
+        wrong = signature.problem_of(request, scope, self.secrets, now)
         if wrong is not None:
             code, why = wrong
-            if code != "RequestTimeTooSkewed":
-                self.note(service, operation, f"signature: {why}")
+            if code == "RequestTimeTooSkewed":
+                return skewed(service, request.header("x-amz-date"), now)
+            self.note(service, operation, f"signature: {why}")
             return refusal(service, 403, code, why)
         fault = self.fault_for(service, operation, members)
         answer = fault.before(service, operation, connection) if fault else None
@@ -149,9 +151,9 @@ class Judge:
         is_ours = answer is not None or self.is_ours
         answer = answer or self.forward(request)
         self.check_answer(service, operation, request, answer, is_ours)
-        earlier = self.remember(service, operation, members, answer)
+        earlier = None if is_ours and not self.is_ours else self.remember(service, operation, members, answer)
         if fault is not None and fault.kind in Fault.SPOILS and answer[0] < 300:
-            return fault.after(connection, answer, earlier)
+            return fault.after(service, operation, connection, answer, earlier)
         return answer
 
     def check_answer(self, service, operation, request, answer, is_ours):
@@ -165,8 +167,8 @@ class Judge:
                 self.departures.add(f"{service}.{operation}: {problem}")
 
     def remember(self, service, operation, members, answer):
-        """What the same question was answered with before."""
-        if answer[0] >= 300 or service == "s3":
+        """What the same question was answered with before: also that there is no such thing."""
+        if answer[0] >= 500 or service == "s3":
             return None
         question = (service, operation, json.dumps(members, sort_keys=True, default=str))
         with self.lock:

@@ -13,7 +13,7 @@ SOURCES = pathlib.Path(__file__).resolve().parents[2] / "src"
 
 # Operations whose names are put together in the code; the test below finds each place where that happens.
 COMPOSED = {"sagemaker_endpoint.cc": {f"sagemaker:{verb}{what}" for verb in ("Describe", "Create", "Delete") for what in ("Model", "EndpointConfig", "Endpoint")} |
-            {"sagemaker:UpdateEndpoint", "sagemaker:ListModels", "sagemaker:ListEndpointConfigs"},
+            {"sagemaker:UpdateEndpoint"},
             "sagemaker_monitoring.cc": {f"sagemaker:{verb}{kind}JobDefinition{'s' if verb == 'List' else ''}" for verb in ("Create", "Describe", "Delete", "List")
                                         for kind in ("DataQuality", "ModelQuality", "ModelBias", "ModelExplainability")},
             "sagemaker_job_runner.cc": {"sagemaker:CreateExperiment", "sagemaker:CreateTrial"}}

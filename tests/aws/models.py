@@ -7,6 +7,7 @@ import re
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
+import botocore.exceptions
 import botocore.session
 
 from shapes import Check, from_xml, scalar
@@ -27,6 +28,16 @@ def protocol_of(service):
     except Exception:  # a service that botocore does not know
         return "json"
     return "json" if protocol == "smithy-rpc-v2-cbor" else protocol  # our client speaks its JSON
+
+
+@functools.cache
+def is_listing(service, operation):
+    """Whether an operation tells what there is, page by page, and not of one named thing."""
+    try:
+        botocore.session.get_session().get_paginator_model(service).get_paginator(operation)
+        return True
+    except (botocore.exceptions.DataNotFoundError, ValueError):
+        return False
 
 
 def parse(request, scope):

@@ -52,6 +52,10 @@ Status check_endpoint_options(const SagemakerEndpointOptions& options) {
   return check_monitoring_options(options.monitoring);
 }
 
+Json tags_of_environment(const std::string& environment, const SagemakerEndpointOptions& options) {
+  return Json::array({{{"Key", "redoubt"}, {"Value", environment}}, {{"Key", "redoubt:workspace"}, {"Value", options.workspace}}});
+}
+
 std::string captures_of(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options) { return capture_place(spec, options) + "/" + endpoint + "/"; }
 
 std::string release_prefix(const EndpointSpec& spec) {
@@ -114,11 +118,6 @@ std::vector<Json> endpoint_alarms(const std::string& endpoint, const EndpointSpe
 }
 
 Json endpoint_alarm_names(const std::string& endpoint) { return Json::array({endpoint + "-InvocationErrors", endpoint + "-LatencyP99"}); }
-
-std::string source_of(const Json& model) {
-  const auto& container = json_or(model, "PrimaryContainer", Json::object());
-  return json_or(json_or(json_or(container, "ModelDataSource", Json::object()), "S3DataSource", Json::object()), "S3Uri", "");
-}
 
 bool is_of_endpoint(const std::string& name, const std::string& start) {
   return name.size() == start.size() + 16 && name.starts_with(start) && name.find_first_not_of("0123456789abcdef", start.size()) == std::string::npos;

@@ -9,6 +9,8 @@ namespace redoubt::provider::aws {
 
 Status check_endpoint_options(const SagemakerEndpointOptions& options);
 
+// Of all that is made for an environment's endpoint: whose it is, and the stack's own tag, by which the account's costs are told apart.
+Json tags_of_environment(const std::string& environment, const SagemakerEndpointOptions& options);
 // "production/<release>/": where a release's files lie below models_uri.
 std::string release_prefix(const EndpointSpec& spec);
 // The S3 prefix below which SageMaker writes what the endpoint was asked: the configuration's place, then the endpoint's name.
@@ -23,8 +25,6 @@ int change_s_max(const SagemakerEndpointOptions& options);
 // PutMetricAlarm's members for each alarm over what SageMaker measures of the endpoint.
 std::vector<Json> endpoint_alarms(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options);
 Json endpoint_alarm_names(const std::string& endpoint);
-// The S3 address that a described model reads; empty where it reads none.
-std::string source_of(const Json& model);
 // Whether a name is one that was made for the endpoint: its start and sixteen hexadecimal digits.
 bool is_of_endpoint(const std::string& name, const std::string& start);
 

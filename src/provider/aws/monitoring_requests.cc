@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "crypto/hash.h"
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/training_job.h"
 
@@ -13,6 +14,8 @@ constexpr const char* kProgram = "/usr/bin/redoubt-engine";
 constexpr const char* kInput = "/opt/ml/processing/input/";
 constexpr const char* kOutput = "/opt/ml/processing/output";
 constexpr int kMinutesOfADay = 1440;
+// AWS names no length of a run's id: its example has sixteen characters, and a UUID has room.
+constexpr std::size_t kJobNameCharactersMax = 63, kRunIdCharactersMax = 36;
 
 const std::string& role_of(const SagemakerEndpointOptions& options) { return options.monitoring.role_arn.empty() ? options.role_arn : options.monitoring.role_arn; }
 
@@ -27,8 +30,6 @@ Json cluster_of(const SagemakerEndpointOptions& options) {
   if (!options.kms_key.empty() && !has_own_disks(options.monitoring.instance_type)) cluster["VolumeKmsKeyId"] = options.kms_key;
   return {{"ClusterConfig", std::move(cluster)}};
 }
-
-Json tags_of(const SagemakerEndpointOptions& options) { return Json::array({{{"Key", "redoubt:workspace"}, {"Value", options.workspace}}}); }
 
 // Who a run's lines are about.
 Json variables_of(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options) {
@@ -97,7 +98,13 @@ Status check_monitoring_options(const MonitoringOptions& options) {
 
 std::string monitoring_prefix(const std::string& environment) { return "monitoring/" + environment + "/"; }
 std::string job_key(const std::string& environment) { return monitoring_prefix(environment) + "job.json"; }
-std::string runs_prefix(const std::string& endpoint) { return endpoint + "-drift-"; }
+std::string modes_key(const std::string& environment) { return monitoring_prefix(environment) + "modes"; }
+std::string runs_prefix(const std::string& endpoint) {
+  static const std::size_t kEndpointCharactersMax = kJobNameCharactersMax - std::string_view("-drift-").size() - kRunIdCharactersMax;
+  if (endpoint.size() <= kEndpointCharactersMax) return endpoint + "-drift-";
+  const std::string digits = crypto::sha256(endpoint).hex().substr(0, 8);
+  return endpoint.substr(0, kEndpointCharactersMax - digits.size() - 1) + "-" + digits + "-drift-";
+}
 std::string schedule_name(const std::string& endpoint) { return endpoint + "-drift"; }
 
 Json drift_job_request(const std::string& endpoint, const EndpointSpec& spec, const SagemakerEndpointOptions& options, const std::string& baseline) {
@@ -115,7 +122,7 @@ Json drift_job_request(const std::string& endpoint, const EndpointSpec& spec, co
           {"Environment", std::move(variables)},
           {"NetworkConfig", network_of(options)},
           {"RoleArn", role_of(options)},
-          {"Tags", tags_of(options)}};
+          {"Tags", tags_of_environment(spec.environment, options)}};
 }
 
 Json schedule_request(const std::string& endpoint, const Json& job, const SagemakerEndpointOptions& options, const std::string& partition) {

@@ -18,7 +18,8 @@ Status check_monitoring_options(const MonitoringOptions& options);
 // Keys below models_uri: "monitoring/production/".
 std::string monitoring_prefix(const std::string& environment);
 std::string job_key(const std::string& environment);  // the request of a run, with kRunId in it
-// "redoubt-production-drift-": how the names of runs begin.
+std::string modes_key(const std::string& environment);  // of which mode something may be there
+// "redoubt-production-drift-": how the names of runs begin. A long endpoint's is cut, so that a run's id of 36 characters fits a job's 63.
 std::string runs_prefix(const std::string& endpoint);
 
 // CreateProcessingJob's members for a run over all that the endpoint captured; `baseline` is the key's prefix of its statistics.

@@ -2,13 +2,16 @@
 //
 // EndpointHost over SageMaker: a model (the image by its digest, the release in S3), an endpoint configuration and one endpoint an
 // environment. Models and configurations are named by what is in them, so that asking again finds them; those that serve no more
-// and are not the ones to go back to are removed.
+// and are not the ones to go back to are removed. Which version serves is told by the configuration that the endpoint names and its
+// entry in the journal; tags are for people and bills alone.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "provider/aws/api/client.h"
+#include "provider/aws/endpoint_journal.h"
 #include "provider/aws/monitoring_options.h"
 #include "provider/endpoint_host.h"
 #include "provider/object_store.h"
@@ -63,26 +66,38 @@ class SagemakerEndpoint final : public EndpointHost {
   SagemakerEndpoint(SagemakerEndpointOptions options, Client& client, ObjectStore& models) : options_(std::move(options)), client_(client), models_(models) {}
   // Names and requests of one deployment.
   struct Plan {
-    std::string endpoint, model, config;
+    std::string endpoint;
+    EndpointEntry entry;
     Json model_request, config_request;
+  };
+  // An endpoint that is there; no entry: this models' place knows nothing of its configuration.
+  struct Standing {
+    Json shown;  // DescribeEndpoint's answer
+    std::optional<EndpointEntry> made;
   };
   Plan plan_of(const EndpointSpec& spec) const;
   Json tags_of(const EndpointSpec& spec) const;
-  Status monitor(const std::string& endpoint, const EndpointSpec& spec, const Json& described);
   Result<std::optional<Json>> describe(const std::string& endpoint);
-  Result<std::optional<Json>> describe_own(const std::string& endpoint);
-  Result<std::map<std::string, std::string>> tags(const std::string& arn);
-  Result<std::string> monitored_by(const Json& endpoint);
+  Result<std::optional<Standing>> find(const std::string& environment);
+  Result<std::optional<Standing>> find_own(const std::string& environment);
+  Result<std::optional<Standing>> make_ready(const std::string& environment);
+  bool is_own(const Standing& standing) const { return standing.made && standing.made->workspace == options_.workspace; }
   Status send_files(const EndpointSpec& spec);
   Status ensure(const char* what, const std::string& name, const Json& request);
-  Result<Json> settle(const std::string& endpoint);
-  Result<Json> change(const Plan& plan, const EndpointSpec& spec, const std::optional<Json>& before);
+  Status remove(const char* what, const std::string& name);
+  Result<std::optional<Json>> settle(const std::string& endpoint);
+  Result<Json> make(const Plan& plan, const EndpointSpec& spec, const std::optional<Standing>& before);
+  Status begin(const Plan& plan, const EndpointSpec& spec, const std::optional<Standing>& before);
+  Result<bool> has_begun(const Plan& plan, bool is_new);
+  Result<Json> change(const Plan& plan, const EndpointSpec& spec, const std::optional<Standing>& before);
+  void tidy_up(const EndpointSpec& spec, const Plan& plan, bool is_new);
   Status watch(const std::string& endpoint, const EndpointSpec& spec);
   Status scale(const std::string& endpoint);
   enum class RecordMode { set, remove };
   Status point_record(const std::string& endpoint, RecordMode mode);
-  Status prune(const std::string& endpoint, const std::vector<std::string>& kept_configs);
-  EndpointStatus status_of(const Json& endpoint, const std::map<std::string, std::string>& tags) const;
+  Status remove_endpoint(const std::string& endpoint);
+  Status prune(const std::string& environment, const std::set<std::string>& kept_configs);
+  EndpointStatus status_of(const Json& shown, const EndpointEntry& made) const;
 
   const SagemakerEndpointOptions options_;
   Client& client_;

@@ -200,8 +200,8 @@ TEST_F(SagemakerEndpointTest, an_answer_that_got_lost_makes_nothing_twice) {
 TEST_F(SagemakerEndpointTest, a_failure_at_any_call_leaves_what_served_and_the_next_deployment_works) {
   options_.instances_max = 3;
   reopen();
-  for (const char* operation : {"DescribeEndpoint", "ListTags", "DescribeModel", "CreateModel", "DescribeEndpointConfig", "CreateEndpointConfig", "UpdateEndpoint", "RegisterScalableTarget",
-                                "PutScalingPolicy", "AddTags", "ListEndpointConfigs", "DeleteEndpointConfig", "ListModels", "DeleteModel"}) {
+  for (const char* operation : {"DescribeEndpoint", "DescribeModel", "CreateModel", "DescribeEndpointConfig", "CreateEndpointConfig", "UpdateEndpoint", "RegisterScalableTarget",
+                                "PutScalingPolicy", "AddTags", "DeleteEndpointConfig", "DeleteModel"}) {
     ASSERT_TRUE(host_->deploy(spec())) << operation;
     client_.refuses[operation].push_back(PlayedEndpoints::refusal("ThrottlingException", ErrorCode::unavailable, "slow down"));
     (void)host_->deploy(spec("1.1.0", 'c'));
@@ -273,6 +273,66 @@ TEST_F(SagemakerEndpointTest, a_withdrawn_version_is_stopped_and_another_is_not)
   EXPECT_EQ(host_->status("production").value().state, "stopped");
   expect_nothing_left();
   EXPECT_TRUE(host_->stop("production"));
+}
+
+TEST_F(SagemakerEndpointTest, what_serves_is_told_by_its_configuration_whatever_the_tags_say) {
+  options_.instances_max = 3;
+  reopen();
+  for (const char* operation : {"RegisterScalableTarget", "AddTags"}) {
+    ASSERT_TRUE(host_->deploy(spec()));
+    client_.refuses[operation].push_back(PlayedEndpoints::refusal("AccessDeniedException", ErrorCode::permission_denied, "not authorized"));
+    EXPECT_EQ(host_->deploy(spec("1.1.0", 'c')).error().code, ErrorCode::permission_denied) << operation;
+    EXPECT_EQ(client_.endpoints.at(kEndpoint).tags.at("redoubt:version"), "1.0.0") << operation;
+    EXPECT_EQ(host_->status("production").value().version, "1.1.0") << operation;
+    EXPECT_EQ(host_->status("production").value().deployment, spec("1.1.0", 'c').deployment) << operation;
+    ASSERT_TRUE(host_->withdraw("production", "assistant", "1.0.0")) << operation;
+    EXPECT_EQ(client_.endpoints.size(), 1u) << operation;
+    ASSERT_TRUE(host_->withdraw("production", "assistant", "1.1.0")) << operation;
+    expect_nothing_left();
+  }
+}
+
+TEST_F(SagemakerEndpointTest, a_version_that_is_withdrawn_while_it_comes_up_is_stopped_once_it_has) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  client_.looks = 60;
+  ASSERT_FALSE(host_->deploy(spec("1.1.0", 'c')));
+  client_.looks = 2;
+  ASSERT_TRUE(host_->withdraw("production", "assistant", "1.1.0"));
+  expect_nothing_left();
+}
+
+TEST_F(SagemakerEndpointTest, an_endpoint_that_a_reader_does_not_know_yet_is_neither_taken_for_gone_nor_stopped) {
+  const auto unknown = [&](int times) {
+    for (int i = 0; i < times; ++i) client_.refuses["DescribeEndpoint"].push_back(PlayedEndpoints::refusal("ValidationException", ErrorCode::not_found, "Could not find endpoint"));
+  };
+  ASSERT_TRUE(host_->deploy(spec()));
+  unknown(2);
+  ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c'))) << "it is changed, not made";
+  EXPECT_EQ(client_.count("CreateEndpoint"), 1);
+  unknown(2);
+  ASSERT_TRUE(host_->withdraw("production", "assistant", "1.1.0"));
+  expect_nothing_left();
+}
+
+TEST_F(SagemakerEndpointTest, a_change_that_fails_keeps_the_version_to_go_back_to) {
+  ASSERT_TRUE(host_->deploy(spec()));
+  ASSERT_TRUE(host_->deploy(spec("1.1.0", 'c')));
+  client_.refuses["UpdateEndpoint"].push_back(PlayedEndpoints::refusal("AccessDeniedException", ErrorCode::permission_denied, "not authorized"));
+  ASSERT_FALSE(host_->deploy(spec("1.2.0", 'e')));
+  EXPECT_EQ(client_.configs.size(), 2u);
+  EXPECT_EQ(models_.list("production/").value().size(), 4u);
+  ASSERT_TRUE(host_->deploy(spec()));
+  EXPECT_EQ(client_.count("CreateModel"), 3);
+}
+
+TEST_F(SagemakerEndpointTest, what_could_not_be_removed_goes_with_the_next_try) {
+  for (const char release : {'a', 'c'}) ASSERT_TRUE(host_->deploy(spec(std::string("1.0.") + release, release)));
+  client_.refuses["DeleteModel"].push_back(PlayedEndpoints::refusal("ThrottlingException", ErrorCode::unavailable, "slow down"));
+  EXPECT_FALSE(host_->deploy(spec("1.0.e", 'e')));
+  ASSERT_TRUE(host_->deploy(spec("1.0.e", 'e')));
+  EXPECT_EQ(client_.configs.size(), 2u);
+  EXPECT_EQ(client_.models.size(), 2u);
+  EXPECT_EQ(models_.list("production/").value().size(), 4u);
 }
 
 TEST_F(SagemakerEndpointTest, another_one_s_endpoint_is_left_alone) {

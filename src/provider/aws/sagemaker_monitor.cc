@@ -7,11 +7,11 @@
 #include "provider/aws/interrupts.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/monitoring_requests.h"
+#include "provider/aws/object_text.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr std::size_t kResultBytesMax = 16 << 20;
 constexpr int kStartSecondsMax = 1800;  // until an instance is there
 constexpr const char* kCure = "allow sagemaker:CreateProcessingJob, DescribeProcessingJob, ListProcessingJobs and StopProcessingJob, and iam:PassRole on the monitor's role";
 
@@ -49,10 +49,9 @@ Result<std::unique_ptr<SagemakerMonitor>> SagemakerMonitor::create(SagemakerEndp
 }
 
 Result<Json> SagemakerMonitor::read(const std::string& key) {
-  const auto object = models_.open(key);
-  if (!object) return fail_about(options_.models_uri + key, object.error());
-  RandomAccessSource source(**object);
-  return parse_json(text_of(TRY(read_all(source, kResultBytesMax))), options_.models_uri + key);
+  const auto found = get_text(models_, key);
+  if (!found) return fail_about(options_.models_uri + key, found.error());
+  return parse_json(*found, options_.models_uri + key);
 }
 
 Result<Json> SagemakerMonitor::request_of(const std::string& environment, const std::string& id) {

@@ -8,13 +8,13 @@
 #include "provider/aws/about.h"
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/job_ending.h"
+#include "provider/aws/object_text.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
 constexpr const char* kModelMonitor = "model-monitor";
 constexpr const char* kProcessing = "processing";
-constexpr std::size_t kObjectBytesMax = 16 << 20;
 constexpr int kSettleSecondsMax = 300;
 constexpr const char* kSchedulerCure = "allow scheduler:CreateSchedule, GetSchedule, UpdateSchedule and DeleteSchedule, and iam:PassRole on scheduler_role_arn";
 constexpr const char* kMonitorCure =
@@ -35,7 +35,7 @@ std::string definition_of(const MonitoringKind& kind, const std::string& endpoin
   return endpoint + kind.suffix + crypto::sha256(dump_json(request)).hex().substr(0, 16);
 }
 
-bool holds(const std::string& modes, const char* mode) { return modes.find(mode) != std::string::npos; }
+bool holds(const std::string& modes, const std::string& mode) { return modes.find(mode) != std::string::npos; }
 
 Status missing_is_fine(const Result<Json>& done, const std::string& what, const char* cure) {
   return done || is_missing(done.error()) ? Status() : Status(fail_about(what, done.error(), cure));
@@ -48,16 +48,24 @@ std::string SagemakerMonitoring::mode() const {
   return options_.monitoring.mode == MonitoringMode::processing ? kProcessing : kModelMonitor;
 }
 
-Status SagemakerMonitoring::set(const std::string& endpoint, const EndpointSpec& spec, const std::string& before) {
-  if (options_.monitoring.mode == MonitoringMode::off) return remove(endpoint, spec.environment, before);
+// Modes of which something may be there, joined by "+": a mode stands in it before anything is made for it and until all of it is gone.
+Result<std::string> SagemakerMonitoring::modes_there(const std::string& environment) {
+  auto found = get_text(models_, modes_key(environment));
+  return !found && found.error().code == ErrorCode::not_found ? std::string() : found;
+}
+
+Status SagemakerMonitoring::set(const std::string& endpoint, const EndpointSpec& spec) {
+  const std::string before = TRY(modes_there(spec.environment)), key = modes_key(spec.environment);
+  if (options_.monitoring.mode == MonitoringMode::off) return remove(endpoint, spec.environment);
   const auto baseline = TRY(spec.baseline());
   if (!baseline || !spec.capture) {
     spdlog::warn("nothing watches what the endpoint {} is asked: {}", endpoint, spec.capture ? "its training data has too few prompts for a baseline" : "it captures nothing");
-    return remove(endpoint, spec.environment, before);
+    return remove(endpoint, spec.environment);
   }
+  if (!holds(before, mode())) TRY(put_text(models_, key, before.empty() ? mode() : before + "+" + mode()));
   const std::string place = TRY(put_baseline(spec, baseline->statistics, baseline->constraints));
   const Json job = drift_job_request(endpoint, spec, options_, place);
-  TRY(put_if_new(job_key(spec.environment), dump_json(job)));
+  TRY(put_text_if_new(models_, job_key(spec.environment), dump_json(job)));
   TRY(set_metric(endpoint));
   if (options_.monitoring.mode == MonitoringMode::processing) {
     if (holds(before, kModelMonitor)) TRY(remove_model_monitor(endpoint));
@@ -66,46 +74,36 @@ Status SagemakerMonitoring::set(const std::string& endpoint, const EndpointSpec&
     if (holds(before, kProcessing)) TRY(remove_schedule(endpoint));
     TRY(set_model_monitor(endpoint, spec, place));
   }
-  return prune_baselines(spec.environment, place);
+  TRY(prune_baselines(spec.environment, place));
+  return put_text_if_new(models_, key, mode());
 }
 
-Status SagemakerMonitoring::remove(const std::string& endpoint, const std::string& environment, const std::string& before) {
-  const bool has_jobs = holds(before + mode(), kProcessing), has_schedules = holds(before + mode(), kModelMonitor);
-  if (!has_jobs && !has_schedules) return {};
-  if (has_schedules) TRY(remove_model_monitor(endpoint));
-  if (has_jobs) TRY(remove_schedule(endpoint));
+Status SagemakerMonitoring::remove(const std::string& endpoint, const std::string& environment) {
+  const std::string there = TRY(modes_there(environment));
+  if (there.empty()) return {};
+  if (holds(there, kModelMonitor)) TRY(remove_model_monitor(endpoint));
+  if (holds(there, kProcessing)) TRY(remove_schedule(endpoint));
   for (const auto& filter : metric_filters(endpoint, options_)) {
     const Json named = {{"logGroupName", kProcessingLogs}, {"filterName", filter["filterName"]}};
     TRY(missing_is_fine(client_.call("logs", "DeleteMetricFilter", named), text(filter, "filterName"), "allow logs:DeleteMetricFilter"));
   }
-  if (auto removed = models_.remove(job_key(environment)); !removed && removed.error().code != ErrorCode::not_found) return removed;
-  return prune_baselines(environment, "");
+  TRY(remove_if_there(models_, job_key(environment)));
+  TRY(prune_baselines(environment, ""));
+  return remove_if_there(models_, modes_key(environment));
 }
 
 Result<std::string> SagemakerMonitoring::put_baseline(const EndpointSpec& spec, const Json& statistics, const Json& constraints) {
   const std::string one = dump_json(statistics), other = dump_json(constraints);
   const std::string place = monitoring_prefix(spec.environment) + "baseline/" + crypto::sha256(one + other).hex().substr(0, 16) + "/";
-  TRY(put_if_new(place + "statistics.json", one));
-  TRY(put_if_new(place + "constraints.json", other));
+  TRY(put_text_if_new(models_, place + "statistics.json", one));
+  TRY(put_text_if_new(models_, place + "constraints.json", other));
   return place;
-}
-
-Status SagemakerMonitoring::put_if_new(const std::string& key, const std::string& contents) {
-  if (const auto there = models_.open(key)) {
-    RandomAccessSource source(**there);
-    const auto bytes = read_all(source, kObjectBytesMax);
-    if (bytes && text_of(*bytes) == contents) return {};
-  } else if (there.error().code != ErrorCode::not_found) {
-    return fail(there.error());
-  }
-  MemorySource source(view_of(contents));
-  return models_.put(key, source, PutMode::replace);
 }
 
 Status SagemakerMonitoring::prune_baselines(const std::string& environment, const std::string& kept) {
   for (const auto& key : TRY(models_.list(monitoring_prefix(environment) + "baseline/"))) {
     if (!kept.empty() && key.starts_with(kept)) continue;
-    if (auto removed = models_.remove(key); !removed && removed.error().code != ErrorCode::not_found) return removed;
+    TRY(remove_if_there(models_, key));
   }
   return {};
 }
@@ -151,7 +149,7 @@ Status SagemakerMonitoring::set_model_monitor(const std::string& endpoint, const
   for (const auto& kind : monitoring_kinds()) {
     const Json request = definition_request(kind, endpoint, spec, options_, baseline);
     if (!request.is_null()) {
-      TRY(set_kind(kind, endpoint, request));
+      TRY(set_kind(kind, endpoint, spec, request));
       continue;
     }
     TRY(remove_monitoring_schedule(endpoint + kind.suffix));
@@ -160,9 +158,9 @@ Status SagemakerMonitoring::set_model_monitor(const std::string& endpoint, const
   return {};
 }
 
-Status SagemakerMonitoring::set_kind(const MonitoringKind& kind, const std::string& endpoint, const Json& request) {
+Status SagemakerMonitoring::set_kind(const MonitoringKind& kind, const std::string& endpoint, const EndpointSpec& spec, const Json& request) {
   const std::string what = kind.type + std::string("JobDefinition"), definition = definition_of(kind, endpoint, request), schedule = endpoint + kind.suffix;
-  const Json tags = Json::array({{{"Key", "redoubt:workspace"}, {"Value", options_.workspace}}}), named = {{"JobDefinitionName", definition}};
+  const Json tags = tags_of_environment(spec.environment, options_), named = {{"JobDefinitionName", definition}};
   if (const auto there = client_.call("sagemaker", std::string("Describe") + what, named); !there) {
     if (!is_missing(there.error())) return fail_about(definition, there.error(), kMonitorCure);
     Json create = request;

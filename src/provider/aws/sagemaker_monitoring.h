@@ -18,21 +18,20 @@ class SagemakerMonitoring {
 
   // How the options want it watched: "off", "processing", "model-monitor".
   std::string mode() const;
-  // The endpoint is watched as the options say, for this version. `before` is what its tag said: the modes, joined by "+", of which
-  // something may be there.
-  Status set(const std::string& endpoint, const EndpointSpec& spec, const std::string& before);
+  // The endpoint is watched as the options say, for this version; what another mode left goes.
+  Status set(const std::string& endpoint, const EndpointSpec& spec);
   // Nothing of the monitor is left but the results of its runs.
-  Status remove(const std::string& endpoint, const std::string& environment, const std::string& before);
+  Status remove(const std::string& endpoint, const std::string& environment);
 
  private:
   Result<std::string> put_baseline(const EndpointSpec& spec, const Json& statistics, const Json& constraints);
   Status prune_baselines(const std::string& environment, const std::string& kept);
-  Status put_if_new(const std::string& key, const std::string& text);
+  Result<std::string> modes_there(const std::string& environment);
   Status set_metric(const std::string& endpoint);
   Status set_schedule(const std::string& endpoint, const Json& job);
   Status remove_schedule(const std::string& endpoint);
   Status set_model_monitor(const std::string& endpoint, const EndpointSpec& spec, const std::string& baseline);
-  Status set_kind(const MonitoringKind& kind, const std::string& endpoint, const Json& request);
+  Status set_kind(const MonitoringKind& kind, const std::string& endpoint, const EndpointSpec& spec, const Json& request);
   Status remove_model_monitor(const std::string& endpoint);
   Status remove_monitoring_schedule(const std::string& name);
   Status prune_definitions(const MonitoringKind& kind, const std::string& endpoint, const std::string& kept);

@@ -75,6 +75,7 @@ TEST_F(MonitoringTest, the_scheduler_starts_an_isolated_encrypted_job_of_our_own
   EXPECT_EQ(job["ProcessingJobName"], "redoubt-production-drift-<aws.scheduler.execution-id>");
   EXPECT_EQ(job["NetworkConfig"], (Json{{"EnableNetworkIsolation", true}, {"EnableInterContainerTrafficEncryption", true}, {"VpcConfig", {{"Subnets", {"subnet-01234567"}}, {"SecurityGroupIds", {"sg-01234567"}}}}}));
   EXPECT_EQ(job["RoleArn"], kJobRole);
+  EXPECT_EQ(job["Tags"], Json::parse(R"([{"Key":"redoubt","Value":"production"},{"Key":"redoubt:workspace","Value":"w1"}])")) << "by the first the account's books know the environment's costs";
   EXPECT_EQ(job["AppSpecification"]["ImageUri"], options_.image_repository + "@" + spec().image);
   EXPECT_EQ(job["AppSpecification"]["ContainerArguments"], Json::array({"monitor"}));
   EXPECT_EQ(job["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"], options_.kms_key);
@@ -84,6 +85,22 @@ TEST_F(MonitoringTest, the_scheduler_starts_an_isolated_encrypted_job_of_our_own
   EXPECT_EQ(client_.configs.begin()->second["DataCaptureConfig"]["DestinationS3Uri"], "s3://captures/production");
   const std::string baseline = job["ProcessingInputs"][1]["S3Input"]["S3Uri"];
   EXPECT_THAT(objects("baseline/"), ElementsAre(baseline.substr(options_.models_uri.size()) + "constraints.json", baseline.substr(options_.models_uri.size()) + "statistics.json"));
+}
+
+TEST_F(MonitoringTest, a_run_s_name_is_one_that_sagemaker_takes_however_long_the_prefix_is) {
+  const std::string long_id = "01234567-89ab-cdef-0123-456789abcdef";
+  std::set<std::string> prefixes;
+  for (const std::string name_prefix : {"redoubt", "a-prefix-of-thirty-characters1", "a-prefix-of-thirty-characters2"}) {
+    options_.name_prefix = name_prefix;
+    ASSERT_TRUE(deploy(spec()));
+    const Json job = parse_json(client_.monitoring.schedules.at(name_prefix + "-production-drift")["Target"]["Input"].get<std::string>(), "input").value();
+    const std::string name = job["ProcessingJobName"], id = kRunId;
+    ASSERT_TRUE(name.ends_with(id));
+    EXPECT_LE(name.size() - id.size() + long_id.size(), 63u) << name;
+    prefixes.insert(name);
+    ASSERT_TRUE(stop());
+  }
+  EXPECT_THAT(prefixes, SizeIs(3)) << "runs of different endpoints are told apart";
 }
 
 TEST_F(MonitoringTest, what_a_run_prints_becomes_the_metric_of_its_environment_and_its_workspace) {

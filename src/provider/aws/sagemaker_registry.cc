@@ -10,6 +10,7 @@
 #include "crypto/hash.h"
 #include "provider/aws/about.h"
 #include "provider/aws/job_ending.h"
+#include "provider/aws/object_text.h"
 #include "provider/aws/package_metadata.h"
 #include "provider/aws/sagemaker_records.h"
 
@@ -17,7 +18,6 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr std::size_t kNameBytesMax = 63;
-constexpr std::uint64_t kObjectBytesMax = 4 << 20;
 constexpr std::size_t kReasonBytesMax = 1024;
 constexpr int kTriesMax = 3;
 constexpr const char* kCure = "allow the actions on model packages and their groups (config/cloudformation_template.yaml) to the role that runs this, then run this again";
@@ -41,17 +41,6 @@ std::string as_line(const std::string& text) {
   std::string line = cut_text(text, kReasonBytesMax);
   std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   return line;
-}
-
-Status put_text(ObjectStore& objects, const std::string& key, const std::string& text) {
-  MemorySource source(view_of(text));
-  return objects.put(key, source, PutMode::replace);
-}
-
-Result<std::string> get_text(ObjectStore& objects, const std::string& key) {
-  const auto object = TRY(objects.open(key));
-  RandomAccessSource source(*object);
-  return to_text(TRY(read_all(source, kObjectBytesMax)));
 }
 
 std::string principal_of(const Json& package) {
@@ -179,7 +168,7 @@ Result<Json> SagemakerRegistry::read_metrics(const std::string& key, const std::
   if (crypto::sha256(text).tagged() != digest) {
     return fail(ErrorCode::tampered, "the metrics of a version are not those that were registered", options_.objects_uri + key, "rebuild the registry with 'redoubt registry rebuild'");
   }
-  return parse_json(text, key, {.bytes_max = kObjectBytesMax});
+  return parse_json(text, key, {.bytes_max = kObjectTextBytesMax});
 }
 
 // One that a listing has named: readers may know of it later than the listing does.

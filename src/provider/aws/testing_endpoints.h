@@ -78,17 +78,8 @@ class PlayedEndpoints final : public Client {
     all.erase(name);
     return Json::object();
   }
-  static Json listed(const std::map<std::string, Json>& all, const Json& input, const char* items, const char* member) {
-    Json list = Json::array();
-    for (const auto& [name, one] : all) {
-      if (name.find(input["NameContains"].get<std::string>()) != std::string::npos) list.push_back({{member, name}});
-    }
-    return {{items, list}};
-  }
   Result<Json> play(const std::string& name, const Json& input) {
     if (auto answer = monitoring.play(name, input)) return *answer;
-    if (name == "ListModels") return listed(models, input, "Models", "ModelName");
-    if (name == "ListEndpointConfigs") return listed(configs, input, "EndpointConfigs", "EndpointConfigName");
     for (const char* verb : {"Create", "Describe", "Delete"}) {
       if (name == verb + std::string("Model")) return named(models, input["ModelName"], verb, input);
       if (name == verb + std::string("EndpointConfig")) return named(configs, input["EndpointConfigName"], verb, input);
@@ -103,7 +94,7 @@ class PlayedEndpoints final : public Client {
       for (const auto& one : input["AlarmNames"]) alarms.erase(one.get<std::string>());
     }
     if (name.ends_with("Endpoint")) return endpoint(name, input["EndpointName"], input);
-    if (name == "ListTags" || name == "AddTags") return tag(name, input);
+    if (name == "AddTags") add_tags(endpoints.at(input["ResourceArn"].get<std::string>().substr(input["ResourceArn"].get<std::string>().find('/') + 1)).tags, input);
     if (name == "DescribeScalableTargets") return Json{{"ScalableTargets", scaled.contains(input["ResourceIds"][0]) ? Json::array({input}) : Json::array()}};
     if (name == "RegisterScalableTarget") scaled.insert(input["ResourceId"].get<std::string>());
     if (name == "DeregisterScalableTarget") scaled.erase(input["ResourceId"].get<std::string>());
@@ -118,14 +109,6 @@ class PlayedEndpoints final : public Client {
       return fail(refusal("InvalidChangeBatch", ErrorCode::invalid_argument, "it was not found"));
     }
     return Json::object();
-  }
-  Result<Json> tag(const std::string& name, const Json& input) {
-    const std::string arn = input["ResourceArn"];
-    auto& tags = endpoints.at(arn.substr(arn.find('/') + 1)).tags;
-    if (name == "AddTags") add_tags(tags, input);
-    Json list = Json::array();
-    for (const auto& [key, value] : tags) list.push_back({{"Key", key}, {"Value", value}});
-    return Json{{"Tags", list}};
   }
   static void add_tags(std::map<std::string, std::string>& tags, const Json& input) {
     for (const auto& one : input["Tags"]) tags[one["Key"]] = one["Value"];
