@@ -11,6 +11,7 @@
 #include "monitor/drift.h"
 #include "pipeline/config.h"
 #include "stages/deploy/admission.h"
+#include "stages/deploy/serving_needs.h"
 #include "vault/job_files.h"
 
 namespace redoubt::cli {
@@ -58,12 +59,17 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
   spec.baseline = [&session, data = inputs.at("training_data")] { return baseline_of(session, data); };
   spec.errors_per_minute_max = watch.error_rate_per_minute_max;
   spec.latency_p99_ms_max = watch.latency_p99_ms_max;
+  spec.engine = endpoint.engine();
   spec.capture = endpoint.capture;
   spec.rollback = target.rollback;
   return spec;
 }
 
 }  // namespace
+
+Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint) {
+  return stages::deploy::check_serving(session.store(), artifact, folder, {endpoint.slots, endpoint.context, TRY(session.endpoint_host())->worker_bytes_max()});
+}
 
 Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   TRY(refuse_tampered(session));
@@ -80,6 +86,7 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
                        [&session, &settings](const Digest& image) { return scan_image(session, image, json_or(settings, "scan", Json::object())); }});
   const auto policy = TRY(governance::Policy::from_json(json_or(settings, "policy", Json::object())));
   const auto release = TRY(admission.admit(target.name, target.version, endpoint.environment, policy));
+  TRY(check_serving(session, release.release(), "base/", endpoint));
   stages::deploy::DeploymentOptions deployment_options;
   deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", json_or(settings, "watch", Json::object())}, {"scan", json_or(settings, "scan", Json::object())}};
   deployment_options.rollback = target.rollback;

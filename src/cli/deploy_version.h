@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cli/session.h"
+#include "pipeline/config.h"
 #include "stages/deploy/deployment.h"
 
 namespace redoubt::cli {
@@ -18,6 +19,9 @@ struct Deployed {
   governance::Deployment deployment;
   provider::EndpointStatus status;
 };
+
+// Whether a model, in that folder of the artifact, can be served with these options where this workspace serves.
+Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint);
 
 // Checks the whole workspace's evidence first: a changed ledger, registry, object or image is tampered, and nothing is deployed.
 Result<Deployed> deploy_version(Session& session, const DeployTarget& target);

@@ -95,7 +95,12 @@ class Daemon {
   // Port, names and limits of a new deployment: the gateway starts anew for them, once the requests under way are answered.
   Status serve_with(const pipeline::DeployOptions& wanted) {
     const auto before = std::exchange(endpoint_, wanted);
-    if (gateway_ == nullptr || before.to_json() == wanted.to_json()) return {};
+    // How its workers are started is nothing of the gateway's.
+    const auto of_gateway = [engine = before.engine()](Json settings) {
+      for (const auto& [name, unused] : engine.items()) settings.erase(name);
+      return settings;
+    };
+    if (gateway_ == nullptr || of_gateway(before.to_json()) == of_gateway(wanted.to_json())) return {};
     gateway_->drain(kDrainMax);
     gateway_.reset();
     const auto started = start_gateway();

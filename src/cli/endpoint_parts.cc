@@ -63,8 +63,29 @@ Result<std::vector<std::string>> control_tokens(vault::ArtifactStore& store, con
   return tokens;
 }
 
+// What a worker said of its own failure: its error on stderr, and the cure below it.
+class LastWords {
+ public:
+  void hear(std::string_view line) {
+    const std::lock_guard lock(mutex_);
+    if (line.starts_with(kStart)) {
+      text_ = line.substr(kStart.size());
+    } else if (!text_.empty() && line.starts_with("  ")) {
+      text_ += "; " + std::string(line.substr(2));
+    }
+  }
+  std::string told() {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ private:
+  static constexpr std::string_view kStart = "redoubt-engine: ";
+  std::mutex mutex_;
+  std::string text_;
+};
+
 gateway::WorkerFactory worker_factory(Session& session, provider::local::WorkerSpec spec, provider::ImageStore& images) {
-  spec.on_log = [](std::string_view line) { spdlog::info("engine: {}", line); };
   return [spec = std::move(spec), &images, &session]() -> Result<gateway::WorkerProcess> {
     (void)session;
     const std::shared_ptr<provider::local::Worker> worker = TRY(provider::local::Worker::start(spec, images));
@@ -154,6 +175,12 @@ Result<gateway::Release> start_release(Session& session, const stages::deploy::C
   spec.image = inputs.at("image").tagged();
   spec.base = std::move(files.first);
   spec.adapter = std::move(files.second);
+  spec.hyperparameters = endpoint.engine();
+  const auto last_words = std::make_shared<LastWords>();
+  spec.on_log = [last_words](std::string_view line) {
+    spdlog::info("engine: {}", line);
+    last_words->hear(line);
+  };
   gateway::WorkerPoolOptions pool;
   pool.workers = endpoint.workers;
   gateway::Release release;
@@ -164,7 +191,8 @@ Result<gateway::Release> start_release(Session& session, const stages::deploy::C
   release.pool = gateway::WorkerPool::create(worker_factory(session, std::move(spec), *TRY(session.images())), pool);
   if (!release.pool->wait_ready(kReadyDeadline)) {
     const auto why = release.pool->last_failure();
-    return fail(ErrorCode::unavailable, "no engine worker became ready: " + (why ? why->message : std::string("it took too long")), why ? why->where : "");
+    const auto said = last_words->told();
+    return fail(ErrorCode::unavailable, "no engine worker became ready: " + (!said.empty() ? said : why ? why->message : "it took too long"), why ? why->where : "");
   }
   return release;
 }

@@ -72,7 +72,9 @@ class PipelineRun {
       options.hub.read_token_again = [this] { return session_.secrets().get(config_.model.token_secret); };
     }
     stages::acquire::AcquireDeps deps{session_.store(), session_.objects(), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
-    return stages::acquire::acquire(options, deps);
+    auto model = TRY(stages::acquire::acquire(options, deps));
+    TRY(check_serving(session_, TRY(model.output("model")), "", config_.deploy));  // sooner than after a training
+    return model;
   }
 
   Result<PreparedData> prepare_data() {

@@ -67,15 +67,22 @@ DeployOptions read_deploy(const Json& json) {
   deploy.requests_per_minute = get<int>(json, "requests_per_minute");
   deploy.answer_tokens_max = get<int>(json, "answer_tokens_max");
   deploy.capture = get<bool>(json, "capture");
+  deploy.slots = get<int>(json, "slots");
+  deploy.context = get<int>(json, "context");
+  deploy.weights = get<std::string>(json, "weights");
   return deploy;
 }
 
 }  // namespace
 
 Json DeployOptions::to_json() const {
-  return {{"environment", environment}, {"host", host}, {"port", port}, {"names", names}, {"workers", workers},
-          {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture}};
+  Json json = {{"environment", environment}, {"host", host}, {"port", port}, {"names", names}, {"workers", workers},
+               {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture}};
+  json.update(engine());
+  return json;
 }
+
+Json DeployOptions::engine() const { return {{"slots", slots}, {"context", context}, {"weights", weights}}; }
 
 Result<DeployOptions> DeployOptions::from_json(const Json& value) {
   DeployOptions deploy;
@@ -87,6 +94,10 @@ Result<DeployOptions> DeployOptions::from_json(const Json& value) {
   deploy.requests_per_minute = static_cast<int>(TRY(json_integer(value, "requests_per_minute", "endpoint")));
   deploy.answer_tokens_max = static_cast<int>(TRY(json_integer(value, "answer_tokens_max", "endpoint")));
   deploy.capture = TRY(json_bool(value, "capture", "endpoint"));
+  // Versions that were registered before there were these have the engine's own defaults.
+  deploy.slots = static_cast<int>(json_or(value, "slots", std::int64_t{deploy.slots}));
+  deploy.context = static_cast<int>(json_or(value, "context", std::int64_t{deploy.context}));
+  deploy.weights = json_or(value, "weights", deploy.weights.c_str());
   return deploy;
 }
 

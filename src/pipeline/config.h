@@ -45,7 +45,12 @@ struct DeployOptions {
   int requests_per_minute = 600;
   int answer_tokens_max = 1024;
   bool capture = true;
+  int slots = 8;                // requests that a worker answers together
+  int context = 0;              // tokens of a prompt and its answer at most; 0: what the model has
+  std::string weights = "bf16"; // or "int8", "int4"
   Json to_json() const;
+  // What each engine worker is started with: the hyperparameters of `serve`.
+  Json engine() const;
   static Result<DeployOptions> from_json(const Json& value);
 };
 

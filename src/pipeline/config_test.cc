@@ -35,6 +35,24 @@ TEST_F(ConfigTest, reads_the_files_it_names_and_fills_in_defaults) {
   EXPECT_EQ(config->deploy.names, std::vector<std::string>{"localhost"});
 }
 
+TEST_F(ConfigTest, how_workers_serve_is_configured_recorded_and_has_the_engines_defaults) {
+  EXPECT_EQ(load()->deploy.engine(), (Json{{"slots", 8}, {"context", 0}, {"weights", "bf16"}}));
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\ndeploy: ";
+  write("redoubt.yaml", start + "{slots: 4, context: 2048, weights: int8}\n");
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->deploy.engine(), (Json{{"slots", 4}, {"context", 2048}, {"weights", "int8"}}));
+  auto recorded = config->deploy.to_json();
+  EXPECT_EQ(DeployOptions::from_json(recorded)->to_json(), recorded);
+  for (const char* name : {"slots", "context", "weights"}) recorded.erase(name);  // as versions before had it
+  EXPECT_EQ(DeployOptions::from_json(recorded)->engine(), (Json{{"slots", 8}, {"context", 0}, {"weights", "bf16"}}));
+  for (const char* wrong : {"{slots: 0}", "{slots: 257}", "{slots: many}", "{context: -1}", "{weights: int2}"}) {
+    write("redoubt.yaml", start + wrong + "\n");
+    ASSERT_FALSE(load()) << wrong;
+    EXPECT_EQ(load().error().where, (folder_.path() / "redoubt.yaml").string() + ":5") << wrong;
+  }
+}
+
 TEST_F(ConfigTest, names_the_file_and_line_of_a_mistake_in_any_of_them) {
   write("training_config.yaml", "version: 1\n\nepoch: 2\n");
   EXPECT_EQ(load().error().where, (folder_.path() / "training_config.yaml").string() + ":3");

@@ -30,6 +30,7 @@ struct EndpointSpec {
   // Of the model's training data, for hosts whose captures are watched elsewhere; nothing where it has too few prompts for one.
   std::function<Result<std::optional<DriftBaseline>>()> baseline = [] { return Result<std::optional<DriftBaseline>>(std::optional<DriftBaseline>()); };
   double errors_per_minute_max = 10, latency_p99_ms_max = 1000;  // above them an alarm rises, for hosts that watch by themselves
+  Json engine = Json::object();  // what each engine worker is started with: slots, context, weights
   bool capture = true;    // requests and answers are kept, sealed
   bool rollback = false;  // to what served before: all traffic at once
 };
@@ -56,6 +57,8 @@ class EndpointHost {
   virtual Status withdraw(const std::string& environment, const std::string& model, const std::string& version) = 0;
   // Requests under way are answered, then all that was made for the environment goes. No error where nothing serves.
   virtual Status stop(const std::string& environment) = 0;
+  // The memory that one engine worker may take; 0 where only the machine that it comes to knows.
+  virtual std::uint64_t worker_bytes_max() const { return 0; }
 };
 
 }  // namespace redoubt::provider

@@ -5,12 +5,15 @@ import socket
 
 import pytest
 
-from conftest import Endpoint, deploy_tiny, until
+from conftest import TOKEN, Endpoint, Redoubt, deploy_tiny, until, write_pipeline
+
+
+SERVED = {"port": 0, "environment": "dev", "slots": 2, "context": 448, "weights": "int8"}
 
 
 @pytest.fixture(scope="module")
 def deployed(tiny_hub, tmp_path_factory):
-    redoubt = deploy_tiny(tmp_path_factory.mktemp("endpoint"), tiny_hub)
+    redoubt = deploy_tiny(tmp_path_factory.mktemp("endpoint"), tiny_hub, deploy=SERVED)
     yield redoubt
     redoubt("endpoint", "stop", "--environment", "dev")
 
@@ -70,6 +73,31 @@ def test_a_wrong_field_is_named(endpoint):
 def test_a_prompt_longer_than_the_context_is_refused(endpoint):
     status, answer = endpoint.chat("word " * 3000)
     assert status == 400 and answer["error"]["code"] == "context_length_exceeded"
+    # The model's own context is 512 tokens; what is served of it is configured.
+    assert endpoint.chat("a", max_tokens=447)[1]["error"]["code"] == "context_length_exceeded"
+    assert endpoint.chat("a", max_tokens=200)[0] == 200
+
+
+def test_the_deploy_statement_tells_how_the_workers_serve(deployed, endpoint):
+    recorded = [json.loads(line)["statement"]["predicate"] for line in deployed("audit", "export").stdout.splitlines()]
+    statement = [predicate for predicate in recorded if predicate.get("step") == "deploy"][-1]
+    assert SERVED.items() <= statement["parameters"]["endpoint"]["serve"].items()
+    streams = [endpoint.stream("Count.", max_tokens=120, logit_bias={"2": -100}) for _ in range(3)]
+    firsts = [next(stream) for stream in streams]  # two have the slots, the third waits for one and is answered too
+    assert len(firsts) == 3 and all(list(stream)[-1] == {"done": True} for stream in streams)
+
+
+def test_options_that_cannot_be_served_end_the_run_before_it_trains(tiny_hub, tmp_path):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub, deploy={**SERVED, "context": 513})
+    refused = redoubt("run", pipeline, expect=2)
+    assert "513 tokens, the model's own is 512" in refused.stderr and "deploy.context" in refused.stderr
+    assert redoubt.json("audit", "query", "--step", "train") == []
+    write_pipeline(tmp_path / "pipeline", tiny_hub, deploy={**SERVED, "slots": 0})
+    refused = redoubt("run", pipeline, expect=2)
+    assert "slots" in refused.stderr and f"{pipeline}:" in refused.stderr
 
 
 def test_a_message_cannot_forge_a_role(endpoint):

@@ -45,6 +45,16 @@ const Json* Hyperparameters::find(const char* key) const {
   return found == values_.end() || found->is_null() ? nullptr : &*found;
 }
 
+void Hyperparameters::set(const std::string& key, std::string value, std::string where) {
+  values_[key] = std::move(value);
+  places_[key] = std::move(where);
+}
+
+std::string Hyperparameters::place(const char* key) const {
+  const auto elsewhere = places_.find(key);
+  return elsewhere == places_.end() ? where_ + ": " + key : elsewhere->second;
+}
+
 Result<std::int64_t> Hyperparameters::integer(const char* key, std::int64_t fallback, std::int64_t least,
                                               std::int64_t most) const {
   const Json* found = find(key);
@@ -56,7 +66,7 @@ Result<std::int64_t> Hyperparameters::integer(const char* key, std::int64_t fall
   if (!value || *value < least || *value > most)
     return fail(ErrorCode::invalid_argument,
                 std::string(key) + " must be a whole number from " + std::to_string(least) + " to " + std::to_string(most),
-                where_ + ": " + key);
+                place(key));
   return *value;
 }
 
@@ -69,7 +79,7 @@ Result<double> Hyperparameters::number(const char* key, double fallback, double 
   if (!value || !std::isfinite(*value) || *value < least || *value > most)
     return fail(ErrorCode::invalid_argument,
                 std::string(key) + " must be a number from " + Json(least).dump() + " to " + Json(most).dump(),
-                where_ + ": " + key);
+                place(key));
   return *value;
 }
 
@@ -82,14 +92,14 @@ Result<bool> Hyperparameters::boolean(const char* key, bool fallback) const {
     if (text == "true" || text == "True" || text == "1") return true;
     if (text == "false" || text == "False" || text == "0") return false;
   }
-  return fail(ErrorCode::invalid_argument, std::string(key) + " must be true or false", where_ + ": " + key);
+  return fail(ErrorCode::invalid_argument, std::string(key) + " must be true or false", place(key));
 }
 
 Result<std::string> Hyperparameters::text(const char* key, std::string fallback) const {
   const Json* found = find(key);
   if (!found) return fallback;
   if (!found->is_string())
-    return fail(ErrorCode::invalid_argument, std::string(key) + " must be a string", where_ + ": " + key);
+    return fail(ErrorCode::invalid_argument, std::string(key) + " must be a string", place(key));
   return found->get<std::string>();
 }
 
@@ -97,7 +107,7 @@ Result<std::string> Hyperparameters::choice(const char* key, std::string fallbac
                                             const std::vector<std::string>& allowed) const {
   auto value = TRY(text(key, std::move(fallback)));
   if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
-    return fail(ErrorCode::invalid_argument, std::string(key) + " is '" + value + "'", where_ + ": " + key,
+    return fail(ErrorCode::invalid_argument, std::string(key) + " is '" + value + "'", place(key),
                 "use one of: " + join(allowed));
   return value;
 }
@@ -107,7 +117,7 @@ Result<std::optional<Json>> Hyperparameters::value(const char* key) const {
   if (!found) return std::optional<Json>();
   if (holds_value(*found)) {
     const auto& text = found->get_ref<const std::string&>();
-    if (!text.empty() && (text.front() == '[' || text.front() == '{')) return TRY(parse_json(text, where_ + ": " + key));
+    if (!text.empty() && (text.front() == '[' || text.front() == '{')) return TRY(parse_json(text, place(key)));
   }
   return *found;
 }

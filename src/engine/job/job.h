@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,8 @@ class Hyperparameters {
   static Result<Hyperparameters> read(const std::filesystem::path& file);
   static Result<Hyperparameters> from_json(Json values, std::string where, Strings strings = Strings::may_hold_values);
 
+  // Takes a value over; an error about it names `where`.
+  void set(const std::string& key, std::string value, std::string where);
   // Given, and not null.
   bool has(const char* key) const { return find(key) != nullptr; }
   Result<std::int64_t> integer(const char* key, std::int64_t fallback, std::int64_t least, std::int64_t most) const;
@@ -57,9 +60,11 @@ class Hyperparameters {
   Hyperparameters(Json values, std::string where, Strings strings) : values_(std::move(values)), where_(std::move(where)), strings_(strings) {}
   const Json* find(const char* key) const;
   bool holds_value(const Json& found) const { return found.is_string() && strings_ == Strings::may_hold_values; }
+  std::string place(const char* key) const;
   Json values_;
   std::string where_;
   Strings strings_;
+  std::map<std::string, std::string> places_ = {};  // of values that stand elsewhere
 };
 
 // JSON lines, flushed one by one; each has the member "event". Not for several threads at once.

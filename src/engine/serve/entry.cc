@@ -5,6 +5,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 
@@ -34,9 +36,24 @@ struct Served {
   }
 };
 
-Result<std::unique_ptr<Served>> load(const job::Paths& paths) {
-  const auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
-  TRY(values.expect_only({"slots", "waiting", "context", "prefix_cache_mib", "dtype", "weights", "threads"}));
+const std::vector<std::string>& known_options() {
+  static const std::vector<std::string> names = {"slots", "waiting", "context", "prefix_cache_mib", "dtype", "weights", "threads"};
+  return names;
+}
+
+// An endpoint's container gets no file of hyperparameters: its model's environment says REDOUBT_SLOTS and so on, over what a file says.
+Result<job::Hyperparameters> container_values(const job::Paths& paths) {
+  auto values = TRY(job::Hyperparameters::read(paths.hyperparameters()));
+  for (const auto& name : known_options()) {
+    std::string variable = "REDOUBT_" + name;
+    std::ranges::transform(variable, variable.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    if (const char* value = std::getenv(variable.c_str())) values.set(name, value, "environment: " + variable);
+  }
+  return values;
+}
+
+Result<std::unique_ptr<Served>> load(const job::Paths& paths, const job::Hyperparameters& values) {
+  TRY(values.expect_only(known_options()));
   TRY(generate::use_threads(values));
   auto served = std::make_unique<Served>();
   generate::SequenceOptions options;
@@ -65,7 +82,7 @@ Status serve_gateway(const job::Paths& paths, std::string_view descriptor) {
   socklen_t size = sizeof type;
   if (::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
     return fail(ErrorCode::invalid_argument, "REDOUBT_WORKER_FD names no connected stream socket", "environment", hint);
-  const auto served = TRY(load(paths));
+  const auto served = TRY(load(paths, TRY(job::Hyperparameters::read(paths.hyperparameters()))));
   generate::WorkerOptions options;
   options.scheduler = served->scheduler;
   generate::Worker worker(socket, served->parts(), options);
@@ -97,7 +114,7 @@ Status serve_container(const job::Paths& paths) {
   if (const char* port = std::getenv("SAGEMAKER_BIND_TO_PORT")) {
     options.port = TRY(integer_of<std::uint16_t>("SAGEMAKER_BIND_TO_PORT", port, "name a port from 0 to 65535"));
   }
-  const auto served = TRY(load(paths));
+  const auto served = TRY(load(paths, TRY(container_values(paths))));
   options.control_tokens = control_tokens(*served->model.tokenizer);
   Decoder decoder(served->parts(), served->scheduler);
   const auto container = TRY(Container::listen(std::move(options), [&](const auto& request, const auto& on_piece) { return decoder.generate(request, on_piece); }));

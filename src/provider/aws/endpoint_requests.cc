@@ -21,6 +21,11 @@ std::string lower(std::string text) {
   return text;
 }
 
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
 bool holds_any(const std::string& text, std::initializer_list<const char*> words) {
   return std::any_of(words.begin(), words.end(), [&](const char* word) { return text.find(word) != std::string::npos; });
 }
@@ -68,6 +73,7 @@ Json model_request(const EndpointSpec& spec, const SagemakerEndpointOptions& opt
   Json request = {{"PrimaryContainer", {{"Image", options.image_repository + "@" + spec.image}, {"ModelDataSource", source}}},
                   {"ExecutionRoleArn", options.role_arn},
                   {"EnableNetworkIsolation", true}};
+  for (const auto& [name, value] : spec.engine.items()) request["PrimaryContainer"]["Environment"]["REDOUBT_" + upper(name)] = value.is_string() ? value.get<std::string>() : value.dump();
   if (!options.subnets.empty()) request["VpcConfig"] = {{"Subnets", options.subnets}, {"SecurityGroupIds", options.security_groups}};
   return request;
 }

@@ -85,6 +85,16 @@ TEST_F(SagemakerEndpointTest, the_same_deployment_again_makes_nothing_and_change
   EXPECT_EQ(client_.count("UpdateEndpoint"), 0);
 }
 
+TEST_F(SagemakerEndpointTest, the_container_is_told_how_to_serve_and_other_options_are_another_model) {
+  auto small = spec();
+  small.engine = {{"slots", 4}, {"context", 2048}, {"weights", "int8"}};
+  ASSERT_TRUE(host_->deploy(small));
+  EXPECT_EQ(client_.models.begin()->second["PrimaryContainer"]["Environment"], (Json{{"REDOUBT_SLOTS", "4"}, {"REDOUBT_CONTEXT", "2048"}, {"REDOUBT_WEIGHTS", "int8"}}));
+  small.engine["slots"] = 8;
+  ASSERT_TRUE(host_->deploy(small));
+  EXPECT_EQ(client_.count("CreateModel"), 2);
+}
+
 TEST_F(SagemakerEndpointTest, a_new_version_comes_blue_green_with_a_canary_and_alarms_that_turn_it_back) {
   options_.instances = options_.instances_max = 4;
   options_.rollback_alarms = {"alarm-1", "alarm-2"};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "provider/endpoint_host.h"
+#include "provider/local/worker_host.h"
 
 namespace redoubt::provider::local {
 
@@ -55,6 +56,7 @@ class LocalEndpointHost final : public EndpointHost {
   // The process finds in the ledger what was withdrawn.
   Status withdraw(const std::string& environment, const std::string&, const std::string&) override { return process(environment).reload(); }
   Status stop(const std::string& environment) override { return process(environment).stop(); }
+  std::uint64_t worker_bytes_max() const override { return WorkerSpec().memory_bytes_max; }
 
  private:
   EndpointProcess process(const std::string& environment) const { return EndpointProcess(workspace_, environment, program_of_(environment)); }
