@@ -55,7 +55,7 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
   spec.channels["train"] = TRY(data_file(options.data, "train"));
   if (!options.eval_data.empty()) spec.channels["eval"] = TRY(data_file(options.eval_data, "eval"));
   EngineJobHandler handler(invocation.progress, "train");
-  handler.model_folder = options.output;
+  handler.keep_model = [&](const auto& files) { return write_files(files, options.output); };
   Json result = TRY(run_engine_job(std::move(spec), handler, invocation.progress, "training"));
   result["adapter"] = options.output;
   output.result(result, fmt::format("the adapter is in {}", options.output));

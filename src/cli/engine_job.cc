@@ -14,6 +14,24 @@ namespace {
 
 constexpr std::uint64_t kOutputBytesMax = 1ull << 30;  // of one file
 
+}  // namespace
+
+Status EngineJobHandler::on_event(const Json& event) {
+  if (on_token && json_or(event, "event", "") == "token") on_token(event);
+  return ProgressHandler::on_event(event);
+}
+
+Status EngineJobHandler::on_model(const std::vector<JobFile>& files) { return keep_model ? keep_model(files) : Status(); }
+
+Status EngineJobHandler::on_output(const std::vector<JobFile>& files) {
+  for (const auto& file : files) {
+    const auto contents = TRY(file.open());
+    RandomAccessSource source(*contents);
+    outputs[file.path] = to_text(TRY(read_all(source, kOutputBytesMax)));
+  }
+  return {};
+}
+
 Status write_files(const std::vector<JobFile>& files, const fs::path& folder) {
   for (const auto& file : files) {
     const fs::path path = folder / file.path;
@@ -23,24 +41,6 @@ Status write_files(const std::vector<JobFile>& files, const fs::path& folder) {
     auto out = TRY(AtomicFile::create(path));
     TRY(copy(source, *out));
     TRY(out->commit());
-  }
-  return {};
-}
-
-}  // namespace
-
-Status EngineJobHandler::on_event(const Json& event) {
-  if (on_token && json_or(event, "event", "") == "token") on_token(event);
-  return ProgressHandler::on_event(event);
-}
-
-Status EngineJobHandler::on_model(const std::vector<JobFile>& files) { return model_folder.empty() ? Status() : write_files(files, model_folder); }
-
-Status EngineJobHandler::on_output(const std::vector<JobFile>& files) {
-  for (const auto& file : files) {
-    const auto contents = TRY(file.open());
-    RandomAccessSource source(*contents);
-    outputs[file.path] = to_text(TRY(read_all(source, kOutputBytesMax)));
   }
   return {};
 }

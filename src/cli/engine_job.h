@@ -14,7 +14,7 @@
 
 namespace redoubt::cli {
 
-// Keeps what a job gives back: its model in a folder of the user's, its output by file name.
+// Hands on the model that a job gives back, and keeps its output by file name.
 class EngineJobHandler final : public governance::ProgressHandler {
  public:
   EngineJobHandler(Progress& progress, std::string label) : ProgressHandler(progress, std::move(label)) {}
@@ -23,11 +23,13 @@ class EngineJobHandler final : public governance::ProgressHandler {
   Status on_model(const std::vector<provider::JobFile>& files) override;
   Status on_output(const std::vector<provider::JobFile>& files) override;
 
-  std::filesystem::path model_folder;            // where the model is written; empty: nowhere
-  std::function<void(const Json&)> on_token;     // hears the `token` events
-  std::map<std::string, std::string> outputs;    // contents by path
+  std::function<Status(const std::vector<provider::JobFile>&)> keep_model;  // takes the model's files; none: nobody does
+  std::function<void(const Json&)> on_token;                                // hears the `token` events
+  std::map<std::string, std::string> outputs;                               // contents by path
 };
 
+// Writes a job's files into a folder of the user's.
+Status write_files(const std::vector<provider::JobFile>& files, const std::filesystem::path& folder);
 // A file as the only one of its channel, `name` there.
 Result<std::vector<provider::JobFile>> one_file(const std::string& path, const char* name);
 // Data under its channel's name; the engine tells JSON lines from CSV.

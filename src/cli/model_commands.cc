@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt hub serve; redoubt model pull, import, scan, sign, verify.
+// redoubt hub serve; redoubt model pull, import, scan, sign, verify (and merge, in merge_command.cc).
 #include <fmt/format.h>
 #include <signal.h>
 
@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/prompt.h"
 #include "cli/session.h"
+#include "cli/signals_held.h"
 #include "hub/server.h"
 #include "stages/acquire/acquire.h"
 #include "stages/acquire/gguf_import.h"
@@ -24,25 +25,6 @@ struct Options {
   std::string repository, endpoint = "https://huggingface.co", ca_file, token_secret, path, output, public_key;
   std::vector<std::string> allowed_hosts;
   std::uint64_t size_gib_max = 256;
-};
-
-// SIGINT and SIGTERM, delivered when this goes away.
-class SignalsHeld {
- public:
-  SignalsHeld() {
-    sigemptyset(&held_);
-    for (int signal : {SIGINT, SIGTERM}) sigaddset(&held_, signal);
-    pthread_sigmask(SIG_BLOCK, &held_, &before_);
-  }
-  ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  bool any_pending() const {
-    sigset_t pending;
-    sigpending(&pending);
-    return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
-  }
-
- private:
-  sigset_t held_, before_;
 };
 
 // A folder that was named as "DIR", "DIR/" or ".".
@@ -175,7 +157,7 @@ void add_hub_commands(CLI::App& app, Invocation& invocation) {
 
 void add_model_commands(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
-  CLI::App* group = app.add_subcommand("model", "Models: pull, import, scan, sign, verify")->require_subcommand(1);
+  CLI::App* group = app.add_subcommand("model", "Models: pull, import, merge, scan, sign, verify")->require_subcommand(1);
   CLI::App* pull_command = add_command(*group, invocation, "pull", "Downloads a model from a hub into the vault", [&invocation, options](const Output& output) { return pull(invocation, *options, output); });
   pull_command->add_option("repository", options->repository, "OWNER/NAME[@REVISION]")->required();
   pull_command->add_option("--endpoint", options->endpoint, "the hub");
@@ -186,6 +168,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* import_command = add_command(*group, invocation, "import", "Turns a GGUF file into a Hugging Face folder", [&invocation, options](const Output& output) { return import(invocation, *options, output); });
   import_command->add_option("file", options->path, "a GGUF file of the Llama family")->required();
   import_command->add_option("-o,--output", options->output, "a new folder")->required();
+  add_merge_command(*group, invocation);
   add_command(*group, invocation, "scan", "Looks at every file; exit status 3 when it is not safe", [options](const Output& output) { return scan(*options, output); })
       ->add_option("path", options->path, "a folder or a file")
       ->required();
