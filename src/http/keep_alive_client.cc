@@ -24,6 +24,7 @@ Result<detail::Transfer> transfer_of(const ExchangeRequest& request) {
   transfer.bytes_max = request.bytes_max;
   transfer.verbatim = true;
   transfer.direct = request.direct;
+  transfer.once = request.once;
   for (const auto& header : request.headers) {
     if (!is_header_text(header.name) || !is_header_text(header.value)) {
       return fail(ErrorCode::invalid_argument, "a header holds control characters", header.name);

@@ -24,6 +24,7 @@ struct ExchangeRequest {
   int connect_s_max = 0;                // 0: the client's
   bool allow_plain = false;             // http:// too: the caller knows that this address is on this machine or its link
   bool direct = false;                  // past any proxy
+  bool once = false;                    // never sent again by itself where a kept connection turns out to be closed: it gets a new one
 };
 
 // What an exchange came to. Where there is no response, `failure` says why, and `reached` whether the server may have got it.

@@ -150,6 +150,7 @@ void set_request(CURL* curl, const Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_URL, transfer.url.c_str());
   if (transfer.verbatim) curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
   if (transfer.direct) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, transfer.once ? 1L : 0L);
   if (transfer.range) {
     const auto& range = *transfer.range;
     curl_easy_setopt(curl, CURLOPT_RANGE, fmt::format("{}-{}", range.first, range.first + range.length - 1).c_str());

@@ -24,6 +24,7 @@ struct Transfer {
   std::uint64_t bytes_max = 0;  // of a successful answer's body
   bool verbatim = false;        // the path keeps its dots, and a 206 is a success: the caller signed and judges for itself
   bool direct = false;          // no proxy, whatever the environment says
+  bool once = false;            // on a connection of its own: libcurl sends what a kept one lost a second time
 };
 
 // What has reached the caller's sink over all exchanges of one request.

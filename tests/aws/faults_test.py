@@ -50,10 +50,26 @@ def test_what_has_none_is_not_asked_for_again_and_the_error_says_so(judge, tool)
     assert len(tool.answer("kms", "ListKeys")["Keys"]) == 1
 
 
-def test_a_clock_that_is_wrong_is_put_right(judge, tool):
-    judge.skew = datetime.timedelta(minutes=20)
+def test_nothing_is_sent_twice_though_the_connection_had_been_used_before(judge, tool):
+    """libcurl sends a request anew by itself where a kept connection breaks before an answer begins."""
     assert "answer" in tool.call("kms", "ListKeys")
-    assert "answer" in tool.call("sts", "GetCallerIdentity")
+    judge.inject("kms", "CreateKey", "reset_after")
+    assert tool.error("kms", "CreateKey")["code"] == "unavailable"
+    assert len(judge.seen("kms", "CreateKey")) == 1
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again_where_that_is_safe(judge, tool):
+    judge.inject("kms", "ListKeys", "truncated", times=2)
+    assert "answer" in tool.call("kms", "ListKeys")
+    judge.inject("kms", "CreateKey", "truncated")
+    assert tool.error("kms", "CreateKey")["code"] == "unavailable" and len(judge.seen("kms", "CreateKey")) == 1
+
+
+def test_a_clock_that_is_wrong_is_put_right(judge, tool):
+    for minutes in (20, -20):
+        judge.skew = datetime.timedelta(minutes=minutes)
+        assert "answer" in tool.call("kms", "ListKeys")
+        assert "answer" in tool.call("sts", "GetCallerIdentity")
 
 
 @pytest.mark.parametrize("service, operation, kind, code, says", [

@@ -86,6 +86,7 @@ class Attempts {
     out.headers = TRY(headers_for(path));
     out.body = request_.body;
     out.bytes_max = request_.bytes_max;
+    out.once = !request_.repeatable;
     out.allow_plain = request_.endpoint.url.starts_with("http://");
     PartSource part(request_.upload != nullptr ? *request_.upload : static_cast<const RandomAccess&>(kNothing), request_.upload_offset, request_.upload_bytes);
     if (request_.upload != nullptr) {
@@ -111,7 +112,8 @@ class Attempts {
     const auto remedy = remedy_of(refusal);
     caller_.retry_.on_answer(remedy == Remedy::again_slower, RetryPolicy::Steady::now());
     switch (remedy) {
-      case Remedy::none: return -1;
+      // An answer to HEAD has no body to say what is wrong.
+      case Remedy::none: return request_.method == "HEAD" && outcome.response->status == 403 && set_clock(*outcome.response) ? 0 : -1;
       case Remedy::set_clock: return set_clock(*outcome.response) ? 0 : -1;
       case Remedy::new_credentials: return renew_credentials() ? 0 : -1;
       case Remedy::again_slower: return next_pause(RetryPolicy::Cause::throttled, outcome.response->headers);
@@ -121,7 +123,10 @@ class Attempts {
   }
 
   int judge_failure(const http::ExchangeOutcome& outcome) {
-    if (body_.count > 0 || (outcome.reached && !request_.repeatable)) return -1;
+    if (outcome.reached && !request_.repeatable) return -1;
+    if (body_.count > 0 && !request_.forget_body) return -1;
+    if (request_.forget_body) request_.forget_body();
+    body_.count = 0;
     return next_pause(outcome.reached ? RetryPolicy::Cause::timeout : RetryPolicy::Cause::transient, {});
   }
 

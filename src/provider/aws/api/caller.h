@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 
 #include "http/keep_alive_client.h"
 #include "provider/aws/api/client.h"
@@ -30,6 +31,7 @@ struct Outgoing {
   std::uint64_t bytes_max = 32 << 20;
   bool repeatable = false;  // may be sent again though the service may have got it
   bool is_signed = true;
+  std::function<void()> forget_body = {};  // empties the answer's sink, so that one that broke off is taken anew; none where it can't be
 
   std::string subject() const { return std::string(service->name) + "." + operation; }
 };
@@ -38,7 +40,7 @@ class Caller {
  public:
   Caller(const http::KeepAliveClient& http, const Clock& clock, RetryOptions retry) : http_(http), clock_(clock), retry_(retry) {}
 
-  // The body of a success goes to `body`; once it has got a byte, nothing is tried again. `credentials` is null for a request
+  // The body of a success goes to `body`; once it has got a byte, nothing is tried again but where it can be emptied. `credentials` is null for a request
   // that is not signed.
   Result<http::ClientResponse> send(const Outgoing& request, CredentialCache* credentials, Sink& body);
 

@@ -146,6 +146,7 @@ Result<Json> AwsClient::call_through(CredentialCache* credentials, const std::st
   request.repeatable = !token.empty() || is_repeatable(*service, operation);
   request.is_signed = credentials != nullptr;
   MemorySink body;
+  request.forget_body = [&body] { (void)body.take(); };
   const auto response = TRY(caller_.send(request, credentials, body));
   const auto bytes = body.take();
   return read_answer(*service, operation, response, text_of(bytes));
