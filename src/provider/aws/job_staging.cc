@@ -120,6 +120,12 @@ Result<bool> JobStaging::has_outputs() { return !TRY(store_.list(outputs_of(job_
 
 Status JobStaging::remove() { return remove_keys(store_, TRY(store_.list("jobs/" + job_ + "/"))); }
 
+Status JobStaging::remove_but_outputs() {
+  std::vector<std::string> keys = TRY(store_.list("jobs/" + job_ + "/"));
+  std::erase_if(keys, [&](const std::string& key) { return key.starts_with(outputs_of(job_)); });
+  return remove_keys(store_, keys);
+}
+
 Status remove_other_attempts(ObjectStore& store, const std::string& family, const std::string& job) {
   std::vector<std::string> keys = TRY(store.list("jobs/" + family + "-"));
   std::erase_if(keys, [&](const std::string& key) { return key.starts_with("jobs/" + job + "/"); });

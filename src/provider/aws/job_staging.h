@@ -34,6 +34,7 @@ class JobStaging {
   Result<bool> has_outputs();
   // Everything of the job. Goes on after a failure and answers the first.
   Status remove();
+  Status remove_but_outputs();
 
  private:
   struct Seen {

@@ -15,9 +15,9 @@ namespace {
 constexpr int kAttemptsMax = 1000;
 constexpr int kTriesMax = 3;  // at making what an earlier try may have made
 
-// The staged plaintext goes with the job, whatever came of it.
-void remove_staged(JobStaging& staging, const std::string& job) {
-  if (const Status removed = staging.remove(); !removed) {
+// The staged plaintext goes with the job, whatever came of it; what it made stays where that could not be read now.
+void remove_staged(JobStaging& staging, const std::string& job, bool is_made_kept = false) {
+  if (const Status removed = is_made_kept ? staging.remove_but_outputs() : staging.remove(); !removed) {
     spdlog::warn("objects of training job {} could not be removed: {} ({})", job, removed.error().message, removed.error().where);
   }
 }
@@ -151,16 +151,22 @@ Result<JobResult> SagemakerJobRunner::run(const JobSpec& spec, JobHandler& handl
     if (error.hint.empty() || error.code == ErrorCode::unavailable) error.hint = "run the command again: it finds the job and goes on watching";
     return fail(std::move(error));
   }
+  bool is_made_kept = false;
   auto ending = [&]() -> Result<JobResult> {
     if (watch.refused()) return fail(*watch.refused());
     if (watch.interrupted()) {
       return fail(ErrorCode::unavailable, "interrupted: the training job was stopped", attempt.job, "run the command again: it goes on from the last checkpoint");
     }
     JobResult result = TRY(ending_of(*description, spec, options_));
-    TRY(hand_back(staging, spec, result, handler));
+    if (auto handed = hand_back(staging, spec, result, handler); !handed) {
+      // The next try finds the job that has ended, and its outputs, and trains nothing again.
+      is_made_kept = handed.error().code == ErrorCode::unavailable || handed.error().code == ErrorCode::permission_denied;
+      if (is_made_kept && handed.error().hint.empty()) handed.error().hint = "run the command again: what the job made is still there";
+      return fail(std::move(handed.error()));
+    }
     return result;
   }();
-  remove_staged(staging, attempt.job);
+  remove_staged(staging, attempt.job, is_made_kept);
   return ending;
 }
 

@@ -141,6 +141,38 @@ TEST_F(SagemakerJobRunnerTest, a_job_that_ended_unwatched_is_not_run_again) {
   EXPECT_TRUE(aws_.jobs.contains(job_name(*job_family(spec_, options_), 2)));
 }
 
+// Staging where what the job made can't be read.
+class ClosedOutputs final : public ObjectStore {
+ public:
+  ClosedOutputs(ObjectStore& inner, ErrorCode code) : inner_(inner), code_(code) {}
+  Status put(std::string_view key, Source& contents, PutMode mode) override { return inner_.put(key, contents, mode); }
+  Result<std::unique_ptr<RandomAccess>> open(std::string_view key) override { return key.ends_with(".tar.gz") ? fail(code_, "no", std::string(key)) : inner_.open(key); }
+  Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_.list(prefix); }
+  Status remove(std::string_view key) override { return inner_.remove(key); }
+
+ private:
+  ObjectStore& inner_;
+  ErrorCode code_;
+};
+
+TEST_F(SagemakerJobRunnerTest, what_a_job_made_is_kept_where_it_could_not_be_read_and_nothing_is_trained_again) {
+  for (const auto code : {ErrorCode::unavailable, ErrorCode::permission_denied}) {
+    aws_.jobs.clear();
+    kept_ = {};
+    ClosedOutputs closed(staging_, code);
+    const auto first = (*SagemakerJobRunner::create(options_, aws_, closed))->run(spec_, kept_);
+    ASSERT_FALSE(first);
+    EXPECT_EQ(first.error().code, code);
+    EXPECT_THAT(first.error().hint, HasSubstr("still there"));
+    for (const auto& key : left()) EXPECT_THAT(key, HasSubstr("/output/")) << "the training data goes";
+    const auto second = run();
+    ASSERT_TRUE(second) << second.error().message;
+    EXPECT_EQ(aws_.jobs.size(), 1u);
+    EXPECT_EQ(kept_.model["adapter.bin"], "weights");
+    EXPECT_THAT(left(), IsEmpty());
+  }
+}
+
 TEST_F(SagemakerJobRunnerTest, a_failed_attempt_is_followed_by_the_next_which_goes_on_from_the_checkpoint) {
   PlayedJob& job = aws_.jobs[first_name()];
   job.looks_left = 0;
