@@ -181,7 +181,7 @@ Result<int> down(Invocation& invocation, const AwsOptions& options, const Output
   auto account = TRY(open_aws_account(invocation, options));
   const auto& name = account.stack.name();
   const auto now = TRY(account.stack.state());
-  if (!now) return fail(ErrorCode::not_found, "there is no such stack in " + account.client->region(), "stack " + name);
+  if (!now) return fail(ErrorCode::not_found, "there is no such stack in " + account.client->region(), "stack " + name, "name its region and, where it is not redoubt-ENVIRONMENT, --stack");
   Json stays = Json::array();
   std::string list;
   for (const auto& one : TRY(account.stack.resources())) {

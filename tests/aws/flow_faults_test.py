@@ -16,10 +16,11 @@ import pytest
 import answers
 from aws_account import REGION, Account, judged
 from faults import Fault, not_yet
+from monitoring_player import MonitoringPlayer
 from player import Player, PlayerServer
 from registry import Registry
 
-TOOL = pathlib.Path(os.environ["REDOUBT_BUILD"]) / "flow_tool"
+BUILD = pathlib.Path(os.environ["REDOUBT_BUILD"])
 SEED, RUNS = int(os.environ.get("REDOUBT_FAULT_SEED", 3)), os.environ.get("REDOUBT_FAULT_RUNS", "9")
 # Once at call k; "away" and "denied" are all calls of its operation from there on, and so is "skewed" for all calls: the service's clock is
 # not ours any more.
@@ -30,8 +31,19 @@ OVERCOME = {"throttling", "slow", "skewed"}
 IMAGE = "sha256:" + "a" * 64
 
 
+class QuickMonitoring(MonitoringPlayer):
+    def run_container(self, job, layout, digest, folder):
+        results = self.results_of(job, folder)
+        results.mkdir(parents=True)
+        for name in ("drift", "statistics", "constraints", "constraint_violations"):
+            (results / f"{name}.json").write_text("{}")
+        return 0
+
+
 class QuickPlayer(Player):
     """Containers that have done their work at once."""
+
+    MONITORING = QuickMonitoring
 
     def run_container(self, job, layout, digest, deadline):
         (job.folder / "model").mkdir(exist_ok=True)
@@ -49,7 +61,8 @@ class World:
     def __init__(self, aws, player, judge, registry):
         self.aws, self.player, self.judge, self.registry = aws, player, judge, registry
         home = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
-        self.process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**home, "HOME": "/nonexistent", **judge.environment})
+        self.environment = {**home, "HOME": "/nonexistent", **judge.environment}
+        self.process = subprocess.Popen([BUILD / "flow_tool"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment)
 
     def start_anew(self):
         self.player.close()
@@ -59,16 +72,23 @@ class World:
             kept.clear()
 
     def ask(self, orders):
-        """The last order's answer, or the first error."""
+        """The last order's answer, or the first error. An order is for the tool, or a line of arguments for the program itself."""
         for order in orders:
-            self.process.stdin.write(json.dumps(order) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-            assert line, f"the tool ended: {self.process.wait(10)}"
-            answer = json.loads(line)
+            answer = self.run(order) if isinstance(order, list) else self.tell(order)
             if is_error(answer):
                 break
         return answer
+
+    def tell(self, order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"the tool ended: {self.process.wait(10)}"
+        return json.loads(line)
+
+    def run(self, arguments):
+        done = subprocess.run([BUILD / "redoubt", "--json", *arguments], capture_output=True, text=True, timeout=120, env=self.environment)
+        return json.loads(done.stdout)
 
     def bucket(self, name="artifacts"):
         s3 = self.aws.client("s3")
@@ -94,6 +114,7 @@ def world(moto_url, tmp_path_factory):
     registry = Registry(folder / "registry", "AWS", "123456789012-auth-token")
     with judged(aws, folder / "judge") as judge:
         world = World(aws, player, judge, registry)
+        world.folder = folder
         yield world
         world.process.stdin.close()
         assert world.process.wait(30) == 0
@@ -113,6 +134,10 @@ class Flow:
 
     def made(self, world, answer):
         raise NotImplementedError
+
+    def again(self, orders, world):
+        """What is asked for after a failed try."""
+        return orders
 
     def check_error(self, world, faulted):
         pass
@@ -139,6 +164,56 @@ class Deploy(Flow):
     def check_error(self, world, faulted):
         endpoints, configs, models = self.counts(world)
         assert configs == models and (endpoints == 1) == (models > 0), (endpoints, configs, models)
+
+
+class Withdraw(Deploy):
+    """Three versions, the way back, and what serves then is withdrawn."""
+
+    def prepare(self, world):
+        bucket = world.bucket()
+        deployed = [{"do": "deploy", "bucket": bucket, "version": version} for version in (1, 2, 3)]
+        return [*deployed, {"do": "deploy", "bucket": bucket, "version": 2, "rollback": True}, {"do": "withdraw", "bucket": bucket, "version": 3}, {"do": "withdraw", "bucket": bucket, "version": 2}]
+
+    def made(self, world, answer):
+        assert answer["state"] == "stopped"
+        left = world.aws.client("s3").list_objects_v2(Bucket="artifacts").get("Contents", [])
+        alarms = world.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        return self.counts(world), left, alarms, world.aws.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+
+    def check_error(self, world, faulted):
+        """What serves stands on what is there; what was not removed yet goes with the next try."""
+        sagemaker = world.aws.client("sagemaker")
+        for endpoint in sagemaker.list_endpoints()["Endpoints"]:
+            config = sagemaker.describe_endpoint(EndpointName=endpoint["EndpointName"])["EndpointConfigName"]
+            for variant in sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]:
+                sagemaker.describe_model(ModelName=variant["ModelName"])
+
+
+class Monitor(Flow):
+    """What watches an endpoint: processing jobs that the scheduler starts, and one by hand, then Model Monitor."""
+
+    repeats = False  # each run is one of its own
+
+    def prepare(self, world):
+        bucket, iam = world.bucket(), world.aws.client("iam")
+        for role in ("redoubt-monitor-job", "redoubt-schedule"):
+            iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+        world.aws.client("s3").put_object(Bucket=bucket, Key="endpoints/captures/dev/redoubt-dev/main/a.jsonl", Body=b"{}")
+        deployed, watched = {"do": "deploy", "bucket": bucket, "version": 1}, {"monitoring": "processing"}
+        return [{**deployed, **watched}, {"do": "monitor", "bucket": bucket, **watched}, {**deployed, "monitoring": "model-monitor"}]
+
+    def made(self, world, answer):
+        assert (answer["state"], answer["version"]) == ("serving", "0.1.0")
+        sagemaker, played = world.aws.client("sagemaker"), world.player.monitoring
+        played.finish()
+        assert {job["ProcessingJobStatus"] for job in played.jobs.values()} == {"Completed"}
+        return (sorted(played.schedules), [one["Name"] for one in world.aws.client("scheduler").list_schedules()["Schedules"]],
+                [one["MonitoringJobDefinitionName"] for one in sagemaker.list_data_quality_job_definitions()["JobDefinitionSummaries"]],
+                sorted(one["filterName"] for one in world.aws.client("logs").describe_metric_filters()["metricFilters"]),
+                [item["Key"] for item in world.aws.client("s3").list_objects_v2(Bucket="artifacts", Prefix="endpoints/monitoring/dev/")["Contents"] if "/results/" not in item["Key"]])
+
+    def check_error(self, world, faulted):
+        assert len(world.player.monitoring.jobs) <= 1
 
 
 class Train(Flow):
@@ -223,6 +298,18 @@ class Secrets(Flow):
         return [secret["Name"] for secret in world.aws.client("secretsmanager").list_secrets()["SecretList"]]
 
 
+class Rotation(Flow):
+    repeats = False  # each rotation makes a value of its own
+
+    def prepare(self, world):
+        world.player.rotating["redoubt/token"] = "by the function"
+        return [{"do": "secret", "value": "first"}, {"do": "rotate"}]
+
+    def made(self, world, answer):
+        assert answer == {"rotated": True, "value": "by the function"}
+        return [secret["Name"] for secret in world.aws.client("secretsmanager").list_secrets()["SecretList"]]
+
+
 class Objects(Flow):
     def prepare(self, world):
         bucket = world.bucket()
@@ -261,7 +348,83 @@ class Notify(Flow):
         assert answer == {}
 
 
-FLOWS = {"deploy": Deploy(), "train": Train(), "register": Register(), "alarms": Alarms(), "mirror": Mirror(), "push": Push(), "secret": Secrets(), "object": Objects(),
+TEMPLATE = """
+Parameters:
+  Environment: {Type: String, AllowedValues: [dev, staging, production]}
+  S3PrefixListId: {Type: String, Default: ""}
+  EnableGuardDuty: {Type: String, AllowedValues: ["true", "false"], Default: "true"}
+Resources:
+  Topic: {Type: "AWS::SNS::Topic", Properties: {TopicName: !Sub "redoubt-${Environment}"}}
+  Log: {Type: "AWS::Logs::LogGroup", DeletionPolicy: Delete, Properties: {LogGroupName: !Sub "/redoubt/${Environment}", RetentionInDays: 90}}
+Outputs: {TopicArn: {Value: !Ref Topic}}
+"""
+
+
+class Up(Flow):
+    """`redoubt aws up` of an environment that is not there."""
+
+    BUCKET = "redoubt-templates-123456789012-eu-central-1"
+    topics = 1
+
+    def line(self, world, command="up", template=TEMPLATE):
+        path = world.folder / "template.yaml"
+        path.write_text(template)
+        return ["aws", command, "dev", "--template", path]
+
+    def prepare(self, world):
+        return [self.line(world)]
+
+    def stacks(self, world):
+        return [one for one in world.aws.client("cloudformation").describe_stacks()["Stacks"] if one["StackStatus"] != "DELETE_COMPLETE"]
+
+    def made(self, world, answer):
+        assert answer["status"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE") and set(answer["outputs"]) == {"TopicArn"}, answer
+        s3 = world.aws.client("s3")
+        assert all(s3.get_public_access_block(Bucket=self.BUCKET)["PublicAccessBlockConfiguration"].values())
+        [rule] = s3.get_bucket_encryption(Bucket=self.BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+        [stack] = self.stacks(world)
+        assert len(world.aws.client("sns").list_topics()["Topics"]) == self.topics
+        return stack["StackName"], stack["StackStatus"], self.change_sets(world)
+
+    def change_sets(self, world):
+        return [one["ChangeSetName"] for stack in self.stacks(world) for one in world.aws.client("cloudformation").list_change_sets(StackName=stack["StackName"])["Summaries"]]
+
+    def check_error(self, world, faulted):
+        assert len(self.stacks(world)) <= 1
+        assert self.change_sets(world) == [] or faulted == "DeleteChangeSet"
+
+
+class Change(Up):
+    """`redoubt aws up` with another template."""
+
+    topics = 2
+
+    def prepare(self, world):
+        made = world.run(self.line(world))
+        assert not is_error(made), made
+        world.judge.calls.clear()
+        return [self.line(world, template=TEMPLATE.replace("Outputs:", '  Incidents: {Type: "AWS::SNS::Topic"}\nOutputs:'))]
+
+
+class Down(Up):
+    repeats = False  # there is none then
+
+    def prepare(self, world):
+        made = world.run(self.line(world))
+        assert not is_error(made), made
+        world.judge.calls.clear()
+        return [[*self.line(world, "down"), "--yes"]]
+
+    def again(self, orders, world):
+        return [self.line(world), *orders]  # it may have gone already
+
+    def made(self, world, answer):
+        assert answer == {"stack": "redoubt-dev", "stays": []}
+        assert self.stacks(world) == [] and world.aws.client("logs").describe_log_groups()["logGroups"] == []
+
+
+FLOWS = {"deploy": Deploy(), "withdraw": Withdraw(), "monitor": Monitor(), "rotation": Rotation(), "up": Up(), "change": Change(), "down": Down(), "train": Train(), "register": Register(), "alarms": Alarms(), "mirror": Mirror(), "push": Push(), "secret": Secrets(), "object": Objects(),
          "key": Keys(), "notify": Notify()}
 
 
@@ -357,7 +520,7 @@ def check(world, flow, orders, answer, expected, fault, kind):
         flow.check_error(world, fault.met[1])
     world.judge.faults.remove(fault)
     if is_error(answer) or flow.repeats:
-        answer = world.ask(orders)
+        answer = world.ask(flow.again(orders, world))
     assert not is_error(answer), f"the second try: {answer}"
     made = flow.made(world, answer)
     assert made == expected, f"{made} instead of {expected}"

@@ -2,12 +2,13 @@
 //
 // Whole flows over AWS's providers, for tests that spoil the line: a JSON request a line on stdin, a JSON answer a line on stdout. Each
 // order gets a client of its own, as a program that is started anew.
-//   {"do": "deploy" | "stop", "bucket", "version"}        an endpoint of the environment dev
+//   {"do": "deploy" | "stop", "bucket", "version", "rollback", "monitoring"}  an endpoint of the environment dev
+//   {"do": "withdraw", "bucket", "version"}  {"do": "monitor", "bucket"}       a version of it; a run of what watches it
 //   {"do": "train", "bucket", "kms_key", "role", "image"}
 //   {"do": "register" | "list", "bucket", "versions"}      versions 0.1.0 to 0.VERSIONS.0, the first one approved and described
 //   {"do": "alarms"}  {"do": "mirror", "entries"}  {"do": "notify", "topic"}
 //   {"do": "push", "registry_url", "ca_file", "findings"}  a repository, an image in it, what ECR finds in it
-//   {"do": "secret", "value"}  {"do": "object", "bucket", "kms_key", "bytes"}  {"do": "key", "alias"}
+//   {"do": "secret", "value"}  {"do": "rotate"}  {"do": "object", "bucket", "kms_key", "bytes"}  {"do": "key", "alias"}
 #include <fmt/format.h>
 
 #include <iostream>
@@ -22,6 +23,7 @@
 #include "provider/aws/s3_object_store.h"
 #include "provider/aws/sagemaker_endpoint.h"
 #include "provider/aws/sagemaker_job_runner.h"
+#include "provider/aws/sagemaker_monitor.h"
 #include "provider/aws/sagemaker_registry.h"
 #include "provider/aws/secrets_manager_store.h"
 #include "provider/aws/sns_notifier.h"
@@ -45,7 +47,8 @@ class Flow {
     Flow flow(*client, clock, order);
     const std::map<std::string, Result<Json> (Flow::*)()> flows = {
         {"deploy", &Flow::deploy}, {"stop", &Flow::stop}, {"train", &Flow::train}, {"register", &Flow::enter}, {"list", &Flow::list}, {"alarms", &Flow::alarms},
-        {"mirror", &Flow::mirror}, {"notify", &Flow::notify}, {"push", &Flow::push}, {"secret", &Flow::secret}, {"object", &Flow::object}, {"key", &Flow::key}};
+        {"mirror", &Flow::mirror}, {"notify", &Flow::notify}, {"push", &Flow::push}, {"secret", &Flow::secret}, {"object", &Flow::object}, {"key", &Flow::key},
+        {"withdraw", &Flow::withdraw}, {"monitor", &Flow::monitor}, {"rotate", &Flow::rotate}};
     const auto found = flows.find(flow.text("do"));
     if (found == flows.end()) return fail(ErrorCode::invalid_argument, "no such flow", flow.text("do"));
     return (flow.*found->second)();
@@ -65,7 +68,7 @@ class Flow {
     return S3ObjectStore::create(options, client_);
   }
 
-  Result<std::unique_ptr<SagemakerEndpoint>> endpoint(provider::ObjectStore& models) {
+  SagemakerEndpointOptions endpoint_options() const {
     SagemakerEndpointOptions options;
     options.workspace = kWorkspace;
     options.image_repository = kRepository;
@@ -73,15 +76,24 @@ class Flow {
     options.models_uri = "s3://" + text("bucket") + "/endpoints/";
     options.instances_max = 2;
     options.poll_ms = 5;
-    return SagemakerEndpoint::create(options, client_, models);
+    const std::string mode = text("monitoring");
+    options.monitoring.mode = mode.empty() ? MonitoringMode::off : mode == "processing" ? MonitoringMode::processing : MonitoringMode::model_monitor;
+    options.monitoring.role_arn = "arn:aws:iam::123456789012:role/redoubt-monitor-job";
+    options.monitoring.scheduler_role_arn = "arn:aws:iam::123456789012:role/redoubt-schedule";
+    return options;
   }
+
+  Result<std::unique_ptr<SagemakerEndpoint>> endpoint(provider::ObjectStore& models) { return SagemakerEndpoint::create(endpoint_options(), client_, models); }
+  std::string version() const { return fmt::format("0.{}.0", number("version", 1)); }
 
   Result<Json> deploy() {
     const auto models = TRY(bucket("endpoints/"));
     provider::EndpointSpec spec;
     spec.environment = "dev";
     spec.model = "assistant";
-    spec.version = fmt::format("0.{}.0", number("version", 1));
+    spec.version = version();
+    spec.rollback = json_or(order_, "rollback", false);
+    spec.baseline = [] { return std::optional(provider::DriftBaseline{{{"features", Json::array()}}, {{"features", Json::array()}}}); };
     spec.deployment = spec.release = digest_of(static_cast<char>('0' + number("version", 1)));
     spec.image = digest_of('a');
     spec.files = [] { return std::vector<provider::JobFile>{provider::testing::file("base/config.json", "{}"), provider::testing::file("base/model.bin", "weights")}; };
@@ -92,6 +104,18 @@ class Flow {
     const auto models = TRY(bucket("endpoints/"));
     TRY(TRY(endpoint(*models))->stop("dev"));
     return Json::object();
+  }
+
+  Result<Json> withdraw() {
+    const auto models = TRY(bucket("endpoints/"));
+    TRY(TRY(endpoint(*models))->withdraw("dev", "assistant", version()));
+    return TRY(TRY(endpoint(*models))->status("dev")).to_json();
+  }
+
+  Result<Json> monitor() {
+    const auto models = TRY(bucket("endpoints/"));
+    const auto monitor = TRY(SagemakerMonitor::create(endpoint_options(), client_, *models));
+    return TRY(monitor->run("dev")).drift;
   }
 
   Result<Json> train() {
@@ -200,6 +224,12 @@ class Flow {
     const auto store = TRY(SecretsManagerStore::create({"redoubt/", ""}, client_));
     TRY(store->put("token", Secret(text("value"))));
     return Json{{"value", to_text(TRY(store->get("token")).reveal(SecretAccess::for_user()))}, {"secrets", TRY(store->list()).size()}};
+  }
+
+  Result<Json> rotate() {
+    const auto store = TRY(SecretsManagerStore::create({"redoubt/", ""}, client_));
+    const auto rotated = TRY(store->rotate("token"));
+    return Json{{"rotated", rotated.has_value()}, {"value", to_text(TRY(store->get("token")).reveal(SecretAccess::for_user()))}};
   }
 
   Result<Json> object() {

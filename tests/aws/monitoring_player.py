@@ -87,6 +87,27 @@ class MonitoringPlayer:
             if self.player.fetch(source["S3Uri"], folder / source["LocalPath"].removeprefix(LOCAL), job["RoleArn"]) == 0:
                 job.update(ProcessingJobStatus="Failed", FailureReason=f"ClientError: No S3 objects found under S3 URL \"{source['S3Uri']}\" given in input data source.")
                 return
+        code = self.run_container(job, layout, digest, folder)
+        if code != 0:
+            job.update(ProcessingJobStatus="Failed", FailureReason=f"AlgorithmError: See job logs for more information, exit code: {code}")
+            return
+        given = job["ProcessingOutputConfig"]
+        sealed = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": given["KmsKeyId"]} if "KmsKeyId" in given else {}
+        bucket, prefix = split_uri(given["Outputs"][0]["S3Output"]["S3Uri"])
+        results = self.results_of(job, folder)
+        for path in sorted(results.rglob("*")):
+            if path.is_file():
+                self.s3.put_object(Bucket=bucket, Key=prefix.rstrip("/") + "/" + path.relative_to(results).as_posix(), Body=path.read_bytes(), **sealed)
+        message = folder / "output" / "message"
+        job.update(ProcessingJobStatus="Completed", ExitMessage=message.read_text() if message.exists() else "")
+
+    @staticmethod
+    def results_of(job, folder):
+        [output] = job["ProcessingOutputConfig"]["Outputs"]
+        return folder / output["S3Output"]["LocalPath"].removeprefix(LOCAL)
+
+    def run_container(self, job, layout, digest, folder):
+        """The exit status of the job's container."""
         words = [word for name, value in job["Environment"].items() for word in ("--env", f"{name}={value}")]
         for program in job["AppSpecification"]["ContainerEntrypoint"]:
             words += ["--entrypoint", program]
@@ -96,19 +117,7 @@ class MonitoringPlayer:
             raise RuntimeError("the container could not run: " + " ".join(said))
         for line in done.stdout.splitlines():
             self.log(job["ProcessingJobName"], line)
-        code = int(said[-1].split()[1])
-        if code != 0:
-            job.update(ProcessingJobStatus="Failed", FailureReason=f"AlgorithmError: See job logs for more information, exit code: {code}")
-            return
-        [output] = job["ProcessingOutputConfig"]["Outputs"]
-        bucket, prefix = split_uri(output["S3Output"]["S3Uri"])
-        results = folder / output["S3Output"]["LocalPath"].removeprefix(LOCAL)
-        for path in sorted(results.rglob("*")):
-            if path.is_file():
-                self.s3.put_object(Bucket=bucket, Key=prefix.rstrip("/") + "/" + path.relative_to(results).as_posix(), Body=path.read_bytes(), ServerSideEncryption="aws:kms",
-                                   SSEKMSKeyId=job["ProcessingOutputConfig"]["KmsKeyId"])
-        message = folder / "output" / "message"
-        job.update(ProcessingJobStatus="Completed", ExitMessage=message.read_text() if message.exists() else "")
+        return int(said[-1].split()[1])
 
     def log(self, job, line):
         """A line in the log group, and what the group's filters make of it."""

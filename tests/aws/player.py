@@ -72,6 +72,8 @@ class Player:
     """`client` makes boto3 clients that reach the account past us; `images` answers the OCI layout that holds an image, or None;
     `tool` is container_tool."""
 
+    MONITORING = MonitoringPlayer
+
     def __init__(self, client, images, tool):
         self.client = client
         self.s3, self.logs, self.iam, self.sagemaker, self.secrets = (client(name) for name in ("s3", "logs", "iam", "sagemaker", "secretsmanager"))
@@ -87,9 +89,10 @@ class Player:
         self.interruptions = 0       # how many times capacity is taken away, each at a checkpoint
         self.failures = []           # reasons with which the next jobs fail before their container starts
         self.rest, self.queries = {}, {}
+        self.told = {}               # answers by their requests' tokens
         self.refuse = {}             # operation -> (code, message)
         self.rotating = {}           # secret -> the value that its rotation function makes next, None for one that never ends
-        self.monitoring = MonitoringPlayer(self, self.client)
+        self.monitoring = self.MONITORING(self, self.client)
         self.unhealthy = {}          # endpoint -> why it never serves
         self.turned_back = {}        # endpoint -> why its next change is not kept
         self.hold = threading.Event()  # set while jobs may run
@@ -119,6 +122,15 @@ class Player:
         form = dict(urllib.parse.parse_qsl(body.decode())) if method == "POST" and body.startswith(b"Action=") else {}
         asked = self.queries.get(form.get("Action"))
         return asked(form).encode() if asked else None
+
+    @staticmethod
+    def token_of(body):
+        """What CloudFormation, but not moto, knows a request by that it has carried out; None for another one."""
+        if not body.startswith(b"Action="):
+            return None
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        token = form.get("ClientToken") or form.get("ClientRequestToken")
+        return (form["Action"], token) if token else None
 
     def close(self):
         for job in self.jobs.values():
@@ -481,10 +493,15 @@ class PlayerServer:
                     answered = player.answer(operation[2], json.loads(body or b"{}"), forward)
                     if answered is not None:
                         return self.tell(answered[0], [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", "played")], json.dumps(without_nulls(answered[1])).encode())
+                token = player.token_of(body)
+                if token in player.told:
+                    return self.tell(*player.told[token])
                 answer = self.forward(body)
                 contents = answer.read()
                 headers = [(key, value) for key, value in answer.getheaders() if key.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server")]
                 length = answer.getheader("Content-Length")
+                if token and answer.status == 200:
+                    player.told[token] = answer.status, headers, contents
                 self.tell(answer.status, headers, contents, length if self.command == "HEAD" else None)
 
             def tell(self, status, headers, contents, length=None):

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <regex>
 #include <set>
+#include <thread>
 
-#include "crypto/random.h"
 #include "provider/aws/about.h"
 
 namespace redoubt::provider::aws::stack {
@@ -15,7 +15,12 @@ namespace {
 
 constexpr const char* kCure = "allow the action on the stack (cloudformation:*ChangeSet, DescribeStack*, DeleteStack) to the role that runs this";
 
-bool is_missing(const Error& error) { return is_service_error(error, "ValidationError") && error.message.find("does not exist") != std::string::npos; }
+constexpr const char* kPlan = "redoubt-plan";  // the change set's name: one that was left is found again
+constexpr int kUnknownLooksMax = 5;
+
+bool is_missing(const Error& error) {
+  return is_service_error(error, "ChangeSetNotFound") || (is_service_error(error, "ValidationError") && error.message.find("does not exist") != std::string::npos);
+}
 
 bool ends_in(const std::string& status, std::initializer_list<const char*> ends) {
   return std::any_of(ends.begin(), ends.end(), [&](const char* end) { return status.ends_with(end); });
@@ -128,18 +133,34 @@ Status Stack::check_can_change(const std::optional<StackState>& now, const std::
   return fail(ErrorCode::gate_refused, fmt::format("the stack was never made whole: it is {} {}", now->status, now->reason), where, "take it away with 'redoubt aws down', then make it again");
 }
 
-Result<std::vector<ResourceChange>> Stack::changes(const StackInput& input) {
+Result<Json> Stack::make_change_set(const StackInput& input) {
   Json request = request_of(name_, input);
-  request.update({{"ChangeSetName", "redoubt-" + to_hex(crypto::random_bytes(8))}, {"ChangeSetType", "UPDATE"}});
-  const Json about = {{"ChangeSetName", TRY(json_string(TRY(call("CreateChangeSet", request)), "Id", "cloudformation.CreateChangeSet"))}, {"StackName", name_}};
+  request.update({{"ChangeSetName", kPlan}, {"ChangeSetType", "UPDATE"}});
+  auto made = call("CreateChangeSet", request);
+  if (made || made.error().code != ErrorCode::already_exists) return made;
+  TRY(call("DeleteChangeSet", {{"ChangeSetName", kPlan}, {"StackName", name_}}));
+  return call("CreateChangeSet", request);
+}
+
+Result<std::vector<ResourceChange>> Stack::changes(const StackInput& input) {
+  const Json about = {{"ChangeSetName", TRY(json_string(TRY(make_change_set(input)), "Id", "cloudformation.CreateChangeSet"))}, {"StackName", name_}};
   auto found = read_changes(about);
   TRY(call("DeleteChangeSet", about));
   return found;
 }
 
+// Waits for what was asked for a moment ago: a reader may not know of it yet.
+Result<Json> Stack::wait_known(std::string_view operation, const Json& input, const std::function<Result<bool>(const Json&)>& is_done) {
+  for (int look = 1;; ++look) {
+    auto answer = client_->wait_until("cloudformation", operation, input, is_done, waits_);
+    if (answer || !is_missing(answer.error()) || look == kUnknownLooksMax) return answer;
+    std::this_thread::sleep_for(std::chrono::milliseconds(waits_.first_pause_ms));
+  }
+}
+
 Result<std::vector<ResourceChange>> Stack::read_changes(const Json& change_set) {
   const auto is_done = [](const Json& answer) -> Result<bool> { return ends_in(json_or(answer, "Status", ""), {"_COMPLETE", "FAILED"}); };
-  auto made = client_->wait_until("cloudformation", "DescribeChangeSet", change_set, is_done, waits_);
+  auto made = wait_known("DescribeChangeSet", change_set, is_done);
   if (!made) return fail_about("stack " + name_, std::move(made.error()), kCure);
   std::vector<ResourceChange> out;
   if (json_or(*made, "Status", "") == "FAILED") {
@@ -171,6 +192,7 @@ Result<std::vector<Json>> Stack::events_after(const std::string& id, const std::
   return out;
 }
 
+// The end of what was asked for: something has happened since `after_event`, and no more does. A reader may see what was there before.
 Result<StackState> Stack::wait_for_end(const std::string& id, const std::string& after_event, const OnStackEvent& on_event) {
   std::set<std::string> told;
   const auto is_done = [&](const Json& answer) -> Result<bool> {
@@ -178,9 +200,9 @@ Result<StackState> Stack::wait_for_end(const std::string& id, const std::string&
       if (told.insert(json_or(event, "EventId", "")).second) on_event(line_of(event));
     }
     const Json stacks = json_or(answer, "Stacks", Json::array());
-    return !stacks.empty() && !json_or(stacks[0], "StackStatus", "").ends_with("_IN_PROGRESS");
+    return !told.empty() && !stacks.empty() && !json_or(stacks[0], "StackStatus", "").ends_with("_IN_PROGRESS");
   };
-  auto answer = client_->wait_until("cloudformation", "DescribeStacks", {{"StackName", id}}, is_done, waits_);
+  auto answer = wait_known("DescribeStacks", {{"StackName", id}}, is_done);
   if (!answer) return fail_about("stack " + name_, std::move(answer.error()), "it goes on without us; 'redoubt aws doctor' tells how it ends");
   return read_state(json_or(*answer, "Stacks", Json::array())[0]);
 }
@@ -199,7 +221,9 @@ Result<StackState> Stack::carry_out(const char* operation, Json input, const std
   input["RetainExceptOnCreate"] = true;  // else what a failed attempt made and retains would stand in the next one's way
   const auto before = TRY(state());
   const auto newest = before ? TRY(newest_event(before->id)) : std::string();
-  const auto id = TRY(json_string(TRY(call(operation, std::move(input))), "StackId", operation));
+  auto begun = call(operation, std::move(input));
+  if (!begun && begun.error().code == ErrorCode::already_exists) begun.error().hint = "it was not there a moment ago: run it again";
+  const auto id = TRY(json_string(TRY(std::move(begun)), "StackId", operation));
   auto after = TRY(wait_for_end(id, newest, on_event));
   if (after.status == hoped_for) return after;
   const auto failure = first_failure(TRY(events_after(id, newest)));
@@ -210,7 +234,7 @@ Result<StackState> Stack::carry_out(const char* operation, Json input, const std
 
 Status Stack::remove(const OnStackEvent& on_event) {
   const auto before = TRY(state());
-  if (!before) return fail(ErrorCode::not_found, "there is no such stack", "stack " + name_);
+  if (!before) return fail(ErrorCode::not_found, "there is no such stack", "stack " + name_, "run it again where it was there a moment ago");
   const auto newest = TRY(newest_event(before->id));
   TRY(call("DeleteStack", {{"StackName", name_}}));
   const auto after = TRY(wait_for_end(before->id, newest, on_event));

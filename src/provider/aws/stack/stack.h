@@ -52,7 +52,8 @@ class Stack {
 
   // Errors where it can't be changed now: unavailable while somebody else changes it, gate_refused with the cure where it failed earlier.
   static Status check_can_change(const std::optional<StackState>& now, const std::string& name);
-  // What the input would change in the stack that is there, by a change set that is taken back at once.
+  // What the input would change in the stack that is there, by a change set that is taken back at once; one that an earlier plan could
+  // not take back goes first.
   Result<std::vector<ResourceChange>> changes(const StackInput& input);
 
   // Both wait for the end. An end that is not the one hoped for is an error that names the first resource that failed, and why; a stack
@@ -65,7 +66,9 @@ class Stack {
  private:
   Stack(std::string name, Client& client, const WaitOptions& waits) : name_(std::move(name)), client_(&client), waits_(waits) {}
   Result<Json> call(std::string_view operation, Json input);
+  Result<Json> make_change_set(const StackInput& input);
   Result<std::vector<ResourceChange>> read_changes(const Json& change_set);
+  Result<Json> wait_known(std::string_view operation, const Json& input, const std::function<Result<bool>(const Json&)>& is_done);
   Result<StackState> carry_out(const char* operation, Json input, const std::string& hoped_for, const OnStackEvent& on_event);
   Result<StackState> wait_for_end(const std::string& id, const std::string& after_event, const OnStackEvent& on_event);
   Result<std::string> newest_event(const std::string& id);

@@ -119,6 +119,37 @@ TEST(Stack, a_plan_leaves_no_change_set_behind) {
   EXPECT_EQ(client.last("DeleteChangeSet").at("ChangeSetName"), "arn:set");
 }
 
+TEST(Stack, a_change_set_that_was_left_goes_before_the_next_plan) {
+  TestingClient client;
+  bool is_left = true;
+  client.answer = [&](const auto&, const auto& operation, const auto& input) -> Result<Json> {
+    if (operation == "CreateChangeSet" && is_left) return TestingClient::refuse("AlreadyExistsException: it exists", ErrorCode::already_exists);
+    if (operation == "DeleteChangeSet") is_left = false;
+    if (operation == "CreateChangeSet") return Json{{"Id", "arn:" + input.at("ChangeSetName").template get<std::string>()}};
+    return operation == "DescribeChangeSet" ? Result<Json>(Json{{"Status", "CREATE_COMPLETE"}}) : Result<Json>(Json::object());
+  };
+  ASSERT_TRUE(Stack::create("redoubt-dev", client, kAtOnce)->changes({"https://t", {}, {}}));
+  EXPECT_EQ(client.count("DeleteChangeSet"), 2);
+}
+
+TEST(Stack, a_reader_that_sees_the_past_or_nothing_is_not_taken_for_the_end) {
+  TestingClient client;
+  int looks = 0;
+  client.answer = [&](const auto&, const auto& operation, const auto&) -> Result<Json> {
+    if (operation == "UpdateStack") return Json{{"StackId", "arn:1"}};
+    if (operation == "DescribeStackEvents") {
+      Json events = Json::array({{{"EventId", "1"}, {"ResourceStatus", "CREATE_COMPLETE"}}});
+      if (looks > 3) events.insert(events.begin(), {{"EventId", "2"}, {"ResourceStatus", "UPDATE_COMPLETE"}});
+      return Json{{"StackEvents", events}};
+    }
+    if (++looks == 2) return TestingClient::refuse("ValidationError: Stack does not exist", ErrorCode::not_found);
+    return stack_in(looks > 3 ? "UPDATE_COMPLETE" : "CREATE_COMPLETE");
+  };
+  const auto changed = Stack::create("redoubt-dev", client, kAtOnce)->change({"https://t", {}, {}}, [](const auto&) {});
+  ASSERT_TRUE(changed) << changed.error().message;
+  EXPECT_EQ(changed->status, "UPDATE_COMPLETE");
+}
+
 TEST(Cost, an_hour_s_price_is_read_from_the_price_list) {
   TestingClient client;
   std::vector<std::string> components;

@@ -16,6 +16,11 @@ Status make_bucket(Client& client, const std::string& bucket) {
   Json input = {{"Bucket", bucket}, {"ObjectOwnership", "BucketOwnerEnforced"}};
   if (client.region() != "us-east-1") input["CreateBucketConfiguration"] = {{"LocationConstraint", client.region()}};
   TRY(client.call("s3", "CreateBucket", input));
+  return {};
+}
+
+// Each time: whoever made the bucket may have come no further.
+Status close_bucket(Client& client, const std::string& bucket) {
   TRY(client.call("s3", "PutPublicAccessBlock",
                   {{"Bucket", bucket}, {"PublicAccessBlockConfiguration", {{"BlockPublicAcls", true}, {"IgnorePublicAcls", true}, {"BlockPublicPolicy", true}, {"RestrictPublicBuckets", true}}}}));
   const Json rule = {{"ApplyServerSideEncryptionByDefault", {{"SSEAlgorithm", "aws:kms"}}}, {"BucketKeyEnabled", true}};
@@ -46,6 +51,9 @@ Result<std::string> publish_template(Client& client, const Template& source, std
   if (!TRY(is_bucket_there(client, bucket, owner))) {
     if (!is_ours) return fail(ErrorCode::not_found, "there is no such bucket", "s3://" + bucket, "make it in " + client.region() + ", or leave --template-bucket away");
     if (auto made = make_bucket(client, bucket); !made) return fail_about("s3://" + bucket, std::move(made.error()), kCure);
+  }
+  if (is_ours) {
+    if (auto closed = close_bucket(client, bucket); !closed) return fail_about("s3://" + bucket, std::move(closed.error()), kCure);
   }
   const MemoryObject contents(to_bytes(source.text));
   RestRequest put;
