@@ -17,9 +17,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from conftest import BUILD, make_tiny_model, rows
+from json_schema_test import Schemas
+from tokenizer_kinds import KINDS
 
 SEED = 20261128
 
@@ -134,6 +136,35 @@ def test_whatever_the_model_an_answer_validates_or_ends_by_its_length(base, stro
             jsonschema.Draft202012Validator(json.loads(request["schema"])).validate(json.loads(answer["text"]))
         print("whole", whole, "of", len(requests))
         assert whole > len(requests) / 3
+
+
+def model_with(tokenizer, folder):
+    torch.manual_seed(3)
+    size = max(tokenizer.get_vocab().values()) + 1
+    config = LlamaConfig(vocab_size=size, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=512,
+                         bos_token_id=1, eos_token_id=2, pad_token_id=2)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+# Those that strip or add a space at a text's start, or write single bytes.
+@pytest.mark.parametrize("kind", ["llama2", "metaspace_first", "gemma", "unigram_fallback", "bert_cased", "word_level"])
+def test_random_schemas_hold_for_tokenizers_whose_first_token_is_not_like_the_others(kind, serve, tmp_path):
+    print("seed", SEED)
+    worker = serve(model_with(KINDS[kind](), tmp_path / "model"))
+    order = random.Random(SEED)
+    chosen = [*SCHEMAS, {"const": "▁ é"}, {"const": 5}, {"enum": ["▁", "a b", [1, " "], True]}, {"type": "boolean"}, *(Schemas(order).document() for _ in range(16))]
+    requests = [{"prompt": "it", "schema": json.dumps(schema, ensure_ascii=False), "max_tokens": 120, "temperature": 1, "seed": SEED + seed} for schema in chosen for seed in range(2)]
+    whole = 0
+    for request, answer in zip(requests, worker.ask(requests[:48]) + worker.ask(requests[48:]), strict=True):
+        if answer["type"] == "error":  # a schema that nothing fits, or words alone that can't write what does
+            assert answer["param"] == "response_format", answer
+        elif answer["finish_reason"] == "stop":
+            whole += 1
+            jsonschema.Draft202012Validator(json.loads(request["schema"])).validate(json.loads(answer["text"]))
+    print("whole", whole, "of", len(requests))
+    assert whole > len(requests) / 10
 
 
 def test_a_container_takes_its_options_from_the_environment(base, tmp_path):

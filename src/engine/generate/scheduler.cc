@@ -108,8 +108,8 @@ void Scheduler::decode() {
 
 Result<AllowedTokens> Scheduler::allowed(Sequence& sequence) {
   if (!sequence.request.grammar) return AllowedTokens();
-  if (!token_tree_) token_tree_ = std::make_shared<TokenTree>(tokenizer_, end_tokens_, model_.vocabulary());
-  if (!sequence.constraint) sequence.constraint.emplace(token_tree_, tokenizer_, sequence.request.grammar);
+  if (!token_trees_) token_trees_ = TRY(make_token_trees(tokenizer_, end_tokens_, model_.vocabulary()));
+  if (!sequence.constraint) sequence.constraint.emplace(*token_trees_, tokenizer_, sequence.request.grammar);
   return sequence.constraint->allowed();
 }
 

@@ -117,7 +117,7 @@ class Scheduler {
   SchedulerOptions options_;
   std::deque<Request> waiting_;
   std::vector<std::optional<Sequence>> slots_;
-  std::shared_ptr<const TokenTree> token_tree_ = {};  // made when a schema first needs it
+  std::optional<TokenTrees> token_trees_ = {};  // made when a schema first needs it
   std::size_t next_prompt_ = 0;  // where the search for a prompt to read begins
 };
 

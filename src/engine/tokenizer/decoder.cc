@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/tokenizer/decoder.h"
 
+#include <algorithm>
+
 #include "engine/tokenizer/decoder_steps.h"
 
 namespace redoubt::engine::tokenizer {
@@ -27,6 +29,9 @@ Status Decoder::add(const Json& step, const std::string& where, int depth) {
     return {};
   }
   auto parsed = TRY(parse_decoder_step(step, type, fused_, where));
+  const bool joined = std::ranges::any_of(steps_, &DecoderStep::joins_bytes);
+  if (joined && !fused_ && !parsed.step.rewrites.empty()) not_from_bytes_ = parsed.step.rewrites;
+  if (joined && !fused_ && !parsed.fuses && parsed.step.rewrites.empty()) parsed.step.by_token = false;
   steps_.push_back(std::move(parsed.step));
   fused_ = fused_ || parsed.fuses;
   return {};
@@ -43,6 +48,24 @@ std::string Decoder::bytes_in_text(std::string_view token) const {
   for (const auto& step : steps_) text = step.in_text(std::move(text));
   return text;
 }
+
+std::optional<std::string> Decoder::bytes_at_start(std::string_view token) const {
+  std::string text(token);
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const bool differs = static_cast<bool>(steps_[i].at_start);
+    text = differs ? steps_[i].at_start(std::move(text)) : steps_[i].in_text(std::move(text));
+    // A later rule would take the next token for the first, or this one go on taking away.
+    const bool more = std::any_of(steps_.begin() + static_cast<std::ptrdiff_t>(i) + 1, steps_.end(), [](const auto& step) { return static_cast<bool>(step.at_start); });
+    if (differs && text.empty() && (more || steps_[i].takes_more)) return std::nullopt;
+  }
+  return text;
+}
+
+bool Decoder::start_differs() const {
+  return std::ranges::any_of(steps_, [](const auto& step) { return static_cast<bool>(step.at_start); });
+}
+
+bool Decoder::by_token() const { return std::ranges::all_of(steps_, &DecoderStep::by_token); }
 
 void DecoderStream::pass(std::size_t stage, std::string token, std::string& out) {
   if (stage == stages_.size()) {

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,9 +24,15 @@ class DecoderStage {
   virtual void end(const Next& next) = 0;
 };
 using DecoderStagePtr = std::unique_ptr<DecoderStage>;
+using TokenRule = std::function<std::string(std::string)>;
 struct DecoderStep {
   std::function<DecoderStagePtr()> make;
-  std::function<std::string(std::string)> in_text;  // what it makes of one token in the middle of a text
+  TokenRule in_text;         // what it makes of one token in the middle of a text
+  TokenRule at_start = {};   // of the first token of a text; none: the same
+  bool by_token = true;      // whether the text is what these make of token after token
+  bool takes_more = false;   // whether what the first token left untaken is taken from those that follow
+  bool joins_bytes = false;  // whether tokens of single bytes go on as one
+  std::string rewrites = {}; // what it writes otherwise wherever a token holds it
 };
 
 class Decoder {
@@ -37,10 +44,19 @@ class Decoder {
 
   // What the token writes in the middle of a text: "▁the" is " the", "<0x0A>" a line end. Not always UTF-8.
   std::string bytes_in_text(std::string_view token) const;
+  // The same for the first token of a text, which a decoder may strip of its space; nothing where what it writes depends on the
+  // tokens that follow.
+  std::optional<std::string> bytes_at_start(std::string_view token) const;
+  bool start_differs() const;
+  // Whether a text is what its tokens write one after the other: the first one's bytes at the start, then the others'.
+  bool by_token() const;
+  // Bytes that tokens of single bytes must not write together, since the decoder would write something else; empty where there are none.
+  const std::string& not_from_bytes() const { return not_from_bytes_; }
 
  private:
   Status add(const Json& step, const std::string& where, int depth);
   std::vector<DecoderStep> steps_;
+  std::string not_from_bytes_ = {};
   bool fused_ = false;  // whether the steps so far make one token of all
 };
 

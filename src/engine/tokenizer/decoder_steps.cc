@@ -25,12 +25,12 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 }
 
 // What a rule makes of one token, which is the first of its row or not.
-using TokenRule = std::function<std::string(std::string token, bool first)>;
+using PlacedRule = std::function<std::string(std::string token, bool first)>;
 
 // A rule that looks at every token by itself.
 class EachToken final : public DecoderStage {
  public:
-  explicit EachToken(TokenRule rule) : rule_(std::move(rule)) {}
+  explicit EachToken(PlacedRule rule) : rule_(std::move(rule)) {}
   void take(std::string token, const Next& next) override {
     next(rule_(std::move(token), first_));
     first_ = false;
@@ -38,7 +38,7 @@ class EachToken final : public DecoderStage {
   void end(const Next&) override {}
 
  private:
-  TokenRule rule_;
+  PlacedRule rule_;
   bool first_ = true;
 };
 
@@ -168,14 +168,20 @@ std::string cleaned(std::string text) {
   return text;
 }
 
-DecoderStep each_token(TokenRule rule, bool fused) {
+std::string same(std::string token) { return token; }
+
+enum class Start { same, differs };  // whether a rule makes something else of the first token
+
+DecoderStep each_token(PlacedRule rule, bool fused, Start start = Start::same) {
   const auto make = [rule, fused]() -> DecoderStagePtr {
     auto stage = std::make_unique<EachToken>(rule);
     if (!fused) return stage;
     return std::make_unique<Gathered>(std::move(stage));
   };
-  if (fused) return {make, [](std::string token) { return token; }};
-  return {make, [rule](std::string token) { return rule(std::move(token), false); }};
+  if (fused) return {.make = make, .in_text = same, .by_token = false};
+  DecoderStep step{.make = make, .in_text = [rule](std::string token) { return rule(std::move(token), false); }};
+  if (start == Start::differs) step.at_start = [rule](std::string token) { return rule(std::move(token), true); };
+  return step;
 }
 
 Result<ParsedDecoderStep> parse_replace(const Json& step, bool fused, const std::string& where) {
@@ -183,18 +189,24 @@ Result<ParsedDecoderStep> parse_replace(const Json& step, bool fused, const std:
   if (!pattern.contains("String")) return fail(ErrorCode::unsupported, "the decoder Replace has a pattern that is no String", where);
   const auto from = TRY(json_string(pattern, "String", where)), to = TRY(json_string(step, "content", where));
   if (from.empty()) return fail(ErrorCode::unsupported, "the decoder Replace has an empty pattern", where);
-  return ParsedDecoderStep{each_token([from, to](const std::string& token, bool) { return replaced(token, from, to); }, fused)};
+  auto made = each_token([from, to](const std::string& token, bool) { return replaced(token, from, to); }, fused);
+  made.rewrites = from;
+  return ParsedDecoderStep{std::move(made)};
 }
 
 Result<ParsedDecoderStep> parse_metaspace(const Json& step, bool fused, const std::string& where) {
   const auto mark = TRY(parse_character(step, "replacement", where));
   const bool drops = TRY(parse_prepend_scheme(step, where)) != PrependScheme::never;
-  const TokenRule rule = [mark, drops](const std::string& token, bool first) { return replaced(token, mark, first && drops ? "" : " "); };
-  if (!fused) return ParsedDecoderStep{each_token(rule, false)};
+  const PlacedRule rule = [mark, drops](const std::string& token, bool first) { return replaced(token, mark, first && drops ? "" : " "); };
+  if (!fused) {
+    auto made = each_token(rule, false, drops ? Start::differs : Start::same);
+    made.rewrites = mark;
+    return ParsedDecoderStep{std::move(made)};
+  }
   // All of a fused token is the first one.
   const auto whole = [rule](const std::string& token) { return rule(token, true); };
   const auto make = [whole]() -> DecoderStagePtr { return std::make_unique<EachToken>([whole](const std::string& token, bool) { return whole(token); }); };
-  return ParsedDecoderStep{{make, whole}};
+  return ParsedDecoderStep{{.make = make, .in_text = whole}};
 }
 
 Result<ParsedDecoderStep> parse_word_piece(const Json& step, bool fused, const std::string& where) {
@@ -205,14 +217,19 @@ Result<ParsedDecoderStep> parse_word_piece(const Json& step, bool fused, const s
         if (!first) token = token.starts_with(prefix) ? token.substr(prefix.size()) : " " + token;
         return cleans ? cleaned(std::move(token)) : token;
       },
-      fused)};
+      fused, Start::differs)};
 }
 
 Result<ParsedDecoderStep> parse_strip(const Json& step, bool fused, const std::string& where) {
   const StripRule rule{TRY(parse_character(step, "content", where)), TRY(json_integer(step, "start", where)), TRY(json_integer(step, "stop", where))};
   if (rule.start < 0 || rule.stop < 0) return fail(ErrorCode::invalid_argument, "the decoder Strip counts below 0", where);
   if (!fused) return ParsedDecoderStep{each_token([rule](const std::string& token, bool) { return rule(token); }, false)};
-  return ParsedDecoderStep{{[rule]() -> DecoderStagePtr { return std::make_unique<StripStage>(rule); }, [](std::string token) { return token; }}};
+  StripRule first = rule;
+  first.stop = 0;
+  DecoderStep made{.make = [rule]() -> DecoderStagePtr { return std::make_unique<StripStage>(rule); }, .in_text = same, .takes_more = rule.start > 1};
+  if (rule.start > 0) made.at_start = first;
+  made.by_token = rule.stop == 0 || rule.character == " ";  // a JSON text has no end that a space would change
+  return ParsedDecoderStep{std::move(made)};
 }
 
 template <class Stage, class... Arguments>
@@ -224,12 +241,10 @@ std::function<DecoderStagePtr()> maker_of(bool fused, Arguments... arguments) {
   };
 }
 
-std::string same(std::string token) { return token; }
-
 }  // namespace
 
 DecoderStep make_spacing() {
-  return each_token([](const std::string& token, bool first) { return first ? token : " " + token; }, false);
+  return each_token([](const std::string& token, bool first) { return first ? token : " " + token; }, false, Start::differs);
 }
 
 Result<ParsedDecoderStep> parse_decoder_step(const Json& step, const std::string& type, bool fused, const std::string& where) {
@@ -237,19 +252,20 @@ Result<ParsedDecoderStep> parse_decoder_step(const Json& step, const std::string
   if (type == "Metaspace") return parse_metaspace(step, fused, where);
   if (type == "WordPiece") return parse_word_piece(step, fused, where);
   if (type == "Strip") return parse_strip(step, fused, where);
-  if (type == "Fuse") return ParsedDecoderStep{{[]() -> DecoderStagePtr { return std::make_unique<Fuse>(); }, same}, true};
-  if (type == "ByteLevel") return ParsedDecoderStep{{maker_of<ByteLevelStage>(fused), [](const std::string& token) { return bytes_of_token(token); }}, true};
+  if (type == "Fuse") return ParsedDecoderStep{{.make = []() -> DecoderStagePtr { return std::make_unique<Fuse>(); }, .in_text = same}, true};
+  if (type == "ByteLevel")
+    return ParsedDecoderStep{{.make = maker_of<ByteLevelStage>(fused), .in_text = [](const std::string& token) { return bytes_of_token(token); }, .by_token = !fused}, true};
   if (type == "ByteFallback") {
     const auto in_text = [](const std::string& token) {
       const auto byte = byte_of_fallback(token);
       return byte ? std::string(1, static_cast<char>(*byte)) : token;
     };
-    return ParsedDecoderStep{{maker_of<ByteFallback>(fused), in_text}};
+    return ParsedDecoderStep{{.make = maker_of<ByteFallback>(fused), .in_text = in_text, .by_token = !fused, .joins_bytes = !fused}};
   }
   if (type == "BPEDecoder") {
     const auto suffix = TRY(json_string(step, "suffix", where));
     if (suffix.empty()) return fail(ErrorCode::unsupported, "the decoder BPEDecoder has an empty suffix", where);
-    return ParsedDecoderStep{{maker_of<WordEnds>(fused, suffix), [suffix](const std::string& token) { return replaced(token, suffix, " "); }}};
+    return ParsedDecoderStep{{.make = maker_of<WordEnds>(fused, suffix), .in_text = [suffix](const std::string& token) { return replaced(token, suffix, " "); }, .by_token = !fused}};
   }
   return fail(ErrorCode::unsupported, "the decoder " + type.substr(0, 64) + " is not supported", where);
 }

@@ -142,6 +142,18 @@ std::string_view Tokenizer::token_bytes(std::int32_t id) const {
   return id >= 0 && id < vocabulary_size() ? std::string_view(tokens_[static_cast<std::size_t>(id)].bytes) : std::string_view();
 }
 
+std::optional<std::string> Tokenizer::bytes_at_start(std::int32_t id) const {
+  if (id < 0 || id >= vocabulary_size()) return std::string();
+  const auto& written = tokens_[static_cast<std::size_t>(id)].written;
+  return written.empty() ? std::string() : decoder_.bytes_at_start(written);
+}
+
+bool Tokenizer::is_byte(std::int32_t id) const {
+  if (id < 0 || id >= vocabulary_size()) return false;
+  const auto& [written, bytes, special] = tokens_[static_cast<std::size_t>(id)];
+  return bytes.size() == 1 && written.size() == 6 && written.starts_with("<0x");
+}
+
 bool Tokenizer::is_special(std::int32_t id) const { return id >= 0 && id < vocabulary_size() && tokens_[static_cast<std::size_t>(id)].special; }
 
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view token) const {

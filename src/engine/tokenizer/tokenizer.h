@@ -52,6 +52,15 @@ class Tokenizer {
   // may write less, and a decoder may change what tokens write together: only `decode` and `stream` give the text itself.
   std::string_view token_bytes(std::int32_t id) const;
   bool is_special(std::int32_t id) const;
+  // The bytes that a token writes as the first one of a text; nothing where that depends on the next one.
+  std::optional<std::string> bytes_at_start(std::int32_t id) const;
+  bool start_differs() const { return decoder_.start_differs(); }  // whether they are others than `token_bytes` for any
+  // Whether a text is what its tokens write one after the other; where not, only `decode` and `stream` tell it.
+  bool writes_by_token() const { return decoder_.by_token(); }
+  // "<0x41>" of byte fallback.
+  bool is_byte(std::int32_t id) const;
+  // Bytes that tokens of single bytes do not write together, since the decoder makes something else of them; often none.
+  const std::string& not_from_bytes() const { return decoder_.not_from_bytes(); }
   // The id of an added token or of a vocabulary entry as written in the file.
   std::optional<std::int32_t> id_of(std::string_view token) const;
   // One more than the greatest id.
