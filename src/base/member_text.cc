@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "openai/member_text.h"
+#include "base/member_text.h"
 
 #include <algorithm>
 
 #include "base/json.h"
 
-namespace redoubt::openai {
+namespace redoubt {
 namespace {
 
 std::string_view without_space(std::string_view text) {
@@ -59,4 +59,4 @@ std::optional<std::string_view> member_text(std::string_view json, std::initiali
   return at;
 }
 
-}  // namespace redoubt::openai
+}  // namespace redoubt

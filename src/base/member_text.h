@@ -7,10 +7,10 @@
 #include <optional>
 #include <string_view>
 
-namespace redoubt::openai {
+namespace redoubt {
 
 // The text of the value at a path of member names; nothing when there is none. `json` must have been checked: valid, without
 // duplicate names.
 std::optional<std::string_view> member_text(std::string_view json, std::initializer_list<std::string_view> path);
 
-}  // namespace redoubt::openai
+}  // namespace redoubt

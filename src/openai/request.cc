@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "base/json.h"
+#include "base/member_text.h"
 #include "json_schema/compile.h"
-#include "openai/member_text.h"
 
 namespace redoubt::openai {
 namespace {

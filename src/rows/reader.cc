@@ -5,6 +5,7 @@
 #include <array>
 #include <set>
 
+#include "base/member_text.h"
 namespace redoubt::rows {
 namespace {
 
@@ -95,6 +96,13 @@ Result<Json> CsvColumns::row(const CsvRecord& record, const std::string& name) c
     row[names_[i]] = json ? TRY(parse_json(text, where)) : place ? Json(std::stoul(text)) : Json(text);
   }
   return row;
+}
+
+Result<Row> row_of(const NumberedRow& row) {
+  auto read = TRY(row_of(row.value, row.where));
+  const auto tools = read.tools.empty() ? std::nullopt : member_text(row.text, {"tools"});
+  if (tools && tools->starts_with('[')) read.tools = *tools;
+  return read;
 }
 
 Result<std::unique_ptr<RowReader>> RowReader::open(Source& source, std::string name, std::uint64_t row_bytes_max) {

@@ -35,6 +35,9 @@ struct NumberedRow {
   std::string where = {};   // "FILE: line N", for errors
 };
 
+// The row that a line holds, its tools in the order of the file: what a chat template writes of them follows it.
+Result<Row> row_of(const NumberedRow& row);
+
 class RowReader {
  public:
   // `name` stands for the file in errors. Errors as format_of; the source must outlive the reader.

@@ -72,7 +72,18 @@ class Reader {
     for (const auto& message : messages) row.messages.push_back(TRY(turn(message)));
     if (row.messages.back().role != "assistant") return bad("the last message is the assistant's answer");
     row.answer = row.messages.back().content;
+    row.tools = TRY(tools());
     return row;
+  }
+
+  // A list of descriptions, or such a list as a text, as data sets of fixed columns have it.
+  Result<std::string> tools() const {
+    if (!row_.contains("tools") || row_["tools"].is_null() || row_["tools"] == "") return std::string();
+    const auto list = row_["tools"].is_string() ? parse_json(row_["tools"].get_ref<const std::string&>(), where_) : Result<Json>(row_["tools"]);
+    const bool fits = list && list->is_array() && std::ranges::all_of(*list, [](const Json& tool) { return tool.is_object(); });
+    if (!fits) return bad("'tools' is a list of descriptions, each a JSON object");
+    if (list->empty()) return std::string();
+    return row_["tools"].is_string() ? row_["tools"].get<std::string>() : dump_json(*list);
   }
 
   Result<Turn> turn(const Json& message) const {
@@ -125,23 +136,57 @@ class Reader {
     return row;
   }
 
-  // The answers may be texts or, as the prompt, lists of messages.
+  // Texts, or lists of messages.
   Result<Row> preference() const {
-    Row row;
-    row.form = Form::preference;
     for (const char* key : {"chosen", "rejected"}) {
       if (!row_.contains(key) || !(row_[key].is_string() || row_[key].is_array())) return bad("'chosen' and 'rejected' are both answers");
     }
-    if (row_.contains("prompt") && row_["prompt"].is_string()) {
-      row.question = row.prompt = TRY(text("prompt"));
-    } else {
-      const Json& from = row_.contains("prompt") ? row_["prompt"] : row_["chosen"];
-      if (!from.is_array() || from.empty()) return bad("'prompt' is a text or a list of messages");
-      for (const auto& message : from) row.messages.push_back(TRY(turn(message)));
-    }
-    const Json& chosen = row_["chosen"];
-    row.answer = chosen.is_string() ? chosen.get<std::string>() : chosen.empty() ? "" : TRY(turn(chosen.back())).content;
+    return row_["chosen"].is_string() && row_["rejected"].is_string() ? preference_of_texts() : preference_of_messages();
+  }
+
+  Result<Row> preference_of_texts() const {
+    Row row;
+    row.form = Form::preference;
+    row.question = row.prompt = TRY(text("prompt"));
+    row.answer = TRY(text("chosen"));
+    row.rejected = TRY(text("rejected"));
     return row;
+  }
+
+  Result<Row> preference_of_messages() const {
+    Row row;
+    row.form = Form::preference;
+    row.chosen_turns = TRY(turns("chosen"));
+    row.rejected_turns = TRY(turns("rejected"));
+    if (row_.contains("prompt") && row_["prompt"].is_array()) {
+      row.messages = TRY(turns("prompt"));
+    } else {  // a text beside lists says again what they begin with
+      move_common_beginning(row);
+    }
+    for (const auto* answer : {&row.chosen_turns, &row.rejected_turns}) {
+      if (answer->empty() || answer->back().role != "assistant") return bad("'chosen' and 'rejected' both end with the assistant's answer, each another one");
+    }
+    row.tools = TRY(tools());
+    if (row.messages.empty()) return bad("'prompt' is a text or a list of messages", "or 'chosen' and 'rejected' begin with the same messages");
+    row.answer = row.chosen_turns.back().content;
+    row.rejected = row.rejected_turns.back().content;
+    return row;
+  }
+
+  Result<std::vector<Turn>> turns(const char* key) const {
+    if (!row_[key].is_array()) return bad("'prompt', 'chosen' and 'rejected' are all texts or all lists of messages");
+    std::vector<Turn> turns;
+    for (const auto& message : row_[key]) turns.push_back(TRY(turn(message)));
+    return turns;
+  }
+
+  // As TRL reads a preference without a prompt: what both begin with was asked.
+  static void move_common_beginning(Row& row) {
+    const auto same = [](const Turn& a, const Turn& b) { return a.role == b.role && a.content == b.content; };
+    const auto count = std::ranges::mismatch(row.chosen_turns, row.rejected_turns, same).in1 - row.chosen_turns.begin();
+    row.messages.assign(row.chosen_turns.begin(), row.chosen_turns.begin() + count);
+    row.chosen_turns.erase(row.chosen_turns.begin(), row.chosen_turns.begin() + count);
+    row.rejected_turns.erase(row.rejected_turns.begin(), row.rejected_turns.begin() + count);
   }
 
   const Json& row_;
@@ -160,7 +205,8 @@ std::string question_of(const Row& row, Question question) {
   const auto asked = std::find_if(row.messages.begin(), row.messages.end(), [](const auto& turn) { return turn.role == "user"; });
   if (question == Question::user && asked != row.messages.end()) return asked->content;
   std::string all;
-  for (std::size_t i = 0; i + 1 < row.messages.size(); ++i) all += row.messages[i].content + "\n";
+  const auto count = row.messages.size() - (row.form == Form::messages ? 1 : 0);  // a conversation's last is the answer
+  for (std::size_t i = 0; i < count; ++i) all += row.messages[i].content + "\n";
   return all;
 }
 

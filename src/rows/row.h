@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One row of training or evaluation data, in the forms that docs/data.md describes:
-//   {"messages": [{"role", "content"}...]}                      a conversation; the last message is the answer
+//   {"messages": [{"role", "content"}...], "tools" (may lack)}  a conversation; the last message is the answer
 //   {"prompt", "completion"}                                    a text and how it goes on
 //   {"instruction", "input" (may lack), "output"}               Alpaca's prompt around the instruction
 //   {"text"}                                                    no question
 //   {"question" or "prompt", "choices": [...], "answer"}        multiple choice; the answer's place from 0, or its text
-//   {"prompt", "chosen", "rejected"}                            a preference
+//   {"prompt", "chosen", "rejected"}                            a preference: three texts, or three lists of messages; without
+//                                                               'prompt' the lists begin alike
 // Other members are left alone. Of a row with members of several forms the first form in that order counts, but choices and
 // preferences, which are told by their own members, come first.
 #pragma once
@@ -29,12 +30,15 @@ enum class Form { messages, completion, text, choices, preference };
 
 struct Row {
   Form form = Form::text;
-  std::vector<Turn> messages = {};        // of a conversation
+  std::vector<Turn> messages = {};        // of a conversation; of a preference of messages those before the answers
+  std::string tools = {};                 // of a conversation: a JSON array of what the model may call, as the file has it; often empty
   std::string question = {};              // completion: what was asked, without what a form writes around it
   std::string prompt = {};                // completion, choices: what the model reads
   std::string answer = {};                // the answer's own text; of a text all of it
   std::vector<std::string> choices = {};  // at least two
   std::size_t right = 0;                  // the right one
+  std::string rejected = {};              // preference: the other answer's own text
+  std::vector<Turn> chosen_turns = {}, rejected_turns = {};  // preference of messages: what follows them, the assistant's last
 };
 
 // invalid_argument that names the member and never repeats the row's text. An empty answer is no error here.

@@ -75,6 +75,24 @@ TEST(Row, the_forms_are_told_by_their_members) {
   EXPECT_EQ(row(R"({"prompt":"q","chosen":"a","rejected":"b"})").form, Form::preference);
 }
 
+TEST(Row, a_preference_is_of_texts_or_of_messages_and_both_answers_are_read) {
+  const auto texts = row(R"({"prompt":"q","chosen":"a","rejected":"b"})");
+  EXPECT_EQ(texts.prompt + texts.answer + texts.rejected, "qab");
+  const auto lists = row(R"({"prompt":[{"role":"user","content":"q"}],"chosen":[{"role":"assistant","content":"a"}],"rejected":[{"role":"assistant","content":"b"}]})");
+  EXPECT_EQ(lists.messages.size(), 1u);
+  EXPECT_EQ(lists.chosen_turns[0].content + lists.rejected_turns[0].content + lists.answer + lists.rejected, "abab");
+  EXPECT_EQ(question_of(lists, Question::user), "q");
+  EXPECT_EQ(question_of(lists, Question::prompt), "q\n");  // the last message of a prompt is no answer
+  // Without a prompt, or with its text alone, it is what both begin with.
+  for (const char* prompt : {"", R"("prompt":"q",)"}) {
+    const auto begun = row(std::string("{") + prompt + R"("chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],
+                                                       "rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"b"}]})");
+    EXPECT_EQ(begun.messages.size(), 1u);
+    EXPECT_EQ(begun.chosen_turns.size(), 1u);
+    EXPECT_EQ(question_of(begun, Question::user), "q");
+  }
+}
+
 // The column "text" of tatsu-lab/alpaca for its first row with an input, and for its first row.
 TEST(Row, an_instruction_has_the_prompt_of_alpacas_data_set) {
   const auto bare = row(R"({"instruction":"Give three tips for staying healthy.","input":"","output":"1.Eat"})");
@@ -106,6 +124,9 @@ TEST(Row, what_is_wrong_is_named_by_its_member_and_the_text_is_not_repeated) {
       {R"({"question":"secret","choices":["a","b"],"answer":2})", "'answer'"},
       {R"({"question":"secret","choices":["a","b"]})", "'answer'"},
       {R"({"prompt":"secret","chosen":"a"})", "'rejected'"},
+      {R"({"prompt":"secret","chosen":"a","rejected":[{"role":"assistant","content":"b"}]})", "all texts or all lists"},
+      {R"({"prompt":[{"role":"user","content":"secret"}],"chosen":[{"role":"user","content":"a"}],"rejected":[{"role":"assistant","content":"b"}]})", "assistant's answer"},
+      {R"({"chosen":[{"role":"assistant","content":"a"}],"rejected":[{"role":"assistant","content":"b"}]})", "'prompt'"},
   };
   for (const auto& [text, word] : cases) {
     const auto bad = row_of(*parse_json(text, "d"), "d: line 3");

@@ -35,7 +35,7 @@ def steps(events):
 
 
 def test_full_fine_tuning_has_the_losses_of_pytorch_and_leaves_a_model_that_transformers_reads(model, tmp_path):
-    parameters = {"dtype": "fp32", "method": "full", "learning_rate": 2e-3, "epochs": 6, "batch_size": len(ROWS), "lr_scheduler": "constant", "weight_decay": 0.1}
+    parameters = {"dtype": "fp32", "method": "full", "learning_rate": 2e-3, "epochs": 6, "batch_size": len(ROWS), "lr_scheduler": "constant", "warmup_ratio": 0, "weight_decay": 0.1}
     events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
     ours = base_of(tmp_path / "train/model")
     peer = base_of(model)
@@ -72,17 +72,23 @@ def pairs_of(folder):
     return list(zip(chosen, rejected))
 
 
-@pytest.mark.parametrize("parts", [{"batch_size": len(PAIRS)}, {"batch_size": 4, "gradient_accumulation_steps": 4, "pass_tokens_max": 90}], ids=["whole", "in-parts"])
-def test_preferences_have_the_losses_of_the_formula_in_pytorch(model, tmp_path, parts):
-    parameters = {"dtype": "fp32", "loss": "dpo", "dpo_beta": 0.3, "lora_r": 4, "lora_alpha": 8, "epochs": 1, "learning_rate": 0, **parts}
+@pytest.mark.parametrize("parts, cut", [({"batch_size": len(PAIRS)}, 0), ({"batch_size": 4, "gradient_accumulation_steps": 4, "pass_tokens_max": 90}, 0), ({"batch_size": len(PAIRS)}, 4)],
+                         ids=["whole", "in-parts", "cut-off"])
+def test_preferences_have_the_losses_of_the_formula_in_pytorch(model, tmp_path, parts, cut):
+    pairs = pairs_of(model)
+    length = max(ids.shape[1] for pair in pairs for ids, _ in pair) - cut
+    cut_off = sum(ids.shape[1] > length for pair in pairs for ids, _ in pair)
+    pairs = [tuple((ids[:, :length], start) for ids, start in pair) for pair in pairs]
+    parameters = {"max_length": length} | {"dtype": "fp32", "loss": "dpo", "dpo_beta": 0.3, "lora_r": 4, "lora_alpha": 8, "epochs": 1, "learning_rate": 0, **parts}
     run_engine("train", tmp_path / "start", model, parameters, train=PAIRS)
-    parameters |= {"learning_rate": 5e-3, "epochs": 6, "lr_scheduler": "constant"}
+    parameters |= {"learning_rate": 5e-3, "epochs": 6, "lr_scheduler": "constant", "warmup_ratio": 0}
     events = run_engine("train", tmp_path / "train", model, parameters, train=PAIRS, eval=PAIRS[:4])
     tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "start/model", is_trainable=True)
-    pairs = pairs_of(model)
     with torch.no_grad(), tuned.disable_adapter():
         reference = [[likelihood(tuned, example) for example in pair] for pair in pairs]
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=5e-3, weight_decay=0)
+    told = [event["truncated"] for event in events if event["event"] == "truncated" and event["channel"] == "train"]
+    assert told == ([cut_off] if cut else []) and bool(cut) == bool(cut_off)
     for event in steps(events):
         loss, margin = dpo_loss(tuned, reference, pairs, 0.3)
         assert event["loss"] == pytest.approx(loss.item(), rel=2e-4, abs=1e-6)
@@ -108,9 +114,26 @@ def test_an_adapter_that_goes_on_is_the_reference_of_its_preferences(model, tmp_
     assert done.returncode == 2 and "lora_r" in done.stderr
 
 
-@pytest.mark.parametrize("row, words", [({"prompt": "a", "chosen": "b"}, "'rejected'"), ({"prompt": "a", "chosen": "b", "rejected": "b"}, "the same"),
-                                        ({"prompt": "a", "chosen": "b " * 400, "rejected": "c"}, "longer than"), (ROWS[0], "'prompt'")])
-def test_a_pair_of_which_nothing_can_be_learnt_is_named_by_its_line(model, tmp_path, row, words):
-    done = start_engine("train", tmp_path, model, {"loss": "dpo"}, train=[PAIRS[0], row])
-    assert done.returncode in (1, 2) and "line 2" in done.stderr and words in done.stderr
+LONG = {"prompt": "a", "chosen": "b " * 400, "rejected": "c"}
+
+
+@pytest.mark.parametrize("row, words, options", [
+    ({"prompt": "a", "chosen": "b"}, "'rejected'", {}), ({"prompt": "a", "chosen": "b", "rejected": "b"}, "the same", {}),
+    (LONG, "max_length is 64", {"on_too_long": "refuse"}), (LONG, "windows", {"on_too_long": "windows"}), (ROWS[0], "no preference", {}),
+    ({"prompt": "b " * 100, "chosen": "b", "rejected": "c"}, "no token of the answer is left", {}),
+    ({"prompt": "a", "chosen": "b " * 100 + "c", "rejected": "b " * 100 + "d"}, "the same as far as max_length goes", {})])
+def test_a_pair_of_which_nothing_can_be_learnt_is_named_by_its_line(model, tmp_path, row, words, options):
+    done = start_engine("train", tmp_path, model, {"loss": "dpo", "max_length": 64, **options}, train=[PAIRS[0], row])
+    assert done.returncode in (1, 2) and "line 2" in done.stderr and words in done.stderr, done.stderr
     assert not (tmp_path / "model").exists()
+
+
+def test_pairs_that_are_too_long_are_left_out_where_that_is_asked_for_and_csv_is_read_too(model, tmp_path):
+    events = run_engine("train", tmp_path / "drop", model, {"loss": "dpo", "max_length": 64, "on_too_long": "drop", "epochs": 1, "batch_size": 4}, train=[*PAIRS[:4], LONG])
+    told, = [event for event in events if event["event"] == "truncated"]
+    assert (told["truncated"], told["dropped"], told["examples"]) == (0, 1, 8)
+    texts = [{"prompt": f"q{i} ", "chosen": f"yes, {i}", "rejected": f"no {i}"} for i in range(4)]
+    losses = []
+    for name, data in (("lines", texts), ("csv", "prompt,chosen,rejected\n" + "".join(f'{t["prompt"]},"{t["chosen"]}",{t["rejected"]}\n' for t in texts))):
+        losses.append([event["loss"] for event in steps(run_engine("train", tmp_path / name, model, {"loss": "dpo", "dtype": "fp32", "threads": 1, "batch_size": 4}, train=data))])
+    assert losses[0] == losses[1] and len(losses[0]) == 4

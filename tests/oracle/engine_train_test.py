@@ -71,6 +71,9 @@ def start_engine(entry, root, model, hyperparameters, before=(), **channels):
             (root / "input/data" / name).symlink_to(content)
             continue
         (root / "input/data" / name).mkdir()
+        if isinstance(content, str):
+            (root / "input/data" / name / f"{name}.csv").write_text(content)
+            continue
         (root / "input/data" / name / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
     return subprocess.run([*before, ENGINE, entry, "--root", root], capture_output=True, text=True)
 
@@ -197,7 +200,7 @@ def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model,
     """One batch of all examples a step, so that no order matters; the start is read from the engine's own first adapter."""
     parameters = {"dtype": "fp32", "learning_rate": 0, "epochs": 1, "batch_size": len(ROWS), "lora_r": 4, "lora_alpha": 8, **METHODS[method]}
     run_engine("train", tmp_path / "start", model, parameters, train=ROWS)
-    parameters |= {"learning_rate": 5e-3, "epochs": 8, "lr_scheduler": "constant"}
+    parameters |= {"learning_rate": 5e-3, "epochs": 8, "lr_scheduler": "constant", "warmup_ratio": 0}
     events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
     tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "start/model", is_trainable=True)
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=5e-3, weight_decay=parameters.get("weight_decay", 0),
@@ -226,7 +229,7 @@ def test_the_loss_of_each_step_equals_pefts_from_the_same_start_and_order(model,
 @pytest.mark.parametrize("name, peer", [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")])
 @pytest.mark.parametrize("warmup", [{}, {"warmup_ratio": 0.3}, {"warmup_steps": 3}], ids=["none", "ratio", "steps"])
 def test_learning_rates_are_those_of_transformers_schedules(model, tmp_path, name, peer, warmup):
-    events = run_engine("train", tmp_path, model, {"dtype": "fp32", "epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "lr_scheduler": name, "lora_r": 1, **warmup}, train=ROWS)
+    events = run_engine("train", tmp_path, model, {"dtype": "fp32", "epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "lr_scheduler": name, "lora_r": 1, "warmup_ratio": 0, **warmup}, train=ROWS)
     rates = [event["learning_rate"] for event in events if event["event"] == "step"]
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
     steps = warmup.get("warmup_steps", math.ceil(12 * warmup.get("warmup_ratio", 0)))

@@ -51,7 +51,7 @@ class RowWriter {
     if (!encoder_.chat_template) return bad("the model has no chat template, the row has messages", "write prompt and completion, or use a model with a template");
     std::vector<chat_template::Message> messages;
     for (const auto& turn : row.messages) messages.push_back({.role = turn.role, .content = turn.content});
-    auto whole = TRY(encoder_.chat_template->render_marked(messages, chat_template::GenerationPrompt::leave_out));
+    auto whole = TRY(rendered(row, messages, chat_template::GenerationPrompt::leave_out));
     Written written{whole.text, {}, {}};
     if (loss_on_ == LossOn::all) {
       written.counted = {{0, whole.text.size()}};
@@ -62,11 +62,15 @@ class RowWriter {
     if (loss_on_ == LossOn::marked && !by_hand) return marked_by_template(row, std::move(whole));
     for (std::size_t i = 0; i < messages.size(); ++i) {
       if (!counts(row, i)) continue;
-      written.counted.push_back(TRY(span_of(messages, i, whole.text)));
+      written.counted.push_back(TRY(span_of(row, messages, i, whole.text)));
       written.answers.push_back(row.messages[i].content);
     }
     if (written.counted.empty()) return bad("no turn of the row counts", loss_on_ == LossOn::marked ? "mark a turn with \"train\": true" : "every answer is marked \"train\": false");
     return written;
+  }
+
+  Result<chat_template::MarkedText> rendered(const rows::Row& row, const std::vector<chat_template::Message>& messages, chat_template::GenerationPrompt prompt) const {
+    return encoder_.chat_template->render_marked(messages, {.prompt = prompt, .tools = row.tools, .now = encoder_.now});
   }
 
   bool counts(const rows::Row& row, std::size_t i) const {
@@ -89,13 +93,13 @@ class RowWriter {
 
   // Where turn `i` stands in the whole: after what the template writes of the turns before it (and, for an answer, the generation
   // prompt), up to where the next turn begins.
-  Result<chat_template::TextSpan> span_of(const std::vector<chat_template::Message>& messages, std::size_t i, const std::string& whole) const {
+  Result<chat_template::TextSpan> span_of(const rows::Row& row, const std::vector<chat_template::Message>& messages, std::size_t i, const std::string& whole) const {
     using chat_template::GenerationPrompt;
     const auto first = [&](std::size_t count) { return std::vector(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count)); };
     const auto prompt = messages[i].role == "assistant" ? GenerationPrompt::add : GenerationPrompt::leave_out;
-    const std::string before = i == 0 ? "" : TRY(encoder_.chat_template->render(first(i), prompt));
+    const std::string before = i == 0 ? "" : TRY(rendered(row, first(i), prompt)).text;
     const bool last = i + 1 == messages.size();
-    const std::string through = last ? whole : TRY(encoder_.chat_template->render(first(i + 1), GenerationPrompt::leave_out));
+    const std::string through = last ? whole : TRY(rendered(row, first(i + 1), GenerationPrompt::leave_out)).text;
     if (!whole.starts_with(before) || !whole.starts_with(through) || through.size() < before.size()) {
       return fail(ErrorCode::unsupported,
                   last ? "the chat template writes a conversation with an answer unlike its prompt" : "the chat template writes a turn another way once more follow",

@@ -3,6 +3,8 @@
 // One row to tokens.
 #pragma once
 
+#include <optional>
+
 #include "engine/chat_template/chat_template.h"
 #include "engine/data/examples.h"
 #include "engine/data/options.h"
@@ -15,6 +17,7 @@ namespace redoubt::engine::data {
 struct Encoder {
   const tokenizer::Tokenizer& tokenizer;
   const chat_template::ChatTemplate* chat_template = nullptr;
+  std::optional<std::int64_t> now = {};  // what a template's date is of, for all rows; seconds since 1970, UTC. None: each time the clock's
 };
 
 // Words split at white space.

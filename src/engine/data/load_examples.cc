@@ -89,7 +89,7 @@ Result<Examples> load_examples(const std::filesystem::path& file, const Encoder&
   auto writer = TRY(ExampleWriter::create(options.work_folder));
   Fitter fitter(options, writer);
   while (const auto next = TRY(reader->next())) {
-    const auto row = TRY(rows::row_of(next->value, next->where));
+    const auto row = TRY(rows::row_of(*next));
     auto example = TRY(encode_row(encoder, row, options.loss_on, next->where));
     example.source_line = next->line;
     TRY(check_ids(example, options.vocabulary, next->where));

@@ -53,7 +53,7 @@ Result<EvalData> load_data(const job::Paths& paths, const generate::LoadedModel&
                    static_cast<std::int32_t>(config.vocabulary), paths.root};
   load.prefix = prefix_of(model, TRY(chat_template::read_special_text(paths.channel("model"))));
   const auto file = TRY(data::data_file(paths.channel("eval"), "eval"));
-  return load_rows(file, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr}, load);
+  return load_rows(file, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr, seconds_now()}, load);
 }
 
 Status evaluate_job(const job::Paths& paths) {

@@ -166,7 +166,7 @@ Result<EvalData> load_rows(const std::filesystem::path& file, const data::Encode
   auto writer = TRY(data::ExampleWriter::create(options.examples.work_folder));
   EvalData data;
   Loader loader(encoder, options, writer, data);
-  while (const auto next = TRY(reader->next())) TRY(loader.add(TRY(rows::row_of(next->value, next->where)), next->line, next->where));
+  while (const auto next = TRY(reader->next())) TRY(loader.add(TRY(rows::row_of(*next)), next->line, next->where));
   data.pieces = TRY(writer.finish());
   if (data.rows.empty()) return fail(ErrorCode::invalid_argument, "no examples", file.filename().string(), "give a file with rows that fit");
   return data;

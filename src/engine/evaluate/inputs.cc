@@ -2,6 +2,7 @@
 #include "engine/evaluate/inputs.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <thread>
 
@@ -10,11 +11,14 @@
 
 namespace redoubt::engine::evaluate {
 
+std::int64_t seconds_now() { return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
 Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
   const auto folder = paths.channel("model");
   if (!std::filesystem::is_directory(folder))
     return fail(ErrorCode::not_found, "no model", folder.string(), "give a Hugging Face folder as the channel 'model'");
   Inputs inputs;
+  inputs.now = seconds_now();
   inputs.tokenizer = TRY(tokenizer::Tokenizer::load(folder));
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
@@ -28,7 +32,7 @@ Result<data::Examples> load_channel(const job::Paths& paths, std::string_view ch
   const auto file = TRY(data::data_file(paths.channel(channel), channel));
   const auto context = inputs.base->config().context_length;
   const auto length = options.max_length > 0 ? std::min(options.max_length, context) : context;
-  return data::load_examples(file, {*inputs.tokenizer, inputs.chat_template ? &*inputs.chat_template : nullptr},
+  return data::load_examples(file, inputs.encoder(),
                              {length, options.loss_on, options.on_too_long, static_cast<std::int32_t>(inputs.base->config().vocabulary), paths.root});
 }
 

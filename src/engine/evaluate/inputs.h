@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/chat_template/chat_template.h"
+#include "engine/data/encode_row.h"
 #include "engine/data/example_store.h"
 #include "engine/data/options.h"
 #include "engine/job/job.h"
@@ -22,7 +23,14 @@ struct Inputs {
   std::unique_ptr<model::CausalModel> base;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   std::optional<chat_template::ChatTemplate> chat_template;  // none for data without conversations
+  std::int64_t now = 0;  // when the run began, which is what its chat template tells the date of; seconds since 1970, UTC
+
+  // What rows are written with. Not longer than these inputs.
+  data::Encoder encoder() const { return {*tokenizer, chat_template ? &*chat_template : nullptr, now}; }
 };
+
+// Since 1970, UTC.
+std::int64_t seconds_now();
 
 // Reads the channel `model`.
 Result<Inputs> load_model(const job::Paths& paths, model::Precision precision);

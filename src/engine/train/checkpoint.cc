@@ -27,9 +27,14 @@ Result<std::map<std::int64_t, std::filesystem::path>> checkpoints_in(const std::
   return found;
 }
 
-Result<RunState> read_checkpoint(const std::filesystem::path& folder) {
+// All but the tensors.
+Result<RunState> read_state(const std::filesystem::path& folder) {
   const std::string where = (folder / "state.json").string();
-  auto state = TRY(parse_state(TRY(parse_json(TRY(read_text_file(folder / "state.json", 64 << 20)), where)), where));
+  return parse_state(TRY(parse_json(TRY(read_text_file(folder / "state.json", 64 << 20)), where)), where);
+}
+
+Result<RunState> read_checkpoint(const std::filesystem::path& folder) {
+  auto state = TRY(read_state(folder));
   auto file = TRY(weights::SafetensorsFile::open(TRY(FileReader::open(folder / "state.safetensors")),
                                                  (folder / "state.safetensors").string()));
   const auto read = [&](const char* name) -> Result<at::Tensor> { return model::read_tensor(file, *TRY(file.find(name))); };
@@ -49,6 +54,7 @@ Result<RunState> read_checkpoint(const std::filesystem::path& folder) {
 Json to_json(const RunState& s) {
   return {{"version", kVersion},
           {"identity", s.identity},
+          {"now", s.now ? Json(*s.now) : Json()},
           {"step", s.step},
           {"epochs_evaluated", s.epochs_evaluated},
           {"epochs_since_best", s.epochs_since_best},
@@ -62,6 +68,7 @@ Result<RunState> parse_state(const Json& json, const std::string& where) {
     return fail(ErrorCode::unsupported, "a checkpoint of another version", where);
   RunState s;
   s.identity = TRY(json_object(json, "identity", where));
+  if (json.contains("now") && !json["now"].is_null()) s.now = TRY(json_integer(json, "now", where));
   s.step = TRY(json_integer(json, "step", where));
   s.epochs_evaluated = TRY(json_integer(json, "epochs_evaluated", where));
   s.epochs_since_best = TRY(json_integer(json, "epochs_since_best", where));
@@ -92,6 +99,12 @@ Status write_checkpoint(const std::filesystem::path& folder, const RunState& sta
   for (const auto& [step, path] : older)
     if (step < state.step) std::filesystem::remove_all(path, error);
   return {};
+}
+
+Result<std::optional<std::int64_t>> read_start(const std::filesystem::path& folder) {
+  const auto found = TRY(checkpoints_in(folder));
+  const auto state = found.empty() ? Result<RunState>(RunState()) : read_state(found.rbegin()->second);
+  return state ? state->now : std::nullopt;  // one that does not read is told of when the run goes on from it
 }
 
 Result<std::optional<RunState>> read_newest_checkpoint(const std::filesystem::path& folder) {

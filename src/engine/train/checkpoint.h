@@ -14,6 +14,7 @@ namespace redoubt::engine::train {
 
 struct RunState {
   Json identity;          // of the options, model and data that the run began with
+  std::optional<std::int64_t> now = {};  // when the run began, seconds since 1970: the date of its chat template
   std::int64_t step = 0;  // steps done
   std::int64_t epochs_evaluated = 0;
   std::int64_t epochs_since_best = 0;
@@ -30,6 +31,9 @@ Result<RunState> parse_state(const Json& json, const std::string& where);
 
 // Writes folder/checkpoint-<step>, which appears whole or not at all, then removes older ones.
 Status write_checkpoint(const std::filesystem::path& folder, const RunState& state);
+
+// When the run began whose newest checkpoint is there; nothing without one, or where it does not tell.
+Result<std::optional<std::int64_t>> read_start(const std::filesystem::path& folder);
 
 // The newest checkpoint, or nothing when there is none. One that cannot be read is an error; nothing older is tried, because
 // a run must not silently lose work.

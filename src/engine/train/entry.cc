@@ -59,8 +59,7 @@ std::int64_t threads_of(const TrainOptions& options, std::size_t local_ranks) {
 Result<data::Examples> load(const job::Paths& paths, const char* channel, const evaluate::Inputs& inputs,
                             const TrainOptions& options) {
   if (options.loss == Loss::answers) return evaluate::load_channel(paths, channel, inputs, options.data);
-  const auto file = paths.channel(channel) / (std::string(channel) + ".jsonl");
-  return data::Examples(TRY(load_preferences(file, inputs, options.data.max_length)));
+  return load_preferences(paths, channel, inputs, options.data);
 }
 
 // The adapter that is trained: a new one, or the channel `adapter`, whose own rank and modules count.
@@ -73,6 +72,13 @@ Result<model::Adapter> start_adapter(const job::Paths& paths, const job::Hyperpa
       return fail(ErrorCode::invalid_argument, std::string(key) + " is given, and an adapter to go on from as well", "hyperparameters",
                   "leave it out: the adapter's own counts");
   return std::move(*found);
+}
+
+// When the run began: a run that goes on reads its rows as it read them then, and all ranks read them alike.
+Result<std::int64_t> start_of_run(const job::Paths& paths, distributed::Group& group, std::int64_t now) {
+  if (group.leads()) now = TRY(read_start(paths.checkpoints())).value_or(now);
+  TRY(group.take_from_leader({reinterpret_cast<std::uint8_t*>(&now), sizeof now}));
+  return now;
 }
 
 // What the leader alone leaves behind.
@@ -107,7 +113,8 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   // Weights that do not fit are found out before they are read.
   if (const auto config = model::read_config(paths.channel("model")))
     TRY(check_memory(plan_memory(*config, options, 0, {}), options.processes_here, memory_limit()));
-  const auto inputs = TRY(evaluate::load_model(paths, options.precision));
+  auto inputs = TRY(evaluate::load_model(paths, options.precision));
+  inputs.now = TRY(start_of_run(paths, group, inputs.now));
   const auto train_examples = TRY(load(paths, "train", inputs, options));
   data::Examples eval_examples;
   if (paths.has_channel("eval")) eval_examples = TRY(load(paths, "eval", inputs, options));
@@ -119,7 +126,7 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   }
   TrainHooks hooks;
   hooks.event = [&](std::string_view name, const Json& members) { events.write(name, members); };
-  TrainData data{train_examples, eval_examples};
+  TrainData data{train_examples, eval_examples, inputs.now};
   data.identity = {{"train", train_examples.digest()},
                    {"eval", eval_examples.digest()},
                    {"model", digest_of(inputs.base->weights())}};

@@ -6,62 +6,59 @@
 
 #include "base/file.h"
 #include "engine/data/load_examples.h"
+#include "rows/reader.h"
 
 namespace redoubt::engine::train {
 namespace {
 
-constexpr std::uint64_t kFileBytesMax = std::uint64_t{4} << 30;
+constexpr std::uint64_t kRowBytesMax = 16 << 20;
 
-struct Prompt {
-  std::string text;
-  std::vector<chat_template::Message> messages;  // instead of it
+struct Pair {
+  data::Example chosen, rejected;
+  std::int64_t tokens() const { return std::max(std::ssize(chosen.ids), std::ssize(rejected.ids)); }
 };
 
+std::vector<chat_template::Message> messages_of(const std::vector<rows::Turn>& turns) {
+  std::vector<chat_template::Message> messages;
+  for (const auto& turn : turns) messages.push_back({.role = turn.role, .content = turn.content});
+  return messages;
+}
+
+// Rows to pairs of examples of any length.
 class PairReader {
  public:
-  PairReader(const evaluate::Inputs& inputs, std::int64_t max_length) : inputs_(inputs), max_length_(max_length) {}
+  explicit PairReader(const evaluate::Inputs& inputs) : inputs_(inputs) {}
 
-  Status read(const Json& row, const std::string& where, std::size_t line, std::vector<data::Example>& out) const {
-    for (const char* key : {"prompt", "chosen", "rejected"})
-      if (!row.is_object() || !row.contains(key))
-        return fail(ErrorCode::invalid_argument, std::string("the row has no '") + key + "'", where,
-                    "a preference row has prompt, chosen and rejected");
-    for (const char* key : {"chosen", "rejected"}) {
-      auto example = TRY(read_answer(row["prompt"], row[key], where + ": " + key));
-      example.source_line = line;
-      out.push_back(std::move(example));
-    }
-    if (out[out.size() - 2].ids == out.back().ids)
-      return fail(ErrorCode::invalid_argument, "chosen and rejected are the same", where, "take the row out");
-    return {};
+  Result<Pair> read(const rows::Row& row, const rows::NumberedRow& at) const {
+    if (row.form != rows::Form::preference)
+      return fail(ErrorCode::invalid_argument, "the row is no preference", at.where, "a preference row has prompt, chosen and rejected");
+    Pair pair;
+    pair.chosen = TRY(read_answer(row, row.answer, row.chosen_turns, at.where + ": chosen"));
+    pair.rejected = TRY(read_answer(row, row.rejected, row.rejected_turns, at.where + ": rejected"));
+    pair.chosen.source_line = pair.rejected.source_line = at.line;
+    for (const auto* example : {&pair.chosen, &pair.rejected})
+      TRY(data::check_ids(*example, static_cast<std::int32_t>(inputs_.base->config().vocabulary), at.where));
+    return pair;
   }
 
  private:
-  Result<std::vector<chat_template::Message>> messages_of(const Json& list, const std::string& where) const {
-    std::vector<chat_template::Message> messages;
-    for (const auto& message : list)
-      messages.push_back({.role = TRY(json_string(message, "role", where)), .content = TRY(json_string(message, "content", where))});
-    return messages;
-  }
-
-  Result<data::Example> read_answer(const Json& prompt, const Json& answer, const std::string& where) const {
-    if (prompt.is_string() && answer.is_string()) {
-      const auto text = prompt.get<std::string>();
+  Result<data::Example> read_answer(const rows::Row& row, const std::string& answer, const std::vector<rows::Turn>& turns, const std::string& where) const {
+    if (row.messages.empty()) {
       const std::string end = inputs_.chat_template ? inputs_.chat_template->special().eos_token : "";
-      return example_of(text, text + answer.get<std::string>() + end, where);
+      return example_of(row.prompt, row.prompt + answer + end, where);
     }
-    if (!prompt.is_array() || !answer.is_array())
-      return fail(ErrorCode::invalid_argument, "prompt and answers are neither texts nor lists of messages", where);
     if (!inputs_.chat_template)
       return fail(ErrorCode::invalid_argument, "the model has no chat template, the row has messages", where);
-    auto messages = TRY(messages_of(prompt, where));
-    const auto before = TRY(inputs_.chat_template->render(messages, chat_template::GenerationPrompt::add));
-    for (auto& message : TRY(messages_of(answer, where))) messages.push_back(std::move(message));
-    const auto whole = TRY(inputs_.chat_template->render(messages, chat_template::GenerationPrompt::leave_out));
+    auto messages = messages_of(row.messages);
+    const auto before = TRY(inputs_.chat_template->render_marked(messages, extras_of(row, chat_template::GenerationPrompt::add))).text;
+    for (auto& message : messages_of(turns)) messages.push_back(std::move(message));
+    const auto whole = TRY(inputs_.chat_template->render_marked(messages, extras_of(row, chat_template::GenerationPrompt::leave_out))).text;
     if (!whole.starts_with(before))
       return fail(ErrorCode::unsupported, "the chat template writes a conversation with an answer unlike its prompt", where);
     return example_of(before, whole, where);
   }
+
+  chat_template::Extras extras_of(const rows::Row& row, chat_template::GenerationPrompt prompt) const { return {.prompt = prompt, .tools = row.tools, .now = inputs_.now}; }
 
   Result<data::Example> example_of(const std::string& prompt, const std::string& whole, const std::string& where) const {
     data::Example example;
@@ -69,38 +66,64 @@ class PairReader {
     const auto start = TRY(inputs_.tokenizer->encode(prompt, tokenizer::SpecialTokens::leave_out));
     const auto common = std::mismatch(start.begin(), start.end(), example.ids.begin(), example.ids.end()).first - start.begin();
     example.answer_start = static_cast<std::int32_t>(std::max<std::ptrdiff_t>(1, common));
-    if (std::ssize(example.ids) > max_length_)
-      return fail(ErrorCode::limit_exceeded, "the answer of a pair is longer than " + std::to_string(max_length_) + " tokens", where,
-                  "raise max_length, or take the row out");
     if (std::ssize(example.ids) <= example.answer_start) return fail(ErrorCode::invalid_argument, "the answer is empty", where);
     return example;
   }
 
   const evaluate::Inputs& inputs_;
+};
+
+// Puts a pair of any length where it belongs.
+class PairFitter {
+ public:
+  PairFitter(std::int64_t max_length, data::OnTooLong on_too_long, data::ExampleWriter& writer) : max_length_(max_length), on_too_long_(on_too_long), writer_(writer) {}
+
+  Status add(Pair pair, const std::string& where) {
+    if (pair.tokens() > max_length_) {
+      const auto too_long = "the pair has an answer of " + std::to_string(pair.tokens()) + " tokens with its prompt, max_length is " + std::to_string(max_length_);
+      if (on_too_long_ == data::OnTooLong::drop) return writer_.count_dropped(), Status();
+      if (on_too_long_ == data::OnTooLong::refuse) return fail(ErrorCode::limit_exceeded, too_long, where, "raise max_length, take the row out, or use on_too_long: truncate or drop");
+      if (on_too_long_ == data::OnTooLong::windows)
+        return fail(ErrorCode::invalid_argument, too_long + " and is no text that goes on in windows", where, "raise max_length, or use on_too_long: truncate or drop");
+      for (auto* example : {&pair.chosen, &pair.rejected}) TRY(cut(*example, where));
+    }
+    if (pair.chosen.ids == pair.rejected.ids) {
+      const bool cut_off = pair.chosen.truncated || pair.rejected.truncated;
+      return fail(ErrorCode::invalid_argument, cut_off ? "chosen and rejected are the same as far as max_length goes" : "chosen and rejected are the same", where,
+                  cut_off ? "raise max_length, or take the row out" : "take the row out");
+    }
+    TRY(writer_.add(pair.chosen));
+    return writer_.add(pair.rejected);
+  }
+
+ private:
+  Status cut(data::Example& example, const std::string& where) const {
+    if (std::ssize(example.ids) <= max_length_) return {};
+    if (example.answer_start >= max_length_) return fail(ErrorCode::invalid_argument, "no token of the answer is left", where, "raise max_length, or take the row out");
+    data::truncate(example, static_cast<std::int32_t>(max_length_));
+    return {};
+  }
+
   std::int64_t max_length_;
+  data::OnTooLong on_too_long_;
+  data::ExampleWriter& writer_;
 };
 
 }  // namespace
 
-Result<std::vector<data::Example>> load_preferences(const std::filesystem::path& file, const evaluate::Inputs& inputs,
-                                                    std::int64_t max_length) {
+Result<data::Examples> load_preferences(const job::Paths& paths, std::string_view channel, const evaluate::Inputs& inputs, const data::DataOptions& options) {
+  const auto file = TRY(data::data_file(paths.channel(channel), channel));
+  const auto source = TRY(FileReader::open_regular(file));
+  const auto rows_in = TRY(rows::RowReader::open(*source, file.filename().string(), kRowBytesMax));
   const auto context = inputs.base->config().context_length;
-  const PairReader reader(inputs, max_length > 0 ? std::min(max_length, context) : context);
-  const auto text = TRY(read_text_file(file, kFileBytesMax));
-  std::vector<data::Example> examples;
-  std::size_t line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string where = file.filename().string() + ": line " + std::to_string(++line);
-    const auto row = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    TRY(reader.read(TRY(parse_json(row, where)), where, line, examples));
-    for (auto example = examples.end() - 2; example != examples.end(); ++example)
-      TRY(data::check_ids(*example, static_cast<std::int32_t>(inputs.base->config().vocabulary), where));
-  }
-  if (examples.empty()) return fail(ErrorCode::invalid_argument, "no pairs", file.filename().string());
-  return examples;
+  const PairReader reader(inputs);
+  auto writer = TRY(data::ExampleWriter::create(paths.root));
+  PairFitter fitter(options.max_length > 0 ? std::min(options.max_length, context) : context, options.on_too_long, writer);
+  while (const auto next = TRY(rows_in->next())) TRY(fitter.add(TRY(reader.read(TRY(rows::row_of(*next)), *next)), next->where));
+  auto examples = TRY(writer.finish());
+  if (!examples.empty()) return examples;
+  const bool dropped = examples.counts().dropped > 0;
+  return fail(ErrorCode::invalid_argument, dropped ? "every pair is longer than max_length" : "no pairs", file.filename().string(), dropped ? "raise max_length" : "give a file with rows");
 }
 
 PreferenceLoss preference_loss(std::span<const double> nats, std::span<const double> reference, double beta) {

@@ -11,11 +11,11 @@
 
 namespace redoubt::engine::train {
 
-// Rows {"prompt", "chosen", "rejected"}: three texts, or three lists of messages of which the answers hold one of the assistant.
-// Answers: two examples a row, the chosen one first. As TRL reads them, an end-of-sequence token ends each text. An example
-// that is longer than max_length is refused: of a pair that is cut off nothing can be learnt.
-Result<std::vector<data::Example>> load_preferences(const std::filesystem::path& file, const evaluate::Inputs& inputs,
-                                                    std::int64_t max_length);
+// The rows of a channel, all of them preferences (rows/row.h), as two examples each, the chosen one first. As TRL reads them, an
+// end-of-sequence token ends each text. A pair of which either answer is longer than max_length is treated as on_too_long says, and
+// counted: truncate cuts each at its end, drop leaves both out. invalid_argument, by its line, for a pair that has nothing to tell
+// apart, before or after it is cut; nothing of `loss_on` matters here.
+Result<data::Examples> load_preferences(const job::Paths& paths, std::string_view channel, const evaluate::Inputs& inputs, const data::DataOptions& options);
 
 struct PreferenceLoss {
   double loss = 0;    // nats, summed over the pairs: -log sigmoid(beta * margin of log-likelihoods beyond the reference's)

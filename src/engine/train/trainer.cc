@@ -56,6 +56,7 @@ class Run {
     rate_ = {options.learning_rate, options.schedule, options.warmup_steps_of(steps_), steps_};
     state_.identity = {{"options", identity_of(options)}, {"data", data.identity}};
     state_.identity["options"]["micro_batches"] = step_gradient_.micro_batches();
+    state_.now = data.now;
   }
 
   Status resume();

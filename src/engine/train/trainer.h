@@ -17,6 +17,7 @@ namespace redoubt::engine::train {
 
 struct TrainData {
   data::Examples train, eval;  // eval may be empty: then the last adapter is the best
+  std::int64_t now = 0;                        // when the run began, seconds since 1970: kept in its checkpoints
   Json identity = {};                          // what must be equal to resume, beside the options
   bool starts_from_adapter = false;            // which is then the reference of preferences, else the base is
 };
