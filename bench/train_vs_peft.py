@@ -80,8 +80,8 @@ def start_engine(o, folder, train, held_out, **more):
             (folder / f"input/data/{channel}").mkdir(parents=True)
             (folder / f"input/data/{channel}/{channel}.jsonl").write_text("".join(rows))
     (folder / "input/data/model").symlink_to(pathlib.Path(o.model).resolve())
-    values = {"lora_r": 16, "lora_alpha": 32, "learning_rate": RATE, "lr_scheduler": "constant", "seed": SEED, "epochs": 1, "batch_size": o.batch,
-              "threads": o.threads, "dtype": "bf16", **more}
+    values = {"lora_r": 16, "lora_alpha": 32, "learning_rate": RATE, "lr_scheduler": "constant", "warmup_ratio": 0, "seed": SEED, "epochs": 1, "batch_size": o.batch,
+              "threads": o.threads, "dtype": "bf16", "max_length": 0, "checkpoint_steps": 0, **more}
     (folder / "input/config/hyperparameters.json").write_text(json.dumps(values))
     return subprocess.Popen([o.engine, "train", "--root", folder], stdout=subprocess.PIPE, text=True, env=environment(o))
 

@@ -41,11 +41,13 @@ const std::vector<std::string> kKnown = {"method",
                                          "threads",
                                          "dtype"};
 
+constexpr std::int64_t kMaxLengthDefault = 512;
+
 // The members of PEFT's configuration, in hyperparameters' clothes.
 Result<model::LoraOptions> parse_lora(const job::Hyperparameters& values) {
   Json config;
-  config["r"] = TRY(values.integer("lora_r", 8, 1, 1024));
-  config["lora_alpha"] = TRY(values.number("lora_alpha", 16, 0, 1e6));
+  config["r"] = TRY(values.integer("lora_r", 16, 1, 1024));
+  config["lora_alpha"] = TRY(values.number("lora_alpha", 32, 0, 1e6));
   config["lora_dropout"] = TRY(values.number("lora_dropout", 0, 0, 0.99));
   config["use_rslora"] = TRY(values.boolean("use_rslora", false));
   config["use_dora"] = TRY(values.boolean("use_dora", false));
@@ -82,13 +84,13 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   o.method = TRY(values.choice("method", "lora", {"lora", "full"})) == "full" ? Method::full : Method::lora;
   o.loss = TRY(values.choice("loss", "answers", {"answers", "dpo"})) == "dpo" ? Loss::preference : Loss::answers;
   o.dpo_beta = TRY(values.number("dpo_beta", o.dpo_beta, 1e-6, 1e6));
-  o.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", 42, 0, INT64_MAX)));
+  o.seed = static_cast<std::uint64_t>(TRY(values.integer("seed", static_cast<std::int64_t>(o.seed), 0, INT64_MAX)));
   o.epochs = TRY(values.integer("epochs", o.epochs, 1, 10000));
   o.batch_size = TRY(values.integer("batch_size", o.batch_size, 1, 65536));
   o.accumulation_steps = TRY(values.integer("gradient_accumulation_steps", 1, 1, 65536));
   o.learning_rate = TRY(values.number("learning_rate", o.learning_rate, 0, 10));
   o.schedule = schedule_of(TRY(values.choice("lr_scheduler", "linear", {"constant", "linear", "cosine"})));
-  o.warmup_ratio = TRY(values.number("warmup_ratio", 0, 0, 1));
+  o.warmup_ratio = TRY(values.number("warmup_ratio", 0.05, 0, 1));
   o.warmup_steps = TRY(values.integer("warmup_steps", 0, 0, INT32_MAX));
   o.adamw.weight_decay = TRY(values.number("weight_decay", 0, 0, 10));
   o.adamw.beta1 = TRY(values.number("adam_beta1", o.adamw.beta1, 0, 0.9999999));
@@ -97,8 +99,9 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   o.max_grad_norm = TRY(values.number("max_grad_norm", o.max_grad_norm, 0, 1e9));
   o.lora = TRY(parse_lora(values));
   o.data = TRY(data::parse_data_options(values));
-  o.early_stopping_patience = TRY(values.integer("early_stopping_patience", 0, 0, 10000));
-  o.checkpoint_steps = TRY(values.integer("checkpoint_steps", 0, 0, INT32_MAX));
+  if (!values.has("max_length")) o.data.max_length = kMaxLengthDefault;
+  o.early_stopping_patience = TRY(values.integer("early_stopping_patience", 1, 0, 10000));
+  o.checkpoint_steps = TRY(values.integer("checkpoint_steps", 40, 0, INT32_MAX));
   o.pass_rows_max = TRY(values.integer("pass_tokens_max", o.pass_rows_max, 1, 1 << 24));
   o.gradient_checkpointing = TRY(values.boolean("gradient_checkpointing", false));
   o.threads = TRY(values.integer("threads", 0, 0, 1024));

@@ -20,11 +20,11 @@ struct TrainOptions {
   Method method = Method::lora;
   Loss loss = Loss::answers;
   double dpo_beta = 0.1;  // how far a preference may pull the model from its reference
-  std::uint64_t seed = 42;  // of the adapter's start, the order of the examples and dropout
-  std::int64_t epochs = 3;
+  std::uint64_t seed = 7;  // of the adapter's start, the order of the examples and dropout
+  std::int64_t epochs = 4;
   std::int64_t batch_size = 8;          // examples whose gradient one process computes together
   std::int64_t accumulation_steps = 1;  // batches of each process in one step: a step has batch_size * this * ranks examples
-  double learning_rate = 2e-4;          // the highest
+  double learning_rate = 5e-4;          // the highest
   Schedule schedule = Schedule::linear;
   double warmup_ratio = 0;        // share of the steps in which the rate rises from 0
   std::int64_t warmup_steps = 0;  // their number; above 0 it counts instead of the ratio

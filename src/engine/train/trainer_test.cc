@@ -265,5 +265,23 @@ TEST(Options, strings_are_read_as_what_they_stand_for) {
   EXPECT_EQ(parse_options(values)->lora.targets.size(), 2u);
 }
 
+// What training_config.yaml leaves out is what a job leaves out.
+TEST(Options, defaults_are_those_of_the_configuration_s_schema) {
+  const auto schema = parse_json(read_text_file(std::filesystem::path(REDOUBT_SOURCE_DIR) / "config/schema/training_config.schema.json").value(), "schema").value();
+  Json defaults = Json::object();
+  for (const auto& [name, property] : schema["properties"].items())
+    if (property.contains("default")) defaults[name] = property["default"];
+  for (const char* of_the_job : {"validation_fraction", "memory_gib_max", "hours_max", "instance_count"}) defaults.erase(of_the_job);
+  const auto all_of = [](const Json& values) {
+    const auto o = parse_options(job::Hyperparameters::from_json(values, "hyperparameters.json").value()).value();
+    Json all = identity_of(o);
+    all.update({{"accumulation_steps", o.accumulation_steps}, {"max_length", o.data.max_length}, {"loss_on", static_cast<int>(o.data.loss_on)}, {"on_too_long", static_cast<int>(o.data.on_too_long)},
+                {"checkpoint_steps", o.checkpoint_steps}, {"pass_rows_max", o.pass_rows_max}, {"gradient_checkpointing", o.gradient_checkpointing}, {"threads", o.threads}});
+    return all;
+  };
+  EXPECT_GE(defaults.size(), 30u);
+  EXPECT_EQ(all_of(defaults), all_of(Json::object()));
+}
+
 }  // namespace
 }  // namespace redoubt::engine::train
