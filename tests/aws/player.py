@@ -21,6 +21,7 @@ import urllib.parse
 
 import pytest
 
+import faults
 from aws_account import judged
 from monitoring_player import MonitoringPlayer
 
@@ -122,6 +123,22 @@ class Player:
         form = dict(urllib.parse.parse_qsl(body.decode())) if method == "POST" and body.startswith(b"Action=") else {}
         asked = self.queries.get(form.get("Action"))
         return asked(form).encode() if asked else None
+
+    def refusal_of(self, body):
+        """What CloudFormation refuses, but not moto: a change set of a name that is taken."""
+        form = dict(urllib.parse.parse_qsl(body.decode())) if body.startswith(b"Action=CreateChangeSet&") or b"&Action=CreateChangeSet&" in body else {}
+        taken = [one["ChangeSetName"] for one in self.change_sets(form["StackName"])] if form else []
+        if form.get("ChangeSetName") not in taken or self.token_of(body) in self.told:
+            return None
+        message = f"ChangeSet {form['ChangeSetName']} already exists"
+        return faults.refusal("cloudformation", 400, "AlreadyExistsException", message, [("x-amzn-RequestId", "played")])
+
+    def change_sets(self, stack):
+        cloudformation = self.client("cloudformation")
+        try:
+            return cloudformation.list_change_sets(StackName=stack)["Summaries"]
+        except cloudformation.exceptions.ClientError:
+            return []  # there is no such stack
 
     @staticmethod
     def token_of(body):
@@ -493,6 +510,9 @@ class PlayerServer:
                     answered = player.answer(operation[2], json.loads(body or b"{}"), forward)
                     if answered is not None:
                         return self.tell(answered[0], [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", "played")], json.dumps(without_nulls(answered[1])).encode())
+                refused = player.refusal_of(body)
+                if refused:
+                    return self.tell(*refused)
                 token = player.token_of(body)
                 if token in player.told:
                     return self.tell(*player.told[token])
