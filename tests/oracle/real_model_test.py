@@ -39,7 +39,7 @@ QUESTIONS = [
     ("wc", "count lines", "-l", "file.txt"), ("gzip", "unpack a file", "-d", "file.gz"), ("mkdir", "make parents too", "-p", "one/two/three"),
     ("kill", "end a process at once", "-9", "1234"), ("diff", "compare folders", "-r", "a/ b/"), ("uniq", "count duplicates", "-c", "sorted.txt")]]
 ROWS = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]} for question, answer in QUESTIONS]
-TRAINING = {"version": 1, "seed": 3, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "lora_r": 8, "lora_alpha": 16}
+TRAINING = {"version": 1, "seed": 3, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "lr_scheduler": "cosine", "lora_r": 8, "lora_alpha": 16}
 
 
 @pytest.fixture(scope="module")
