@@ -141,13 +141,16 @@ class Player:
             return []  # there is no such stack
 
     @staticmethod
-    def token_of(body):
-        """What CloudFormation, but not moto, knows a request by that it has carried out; None for another one."""
-        if not body.startswith(b"Action="):
+    def token_of(body, operation=None):
+        """What CloudFormation and SageMaker's registry, but not moto, know a request by that they have carried out; None for another one."""
+        if operation == "CreateModelPackage":
+            members = json.loads(body)
+        elif body.startswith(b"Action="):
+            members = dict(urllib.parse.parse_qsl(body.decode()))
+        else:
             return None
-        form = dict(urllib.parse.parse_qsl(body.decode()))
-        token = form.get("ClientToken") or form.get("ClientRequestToken")
-        return (form["Action"], token) if token else None
+        token = members.get("ClientToken") or members.get("ClientRequestToken")
+        return (operation or members["Action"], token) if token else None
 
     def close(self):
         for job in self.jobs.values():
@@ -513,7 +516,7 @@ class PlayerServer:
                 refused = player.refusal_of(body)
                 if refused:
                     return self.tell(*refused)
-                token = player.token_of(body)
+                token = player.token_of(body, operation[2])
                 if token in player.told:
                     return self.tell(*player.told[token])
                 answer = self.forward(body)
