@@ -10,12 +10,24 @@
 
 namespace redoubt::provider::aws {
 
-// `resource` becomes `where`; the message keeps the service's code in front, so that is_service_error still tells. `hint` replaces
-// the client's for not_found, permission_denied and invalid_argument, where the resource is what has to be put right.
+// Puts the resource's own cure where the client knows none or none as good. A denial keeps the client's, which names the missing
+// action, and has the resource's behind it; what is wrong with the credentials themselves no policy cures.
+inline void add_cure(Error& error, const std::string& hint) {
+  if (hint.empty()) return;
+  const bool is_denial = error.code == ErrorCode::permission_denied && error.hint.starts_with("allow ");
+  const bool is_the_resource_s = error.code == ErrorCode::not_found || error.code == ErrorCode::invalid_argument;
+  if (is_denial) {
+    error.hint += "; " + hint;
+  } else if (is_the_resource_s || error.hint.empty()) {
+    error.hint = hint;
+  }
+}
+
+// `resource` becomes `where`; the message keeps the service's code in front, so that is_service_error still tells. `hint` is added as
+// above.
 inline tl::unexpected<Error> fail_about(const std::string& resource, Error error, const std::string& hint = {}) {
   error.where = resource;
-  const bool is_the_resource_s = error.code == ErrorCode::not_found || error.code == ErrorCode::permission_denied || error.code == ErrorCode::invalid_argument;
-  if (!hint.empty() && (is_the_resource_s || error.hint.empty())) error.hint = hint;
+  add_cure(error, hint);
   return fail(std::move(error));
 }
 

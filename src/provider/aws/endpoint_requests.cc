@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "provider/aws/about.h"
 #include "provider/aws/monitoring_requests.h"
 #include "provider/aws/training_job.h"
 
@@ -169,7 +170,7 @@ Error explain_endpoint_refusal(Error error, const std::string& name, const Sagem
     error.where = options.role_arn;
     error.hint = "the role must be there, trust sagemaker.amazonaws.com, and you must be allowed iam:PassRole on it; config/cloudformation_template.yaml makes it";
   } else if (error.code == ErrorCode::permission_denied) {
-    error.hint = "allow sagemaker:Create*, Describe*, Update*, Delete*, List* and AddTags on model, endpoint-config and endpoint " + options.name_prefix + "-*, and iam:PassRole on " + options.role_arn;
+    add_cure(error, "an endpoint takes sagemaker:Create*, Describe*, Update*, Delete*, List* and AddTags on model, endpoint-config and endpoint " + options.name_prefix + "-*, and iam:PassRole on " + options.role_arn);
   } else if (holds_any(message, {"ecr", "image", "repository"})) {
     error.code = ErrorCode::not_found;
     error.where = options.image_repository;

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <initializer_list>
 
+#include "provider/aws/about.h"
+
 namespace redoubt::provider::aws {
 namespace {
 
@@ -88,7 +90,7 @@ Error explain_refusal(Error error, const std::string& job, const SagemakerJobOpt
     error.where = options.role_arn;
     error.hint = "the role must be there, trust sagemaker.amazonaws.com, and you must be allowed iam:PassRole on it; config/cloudformation_template.yaml makes it";
   } else if (error.code == ErrorCode::permission_denied) {
-    error.hint = "you need sagemaker:CreateTrainingJob, sagemaker:AddTags and iam:PassRole on " + options.role_arn;
+    add_cure(error, "a training job takes sagemaker:CreateTrainingJob, sagemaker:AddTags and iam:PassRole on " + options.role_arn);
   } else if (holds_any(message, {"ecr", "image", "repository"})) {
     error.code = ErrorCode::not_found;
     error.where = options.image_repository + "@" + image;

@@ -72,7 +72,7 @@ Status SagemakerMonitor::start(const Json& request) {
   about.role_arn = text(request, "RoleArn");
   Error error = explain_endpoint_refusal(made.error(), name, about);
   if (error.code == ErrorCode::limit_exceeded) error.hint = "ask Service Quotas for more of '" + options_.monitoring.instance_type + " for processing job usage', or name another instance_type";
-  if (error.code == ErrorCode::permission_denied && error.where == name) error.hint = kCure;
+  if (error.code == ErrorCode::permission_denied && error.where == name) return fail_about(name, made.error(), kCure);
   return fail(std::move(error));
 }
 

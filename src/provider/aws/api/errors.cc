@@ -8,6 +8,7 @@
 
 #include "base/terminal.h"
 #include "provider/aws/api/client.h"
+#include "provider/aws/api/denial.h"
 #include "provider/aws/api/xml.h"
 
 namespace redoubt::provider::aws {
@@ -84,12 +85,12 @@ void read_xml(std::string_view body, Refusal& refusal) {
   if (const auto region = text_of(*error, {"Region"}); !region.empty()) refusal.message += " (the bucket's region: " + region + ")";
 }
 
-std::string hint_of(const Refusal& refusal) {
+std::string hint_of(const Refusal& refusal, const std::string& subject) {
   if (is_expired(refusal.code)) return "the session is over: sign in again ('aws sso login'), or give new credentials";
   if (is_credentials(refusal.code)) return "check the credentials: the access key's id, and the session token that belongs to it ('aws sts get-caller-identity')";
   if (is_clock(refusal.code)) return "check this machine's clock and the secret access key";
   const auto code = code_of(refusal);
-  if (code == ErrorCode::permission_denied) return "allow the action in the policy of the role or user that runs this, and in the resource's own policy";
+  if (code == ErrorCode::permission_denied) return cure_of(read_denial(refusal.message, subject));
   if (code == ErrorCode::limit_exceeded) return "ask for a higher quota (Service Quotas), or use less";
   if (code == ErrorCode::unavailable) return "try again later";
   if (is_one_of(refusal.code, {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})) return "name the bucket's own region";
@@ -179,7 +180,7 @@ Remedy remedy_of(const Refusal& refusal) {
 Error error_of(const Refusal& refusal, const std::string& subject) {
   const auto id = refusal.request_id.empty() ? "" : ", request id " + refusal.request_id;
   const auto text = refusal.message.empty() ? fmt::format("the service answered with status {}", refusal.status) : refusal.message;
-  return {code_of(refusal), fmt::format("{}: {} ({}{})", refusal.code, text, subject, id), subject, hint_of(refusal)};
+  return {code_of(refusal), fmt::format("{}: {} ({}{})", refusal.code, text, subject, id), subject, hint_of(refusal, subject)};
 }
 
 bool is_service_error(const Error& error, std::string_view service_code) {
