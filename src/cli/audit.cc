@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -40,7 +41,8 @@ class Auditor {
     const auto read = read_records();
     if (!read) add("ledger", read.error().where, read.error().message);
     if (read) check_description();
-    append(session_.check_registry());
+    if (const auto registry = session_.check_registry(); registry) append(*registry);
+    else judge("registry", registry.error().where, registry.error(), session_.is_far("registry"));
     append(session_.check_providers());
     check_objects();
     if (read) check_outputs();
@@ -58,6 +60,13 @@ class Auditor {
  private:
   void add(std::string kind, const fs::path& object, std::string detail) {
     report_.problems.push_back({std::move(kind), name_in_workspace(layout_, object), std::move(detail)});
+  }
+  // What was found, or what a service far from here did not let be found.
+  void judge(const char* kind, const fs::path& object, const Error& error, bool is_far) {
+    if (!is_far || error.code == ErrorCode::tampered || error.code == ErrorCode::not_found) return add(kind, object, error.message);
+    const auto known = std::find_if(report_.unchecked.begin(), report_.unchecked.end(), [&](const Unchecked& one) { return one.kind == kind; });
+    if (known != report_.unchecked.end()) ++known->count;
+    else report_.unchecked.push_back({kind, error});
   }
   void append(const Problems& problems) {
     for (const auto& problem : problems) add(problem.kind, problem.object, problem.detail);
@@ -109,18 +118,23 @@ class Auditor {
   }
 
   void check_objects() {
-    check_store(session_.objects(), session_.store());
+    const bool is_far = session_.is_far("objects") || session_.is_far("kms");
+    check_store(session_.objects(), session_.store(), is_far);
     auto& embedded = session_.workspace();
-    if (&embedded.artifacts() != &session_.store()) check_store(embedded.objects(), embedded.artifacts());  // from before it went elsewhere
+    if (&embedded.artifacts() != &session_.store()) check_store(embedded.objects(), embedded.artifacts(), false);  // from before it went elsewhere
   }
 
-  void check_store(provider::ObjectStore& objects, vault::ArtifactStore& artifacts) {
+  void check_store(provider::ObjectStore& objects, vault::ArtifactStore& artifacts, bool is_far) {
     const auto keys = objects.list("");
-    if (!keys) return add("object", keys.error().where, keys.error().message);
+    if (!keys) {
+      if (is_far) away_ = keys.error();
+      return judge("object", keys.error().where, keys.error(), is_far);
+    }
     report_.objects += keys->size();
+    keys_.insert(keys->begin(), keys->end());
     const auto damaged = artifacts.verify_all();
-    if (!damaged) return add("object", damaged.error().where, damaged.error().message);
-    for (const auto& damage : *damaged) add("object", "objects/" + damage.object, damage.error.message);
+    if (!damaged) return judge("object", damaged.error().where, damaged.error(), is_far);
+    for (const auto& damage : *damaged) judge("object", "objects/" + damage.object, damage.error, is_far);
   }
 
   // What the steps of a pipeline gave must be there: objects that are gone together with whatever names them leave no other trace.
@@ -130,17 +144,24 @@ class Auditor {
     for (const auto& record : records_) {
       if (!kSteps.contains(record.step)) continue;
       for (const auto& [name, digest] : record.outputs) {
-        if (!seen.emplace(name, digest).second || session_.holds(name, digest) || embedded_holds(digest)) continue;
-        const bool is_image = name == "image";
-        add(is_image ? "image" : "object", (is_image ? "images/" : "objects/") + digest.hex(), "missing: the " + name + " of the step " + record.step);
+        if (!seen.emplace(name, digest).second) continue;
+        name == "image" ? check_image(record.step, digest) : check_object(record.step, name, digest);
       }
     }
   }
 
-  // What steps gave before the workspace's objects went elsewhere.
-  bool embedded_holds(const Digest& digest) {
-    auto& artifacts = session_.workspace().artifacts();
-    return artifacts.has_blob(digest).value_or(false) || artifacts.manifest(digest).has_value();
+  // Listed here or there: what steps gave before the workspace's objects went elsewhere lies here.
+  void check_object(const std::string& step, const std::string& name, const Digest& digest) {
+    if (keys_.contains("blobs/" + digest.hex()) || keys_.contains("manifests/" + digest.hex())) return;
+    const std::string object = "objects/" + digest.hex();
+    if (away_) return judge("object", object, *away_, true);
+    add("object", object, "missing: the " + name + " of the step " + step);
+  }
+
+  void check_image(const std::string& step, const Digest& digest) {
+    const auto held = session_.holds("image", digest);
+    if (!held) return judge("image", "images/" + digest.hex(), held.error(), session_.is_far("images"));
+    if (!*held) add("image", "images/" + digest.hex(), "missing: the image of the step " + step);
   }
 
   void check_state() {
@@ -156,15 +177,15 @@ class Auditor {
 
   // A trail outside of the workspace that knows of more entries than the ledger has.
   void check_trail() {
-    const auto told = session_.mirror_audit();
-    if (!told && told.error().code == ErrorCode::tampered) add("trail", told.error().where, told.error().message);
+    if (const auto told = session_.mirror_audit(); !told) judge("trail", told.error().where, told.error(), session_.is_far("audit"));
   }
 
   void check_secrets() {
     const auto secrets = session_.secrets().list();
-    if (!secrets) return add("secret", secrets.error().where, secrets.error().message);
-    for (const auto& info : *secrets) {
-      if (const auto value = session_.secrets().get(info.name); !value) add("secret", info.name, value.error().message);
+    const bool is_far = session_.is_far("secrets");
+    if (!secrets) judge("secret", secrets.error().where, secrets.error(), is_far);
+    for (const auto& info : secrets.value_or(std::vector<provider::SecretInfo>{})) {
+      if (const auto value = session_.secrets().get(info.name); !value) judge("secret", info.name, value.error(), is_far);
     }
     check_strays_in(layout_.secrets(), provider::local::VaultSecretStore::is_file_name);
   }
@@ -225,10 +246,24 @@ class Auditor {
   Session& session_;
   const governance::WorkspaceLayout& layout_;
   std::vector<attest::StepRecord> records_;
+  std::set<std::string> keys_;  // of all objects that the stores list
+  std::optional<Error> away_;   // why the far one lists none
   AuditReport report_;
 };
 
 }  // namespace
+
+Status AuditReport::sound(const std::string& refused) const {
+  if (!problems.empty()) {
+    const auto& first = problems.front();
+    return fail(ErrorCode::tampered, fmt::format("{}: {} is not what was recorded ({})", refused, first.object, first.detail), first.object, "see everything that was changed with 'redoubt audit verify'");
+  }
+  const auto first = std::find_if(unchecked.begin(), unchecked.end(), [](const Unchecked& one) { return one.kind != "trail"; });
+  if (first == unchecked.end()) return {};
+  Error error = first->why;
+  error.message = fmt::format("{}: what is there can not be checked ({}: {}): {}", refused, first->kind, first->count, error.message);
+  return fail(std::move(error));
+}
 
 AuditReport audit_session(Session& session) { return Auditor(session).run(); }
 

@@ -8,11 +8,25 @@
 
 namespace redoubt::cli {
 
+// What a service outside of the workspace did not let be looked at, one for all that it keeps. Nothing was found wrong with it, and
+// nothing is known of it.
+struct Unchecked {
+  std::string kind;         // as of a Problem: "object", "image", "secret", "registry", "trail"
+  Error why;                // of the first of them: what refused, and the cure
+  std::uint64_t count = 1;  // how many things; the whole listing counts as one
+};
+
 struct AuditReport {
   std::uint64_t entries = 0;  // of the ledger
-  std::uint64_t objects = 0;  // sealed objects read to their end
+  std::uint64_t objects = 0;  // sealed objects that were looked at
   Digest root;
   Problems problems;
+  std::vector<Unchecked> unchecked;
+
+  bool ok() const { return problems.empty() && unchecked.empty(); }
+  // Nothing where all is as it was recorded. Else tampered with the first problem, or the error of the first that could not be
+  // checked, `refused` before its message ("deployment is refused"). No command waits for the trail, which is a copy for others.
+  Status sound(const std::string& refused) const;
 };
 
 // The ledger, every statement, the registry against the ledger, every sealed object, secret and note, the images, the

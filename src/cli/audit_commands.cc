@@ -17,20 +17,41 @@ struct Query {
   std::uint64_t limit = 100;
 };
 
+// Those of a service that did not answer, each with its cure; empty where all was checked.
+std::string unchecked_table(const AuditReport& report) {
+  if (report.unchecked.empty()) return {};
+  Table table{{"NOT CHECKED", "COUNT", "FIRST", "WHY"}, {}};
+  std::string cures;
+  for (const auto& [kind, why, count] : report.unchecked) {
+    table.rows.push_back({kind, std::to_string(count), why.where, why.message});
+    if (!why.hint.empty()) cures += fmt::format("{}: {}\n", kind, why.hint);
+  }
+  return render(table) + (cures.empty() ? "" : "\nwhat helps:\n" + cures);
+}
+
+// What was found weighs more than what could not be looked at.
+int conclude(const AuditReport& report, const Output& output) {
+  std::uint64_t unchecked = 0;
+  for (const auto& one : report.unchecked) unchecked += one.count;
+  if (!report.problems.empty()) output.say(fmt::format("redoubt: {} problems: this workspace was changed from outside, or its disk is failing", report.problems.size()));
+  if (unchecked > 0) output.say(fmt::format("redoubt: {} things could not be checked: a service did not give them; once it does, verify again", unchecked));
+  if (!report.problems.empty()) return exit_code_of(ErrorCode::tampered);
+  return unchecked > 0 ? exit_code_of(ErrorCode::unavailable) : 0;
+}
+
 Result<int> verify(Invocation& invocation, const Output& output) {
   const AuditReport report = TRY(audit_workspace(invocation.global));
-  Json problems = Json::array();
+  Json problems = Json::array(), unchecked = Json::array();
   Table table{{"KIND", "OBJECT", "DETAIL"}, {}};
   for (const auto& problem : report.problems) {
     problems.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
     table.rows.push_back({problem.kind, problem.object, problem.detail});
   }
-  const bool ok = report.problems.empty();
-  output.result({{"ok", ok}, {"entries", report.entries}, {"root", report.root.hex()}, {"problems", problems}, {"objects", report.objects}},
-                ok ? fmt::format("ok: {} ledger entries, root {}, {} stored objects; nothing was changed", report.entries, report.root.hex(), report.objects)
-                   : render(table));
-  if (!ok) output.say(fmt::format("redoubt: {} problems: this workspace was changed from outside, or its disk is failing", report.problems.size()));
-  return ok ? 0 : exit_code_of(ErrorCode::tampered);
+  for (const auto& [kind, why, count] : report.unchecked) unchecked.push_back({{"kind", kind}, {"object", why.where}, {"detail", why.message}, {"hint", why.hint}, {"count", count}});
+  const std::string text = report.ok() ? fmt::format("ok: {} ledger entries, root {}, {} stored objects; nothing was changed", report.entries, report.root.hex(), report.objects)
+                                       : (report.problems.empty() ? "" : render(table)) + unchecked_table(report);
+  output.result({{"ok", report.ok()}, {"entries", report.entries}, {"root", report.root.hex()}, {"problems", problems}, {"unchecked", unchecked}, {"objects", report.objects}}, text);
+  return conclude(report, output);
 }
 
 Result<int> query(Invocation& invocation, const Query& options, const Output& output) {

@@ -182,9 +182,7 @@ class Restore {
     TRY(session->require(governance::Permission::manage_keys));
     const AuditReport report = audit_session(*session);
     entries_ = report.entries;
-    if (report.problems.empty()) return {};
-    const auto& first = report.problems.front();
-    return fail(ErrorCode::tampered, fmt::format("what the backup holds does not verify: {} ({} problems)", first.detail, report.problems.size()), first.object);
+    return report.sound(fmt::format("the backup is not restored, {} problems", report.problems.size()));
   }
 
   Status put_in_place() {

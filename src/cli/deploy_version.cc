@@ -19,14 +19,6 @@ namespace {
 
 using stages::deploy::Admission;
 
-Status refuse_tampered(Session& session) {
-  const AuditReport report = audit_session(session);
-  if (report.problems.empty()) return {};
-  const auto& first = report.problems.front();
-  return fail(ErrorCode::tampered, fmt::format("deployment is refused: {} is not what was recorded ({})", first.object, first.detail), first.object,
-              "see everything that was changed with 'redoubt audit verify'");
-}
-
 // Nothing where the training data has too few prompts for one.
 Result<std::optional<provider::DriftBaseline>> baseline_of(Session& session, const Digest& training_data) {
   const auto baseline = monitor::make_baseline(TRY(training_prompts(session, training_data)));
@@ -72,7 +64,7 @@ Status check_serving(Session& session, const Digest& artifact, const std::string
 }
 
 Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
-  TRY(refuse_tampered(session));
+  TRY(audit_session(session).sound("deployment is refused"));
   auto* registry = TRY(session.registry());
   auto* recorder = TRY(session.recorder());
   const auto version = TRY(registry->get(target.name, target.version));

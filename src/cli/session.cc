@@ -195,10 +195,11 @@ Result<governance::StepRecorder*> Session::recorder() {
   return state_->recorder.get();
 }
 
-bool Session::holds(const std::string& output, const Digest& digest) {
-  if (output != "image") return store().has_blob(digest).value_or(false) || store().manifest(digest).has_value();
-  auto images_store = images();
-  return images_store && (*images_store)->resolve(digest.tagged()).has_value();
+Result<bool> Session::holds(const std::string& output, const Digest& digest) {
+  if (output != "image") return store().has(digest);
+  const auto image = TRY(images())->resolve(digest.tagged());
+  if (!image && image.error().code != ErrorCode::not_found) return fail(image.error());
+  return image.has_value();
 }
 
 Result<Digest> Session::record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs) {
@@ -257,18 +258,18 @@ Status Session::rebuild_registry() {
   return {};
 }
 
-Problems Session::check_registry() {
-  const auto compare = [this]() -> Result<std::vector<std::string>> {
-    auto* own = TRY(registry());
-    const auto folder = TRY(TemporaryFolder::create());
-    auto replayed = TRY(provider::local::SqliteRegistry::open({folder.path() / "registry.db", Secret(Bytes(32))}));
-    return governance::compare_with_ledger(*state_->evidence, *own, *replayed);
-  };
-  const auto differences = compare();
-  if (!differences) return {{"registry", differences.error().where, differences.error().message}};
+Result<Problems> Session::check_registry() {
+  auto* own = TRY(registry());
+  const auto folder = TRY(TemporaryFolder::create());
+  auto replayed = TRY(provider::local::SqliteRegistry::open({folder.path() / "registry.db", Secret(Bytes(32))}));
   Problems problems;
-  for (const auto& difference : *differences) problems.push_back({"registry", "registry.db", difference});
+  for (const auto& difference : TRY(governance::compare_with_ledger(*state_->evidence, *own, *replayed))) problems.push_back({"registry", "registry.db", difference});
   return problems;
+}
+
+bool Session::is_far(const char* interface) const {
+  const auto kind = pipeline::choice_of(state_->providers->config(), interface).kind;
+  return !kind.empty() && kind != "local";
 }
 
 provider::ObjectStore& Session::objects() { return state_->providers->objects(); }

@@ -53,8 +53,8 @@ class Session {
   Status require(governance::Permission permission) const;
   // The recorder of the acting identity's steps; unlocks its key.
   Result<governance::StepRecorder*> recorder();
-  // Whether what a step gave, under that name, is still in its store.
-  bool holds(const std::string& output, const Digest& digest);
+  // Whether what a step gave, under that name, is still in its store; an error where the store does not say.
+  Result<bool> holds(const std::string& output, const Digest& digest);
   // Appends what happened outside the seven steps ("secret", "key", "alarm"): signed like a step, never reused.
   Result<Digest> record_event(const std::string& step, const Json& result, const std::map<std::string, Digest>& outputs = {});
   // The same for a change of secrets or of the endpoint's keys: `body` makes it and answers the event's result, and the event
@@ -81,12 +81,14 @@ class Session {
   Status use_providers(const Json& config);
   // Whether the workspace remembers other providers than the ledger told of last: an older note was put back.
   Problems check_providers();
+  // Whether an interface of the providers ("objects") is served from outside of the workspace, by a service that may not answer.
+  bool is_far(const char* interface) const;
 
   // Opened at first use. The registry is brought up to date with the ledger at each call; a changed file is tampered.
   Result<provider::ModelRegistry*> registry();
   Status rebuild_registry();
-  // What differs between the registry and the ledger; empty when nothing does.
-  Problems check_registry();
+  // What differs between the registry and the ledger; empty when nothing does. An error where they can't be compared.
+  Result<Problems> check_registry();
   Result<provider::ImageStore*> images();
   Result<provider::ImageFindings*> registry_findings();
   Result<provider::EndpointHost*> endpoint_host();

@@ -24,7 +24,7 @@ Result<std::optional<StepRecorder::Found>> StepRecorder::find(const char* step, 
   if (!evidence) return std::optional<Found>();
   auto record = TRY(attest::to_step_record(evidence->statement));
   for (const auto& [name, digest] : record.outputs) {
-    if (!still_there_(name, digest)) return std::optional<Found>();
+    if (!TRY(still_there_(name, digest))) return std::optional<Found>();
   }
   return std::optional<Found>({std::move(record), evidence->digest});
 }

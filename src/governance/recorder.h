@@ -32,8 +32,8 @@ class StepRecorder {
   struct Options {
     std::string identity;  // who runs the step
   };
-  // Whether an output of an earlier run is still in its store.
-  using StillThere = std::function<bool(const std::string& name, const Digest& digest)>;
+  // Whether an output of an earlier run is still in its store. A store that does not say so is an error: nothing is run again for it.
+  using StillThere = std::function<Result<bool>(const std::string& name, const Digest& digest)>;
 
   StepRecorder(ledger::EvidenceLog& evidence, crypto::SigningKey key, const Clock& clock, StillThere still_there, Options options)
       : evidence_(evidence), key_(std::move(key)), clock_(clock), still_there_(std::move(still_there)), options_(std::move(options)) {}

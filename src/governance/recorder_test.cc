@@ -20,7 +20,7 @@ class RecorderTest : public ::testing::Test {
   SigningKey ledger_key_ = SigningKey::generate(SignatureAlgorithm::ed25519);
   SigningKey operator_key_ = SigningKey::generate(SignatureAlgorithm::ed25519);
   FakeClock clock_;
-  bool there_ = true;
+  Result<bool> there_ = true;
   int runs_ = 0;
   std::unique_ptr<ledger::EvidenceLog> evidence_ = open_log(true);
 
@@ -70,6 +70,13 @@ TEST_F(RecorderTest, a_lost_output_that_comes_out_the_same_keeps_its_statement) 
   EXPECT_EQ(runs_, 2);
   EXPECT_EQ(again.statement(), first.statement());
   EXPECT_EQ(evidence_->of_step("acquire")->size(), 1u);
+}
+
+TEST_F(RecorderTest, a_store_that_does_not_answer_runs_nothing_again) {
+  ASSERT_TRUE(acquire(recorder(), "a"));
+  there_ = fail(ErrorCode::unavailable, "nobody answers");
+  EXPECT_EQ(acquire(recorder(), "a").error().code, ErrorCode::unavailable);
+  EXPECT_EQ(runs_, 1);
 }
 
 TEST_F(RecorderTest, a_failed_step_leaves_no_statement) {

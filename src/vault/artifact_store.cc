@@ -10,6 +10,7 @@ namespace redoubt::vault {
 namespace {
 
 constexpr std::uint64_t kSpoolAbove = 4 << 20;
+constexpr int kUnansweredMax = 3;  // one after the other, each asked for several times by its provider
 constexpr const char* kBlob = "blob";
 constexpr const char* kManifest = "manifest";
 
@@ -38,9 +39,10 @@ class CheckedSource final : public Source {
   bool ended_ = false;
 };
 
-// The context and the place of an object, for errors that name it.
+// Errors about an object name its key; one of a service that did not give it keeps that service's own name of what it refused.
 tl::unexpected<Error> named(Error error, const std::string& object) {
-  error.where = object;
+  const bool is_the_object_s = error.code == ErrorCode::tampered || error.code == ErrorCode::not_found;
+  if (is_the_object_s || error.where.empty()) error.where = object;
   return fail(std::move(error));
 }
 
@@ -55,8 +57,11 @@ Result<std::unique_ptr<SealedReader>> ArtifactStore::open_object(const char* kin
   auto sealed = objects_.open(key);
   if (!sealed) return named(std::move(sealed.error()), key);
   auto reader = SealedReader::open(std::move(*sealed), options_.key, context(kind, digest.hex()));
-  if (!reader) return named(std::move(reader.error()), key);
-  return reader;
+  if (reader) return reader;
+  // The object is there; what is not, or not enabled, is the key.
+  Error& error = reader.error();
+  if (error.code == ErrorCode::not_found && error.where == options_.key.uri) error.code = ErrorCode::unavailable;
+  return named(std::move(error), key);
 }
 
 Status ArtifactStore::put_object(const char* kind, const Digest& digest, Source& contents) {
@@ -134,6 +139,15 @@ Result<bool> ArtifactStore::has_blob(const Digest& digest) {
   const auto object = objects_.open(object_key(kBlob, digest));
   if (!object && object.error().code != ErrorCode::not_found) return fail(object.error());
   return object.has_value();
+}
+
+Result<bool> ArtifactStore::has(const Digest& digest) {
+  for (const char* kind : {kBlob, kManifest}) {
+    const auto object = objects_.open(object_key(kind, digest));
+    if (object) return true;
+    if (object.error().code != ErrorCode::not_found) return fail(object.error());
+  }
+  return false;
 }
 
 Result<Digest> ArtifactStore::put_manifest(const Manifest& manifest) {
@@ -217,6 +231,7 @@ Status ArtifactStore::verify(const Digest& artifact) {
 
 Result<std::vector<Damage>> ArtifactStore::verify_all() {
   std::vector<Damage> damages;
+  int unanswered = 0;
   const auto note = [&damages](const std::string& object, const Error& error) { damages.push_back({object, error}); };
   for (const auto& key : TRY(objects_.list(""))) {
     const auto digest = Digest::parse(key.substr(key.rfind('/') + 1));
@@ -226,8 +241,14 @@ Result<std::vector<Damage>> ArtifactStore::verify_all() {
       note(key, Error{ErrorCode::tampered, "an object that the vault did not write", key});
       continue;
     }
-    if (const auto verified = verify_object(is_blob ? kBlob : kManifest, *digest); !verified) note(key, verified.error());
-    if (!is_manifest) continue;
+    if (unanswered == kUnansweredMax) {
+      note(key, Error(damages.back().error));
+      continue;
+    }
+    const auto verified = verify_object(is_blob ? kBlob : kManifest, *digest);
+    if (!verified) note(key, verified.error());
+    unanswered = !verified && verified.error().code == ErrorCode::unavailable ? unanswered + 1 : 0;
+    if (!is_manifest || unanswered > 0) continue;
     const auto named_files = manifest(*digest);
     for (const auto& file : named_files ? named_files->files : std::vector<ArtifactFile>{}) {
       const auto there = has_blob(file.sha256);

@@ -38,10 +38,12 @@ class ArtifactStore {
   Result<Digest> put_blob(const RandomAccess& contents);
   Result<Digest> put_blob(Source& contents, const Digest& expected);
   // not_found, or tampered when the header or the last chunk does not verify; the other chunks are verified as they are
-  // read.
+  // read. `unavailable` names the key where it is the key that is not there.
   Result<std::unique_ptr<RandomAccess>> open_blob(const Digest& digest);
   Result<Bytes> read_blob(const Digest& digest, std::uint64_t bytes_max);
   Result<bool> has_blob(const Digest& digest);
+  // Whether a blob or an artifact of that digest is there, unread; an error where the store does not say.
+  Result<bool> has(const Digest& digest);
 
   // Every blob that a manifest names must be in the store before; else not_found.
   Result<Digest> put_manifest(const Manifest& manifest);
@@ -56,7 +58,8 @@ class ArtifactStore {
   // Reads everything and compares every size and digest; not_found or tampered name the object in `where`.
   Status verify_blob(const Digest& digest);
   Status verify(const Digest& artifact);
-  // Every object of the store, and every blob that a manifest names.
+  // Every object of the store, and every blob that a manifest names. `unavailable` is what could not be looked at: after a few
+  // in a row the store is asked no more, and the rest is told with the same error.
   Result<std::vector<Damage>> verify_all();
 
  private:

@@ -138,6 +138,54 @@ TEST_F(Artifacts, missing_and_foreign_objects_are_named) {
   EXPECT_EQ(damages[1].object, "blobs/" + text.hex());
 }
 
+// A store behind a network: it lists, and gives nothing from the n-th open on.
+class StoreThatGoesAway final : public provider::ObjectStore {
+ public:
+  StoreThatGoesAway(provider::ObjectStore& inner, int opens) : inner_(inner), opens_left_(opens) {}
+  Status put(std::string_view key, Source& contents, provider::PutMode mode) override { return inner_.put(key, contents, mode); }
+  Result<std::unique_ptr<RandomAccess>> open(std::string_view key) override {
+    ++asked;
+    if (opens_left_-- > 0) return inner_.open(key);
+    return fail(ErrorCode::unavailable, "nobody answers", "far:" + std::string(key));
+  }
+  Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_.list(prefix); }
+  Status remove(std::string_view key) override { return inner_.remove(key); }
+  int asked = 0;
+
+ private:
+  provider::ObjectStore& inner_;
+  int opens_left_;
+};
+
+TEST_F(Artifacts, objects_that_a_store_does_not_give_are_told_as_such_and_it_is_not_asked_for_each) {
+  for (int i = 0; i < 20; ++i) put(std::to_string(i));
+  StoreThatGoesAway far(objects_, 5);
+  const auto damages = *ArtifactStore(far, options()).verify_all();
+  ASSERT_EQ(damages.size(), 15U);
+  for (const auto& damage : damages) {
+    EXPECT_EQ(damage.error.code, ErrorCode::unavailable);
+    EXPECT_THAT(damage.error.where, ::testing::StartsWith("far:blobs/")) << "the store's own name of it";
+  }
+  EXPECT_EQ(far.asked, 8);
+}
+
+TEST_F(Artifacts, an_object_whose_key_is_not_there_is_not_missing_itself) {
+  const auto text = put("some data");
+  const auto artifact = *store_.put_manifest({"data", {{"a.txt", 9, text}}});
+  provider::testing::FakeKms other;
+  auto changed = options();
+  changed.key = {&other, "fake:default"};  // of a key service that does not know the key
+  ArtifactStore store(objects_, changed);
+  EXPECT_EQ(store.open_blob(text).error().code, ErrorCode::unavailable);
+  EXPECT_EQ(store.open_blob(text).error().where, "fake:default");
+  EXPECT_EQ(store.manifest(artifact).error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(*store.has(text));
+  EXPECT_TRUE(*store.has(artifact));
+  EXPECT_FALSE(*store.has(crypto::sha256("absent")));
+  StoreThatGoesAway away(objects_, 0);
+  EXPECT_EQ(ArtifactStore(away, options()).has(text).error().code, ErrorCode::unavailable);
+}
+
 TEST_F(Artifacts, a_put_over_a_damaged_blob_is_tampered) {
   const auto digest = put("abc");
   objects_.bytes_of("blobs/" + digest.hex()).back() ^= 1;

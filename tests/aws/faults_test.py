@@ -148,8 +148,9 @@ def test_a_bucket_a_key_and_a_region_that_are_not_there_are_named(judge, workspa
         workspace.providers.write_text(change)
         return workspace.json("audit", "verify", "--providers", workspace.providers, expect=expect)
 
-    wrong_bucket = verify(text.replace('"artifacts"', '"nowhere-at-all"'), 4)
-    assert any("s3://nowhere-at-all" in problem["object"] and "NoSuchBucket" in problem["detail"] for problem in wrong_bucket["problems"])
+    wrong_bucket = verify(text.replace('"artifacts"', '"nowhere-at-all"'), 1)
+    [unchecked] = wrong_bucket["unchecked"]
+    assert "s3://nowhere-at-all" in unchecked["object"] and "NoSuchBucket" in unchecked["detail"] and "make the bucket" in unchecked["hint"] and wrong_bucket["problems"] == []
     assert verify(text, 0)["ok"]
     done = workspace("status", "--providers", workspace.providers, expect=None)
     assert done.returncode == 0
