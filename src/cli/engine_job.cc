@@ -64,7 +64,7 @@ Result<std::vector<JobFile>> model_files(const std::string& folder) {
 Result<Json> run_engine_job(provider::JobSpec spec, EngineJobHandler& handler, Progress& progress, const char* what) {
   auto engine = TRY(EngineImage::open(progress));
   spec.image = engine->image().tagged();
-  TRY(governance::check_job(TRY(engine->runner().run(spec, handler)), what));
+  TRY(governance::check_job(TRY(engine->runner().run(spec, handler)), what, handler));
   return handler.result();
 }
 

@@ -6,6 +6,11 @@
 #include "base/log.h"
 
 namespace redoubt::governance {
+namespace {
+
+constexpr std::size_t kLastLines = 10;
+
+}  // namespace
 
 Status ProgressHandler::on_event(const Json& event) {
   const std::string kind = json_or(event, "event", "");
@@ -37,6 +42,8 @@ Status ProgressHandler::on_event(const Json& event) {
 
 Status ProgressHandler::on_log(std::string_view line) {
   spdlog::debug("engine: {}", line);
+  last_lines_.emplace_back(line);
+  if (last_lines_.size() > kLastLines) last_lines_.pop_front();
   return {};
 }
 
@@ -46,15 +53,16 @@ Status ProgressHandler::on_state(std::string_view state) {
   return {};
 }
 
-Status check_job(const provider::JobResult& result, const std::string& what) {
+Status check_job(const provider::JobResult& result, const std::string& what, const ProgressHandler& handler) {
   if (result.exit_code == 0) return {};
+  for (const auto& line : handler.last_lines()) spdlog::warn("{}, of its log's last lines: {}", what, line);
   const std::string why = result.failure.empty() ? fmt::format("exit status {}", result.exit_code) : result.failure;
-  if (result.exit_code == 2) return fail(ErrorCode::invalid_argument, fmt::format("{} refused its input: {}", what, why));
+  if (result.exit_code == 2) return fail(ErrorCode::invalid_argument, fmt::format("{} refused its input: {}", what, why), result.where);
   if (result.exit_code > 128) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("{} was ended: {}", what, why), {},
+    return fail(ErrorCode::limit_exceeded, fmt::format("{} was ended: {}", what, why), result.where,
                 "run the command again: it goes on from the last checkpoint; give it more memory or time if it was ended by a limit");
   }
-  return fail(ErrorCode::unavailable, fmt::format("{} failed: {}", what, why), {}, "run the command again with --verbose for the engine's log");
+  return fail(ErrorCode::unavailable, fmt::format("{} failed: {}", what, why), result.where, "run the command again with --verbose for the engine's log");
 }
 
 }  // namespace redoubt::governance

@@ -27,6 +27,8 @@ class ProgressHandler : public provider::JobHandler {
 
   // The engine's result event without its "event" member; an empty object before it came.
   const Json& result() const { return result_; }
+  // The last lines of the job's log, oldest first.
+  const std::deque<std::string>& last_lines() const { return last_lines_; }
   // What the job used, where its runner measures it (wall_seconds, processor_seconds, resident_bytes_peak); else an empty object.
   const Json& system() const { return system_; }
 
@@ -34,10 +36,11 @@ class ProgressHandler : public provider::JobHandler {
   Progress& progress_;
   std::string label_, stretch_, remark_;
   Json result_ = Json::object(), system_ = Json::object();
+  std::deque<std::string> last_lines_;
 };
 
 // A job's end as a Result: exit 0 is fine, 2 the input's fault (invalid_argument), a signal or a limit limit_exceeded, anything
-// else unavailable; the message carries what the job wrote as its failure.
-Status check_job(const provider::JobResult& result, const std::string& what);
+// else unavailable; the message carries what the job wrote as its failure. The last lines of the log of one that failed are told too.
+Status check_job(const provider::JobResult& result, const std::string& what, const ProgressHandler& handler);
 
 }  // namespace redoubt::governance

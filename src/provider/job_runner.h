@@ -44,6 +44,7 @@ struct JobResult {
   // What the job wrote to /opt/ml/output/failure (its first 1024 bytes; a service that frames it within as many keeps fewer), or
   // how it was ended.
   std::string failure;
+  std::string where = {};  // where it ran, for a person who looks for it: a training job's name; empty on this machine
 };
 
 // Receives what a job gives back, in the order it happens; an error from it ends the job.

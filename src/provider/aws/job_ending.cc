@@ -28,8 +28,8 @@ std::string quota_hint(const SagemakerJobOptions& options) {
 }
 
 // "AlgorithmError: TEXT, exit code: 3"; a long text may have pushed the code out.
-JobResult container_failure(std::string_view reason) {
-  JobResult result{1, {}};
+JobResult container_failure(std::string_view reason, const std::string& job) {
+  JobResult result{1, {}, "training job " + job};
   std::string_view text = reason;
   if (text.starts_with(kContainerFailed)) text.remove_prefix(kContainerFailed.size());
   if (const auto at = text.rfind(kExitCode); at != text.npos) {
@@ -45,7 +45,7 @@ JobResult container_failure(std::string_view reason) {
 }
 
 Result<JobResult> failed(const std::string& job, const std::string& reason, const SagemakerJobOptions& options, const std::string& image) {
-  if (holds_any(reason, {"exit code", "algorithmerror"})) return container_failure(reason);
+  if (holds_any(reason, {"exit code", "algorithmerror"})) return container_failure(reason, job);
   if (holds_any(reason, {"capacityerror", "insufficient capacity", "unable to provision"})) {
     return fail(ErrorCode::unavailable, fmt::format("no {} is free for the training job: {}", options.instance_type, reason), job,
                 "run the command again later, or name another instance_type or more subnets");
@@ -68,7 +68,7 @@ Result<JobResult> ending_of(const Json& description, const JobSpec& spec, const 
   const std::string job = json_or(description, "TrainingJobName", ""), status = json_or(description, "TrainingJobStatus", "");
   const std::string last = json_or(description, "SecondaryStatus", ""), reason = json_or(description, "FailureReason", "");
   if (status == "Completed") return JobResult{};
-  if (last == "MaxRuntimeExceeded") return JobResult{kEndedByTerm, fmt::format("the job was ended after {} seconds", spec.time_s_max)};
+  if (last == "MaxRuntimeExceeded") return JobResult{kEndedByTerm, fmt::format("the job was ended after {} seconds", spec.time_s_max), "training job " + job};
   if (last == "MaxWaitTimeExceeded" || last == "Interrupted") {
     return fail(ErrorCode::unavailable, fmt::format("the spot capacity of {} was taken away or never came within {} seconds", options.instance_type, 2 * spec.time_s_max), job,
                 "run the command again: it goes on from the last checkpoint; 'spot: false' waits for nobody");

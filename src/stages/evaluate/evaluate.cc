@@ -65,7 +65,7 @@ Result<Measured> measure(const StepPlan& plan, const Subject& subject, const Opt
   spec.channels["eval"] = TRY(vault::job_files(deps.store, plan.inputs.at("data")));
   if (subject.adapter != nullptr) spec.channels["adapter"] = TRY(vault::job_files(deps.store, plan.inputs.at(subject.adapter)));
   Handler handler(deps, std::string("evaluate ") + subject.name, subject.kind);
-  TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "evaluation"));
+  TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "evaluation", handler));
   if (!handler.output) return fail(ErrorCode::internal, "the evaluator ended without output");
   auto metrics = TRY(parse_json(TRY(read_output(deps.store, *handler.output, "evaluation.json", kEvaluationBytesMax)), "evaluation.json"));
   return Measured{*handler.output, std::move(metrics), handler.system()};

@@ -62,7 +62,7 @@ Result<StepProduct> train(const StepPlan& plan, const std::string& image, const 
   spec.hyperparameters["redoubt_base_model"] = base_model;  // what the adapter says it belongs to
   spec.checkpoints = TRY(newest_checkpoint(deps, note));
   Handler handler(deps, note);
-  TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "training"));
+  TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "training", handler));
   if (!handler.outputs.contains("adapter") || !handler.outputs.contains("metrics")) {
     return fail(ErrorCode::internal, "the trainer ended without an adapter or its metrics", image);
   }
