@@ -21,13 +21,7 @@ class SagemakerEndpointTest : public ::testing::Test {
   SagemakerEndpointTest() { reopen(); }
   void reopen() { host_ = SagemakerEndpoint::create(options_, client_, models_).value(); }
   static EndpointSpec spec(const std::string& version = "1.0.0", char release = 'a') {
-    EndpointSpec spec;
-    spec.environment = "production";
-    spec.model = "assistant";
-    spec.version = version;
-    spec.deployment = "sha256:" + std::string(64, static_cast<char>(release + 1));
-    spec.image = "sha256:" + std::string(64, '1');
-    spec.release = "sha256:" + std::string(64, release);
+    EndpointSpec spec = testing_spec(version, release);
     spec.files = [release] {
       std::vector<JobFile> files;
       for (const char* path : {"base/config.json", "adapter/adapter_model.safetensors"}) {

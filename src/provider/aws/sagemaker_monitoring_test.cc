@@ -28,13 +28,7 @@ class MonitoringTest : public ::testing::Test {
     options_.monitoring.scheduler_role_arn = kSchedulerRole;
   }
   static EndpointSpec spec(const std::string& version = "1.0.0", char release = 'a') {
-    EndpointSpec spec;
-    spec.environment = "production";
-    spec.model = "assistant";
-    spec.version = version;
-    spec.deployment = "sha256:" + std::string(64, static_cast<char>(release + 1));
-    spec.image = "sha256:" + std::string(64, '1');
-    spec.release = "sha256:" + std::string(64, release);
+    EndpointSpec spec = testing_spec(version, release);
     spec.baseline = [release] { return Result<std::optional<DriftBaseline>>(DriftBaseline{{{"features", Json::array({std::string(1, release)})}}, {{"features", Json::array()}}}); };
     return spec;
   }

@@ -11,8 +11,21 @@
 
 #include "provider/aws/api/client.h"
 #include "provider/aws/testing_monitoring.h"
+#include "provider/endpoint_host.h"
 
 namespace redoubt::provider::aws {
+
+// A version of one release; what it is made of and watched by is the test's to add.
+inline EndpointSpec testing_spec(const std::string& version, char release) {
+  EndpointSpec spec;
+  spec.environment = "production";
+  spec.model = "assistant";
+  spec.version = version;
+  spec.deployment = "sha256:" + std::string(64, static_cast<char>(release + 1));
+  spec.image = "sha256:" + std::string(64, '1');
+  spec.release = "sha256:" + std::string(64, release);
+  return spec;
+}
 
 class PlayedEndpoints final : public Client {
  public:
