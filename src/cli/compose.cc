@@ -271,6 +271,7 @@ provider::aws::SagemakerEndpointOptions Providers::sagemaker_endpoint_options(co
   endpoint.canary_percent = static_cast<int>(json_or(given, "canary_percent", std::int64_t{10}));
   endpoint.canary_wait_s = static_cast<int>(json_or(given, "canary_wait_s", std::int64_t{300}));
   endpoint.healthy_s_max = static_cast<int>(json_or(given, "healthy_s_max", std::int64_t{1800}));
+  endpoint.wait_s_max = static_cast<int>(json_or(given, "wait_s_max", std::int64_t{0}));
   endpoint.topic_arn = json_or(pipeline::choice_of(state_->config, "alarms").options, "topic_arn", "");
   endpoint.rollback_alarms = strings_of(json_or(given, "rollback_alarms", Json::array()));
   endpoint.poll_ms = static_cast<int>(json_or(given, "poll_s", 10.0) * 1000);

@@ -2,6 +2,7 @@
 #include "provider/aws/aws_kms.h"
 
 #include "provider/aws/about.h"
+#include "provider/aws/resource_region.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -14,15 +15,6 @@ constexpr int kDeletionDays = 7;  // the least that KMS allows
 Result<std::string> id_of(std::string_view key_uri) {
   if (key_uri.starts_with(kKmsScheme) && key_uri.size() > kKmsScheme.size()) return std::string(key_uri.substr(kKmsScheme.size()));
   return fail(ErrorCode::invalid_argument, "not the URI of a key of AWS KMS", std::string(key_uri), "write aws-kms:alias/NAME, aws-kms:KEY-ID or aws-kms:ARN");
-}
-
-// Of arn:aws:kms:REGION:ACCOUNT:key/ID; empty for what is no ARN.
-std::string region_of_arn(const std::string& id) {
-  constexpr std::string_view kMark = ":kms:";
-  const auto at = id.starts_with("arn:") ? id.find(kMark) : id.npos;
-  if (at == id.npos) return {};
-  const auto from = at + kMark.size();
-  return id.substr(from, id.find(':', from) - from);
 }
 
 Status check_context(const EncryptionContext& context) {
@@ -69,9 +61,7 @@ Result<std::string> AwsKms::arn_of(std::string_view key_uri) {
     if (const auto found = arns_.find(key_uri); found != arns_.end()) return found->second;
   }
   // KMS would say that there is no such key.
-  if (const auto region = region_of_arn(id); !region.empty() && region != client_.region()) {
-    return fail(ErrorCode::invalid_argument, "the key is in the region " + region + ", the client in " + client_.region(), std::string(key_uri), "name a key of the region, or set the region in the block 'aws'");
-  }
+  if (auto here = check_region("key", id, client_); !here) return fail_about(std::string(key_uri), here.error());
   auto answer = client_.call("kms", "DescribeKey", {{"KeyId", id}});
   if (!answer) return fail_kms(key_uri, std::move(answer.error()));
   const Json key = json_or(*answer, "KeyMetadata", Json::object());

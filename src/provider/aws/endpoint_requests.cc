@@ -145,9 +145,9 @@ Status set_scaling(Client& client, const std::string& endpoint, const SagemakerE
 
 Status unscale(Client& client, const std::string& endpoint) {
   const Json asked = {{"ServiceNamespace", "sagemaker"}, {"ResourceIds", {resource_id(endpoint)}}, {"ScalableDimension", kDimension}};
-  if (TRY(client.call_all("application-autoscaling", "DescribeScalableTargets", asked, "ScalableTargets")).empty()) return {};
+  if (TRY(about("scaling of " + endpoint, client.call_all("application-autoscaling", "DescribeScalableTargets", asked, "ScalableTargets"))).empty()) return {};
   const auto done = client.call("application-autoscaling", "DeregisterScalableTarget", {{"ServiceNamespace", "sagemaker"}, {"ResourceId", resource_id(endpoint)}, {"ScalableDimension", kDimension}});
-  return done || done.error().code == ErrorCode::not_found ? Status() : Status(fail(done.error()));
+  return done || done.error().code == ErrorCode::not_found ? Status() : Status(fail_about("scaling of " + endpoint, done.error()));
 }
 
 Json record_change(const FailoverOptions& failover, const std::string& endpoint, const Client& client, const char* action) {
@@ -194,7 +194,9 @@ std::string cure_of_failure(const std::string& reason, const std::string& logs, 
   if (holds_any(text, {"limit", "quota"})) return quota_hint(options);
   if (holds_any(text, {"capacity"})) return "the region has no " + options.instance_type + " to spare now: deploy again later, or name another instance_type";
   if (holds_any(text, {"ping", "health check"})) return logs;
-  if (holds_any(text, {"image", "ecr"})) return "the role " + options.role_arn + " must be able to pull from " + options.image_repository;
+  if (holds_any(text, {"image", "ecr"})) {
+    return "push the image ('redoubt image push'); the role " + options.role_arn + " must be able to pull from " + options.image_repository + " (ecr:BatchGetImage, GetDownloadUrlForLayer, BatchCheckLayerAvailability)";
+  }
   if (holds_any(text, {"model data", "s3", "download"})) return "the role " + options.role_arn + " must be able to read " + options.models_uri;
   return logs;
 }

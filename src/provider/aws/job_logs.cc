@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/aws/job_logs.h"
 
+#include "provider/aws/about.h"
+
 namespace redoubt::provider::aws {
 namespace {
 
 constexpr const char* kGroup = "/aws/sagemaker/TrainingJobs";
 constexpr std::size_t kLogLineBytesMax = 4096;
+
+std::string place_of(const std::string& stream) { return std::string("log group ") + kGroup + ", streams of " + stream; }
 
 }  // namespace
 
@@ -14,7 +18,7 @@ Result<std::size_t> JobLogs::read_new(JobHandler& handler) {
   const auto streams = client_.call_all("logs", "DescribeLogStreams", {{"logGroupName", kGroup}, {"logStreamNamePrefix", job_ + "/algo-1-"}}, "logStreams");
   // The group is made with the account's first job, the stream with the container's first line.
   if (!streams && streams.error().code == ErrorCode::not_found) return std::size_t{0};
-  if (!streams) return fail(streams.error());
+  if (!streams) return fail_about(place_of(job_), streams.error());
   std::size_t lines = 0;
   for (const Json& stream : *streams) lines += TRY(read_stream(TRY(json_string(stream, "logStreamName", kGroup)), handler));
   return lines;
@@ -28,7 +32,7 @@ Result<std::size_t> JobLogs::read_stream(const std::string& stream, JobHandler& 
     if (!place.empty()) request["nextToken"] = place;
     const auto answer = client_.call("logs", "GetLogEvents", request);
     if (!answer && answer.error().code == ErrorCode::not_found) return lines;
-    if (!answer) return fail(answer.error());
+    if (!answer) return fail_about(place_of(stream), answer.error());
     const Json events = json_or(*answer, "events", Json::array());
     const std::string before = std::exchange(place, json_or(*answer, "nextForwardToken", place.c_str()));
     for (const Json& event : events) {

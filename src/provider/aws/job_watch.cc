@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "provider/aws/about.h"
 #include "provider/aws/interrupts.h"
 #include "provider/aws/job_ending.h"
 
@@ -47,7 +48,7 @@ const std::optional<Error>& JobWatch::refused() const { return guard_->refused; 
 
 // The job's description where it has ended.
 Result<std::optional<Json>> JobWatch::look() {
-  const Json description = TRY(client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job_}}));
+  const Json description = TRY(about("training job " + job_, client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job_}})));
   const std::string status = json_or(description, "TrainingJobStatus", ""), detail = json_or(description, "SecondaryStatus", "");
   if (const std::string& now = detail.empty() ? status : detail; now != shown_) {
     shown_ = now;

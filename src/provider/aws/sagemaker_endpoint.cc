@@ -11,6 +11,7 @@
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/object_text.h"
+#include "provider/aws/resource_region.h"
 #include "provider/aws/sagemaker_monitoring.h"
 
 namespace redoubt::provider::aws {
@@ -44,6 +45,8 @@ std::string logs_of(const std::string& endpoint) { return "see what its containe
 
 Result<std::unique_ptr<SagemakerEndpoint>> SagemakerEndpoint::create(SagemakerEndpointOptions options, Client& client, ObjectStore& models) {
   TRY(check_endpoint_options(options));
+  TRY(check_region("repository of images", options.image_repository, client));
+  TRY(check_region("key", options.kms_key, client));
   if (options.capture_uri.empty()) options.capture_uri = options.models_uri + "captures/";
   return std::unique_ptr<SagemakerEndpoint>(new SagemakerEndpoint(std::move(options), client, models));
 }
@@ -102,12 +105,19 @@ Status SagemakerEndpoint::ensure(const char* what, const std::string& name, cons
 
 // The endpoint once it changes no more; nothing where it is gone.
 Result<std::optional<Json>> SagemakerEndpoint::settle(const std::string& endpoint) {
-  const WaitOptions wait{options_.poll_ms, options_.poll_ms, change_s_max(options_)};
+  const int longest_s = change_s_max(options_);
+  const WaitOptions wait{options_.poll_ms, options_.poll_ms, options_.wait_s_max > 0 ? std::min(options_.wait_s_max, longest_s) : longest_s};
+  std::string status;
+  const auto is_settled = [&status](const Json& now) -> Result<bool> {
+    status = text(now, "EndpointStatus");
+    return !is_changing(now);
+  };
   for (int look = 0; look < kStaleLooksMax; ++look) {
-    auto done = client_.wait_until("sagemaker", "DescribeEndpoint", {{"EndpointName", endpoint}}, [](const Json& now) -> Result<bool> { return !is_changing(now); }, wait);
+    auto done = client_.wait_until("sagemaker", "DescribeEndpoint", {{"EndpointName", endpoint}}, is_settled, wait);
     if (done) return std::optional(std::move(*done));
     if (done.error().code == ErrorCode::limit_exceeded) {
-      return fail(ErrorCode::unavailable, fmt::format("the endpoint was not healthy within {} s", wait.total_s_max), endpoint, logs_of(endpoint) + "; healthy_s_max gives it longer");
+      return fail(ErrorCode::unavailable, fmt::format("the endpoint was not healthy within {} s: it is {}", wait.total_s_max, status), endpoint,
+                  logs_of(endpoint) + "; deploying again goes on waiting, endpoint.sagemaker.healthy_s_max and wait_s_max give it longer, 'redoubt endpoint stop' takes it down");
     }
     if (!is_missing(done.error())) return fail_about(endpoint, done.error(), kDescribeCure);
     pause_ms(options_.poll_ms);

@@ -40,6 +40,7 @@ struct SagemakerEndpointOptions {
   int canary_percent = 10;            // of the new fleet; a fleet of one takes all traffic at once
   int canary_wait_s = 300;
   int healthy_s_max = 1800;           // how long a container may take to answer, and the whole change besides its waits
+  int wait_s_max = 0;                 // how long a change is waited for, which goes on without us; 0: change_s_max
   // Besides the endpoint's own two, of errors and latency; eight at most. In ALARM while a new fleet comes up, the old one stays.
   std::vector<std::string> rollback_alarms = {};
   std::string topic_arn = {};         // hears of the endpoint's own alarms; empty: nobody

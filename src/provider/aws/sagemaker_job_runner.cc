@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "provider/aws/about.h"
 #include "provider/aws/interrupts.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/job_watch.h"
 #include "provider/aws/rank_certificates.h"
+#include "provider/aws/resource_region.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -38,6 +40,8 @@ struct SagemakerJobRunner::Attempt {
 
 Result<std::unique_ptr<SagemakerJobRunner>> SagemakerJobRunner::create(SagemakerJobOptions options, Client& client, ObjectStore& staging) {
   TRY(check_options(options));
+  TRY(check_region("repository of images", options.image_repository, client));
+  TRY(check_region("key", options.kms_key, client));
   if (options.checkpoint_settle.count() == 0) options.checkpoint_settle = 4 * options.poll;
   if (options.log_settle.count() == 0) options.log_settle = 2 * options.poll;
   if (!options.is_interrupted) options.is_interrupted = Interrupts::came;
@@ -48,7 +52,7 @@ Result<std::unique_ptr<SagemakerJobRunner>> SagemakerJobRunner::create(Sagemaker
 Result<SagemakerJobRunner::Attempt> SagemakerJobRunner::newest(const std::string& family) {
   Attempt found;
   const Json query = {{"NameContains", family + "-"}, {"SortBy", "CreationTime"}, {"SortOrder", "Descending"}, {"MaxResults", 100}};
-  for (const Json& summary : TRY(client_.call_all("sagemaker", "ListTrainingJobs", query, "TrainingJobSummaries"))) {
+  for (const Json& summary : TRY(about("training jobs " + family + "-*", client_.call_all("sagemaker", "ListTrainingJobs", query, "TrainingJobSummaries")))) {
     const std::string name = json_or(summary, "TrainingJobName", "");
     const int number = attempt_of(family, name);
     if (number > found.number) found = {name, number, json_or(summary, "TrainingJobStatus", "")};
@@ -79,12 +83,7 @@ Result<SagemakerJobRunner::Attempt> SagemakerJobRunner::find_or_start(const JobS
 // A volume takes a key by its ARN alone; and a key that cannot be used is told before anything is sent.
 Status SagemakerJobRunner::resolve_key() {
   const auto key = client_.call("kms", "DescribeKey", {{"KeyId", options_.kms_key}});
-  if (!key) {
-    Error error = key.error();
-    error.where = options_.kms_key;
-    error.hint = "name a key of this region that you may use; config/cloudformation_template.yaml makes one";
-    return fail(std::move(error));
-  }
+  if (!key) return fail_about(options_.kms_key, key.error(), "name a key of this region that you may use; config/cloudformation_template.yaml makes one");
   const Json metadata = json_or(*key, "KeyMetadata", Json::object());
   if (const std::string state = json_or(metadata, "KeyState", "Enabled"); state != "Enabled") {
     return fail(ErrorCode::unavailable, fmt::format("the key of volumes and outputs is {}", state), options_.kms_key, "enable it in KMS, or name another one");
@@ -120,21 +119,21 @@ Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spe
   }
 }
 
-Status SagemakerJobRunner::ensure(const char* operation, const Json& request) {
+Status SagemakerJobRunner::ensure(const char* operation, const std::string& name, const Json& request) {
   for (int tries = 1;; ++tries) {
     const auto created = client_.call("sagemaker", operation, request);
     // One that is there is what we want; SageMaker says so in words alone.
     if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
     // Names are unique, so asking again makes no second one.
-    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail(created.error());
+    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail_about(name, created.error(), "or name no experiment in the block 'jobs'");
   }
 }
 
 Status SagemakerJobRunner::ensure_trial() {
   if (options_.experiment.empty()) return {};
   const Json tags = Json::array({{{"Key", "redoubt:workspace"}, {"Value", options_.workspace}}});
-  TRY(ensure("CreateExperiment", {{"ExperimentName", options_.experiment}, {"Tags", tags}}));
-  return ensure("CreateTrial", {{"TrialName", trial_of(options_)}, {"ExperimentName", options_.experiment}, {"Tags", tags}});
+  TRY(ensure("CreateExperiment", "experiment " + options_.experiment, {{"ExperimentName", options_.experiment}, {"Tags", tags}}));
+  return ensure("CreateTrial", "trial " + trial_of(options_), {{"TrialName", trial_of(options_)}, {"ExperimentName", options_.experiment}, {"Tags", tags}});
 }
 
 Result<JobResult> SagemakerJobRunner::run(const JobSpec& spec, JobHandler& handler) {

@@ -32,7 +32,7 @@ class SagemakerJobRunner final : public JobRunner {
   Status create_job(const std::string& job, const JobSpec& spec);
   Status ensure_trial();
   Status resolve_key();
-  Status ensure(const char* operation, const Json& request);
+  Status ensure(const char* operation, const std::string& name, const Json& request);
 
   SagemakerJobOptions options_;
   Client& client_;
