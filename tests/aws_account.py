@@ -54,10 +54,14 @@ def forget_routes(ec2, cidr):
             ec2.delete_route_table(RouteTableId=table["RouteTableId"])
 
 
-@pytest.fixture
-def aws(moto_url):
+def empty_account(moto_url):
     urllib.request.urlopen(urllib.request.Request(moto_url + "/moto-api/reset", method="POST")).read()
     return Account(moto_url)
+
+
+@pytest.fixture
+def aws(moto_url):
+    return empty_account(moto_url)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from aws_account import REGION, Account, judged
+from aws_account import REGION, empty_account, judged
 from conftest import TOKEN, Redoubt, free_port
 
 KEY, BUCKET = "alias/redoubt", "artifacts"
@@ -14,7 +14,7 @@ KEY, BUCKET = "alias/redoubt", "artifacts"
 @pytest.fixture(scope="module")
 def workspace(moto_url, tiny_hub, tmp_path_factory):
     """One whose keys, secrets, objects and trail lie in AWS, with a model in the vault; nothing here changes it."""
-    account, folder = Account(moto_url), tmp_path_factory.mktemp("away")
+    account, folder = empty_account(moto_url), tmp_path_factory.mktemp("away")
     kms, s3 = account.client("kms"), account.client("s3")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=KEY, TargetKeyId=key)

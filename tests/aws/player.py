@@ -4,6 +4,7 @@ under the container contract. It stands before moto (or any account) as an HTTP 
 
 What it refuses as SageMaker does: a role that is not in IAM, an image that nobody pushed, a channel without an object, a name that
 is taken."""
+import contextlib
 import hashlib
 import http.client
 import http.server
@@ -550,21 +551,27 @@ class PlayerServer:
         self.server.server_close()
 
 
-@pytest.fixture
-def player(aws, tmp_path):
-    """An account whose training jobs run; images are looked for in `layouts`."""
-    layouts = [tmp_path / "images"]
+@contextlib.contextmanager
+def played(account, folder):
+    """The account with its training jobs run; images are looked for in `layouts`."""
+    layouts = [folder / "images"]
 
     def images(_, digest):
         return next((layout for layout in layouts if (layout / "blobs" / "sha256" / digest.partition(":")[2]).exists()), None)
 
-    played = Player(aws.client, images, pathlib.Path(os.environ["REDOUBT_BUILD"]) / "container_tool")
-    server = PlayerServer(aws.url, played)
-    played.layouts, played.url = layouts, server.url
-    played.environment = {**aws.environment, "AWS_ENDPOINT_URL": server.url, "REDOUBT_AWS_IMAGES": str(layouts[0])}
-    yield played
-    played.close()
+    player = Player(account.client, images, pathlib.Path(os.environ["REDOUBT_BUILD"]) / "container_tool")
+    server = PlayerServer(account.url, player)
+    player.layouts, player.url = layouts, server.url
+    player.environment = {**account.environment, "AWS_ENDPOINT_URL": server.url, "REDOUBT_AWS_IMAGES": str(layouts[0])}
+    yield player
+    player.close()
     server.close()
+
+
+@pytest.fixture
+def player(aws, tmp_path):
+    with played(aws, tmp_path) as player:
+        yield player
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ def judge(player, tmp_path):
 
 
 @pytest.fixture
-def registered(aws, player, judge, tiny_hub, tmp_path):
-    """A pipeline that waits for its review."""
+def registered(request, aws, player, judge, tiny_hub, tmp_path):
+    """A pipeline that waits for its review; a test's parameter is its policy."""
     kms, s3 = aws.client("kms"), aws.client("s3")
     kms.create_alias(AliasName=ALIAS, TargetKeyId=kms.create_key()["KeyMetadata"]["Arn"])
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -30,6 +30,7 @@ def registered(aws, player, judge, tiny_hub, tmp_path):
     redoubt("init", "--providers", providers)
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
     redoubt.pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub)
+    (redoubt.pipeline.parent / "policy.yaml").write_text(json.dumps({"version": 1, **getattr(request, "param", {})}))
     redoubt("run", redoubt.pipeline, expect=6)
     redoubt.sagemaker, redoubt.player = aws.client("sagemaker"), player
     yield redoubt
@@ -65,6 +66,42 @@ def test_an_approval_of_the_console_counts_once_a_reviewer_has_signed_it(registe
     assert redoubt.json("registry", "show", "tiny/0.1.0")["reason"] == "looks fine"
     assert package_of(redoubt)["CustomerMetadataProperties"]["redoubt-state"] == "Approved"
     assert redoubt.json("audit", "verify")["ok"]
+
+
+@pytest.mark.parametrize("registered", [{"approvals_min": 2}], indirect=True)
+def test_what_the_console_decides_on_a_pending_version_counts_as_one_signature_at_most(registered):
+    redoubt, arn = registered, package_of(registered)["ModelPackageArn"]
+
+    def decide(status, why):
+        redoubt.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=status, ApprovalDescription=why)
+
+    # Without a signature it is nothing, with one it is one of the two that the policy asks for.
+    decide("Approved", "looks fine")
+    redoubt("deploy", "tiny/0.1.0", "--environment", "dev", expect=6)
+    assert redoubt.json("registry", "adopt", "tiny/0.1.0", identity="reviewer")["state"] == "Approved"
+    assert "2" in redoubt.json("deploy", "tiny/0.1.0", "--environment", "dev", expect=3)["error"]["message"]
+    assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_a_rejection_of_the_console_of_a_pending_version_counts_once_it_is_signed_and_then_for_good(registered):
+    redoubt, arn = registered, package_of(registered)["ModelPackageArn"]
+    redoubt.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected", ApprovalDescription="wrong licence")
+    assert redoubt.json("registry", "list")[0]["state"] == "PendingManualApproval"
+    (decision,) = redoubt.json("registry", "outside")
+    assert (decision["outside_state"], decision["ledger_state"], decision["reason"]) == ("Rejected", "PendingManualApproval", "wrong licence")
+    redoubt("registry", "adopt", "tiny/0.1.0", expect=5)  # by who ran the pipeline
+    adopted = redoubt.json("registry", "adopt", "tiny/0.1.0", identity="reviewer")
+    assert adopted["state"] == "Rejected" and adopted["principal"] == decision["principal"]
+    shown = package_of(redoubt)
+    assert shown["ModelApprovalStatus"] == "Rejected" and shown["CustomerMetadataProperties"]["redoubt-state"] == "Rejected"
+    assert redoubt.json("registry", "outside") == [] and redoubt.json("registry", "show", "tiny/0.1.0")["reason"] == "wrong licence"
+
+    # The console's change of mind brings no rejected version back.
+    redoubt.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="after all")
+    redoubt("deploy", "tiny/0.1.0", "--environment", "dev", expect=3)
+    redoubt("registry", "adopt", "tiny/0.1.0", identity="reviewer", expect=3)
+    redoubt("registry", "restore", "tiny/0.1.0", identity="reviewer")
+    assert package_of(redoubt)["ModelApprovalStatus"] == "Rejected" and redoubt.json("audit", "verify")["ok"]
 
 
 def test_a_decision_can_be_undone_and_ours_is_shown_there(registered):
