@@ -174,7 +174,7 @@ class Monitor(Flow):
         assert {job["ProcessingJobStatus"] for job in played.jobs.values()} == {"Completed"}
         return (sorted(played.schedules), [one["Name"] for one in world.aws.client("scheduler").list_schedules()["Schedules"]],
                 [one["MonitoringJobDefinitionName"] for one in sagemaker.list_data_quality_job_definitions()["JobDefinitionSummaries"]],
-                sorted(one["filterName"] for one in world.aws.client("logs").describe_metric_filters()["metricFilters"]),
+                sorted({one["filterName"] for one in world.aws.client("logs").describe_metric_filters()["metricFilters"]}),  # moto keeps one that is put again twice
                 [item["Key"] for item in world.aws.client("s3").list_objects_v2(Bucket="artifacts", Prefix="endpoints/monitoring/dev/")["Contents"] if "/results/" not in item["Key"]])
 
     def check_error(self, world, faulted):
