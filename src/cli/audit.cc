@@ -181,12 +181,9 @@ class Auditor {
   }
 
   void check_secrets() {
-    const auto secrets = session_.secrets().list();
-    const bool is_far = session_.is_far("secrets");
-    if (!secrets) judge("secret", secrets.error().where, secrets.error(), is_far);
-    for (const auto& info : secrets.value_or(std::vector<provider::SecretInfo>{})) {
-      if (const auto value = session_.secrets().get(info.name); !value) judge("secret", info.name, value.error(), is_far);
-    }
+    const auto unreadable = session_.secrets().verify_all();
+    if (!unreadable) return judge("secret", unreadable.error().where, unreadable.error(), session_.is_far("secrets"));
+    for (const auto& [name, error] : *unreadable) judge("secret", layout_.secrets() / name, error, session_.is_far("kms"));
     check_strays_in(layout_.secrets(), provider::local::VaultSecretStore::is_file_name);
   }
 

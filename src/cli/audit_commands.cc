@@ -112,7 +112,7 @@ Result<int> proof(Invocation& invocation, const Query& options, const Output& ou
 }
 
 Result<int> tell(Invocation& invocation, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::operate));
   const auto told = TRY(session->mirror_audit());
   output.result({{"told", told}}, fmt::format("{} {} told", told, told == 1 ? "entry was" : "entries were"));
   return 0;

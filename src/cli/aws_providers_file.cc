@@ -3,7 +3,26 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+
+#include "cli/duty.h"
+
 namespace redoubt::cli {
+namespace {
+
+// Each step acts in its own role. An embedded endpoint's process (`serve`) has none in the template.
+std::string roles_of(const std::map<std::string, std::string>& outputs) {
+  std::string lines = "    roles:\n";
+  for (int duty = 0; duty < static_cast<int>(Duty::serve); ++duty) {
+    std::string name(to_string(static_cast<Duty>(duty)));
+    std::string output = name + "Role";
+    output.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(output.front())));
+    if (const auto found = outputs.find(output); found != outputs.end()) lines += fmt::format("      {}: {}\n", name, found->second);
+  }
+  return lines;
+}
+
+}  // namespace
 
 std::string providers_file_of(const std::string& region, const std::string& environment, const std::map<std::string, std::string>& outputs) {
   const auto of = [&](const char* name) {
@@ -18,7 +37,7 @@ version: 1
 providers:
   aws:
     region: {region}
-  kms:
+{roles}  kms:
     aws-kms: {{key: {key}}}
   secrets:
     secrets-manager: {{prefix: {secrets}, kms_key: {key}}}
@@ -60,7 +79,7 @@ providers:
   audit:
     cloudwatch: {{group_prefix: {logs}, retention_days: 90}}
 )",
-                     fmt::arg("environment", environment), fmt::arg("region", region), fmt::arg("key", of("DataKeyAlias")), fmt::arg("secrets", of("SecretPrefix")),
+                     fmt::arg("environment", environment), fmt::arg("region", region), fmt::arg("roles", roles_of(outputs)), fmt::arg("key", of("DataKeyAlias")), fmt::arg("secrets", of("SecretPrefix")),
                      fmt::arg("bucket", of("ArtifactsBucket")), fmt::arg("repository", slash == repository.npos ? repository : repository.substr(slash + 1)),
                      fmt::arg("repository_uri", repository), fmt::arg("job_role", of("JobRole")), fmt::arg("endpoint_role", of("EndpointRole")), fmt::arg("captures", of("CapturesBucket")),
                      fmt::arg("monitor_role", of("MonitorJobRole")), fmt::arg("schedule_role", of("ScheduleRole")), fmt::arg("subnets", of("Subnets")),

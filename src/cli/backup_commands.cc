@@ -29,7 +29,7 @@ Result<std::optional<Secret>> keys_passphrase(const Options& options) {
 }
 
 Result<int> backup(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_keys));
   governance::BackupOptions wanted{fs::absolute(options.file), session->identity()};
   wanted.keys_passphrase = TRY(keys_passphrase(options));
@@ -190,7 +190,7 @@ class Restore {
     if (::rename(growing_.c_str(), to_.c_str()) != 0) return fail_errno(errno, "put in place", to_.string());
     unfinished_.keep();
     TRY(sync_folder(to_.parent_path()));
-    const auto session = TRY(Session::open(global(to_)));
+    const auto session = TRY(Session::open(global(to_), Duty::operate));
     TRY(session->record_event("backup", {{"action", "restore"}, {"made", backup_.manifest.created}, {"made_by", backup_.manifest.identity}, {"entries", entries_}, {"entries_lost", lost_}}));
     return {};
   }

@@ -64,11 +64,12 @@ provider::aws::MonitoringOptions monitoring_of(const Json& given) {
 
 // Declared in the order of use: what stands on something comes behind it.
 struct Providers::State {
-  State(const Json& given, governance::Workspace& opened, const Clock& time) : config(given), workspace(opened), clock(time) {}
+  State(const Json& given, governance::Workspace& opened, const Clock& time, Duty first) : config(given), workspace(opened), clock(time), duty(first) {}
 
   Json config;
   governance::Workspace& workspace;
   const Clock& clock;
+  Duty duty;
   std::unique_ptr<provider::aws::Client> aws;
   std::unique_ptr<provider::aws::AwsKms> aws_kms;
   std::unique_ptr<provider::Kms> kms;
@@ -92,8 +93,8 @@ struct Providers::State {
 Providers::Providers(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Providers::~Providers() = default;
 
-Result<std::unique_ptr<Providers>> Providers::create(const Json& config, governance::Workspace& workspace, const Clock& clock) {
-  std::unique_ptr<Providers> providers(new Providers(std::make_unique<State>(config, workspace, clock)));
+Result<std::unique_ptr<Providers>> Providers::create(const Json& config, governance::Workspace& workspace, const Clock& clock, Duty duty) {
+  std::unique_ptr<Providers> providers(new Providers(std::make_unique<State>(config, workspace, clock, duty)));
   TRY(providers->open_stores());
   return providers;
 }
@@ -225,7 +226,15 @@ Status Providers::discard_registry() {
 Result<provider::aws::Client*> Providers::aws() {
   if (state_->aws != nullptr) return state_->aws.get();
   state_->aws = TRY(open_aws_client(json_or(state_->config, "aws", Json::object()), state_->clock));
+  TRY(act_for(state_->duty));
   return state_->aws.get();
+}
+
+Status Providers::act_for(Duty duty) {
+  state_->duty = duty;
+  if (state_->aws == nullptr) return {};  // it starts with it
+  const Json roles = json_or(json_or(state_->config, "aws", Json::object()), "roles", Json::object());
+  return state_->aws->act_as(json_or(roles, std::string(to_string(duty)).c_str(), ""));
 }
 
 Result<provider::EndpointHost*> Providers::endpoint_host(const GlobalOptions& options) {

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/duty.h"
 #include "governance/notes.h"
 #include "governance/workspace.h"
 #include "provider/alarms.h"
@@ -34,8 +35,11 @@ class Providers {
  public:
   // As `config` says, which is what pipeline::load_providers answers; what it does not name is embedded in the workspace. Both
   // references must outlive it. Errors of each provider's create.
-  static Result<std::unique_ptr<Providers>> create(const Json& config, governance::Workspace& workspace, const Clock& clock);
+  static Result<std::unique_ptr<Providers>> create(const Json& config, governance::Workspace& workspace, const Clock& clock, Duty duty);
   ~Providers();
+
+  // From now on AWS is asked with that duty's role, where `aws.roles` names one.
+  Status act_for(Duty duty);
 
   const Json& config() const;
   provider::ObjectStore& objects();

@@ -30,7 +30,7 @@ int answer(const Output& output, const provider::EndpointStatus& status) {
 }
 
 Result<std::unique_ptr<Session>> open_for_deploying(Invocation& invocation) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::deploy));
   TRY(session->require(governance::Permission::deploy));
   return session;
 }

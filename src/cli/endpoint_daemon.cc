@@ -59,7 +59,7 @@ class Daemon {
   }
 
   Status start() {
-    session_ = TRY(Session::open(options_));
+    session_ = TRY(Session::open(options_, Duty::serve));
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
     TRY(session_->require(governance::Permission::deploy));

@@ -30,7 +30,7 @@ Result<stages::image::ScanOptions> scan_options(Session& session, const Options&
 }
 
 Result<int> build(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
   stages::image::StepDeps deps{session->store(), *TRY(session->images()), *TRY(session->recorder()), session->clock(), invocation.progress, TRY(session->registry_findings())};
@@ -64,7 +64,7 @@ Result<int> sbom(Invocation& invocation, const Options& options, const Output& o
 }
 
 Result<int> update_database(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
   stages::image::DatabaseSources sources{!options.no_apt, options.apt_lists, {}};
@@ -103,7 +103,7 @@ Result<provider::registry::RegistryLogin> login_of(Session& session, const Optio
 
 Result<int> push(Invocation& invocation, const Options& options, const Output& output) {
   auto reference = TRY(provider::registry::parse_remote_reference(options.url));
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::deploy));
   auto* images = TRY(session->images());
   const auto image = TRY(images->resolve(options.reference));

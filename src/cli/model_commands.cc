@@ -62,7 +62,7 @@ Result<int> serve_hub(const Options& options, const Output& output) {
 }
 
 Result<int> pull(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::acquire));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
   stages::acquire::AcquireOptions acquire;
@@ -103,7 +103,7 @@ Result<int> scan(const Options& options, const Output& output) {
 
 Result<int> sign(Invocation& invocation, const Options& options, const Output& output) {
   const fs::path folder = TRY(folder_of(options.path));
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::acquire));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto key = TRY(session->model_key());
   auto files = TRY(attest::hash_model_folder(folder));

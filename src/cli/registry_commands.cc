@@ -119,7 +119,7 @@ Status withdraw(Session& session, const provider::ModelVersion& version) {
 
 Result<int> review(Invocation& invocation, const Target& target, stages::publish::Decision decision, const Output& output) {
   const auto name = TRY(governance::parse_version_name(target.version));
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::review));
   TRY(session->require(governance::Permission::approve));
   auto recorder = TRY(session->recorder());
   stages::publish::ReviewDeps deps{*TRY(session->registry()), *recorder};
@@ -127,6 +127,7 @@ Result<int> review(Invocation& invocation, const Target& target, stages::publish
   const auto version = TRY(TRY(session->registry())->get(name.name, name.version));
   if (decision == stages::publish::Decision::revoke) {
     // Endpoints see it at their next look anyway; this makes it at once.
+    TRY(session->act_for(Duty::deploy));
     TRY(withdraw(*session, version));
   }
   output.result({{"name", version.name}, {"version", version.version}, {"state", provider::to_string(version.state)},
@@ -169,7 +170,7 @@ Result<stages::publish::Decision> decision_of(const provider::OutsideDecision& o
 
 // A reviewer signs what another principal decided there; from then on it counts.
 Result<int> adopt(Invocation& invocation, const Target& target, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::review));
   TRY(session->require(governance::Permission::approve));
   const auto decided = TRY(find_outside(*session, target.version));
   const auto decision = TRY(decision_of(decided, target.version));
@@ -186,7 +187,7 @@ Result<int> adopt(Invocation& invocation, const Target& target, const Output& ou
 }
 
 Result<int> restore(Invocation& invocation, const Target& target, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::review));
   TRY(session->require(governance::Permission::approve));
   const auto decided = TRY(find_outside(*session, target.version));
   TRY(TRY(session->registry())->restore(decided.name, decided.version));
@@ -215,7 +216,7 @@ Result<int> export_release(Invocation& invocation, const Target& target, const O
 }
 
 Result<int> rebuild(Invocation& invocation, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::registration));
   TRY(session->require(governance::Permission::run_pipeline));
   TRY(session->rebuild_registry());
   const auto count = TRY(TRY(session->registry())->list()).size();

@@ -31,12 +31,25 @@ class PipelineRun {
 
   pipeline::Steps steps() {
     pipeline::Steps steps;
-    steps.acquire = [this] { return acquire(); };
+    steps.acquire = [this]() -> Result<AcquiredModel> {
+      TRY(session_.act_for(Duty::acquire));
+      return acquire();
+    };
     steps.prepare_data = [this] { return prepare_data(); };
-    steps.build_image = [this] { return build_image(); };
-    steps.train = [this](const auto& model, const auto& data, const auto& image) { return train(model, data, image); };
-    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& adapter) { return evaluate(model, data, image, adapter); };
-    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& adapter, const auto& evaluation) {
+    steps.build_image = [this]() -> Result<BuiltImage> {
+      TRY(session_.act_for(Duty::image));
+      return build_image();
+    };
+    steps.train = [this](const auto& model, const auto& data, const auto& image) -> Result<TrainedAdapter> {
+      TRY(session_.act_for(Duty::train));
+      return train(model, data, image);
+    };
+    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& adapter) -> Result<Evaluation> {
+      TRY(session_.act_for(Duty::evaluate));
+      return evaluate(model, data, image, adapter);
+    };
+    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& adapter, const auto& evaluation) -> Result<RegisteredVersion> {
+      TRY(session_.act_for(Duty::registration));
       return publish({model, data, image, adapter, evaluation});
     };
     steps.look_up = [this](const RegisteredVersion& version) -> Result<provider::ModelVersion> {
@@ -44,6 +57,7 @@ class PipelineRun {
       return registry->get(json_or(version.record().result, "name", ""), json_or(version.record().result, "version", ""));
     };
     steps.deploy = [this](const provider::ModelVersion& version) -> Result<Deployment> {
+      TRY(session_.act_for(Duty::deploy));
       auto deployed = TRY(deploy_version(session_, {version.name, version.version, "", false}));
       endpoint = deployed.status;
       return std::move(deployed.deployment);
@@ -168,7 +182,7 @@ std::string to_table(const pipeline::RunReport& report) {
 
 Result<int> run(Invocation& invocation, const std::string& file, const Output& output) {
   const auto config = TRY(pipeline::load_config(file));
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
   if (!invocation.global.providers.empty()) {

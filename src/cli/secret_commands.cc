@@ -17,7 +17,7 @@ struct Options {
 };
 
 Result<std::unique_ptr<Session>> open_for_secrets(Invocation& invocation) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::secrets));
   TRY(session->require(governance::Permission::manage_secrets));
   return session;
 }

@@ -70,6 +70,7 @@ struct Session::State {
   std::unique_ptr<ledger::EvidenceLog> evidence;
   std::unique_ptr<SealedNotes> notes;
   std::unique_ptr<governance::StepRecorder> recorder;
+  Duty duty = Duty::audit;
   std::unique_ptr<Providers> providers;
   bool may_have_recorded = false;  // since the audit trail was last brought up to date
 };
@@ -92,6 +93,7 @@ Result<std::uint64_t> Session::mirror_audit() {
 Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, const InitOptions& init) {
   auto state = std::make_unique<State>();
   state->options = options;
+  state->duty = Duty::operate;
   governance::Workspace::CreateOptions create;
   create.root = options.workspace;
   create.credentials = credentials_of(options);
@@ -104,7 +106,7 @@ Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, c
   std::unique_ptr<Session> session;
   if (was_there) {
     // A making that was cut off before its first ledger entry goes on; anything else is a workspace already.
-    session = TRY(open_workspace(options));
+    session = TRY(open_workspace(options, Duty::operate));
     if (TRY(session->has_entries())) return fail(made.error());
   } else {
     state->workspace = std::move(*made);
@@ -121,9 +123,10 @@ Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, c
   return session;
 }
 
-Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& options) {
+Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& options, Duty duty) {
   auto state = std::make_unique<State>();
   state->options = options;
+  state->duty = duty;
   state->identity = options.identity.empty() ? kDefaultIdentity : options.identity;
   governance::Workspace::OpenOptions open;
   open.root = options.workspace;
@@ -133,8 +136,8 @@ Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& op
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
-Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
-  auto session = TRY(open_workspace(options));
+Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options, Duty duty) {
+  auto session = TRY(open_workspace(options, duty));
   (void)TRY(session->workspace().identities().find(session->identity()));
   TRY(session->open_ledger(LedgerMode::open));
   TRY(session->open_providers());
@@ -142,14 +145,14 @@ Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options) {
 }
 
 Result<Session::UnpackedParts> Session::open_unpacked(const GlobalOptions& options) {
-  const auto session = TRY(open_workspace(options));
+  const auto session = TRY(open_workspace(options, Duty::operate));
   const auto file = TRY(session->workspace().state_file("ledger-key"));
   const auto key = TRY(crypto::SigningKey::from_pem(Secret(TRY(file.read()))));
   return UnpackedParts{session->workspace().id(), session->ledger_options(), key.public_key()};
 }
 
 Problems Session::check_ledger(const GlobalOptions& options) {
-  const auto session = open_workspace(options);
+  const auto session = open_workspace(options, Duty::audit);
   if (!session) return {};
   const auto key = (*session)->workspace_key("ledger-key", crypto::SignatureAlgorithm::ed25519);
   if (!key) return {};
@@ -179,6 +182,11 @@ Status Session::open_ledger(LedgerMode mode) {
 }
 
 ledger::LedgerOptions Session::ledger_options() const { return ledger_options_of(*state_->workspace); }
+
+Status Session::act_for(Duty duty) {
+  state_->duty = duty;
+  return state_->providers->act_for(duty);
+}
 
 Status Session::require(governance::Permission permission) const {
   return state_->workspace->identities().require(state_->identity, permission);
@@ -293,12 +301,12 @@ Result<std::unique_ptr<provider::Notifier>> Session::notifier(const std::string&
 Status Session::open_providers() {
   const std::string& file = state_->options.providers;
   const Json config = file.empty() ? TRY(state_->notes->load(kProvidersNote)).value_or(Json::object()) : TRY(pipeline::load_providers(file));
-  state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock));
+  state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock, state_->duty));
   return {};
 }
 
 Status Session::use_providers(const Json& config) {
-  state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock));
+  state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock, state_->duty));
   return remember_providers();
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/problem.h"
 #include "cli/command.h"
+#include "cli/duty.h"
 #include "governance/notes.h"
 #include "governance/recorder.h"
 #include "governance/workspace.h"
@@ -37,7 +38,8 @@ class Session {
   // Workspace::create.
   static Result<std::unique_ptr<Session>> create(const GlobalOptions& options, const InitOptions& init);
   // Opens it: unseals the keyring, checks the ledger's head and that the acting identity is known.
-  static Result<std::unique_ptr<Session>> open(const GlobalOptions& options);
+  // In AWS it acts with the rights that reading needs, unless `duty` says more.
+  static Result<std::unique_ptr<Session>> open(const GlobalOptions& options, Duty duty = Duty::audit);
   ~Session();
   // What a restored workspace is checked with before its ledger's anchor is believed.
   struct UnpackedParts {
@@ -49,6 +51,8 @@ class Session {
   // What is wrong with the ledger of a workspace that does not open; empty also where not even the ledger's key can be read.
   static Problems check_ledger(const GlobalOptions& options);
 
+  // Another step's rights in AWS from now on; errors of aws::Client::act_as.
+  Status act_for(Duty duty);
   // permission_denied unless the identity's roles allow it.
   Status require(governance::Permission permission) const;
   // The recorder of the acting identity's steps; unlocks its key.
@@ -107,7 +111,7 @@ class Session {
  private:
   struct State;
   explicit Session(std::unique_ptr<State> state);
-  static Result<std::unique_ptr<Session>> open_workspace(const GlobalOptions& options);
+  static Result<std::unique_ptr<Session>> open_workspace(const GlobalOptions& options, Duty duty);
   enum class LedgerMode { open, open_or_create };
   Status open_ledger(LedgerMode mode);
   Status open_providers();

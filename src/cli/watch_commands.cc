@@ -69,7 +69,7 @@ Result<int> run_monitor_there(Session& session, provider::EndpointMonitor& monit
 // Drift over everything captured, whether or not the endpoint runs.
 Result<int> run_monitor(Invocation& invocation, const MonitorOptions& options, const Output& output) {
   const std::string& environment = options.environment;
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::monitor));
   const auto deployment = TRY(stages::deploy::current_deployment(session->evidence(), environment));
   if (!deployment) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment);
   if (auto* monitor = TRY(session->endpoint_monitor())) return run_monitor_there(*session, *monitor, *deployment, options, output);
@@ -109,7 +109,7 @@ bool is_open(const Json& incident) { return json_or(incident, "state", "") == "o
 // Findings of the account's guards become incidents of their own environment; those that are gone close theirs. The ledger gets what
 // names nobody.
 Result<int> sync_incidents(Invocation& invocation, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::monitor));
   const auto lock = TRY(session->workspace().lock());
   const auto findings = TRY(session->account_findings());
   Json incidents = TRY(saved_incidents(*session, kAccount));

@@ -109,7 +109,7 @@ Status record_identities(Session& session, const std::string& action, const std:
 }
 
 Result<int> add_identity(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_identities));
   const auto identity = TRY(session->workspace().identities().add(options.name, TRY(parse_roles(options.roles))));
   TRY(record_identities(*session, "add", identity.name));
@@ -125,7 +125,7 @@ Result<bool> rotation_is_unfinished(Session& session) {
 }
 
 Result<int> rotate_keys(Invocation& invocation, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
+  auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_keys));
   const auto lock = TRY(session->workspace().lock());
   auto& workspace = session->workspace();

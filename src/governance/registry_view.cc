@@ -17,6 +17,8 @@ using provider::RegistryChange;
 using provider::StateChange;
 using provider::VersionState;
 
+constexpr std::size_t kEntriesUnnotedMax = 1000;
+
 Result<ModelVersion> version_of(const Digest& statement, const attest::StepRecord& record) {
   ModelVersion version;
   version.name = TRY(json_string(record.result, "name", "register statement"));
@@ -86,7 +88,13 @@ Status catch_up(ledger::EvidenceLog& evidence, provider::ModelRegistry& registry
     const auto entry = TRY(evidence.at(index));
     changes.push_back(TRY(change_of(index, entry.digest, TRY(attest::to_step_record(entry.statement)))));
   }
-  return registry.apply(changes);
+  // How far the ledger was read is worth a note where versions changed, or where it spares the next reader much: who only reads a
+  // registry needs no right to write to it.
+  const bool changes_versions = std::any_of(changes.begin(), changes.end(), [](const auto& change) { return !change.added.empty() || !change.states.empty(); });
+  if (!changes_versions && changes.size() < kEntriesUnnotedMax) return {};
+  auto done = registry.apply(changes);
+  if (!done && !changes_versions && done.error().code == ErrorCode::permission_denied) return {};
+  return done;
 }
 
 Result<std::vector<std::string>> compare_with_ledger(ledger::EvidenceLog& evidence, provider::ModelRegistry& registry,

@@ -21,6 +21,12 @@ struct SecretInfo {
   bool operator==(const SecretInfo&) const = default;
 };
 
+// A stored secret that does not open: its name in the store, which need not be the secret's, and why.
+struct UnreadableSecret {
+  std::string name;
+  Error error;
+};
+
 constexpr std::size_t kSecretBytesMax = 65'536;
 constexpr std::chrono::hours kSecretAgeMax{90 * 24};  // a token that was put longer ago is due for another
 
@@ -47,6 +53,8 @@ class SecretStore {
   // Where the store can make the next value itself, has it made and waits until it counts. Nothing where it can't: put one.
   // unavailable where the store's maker fails or does not end; the value before is still the newest then.
   virtual Result<std::optional<SecretInfo>> rotate(std::string_view name) = 0;
+  // Which of them are not as they were put. A service that keeps secrets answers for itself: none of its values is read for this.
+  virtual Result<std::vector<UnreadableSecret>> verify_all() = 0;
 };
 
 }  // namespace redoubt::provider

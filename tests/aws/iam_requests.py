@@ -36,7 +36,7 @@ World = collections.namedtuple("World", "account region keys secrets topics buck
 
 # Members under other names than the reference's.
 NAMES = {"s3": {"BucketName": "Bucket", "ObjectName": "Key"}, "logs": {"LogGroupName": "logGroupName", "LogStreamName": "logStreamName"},
-         "ecr": {"RepositoryName": "repositoryName"}, "application-autoscaling": {}}
+         "ecr": {"RepositoryName": "repositoryName"}, "scheduler": {"ScheduleName": "Name"}, "application-autoscaling": {}}
 
 
 class Asked:
@@ -122,6 +122,12 @@ class Asked:
             return as_list(own)
         if name == "RepositoryName":
             return members.get("repositoryNames", [])
+        if name.endswith("JobDefinitionName"):
+            return [members["JobDefinitionName"]] if "JobDefinitionName" in members else []
+        if name in ("RecorderName", "RecorderId"):
+            return ["*"]  # all there are
+        if name == "GroupName" and self.service == "scheduler":
+            return ["default"]
         if name == "AlarmName":
             return members.get("AlarmNames") or ["*"]  # a listing
         if name == "SecretId":
@@ -174,10 +180,16 @@ class Asked:
         if self.operation == "Publish":
             yield from self.key(self.world.topics[self.members["TopicArn"]], "sns", "GenerateDataKey", "Decrypt")
 
+    def with_scheduler(self):
+        if "Target" in self.members:
+            yield "iam:PassRole", self.members["Target"]["RoleArn"], {"iam:passedtoservice": ["scheduler.amazonaws.com"]}
+
     def with_sagemaker(self):
         """Disks are sealed under a grant that the caller gives."""
-        if "VolumeKmsKeyId" in self.members.get("ResourceConfig", {}):
-            yield from self.key(self.members["ResourceConfig"]["VolumeKmsKeyId"], "sagemaker", "CreateGrant", grantisforawsresource="true")
+        places = [self.members.get("ResourceConfig", {}), *(self.members.get(name, {}).get("ClusterConfig", {}) for name in ("ProcessingResources", "JobResources"))]
+        for place in places:
+            if "VolumeKmsKeyId" in place:
+                yield from self.key(place["VolumeKmsKeyId"], "sagemaker", "CreateGrant", grantisforawsresource="true")
         if self.operation in ("CreateEndpoint", "UpdateEndpoint") and self.world.keys.get(self.members["EndpointConfigName"]):
             yield from self.key(self.members["EndpointConfigName"], "sagemaker", "CreateGrant", grantisforawsresource="true")
 

@@ -7,6 +7,7 @@ import datetime
 import http.client
 import http.server
 import json
+import re
 import ssl
 import threading
 import urllib.parse
@@ -30,8 +31,8 @@ ACTIONS = {"accessanalyzer": {"ListFindingsV2": "ListFindings"}, "s3": {"HeadObj
 PREFIXES = {"accessanalyzer": "access-analyzer", "monitoring": "cloudwatch", "cloudwatch": "cloudwatch", "sagemaker-runtime": "sagemaker"}
 
 LONG_BODY = 1 << 20
-# status: a number, or "lost" where no answer arrived. step: what the program was at, where a test says so.
-Call = collections.namedtuple("Call", "service operation members status action request step")
+# status: a number, or "lost" where no answer arrived. role: the ARN of the role that it was made in; None: in the keys' own name.
+Call = collections.namedtuple("Call", "service operation members status action request role")
 
 
 class Request:
@@ -53,7 +54,7 @@ class Judge:
         self.upstream = urllib.parse.urlsplit(upstream)
         self.secrets, self.is_ours = secrets, is_ours
         self.calls, self.violations, self.faults = [], [], []
-        self.departures, self.earlier, self.step = set(), {}, None
+        self.departures, self.earlier, self.roles = set(), {}, {}  # roles: by the key ids that were given for them
         self.skew = datetime.timedelta()  # of the judge's clock against the wall's
         self.lock = threading.Lock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -130,7 +131,7 @@ class Judge:
         if len(request.body) > LONG_BODY:
             request.body = b""  # nobody looks at it again
         with self.lock:
-            self.calls.append(Call(service, operation, members, answer[0] if answer else "lost", action, request, self.step))
+            self.calls.append(Call(service, operation, members, answer[0] if answer else "lost", action, request, self.roles.get(scope and scope.key_id)))
         if answer:
             self.reply(connection, request, answer)
 
@@ -151,10 +152,17 @@ class Judge:
         is_ours = answer is not None or self.is_ours
         answer = answer or self.forward(request)
         self.check_answer(service, operation, request, answer, is_ours)
+        if operation == "AssumeRole" and answer[0] == 200:
+            self.learn_keys(members["RoleArn"], answer[2].decode())
         earlier = None if is_ours and not self.is_ours else self.remember(service, operation, members, answer)
         if fault is not None and fault.kind in Fault.SPOILS and answer[0] < 300:
             return fault.after(service, operation, connection, answer, earlier)
         return answer
+
+    def learn_keys(self, role, text):
+        key_id, secret = (re.search(f"<{name}>([^<]+)</{name}>", text).group(1) for name in ("AccessKeyId", "SecretAccessKey"))
+        with self.lock:
+            self.secrets[key_id], self.roles[key_id] = secret, role
 
     def check_answer(self, service, operation, request, answer, is_ours):
         status, headers, body = answer

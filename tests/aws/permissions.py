@@ -116,7 +116,11 @@ class Policies:
                 self.keys[resolver.do_getatt(name + ".Arn")] = iam.statements_of(name, resolver.value(properties["KeyPolicy"]))
             if item["Type"] == "AWS::S3::BucketPolicy":
                 self.buckets[resolver.do_getatt(properties["Bucket"]["!Ref"] + ".Arn")] = iam.statements_of(name, resolver.value(properties["PolicyDocument"]))
-        self.all = {statement.name for statements, _ in self.roles.values() for statement in statements}
+        self.steps = {resolver.value(resources[name]["Properties"]["RoleName"]): name for name in self.roles if name not in PLATFORM}
+
+    def unused(self):
+        """Statements of the steps' roles that allowed none of the calls that were decided on."""
+        return {statement.name for name in self.steps.values() for statement in self.roles[name][0] if statement.effect == "Allow"} - self.used
 
     def decide(self, role, request):
         identity, boundary = self.roles[role]
@@ -126,15 +130,18 @@ class Policies:
         self.used |= {statement.name for statement in decision.used}
         return decision
 
-    def refusals(self, calls, world, role_of):
-        """What IAM would refuse of the calls: each with its role, its question and the reason. `role_of` names the roles one of which
-        made the call."""
+    def refusals(self, calls, world):
+        """What IAM would refuse of the calls: each with its role, its question and the reason."""
         found = set()
         for call in calls:
+            if call.action in ("sts:AssumeRole", "sts:GetCallerIdentity"):  # the roles' trust, and what nobody needs to be allowed
+                continue
+            if call.role is None:
+                found.add((None, call.action, "", "made in no role"))
+                continue
+            role = self.steps[call.role.rpartition("/")[2]]
             for request in iam_requests.requests_of(call, world):
-                if request.action in MADE_BY_THE_TEMPLATE or request.action == "sts:GetCallerIdentity":  # which nobody needs to be allowed
-                    continue
-                decisions = [(role, self.decide(role, request)) for role in role_of(call)]
-                if not any(decision.allowed for _, decision in decisions):
-                    found |= {(role, request.action, request.resource, decision.why) for role, decision in decisions}
+                decision = self.decide(role, request)
+                if not decision.allowed:
+                    found.add((role, request.action, request.resource, decision.why))
         return found

@@ -71,18 +71,27 @@ Result<CloudWatchAuditSink::Tail> CloudWatchAuditSink::read_tail(const std::stri
   return fail(ErrorCode::unavailable, "the log stream answers with nothing but empty pages", where(group), "try again later");
 }
 
+Result<std::optional<Json>> CloudWatchAuditSink::find_group(const std::string& group) {
+  for (auto& found : TRY(about(group, client_.call_all("logs", "DescribeLogGroups", {{"logGroupNamePrefix", group}}, "logGroups"), kCure))) {
+    if (json_or(found, "logGroupName", "") == group) return std::optional(std::move(found));
+  }
+  return std::nullopt;
+}
+
 Status CloudWatchAuditSink::make_group(const std::string& group, Stream& stream) {
   Json input = {{"logGroupName", group}};
   if (!options_.kms_key.empty()) input["kmsKeyId"] = options_.kms_key;
-  if (!stream.tail.is_there) {
+  // Where the template made the groups, nobody needs the right to make one. What a kill or another maker left out is made good; what
+  // somebody chose stays.
+  auto found = TRY(find_group(group));
+  if (!found && !stream.tail.is_there) {
     const auto made = client_.call("logs", "CreateLogGroup", input);
     if (!made && made.error().code != ErrorCode::already_exists) return fail_about(group, made.error(), kCure);
+    found = TRY(find_group(group));
   }
-  // What a kill or another maker left out is made good; what somebody chose stays.
-  for (const auto& found : TRY(client_.call_all("logs", "DescribeLogGroups", {{"logGroupNamePrefix", group}}, "logGroups"))) {
-    if (json_or(found, "logGroupName", "") != group) continue;
-    stream.retention_days = static_cast<int>(json_or(found, "retentionInDays", std::int64_t{0}));
-    if (!options_.kms_key.empty() && json_or(found, "kmsKeyId", "").empty()) {
+  if (found) {
+    stream.retention_days = static_cast<int>(json_or(*found, "retentionInDays", std::int64_t{0}));
+    if (!options_.kms_key.empty() && json_or(*found, "kmsKeyId", "").empty()) {
       const auto encrypted = client_.call("logs", "AssociateKmsKey", input);
       if (!encrypted) return fail_about(group, encrypted.error(), "let the key's policy allow the logs service of this region: " + options_.kms_key);
     }

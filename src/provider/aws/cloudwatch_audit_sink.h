@@ -52,6 +52,7 @@ class CloudWatchAuditSink final : public AuditSink {
   };
   Result<Tail> read_tail(const std::string& group);
   Result<Stream*> open(const std::string& group);
+  Result<std::optional<Json>> find_group(const std::string& group);
   Status make_group(const std::string& group, Stream& stream);
   Status write(const std::string& group, const std::vector<const AuditEntry*>& entries);
   Status put(const std::string& group, const std::vector<Event>& events);

@@ -36,6 +36,7 @@ class SecretsManagerStore final : public SecretStore {
   Result<std::optional<TimePoint>> remove(std::string_view name, Removal how) override;
   // By the secret's rotation function, where it has one that is on.
   Result<std::optional<SecretInfo>> rotate(std::string_view name) override;
+  Result<std::vector<UnreadableSecret>> verify_all() override { return std::vector<UnreadableSecret>(); }
 
  private:
   SecretsManagerStore(SecretsManagerStoreOptions options, Client& client) : options_(std::move(options)), client_(client) {}

@@ -74,6 +74,7 @@ class PlayedEndpoints final : public Client {
     return fail(ErrorCode::limit_exceeded, "not done after " + std::to_string(options.total_s_max) + " s", std::string(operation));
   }
   Result<RestAnswer> send(const RestRequest&, Sink&) override { return fail(ErrorCode::unsupported, "no streams in this test"); }
+  Status act_as(const std::string&) override { return {}; }
   const std::string& region() const override { return region_; }
   const std::string& partition() const override { return partition_; }
   Result<std::string> account() override { return std::string("123456789012"); }

@@ -161,4 +161,13 @@ Result<std::optional<TimePoint>> VaultSecretStore::remove(std::string_view name,
 
 Result<std::optional<SecretInfo>> VaultSecretStore::rotate(std::string_view) { return std::nullopt; }
 
+Result<std::vector<UnreadableSecret>> VaultSecretStore::verify_all() {
+  std::vector<UnreadableSecret> found;
+  for (const auto& name : TRY(list_folder(options_.folder))) {
+    if (!is_record(name)) continue;
+    if (const auto record = read_file_named(name); !record) found.push_back({name, record.error()});
+  }
+  return found;
+}
+
 }  // namespace redoubt::provider::local

@@ -33,6 +33,7 @@ class VaultSecretStore final : public SecretStore {
   // For ever, whichever removal is asked for.
   Result<std::optional<TimePoint>> remove(std::string_view name, Removal how) override;
   Result<std::optional<SecretInfo>> rotate(std::string_view name) override;
+  Result<std::vector<UnreadableSecret>> verify_all() override;
 
  private:
   struct Record {

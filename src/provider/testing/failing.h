@@ -109,6 +109,10 @@ class FailingSecretStore final : public SecretStore {
     TRY(point_.next());
     return inner_.rotate(name);
   }
+  Result<std::vector<UnreadableSecret>> verify_all() override {
+    TRY(point_.next());
+    return inner_.verify_all();
+  }
 
  private:
   SecretStore& inner_;

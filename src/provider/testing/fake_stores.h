@@ -36,6 +36,7 @@ class FakeSecretStore final : public SecretStore {
   Result<std::vector<SecretInfo>> list() override;
   Result<std::optional<TimePoint>> remove(std::string_view name, Removal how) override;
   Result<std::optional<SecretInfo>> rotate(std::string_view name) override;
+  Result<std::vector<UnreadableSecret>> verify_all() override { return std::vector<UnreadableSecret>(); }
 
  private:
   struct Entry {

@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <thread>
 
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "provider/aws/api/caller.h"
+#include "provider/aws/api/credential_sources.h"
 #include "provider/aws/api/protocol.h"
 
 namespace redoubt::provider::aws {
@@ -75,16 +77,26 @@ class AwsClient final : public Client {
 
   Status find_credentials(bool profile_is_option) {
     const bool must_exist = profile_is_option || environment_.variable("AWS_PROFILE");
-    const CredentialContext context{environment_, profiles_, options_.profile, must_exist, profile_is_option, options_.assume_role_arn, clock_, http_,
-                                    [this](const Credentials* signer, const std::string& in_region, std::string_view service, std::string_view operation,
-                                           const Json& input) { return call_with(signer, in_region, service, operation, input); }};
-    credentials_ = std::make_unique<CredentialCache>(TRY(find_credential_source(context)), clock_);
-    TRY(credentials_->get());  // now, so that what is wrong with them is said before anything has begun
+    context_.emplace(CredentialContext{environment_, profiles_, options_.profile, must_exist, profile_is_option, options_.assume_role_arn, clock_, http_,
+                                       [this](const Credentials* signer, const std::string& in_region, std::string_view service, std::string_view operation,
+                                              const Json& input) { return call_with(signer, in_region, service, operation, input); }});
+    held_.emplace("", std::make_unique<CredentialCache>(TRY(find_credential_source(*context_)), clock_));
+    return act_as("");
+  }
+
+  Status act_as(const std::string& role_arn) override {
+    auto& cache = held_[role_arn];
+    if (cache == nullptr) {
+      auto* found = held_.at("").get();
+      cache = std::make_unique<CredentialCache>(role_source(*context_, {role_arn, {}, {}, {}, "aws.roles"}, [found] { return found->get(); }), clock_);
+    }
+    TRY(cache->get());  // now, so that what is wrong with them is said before anything has begun
+    credentials_ = cache.get();
     return {};
   }
 
   Result<Json> call(std::string_view service, std::string_view operation, const Json& input) override {
-    return call_through(credentials_.get(), options_.region, service, operation, input);
+    return call_through(credentials_, options_.region, service, operation, input);
   }
 
   Result<Json> call_all(std::string_view service, std::string_view operation, const Json& input, std::string_view items) override;
@@ -125,7 +137,9 @@ class AwsClient final : public Client {
   const Environment environment_;
   const Endpoints endpoints_;
   const Clock& clock_;
-  std::unique_ptr<CredentialCache> credentials_;
+  std::optional<CredentialContext> context_;
+  std::map<std::string, std::unique_ptr<CredentialCache>> held_;  // by role; "": what was found
+  CredentialCache* credentials_ = nullptr;                        // those in use
   std::mutex account_mutex_;
   std::string account_;
 };
@@ -205,7 +219,7 @@ Result<RestAnswer> AwsClient::send(const RestRequest& given, Sink& body) {
   request.bytes_max = given.bytes_max;
   request.repeatable = given.method != "POST" || given.may_be_repeated;
   request.payload_hash = TRY(payload_hash_of(given, request.endpoint));
-  auto response = TRY(caller_.send(request, credentials_.get(), body));
+  auto response = TRY(caller_.send(request, credentials_, body));
   return RestAnswer{response.status, std::move(response.headers)};
 }
 

@@ -64,6 +64,10 @@ class Client {
   static Result<std::unique_ptr<Client>> create(ClientOptions options, const Clock& clock);
   virtual ~Client() = default;
 
+  // From now on calls are made in that role, taken on with the credentials that were found; empty: in their own name.
+  // permission_denied, naming the role, where it can't be taken on. No call may be under way.
+  virtual Status act_as(const std::string& role_arn) = 0;
+
   // `call("kms", "Encrypt", {{"KeyId", key}, ...})`: members as in the API reference, blobs in base64, times as seconds since 1970 (numbers).
   // Codes of the answer become ours: see errors.h.
   virtual Result<Json> call(std::string_view service, std::string_view operation, const Json& input = Json::object()) = 0;
