@@ -139,6 +139,18 @@ TEST_F(RegistryViewTest, versions_reviews_and_deployments_are_replayed) {
   EXPECT_TRUE(compare_with_ledger(*evidence_, *registry_, *empty)->empty());
 }
 
+TEST_F(RegistryViewTest, who_only_reads_writes_nothing) {
+  record_version("0.1.0", "Rejected");
+  ASSERT_TRUE(catch_up(*evidence_, *registry_));
+  const std::uint64_t noted = *registry_->entries_applied();
+  ASSERT_TRUE(acquire(recorder(), "a"));
+  ASSERT_TRUE(catch_up(*evidence_, *registry_));
+  EXPECT_EQ(*registry_->entries_applied(), noted) << "entries that move no version need no note";
+  record<ReviewStep>({{"name", "m"}, {"version", "0.1.0"}, {"decision", "approve"}, {"reason", "good"}});
+  ASSERT_TRUE(catch_up(*evidence_, *registry_));
+  EXPECT_EQ(*registry_->entries_applied(), noted + 2);
+}
+
 TEST_F(RegistryViewTest, a_row_that_the_ledger_does_not_know_is_named) {
   record_version("0.1.0", "Rejected");
   ASSERT_TRUE(catch_up(*evidence_, *registry_));

@@ -237,7 +237,7 @@ def test_copies_in_another_region_are_encrypted_and_the_trail_can_be_locked(reso
 def test_no_role_has_a_wildcard_for_an_action_and_none_for_a_resource_that_could_be_named(resources):
     asked_of_all = {"config:DescribeConfigurationRecorderStatus"}  # we name no recorder, so all are meant
     roles = of_type(resources, "AWS::IAM::Role")
-    assert len(roles) == 20
+    assert len(roles) == 21
     documents = [policy["PolicyDocument"] for role in roles.values() for policy in role.get("Policies", [])]
     documents += [policy["PolicyDocument"] for name, policy in of_type(resources, "AWS::IAM::ManagedPolicy").items() if name != "Boundary"]
     for statement in (item["!If"][1] if "!If" in item else item for document in documents for item in document["Statement"]):

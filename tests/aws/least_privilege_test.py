@@ -18,8 +18,9 @@ COMPOSED = {"sagemaker_endpoint.cc": {f"sagemaker:{verb}{what}" for verb in ("De
                                         for kind in ("DataQuality", "ModelQuality", "ModelBias", "ModelExplainability")},
             "sagemaker_job_runner.cc": {"sagemaker:CreateExperiment", "sagemaker:CreateTrial"}}
 
-# An option that the template leaves to whoever turns it on: Route 53 failover.
-OPTIONS = {"route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"}
+# What the template leaves to whoever turns it on: Route 53 failover, and an embedded endpoint's process that tells a topic itself.
+# `redoubt aws compliance` is run by whoever may read the account (SecurityAudit), in no step's role.
+OPTIONS = {"route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets", "sns:Publish", "config:DescribeConfigRules", "config:GetComplianceDetailsByConfigRule"}
 # What a registry's client does through ECR's registry API, which asks for these.
 REGISTRY = {"ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage",
             "ecr:GetDownloadUrlForLayer", "ecr:ListImages"}

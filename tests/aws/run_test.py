@@ -83,3 +83,20 @@ def test_a_step_is_done_again_where_its_objects_are_elsewhere(account, tiny_hub,
     rows = redoubt.json("run", pipeline, "--providers", redoubt.providers, expect=6)
     assert keys_of(account, "demo/blobs/")
     assert redoubt.json("audit", "verify")["ok"], rows
+
+
+def test_a_step_acts_in_its_own_role_and_says_which_it_could_not_take_on(account, judge, tmp_path):
+    redoubt = workspace(account, tmp_path, aws={"roles": {name: f"arn:aws:iam::123456789012:role/redoubt-{name}" for name in ("operate", "secrets", "audit")}})
+    redoubt.environment.update(judge.environment)
+    redoubt("init", "--providers", redoubt.providers)
+    judge.inject("sts", "AssumeRole", "access_denied")
+    refused = redoubt.json("secret", "put", "a", stdin="value", expect=5)["error"]
+    assert refused["where"] == "aws.roles" and "role/redoubt-secrets could not be taken on" in refused["message"] and "sts:AssumeRole" in refused["hint"]
+    redoubt("secret", "put", "a", stdin="value")
+    assert {call.role for call in judge.seen("secretsmanager", "CreateSecret")} == {"arn:aws:iam::123456789012:role/redoubt-secrets"}
+    assert all(call.role for call in judge.calls if call.service not in ("sts",)) and judge.violations == []
+    redoubt.providers.write_text(redoubt.providers.read_text().replace("role/redoubt-audit", "redoubt-audit"))
+    (tmp_path / "other").mkdir()
+    other = Redoubt(tmp_path / "other")
+    wrong = other.json("init", "--providers", redoubt.providers, expect=2)["error"]
+    assert "audit" in wrong["where"] + wrong["message"], wrong

@@ -135,6 +135,7 @@ TEST_F(CloudWatchAuditSinkTest, what_somebody_chose_for_a_group_stays) {
   EXPECT_EQ(logs_.groups["/redoubt/audit"].retention, 365);
   EXPECT_EQ(logs_.groups["/redoubt/audit"].key, "arn:other");
   EXPECT_EQ(client_.count("PutRetentionPolicy"), 0);
+  EXPECT_EQ(client_.count("CreateLogGroup"), 0) << "a step's role may write to its groups, and make none";
 }
 
 TEST_F(CloudWatchAuditSinkTest, a_group_that_a_kill_left_half_made_is_finished) {

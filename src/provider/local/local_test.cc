@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "base/file.h"
 #include "base/json.h"
 #include "crypto/hash.h"
@@ -281,6 +283,22 @@ TEST_F(Secrets, every_flipped_byte_and_every_swap_is_tampered) {
   ASSERT_TRUE(write_file(records[1], one));
   EXPECT_EQ(store->get("a").error().code, ErrorCode::tampered);
   EXPECT_EQ(store->get("b").error().code, ErrorCode::tampered);
+}
+
+TEST_F(Secrets, each_damaged_record_is_named) {
+  auto store = *open();
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(store->put(name, Secret("value")));
+  EXPECT_TRUE(store->verify_all()->empty());
+  std::set<std::string> damaged, named;
+  const auto names = *list_files(folder_.path());
+  for (const auto& name : names) {
+    if (name.size() != 64 || damaged.size() == 2) continue;
+    damaged.insert((folder_.path() / name).string());
+    ASSERT_TRUE(write_file(folder_.path() / name, to_bytes("not a record")));
+  }
+  const auto found = *store->verify_all();
+  for (const auto& problem : found) named.insert(problem.object);
+  EXPECT_EQ(named, damaged);
 }
 
 TEST_F(Secrets, a_missing_key_of_names_is_tampered_once_there_are_secrets) {
