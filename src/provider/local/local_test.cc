@@ -293,11 +293,11 @@ TEST_F(Secrets, each_damaged_record_is_named) {
   const auto names = *list_files(folder_.path());
   for (const auto& name : names) {
     if (name.size() != 64 || damaged.size() == 2) continue;
-    damaged.insert((folder_.path() / name).string());
+    damaged.insert(name);
     ASSERT_TRUE(write_file(folder_.path() / name, to_bytes("not a record")));
   }
   const auto found = *store->verify_all();
-  for (const auto& problem : found) named.insert(problem.object);
+  for (const auto& secret : found) named.insert(secret.name);
   EXPECT_EQ(named, damaged);
 }
 
