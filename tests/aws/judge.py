@@ -2,7 +2,7 @@
 """A strict judge between our programs and an account: an HTTPS proxy that checks each request against botocore's service models
 (required and unknown members, types, enums, lengths, ranges, patterns), verifies its signature with code of its own, notes which
 IAM actions were used, and injects faults as the services have them. What tests invent as answers is held against the models too."""
-import collections
+import dataclasses
 import datetime
 import http.client
 import http.server
@@ -31,8 +31,17 @@ ACTIONS = {"accessanalyzer": {"ListFindingsV2": "ListFindings"}, "s3": {"HeadObj
 PREFIXES = {"accessanalyzer": "access-analyzer", "monitoring": "cloudwatch", "cloudwatch": "cloudwatch", "sagemaker-runtime": "sagemaker"}
 
 LONG_BODY = 1 << 20
-# status: a number, or "lost" where no answer arrived. role: the ARN of the role that it was made in; None: in the keys' own name.
-Call = collections.namedtuple("Call", "service operation members status action request role")
+
+
+@dataclasses.dataclass
+class Call:
+    service: str
+    operation: str
+    members: dict
+    status: object  # a number, or "lost" where no answer arrived
+    action: str
+    request: object
+    role: object    # the ARN of the role that it was made in; None: in the keys' own name
 
 
 class Request:
@@ -127,12 +136,14 @@ class Judge:
         for name in sorted(names - COMMON_HEADERS - models.headers_of(service, operation)):
             self.note(service, operation, f"the header {name} belongs to no member")
         action = f"{PREFIXES.get(service, service)}:{ACTIONS.get(service, {}).get(operation, operation)}"
+        call = Call(service, operation, members, "lost", action, request, self.roles.get(scope and scope.key_id))
+        with self.lock:
+            self.calls.append(call)  # before whoever sent it can know what became of it
         answer = self.answer(connection, request, scope, service, operation, members)
         if len(request.body) > LONG_BODY:
             request.body = b""  # nobody looks at it again
-        with self.lock:
-            self.calls.append(Call(service, operation, members, answer[0] if answer else "lost", action, request, self.roles.get(scope and scope.key_id)))
         if answer:
+            call.status = answer[0]
             self.reply(connection, request, answer)
 
     def answer(self, connection, request, scope, service, operation, members):
