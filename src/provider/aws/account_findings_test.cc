@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "provider/aws/testing_client.h"
 
 namespace redoubt::provider::aws {
@@ -49,9 +51,8 @@ TEST_F(AccountFindingsTest, broken_rules_failed_controls_and_open_roles_are_find
   EXPECT_EQ(found[1].source + " " + found[1].id, "config s3-bucket-ssl-requests-only");
   EXPECT_EQ(found[4].source + " " + found[4].type + " " + found[4].severity, "securityhub S3.5 high");
   is_recording_ = has_hub_ = false;
-  int off = 0;
-  for (const auto& one : read_account_findings(client_, clock_).value()) off += one.type == "GuardIsOff";
-  EXPECT_EQ(off, 2);
+  const auto without = read_account_findings(client_, clock_).value();
+  EXPECT_EQ(std::count_if(without.begin(), without.end(), [](const auto& one) { return one.type == "GuardIsOff"; }), 2);
 }
 
 TEST_F(AccountFindingsTest, reads_each_guard_in_one_form) {
