@@ -31,25 +31,12 @@ class PipelineRun {
 
   pipeline::Steps steps() {
     pipeline::Steps steps;
-    steps.acquire = [this]() -> Result<AcquiredModel> {
-      TRY(session_.act_for(Duty::acquire));
-      return acquire();
-    };
+    steps.acquire = [this] { return acquire(); };
     steps.prepare_data = [this] { return prepare_data(); };
-    steps.build_image = [this]() -> Result<BuiltImage> {
-      TRY(session_.act_for(Duty::image));
-      return build_image();
-    };
-    steps.train = [this](const auto& model, const auto& data, const auto& image) -> Result<TrainedAdapter> {
-      TRY(session_.act_for(Duty::train));
-      return train(model, data, image);
-    };
-    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& adapter) -> Result<Evaluation> {
-      TRY(session_.act_for(Duty::evaluate));
-      return evaluate(model, data, image, adapter);
-    };
-    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& adapter, const auto& evaluation) -> Result<RegisteredVersion> {
-      TRY(session_.act_for(Duty::registration));
+    steps.build_image = [this] { return build_image(); };
+    steps.train = [this](const auto& model, const auto& data, const auto& image) { return train(model, data, image); };
+    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& adapter) { return evaluate(model, data, image, adapter); };
+    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& adapter, const auto& evaluation) {
       return publish({model, data, image, adapter, evaluation});
     };
     steps.look_up = [this](const RegisteredVersion& version) -> Result<provider::ModelVersion> {
@@ -69,6 +56,7 @@ class PipelineRun {
 
  private:
   Result<AcquiredModel> acquire() {
+    TRY(session_.act_for(Duty::acquire));
     stages::acquire::AcquireOptions options;
     options.hub.endpoint = config_.model.endpoint;
     options.hub.ca_file = config_.model.ca_file;
@@ -114,16 +102,19 @@ class PipelineRun {
   }
 
   Result<BuiltImage> build_image() {
+    TRY(session_.act_for(Duty::image));
     stages::image::StepDeps deps{session_.store(), *TRY(session_.images()), *TRY(session_.recorder()), session_.clock(), invocation_.progress, TRY(session_.registry_findings())};
     return stages::image::build({TRY(find_engine()), config_.image.name, REDOUBT_VERSION}, TRY(scan_options()), deps);
   }
 
   Result<TrainedAdapter> train(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image) {
+    TRY(session_.act_for(Duty::train));
     stages::train::Deps deps{session_.store(), *TRY(session_.runner("train")), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
     return stages::train::run(model, data, image, config_.training, deps);
   }
 
   Result<Evaluation> evaluate(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image, const TrainedAdapter& adapter) {
+    TRY(session_.act_for(Duty::evaluate));
     stages::evaluate::Deps deps{session_.store(), *TRY(session_.runner("evaluate")), *TRY(session_.recorder()), invocation_.progress};
     stages::evaluate::Options options;
     options.thresholds = config_.thresholds;
@@ -135,6 +126,7 @@ class PipelineRun {
   }
 
   Result<RegisteredVersion> publish(const stages::publish::ReleaseChain& chain) {
+    TRY(session_.act_for(Duty::registration));
     const auto model_key = TRY(session_.model_key());
     stages::publish::RegisterDeps deps{session_.store(), *TRY(session_.registry()), *TRY(session_.recorder()), model_key, session_.clock()};
     stages::publish::RegisterOptions options;
