@@ -44,19 +44,16 @@ void Completion::on_done(const GenerateEnd& end) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
   auto body = answer_body(context_.frame, answer_, end);
-  if (context_.stream) {
-    begin_stream();
-    (void)responder_.write(stream_end(context_.frame, end, context_.include_usage));
-    responder_.end();
-  } else {
-    responder_.send({200, headers_of("application/json"), body, {}, 0, 0});
-  }
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
                                   static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_);
-  if (context_.capture && !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model,
-                                                     std::move(context_.input), std::move(body)}))
+  if (context_.capture &&
+      !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body}))
     context_.metrics.add_capture_dropped(1);
   finish(200);
+  if (!context_.stream) return responder_.send({200, headers_of("application/json"), std::move(body), {}, 0, 0});
+  begin_stream();
+  (void)responder_.write(stream_end(context_.frame, end, context_.include_usage));
+  responder_.end();
 }
 
 void Completion::on_error(const Error& error) {
@@ -71,16 +68,15 @@ void Completion::on_error(const Error& error) {
               : theirs ? refusal_body(error.where)
                        : error_body("the model could not answer, try again", "server_error", "", "engine_unavailable");
   int status = theirs ? 400 : 503;
-  if (streaming_) {
-    (void)responder_.write(stream_error(body));
-    responder_.end();
-  } else {
-    http::Headers headers{{"Content-Type", "application/json"}};
-    if (!theirs) headers.add("Retry-After", "5");
-    responder_.send({status, std::move(headers), body, {}, 0, 0});
-  }
   context_.metrics.add(theirs ? GatewayMetrics::Count::client_errors : GatewayMetrics::Count::errors);
   finish(status);
+  if (streaming_) {
+    (void)responder_.write(stream_error(body));
+    return responder_.end();
+  }
+  http::Headers headers{{"Content-Type", "application/json"}};
+  if (!theirs) headers.add("Retry-After", "5");
+  responder_.send({status, std::move(headers), std::move(body), {}, 0, 0});
 }
 
 void Completion::refuse(const Error& error) {
@@ -89,10 +85,10 @@ void Completion::refuse(const Error& error) {
   int status = full ? 429 : 503;
   auto body = full ? error_body("too many requests wait already", "rate_limit_error", "", "queue_full")
                    : error_body("the model is not ready, try again", "server_error", "", "engine_unavailable");
-  responder_.send(
-      {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? "1" : "5"}}, std::move(body), {}, 0, 0});
   context_.metrics.add(full ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::errors);
   finish(status);
+  responder_.send(
+      {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? "1" : "5"}}, std::move(body), {}, 0, 0});
 }
 
 void Completion::client_left() {

@@ -42,6 +42,7 @@ class Completion final : public GenerateListener {
  private:
   void begin_stream();
   http::Headers headers_of(const char* content_type) const;
+  // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.
   void finish(int status);
   double elapsed_ms() const;
 

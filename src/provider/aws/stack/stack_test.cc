@@ -13,7 +13,8 @@ namespace {
 const WaitOptions kAtOnce{1, 1, 5};
 
 Template template_of(const std::string& text) {
-  const auto file = std::filesystem::path(testing::TempDir()) / "template.yaml";
+  const auto folder = *TemporaryFolder::create();
+  const auto file = folder.path() / "template.yaml";
   EXPECT_TRUE(write_file(file, text));
   auto source = load_template(file);
   EXPECT_TRUE(source) << source.error().message;
