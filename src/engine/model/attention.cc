@@ -1,281 +1,246 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/attention.h"
 
-#include <algorithm>
-#include <optional>
+#include <atomic>
+#include <map>
 
 #include "engine/model/layer_math.h"
 
 namespace redoubt::engine::model {
 namespace {
 
-// Between the packed rows and one group's padded, head-major tensors.
-template <class T>
-class GroupLayout {
- public:
-  GroupLayout(const AttentionLayer& layer, const SegmentGroup& group)
-      : layer_(layer), group_(group), d_(layer.config.head_size), l_(group.longest) {}
+// Queries that one task computes: fewer would read their keys too often, more would leave threads idle at the end.
+constexpr std::int64_t kTaskRows = 128;
+// On the way back each task has gradients of all its keys, so that a long sequence is cut into no more than these.
+constexpr std::int64_t kBackwardTasks = 4;
 
-  // Calls f(segment, key head, index of the pair) for each of them, in parallel.
-  template <class F>
-  void for_each(F f) const {
-    const std::int64_t examples = std::ssize(group_.segments);
-    at::parallel_for(0, examples * layer_.config.key_heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) f(group_.segments[static_cast<std::size_t>(i % examples)], i / examples, i);
+// Calls f(0) to f(count - 1) from the pool's threads, each as soon as one is free. What f computes must not depend on the order.
+template <class F>
+void for_each_task(std::int64_t count, F f) {
+  std::atomic<std::int64_t> next{0};
+  const std::int64_t threads = std::min<std::int64_t>(at::get_num_threads(), count);
+  at::parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (; begin < end; ++begin)
+      for (std::int64_t i; (i = next++) < count;) f(i);
+  });
+}
+
+// Some neighbouring rows of a segment, counted from its first.
+struct Piece {
+  std::size_t segment;
+  std::int64_t begin, end;
+};
+
+std::int64_t backward_rows(const Segment& segment) { return std::max(kTaskRows, (segment.length + kBackwardTasks - 1) / kBackwardTasks); }
+std::int64_t forward_rows(const Segment&) { return kTaskRows; }
+
+template <class F>
+std::vector<Piece> pieces_of(std::span<const Segment> segments, F rows_max) {
+  std::vector<Piece> pieces;
+  for (std::size_t s = 0; s < segments.size(); ++s)
+    for (std::int64_t begin = 0, step = rows_max(segments[s]); begin < segments[s].length; begin += step)
+      pieces.push_back({s, begin, std::min(begin + step, segments[s].length)});
+  return pieces;
+}
+
+// Rows [rows, width] of query, key and value heads.
+template <class T>
+struct HeadsOfRows {
+  const Config& config;
+  T* rows;
+
+  HeadsOfRows(const Config& c, const at::Tensor& qkv) : config(c), rows(qkv.mutable_data_ptr<T>()) {}
+  std::int64_t width() const { return config.query_width() + 2 * config.key_width(); }
+  HeadRows<T> query(const Segment& s, std::int64_t head) const { return at(s.begin, s.length, head * config.head_size); }
+  HeadRows<T> key(const Segment& s, std::int64_t head) const { return at(s.begin, s.length, config.query_width() + head * config.head_size); }
+  HeadRows<T> value(const Segment& s, std::int64_t head) const {
+    return at(s.begin, s.length, config.query_width() + config.key_width() + head * config.head_size);
+  }
+  HeadRows<T> at(std::int64_t row, std::int64_t count, std::int64_t column) const { return {rows + row * width() + column, width(), count}; }
+
+  // Those of the segment's stem, and its own.
+  HeadPieces<T> keys_of_sequence(const Segment& s, std::int64_t head) const { return pieces(s, key(s, head)); }
+  HeadPieces<T> values_of_sequence(const Segment& s, std::int64_t head) const { return pieces(s, value(s, head)); }
+
+ private:
+  HeadPieces<T> pieces(const Segment& s, const HeadRows<T>& own) const {
+    return {HeadRows<const T>{own.first + (s.stem - s.begin) * width(), width(), s.past}, HeadRows<const T>{own.first, own.stride, own.count}};
+  }
+};
+
+// By segment; a family may have other angles for each length.
+std::vector<Angles> angles_of(const AttentionLayer& layer, std::span<const Segment> segments) {
+  std::vector<Angles> out;
+  for (const auto& segment : segments) out.push_back(layer.rotary.angles(segment.past + segment.length));
+  return out;
+}
+
+template <class T>
+void prepare_rows(const HeadsOfRows<T>& heads, const AttentionLayer& layer, std::span<const Segment> segments) {
+  const std::int64_t d = layer.config.head_size;
+  const auto turns = angles_of(layer, segments);
+  const auto pieces = pieces_of(segments, [&](const Segment&) { return 32; });
+  for_each_task(std::ssize(pieces), [&](std::int64_t i) {
+    const auto& [index, begin, end] = pieces[static_cast<std::size_t>(i)];
+    const Segment& s = segments[index];
+    std::vector<float> wide(static_cast<std::size_t>(d));
+    const auto prepare = [&](const HeadRows<T>& rows, const Norm& norm) {
+      for (std::int64_t r = begin; r < end; ++r) {
+        row::load(rows.row(r), wide.data(), d);
+        prepare_head(layer, norm, turns[index], s.past + r, wide.data());
+        row::store(wide.data(), rows.row(r), d);
+      }
+    };
+    for (std::int64_t head = 0; head < layer.config.heads; ++head) prepare(heads.query(s, head), layer.query_norm);
+    for (std::int64_t head = 0; head < layer.config.key_heads; ++head) prepare(heads.key(s, head), layer.key_norm);
+  });
+}
+
+// The queries `begin` to `end` - 1 of a sequence that sees `past` keys before its first; out has a row for each query.
+template <class T>
+void attend_rows(HeadAttention<T>& keys, const HeadRows<T>& query, const HeadRows<T>& out, std::int64_t d, std::int64_t begin, std::int64_t end,
+                 std::int64_t past) {
+  constexpr std::int64_t kRows = HeadAttention<T>::kTileRows;
+  Tile tile(kRows, d), attended(kRows, d);
+  for (; begin < end; begin += kRows) {
+    const std::int64_t rows = std::min(kRows, end - begin);
+    tile.load(query, begin, begin + rows);
+    keys.attend(tile, rows, past + begin + 1, attended);
+    for (std::int64_t r = 0; r < rows; ++r) row::store(attended.row(r), out.row(begin + r), d);
+  }
+}
+
+// The gradient of prepared heads becomes that of the rows they were, which begin at `raw` (read only where normed).
+template <class T>
+class GradientOfRaw {
+ public:
+  GradientOfRaw(const AttentionLayer& layer, const Norm& norm)
+      : norm_(norm), d_(layer.config.head_size), epsilon_(static_cast<float>(layer.config.norm_epsilon)),
+        buffer_(static_cast<std::size_t>(2 * d_)) {}
+  void operator()(float* gradient, const Angles& angles, std::int64_t position, const T* raw, T* to) {
+    row::rotate(gradient, angles.cosine(position), angles.sine(position), -1, angles.half());
+    if (!norm_.defined()) return row::store(gradient, to, d_);
+    float *was = buffer_.data(), *out = was + d_;
+    row::load(raw, was, d_);
+    std::fill_n(out, d_, 0.0f);
+    row::rms_norm_backward(was, norm_.weight.const_data_ptr<float>(), epsilon_, gradient, out, d_);
+    row::store(out, to, d_);
+  }
+
+ private:
+  const Norm& norm_;
+  const std::int64_t d_;
+  const float epsilon_;
+  std::vector<float> buffer_;
+};
+
+// The way back of one layer. A task has the queries of a piece and of the heads that share a key head; it writes their gradient, and keeps
+// what it has for each of their keys and values until all that meet these are done.
+template <class T>
+class Backward {
+ public:
+  Backward(const AttentionLayer& layer, std::span<const Segment> segments, const AttentionState& state, const at::Tensor& dout, at::Tensor& dqkv)
+      : layer_(layer), config_(layer.config), segments_(segments), turns_(angles_of(layer, segments)), heads_(config_, state.prepared),
+        raw_(config_, layer.norms_heads() ? state.qkv : state.prepared), gradient_(config_, dqkv), dout_(dout.mutable_data_ptr<T>()),
+        pieces_(pieces_of(segments, backward_rows)) {
+    std::int64_t size = 0;
+    for (const auto& piece : pieces_) {
+      places_.push_back(size);
+      size += 2 * keys_of(piece) * width() * config_.key_heads;
+    }
+    parts_ = floats(size);
+  }
+
+  void run() {
+    for_each_task(std::ssize(pieces_) * config_.key_heads, [&](std::int64_t i) {
+      queries(static_cast<std::size_t>(i / config_.key_heads), i % config_.key_heads);
+    });
+    find_meetings();
+    const auto pieces = pieces_of(segments_, forward_rows);
+    for_each_task(std::ssize(pieces) * config_.key_heads, [&](std::int64_t i) {
+      keys_and_values(pieces[static_cast<std::size_t>(i / config_.key_heads)], i % config_.key_heads);
     });
   }
 
-  // Copies a head of rows `width` apart into a padded block; the padding is zero.
-  void take(const T* from, std::int64_t width, std::int64_t length, T* to) const {
-    for (std::int64_t p = 0; p < length; ++p) std::copy_n(from + p * width, d_, to + p * d_);
-    std::fill(to + length * d_, to + l_ * d_, T(0.0f));
+ private:
+  std::int64_t width() const { return row::padded(config_.head_size); }
+  std::int64_t first_key(const Piece& piece) const { return layer_.scoring.first(segments_[piece.segment].past + piece.begin + 1); }
+  std::int64_t keys_of(const Piece& piece) const { return segments_[piece.segment].past + piece.end - first_key(piece); }
+  // Gradients of the keys that a piece's task met, from its first on; those of the values lie behind them.
+  float* part_of(std::size_t piece, std::int64_t head) const {
+    return parts_.get() + places_[piece] + 2 * keys_of(pieces_[piece]) * width() * head;
   }
-  void take_prepared(const T* from, std::int64_t width, const Segment& s, const Norm& norm, const Angles& angles, T* to) const {
-    std::vector<float> wide(static_cast<std::size_t>(d_));
-    for (std::int64_t p = 0; p < s.length; ++p) {
-      row::load(from + p * width, wide.data(), d_);
-      prepare_head(layer_, norm, angles, s.past + p, wide.data());
-      row::store(wide.data(), to + p * d_, d_);
-    }
-    std::fill(to + s.length * d_, to + l_ * d_, T(0.0f));
-  }
-  void give(const T* from, T* to, std::int64_t width, std::int64_t length) const {
-    for (std::int64_t p = 0; p < length; ++p) std::copy_n(from + p * d_, d_, to + p * width);
-  }
-  // The gradient of prepared heads becomes that of the rows they were, which begin at `raw` (read only where normed).
-  void give_prepared(const T* from, const T* raw, T* to, std::int64_t width, const Segment& s, const Norm& norm,
-                     const Angles& angles) const {
-    std::vector<float> buffer(static_cast<std::size_t>(3 * d_));
-    float *wide = buffer.data(), *was = wide + d_, *gradient = was + d_;
-    for (std::int64_t p = 0; p < s.length; ++p) {
-      row::load(from + p * d_, wide, d_);
-      row::rotate(wide, angles.cosine(s.past + p), angles.sine(s.past + p), -1, angles.half());
-      if (norm.defined()) {
-        row::load(raw + p * width, was, d_);
-        std::fill_n(gradient, d_, 0.0f);
-        row::rms_norm_backward(was, norm.weight.const_data_ptr<float>(), static_cast<float>(layer_.config.norm_epsilon),
-                               wide, gradient, d_);
+
+  void queries(std::size_t index, std::int64_t head) {
+    constexpr std::int64_t kRows = HeadAttention<T>::kTileRows;
+    const Piece& piece = pieces_[index];
+    const Segment& s = segments_[piece.segment];
+    const std::int64_t d = config_.head_size, g = config_.query_group(), keys = keys_of(piece);
+    HeadAttention<T> attention(heads_.keys_of_sequence(s, head), heads_.values_of_sequence(s, head), d, first_key(piece), s.past + piece.end, layer_.scoring);
+    float* part = part_of(index, head);
+    std::fill_n(part, 2 * keys * width(), 0.0f);
+    attention.gather_gradients(part, part + keys * width());
+    Tile query(kRows, d), dout(kRows, d), dquery(kRows, d);
+    GradientOfRaw<T> give(layer_, layer_.query_norm);
+    for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
+      for (std::int64_t begin = piece.begin; begin < piece.end; begin += kRows) {
+        const std::int64_t rows = std::min(kRows, piece.end - begin);
+        query.load(heads_.query(s, j), begin, begin + rows);
+        dout.load(HeadRows<T>{dout_ + s.begin * config_.query_width() + j * d, config_.query_width(), s.length}, begin, begin + rows);
+        attention.attend_backward(query, dout, rows, s.past + begin + 1, dquery);
+        for (std::int64_t r = 0; r < rows; ++r)
+          give(dquery.row(r), turns_[piece.segment], s.past + begin + r, raw_.query(s, j).row(begin + r), gradient_.query(s, j).row(begin + r));
       }
-      row::store(norm.defined() ? gradient : wide, to + p * width, d_);
+  }
+
+  // Which tasks met the keys of each segment, and where in their sequence its first row stands.
+  struct Meeting {
+    std::size_t piece;
+    std::int64_t at;
+  };
+  void find_meetings() {
+    std::map<std::int64_t, std::size_t> by_begin;
+    for (std::size_t s = 0; s < segments_.size(); ++s) by_begin[segments_[s].begin] = s;
+    meetings_.resize(segments_.size());
+    for (std::size_t p = 0; p < pieces_.size(); ++p) {
+      const Segment& s = segments_[pieces_[p].segment];
+      meetings_[pieces_[p].segment].push_back({p, s.past});
+      if (s.past > 0) meetings_[by_begin.at(s.stem)].push_back({p, 0});
     }
   }
 
- private:
+  void keys_and_values(const Piece& rows, std::int64_t head) {
+    const Segment& s = segments_[rows.segment];
+    const std::int64_t d = config_.head_size;
+    Tile dkey(1, d), dvalue(1, d);
+    GradientOfRaw<T> give(layer_, layer_.key_norm);
+    for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+      std::fill_n(dkey.row(0), width(), 0.0f);
+      std::fill_n(dvalue.row(0), width(), 0.0f);
+      for (const auto& meeting : meetings_[rows.segment]) {
+        const Piece& piece = pieces_[meeting.piece];
+        const std::int64_t key = meeting.at + r - first_key(piece), keys = keys_of(piece);
+        if (key < 0 || key >= keys) continue;
+        const float* part = part_of(meeting.piece, head) + key * width();
+        row::add_scaled(dkey.row(0), 1, part, d);
+        row::add_scaled(dvalue.row(0), 1, part + keys * width(), d);
+      }
+      give(dkey.row(0), turns_[rows.segment], s.past + r, raw_.key(s, head).row(r), gradient_.key(s, head).row(r));
+      row::store(dvalue.row(0), gradient_.value(s, head).row(r), d);
+    }
+  }
+
   const AttentionLayer& layer_;
-  const SegmentGroup& group_;
-  std::int64_t d_, l_;
+  const Config& config_;
+  const std::span<const Segment> segments_;
+  const std::vector<Angles> turns_;
+  const HeadsOfRows<T> heads_, raw_, gradient_;
+  T* const dout_;
+  const std::vector<Piece> pieces_;
+  std::vector<std::int64_t> places_;
+  std::unique_ptr<float[]> parts_;
+  std::vector<std::vector<Meeting>> meetings_;  // by segment
 };
-
-at::Tensor padded(const Config& config, const SegmentGroup& group, std::int64_t heads_each, const at::Tensor& like) {
-  return at::empty({std::ssize(group.segments) * config.key_heads, heads_each * group.longest, config.head_size},
-                   like.options());
-}
-
-// By segment; a family may have other angles for each length.
-std::vector<Angles> angles_of(const AttentionLayer& layer, const SegmentGroup& group) {
-  std::vector<Angles> out;
-  for (const auto& segment : group.segments) out.push_back(layer.rotary.angles(segment.past + segment.length));
-  return out;
-}
-
-template <class T>
-void split_heads(const at::Tensor& qkv, const AttentionLayer& layer, const SegmentGroup& group, GroupState& into) {
-  const Config& c = layer.config;
-  const std::int64_t d = c.head_size, g = c.query_group(), l = group.longest, width = qkv.size(1);
-  const T* from = qkv.const_data_ptr<T>();
-  T *q = into.query.mutable_data_ptr<T>(), *k = into.key.mutable_data_ptr<T>(), *v = into.value.mutable_data_ptr<T>();
-  GroupLayout<T> layout(layer, group);
-  const auto turns = angles_of(layer, group);
-  layout.for_each([&](const Segment& s, std::int64_t head, std::int64_t i) {
-    const T* rows = from + s.begin * width;
-    const auto& angles = turns[static_cast<std::size_t>(i) % turns.size()];
-    for (std::int64_t j = 0; j < g; ++j)
-      layout.take_prepared(rows + (head * g + j) * d, width, s, layer.query_norm, angles, q + (i * g + j) * l * d);
-    layout.take_prepared(rows + c.query_width() + head * d, width, s, layer.key_norm, angles, k + i * l * d);
-    layout.take(rows + c.query_width() + c.key_width() + head * d, width, s.length, v + i * l * d);
-  });
-}
-
-// `raw` is the qkv that came in, undefined where no head is normed.
-template <class T>
-void join_gradients(const GroupState& from, const at::Tensor& raw, const AttentionLayer& layer, const SegmentGroup& group,
-                    at::Tensor& dqkv) {
-  const Config& c = layer.config;
-  const std::int64_t d = c.head_size, g = c.query_group(), l = group.longest, width = dqkv.size(1);
-  const T *q = from.query.const_data_ptr<T>(), *k = from.key.const_data_ptr<T>(), *v = from.value.const_data_ptr<T>();
-  T* to = dqkv.mutable_data_ptr<T>();
-  const T* was = raw.defined() ? raw.const_data_ptr<T>() : to;
-  GroupLayout<T> layout(layer, group);
-  const auto turns = angles_of(layer, group);
-  layout.for_each([&](const Segment& s, std::int64_t head, std::int64_t i) {
-    const std::int64_t begin = s.begin * width, key = begin + c.query_width() + head * d;
-    const auto& angles = turns[static_cast<std::size_t>(i) % turns.size()];
-    for (std::int64_t j = 0; j < g; ++j) {
-      const std::int64_t query = begin + (head * g + j) * d;
-      layout.give_prepared(q + (i * g + j) * l * d, was + query, to + query, width, s, layer.query_norm, angles);
-    }
-    layout.give_prepared(k + i * l * d, was + key, to + key, width, s, layer.key_norm, angles);
-    layout.give(v + i * l * d, to + key + c.key_width(), width, s.length);
-  });
-}
-
-// Moves a padded [n, g * l, d] result into packed rows of heads, or the other way.
-template <class T>
-void move_heads(at::Tensor& group_tensor, at::Tensor& rows_tensor, const AttentionLayer& layer, const SegmentGroup& group,
-                bool to_rows) {
-  const std::int64_t d = layer.config.head_size, g = layer.config.query_group(), l = group.longest,
-                     width = rows_tensor.size(1);
-  T *blocks = group_tensor.mutable_data_ptr<T>(), *rows = rows_tensor.mutable_data_ptr<T>();
-  GroupLayout<T> layout(layer, group);
-  layout.for_each([&](const Segment& s, std::int64_t head, std::int64_t i) {
-    for (std::int64_t j = 0; j < g; ++j) {
-      T *block = blocks + (i * g + j) * l * d, *row = rows + s.begin * width + (head * g + j) * d;
-      if (to_rows)
-        layout.give(block, row, width, s.length);
-      else
-        layout.take(row, width, s.length, block);
-    }
-  });
-}
-
-// Scores [n, rows, keys] of queries and keys, in fp32: in bf16 their rounding alone would move a row's loss.
-at::Tensor scores_of(const at::Tensor& query, const at::Tensor& keys) {
-  return at::bmm(query.to(at::kFloat), keys.to(at::kFloat).transpose(1, 2));
-}
-
-// What the queries of a group [n, g * l, d] are to the keys of a stem [key heads, p, d]: one batch a head.
-at::Tensor by_head(const at::Tensor& group_tensor, const at::Tensor& stem) {
-  return group_tensor.view({stem.size(0), -1, group_tensor.size(2)});
-}
-
-// One row of values that lie in two tensors: first those of the stem's keys, then those of the row's own segment.
-template <class T>
-class SplitRows {
- public:
-  // `stem` may be undefined.
-  SplitRows(const at::Tensor& stem, const at::Tensor& own)
-      : past_(stem.defined() ? stem.size(2) : 0), own_size_(own.size(2)), stem_(past_ > 0 ? stem.mutable_data_ptr<T>() : nullptr),
-        own_(own.mutable_data_ptr<T>()) {}
-  std::int64_t past() const { return past_; }
-  std::int64_t keys() const { return past_ + own_size_; }
-
-  void load(std::int64_t row, float* to) const {
-    row::load(stem_ + row * past_, to, past_);
-    row::load(own_ + row * own_size_, to + past_, own_size_);
-  }
-  // Values `first` to `seen` - 1; all others are zero.
-  void store(const float* from, std::int64_t row, std::int64_t first, std::int64_t seen) const {
-    T *stem = stem_ + row * past_, *own = own_ + row * own_size_;
-    const std::int64_t hidden = std::min(first, past_), own_first = std::max<std::int64_t>(first - past_, 0);
-    std::fill(stem, stem + hidden, T(0.0f));
-    row::store(from + hidden, stem + hidden, past_ - hidden);
-    std::fill(own, own + own_first, T(0.0f));
-    row::store(from + past_ + own_first, own + own_first, seen - past_ - own_first);
-    std::fill(own + seen - past_, own + own_size_, T(0.0f));
-  }
-
- private:
-  std::int64_t past_, own_size_;
-  T *stem_, *own_;
-};
-
-// The softmax of fp32 scores, row by row, into `to`; row r is the (r mod new_rows)-th of its segment.
-template <class T>
-void softmax_rows(const SplitRows<float>& scores, const SplitRows<T>& to, std::int64_t rows, std::int64_t new_rows,
-                  const Scoring& scoring) {
-  const std::int64_t keys = scores.keys(), before = keys - new_rows;
-  at::parallel_for(0, rows, grain_of(keys), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> buffer(static_cast<std::size_t>(keys));
-    for (std::int64_t r = begin; r < end; ++r) {
-      const std::int64_t seen = before + r % new_rows + 1, first = scoring.first(seen), count = seen - first;
-      scores.load(r, buffer.data());
-      if (scoring.softcap > 0) row::soft_cap(buffer.data() + first, scoring.scale, scoring.softcap, count);
-      row::softmax(buffer.data() + first, scoring.softcap > 0 ? 1 : scoring.scale, count);
-      to.store(buffer.data(), r, first, seen);
-    }
-  });
-}
-
-// dscores = probabilities * (dprobabilities - their dot product) * scale, in place of dprobabilities. `scores` as scores_of
-// answered them where they are capped, else null.
-template <class T>
-void softmax_rows_backward(const SplitRows<T>& probabilities, const SplitRows<float>* scores, const SplitRows<T>& gradient,
-                           std::int64_t rows, std::int64_t new_rows, const Scoring& scoring) {
-  const std::int64_t keys = probabilities.keys(), before = keys - new_rows;
-  at::parallel_for(0, rows, grain_of(keys), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> buffer(static_cast<std::size_t>(3 * keys));
-    float *p = buffer.data(), *dp = p + keys, *score = dp + keys;
-    for (std::int64_t r = begin; r < end; ++r) {
-      const std::int64_t seen = before + r % new_rows + 1, first = scoring.first(seen), count = seen - first;
-      probabilities.load(r, p);
-      gradient.load(r, dp);
-      const float along = row::dot(p + first, dp + first, count);
-      for (std::int64_t i = first; i < seen; ++i) dp[i] = p[i] * (dp[i] - along) * scoring.scale;
-      if (scores) {
-        scores->load(r, score);
-        row::soft_cap(score + first, scoring.scale, scoring.softcap, count);
-        row::soft_cap_backward(score + first, scoring.softcap, dp + first, count);
-      }
-      gradient.store(dp, r, first, seen);
-    }
-  });
-}
-
-// The scores of a group's queries, those of its stem's keys first (undefined without a stem).
-struct GroupScores {
-  at::Tensor stem, own;
-};
-GroupScores group_scores(const GroupState& group, const GroupState* stem) {
-  GroupScores out;
-  if (stem) out.stem = scores_of(by_head(group.query, stem->key), stem->key);
-  out.own = scores_of(group.query, group.key);
-  return out;
-}
-
-// Probabilities and result [n, g * l, d] of one group; `stem` is the group it goes on from, or null.
-at::Tensor attend_group(GroupState& group, const GroupState* stem, std::int64_t longest, const Scoring& scoring) {
-  const auto scores = group_scores(group, stem);
-  group.probabilities = at::empty(scores.own.sizes(), group.query.options());
-  if (stem) group.stem_probabilities = at::empty(scores.stem.sizes(), group.query.options());
-  with_type_of(group.query, [&](auto type) {
-    using T = decltype(type);
-    softmax_rows(SplitRows<float>(scores.stem, scores.own), SplitRows<T>(group.stem_probabilities, group.probabilities),
-                 scores.own.size(0) * scores.own.size(1), longest, scoring);
-  });
-  auto attended = at::bmm(group.probabilities, group.value);
-  if (stem) by_head(attended, stem->value).baddbmm_(group.stem_probabilities, stem->value);
-  return attended;
-}
-
-// Gradients of a group's query, key and value, and, where it has a stem, what it adds to those of the stem's.
-struct GroupGradients {
-  at::Tensor query, key, value, stem_key, stem_value;
-};
-GroupGradients group_backward(const GroupState& group, const GroupState* stem, const at::Tensor& dattended,
-                              std::int64_t longest, const Scoring& scoring) {
-  auto dscores = at::bmm(dattended, group.value.transpose(1, 2));
-  at::Tensor stem_dscores;
-  if (stem) stem_dscores = at::bmm(by_head(dattended, stem->value), stem->value.transpose(1, 2));
-  const auto scores = scoring.softcap > 0 ? group_scores(group, stem) : GroupScores();
-  with_type_of(dattended, [&](auto type) {
-    using T = decltype(type);
-    const std::optional<SplitRows<float>> capped =
-        scoring.softcap > 0 ? std::optional(SplitRows<float>(scores.stem, scores.own)) : std::nullopt;
-    softmax_rows_backward(SplitRows<T>(group.stem_probabilities, group.probabilities), capped ? &*capped : nullptr,
-                          SplitRows<T>(stem_dscores, dscores), dscores.size(0) * dscores.size(1), longest, scoring);
-  });
-  GroupGradients out{at::bmm(dscores, group.key), at::bmm(dscores.transpose(1, 2), group.query),
-                     at::bmm(group.probabilities.transpose(1, 2), dattended), {}, {}};
-  if (!stem) return out;
-  by_head(out.query, stem->key).baddbmm_(stem_dscores, stem->key);
-  out.stem_key = at::bmm(stem_dscores.transpose(1, 2), by_head(group.query, stem->key));
-  out.stem_value = at::bmm(group.stem_probabilities.transpose(1, 2), by_head(dattended, stem->value));
-  return out;
-}
-
-const GroupState* stem_of(const SegmentGroup& group, const std::vector<GroupState>& states) {
-  return group.stem < 0 ? nullptr : &states[static_cast<std::size_t>(group.stem)];
-}
 
 }  // namespace
 
@@ -286,64 +251,58 @@ void prepare_head(const AttentionLayer& layer, const Norm& norm, const Angles& a
   row::rotate(head, angles.cosine(position), angles.sine(position), 1, angles.half());
 }
 
-at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& keys, std::int64_t new_rows,
-                                   const Scoring& scoring) {
-  const auto scores = scores_of(query, keys);
-  auto out = at::empty(scores.sizes(), query.options());
-  with_type_of(out, [&](auto type) {
-    softmax_rows(SplitRows<float>({}, scores), SplitRows<decltype(type)>({}, out), scores.size(0) * scores.size(1), new_rows,
-                 scoring);
+at::Tensor attend(at::Tensor qkv, const AttentionLayer& layer, std::span<const Segment> segments, AttentionState* keep) {
+  const Config& c = layer.config;
+  const std::int64_t d = c.head_size, g = c.query_group();
+  auto out = at::empty({qkv.size(0), c.query_width()}, qkv.options());
+  if (keep && layer.norms_heads()) keep->qkv = qkv.clone();
+  with_type_of(qkv, [&](auto type) {
+    using T = decltype(type);
+    const HeadsOfRows<T> heads(c, qkv);
+    T* to = out.template mutable_data_ptr<T>();
+    prepare_rows(heads, layer, segments);
+    const auto pieces = pieces_of(segments, forward_rows);
+    for_each_task(std::ssize(pieces) * c.key_heads, [&](std::int64_t i) {
+      const auto& [index, begin, end] = pieces[static_cast<std::size_t>(i / c.key_heads)];
+      const Segment& s = segments[index];
+      const std::int64_t head = i % c.key_heads;
+      HeadAttention<T> keys(heads.keys_of_sequence(s, head), heads.values_of_sequence(s, head), d, layer.scoring.first(s.past + begin + 1), s.past + end,
+                            layer.scoring);
+      for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
+        attend_rows(keys, heads.query(s, j), HeadRows<T>{to + s.begin * c.query_width() + j * d, c.query_width(), s.length}, d, begin, end, s.past);
+    });
   });
+  if (keep) keep->prepared = std::move(qkv);
   return out;
 }
 
-at::Tensor attend(const at::Tensor& qkv, const AttentionLayer& layer, std::span<const SegmentGroup> groups,
-                  AttentionState* keep) {
-  const Config& config = layer.config;
-  auto out = at::empty({qkv.size(0), config.query_width()}, qkv.options());
-  std::vector<GroupState> states(groups.size());
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    GroupState& state = states[i];
-    state.query = padded(config, groups[i], config.query_group(), qkv);
-    state.key = padded(config, groups[i], 1, qkv);
-    state.value = at::empty_like(state.key);
-    with_type_of(qkv, [&](auto type) { split_heads<decltype(type)>(qkv, layer, groups[i], state); });
-    auto attended = attend_group(state, stem_of(groups[i], states), groups[i].longest, layer.scoring);
-    with_type_of(qkv, [&](auto type) { move_heads<decltype(type)>(attended, out, layer, groups[i], true); });
-    if (!keep) state = {{}, state.key, state.value, {}, {}};
-  }
-  if (!keep) return out;
-  keep->groups = std::move(states);
-  if (layer.query_norm.defined() || layer.key_norm.defined()) keep->qkv = qkv;
-  return out;
-}
-
-at::Tensor attend_backward(const at::Tensor& dout, const AttentionLayer& layer, std::span<const SegmentGroup> groups,
-                           AttentionState& state) {
-  const Config& config = layer.config;
-  auto dqkv = at::empty({dout.size(0), config.query_width() + 2 * config.key_width()}, dout.options());
-  auto rows = dout;
-  std::vector<GroupGradients> stems(groups.size());  // what branches add to their stems, which stand before them
-  for (std::size_t i = groups.size(); i-- > 0;) {
-    auto dattended = at::empty_like(state.groups[i].query);
-    with_type_of(dout, [&](auto type) { move_heads<decltype(type)>(dattended, rows, layer, groups[i], false); });
-    auto gradients =
-        group_backward(state.groups[i], stem_of(groups[i], state.groups), dattended, groups[i].longest, layer.scoring);
-    if (groups[i].stem >= 0) {
-      auto& stem = stems[static_cast<std::size_t>(groups[i].stem)];
-      stem.key = stem.key.defined() ? stem.key.add_(gradients.stem_key) : gradients.stem_key;
-      stem.value = stem.value.defined() ? stem.value.add_(gradients.stem_value) : gradients.stem_value;
-    }
-    if (stems[i].key.defined()) {
-      gradients.key.add_(stems[i].key);
-      gradients.value.add_(stems[i].value);
-    }
-    const GroupState heads{std::move(gradients.query), std::move(gradients.key), std::move(gradients.value), {}, {}};
-    with_type_of(dout, [&](auto type) { join_gradients<decltype(type)>(heads, state.qkv, layer, groups[i], dqkv); });
-    state.groups[i] = {};
-  }
+at::Tensor attend_backward(const at::Tensor& dout, const AttentionLayer& layer, std::span<const Segment> segments, AttentionState& state) {
+  auto dqkv = at::empty_like(state.prepared);
+  with_type_of(dout, [&](auto type) { Backward<decltype(type)>(layer, segments, state, dout, dqkv).run(); });
   state = {};
   return dqkv;
+}
+
+at::Tensor attend_cached(const at::Tensor& prepared, const at::Tensor& keys, const at::Tensor& values, std::int64_t seen, const AttentionLayer& layer) {
+  const Config& c = layer.config;
+  const std::int64_t n = prepared.size(0), d = c.head_size, g = c.query_group(), tasks = (n + kTaskRows - 1) / kTaskRows;
+  auto out = at::empty({n, c.query_width()}, prepared.options());
+  with_type_of(prepared, [&](auto type) {
+    using T = decltype(type);
+    const HeadsOfRows<T> heads(c, prepared);
+    T* to = out.template mutable_data_ptr<T>();
+    const Segment rows{0, n};
+    for_each_task(tasks * c.key_heads, [&](std::int64_t i) {
+      const std::int64_t head = i % c.key_heads, begin = i / c.key_heads * kTaskRows, end = std::min(begin + kTaskRows, n);
+      const auto of_cache = [&](const at::Tensor& all) {
+        return HeadPieces<T>{HeadRows<const T>{}, HeadRows<const T>{all.const_data_ptr<T>() + head * all.stride(0), d, seen + n - 1}};
+      };
+      HeadAttention<T> attention(of_cache(keys), of_cache(values), d, layer.scoring.first(seen + begin), seen + end - 1, layer.scoring);
+      for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
+        attend_rows(attention, heads.query(rows, j), HeadRows<T>{to + j * d, c.query_width(), n}, d, begin, end, seen - 1);
+    });
+  });
+  return out;
 }
 
 }  // namespace redoubt::engine::model

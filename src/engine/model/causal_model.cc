@@ -143,7 +143,7 @@ at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, c
   };
   state.input = x;
   state.attention_normed = normalise(x, weights.attention_norm, epsilon);
-  state.attended = attend(product(kAttentionIn, state.attention_normed), attention_of(layer), batch.groups,
+  state.attended = attend(product(kAttentionIn, state.attention_normed), attention_of(layer), batch.segments,
                           keep ? &state.attention : nullptr);
   if (rows.defined()) state.attended = state.attended.index_select(0, rows);
   state.middle = product(kAttentionOut, state.attended);

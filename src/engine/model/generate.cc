@@ -105,8 +105,7 @@ at::Tensor CausalModel::append(std::span<const std::int32_t> tokens, std::int64_
 
 at::Tensor CausalModel::append_piece(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
                                      const LoraWeights* lora) const {
-  const std::int64_t n = std::ssize(tokens), past = cache.length_, d = config_.head_size, g = config_.query_group(),
-                     heads = config_.key_heads;
+  const std::int64_t n = std::ssize(tokens), past = cache.length_, d = config_.head_size, heads = config_.key_heads;
   auto x = embed(tensor_of(tokens), at::arange(past, past + n, at::kLong));
   const auto angles = rotary_.angles(length, past), window_angles = window_rotary_.angles(length, past);
   for (std::int64_t index = 0; index < config_.layers; ++index) {
@@ -127,17 +126,11 @@ at::Tensor CausalModel::append_piece(std::span<const std::int32_t> tokens, std::
         }
       });
     });
-    auto parts = qkv.split_with_sizes({config_.query_width(), config_.key_width(), config_.key_width()}, 1);
-    auto keys = cache.keys_[index], values = cache.values_[index];
+    const auto parts = qkv.split_with_sizes({config_.query_width(), config_.key_width(), config_.key_width()}, 1);
+    const auto keys = cache.keys_[index], values = cache.values_[index];
     keys.narrow(1, past, n).copy_(parts[1].reshape({n, heads, d}).transpose(0, 1));
     values.narrow(1, past, n).copy_(parts[2].reshape({n, heads, d}).transpose(0, 1));
-    auto query = parts[0].reshape({n, heads, g, d}).permute({1, 2, 0, 3}).reshape({heads, g * n, d});
-    const std::int64_t first = layer.scoring.first(past + 1);  // the first row's first key; later rows begin later
-    const auto probabilities = attention_probabilities(query, keys.narrow(1, first, past + n - first), n, layer.scoring);
-    auto attended = at::bmm(probabilities, values.narrow(1, first, past + n - first))
-                        .view({heads, g, n, d})
-                        .permute({2, 0, 1, 3})
-                        .reshape({n, config_.query_width()});
+    const auto attended = attend_cached(qkv, keys, values, past + 1, layer);
     x = feed(index, x, attended, {&lora, 1});
   }
   cache.length_ += n;

@@ -18,8 +18,8 @@ class Layout {
     batch_.positions = at::empty({rows}, at::kLong);
   }
 
-  Segment add(Tokens ids, std::int64_t past) {
-    const Segment segment{next_, std::ssize(ids), past};
+  Segment add(Tokens ids, std::int64_t past, std::int64_t stem) {
+    const Segment segment{next_, std::ssize(ids), past, stem};
     std::copy(ids.begin(), ids.end(), batch_.tokens.mutable_data_ptr<std::int64_t>() + next_);
     auto* positions = batch_.positions.mutable_data_ptr<std::int64_t>() + next_;
     std::iota(positions, positions + ids.size(), past);
@@ -46,24 +46,7 @@ std::int64_t common_prefix(Tokens a, Tokens b) {
   return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
 }
 
-void append(std::vector<SegmentGroup>& to, std::vector<SegmentGroup> groups) {
-  for (auto& group : groups) to.push_back(std::move(group));
-}
-
 }  // namespace
-
-std::vector<SegmentGroup> group_segments(std::span<const Segment> segments, std::int64_t stem) {
-  std::vector<Segment> sorted(segments.begin(), segments.end());
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Segment& a, const Segment& b) { return a.length > b.length; });
-  std::vector<SegmentGroup> groups;
-  for (const auto& segment : sorted) {
-    // Padding to the longest may at most double the scores of the shortest.
-    const bool joins = !groups.empty() && segment.length * 10 >= groups.back().longest * 7;
-    if (!joins) groups.push_back({{}, segment.length, stem});
-    groups.back().segments.push_back(segment);
-  }
-  return groups;
-}
 
 std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max) {
   const std::size_t count = examples.size();
@@ -108,21 +91,15 @@ PackedBatch pack(std::span<const Tokens> examples, std::span<const Stem> stems) 
   Layout layout(rows_of(examples, stems));
   auto& batch = layout.batch();
   batch.segments.resize(examples.size());
-  std::vector<Segment> alone;
   for (const auto& stem : stems) {
-    const auto group = static_cast<std::int64_t>(batch.groups.size());
     const auto shared = static_cast<std::size_t>(stem.shared);
-    if (shared > 0)
-      batch.groups.push_back({{layout.add(examples[stem.examples[0]].first(shared), 0)}, stem.shared, -1});
-    std::vector<Segment> branches;
-    for (auto index : stem.examples)
-      branches.push_back(batch.segments[index] = layout.add(examples[index].subspan(shared), stem.shared));
-    if (shared > 0)
-      append(batch.groups, group_segments(branches, group));
-    else
-      alone.insert(alone.end(), branches.begin(), branches.end());
+    std::int64_t begin = 0;
+    if (shared > 0) {
+      batch.segments.push_back(layout.add(examples[stem.examples[0]].first(shared), 0, 0));
+      begin = batch.segments.back().begin;
+    }
+    for (auto index : stem.examples) batch.segments[index] = layout.add(examples[index].subspan(shared), stem.shared, begin);
   }
-  append(batch.groups, group_segments(alone));
   return std::move(batch);
 }
 

@@ -15,16 +15,8 @@ namespace redoubt::engine::model {
 struct Segment {
   std::int64_t begin = 0, length = 0;
   std::int64_t past = 0;  // tokens of the stem that it goes on from: its first row's position
+  std::int64_t stem = 0;  // where there are such tokens, the row that they begin at: a segment of their own
 };
-
-// Segments whose attention is computed together.
-struct SegmentGroup {
-  std::vector<Segment> segments;
-  std::int64_t longest = 0;
-  std::int64_t stem = -1;  // the group, an earlier one, whose only segment all of these go on from; -1: none
-};
-// Segments of like length side by side; all of them without a stem, or with the same.
-std::vector<SegmentGroup> group_segments(std::span<const Segment> segments, std::int64_t stem = -1);
 
 // Examples that begin with the same `shared` tokens; none shared for an example alone.
 struct Stem {
@@ -41,8 +33,7 @@ std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const s
 struct PackedBatch {
   at::Tensor tokens;              // int64 [rows]
   at::Tensor positions;           // int64 [rows], within the example
-  std::vector<Segment> segments;  // by example, in the order given: its own rows
-  std::vector<SegmentGroup> groups;
+  std::vector<Segment> segments;  // by example, in the order given: its own rows; then the stems
 
   // The row of an example's token; not for those that it shares.
   std::int64_t row(std::size_t example, std::int64_t position) const {

@@ -31,14 +31,6 @@ std::vector<std::int64_t> all_but_one(const std::vector<Ids>& examples) {
   return out;
 }
 
-TEST(PackedBatch, examples_of_like_length_are_computed_together) {
-  const Segment segments[] = {{0, 10}, {10, 100}, {110, 9}, {119, 90}};
-  const auto groups = group_segments(segments);
-  ASSERT_EQ(groups.size(), 2u);
-  EXPECT_EQ(groups[0].longest, 100);
-  EXPECT_EQ(groups[1].segments.size(), 2u);
-}
-
 TEST(PackedBatch, what_examples_begin_with_is_laid_down_once) {
   const std::vector<Ids> examples = {join({counting(1, 10), {70, 71}}), counting(40, 12), join({counting(1, 10), {80}})};
   const auto stems = find_stems(spans(examples), all_but_one(examples));
@@ -47,6 +39,9 @@ TEST(PackedBatch, what_examples_begin_with_is_laid_down_once) {
   EXPECT_EQ(stems[0].shared, 10);
   const auto batch = pack(spans(examples), stems);
   EXPECT_EQ(batch.tokens.size(0), 10 + 2 + 1 + 12);
+  ASSERT_EQ(batch.segments.size(), 4u);
+  EXPECT_EQ(batch.segments[3].length, 10);
+  EXPECT_EQ(batch.segments[2].stem, batch.segments[3].begin);
   for (std::size_t e = 0; e < examples.size(); ++e)
     for (std::int64_t t = batch.segments[e].past; t < std::ssize(examples[e]); ++t) {
       EXPECT_EQ(batch.tokens[batch.row(e, t)].item<std::int64_t>(), examples[e][static_cast<std::size_t>(t)]);

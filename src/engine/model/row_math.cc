@@ -218,6 +218,13 @@ REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
   return {most, std::log(sum)};
 }
 
+REDOUBT_VECTORISED void softmax_backward(const float* p, float scale, float* dp, std::int64_t n) {
+  float along = 0;
+#pragma omp simd reduction(+ : along)
+  for (std::int64_t i = 0; i < n; ++i) along += p[i] * dp[i];
+  for (std::int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - along) * scale;
+}
+
 REDOUBT_VECTORISED void drop(float* x, double rate, std::uint64_t key, std::int64_t n) {
   const auto low = static_cast<std::uint32_t>(key), high = static_cast<std::uint32_t>(key >> 32);
   const auto threshold = static_cast<std::uint32_t>(std::ldexp(rate, 32));

@@ -54,6 +54,8 @@ struct Normaliser {
   float max, log_sum;
 };
 Normaliser softmax(float* x, float scale, std::int64_t n);
+// dp = p * (dp - their dot product) * scale: the gradient of softmax's argument for that of its result p.
+void softmax_backward(const float* p, float scale, float* dp, std::int64_t n);
 // Zeroes each element with probability `rate` (by `key` and place), divides the others by 1 - rate.
 void drop(float* x, double rate, std::uint64_t key, std::int64_t n);
 std::int64_t argmax(const float* x, std::int64_t n);

@@ -38,7 +38,7 @@ class Backward {
       dattended = spread(dattended, state.input.size(0));
       dout = spread(dout, state.input.size(0));
     }
-    const auto dqkv = model::attend_backward(dattended, base_.attention_of(index), batch_.packed.groups, state.attention);
+    const auto dqkv = model::attend_backward(dattended, base_.attention_of(index), batch_.packed.segments, state.attention);
     dnormed = product(model::kAttentionIn, state.attention_normed, state.reduced[model::kAttentionIn], dqkv, !first);
     if (first) return {};
     model::normalise_backward(state.input, weights.attention_norm, config.norm_epsilon, dnormed, dout);

@@ -46,7 +46,7 @@ class FullBackward {
       dattended = spread(dattended, state.input.size(0));
       dout = spread(dout, state.input.size(0));
     }
-    const auto dqkv = model::attend_backward(dattended, base_.attention_of(index), batch_.packed.groups, state.attention);
+    const auto dqkv = model::attend_backward(dattended, base_.attention_of(index), batch_.packed.segments, state.attention);
     norm_backward(state.input, weights.attention_norm, product(weights, model::kAttentionIn, state.attention_normed, dqkv), dout);
     return dout;
   }

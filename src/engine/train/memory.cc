@@ -27,9 +27,10 @@ std::int64_t base_values(const model::Config& c) {
   return embeddings + c.layers * layer + (c.rope ? 0 : c.context_length * c.hidden);
 }
 
-// Elements that one row of one layer keeps for the way back, and bytes of its attention's probabilities.
+// Elements that one row of one layer keeps for the way back.
 std::int64_t row_elements(const model::Config& c, const TrainOptions& options) {
-  const std::int64_t attention = 2 * c.query_width() + 2 * c.key_width();
+  const bool norms_heads = !c.names.query_norm.empty() || !c.names.key_norm.empty();
+  const std::int64_t attention = c.query_width() + (norms_heads ? 2 : 1) * (c.query_width() + 2 * c.key_width());
   const std::int64_t feed = (model::is_gated(c.activation) ? 3 : 2) * c.intermediate;
   const std::int64_t post_norms =
       (c.names.attention_post_norm.empty() ? 0 : c.hidden) + (c.names.feed_post_norm.empty() ? 0 : c.hidden);
@@ -85,7 +86,7 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
   std::int64_t gradients = 1;
   for (std::int64_t batches = options.accumulation_steps; batches > 1; batches = (batches + 1) / 2) ++gradients;
   plan.values = unsigned_of(trained_values * (4 + 4 * gradients + 8 + element + 4));
-  const std::int64_t layer = row_elements(c, options) * element + c.heads * size.longest * element;
+  const std::int64_t layer = row_elements(c, options) * element;
   const bool keeps = !options.gradient_checkpointing && size.rows <= options.pass_rows_max;
   const std::int64_t per_row = keeps ? c.layers * layer : c.layers * c.hidden * element + layer;
   // On the way back a layer's gradients stand beside what it kept.
