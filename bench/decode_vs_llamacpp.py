@@ -1,33 +1,44 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Generation speed of redoubt-engine against llama.cpp: the same model, prompts' lengths, streams and threads.
+"""Generation speed of redoubt-engine against llama.cpp: the same weights, prompts, streams and threads.
 
-usage: decode_vs_llamacpp.py MODEL_FOLDER MODEL.gguf [--threads 2] [--rounds 3] [--engine build/redoubt-engine]
+usage: decode_vs_llamacpp.py MODEL_FOLDER MODEL.gguf [--threads 2] [--rounds 3] [--engine build/redoubt-engine] [--only TEXT]
 
-Runs under a Python that has llama-cpp-python (built with CMAKE_ARGS=-DGGML_NATIVE=ON) and gguf. MODEL.gguf is the file that MODEL_FOLDER
-was imported from: it is written anew with its weights in BF16 and in Q8_0 for the peer. Each side runs in a process of its own, in
-turns. Prints one JSON object: tokens a second (the best of the rounds, for both) and the ratios engine : peer, for a prompt of 512 tokens,
-for 1, 8 and 32 streams in bf16, and for 1 stream in 8 bits.
+Runs under a Python that has gguf and llama-cpp-python (built with CMAKE_ARGS=-DGGML_NATIVE=ON; LLAMA_CPP_LIB_PATH names the folder of
+another build of its library). MODEL.gguf is the file that MODEL_FOLDER was imported from: it is written anew with its matrices in BF16,
+and llama.cpp makes Q8_0 of that. Each side runs in a process of its own, in turns, and its best of three runs counts. llama.cpp has
+flash attention and a unified cache on or off, whichever is fastest, takes the prompts of all streams in one batch, and samples nothing;
+the engine answers requests over its socket, text and all. Prints one JSON object: tokens a second (the medians of the rounds) and the
+ratios engine : llama.cpp, for a prompt of 512 tokens and for 1, 8 and 32 streams.
 """
 import argparse
 import json
 import os
 import pathlib
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 PROMPT, TOKENS, SHORT = 512, 64, 16
-WORK = [("prefill 512 bf16", "bf16", 0), ("1 stream bf16", "bf16", 1), ("8 streams bf16", "bf16", 8), ("32 streams bf16", "bf16", 32), ("1 stream 8 bits", "int8", 1)]
+WORK = [("prefill 512 bf16", "bf16", 0), ("1 stream bf16", "bf16", 1), ("8 streams bf16", "bf16", 8), ("32 streams bf16", "bf16", 32),
+        ("prefill 512 8 bits", "int8", 0), ("1 stream 8 bits", "int8", 1), ("32 streams 8 bits", "int8", 32)]
+Q8_0 = 7  # llama_ftype
 
 
-def rewrite(source, to, kind):
-    """The file with its matrices in another type."""
+def text_of(tokens):
+    """A prompt of so many tokens: each " a" is one."""
+    return "a" + " a" * (tokens - 1)
+
+
+def rewrite(source, to):
+    """The file with its matrices in BF16."""
     import gguf
     import numpy
 
+    kind = gguf.GGMLQuantizationType.BF16
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(to, "llama")
     for name, field in reader.fields.items():
@@ -46,6 +57,14 @@ def rewrite(source, to, kind):
     writer.close()
 
 
+def quantise(source, to, threads):
+    import llama_cpp as cpp
+
+    parameters = cpp.llama_model_quantize_default_params()
+    parameters.ftype, parameters.nthread = Q8_0, threads
+    assert cpp.llama_model_quantize(str(source).encode(), str(to).encode(), parameters) == 0
+
+
 def run_engine(options, weights, streams):
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
@@ -60,8 +79,8 @@ def run_engine(options, weights, streams):
         lines = ours.makefile("r")
         lines.readline()
         tokens = PROMPT if streams == 0 else SHORT
-        # One token a word: " a" repeated; logit_bias keeps the end token away.
-        request = {"type": "generate", "prompt": "a" + " a" * (tokens - 1), "max_tokens": 1 if streams == 0 else TOKENS, "greedy": True, "logit_bias": {"2": -100, "0": -100}}
+        # logit_bias keeps the end token away.
+        request = {"type": "generate", "prompt": text_of(tokens), "max_tokens": 1 if streams == 0 else TOKENS, "greedy": True, "logit_bias": {"2": -100, "0": -100}}
         best = 0
         for _ in range(3):
             begun = time.perf_counter()
@@ -94,42 +113,47 @@ def run_peer(options, path, streams):
 
     cpp.llama_backend_init()
     model = cpp.llama_model_load_from_file(str(path).encode(), cpp.llama_model_default_params())
-    parameters = cpp.llama_context_default_params()
-    parameters.n_ctx = 2048 if streams == 0 else max(1, streams) * 256
-    parameters.n_batch = parameters.n_ubatch = 512
-    parameters.n_threads = parameters.n_threads_batch = options.threads
-    parameters.n_seq_max = max(1, streams)
-    context = cpp.llama_init_from_model(model, parameters)
-    batch = cpp.llama_batch_init(max(PROMPT, streams), 0, max(1, streams))
+    vocabulary = cpp.llama_vocab_n_tokens(cpp.llama_model_get_vocab(model))
+    sequences, length = max(1, streams), PROMPT if streams == 0 else SHORT
+    text = text_of(length).encode()
+    tokens = (cpp.llama_token * (length + 8))()
+    assert cpp.llama_tokenize(cpp.llama_model_get_vocab(model), text, len(text), tokens, len(tokens), False, False) == length
+    batch = cpp.llama_batch_init(PROMPT, 0, sequences)
 
-    def decode(rows):
+    def decode(context, rows):
         batch.n_tokens = len(rows)
         for i, (token, position, sequence, wanted) in enumerate(rows):
             batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, position, 1, wanted
             batch.seq_id[i][0] = sequence
         assert cpp.llama_decode(context, batch) == 0
 
-    vocabulary = cpp.llama_vocab_n_tokens(cpp.llama_model_get_vocab(model))
-    best = 0
-    for _ in range(3):
+    def run(context):
         cpp.llama_memory_clear(cpp.llama_get_memory(context), True)
         begun = time.perf_counter()
+        decode(context, [(tokens[i], i, sequence, i + 1 == length) for sequence in range(sequences) for i in range(length)])
+        cpp.llama_get_logits_ith(context, length - 1)
         if streams == 0:
-            decode([(260, i, 0, i + 1 == PROMPT) for i in range(PROMPT)])
-            cpp.llama_get_logits_ith(context, PROMPT - 1)
-            best = max(best, PROMPT / (time.perf_counter() - begun))
-            continue
-        for sequence in range(streams):
-            decode([(260, i, sequence, i + 1 == SHORT) for i in range(SHORT)])
+            return PROMPT / (time.perf_counter() - begun)
         if streams == 1:
             begun = time.perf_counter()
         for step in range(TOKENS - 1):
-            decode([(260, SHORT + step, sequence, True) for sequence in range(streams)])
+            decode(context, [(tokens[1], length + step, sequence, True) for sequence in range(streams)])
             for row in range(streams):
                 logits = ctypes.cast(cpp.llama_get_logits_ith(context, row), ctypes.POINTER(ctypes.c_float * vocabulary)).contents
                 assert logits[0] == logits[0]
-        best = max(best, streams * (TOKENS - (streams == 1)) / (time.perf_counter() - begun))
-    return best
+        return streams * (TOKENS - (streams == 1)) / (time.perf_counter() - begun)
+
+    best = 0, None, None
+    for flash in (0, 1):
+        for unified in (False, True) if streams > 1 else (False,):
+            parameters = cpp.llama_context_default_params()
+            parameters.n_ctx = 1024 if streams == 0 else sequences * 256
+            parameters.n_batch = parameters.n_ubatch = PROMPT
+            parameters.n_threads = parameters.n_threads_batch = options.threads
+            parameters.n_seq_max, parameters.flash_attn_type, parameters.kv_unified = sequences, flash, unified
+            context = cpp.llama_init_from_model(model, parameters)
+            best = max(best, (run(context), f"flash attention {flash}, unified {int(unified)}", context), key=lambda one: one[0])
+    return max(best[0], run(best[2]), run(best[2])), best[1]
 
 
 def main():
@@ -139,26 +163,28 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", default="build/redoubt-engine")
+    parser.add_argument("--only", default="", help="measure what has this in its name")
     parser.add_argument("--peer", nargs=2, metavar=("FILE", "STREAMS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         print(json.dumps(run_peer(options, options.peer[0], int(options.peer[1]))))
         return
-    import gguf
-
+    work = [one for one in WORK if options.only in one[0]]
     with tempfile.TemporaryDirectory() as folder:
         files = {"bf16": pathlib.Path(folder) / "bf16.gguf", "int8": pathlib.Path(folder) / "q8_0.gguf"}
-        rewrite(options.gguf, files["bf16"], gguf.GGMLQuantizationType.BF16)
-        rewrite(options.gguf, files["int8"], gguf.GGMLQuantizationType.Q8_0)
-        engine, peer = {name: 0 for name, _, _ in WORK}, {name: 0 for name, _, _ in WORK}
+        rewrite(options.gguf, files["bf16"])
+        quantise(files["bf16"], files["int8"], options.threads)
+        engine, peer, chosen = {name: [] for name, _, _ in work}, {name: [] for name, _, _ in work}, {}
         for _ in range(options.rounds):
-            for name, weights, streams in WORK:
-                engine[name] = max(engine[name], run_engine(options, weights, streams))
+            for name, weights, streams in work:
+                engine[name].append(run_engine(options, weights, streams))
                 done = subprocess.run([sys.executable, __file__, options.model, options.gguf, "--threads", str(options.threads), "--peer", files[weights], str(streams)],
                                       capture_output=True, text=True, check=True)
-                peer[name] = max(peer[name], json.loads(done.stdout.splitlines()[-1]))
-    print(json.dumps({"engine": {name: round(value, 1) for name, value in engine.items()}, "llama.cpp": {name: round(value, 1) for name, value in peer.items()},
-                      "ratio": {name: round(engine[name] / peer[name], 2) for name in engine}}, indent=2))
+                speed, chosen[name] = json.loads(done.stdout.splitlines()[-1])
+                peer[name].append(speed)
+    middle = lambda values: {name: round(statistics.median(of), 1) for name, of in values.items()}
+    print(json.dumps({"engine": middle(engine), "llama.cpp": middle(peer), "llama.cpp with": chosen,
+                      "ratio": {name: round(statistics.median(engine[name]) / statistics.median(peer[name]), 2) for name in engine}}, indent=2))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,23 @@ TEST_F(SchedulerTest, decodes_several_at_once_and_reads_long_prompts_in_pieces) 
   EXPECT_TRUE(model.sequences.empty());
 }
 
+TEST_F(SchedulerTest, reads_as_many_short_prompts_in_a_step_as_are_no_longer_than_a_piece) {
+  ASSERT_TRUE(scheduler.submit(asking("a", {0, 0}, 20)));
+  ASSERT_TRUE(scheduler.submit(asking("b", {0, 0}, 20)));
+  scheduler.step();
+  EXPECT_EQ(recorder.texts["a"], "bc");
+  EXPECT_EQ(recorder.texts["b"], "bc");
+  scheduler.cancel("a");
+  scheduler.cancel("b");
+  ASSERT_TRUE(scheduler.submit(asking("c", {0, 0, 0}, 20)));
+  ASSERT_TRUE(scheduler.submit(asking("d", {0, 0}, 20)));
+  scheduler.step();
+  EXPECT_EQ(recorder.texts["c"] + recorder.texts["d"], "bc");
+  scheduler.step();
+  EXPECT_EQ(model.longest_piece, 3u);
+  EXPECT_EQ(recorder.texts["c"].size() + recorder.texts["d"].size(), 5u);
+}
+
 TEST_F(SchedulerTest, never_hands_out_half_a_character) {
   ASSERT_TRUE(scheduler.submit(asking("cut", {kEnd}, 1)));
   ASSERT_TRUE(scheduler.submit(asking("whole", {kEnd}, 2)));

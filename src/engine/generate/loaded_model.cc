@@ -65,6 +65,7 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
     if (name == adapters.standard) loaded.default_adapter = loaded.adapters.size();
   }
   TRY(loaded.base->quantise(options.weights));  // DoRA read the weights as they were
+  loaded.base->pack();
   loaded.end_tokens = config.end_tokens;
   for (const auto id : TRY(configured_ends(folder))) loaded.end_tokens.push_back(id);
   const auto special = TRY(chat_template::read_special_text(folder));

@@ -56,7 +56,7 @@ void Scheduler::cancel(std::string_view id) {
 
 void Scheduler::step() {
   admit();
-  read_prompt();
+  read_prompts();
   decode();
 }
 
@@ -76,20 +76,29 @@ void Scheduler::admit() {
   }
 }
 
-void Scheduler::read_prompt() {
+void Scheduler::read_prompts() {
+  const auto first = next_prompt_;  // several prompts take turns
+  std::size_t read = 0;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const auto slot = (next_prompt_ + i) % slots_.size();
+    const auto slot = (first + i) % slots_.size();
     if (!slots_[slot] || slots_[slot]->decoding()) continue;
-    next_prompt_ = slot + 1;  // several prompts take turns
     auto& sequence = *slots_[slot];
     const auto rest = std::span(sequence.request.prompt).subspan(sequence.read);
+    // Where a prompt is cut does not depend on the others: its logits should not either.
     const auto piece = rest.first(std::min(rest.size(), options_.prompt_piece));
-    const auto logits = model_.extend(slot, piece);
-    if (!logits) return drop(slot, logits.error());
-    sequence.read += piece.size();
-    if (piece.size() == rest.size()) take(slot, *logits);
-    return;
+    if (read > 0 && read + piece.size() > options_.prompt_piece) return;
+    read += piece.size();
+    next_prompt_ = slot + 1;
+    read_piece(slot, piece);
   }
+}
+
+void Scheduler::read_piece(std::size_t slot, std::span<const std::int32_t> piece) {
+  auto& sequence = *slots_[slot];
+  const auto logits = model_.extend(slot, piece);
+  if (!logits) return drop(slot, logits.error());
+  sequence.read += piece.size();
+  if (sequence.read == sequence.request.prompt.size()) take(slot, *logits);
 }
 
 void Scheduler::decode() {

@@ -74,7 +74,7 @@ class Scheduler {
   void cancel(std::string_view id);
   bool busy() const { return !waiting_.empty() || running() > 0; }
   std::size_t running() const;
-  // One piece of a prompt and one token of every running sequence.
+  // A piece of a prompt, or as many short prompts as are no longer than one, and one token of every running sequence.
   void step();
 
  private:
@@ -99,7 +99,8 @@ class Scheduler {
     bool decoding() const { return newest >= 0; }
   };
   void admit();
-  void read_prompt();
+  void read_prompts();
+  void read_piece(std::size_t slot, std::span<const std::int32_t> piece);
   void decode();
   // What the request's schema allows next; empty where there is none.
   Result<AllowedTokens> allowed(Sequence& sequence);

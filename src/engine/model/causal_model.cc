@@ -2,7 +2,6 @@
 #include "engine/model/causal_model.h"
 
 #include <algorithm>
-#include <map>
 
 #include "engine/model/layer_math.h"
 
@@ -16,11 +15,16 @@ const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product pro
 
 namespace {
 
+constexpr std::int64_t kPanelRowsMax = 64;  // beyond, a matrix that is dense too is multiplied as such
+
 // x W^T plus `bias`, which may be undefined.
 at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& bias) {
+  const auto &dense = weights.products[product];
   const auto& quantised = weights.quantised[product];
-  if (!quantised.defined()) return multiply_transposed(x, weights.products[product], bias);
-  auto y = quantised.multiply(x);
+  const auto& packed = weights.packed[product];
+  const bool by_panels = packed.defined() && (x.size(0) <= kPanelRowsMax || !dense.defined());
+  if (!by_panels && !quantised.defined()) return multiply_transposed(x, dense, bias);
+  auto y = by_panels ? packed.multiply(x) : quantised.multiply(x);
   if (bias.defined()) y.add_(bias);
   return y;
 }
@@ -33,25 +37,6 @@ at::Tensor scale_rows(const at::Tensor& y, const at::Tensor& scale, const at::Te
 }
 
 }  // namespace
-
-at::Tensor project_each(const at::Tensor& x, const LayerWeights& weights, std::int64_t layer, Product product,
-                        std::span<const LoraWeights* const> loras) {
-  const bool alike = std::ranges::all_of(loras, [&](const LoraWeights* lora) { return lora == loras[0]; });
-  if (alike) return project(x, weights, product, pair_of(loras[0], layer, product), nullptr);
-  auto y = product_of(x, weights, product, weights.biases[product]);
-  std::map<const LoraPair*, std::vector<std::int64_t>> rows_of;
-  for (std::size_t r = 0; r < loras.size(); ++r)
-    if (const auto* pair = pair_of(loras[r], layer, product)) rows_of[pair].push_back(static_cast<std::int64_t>(r));
-  for (const auto& [pair, numbers] : rows_of) {
-    const auto rows = at::tensor(numbers, at::kLong);
-    const auto own = x.index_select(0, rows);
-    if (pair->row_scale.defined())  // DoRA's outputs are more than a sum
-      y.index_copy_(0, rows, project(own, weights, product, pair, nullptr));
-    else
-      y.index_add_(0, rows, multiply_transposed(multiply_transposed(own, pair->a), pair->b));
-  }
-  return y;
-}
 
 at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
                    at::Tensor* reduced) {
@@ -165,11 +150,14 @@ at::Tensor CausalModel::forward_layer(std::int64_t layer, const at::Tensor& x, c
   return out;
 }
 
+at::Tensor CausalModel::apply_head(const at::Tensor& x) const {
+  if (weights_.packed_head.defined()) return weights_.packed_head.multiply(x);
+  return weights_.quantised_head.defined() ? weights_.quantised_head.multiply(x) : multiply_transposed(x, weights_.head);
+}
+
 at::Tensor CausalModel::logits(const at::Tensor& residual) const {
   c10::InferenceMode guard;
-  const auto normed = normalise(residual, weights_.final_norm, config_.norm_epsilon);
-  const auto& quantised = weights_.quantised_head;
-  auto out = (quantised.defined() ? quantised.multiply(normed) : multiply_transposed(normed, weights_.head)).to(at::kFloat);
+  auto out = apply_head(normalise(residual, weights_.final_norm, config_.norm_epsilon)).to(at::kFloat);
   if (config_.logit_softcap > 0)
     row::soft_cap(out.mutable_data_ptr<float>(), 1, static_cast<float>(config_.logit_softcap), out.numel());
   return out;

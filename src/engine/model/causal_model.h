@@ -88,6 +88,8 @@ class CausalModel {
   // One layer; `rows` may be undefined (all), `keep` null.
   at::Tensor forward_layer(std::int64_t layer, const at::Tensor& x, const PackedBatch& batch, const LoraWeights* lora,
                            const at::Tensor& rows, LayerState* keep) const;
+  // What the final norm answers times the head, in x's type; without a cap.
+  at::Tensor apply_head(const at::Tensor& x) const;
   // The final norm and the head: fp32 logits [rows, vocabulary]. For few rows; training and evaluation use head_loss.
   at::Tensor logits(const at::Tensor& residual) const;
 
@@ -95,9 +97,13 @@ class CausalModel {
   // tokens or one outside the vocabulary, limit_exceeded when the cache or the model's context is too short.
   Result<at::Tensor> prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
                              const LoraWeights* lora = nullptr) const;
-  // Appends one token to each sequence and answers fp32 logits [steps, vocabulary]; errors as prefill. In fp32 a sequence's
-  // logits are the same to the bit whatever the other sequences are.
+  // Appends one token to each sequence and answers fp32 logits [steps, vocabulary]; errors as prefill. A sequence's logits are the
+  // same to the bit whatever the other sequences are.
   Result<at::Tensor> decode(std::span<const DecodeStep> steps) const;
+
+  // Lays the weights out for generation, which is then several times as fast; what they were made from is given up, so there is nothing
+  // left to train. Matrices in 4 bits stay as they are.
+  void pack();
 
   // Rounds the weights of all products and the head, for generation and scoring: there is nothing left to train. int4 is
   // unsupported where a matrix' inputs are no multiple of 32.
@@ -112,12 +118,9 @@ class CausalModel {
                           const LoraWeights* lora) const;
   // Computes the cached tokens anew where their keys do not serve in a sequence of `length`.
   void refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const;
-  void decode_rows(std::int64_t index, const AttentionLayer& layer, std::span<const DecodeStep> steps,
-                   std::span<const Angles> angles, at::Tensor& qkv, at::Tensor& attended) const;
-  at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, std::span<const LoraWeights* const> loras) const;
-  at::Tensor decode_many(std::span<const DecodeStep> steps) const;
+  at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const;
   // Without a call of the framework in the layers; row_decoder.cc.
-  at::Tensor decode_few(std::span<const DecodeStep> steps) const;
+  at::Tensor decode_rows(std::span<const DecodeStep> steps) const;
 
   Config config_;
   Weights weights_;
@@ -129,9 +132,6 @@ class CausalModel {
 // A product of a layer: x W^T + bias plus the adapter's part. `reduced` may be null; it receives drop(x) A^T.
 at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
                    at::Tensor* reduced);
-// The same with an adapter for all rows (one entry) or for each (null: none); rows of one adapter are computed together.
-at::Tensor project_each(const at::Tensor& x, const LayerWeights& weights, std::int64_t layer, Product product,
-                        std::span<const LoraWeights* const> loras);
 const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product product);
 
 }  // namespace redoubt::engine::model

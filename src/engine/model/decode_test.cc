@@ -7,6 +7,7 @@
 #include <random>
 
 #include "engine/model/causal_model.h"
+#include "engine/model/packed_matrix.h"
 #include "engine/model/quantised.h"
 #include "engine/model/row_products.h"
 
@@ -56,6 +57,88 @@ TEST(RowProducts, a_row_is_summed_alike_wherever_it_stands) {
   row::multiply_rows(x.data(), matrix.data(), 100, 9, together.data());
   for (std::int64_t r = 0; r < 9; ++r) row::multiply_rows(x.data(), matrix.data() + r * 100, 100, 1, alone.data() + r);
   EXPECT_EQ(together, alone);
+}
+
+// With every set of instructions that this machine has.
+TEST(PanelProducts, are_those_of_double_arithmetic_with_whatever_instructions) {
+  std::mt19937 random(6);
+  constexpr std::int64_t kInputs = 192, kRows = 11;
+  const auto x = random_floats(random, kRows * kInputs), matrix = random_floats(random, row::kPanel * kInputs);
+  const auto scales = random_floats(random, row::kPanel);
+  std::vector<float> panel(matrix.size());
+  std::vector<row::bf16> half(matrix.size()), half_x(x.begin(), x.end());
+  std::vector<std::int8_t> bytes(matrix.size());
+  const auto byte_of = [&](std::int64_t o, std::int64_t k) { return static_cast<std::int8_t>(std::lround(std::clamp(matrix[static_cast<std::size_t>(o * kInputs + k)] * 40, -127.0f, 127.0f))); };
+  for (std::int64_t o = 0; o < row::kPanel; ++o)
+    for (std::int64_t k = 0; k < kInputs; ++k) {
+      const auto pair = static_cast<std::size_t>((k / 2 * row::kPanel + o) * 2 + k % 2);
+      panel[static_cast<std::size_t>(k * row::kPanel + o)] = matrix[static_cast<std::size_t>(o * kInputs + k)];
+      half[pair] = matrix[static_cast<std::size_t>(o * kInputs + k)];
+      bytes[pair] = byte_of(o, k);
+    }
+  std::vector<std::int16_t> whole(x.size());
+  std::vector<float> whole_scales(x.size() / row::kInt8Group), out(kRows * row::kPanel), out_half(out), out_bytes(out);
+  for (std::int64_t r = 0; r < kRows; ++r) row::round_to_int16(x.data() + r * kInputs, kInputs, whole.data() + r * kInputs, whole_scales.data() + r * kInputs / row::kInt8Group);
+  const row::Int16Rows rounded{whole.data(), whole_scales.data(), kRows, kInputs, kInputs / row::kInt8Group};
+  const auto compare = [&](const std::vector<float>& sums, double near, auto value) {
+    for (std::int64_t r = 0; r < kRows; ++r)
+      for (std::int64_t o = 0; o < row::kPanel; ++o) {
+        double expected = 0;
+        for (std::int64_t k = 0; k < kInputs; ++k) expected += static_cast<double>(x[static_cast<std::size_t>(r * kInputs + k)]) * value(o, k);
+        EXPECT_NEAR(sums[static_cast<std::size_t>(r * row::kPanel + o)], expected, near);
+      }
+  };
+  const auto exact = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(matrix[static_cast<std::size_t>(o * kInputs + k)]); };
+  const auto halved = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(static_cast<float>(row::bf16(matrix[static_cast<std::size_t>(o * kInputs + k)]))); };
+  const auto in_bytes = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(byte_of(o, k)) * scales[static_cast<std::size_t>(o)]; };
+  for (const auto vectors : {row::Vectors::plain, row::Vectors::avx2, row::Vectors::avx512, row::Vectors::avx512_bf16}) {
+    if (vectors > row::best_vectors()) break;
+    SCOPED_TRACE(static_cast<int>(vectors));
+    const row::Rows<float> rows{x.data(), kRows, kInputs};
+    row::multiply_panel(vectors, rows, panel.data(), kInputs, {out.data(), row::kPanel});
+    row::multiply_panel(vectors, rows, half.data(), kInputs, {out_half.data(), row::kPanel});
+    row::multiply_panel(vectors, rounded, bytes.data(), scales.data(), kInputs, {out_bytes.data(), row::kPanel});
+    compare(out, 1e-4, exact);
+    compare(out_half, 1e-4, halved);
+    compare(out_bytes, 0.15, in_bytes);  // sums of about 1,000
+  }
+  if (row::best_vectors() < row::Vectors::avx512_bf16) return;
+  row::multiply_panel({half_x.data(), kRows, kInputs}, half.data(), kInputs, {out_half.data(), row::kPanel});
+  compare(out_half, 0.3, halved);  // sums of about 14, of products that are off by up to 1 / 256
+}
+
+TEST(PanelProducts, sixteen_bits_of_a_group_lose_little_and_nothing_beyond_it) {
+  std::mt19937 random(7);
+  auto x = random_floats(random, 100);
+  x[3] = 3e4f;  // as some activations are; the others of its group are rounded with it, no more
+  std::vector<std::int16_t> values(128, 1);
+  std::vector<float> scales(2);
+  row::round_to_int16(x.data(), 100, values.data(), scales.data());
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_NEAR(x[i], values[i] * scales[i / 64], i < 64 ? 0.5f : 1e-4f) << i;
+  for (std::size_t i = 100; i < 128; ++i) EXPECT_EQ(values[i], 0);
+  const std::vector<float> nothing(64);
+  row::round_to_int16(nothing.data(), 64, values.data(), scales.data());
+  EXPECT_EQ(values[0], 0);
+  EXPECT_EQ(scales[0], 0);
+}
+
+TEST(PackedMatrix, multiplies_as_its_dense_form_does_at_every_width) {
+  c10::InferenceMode guard;
+  at::manual_seed(8);
+  for (const std::int64_t inputs : {1, 33, 64, 96, 130})
+    for (const std::int64_t outputs : {1, 31, 64, 70}) {
+      const auto matrix = at::randn({outputs, inputs}), half = matrix.to(at::kBFloat16);
+      const auto rounded = QuantisedMatrix::of(matrix, WeightFormat::int8);
+      PackedMemory memory(PackedMatrix::bytes(matrix) + PackedMatrix::bytes(half) + PackedMatrix::bytes(rounded));
+      const PackedMatrix exact(matrix, memory), halved(half, memory), bytes(rounded, memory);
+      for (const std::int64_t rows : {1, 5, 8, 9, 300}) {
+        const auto x = at::randn({rows, inputs}), half_x = x.to(at::kBFloat16);
+        const auto off = [](const at::Tensor& a, const at::Tensor& b) { return (a.to(at::kFloat) - b.to(at::kFloat)).abs().max().item<float>(); };
+        EXPECT_LT(off(exact.multiply(x), at::linear(x, matrix)), 1e-4) << inputs << " " << outputs << " " << rows;
+        EXPECT_LT(off(bytes.multiply(x), at::linear(x, rounded.dense(at::kFloat))), 3e-3) << inputs << " " << outputs << " " << rows;
+        EXPECT_LT(off(halved.multiply(half_x), at::linear(half_x.to(at::kFloat), half.to(at::kFloat))), 0.26) << inputs << " " << outputs << " " << rows;
+      }
+    }
 }
 
 TEST(Quantised, multiplies_as_its_dense_form_does) {
@@ -141,13 +224,27 @@ struct Sequences {
   std::vector<std::vector<std::int32_t>> prompts;
 };
 
-TEST(Decode, in_fp32_is_the_same_to_the_bit_alone_and_among_others) {
-  const auto model = small_model(Precision::fp32);
-  const auto one = adapter_of(model->config(), Precision::fp32, 1), two = adapter_of(model->config(), Precision::fp32, 2);
-  Sequences together(*model, 9, {nullptr, &one, &two}), alone(*model, 9, {nullptr, &one, &two});
-  for (int round = 0; round < 3; ++round) {
-    const auto logits = *model->decode(together.steps);
-    for (std::size_t i = 0; i < 9; ++i) EXPECT_TRUE(model->decode({&alone.steps[i], 1})->select(0, 0).equal(logits.select(0, static_cast<std::int64_t>(i))));
+// Those of the real models in every form in which they are kept.
+std::vector<std::unique_ptr<CausalModel>> models_of_all_forms() {
+  std::vector<std::unique_ptr<CausalModel>> models;
+  for (const auto precision : {Precision::fp32, Precision::bf16})
+    for (const auto format : {WeightFormat::as_loaded, WeightFormat::int8, WeightFormat::int4})
+      for (const bool packed : {false, true}) {
+        auto& model = models.emplace_back(small_model(precision));
+        EXPECT_TRUE(model->quantise(format));
+        if (packed) model->pack();
+      }
+  return models;
+}
+
+TEST(Decode, is_the_same_to_the_bit_alone_and_among_others) {
+  for (const auto& model : models_of_all_forms()) {
+    const auto one = adapter_of(model->config(), model->precision(), 1), two = adapter_of(model->config(), model->precision(), 2);
+    Sequences together(*model, 9, {nullptr, &one, &two}), alone(*model, 9, {nullptr, &one, &two});
+    for (int round = 0; round < 3; ++round) {
+      const auto logits = *model->decode(together.steps);
+      for (std::size_t i = 0; i < 9; ++i) EXPECT_TRUE(model->decode({&alone.steps[i], 1})->select(0, 0).equal(logits.select(0, static_cast<std::int64_t>(i))));
+    }
   }
 }
 
@@ -167,29 +264,29 @@ TEST(Decode, continues_a_sequence_as_the_whole_forward_pass_sees_it) {
   }
 }
 
-// The kernels for few sequences and the products for many agree within what bf16 rounds.
-TEST(Decode, in_bf16_few_and_many_sequences_agree) {
-  const auto model = small_model(Precision::bf16);
-  const auto one = adapter_of(model->config(), Precision::bf16, 1), two = adapter_of(model->config(), Precision::bf16, 2);
-  Sequences many(*model, 9, {nullptr, &one, &two}), few(*model, 9, {nullptr, &one, &two});
-  const auto together = *model->decode(many.steps);
-  const auto spread = together.std().item<float>();
-  for (std::size_t i = 0; i < 9; i += 3) {
-    const auto logits = *model->decode(std::span(few.steps).subspan(i, 3));
-    EXPECT_LT((logits - together.narrow(0, static_cast<std::int64_t>(i), 3)).pow(2).mean().sqrt().item<float>(), 0.05f * spread);
-  }
+TEST(Decode, with_packed_weights_is_as_near_as_the_products_are) {
+  for (const auto precision : {Precision::fp32, Precision::bf16})
+    for (const auto format : {WeightFormat::as_loaded, WeightFormat::int8, WeightFormat::int4}) {
+      const auto plain = small_model(precision), packed = small_model(precision);
+      ASSERT_TRUE(plain->quantise(format));
+      ASSERT_TRUE(packed->quantise(format));
+      packed->pack();
+      const auto one = adapter_of(plain->config(), precision, 1);
+      Sequences a(*plain, 9, {nullptr, &one}), b(*packed, 9, {nullptr, &one});
+      const auto expected = *plain->decode(a.steps), logits = *packed->decode(b.steps);
+      const auto near = (precision == Precision::bf16 ? 0.05f : format == WeightFormat::as_loaded ? 1e-5f : 1e-3f) * expected.std().item<float>();
+      EXPECT_LT((logits - expected).pow(2).mean().sqrt().item<float>(), near) << static_cast<int>(precision) << static_cast<int>(format);
+    }
 }
 
-TEST(Decode, with_rounded_weights_is_near_and_the_same_for_few_and_many) {
+TEST(Decode, with_rounded_weights_is_near) {
   for (const auto& [format, near] : {std::pair{WeightFormat::int8, 0.05f}, {WeightFormat::int4, 0.8f}}) {
-    const auto exact = small_model(Precision::bf16);
-    auto rounded = small_model(Precision::bf16);
+    const auto exact = small_model(Precision::bf16), rounded = small_model(Precision::bf16);
     ASSERT_TRUE(rounded->quantise(format));
-    Sequences a(*exact, 9, {nullptr}), b(*rounded, 9, {nullptr}), c(*rounded, 9, {nullptr});
-    const auto expected = *exact->decode(a.steps), many = *rounded->decode(b.steps), few = *rounded->decode(std::span(c.steps).first(2));
-    const auto spread = expected.std().item<float>();
-    EXPECT_LT((many - expected).pow(2).mean().sqrt().item<float>(), near * spread);
-    EXPECT_LT((few - many.narrow(0, 0, 2)).abs().max().item<float>(), 0.06f * spread);
+    rounded->pack();
+    Sequences a(*exact, 9, {nullptr}), b(*rounded, 9, {nullptr});
+    const auto expected = *exact->decode(a.steps), logits = *rounded->decode(b.steps);
+    EXPECT_LT((logits - expected).pow(2).mean().sqrt().item<float>(), near * expected.std().item<float>());
   }
 }
 

@@ -10,7 +10,6 @@
 namespace redoubt::engine::model {
 namespace {
 
-constexpr std::int64_t kFewRowsMax = 4;  // up to here reading the weights once is what takes the time
 constexpr std::int64_t kPiece = 512;  // a long prompt goes in pieces, which bounds the memory of its scores
 
 at::Tensor tensor_of(std::span<const std::int32_t> values) {
@@ -48,6 +47,28 @@ void KeyValueCache::truncate(std::int64_t length) {
   tokens_.resize(static_cast<std::size_t>(length));
 }
 
+void CausalModel::pack() {
+  c10::InferenceMode guard;
+  const bool keep_dense = precision_ == Precision::bf16 && row::has_tiles();
+  const auto bytes_of = [](const at::Tensor& dense, const QuantisedMatrix& quantised) {
+    if (!quantised.defined()) return PackedMatrix::bytes(dense);
+    return quantised.is_int8() ? PackedMatrix::bytes(quantised) : 0;
+  };
+  auto bytes = bytes_of(weights_.head, weights_.quantised_head);
+  for (const auto& layer : weights_.layers)
+    for (int product = 0; product < kProducts; ++product) bytes += bytes_of(layer.products[product], layer.quantised[product]);
+  weights_.packed_memory = PackedMemory(bytes);
+  const auto pack_one = [&](PackedMatrix& packed, at::Tensor& dense, QuantisedMatrix& quantised, bool keep) {
+    if (quantised.defined() && !quantised.is_int8()) return;
+    packed = quantised.defined() ? PackedMatrix(quantised, weights_.packed_memory) : PackedMatrix(dense, weights_.packed_memory);
+    quantised = {};
+    if (!keep) dense.reset();
+  };
+  for (auto& layer : weights_.layers)
+    for (int product = 0; product < kProducts; ++product) pack_one(layer.packed[product], layer.products[product], layer.quantised[product], keep_dense);
+  pack_one(weights_.packed_head, weights_.head, weights_.quantised_head, config_.tied_embeddings);
+}
+
 Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "no tokens to compute");
   for (auto token : tokens)
@@ -61,11 +82,11 @@ Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCa
 }
 
 at::Tensor CausalModel::feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended,
-                             std::span<const LoraWeights* const> loras) const {
+                             const LoraWeights* lora) const {
   const auto& weights = weights_.layers[static_cast<std::size_t>(layer)];
   const double epsilon = config_.norm_epsilon;
   const auto product = [&](Product which, const at::Tensor& in) {
-    return project_each(in, weights, layer, which, loras);
+    return project(in, weights, which, pair_of(lora, layer, which), nullptr);
   };
   const auto finished = [&](at::Tensor out, const Norm& norm) {
     return norm.defined() ? normalise(out, norm, epsilon) : out;
@@ -131,7 +152,7 @@ at::Tensor CausalModel::append_piece(std::span<const std::int32_t> tokens, std::
     keys.narrow(1, past, n).copy_(parts[1].reshape({n, heads, d}).transpose(0, 1));
     values.narrow(1, past, n).copy_(parts[2].reshape({n, heads, d}).transpose(0, 1));
     const auto attended = attend_cached(qkv, keys, values, past + 1, layer);
-    x = feed(index, x, attended, {&lora, 1});
+    x = feed(index, x, attended, lora);
   }
   cache.length_ += n;
   cache.tokens_.insert(cache.tokens_.end(), tokens.begin(), tokens.end());
@@ -143,66 +164,12 @@ Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps) const 
   if (steps.empty()) return fail(ErrorCode::invalid_argument, "no sequences to decode");
   for (const auto& step : steps) TRY(check({&step.token, 1}, *step.cache));
   for (const auto& step : steps) refresh(*step.cache, step.cache->length_ + 1, step.lora);
-  const bool few = precision_ == Precision::fp32 || std::ssize(steps) <= kFewRowsMax;
-  auto out = few ? decode_few(steps) : decode_many(steps);
+  auto out = decode_rows(steps);
   for (const auto& step : steps) {
     ++step.cache->length_;
     step.cache->tokens_.push_back(step.token);
   }
   return out;
-}
-
-at::Tensor CausalModel::decode_many(std::span<const DecodeStep> steps) const {
-  std::vector<std::int32_t> tokens, positions;
-  std::vector<Angles> angles, window_angles;
-  std::vector<const LoraWeights*> loras;
-  for (const auto& step : steps) {
-    const std::int64_t past = step.cache->length_;
-    tokens.push_back(step.token);
-    positions.push_back(static_cast<std::int32_t>(past));
-    angles.push_back(rotary_.angles(past + 1, past));
-    window_angles.push_back(window_rotary_.angles(past + 1, past));
-    loras.push_back(step.lora);
-  }
-  auto x = embed(tensor_of(tokens), tensor_of(positions));
-  for (std::int64_t index = 0; index < config_.layers; ++index) {
-    const auto& weights = weights_.layers[static_cast<std::size_t>(index)];
-    const auto layer = attention_of(index);
-    auto qkv = project_each(normalise(x, weights.attention_norm, config_.norm_epsilon), weights, index, kAttentionIn, loras);
-    auto attended = at::empty({std::ssize(steps), config_.query_width()}, qkv.options());
-    decode_rows(index, layer, steps, &layer.rotary == &rotary_ ? angles : window_angles, qkv, attended);
-    x = feed(index, x, attended, loras);
-  }
-  return logits(x);
-}
-
-void CausalModel::decode_rows(std::int64_t index, const AttentionLayer& layer, std::span<const DecodeStep> steps,
-                              std::span<const Angles> angles, at::Tensor& qkv, at::Tensor& attended) const {
-  const std::int64_t d = config_.head_size, g = config_.query_group(), heads = config_.key_heads, width = qkv.size(1);
-  with_type_of(qkv, [&](auto type) {
-    using T = decltype(type);
-    RowAttention<T> attention{layer};
-    T *rows = qkv.template mutable_data_ptr<T>(), *out = attended.template mutable_data_ptr<T>();
-    at::parallel_for(0, std::ssize(steps) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> wide(static_cast<std::size_t>(d));
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t r = i / heads, head = i % heads;
-        const auto& turn = angles[static_cast<std::size_t>(r)];
-        const KeyValueCache& cache = *steps[static_cast<std::size_t>(r)].cache;
-        T *query = rows + r * width + head * g * d, *key = rows + r * width + config_.query_width() + head * d;
-        attention.prepare(query, g, layer.query_norm, turn, cache.length_, wide.data());
-        attention.prepare(key, 1, layer.key_norm, turn, cache.length_, wide.data());
-        const std::int64_t start = (index * heads + head) * cache.capacity_ * d;
-        T *keys = cache.keys_.template mutable_data_ptr<T>() + start,
-          *values = cache.values_.template mutable_data_ptr<T>() + start;
-        std::copy_n(key, d, keys + cache.length_ * d);
-        std::copy_n(key + config_.key_width(), d, values + cache.length_ * d);
-        for (std::int64_t j = 0; j < g; ++j)
-          attention.attend(query + j * d, keys, values, cache.length_ + 1,
-                           out + r * config_.query_width() + (head * g + j) * d);
-      }
-    });
-  });
 }
 
 }  // namespace redoubt::engine::model

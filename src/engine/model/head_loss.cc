@@ -48,7 +48,7 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
   for (std::int64_t begin = 0; begin < rows; begin += kSlice) {
     const std::int64_t size = std::min(kSlice, rows - begin);
     const auto slice = residual.narrow(0, begin, size);
-    auto logits = at::linear(normalise(slice, weights.final_norm, epsilon), weights.head);
+    auto logits = base.apply_head(normalise(slice, weights.final_norm, epsilon));
     with_type_of(logits, [&](auto type) {
       slice_loss<decltype(type)>(logits, targets.const_data_ptr<std::int64_t>() + begin, cap, gradient_scale,
                                  out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);

@@ -26,6 +26,10 @@ class QuantisedMatrix {
   std::int64_t outputs() const { return values_.size(0); }
   std::int64_t inputs() const { return inputs_; }
   std::size_t bytes() const { return values_.nbytes() + scales_.nbytes(); }
+  bool is_int8() const { return values_.scalar_type() == at::kChar; }
+  // Of a matrix in 8 bits, [outputs, inputs] and [outputs].
+  const std::int8_t* int8_values() const { return values_.const_data_ptr<std::int8_t>(); }
+  const float* int8_scales() const { return scales_.const_data_ptr<float>(); }
 
   // x W^T for x [rows, inputs], in x's type.
   at::Tensor multiply(const at::Tensor& x) const;

@@ -25,17 +25,7 @@ struct RowAttention {
     }
   }
 
-  // One query head over `seen` keys and values [seen, d].
-  void attend(const T* query, const T* keys, const T* values, std::int64_t seen, T* out) const {
-    const std::int64_t d = layer.config.head_size, first = layer.scoring.first(seen), count = seen - first;
-    std::vector<float> buffer(static_cast<std::size_t>(2 * d + count));
-    float *wide = buffer.data(), *sum = wide + d;
-    row::load(query, wide, d);
-    attend_wide(wide, keys + first * d, values + first * d, count, sum + d, sum);
-    row::store(sum, out, d);
-  }
-
-  // The same over all of `count` keys, in fp32; `scores` has room for as many.
+  // One query head over `count` keys and values [count, d], in fp32; `scores` has room for as many.
   void attend_wide(const float* query, const T* keys, const T* values, std::int64_t count, float* scores, float* out) const {
     const std::int64_t d = layer.config.head_size;
     const float scale = layer.scoring.scale, cap = layer.scoring.softcap;

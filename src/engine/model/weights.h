@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/model/config.h"
+#include "engine/model/packed_matrix.h"
 #include "engine/model/quantised.h"
 #include "engine/torch.h"
 #include "weights/model_files.h"
@@ -32,6 +33,7 @@ struct LayerWeights {
   at::Tensor products[kProducts];            // query+key+value, output, gate+up (or up alone), down
   at::Tensor biases[kProducts];
   QuantisedMatrix quantised[kProducts];      // in place of `products`, for generation alone
+  PackedMatrix packed[kProducts];            // the same weights as they are generated with; before what stands above
 };
 
 struct Weights {
@@ -41,6 +43,8 @@ struct Weights {
   Norm final_norm;  // [hidden]
   at::Tensor head;  // [vocabulary, hidden]; the embedding itself when tied
   QuantisedMatrix quantised_head;  // in place of `head`
+  PackedMatrix packed_head;
+  PackedMemory packed_memory;  // of all that are packed
 
   // All that are defined, in a fixed order; a tied head is the embedding once more.
   std::vector<at::Tensor> tensors() const;

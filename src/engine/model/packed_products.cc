@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/model/packed_products.h"
+
+#include <cpuid.h>
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace redoubt::engine::model::row {
+namespace {
+
+// Always inlined, so that each is compiled for the caller's instructions.
+#define REDOUBT_INLINE [[gnu::always_inline]] inline
+#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#define REDOUBT_AVX2 __attribute__((target("avx2,fma")))
+#define REDOUBT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#define REDOUBT_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")))
+
+// Values side by side, as many as a register holds.
+template <int bytes>
+struct Lanes;
+#define REDOUBT_LANES(bytes)                                        \
+  template <>                                                       \
+  struct Lanes<bytes> {                                             \
+    using Floats = float __attribute__((vector_size(bytes)));       \
+    using Words = std::uint32_t __attribute__((vector_size(bytes))); \
+    static constexpr int count = bytes / 4;                         \
+  };
+REDOUBT_LANES(16)
+REDOUBT_LANES(32)
+REDOUBT_LANES(64)
+#undef REDOUBT_LANES
+
+// Rows that are computed together: as many as there are, in blocks of like size of at most `most`, so that the panel is read seldom
+// and none of them is much shorter than the others.
+template <class Block>
+REDOUBT_INLINE void for_blocks(std::int64_t rows, std::int64_t most, Block block) {
+  const auto blocks = (rows + most - 1) / most;
+  for (std::int64_t i = 0; i < blocks; ++i) block(rows * i / blocks, rows * (i + 1) / blocks);
+}
+
+template <class L, int rows>
+REDOUBT_INLINE void sum_block(const float* x, std::int64_t stride, const float* panel, std::int64_t inputs, Sums out) {
+  constexpr int lanes = L::count, parts = kPanel / lanes;
+  using Floats = typename L::Floats;
+  Floats sums[rows][parts] = {};
+  for (std::int64_t k = 0; k < inputs; ++k)
+    for (int p = 0; p < parts; ++p) {
+      Floats weights;
+      std::memcpy(&weights, panel + k * kPanel + p * lanes, sizeof weights);
+      for (int r = 0; r < rows; ++r) sums[r][p] += x[r * stride + k] * weights;
+    }
+  for (int r = 0; r < rows; ++r) std::memcpy(out.values + r * out.stride, sums[r], sizeof sums[r]);
+}
+
+template <class L, int rows>
+REDOUBT_INLINE void sum_block(const float* x, std::int64_t stride, const std::uint16_t* panel, std::int64_t inputs, Sums out) {
+  constexpr int lanes = L::count, parts = kPanel / lanes;
+  using Floats = typename L::Floats;
+  Floats sums[rows][parts] = {};
+  for (std::int64_t k = 0; k < inputs; k += 2)
+    for (int p = 0; p < parts; ++p) {
+      typename L::Words pairs;
+      std::memcpy(&pairs, panel + k * kPanel + 2 * p * lanes, sizeof pairs);
+      const auto first = reinterpret_cast<Floats>(pairs << 16), second = reinterpret_cast<Floats>(pairs & 0xffff0000u);
+      for (int r = 0; r < rows; ++r) {
+        sums[r][p] += x[r * stride + k] * first;
+        sums[r][p] += x[r * stride + k + 1] * second;
+      }
+    }
+  for (int r = 0; r < rows; ++r) std::memcpy(out.values + r * out.stride, sums[r], sizeof sums[r]);
+}
+
+// Blocks of as many rows as the registers hold the sums of.
+#define REDOUBT_BLOCK(n) \
+  case n: return sum_block<L, n>(x.values + begin * x.stride, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride});
+template <class L, int most, class T>
+REDOUBT_INLINE void sum_panel(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) {
+  const auto block = [&](std::int64_t begin, std::int64_t end) __attribute__((always_inline)) {
+    if constexpr (most == 8) switch (end - begin) { REDOUBT_BLOCK(3) REDOUBT_BLOCK(4) REDOUBT_BLOCK(5) REDOUBT_BLOCK(6) REDOUBT_BLOCK(7) REDOUBT_BLOCK(8) }
+    switch (end - begin) { REDOUBT_BLOCK(1) REDOUBT_BLOCK(2) }
+  };
+  for_blocks(x.count, most, block);
+}
+#undef REDOUBT_BLOCK
+
+template <class T>
+REDOUBT_AVX512 void sum_avx512(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<64>, 8>(x, panel, inputs, out); }
+template <class T>
+REDOUBT_AVX2 void sum_avx2(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<32>, 2>(x, panel, inputs, out); }
+template <class T>
+void sum_plain(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<16>, 2>(x, panel, inputs, out); }
+
+template <class T>
+void sum_by(Vectors vectors, Rows<float> x, const T* panel, std::int64_t inputs, Sums out) {
+  if (vectors >= Vectors::avx512) sum_avx512(x, panel, inputs, out);
+  else if (vectors == Vectors::avx2) sum_avx2(x, panel, inputs, out);
+  else sum_plain(x, panel, inputs, out);
+}
+
+// Two activations beside one another, in every lane.
+template <class T>
+REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512i pair_at(const T* x) {
+  std::int32_t pair;
+  std::memcpy(&pair, x, sizeof pair);
+  return _mm512_set1_epi32(pair);
+}
+
+template <int rows>
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out) {
+  __m512 low[rows], high[rows];
+  for (int r = 0; r < rows; ++r) low[r] = high[r] = _mm512_setzero_ps();
+  for (std::int64_t k = 0; k < inputs; k += 2) {
+    const auto first = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kPanel)), second = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + (k + 1) * kPanel));
+    for (int r = 0; r < rows; ++r) {
+      const auto pair = reinterpret_cast<__m512bh>(pair_at(x + r * stride + k));
+      low[r] = _mm512_dpbf16_ps(low[r], pair, first);
+      high[r] = _mm512_dpbf16_ps(high[r], pair, second);
+    }
+  }
+  for (int r = 0; r < rows; ++r) {
+    _mm512_storeu_ps(out.values + r * out.stride, low[r]);
+    _mm512_storeu_ps(out.values + r * out.stride + kPanel / 2, high[r]);
+  }
+}
+
+REDOUBT_AVX512_BF16 void bf16_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out) {
+  switch (rows) {
+    case 1: return bf16_block<1>(x, stride, panel, inputs, out);
+    case 2: return bf16_block<2>(x, stride, panel, inputs, out);
+    case 3: return bf16_block<3>(x, stride, panel, inputs, out);
+    case 4: return bf16_block<4>(x, stride, panel, inputs, out);
+    case 5: return bf16_block<5>(x, stride, panel, inputs, out);
+    case 6: return bf16_block<6>(x, stride, panel, inputs, out);
+    case 7: return bf16_block<7>(x, stride, panel, inputs, out);
+    default: return bf16_block<8>(x, stride, panel, inputs, out);
+  }
+}
+
+REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 to_floats(__m512i integers) {
+  using Integers = std::int32_t __attribute__((vector_size(64)));
+  return __builtin_convertvector(reinterpret_cast<Integers>(integers), __m512);
+}
+
+// The integer sums of a group become part of the rows' fp32 sums, which lie in `out` meanwhile.
+template <int rows>
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void int8_block(const Int16Rows& x, const std::int8_t* panel, std::int64_t inputs, Sums out) {
+  for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {
+    __m512i low[rows], high[rows];
+    for (int r = 0; r < rows; ++r) low[r] = high[r] = _mm512_setzero_si512();
+    for (std::int64_t k = group * kInt8Group; k < (group + 1) * kInt8Group; k += 2) {
+      const auto* at = reinterpret_cast<const __m256i*>(panel + k * kPanel);
+      const auto first = _mm512_cvtepi8_epi16(_mm256_loadu_si256(at)), second = _mm512_cvtepi8_epi16(_mm256_loadu_si256(at + 1));
+      for (int r = 0; r < rows; ++r) {
+        const auto pair = pair_at(x.values + r * x.stride + k);
+        low[r] = _mm512_dpwssd_epi32(low[r], pair, first);
+        high[r] = _mm512_dpwssd_epi32(high[r], pair, second);
+      }
+    }
+    for (int r = 0; r < rows; ++r) {
+      const auto scale = _mm512_set1_ps(x.scales[r * x.scale_stride + group]);
+      float* to = out.values + r * out.stride;
+      _mm512_storeu_ps(to, _mm512_fmadd_ps(to_floats(low[r]), scale, group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to)));
+      _mm512_storeu_ps(to + kPanel / 2, _mm512_fmadd_ps(to_floats(high[r]), scale, group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + kPanel / 2)));
+    }
+  }
+}
+
+REDOUBT_AVX512_BF16 void int8_rows(const Int16Rows& x, const std::int8_t* panel, std::int64_t inputs, Sums out) {
+  switch (x.count) {
+    case 1: return int8_block<1>(x, panel, inputs, out);
+    case 2: return int8_block<2>(x, panel, inputs, out);
+    case 3: return int8_block<3>(x, panel, inputs, out);
+    case 4: return int8_block<4>(x, panel, inputs, out);
+    case 5: return int8_block<5>(x, panel, inputs, out);
+    case 6: return int8_block<6>(x, panel, inputs, out);
+    case 7: return int8_block<7>(x, panel, inputs, out);
+    default: return int8_block<8>(x, panel, inputs, out);
+  }
+}
+
+REDOUBT_AVX2 void int8_row_avx2(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, std::int64_t inputs, float* out) {
+  for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {
+    __m256i sums[4] = {};
+    for (std::int64_t k = group * kInt8Group; k < (group + 1) * kInt8Group; k += 2) {
+      std::int32_t pair;
+      std::memcpy(&pair, x + k, sizeof pair);
+      const auto* at = reinterpret_cast<const __m128i*>(panel + k * kPanel);
+      for (int p = 0; p < 4; ++p) sums[p] = _mm256_add_epi32(sums[p], _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_cvtepi8_epi16(_mm_loadu_si128(at + p))));
+    }
+    for (int p = 0; p < 4; ++p)
+      _mm256_storeu_ps(out + 8 * p, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[p]), _mm256_set1_ps(x_scales[group]), group == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8 * p)));
+  }
+}
+
+void int8_row_plain(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, std::int64_t inputs, float* out) {
+  std::fill_n(out, kPanel, 0.0f);
+  for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {
+    std::int32_t sums[kPanel] = {};
+    for (std::int64_t k = group * kInt8Group; k < (group + 1) * kInt8Group; k += 2)
+      for (std::int64_t i = 0; i < kPanel; ++i) sums[i] += x[k] * panel[k * kPanel + 2 * i] + x[k + 1] * panel[k * kPanel + 2 * i + 1];
+    for (std::int64_t i = 0; i < kPanel; ++i) out[i] += static_cast<float>(sums[i]) * x_scales[group];
+  }
+}
+
+}  // namespace
+
+Vectors best_vectors() {
+  static const Vectors best = [] {
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) return Vectors::avx512_bf16;
+    if (avx512) return Vectors::avx512;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Vectors::avx2 : Vectors::plain;
+  }();
+  return best;
+}
+
+bool has_tiles() {
+  constexpr unsigned kAmxBf16 = 1u << 22;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0;
+}
+
+void multiply_panel(Vectors vectors, Rows<float> x, const float* panel, std::int64_t inputs, Sums out) { sum_by(vectors, x, panel, inputs, out); }
+void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int64_t inputs, Sums out) {
+  sum_by(vectors, x, reinterpret_cast<const std::uint16_t*>(panel), inputs, out);
+}
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out) {
+  for_blocks(x.count, 8, [&](std::int64_t begin, std::int64_t end) {
+    bf16_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride});
+  });
+}
+
+void multiply_panel(Vectors vectors, Int16Rows x, const std::int8_t* panel, const float* scales, std::int64_t inputs, Sums out) {
+  for_blocks(x.count, vectors == Vectors::avx512_bf16 ? 8 : 1, [&](std::int64_t begin, std::int64_t end) {
+    const Int16Rows some{x.values + begin * x.stride, x.scales + begin * x.scale_stride, end - begin, x.stride, x.scale_stride};
+    const Sums to{out.values + begin * out.stride, out.stride};
+    if (vectors == Vectors::avx512_bf16) int8_rows(some, panel, inputs, to);
+    else if (vectors >= Vectors::avx2) int8_row_avx2(some.values, some.scales, panel, inputs, to.values);
+    else int8_row_plain(some.values, some.scales, panel, inputs, to.values);
+    for (std::int64_t r = 0; r < end - begin; ++r)
+      for (std::int64_t i = 0; i < kPanel; ++i) to.values[r * to.stride + i] *= scales[i];
+  });
+}
+
+REDOUBT_VECTORISED void round_to_int16(const float* x, std::int64_t inputs, std::int16_t* values, float* scales) {
+  constexpr float kMost = 32767, kToInteger = 12582912;  // 1.5 * 2^23: adding it rounds to the nearest integer
+  for (std::int64_t begin = 0; begin < inputs; begin += kInt8Group) {
+    const auto n = std::min(kInt8Group, inputs - begin);
+    float most = 0;
+#pragma omp simd reduction(max : most)
+    for (std::int64_t i = 0; i < n; ++i) most = std::abs(x[begin + i]) > most ? std::abs(x[begin + i]) : most;
+    const float steps = most > 0 ? kMost / most : 0;
+    for (std::int64_t i = 0; i < n; ++i) values[begin + i] = static_cast<std::int16_t>(static_cast<std::int32_t>(x[begin + i] * steps + kToInteger - kToInteger));
+    std::fill(values + begin + n, values + begin + kInt8Group, std::int16_t{0});
+    scales[begin / kInt8Group] = most / kMost;
+  }
+}
+
+}  // namespace redoubt::engine::model::row

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows of activations times a panel: 32 outputs of a weight matrix, laid out so that one pass from its first byte to its last gives all
+// of them, for one row (bound by how fast memory is read) and for many (bound by arithmetic). Each output of each row is summed in the
+// order of its inputs, so a row's results are the same to the bit whatever rows it is computed with.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/model/row_math.h"
+
+namespace redoubt::engine::model::row {
+
+inline constexpr std::int64_t kPanel = 32;      // outputs
+inline constexpr std::int64_t kInt8Group = 64;  // inputs that share an activation scale; a panel of int8 has a multiple of it
+
+// What the machine has; each can also be asked for, up to the best.
+enum class Vectors { plain, avx2, avx512, avx512_bf16 };
+Vectors best_vectors();
+// Whether the framework multiplies large bf16 matrices by tiles (AMX), faster than panels are.
+bool has_tiles();
+
+// Rows of activations, each `stride` elements behind the one before.
+template <class T>
+struct Rows {
+  const T* values;
+  std::int64_t count, stride;
+};
+// 32 fp32 sums a row, each row `stride` elements behind the one before.
+struct Sums {
+  float* values;
+  std::int64_t stride;
+};
+
+// Panels lie input by input, in bf16 and int8 in pairs of inputs: [inputs / 2][32 outputs][2]. `inputs` is then even.
+void multiply_panel(Vectors vectors, Rows<float> x, const float* panel, std::int64_t inputs, Sums out);
+void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int64_t inputs, Sums out);
+// Needs avx512_bf16.
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out);
+
+// Activations in 16 bits with a scale for every 64 inputs: sums within a group are exact integers.
+struct Int16Rows {
+  const std::int16_t* values;
+  const float* scales;
+  std::int64_t count, stride, scale_stride;
+};
+// Times scales[output].
+void multiply_panel(Vectors vectors, Int16Rows x, const std::int8_t* panel, const float* scales, std::int64_t inputs, Sums out);
+// `inputs` values; the rest of the last group becomes 0.
+void round_to_int16(const float* x, std::int64_t inputs, std::int16_t* values, float* scales);
+
+}  // namespace redoubt::engine::model::row
