@@ -150,10 +150,11 @@ def continuation(model, ids, count=64):
     return out[0, len(ids) :].tolist()
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["as loaded", "packed"])
 @pytest.mark.parametrize("case", CASES)
-def test_logits_and_greedy_continuation_equal_transformers(case, models, tool, tmp_path):
+def test_logits_and_greedy_continuation_equal_transformers(case, packed, models, tool, tmp_path):
     folder = models(case)
-    opened(tool, folder)
+    opened(tool, folder, packed=packed)
     assert_logits_equal(tool, tmp_path, judge(folder))
     expected = [continuation(judge(folder), ids) for ids in PROMPTS]
     assert tool(batch=PROMPTS, greedy=64) == expected

@@ -2,7 +2,8 @@
 //
 // The engine's model for tests in other languages: model_tool [MODEL_FOLDER bf16|fp32 [ADAPTER_FOLDER]]. One JSON object a
 // line on standard input, one JSON value a line out:
-// - {"open": FOLDER, "dtype": D, "adapter": FOLDER?} goes on with another model; null, or {"error", "where", "hint"}
+// - {"open": FOLDER, "dtype": D, "adapter": FOLDER?, "packed": BOOL?} goes on with another model, laid out as for generation
+//   or as loaded; null, or {"error", "where", "hint"}
 // - {"ids", "logits": FILE} writes the fp32 logits of every position, row by row, as evaluation computes them; "batch", a
 //   list of ids, in place of "ids": the examples laid end to end
 // - {"ids", "greedy": N} answers N tokens over a key-value cache, as generation does; with "batch", the sequences are
@@ -114,6 +115,7 @@ Result<Json> answer(Loaded& loaded, const Json& task) {
   if (task.contains("open")) {
     loaded = TRY(load(task["open"], task.value("dtype", "fp32"), task.value("adapter", "")));
     TRY(loaded.base->quantise(TRY(model::parse_weight_format(task.value("weights", "bf16")))));
+    if (task.value("packed", false)) loaded.base->pack();
     return Json();
   }
   if (task.contains("train")) return train_adapter(loaded, task);
