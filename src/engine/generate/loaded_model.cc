@@ -56,7 +56,7 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) loaded.chat_template = std::move(*chat);
-  loaded.base = TRY(model::CausalModel::load(folder, options.precision));
+  loaded.base = TRY(model::CausalModel::load(folder, options.precision, options.weights));
   const auto& config = loaded.base->config();
   TRY(model::check_vocabulary(*loaded.tokenizer, config, folder));
   for (const auto& [name, adapter_folder] : adapters.named) {
@@ -64,7 +64,6 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
     adapter.write_working(loaded.adapters.emplace_back(name).weights, options.precision);
     if (name == adapters.standard) loaded.default_adapter = loaded.adapters.size();
   }
-  TRY(loaded.base->quantise(options.weights));  // DoRA read the weights as they were
   loaded.base->pack();
   loaded.end_tokens = config.end_tokens;
   for (const auto id : TRY(configured_ends(folder))) loaded.end_tokens.push_back(id);

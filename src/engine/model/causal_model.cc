@@ -65,28 +65,19 @@ CausalModel::CausalModel(Config config, Weights weights, Precision precision)
   if (config_.window_rope) window_rotary_ = RotaryTable(*config_.window_rope, config_.head_size, config_.context_length);
 }
 
-Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::path& folder, Precision precision) {
+Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::path& folder, Precision precision, WeightFormat format) {
   auto config = TRY(read_config(folder));
   const auto files = TRY(weights::ModelFiles::open_folder(folder));
-  auto weights = TRY(load_weights(files, config, precision));
+  auto weights = TRY(load_weights(files, config, precision, format));
   return std::make_unique<CausalModel>(std::move(config), std::move(weights), precision);
 }
 
 Status CausalModel::quantise(WeightFormat format) {
   if (format == WeightFormat::as_loaded) return {};
   c10::InferenceMode guard;
-  const auto fits = [&](const at::Tensor& matrix) { return format == WeightFormat::int8 || matrix.size(1) % 32 == 0; };
-  for (const auto& layer : weights_.layers)
-    if (!std::ranges::all_of(layer.products, fits) || !fits(weights_.head))
-      return fail(ErrorCode::unsupported, "weights in 4 bits need widths that are multiples of 32", config_.name, "use int8");
-  for (auto& layer : weights_.layers)
-    for (int product = 0; product < kProducts; ++product) {
-      layer.quantised[product] = QuantisedMatrix::of(layer.products[product], format);
-      layer.products[product].reset();
-    }
-  // The head keeps 8 bits: its rounding goes straight into the logits. A tied embedding stays as it is, for it is read by rows.
-  weights_.quantised_head = QuantisedMatrix::of(weights_.head, WeightFormat::int8);
-  if (!config_.tied_embeddings) weights_.head.reset();
+  TRY(check_format(config_, format));
+  for (auto& layer : weights_.layers) layer.quantise(format);
+  weights_.quantise_head(config_.tied_embeddings);
   return {};
 }
 

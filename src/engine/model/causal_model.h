@@ -62,8 +62,9 @@ struct DecodeStep {
 // Safe to use from several threads as long as each has its own caches.
 class CausalModel {
  public:
-  // Reads config.json and the weights of a Hugging Face folder.
-  static Result<std::unique_ptr<CausalModel>> load(const std::filesystem::path& folder, Precision precision);
+  // Reads config.json and the weights of a Hugging Face folder, rounded as `quantise` does where another format is asked for.
+  static Result<std::unique_ptr<CausalModel>> load(const std::filesystem::path& folder, Precision precision,
+                                                   WeightFormat format = WeightFormat::as_loaded);
   // From parts, for tests and tools; the tensors' shapes must fit the configuration.
   CausalModel(Config config, Weights weights, Precision precision);
 
@@ -105,8 +106,8 @@ class CausalModel {
   // left to train. Matrices in 4 bits stay as they are.
   void pack();
 
-  // Rounds the weights of all products and the head, for generation and scoring: there is nothing left to train. int4 is
-  // unsupported where a matrix' inputs are no multiple of 32.
+  // Rounds the weights of all products and the head; an adapter beside them can still be trained. int4 is unsupported where a
+  // matrix' inputs are no multiple of 32.
   Status quantise(WeightFormat format);
 
  private:

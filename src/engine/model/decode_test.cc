@@ -64,7 +64,8 @@ TEST(PanelProducts, are_those_of_double_arithmetic_with_whatever_instructions) {
   std::mt19937 random(6);
   constexpr std::int64_t kInputs = 192, kRows = 11;
   const auto x = random_floats(random, kRows * kInputs), matrix = random_floats(random, row::kPanel * kInputs);
-  const auto scales = random_floats(random, row::kPanel);
+  const auto wide_scales = random_floats(random, kInputs / row::kInt8Group * row::kPanel);
+  const std::vector<row::bf16> scales(wide_scales.begin(), wide_scales.end());
   std::vector<float> panel(matrix.size());
   std::vector<row::bf16> half(matrix.size()), half_x(x.begin(), x.end());
   std::vector<std::int8_t> bytes(matrix.size());
@@ -90,7 +91,7 @@ TEST(PanelProducts, are_those_of_double_arithmetic_with_whatever_instructions) {
   };
   const auto exact = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(matrix[static_cast<std::size_t>(o * kInputs + k)]); };
   const auto halved = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(static_cast<float>(row::bf16(matrix[static_cast<std::size_t>(o * kInputs + k)]))); };
-  const auto in_bytes = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(byte_of(o, k)) * scales[static_cast<std::size_t>(o)]; };
+  const auto in_bytes = [&](std::int64_t o, std::int64_t k) { return static_cast<double>(byte_of(o, k)) * static_cast<double>(scales[static_cast<std::size_t>(k / row::kInt8Group * row::kPanel + o)]); };
   for (const auto vectors : {row::Vectors::plain, row::Vectors::avx2, row::Vectors::avx512, row::Vectors::avx512_bf16}) {
     if (vectors > row::best_vectors()) break;
     SCOPED_TRACE(static_cast<int>(vectors));
@@ -162,7 +163,7 @@ TEST(Quantised, keeps_what_it_can_write_exactly) {
   c10::InferenceMode guard;
   auto matrix = at::arange(-8, 8).to(at::kFloat).repeat({2, 4}) * 0.25;  // 2 rows of 64: -2 to 1.75
   EXPECT_TRUE(QuantisedMatrix::of(matrix, WeightFormat::int4).dense(at::kFloat).equal(matrix));
-  matrix = at::arange(-127, 128).to(at::kFloat).unsqueeze(0) * 0.5;
+  matrix = at::cat({at::arange(-127, -63), at::arange(64, 128), at::arange(-1, 128, 8)}).to(at::kFloat).unsqueeze(0) * 0.5;  // 64, 64 and 17
   EXPECT_TRUE(QuantisedMatrix::of(matrix, WeightFormat::int8).dense(at::kFloat).equal(matrix));
   const auto zeros = at::zeros({4, 32});
   for (const auto format : {WeightFormat::int8, WeightFormat::int4}) EXPECT_TRUE(QuantisedMatrix::of(zeros, format).dense(at::kFloat).equal(zeros));

@@ -43,19 +43,22 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
   const double epsilon = base.config().norm_epsilon;
   const auto cap = static_cast<float>(base.config().logit_softcap);
   const std::int64_t rows = residual.size(0);
+  // The way back needs the matrix whole.
+  const auto head = gradient_scale != 0 ? weights.head_matrix(residual.scalar_type()) : at::Tensor();
   HeadLoss out{at::empty({rows}, at::kFloat), at::empty({rows}, at::kBool), {}};
   if (gradient_scale != 0) out.gradient = at::zeros_like(residual);
   for (std::int64_t begin = 0; begin < rows; begin += kSlice) {
     const std::int64_t size = std::min(kSlice, rows - begin);
     const auto slice = residual.narrow(0, begin, size);
-    auto logits = base.apply_head(normalise(slice, weights.final_norm, epsilon));
+    const auto normed = normalise(slice, weights.final_norm, epsilon);
+    auto logits = head.defined() ? at::linear(normed, head) : base.apply_head(normed);
     with_type_of(logits, [&](auto type) {
       slice_loss<decltype(type)>(logits, targets.const_data_ptr<std::int64_t>() + begin, cap, gradient_scale,
                                  out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
     });
     if (gradient_scale == 0) continue;
     auto dresidual = out.gradient.narrow(0, begin, size);
-    normalise_backward(slice, weights.final_norm, epsilon, at::mm(logits, weights.head), dresidual);
+    normalise_backward(slice, weights.final_norm, epsilon, at::mm(logits, head), dresidual);
   }
   return out;
 }

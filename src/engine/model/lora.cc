@@ -66,12 +66,14 @@ Result<Adapter> Adapter::lay_out(const Config& config, const LoraOptions& option
         continue;
       }
       Part part{layer, module, path, next->rank, options.scale_of(next->rank, next->alpha), offset, 0, -1,
-                rank_rows[module.product], {}};
+                rank_rows[module.product], {}, {}};
       part.b = part.a + part.rank * module.inputs;
       offset = part.b + module.rows * part.rank;
       if (options.magnitude) {
         part.magnitude = std::exchange(offset, offset + module.rows);
-        part.base = base->layers[static_cast<std::size_t>(layer)].products[module.product].narrow(0, module.row, module.rows);
+        const auto& weights = base->layers[static_cast<std::size_t>(layer)];
+        part.rounded = weights.quantised[module.product];
+        if (!part.rounded.defined()) part.base = weights.products[module.product].narrow(0, module.row, module.rows);
       }
       rank_rows[module.product] += part.rank;
       adapter.parts_.push_back(std::move(part));
@@ -96,7 +98,7 @@ Result<Adapter> Adapter::create(const Config& config, const LoraOptions& options
     for (std::int64_t i = 0; i < part.rank * part.module.inputs; ++i)
       values[part.a + i] = static_cast<float>(options.gaussian ? normal(generator) / static_cast<double>(part.rank)
                                                                : bound * signed_uniform(generator));
-    if (part.magnitude >= 0) adapter.magnitude_of(part).copy_(adapter.row_norms(part, part.base));
+    if (part.magnitude >= 0) adapter.magnitude_of(part).copy_(adapter.row_norms(part));
   }
   return adapter;
 }
@@ -126,6 +128,10 @@ at::Tensor Adapter::row_norms(const Part& part, const at::Tensor& weight) const 
   return squares.clamp_min_(0).sqrt_();
 }
 
+at::Tensor Adapter::row_norms(const Part& part) const {
+  return row_norms(part, part.rounded.defined() ? part.rounded.dense(at::kFloat, part.module.row, part.module.rows) : part.base);
+}
+
 void Adapter::make_working(LoraWeights& into, Precision precision) const {
   into.resize(static_cast<std::size_t>(layers_));
   const auto options = at::TensorOptions().dtype(scalar_type(precision));
@@ -150,7 +156,7 @@ void Adapter::write_working(LoraWeights& into, Precision precision) const {
     pair.a.narrow(0, part.rank_row, part.rank).copy_(a_of(part));
     pair.b.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, part.rank).copy_(b_of(part) * part.scale);
     if (part.magnitude < 0) continue;
-    const auto norms = row_norms(part, part.base);
+    const auto norms = row_norms(part);
     pair.norms.narrow(0, part.module.row, part.module.rows).copy_(norms);
     pair.row_scale.narrow(0, part.module.row, part.module.rows).copy_(magnitude_of(part) / norms);
   }

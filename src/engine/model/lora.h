@@ -86,6 +86,7 @@ class Adapter {
     std::int64_t a, b, magnitude;  // offsets in values_; magnitude is -1 without
     std::int64_t rank_row;        // first of its rows in the pair's a
     at::Tensor base;              // DoRA: the module's rows of the base
+    QuantisedMatrix rounded;      // or the whole product of a base that is rounded
   };
   // Adapts `targets`, which are in the model's order; with DoRA, of `base`.
   static Result<Adapter> lay_out(const Config& config, const LoraOptions& options, const std::vector<LoraTarget>& targets,
@@ -99,6 +100,7 @@ class Adapter {
   }
   at::Tensor magnitude_of(const Part& part) const { return values_.narrow(0, part.magnitude, part.module.rows); }
   at::Tensor row_norms(const Part& part, const at::Tensor& weight) const;
+  at::Tensor row_norms(const Part& part) const;  // of the base's rows
   void make_working(LoraWeights& into, Precision precision) const;
 
   LoraOptions options_;

@@ -60,7 +60,7 @@ std::int64_t PackedMatrix::padded(Kind kind, std::int64_t inputs) {
 std::size_t PackedMatrix::bytes(Kind kind, std::int64_t outputs, std::int64_t inputs) {
   const auto value = kind == Kind::fp32 ? sizeof(float) : kind == Kind::bf16 ? sizeof(row::bf16) : 1;
   const auto rows = static_cast<std::size_t>(panels_of(outputs) * row::kPanel);
-  return rows * static_cast<std::size_t>(padded(kind, inputs)) * value + (kind == Kind::int8 ? rows * sizeof(float) : 0);
+  return rows * static_cast<std::size_t>(padded(kind, inputs)) * value + (kind == Kind::int8 ? rows * static_cast<std::size_t>(padded(kind, inputs) / row::kInt8Group) * sizeof(row::bf16) : 0);
 }
 
 std::size_t PackedMatrix::bytes(const at::Tensor& matrix) { return bytes(matrix.scalar_type() == at::kFloat ? Kind::fp32 : Kind::bf16, matrix.size(0), matrix.size(1)); }
@@ -79,11 +79,10 @@ PackedMatrix::PackedMatrix(const QuantisedMatrix& matrix, PackedMemory& memory)
     : kind_(Kind::int8), outputs_(matrix.outputs()), inputs_(matrix.inputs()), padded_(padded(kind_, inputs_)) {
   auto* place = memory.take(bytes(kind_, outputs_, inputs_));
   panels_ = place;
-  const auto rows = panels_of(outputs_) * row::kPanel;
-  auto* scales = reinterpret_cast<float*>(place + rows * padded_);
+  const auto groups = padded_ / row::kInt8Group;
+  auto* scales = reinterpret_cast<row::bf16*>(place + panels_of(outputs_) * row::kPanel * padded_);
   pack(matrix.int8_values(), outputs_, inputs_, padded_, 2, reinterpret_cast<std::int8_t*>(place));
-  std::copy_n(matrix.int8_scales(), outputs_, scales);
-  std::fill(scales + outputs_, scales + rows, 0.0f);
+  pack(matrix.int8_scales(), outputs_, groups, groups, 1, scales);
   scales_ = scales;
 }
 
@@ -115,7 +114,7 @@ void PackedMatrix::multiply_panel(std::int64_t panel, const std::byte* prepared,
   if (kind_ == Kind::int8) {
     const auto* values = reinterpret_cast<const std::int16_t*>(prepared);
     const row::Int16Rows x{values, reinterpret_cast<const float*>(values + padded_), rows, in_elements(sizeof *values), in_elements(sizeof(float))};
-    return row::multiply_panel(vectors, x, reinterpret_cast<const std::int8_t*>(panels_) + place, scales_ + panel * row::kPanel, padded_, out);
+    return row::multiply_panel(vectors, x, reinterpret_cast<const std::int8_t*>(panels_) + place, scales_ + place / row::kInt8Group, padded_, out);
   }
   if (takes_bf16())
     return row::multiply_panel({reinterpret_cast<const row::bf16*>(prepared), rows, in_elements(sizeof(row::bf16))}, reinterpret_cast<const row::bf16*>(panels_) + place, padded_, out);

@@ -59,7 +59,7 @@ class PackedMatrix {
   Kind kind_ = Kind::bf16;
   std::int64_t outputs_ = 0, inputs_ = 0, padded_ = 0;
   const std::byte* panels_ = nullptr;
-  const float* scales_ = nullptr;  // of the outputs, for int8
+  const row::bf16* scales_ = nullptr;  // for int8, of each panel's groups
 };
 
 }  // namespace redoubt::engine::model

@@ -144,9 +144,13 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 to_floats(__m512i integers) {
   return __builtin_convertvector(reinterpret_cast<Integers>(integers), __m512);
 }
 
+REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 scales_at(const bf16* scales) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales))), 16));
+}
+
 // The integer sums of a group become part of the rows' fp32 sums, which lie in `out` meanwhile.
 template <int rows>
-REDOUBT_AVX512_BF16 REDOUBT_INLINE void int8_block(const Int16Rows& x, const std::int8_t* panel, std::int64_t inputs, Sums out) {
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void int8_block(const Int16Rows& x, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, Sums out) {
   for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {
     __m512i low[rows], high[rows];
     for (int r = 0; r < rows; ++r) low[r] = high[r] = _mm512_setzero_si512();
@@ -159,29 +163,31 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void int8_block(const Int16Rows& x, const std
         high[r] = _mm512_dpwssd_epi32(high[r], pair, second);
       }
     }
+    const auto low_scales = scales_at(scales + group * kPanel), high_scales = scales_at(scales + group * kPanel + kPanel / 2);
     for (int r = 0; r < rows; ++r) {
       const auto scale = _mm512_set1_ps(x.scales[r * x.scale_stride + group]);
       float* to = out.values + r * out.stride;
-      _mm512_storeu_ps(to, _mm512_fmadd_ps(to_floats(low[r]), scale, group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to)));
-      _mm512_storeu_ps(to + kPanel / 2, _mm512_fmadd_ps(to_floats(high[r]), scale, group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + kPanel / 2)));
+      const auto before = group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to), before_high = group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + kPanel / 2);
+      _mm512_storeu_ps(to, _mm512_fmadd_ps(to_floats(low[r]), _mm512_mul_ps(scale, low_scales), before));
+      _mm512_storeu_ps(to + kPanel / 2, _mm512_fmadd_ps(to_floats(high[r]), _mm512_mul_ps(scale, high_scales), before_high));
     }
   }
 }
 
-REDOUBT_AVX512_BF16 void int8_rows(const Int16Rows& x, const std::int8_t* panel, std::int64_t inputs, Sums out) {
+REDOUBT_AVX512_BF16 void int8_rows(const Int16Rows& x, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, Sums out) {
   switch (x.count) {
-    case 1: return int8_block<1>(x, panel, inputs, out);
-    case 2: return int8_block<2>(x, panel, inputs, out);
-    case 3: return int8_block<3>(x, panel, inputs, out);
-    case 4: return int8_block<4>(x, panel, inputs, out);
-    case 5: return int8_block<5>(x, panel, inputs, out);
-    case 6: return int8_block<6>(x, panel, inputs, out);
-    case 7: return int8_block<7>(x, panel, inputs, out);
-    default: return int8_block<8>(x, panel, inputs, out);
+    case 1: return int8_block<1>(x, panel, scales, inputs, out);
+    case 2: return int8_block<2>(x, panel, scales, inputs, out);
+    case 3: return int8_block<3>(x, panel, scales, inputs, out);
+    case 4: return int8_block<4>(x, panel, scales, inputs, out);
+    case 5: return int8_block<5>(x, panel, scales, inputs, out);
+    case 6: return int8_block<6>(x, panel, scales, inputs, out);
+    case 7: return int8_block<7>(x, panel, scales, inputs, out);
+    default: return int8_block<8>(x, panel, scales, inputs, out);
   }
 }
 
-REDOUBT_AVX2 void int8_row_avx2(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, std::int64_t inputs, float* out) {
+REDOUBT_AVX2 void int8_row_avx2(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, float* out) {
   for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {
     __m256i sums[4] = {};
     for (std::int64_t k = group * kInt8Group; k < (group + 1) * kInt8Group; k += 2) {
@@ -190,18 +196,22 @@ REDOUBT_AVX2 void int8_row_avx2(const std::int16_t* x, const float* x_scales, co
       const auto* at = reinterpret_cast<const __m128i*>(panel + k * kPanel);
       for (int p = 0; p < 4; ++p) sums[p] = _mm256_add_epi32(sums[p], _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_cvtepi8_epi16(_mm_loadu_si128(at + p))));
     }
-    for (int p = 0; p < 4; ++p)
-      _mm256_storeu_ps(out + 8 * p, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[p]), _mm256_set1_ps(x_scales[group]), group == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8 * p)));
+    for (int p = 0; p < 4; ++p) {
+      const auto* at = reinterpret_cast<const __m128i*>(scales + group * kPanel + 8 * p);
+      const auto scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(at)), 16));
+      const auto before = group == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8 * p);
+      _mm256_storeu_ps(out + 8 * p, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[p]), _mm256_mul_ps(_mm256_set1_ps(x_scales[group]), scale), before));
+    }
   }
 }
 
-void int8_row_plain(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, std::int64_t inputs, float* out) {
+void int8_row_plain(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, float* out) {
   std::fill_n(out, kPanel, 0.0f);
   for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {
     std::int32_t sums[kPanel] = {};
     for (std::int64_t k = group * kInt8Group; k < (group + 1) * kInt8Group; k += 2)
       for (std::int64_t i = 0; i < kPanel; ++i) sums[i] += x[k] * panel[k * kPanel + 2 * i] + x[k + 1] * panel[k * kPanel + 2 * i + 1];
-    for (std::int64_t i = 0; i < kPanel; ++i) out[i] += static_cast<float>(sums[i]) * x_scales[group];
+    for (std::int64_t i = 0; i < kPanel; ++i) out[i] += static_cast<float>(sums[i]) * (x_scales[group] * static_cast<float>(scales[group * kPanel + i]));
   }
 }
 
@@ -233,15 +243,13 @@ void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums o
   });
 }
 
-void multiply_panel(Vectors vectors, Int16Rows x, const std::int8_t* panel, const float* scales, std::int64_t inputs, Sums out) {
+void multiply_panel(Vectors vectors, Int16Rows x, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, Sums out) {
   for_blocks(x.count, vectors == Vectors::avx512_bf16 ? 8 : 1, [&](std::int64_t begin, std::int64_t end) {
     const Int16Rows some{x.values + begin * x.stride, x.scales + begin * x.scale_stride, end - begin, x.stride, x.scale_stride};
     const Sums to{out.values + begin * out.stride, out.stride};
-    if (vectors == Vectors::avx512_bf16) int8_rows(some, panel, inputs, to);
-    else if (vectors >= Vectors::avx2) int8_row_avx2(some.values, some.scales, panel, inputs, to.values);
-    else int8_row_plain(some.values, some.scales, panel, inputs, to.values);
-    for (std::int64_t r = 0; r < end - begin; ++r)
-      for (std::int64_t i = 0; i < kPanel; ++i) to.values[r * to.stride + i] *= scales[i];
+    if (vectors == Vectors::avx512_bf16) int8_rows(some, panel, scales, inputs, to);
+    else if (vectors >= Vectors::avx2) int8_row_avx2(some.values, some.scales, panel, scales, inputs, to.values);
+    else int8_row_plain(some.values, some.scales, panel, scales, inputs, to.values);
   });
 }
 

@@ -12,7 +12,7 @@
 namespace redoubt::engine::model::row {
 
 inline constexpr std::int64_t kPanel = 32;      // outputs
-inline constexpr std::int64_t kInt8Group = 64;  // inputs that share an activation scale; a panel of int8 has a multiple of it
+inline constexpr std::int64_t kInt8Group = 64;  // inputs that share a scale, of activations and of weights; a panel of int8 has a multiple of it
 
 // What the machine has; each can also be asked for, up to the best.
 enum class Vectors { plain, avx2, avx512, avx512_bf16 };
@@ -44,8 +44,8 @@ struct Int16Rows {
   const float* scales;
   std::int64_t count, stride, scale_stride;
 };
-// Times scales[output].
-void multiply_panel(Vectors vectors, Int16Rows x, const std::int8_t* panel, const float* scales, std::int64_t inputs, Sums out);
+// scales: [inputs / 64][32 outputs].
+void multiply_panel(Vectors vectors, Int16Rows x, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, Sums out);
 // `inputs` values; the rest of the last group becomes 0.
 void round_to_int16(const float* x, std::int64_t inputs, std::int16_t* values, float* scales);
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "engine/model/layer_math.h"
+#include "engine/model/packed_products.h"
 #include "engine/model/row_products.h"
 
 namespace redoubt::engine::model {
@@ -14,11 +15,18 @@ namespace {
 constexpr std::int64_t kGroup = row::kInt4Group, kGroupBytes = kGroup / 2;
 constexpr std::int64_t kDirectRowsMax = 8;  // beyond, the matrix is made dense for one large product
 
-void quantise_row(const float* from, std::int64_t n, std::int8_t* to, float& scale) {
-  float most = 0;
-  for (std::int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(from[i]));
-  scale = most / 127;
-  for (std::int64_t i = 0; i < n; ++i) to[i] = scale > 0 ? static_cast<std::int8_t>(std::lround(from[i] / scale)) : std::int8_t{0};
+std::int64_t int8_groups(std::int64_t inputs) { return (inputs + row::kInt8Group - 1) / row::kInt8Group; }
+
+void quantise_row(const float* from, std::int64_t n, std::int8_t* to, row::bf16* scales) {
+  for (std::int64_t begin = 0; begin < n; begin += row::kInt8Group) {
+    const std::int64_t end = std::min(n, begin + row::kInt8Group);
+    float most = 0;
+    for (auto i = begin; i < end; ++i) most = std::max(most, std::abs(from[i]));
+    const row::bf16 rounded = scales[begin / row::kInt8Group] = most / 127;
+    const float scale = rounded;
+    for (auto i = begin; i < end; ++i)
+      to[i] = scale > 0 ? static_cast<std::int8_t>(std::lround(std::clamp(from[i] / scale, -127.0f, 127.0f))) : std::int8_t{0};
+  }
 }
 
 // The squared error of a group with a scale; `codes` receives its values + 8.
@@ -62,24 +70,30 @@ Result<WeightFormat> parse_weight_format(std::string_view name) {
   return fail(ErrorCode::invalid_argument, "weights must be bf16, int8 or int4", "weights");
 }
 
+const char* to_string(WeightFormat format) {
+  return format == WeightFormat::int8 ? "int8" : format == WeightFormat::int4 ? "int4" : "bf16";
+}
+
 QuantisedMatrix QuantisedMatrix::of(const at::Tensor& matrix, WeightFormat format) {
-  CHECK(format != WeightFormat::as_loaded && matrix.dim() == 2 && (format == WeightFormat::int8 || matrix.size(1) % kGroup == 0));
+  CHECK(format != WeightFormat::as_loaded && matrix.dim() == 2 && matrix.is_contiguous() && (format == WeightFormat::int8 || matrix.size(1) % kGroup == 0));
   QuantisedMatrix out;
   const auto outputs = matrix.size(0), inputs = out.inputs_ = matrix.size(1);
   const bool is_int4 = format == WeightFormat::int4;
   out.values_ = at::empty({outputs, is_int4 ? inputs / 2 : inputs}, is_int4 ? at::kByte : at::kChar);
-  out.scales_ = is_int4 ? at::empty({outputs, inputs / kGroup}, at::kBFloat16) : at::empty({outputs}, at::kFloat);
+  const auto groups = is_int4 ? inputs / kGroup : int8_groups(inputs);
+  out.scales_ = at::empty({outputs, groups}, at::kBFloat16);
   at::parallel_for(0, outputs, grain_of(inputs), [&](std::int64_t begin, std::int64_t end) {
-    const auto rows = matrix.narrow(0, begin, end - begin).to(at::kFloat).contiguous();
+    std::vector<float> wide(static_cast<std::size_t>(inputs));
     for (auto r = begin; r < end; ++r) {
-      const float* from = rows.const_data_ptr<float>() + (r - begin) * inputs;
+      const float* from = wide.data();
+      with_type_of(matrix, [&](auto type) { row::load(matrix.const_data_ptr<decltype(type)>() + r * inputs, wide.data(), inputs); });
       if (!is_int4) {
-        quantise_row(from, inputs, out.values_.mutable_data_ptr<std::int8_t>() + r * inputs, out.scales_.mutable_data_ptr<float>()[r]);
+        quantise_row(from, inputs, out.values_.mutable_data_ptr<std::int8_t>() + r * inputs, out.scales_.mutable_data_ptr<row::bf16>() + r * groups);
         continue;
       }
       for (std::int64_t g = 0; g < inputs / kGroup; ++g)
         quantise_group(from + g * kGroup, out.values_.mutable_data_ptr<std::uint8_t>() + r * inputs / 2 + g * kGroupBytes,
-                       out.scales_.mutable_data_ptr<row::bf16>()[r * inputs / kGroup + g]);
+                       out.scales_.mutable_data_ptr<row::bf16>()[r * groups + g]);
     }
   });
   return out;
@@ -87,22 +101,53 @@ QuantisedMatrix QuantisedMatrix::of(const at::Tensor& matrix, WeightFormat forma
 
 void QuantisedMatrix::multiply_rows(const float* x, const float* group_sums, std::int64_t begin, std::int64_t end, float* out) const {
   if (is_int4())
-    row::multiply_rows_int4(x, group_sums, values_.const_data_ptr<std::uint8_t>() + begin * inputs_ / 2, scales_.const_data_ptr<row::bf16>() + begin * inputs_ / kGroup, inputs_,
-                            end - begin, out);
-  else
-    row::multiply_rows(x, values_.const_data_ptr<std::int8_t>() + begin * inputs_, scales_.const_data_ptr<float>() + begin, inputs_, end - begin, out);
+    return row::multiply_rows_int4(x, group_sums, values_.const_data_ptr<std::uint8_t>() + begin * inputs_ / 2,
+                                   scales_.const_data_ptr<row::bf16>() + begin * inputs_ / kGroup, inputs_, end - begin, out);
+  std::vector<float> wide(static_cast<std::size_t>(inputs_));
+  for (auto r = begin; r < end; ++r) {
+    load_row(r, wide.data());
+    out[r - begin] = row::dot(x, wide.data(), inputs_);
+  }
 }
 
-at::Tensor QuantisedMatrix::dense(at::ScalarType type) const {
-  if (!is_int4()) return (values_.to(at::kFloat) * scales_.unsqueeze(1)).to(type);
-  const auto bytes = values_.view({outputs(), inputs_ / kGroup, kGroupBytes});
-  const auto codes = at::cat({bytes.bitwise_and(15), bytes.__rshift__(4)}, 2).to(at::kFloat) - 8;
-  return (codes * scales_.to(at::kFloat).unsqueeze(2)).view({outputs(), inputs_}).to(type);
+void QuantisedMatrix::load_row(std::int64_t row, float* to) const {
+  if (is_int4())
+    row::load_int4(values_.const_data_ptr<std::uint8_t>() + row * inputs_ / 2, scales_.const_data_ptr<row::bf16>() + row * inputs_ / kGroup, to, inputs_);
+  else
+    row::load_int8(int8_values() + row * inputs_, int8_scales() + row * int8_groups(inputs_), to, inputs_);
+}
+
+void QuantisedMatrix::write_dense(std::int64_t begin, at::Tensor& out) const {
+  with_type_of(out, [&](auto element) {
+    auto* to = out.mutable_data_ptr<decltype(element)>();
+    at::parallel_for(0, out.size(0), grain_of(inputs_), [&](std::int64_t first, std::int64_t last) {
+      std::vector<float> wide(static_cast<std::size_t>(inputs_));
+      for (std::int64_t r = first; r < last; ++r) {
+        load_row(begin + r, wide.data());
+        row::store(wide.data(), to + r * inputs_, inputs_);
+      }
+    });
+  });
+}
+
+at::Tensor QuantisedMatrix::dense(at::ScalarType type, std::int64_t begin, std::int64_t rows) const {
+  auto out = at::empty({rows, inputs_}, type);
+  write_dense(begin, out);
+  return out;
+}
+
+at::Tensor QuantisedMatrix::dense_in_buffer(at::ScalarType type) const {
+  thread_local at::Tensor buffer;
+  const std::int64_t size = outputs() * inputs_;
+  if (!buffer.defined() || buffer.scalar_type() != type || buffer.numel() < size) buffer = at::empty({size}, type);
+  auto out = buffer.narrow(0, 0, size).view({outputs(), inputs_});
+  write_dense(0, out);
+  return out;
 }
 
 at::Tensor QuantisedMatrix::multiply(const at::Tensor& x) const {
   const auto rows = x.size(0);
-  if (rows > kDirectRowsMax) return at::linear(x, dense(x.scalar_type()));
+  if (rows > kDirectRowsMax) return at::linear(x, dense_in_buffer(x.scalar_type()));
   const auto wide = x.to(at::kFloat).contiguous();
   auto out = at::empty({rows, outputs()}, at::kFloat);
   const auto group_sums = at::empty({rows, inputs_ / kGroup + 1}, at::kFloat);

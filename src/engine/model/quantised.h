@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A weight matrix for generation in fewer bits, made from the loaded one. Only the weights are rounded: activations and sums stay as
+// A weight matrix that nothing trains in fewer bits, made from the loaded one. Only the weights are rounded: activations and sums stay as
 // they are.
-//   int8: each row times a scale, its largest magnitude / 127.
+//   int8: groups of 64 values of a row times a bf16 scale, their largest magnitude / 127.
 //   int4: groups of 32 values of a row, -8 to 7 times a bf16 scale, the one of a few whose squared error is least.
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/torch.h"
@@ -15,6 +16,7 @@ namespace redoubt::engine::model {
 
 enum class WeightFormat { as_loaded, int8, int4 };
 Result<WeightFormat> parse_weight_format(std::string_view name);  // bf16 (as loaded), int8 or int4
+const char* to_string(WeightFormat format);
 
 class QuantisedMatrix {
  public:
@@ -27,22 +29,31 @@ class QuantisedMatrix {
   std::int64_t inputs() const { return inputs_; }
   std::size_t bytes() const { return values_.nbytes() + scales_.nbytes(); }
   bool is_int8() const { return values_.scalar_type() == at::kChar; }
-  // Of a matrix in 8 bits, [outputs, inputs] and [outputs].
+  // Of a matrix in 8 bits, [outputs, inputs] and [outputs, groups], the last group of a row being shorter where it has to be.
   const std::int8_t* int8_values() const { return values_.const_data_ptr<std::int8_t>(); }
-  const float* int8_scales() const { return scales_.const_data_ptr<float>(); }
+  const c10::BFloat16* int8_scales() const { return scales_.const_data_ptr<c10::BFloat16>(); }
 
   // x W^T for x [rows, inputs], in x's type.
   at::Tensor multiply(const at::Tensor& x) const;
   // One vector times rows `begin` to `end` of the matrix; `group_sums` of x are used by int4 alone (row_products.h).
   void multiply_rows(const float* x, const float* group_sums, std::int64_t begin, std::int64_t end, float* out) const;
-  // The matrix as it is computed with.
-  at::Tensor dense(at::ScalarType type) const;
+  // The matrix as it is computed with, in bf16 or fp32; or `rows` of it from `begin` on.
+  at::Tensor dense(at::ScalarType type) const { return dense(type, 0, outputs()); }
+  at::Tensor dense(at::ScalarType type, std::int64_t begin, std::int64_t rows) const;
+  // The same in a buffer of this thread, for one product: the next call overwrites it. A new tensor for each product would leave
+  // holes in the heap that grow from pass to pass.
+  at::Tensor dense_in_buffer(at::ScalarType type) const;
+  // What it is stored in.
+  std::vector<at::Tensor> tensors() const { return {values_, scales_}; }
 
  private:
+  void write_dense(std::int64_t begin, at::Tensor& out) const;
+  // One row, widened.
+  void load_row(std::int64_t row, float* to) const;
   bool is_int4() const { return values_.scalar_type() == at::kByte; }
   std::int64_t inputs_ = 0;
   at::Tensor values_;  // int8 [outputs, inputs], or bytes [outputs, inputs / 2]
-  at::Tensor scales_;  // fp32 [outputs], or bf16 [outputs, inputs / 32]
+  at::Tensor scales_;  // bf16 [outputs, groups]
 };
 
 }  // namespace redoubt::engine::model

@@ -55,6 +55,28 @@ const std::uint16_t* bits_of(const bf16* values) { return reinterpret_cast<const
 
 }  // namespace
 
+REDOUBT_VECTORISED static void load_int8_bits(const std::int8_t* from, const std::uint16_t* scales, float* to, std::int64_t n) {
+  constexpr std::int64_t kGroup = 64;
+  for (std::int64_t begin = 0; begin < n; begin += kGroup) {
+    const float scale = widen(scales[begin / kGroup]);
+    const std::int64_t end = n < begin + kGroup ? n : begin + kGroup;
+    for (std::int64_t i = begin; i < end; ++i) to[i] = scale * static_cast<float>(from[i]);
+  }
+}
+void load_int8(const std::int8_t* from, const bf16* scales, float* to, std::int64_t n) { load_int8_bits(from, bits_of(scales), to, n); }
+
+REDOUBT_VECTORISED static void load_int4_bits(const std::uint8_t* from, const std::uint16_t* scales, float* to, std::int64_t n) {
+  constexpr std::int64_t kHalf = 16;
+  for (std::int64_t group = 0; group < n / (2 * kHalf); ++group, from += kHalf, to += 2 * kHalf) {
+    const float scale = widen(scales[group]);
+    for (std::int64_t i = 0; i < kHalf; ++i) {
+      to[i] = scale * static_cast<float>((from[i] & 15) - 8);
+      to[i + kHalf] = scale * static_cast<float>((from[i] >> 4) - 8);
+    }
+  }
+}
+void load_int4(const std::uint8_t* from, const bf16* scales, float* to, std::int64_t n) { load_int4_bits(from, bits_of(scales), to, n); }
+
 REDOUBT_VECTORISED void load(const float* from, float* to, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
 }

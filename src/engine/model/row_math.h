@@ -14,6 +14,9 @@ using bf16 = c10::BFloat16;
 
 void load(const float* from, float* to, std::int64_t n);
 void load(const bf16* from, float* to, std::int64_t n);
+// Weights in 8 bits, a scale for every 64, and in 4 bits as row_products.h lays them out.
+void load_int8(const std::int8_t* from, const bf16* scales, float* to, std::int64_t n);
+void load_int4(const std::uint8_t* from, const bf16* scales, float* to, std::int64_t n);
 void store(const float* from, float* to, std::int64_t n);
 void store(const float* from, bf16* to, std::int64_t n);  // round to nearest even
 

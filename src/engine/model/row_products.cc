@@ -13,7 +13,6 @@ using Floats = float __attribute__((vector_size(64)));
 using Words = std::uint32_t __attribute__((vector_size(64)));
 using Halves = std::uint16_t __attribute__((vector_size(32)));
 using Bytes = std::uint8_t __attribute__((vector_size(16)));
-using SignedBytes = std::int8_t __attribute__((vector_size(16)));
 
 constexpr std::int64_t kLanes = 16, kBlock = 4;  // rows at once, so that their sums don't wait for one another
 
@@ -27,14 +26,8 @@ REDOUBT_INLINE void read(const std::uint16_t* from, Floats& to) {
   const Words words = __builtin_convertvector(halves, Words) << 16;
   std::memcpy(&to, &words, sizeof to);
 }
-REDOUBT_INLINE void read(const std::int8_t* from, Floats& to) {
-  SignedBytes bytes;
-  std::memcpy(&bytes, from, sizeof bytes);
-  to = __builtin_convertvector(bytes, Floats);
-}
 
 REDOUBT_INLINE float value_of(float value) { return value; }
-REDOUBT_INLINE float value_of(std::int8_t value) { return value; }
 REDOUBT_INLINE float value_of(std::uint16_t bits) {
   const std::uint32_t word = std::uint32_t{bits} << 16;
   float value;
@@ -129,11 +122,6 @@ REDOUBT_VECTORISED static void multiply_rows_bits(const float* x, const std::uin
 }
 void multiply_rows(const float* x, const bf16* matrix, std::int64_t inputs, std::int64_t rows, float* out) {
   multiply_rows_bits(x, reinterpret_cast<const std::uint16_t*>(matrix), inputs, rows, out);
-}
-
-REDOUBT_VECTORISED void multiply_rows(const float* x, const std::int8_t* matrix, const float* scales, std::int64_t inputs, std::int64_t rows, float* out) {
-  multiply_all(x, matrix, inputs, rows, out);
-  for (std::int64_t r = 0; r < rows; ++r) out[r] *= scales[r];
 }
 
 REDOUBT_VECTORISED static void multiply_rows_int4_bits(const float* x, const float* group_sums, const std::uint8_t* matrix, const std::uint16_t* scales, std::int64_t inputs,

@@ -15,8 +15,6 @@ inline constexpr std::int64_t kInt4Group = 32;  // values that share a scale
 // out[r] = sum over i of x[i] * matrix[r, i] for `rows` rows of `inputs` values that lie one behind the other.
 void multiply_rows(const float* x, const float* matrix, std::int64_t inputs, std::int64_t rows, float* out);
 void multiply_rows(const float* x, const bf16* matrix, std::int64_t inputs, std::int64_t rows, float* out);
-// Times scales[r].
-void multiply_rows(const float* x, const std::int8_t* matrix, const float* scales, std::int64_t inputs, std::int64_t rows, float* out);
 
 // Groups of 32 values: 16 bytes, the low halves the first 16 values and the high halves the others, each value + 8; and a scale.
 // group_sums: the sum of x over each group. `inputs` is a multiple of 32.

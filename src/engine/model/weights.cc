@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/weights.h"
 
+#include <malloc.h>
+
 #include <set>
 
 #include "engine/model/tensor_file.h"
@@ -141,13 +143,39 @@ std::vector<at::Tensor> Weights::tensors() const {
       out.insert(out.end(), {norm->weight, norm->bias});
     out.insert(out.end(), std::begin(layer.products), std::end(layer.products));
     out.insert(out.end(), std::begin(layer.biases), std::end(layer.biases));
+    for (const auto& matrix : layer.quantised)
+      for (const auto& tensor : matrix.tensors()) out.push_back(tensor);
   }
+  for (const auto& tensor : quantised_head.tensors()) out.push_back(tensor);
   std::erase_if(out, [](const at::Tensor& tensor) { return !tensor.defined(); });
   return out;
 }
 
-Result<Weights> load_weights(const weights::ModelFiles& files, const Config& config, Precision precision) {
+Status check_format(const Config& c, WeightFormat format) {
+  if (format != WeightFormat::int4) return {};
+  for (const auto inputs : {c.hidden, c.query_width(), c.intermediate})
+    if (inputs % 32 != 0)
+      return fail(ErrorCode::unsupported, "weights in 4 bits need widths that are multiples of 32, and one is " + std::to_string(inputs),
+                  c.name, "use int8");
+  return {};
+}
+
+void LayerWeights::quantise(WeightFormat format) {
+  if (format == WeightFormat::as_loaded) return;
+  for (int product = 0; product < kProducts; ++product) {
+    quantised[product] = QuantisedMatrix::of(products[product], format);
+    products[product].reset();
+  }
+}
+
+void Weights::quantise_head(bool tied) {
+  quantised_head = QuantisedMatrix::of(head, WeightFormat::int8);
+  if (!tied) head.reset();
+}
+
+Result<Weights> load_weights(const weights::ModelFiles& files, const Config& config, Precision precision, WeightFormat format) {
   c10::InferenceMode guard;
+  TRY(check_format(config, format));
   Loader loader(files, config, precision);
   const Names& names = config.names;
   Weights out;
@@ -157,7 +185,10 @@ Result<Weights> load_weights(const weights::ModelFiles& files, const Config& con
   if (!names.positions.empty())
     out.positions = TRY(loader.matrix(loader.prefix() + names.positions + ".weight", config.context_length, config.hidden));
   out.final_norm = TRY(loader.norm(loader.prefix(), names.final_norm, config.hidden));
-  for (std::int64_t i = 0; i < config.layers; ++i) out.layers.push_back(TRY(load_layer(loader, config, i)));
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    out.layers.push_back(TRY(load_layer(loader, config, i)));
+    out.layers.back().quantise(format);
+  }
   out.head = out.embedding;
   // Files may hold the tied head once more; one that differs is not tied, which is what Transformers makes of it too.
   if (!config.tied_embeddings || loader.holds(kHead)) {
@@ -165,6 +196,10 @@ Result<Weights> load_weights(const weights::ModelFiles& files, const Config& con
     if (!config.tied_embeddings || !head.equal(out.embedding)) out.head = head;
   }
   TRY(loader.refuse_rest());
+  if (format != WeightFormat::as_loaded) {
+    out.quantise_head(config.tied_embeddings);
+    ::malloc_trim(0);  // what the layers were read into is free and lies between what they became
+  }
   return out;
 }
 

@@ -32,8 +32,14 @@ struct LayerWeights {
   Norm query_norm, key_norm;                 // [head size]
   at::Tensor products[kProducts];            // query+key+value, output, gate+up (or up alone), down
   at::Tensor biases[kProducts];
-  QuantisedMatrix quantised[kProducts];      // in place of `products`, for generation alone
+  QuantisedMatrix quantised[kProducts];      // in place of `products`, which are then undefined
   PackedMatrix packed[kProducts];            // the same weights as they are generated with; before what stands above
+
+  // A product's matrix as it is computed with; where it is rounded, it holds until this thread's next product.
+  at::Tensor matrix(Product product, at::ScalarType type) const {
+    return quantised[product].defined() ? quantised[product].dense_in_buffer(type) : products[product];
+  }
+  void quantise(WeightFormat format);
 };
 
 struct Weights {
@@ -45,6 +51,12 @@ struct Weights {
   QuantisedMatrix quantised_head;  // in place of `head`
   PackedMatrix packed_head;
   PackedMemory packed_memory;  // of all that are packed
+
+  // As LayerWeights::matrix.
+  at::Tensor head_matrix(at::ScalarType type) const { return quantised_head.defined() ? quantised_head.dense_in_buffer(type) : head; }
+  // Rounds the head to 8 bits, whatever the layers have: its rounding goes straight into the logits. A tied embedding stays as it
+  // is, for it is read by rows.
+  void quantise_head(bool tied);
 
   // All that are defined, in a fixed order; a tied head is the embedding once more.
   std::vector<at::Tensor> tensors() const;
@@ -60,7 +72,12 @@ struct Module {
 std::vector<Module> modules_of(const Config& config);
 std::int64_t outputs_of(const Config& config, Product product);
 
-// Reads every tensor the configuration asks for, converts to `precision`, checks shapes, refuses tensors it does not know.
-Result<Weights> load_weights(const weights::ModelFiles& files, const Config& config, Precision precision);
+// unsupported where a format cannot hold the configuration's matrices: int4 needs inputs that are multiples of 32.
+Status check_format(const Config& config, WeightFormat format);
+
+// Reads every tensor the configuration asks for, converts to `precision`, checks shapes, refuses tensors it does not know. With
+// another format each layer is rounded as soon as it is read, so that the whole model never lies in memory unrounded.
+Result<Weights> load_weights(const weights::ModelFiles& files, const Config& config, Precision precision,
+                             WeightFormat format = WeightFormat::as_loaded);
 
 }  // namespace redoubt::engine::model
