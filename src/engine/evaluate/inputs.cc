@@ -13,7 +13,7 @@ namespace redoubt::engine::evaluate {
 
 std::int64_t seconds_now() { return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
+Result<Inputs> load_model(const job::Paths& paths, model::Precision precision, model::WeightFormat format) {
   const auto folder = paths.channel("model");
   if (!std::filesystem::is_directory(folder))
     return fail(ErrorCode::not_found, "no model", folder.string(), "give a Hugging Face folder as the channel 'model'");
@@ -23,7 +23,7 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision) {
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) inputs.chat_template = std::move(*chat);
-  inputs.base = TRY(model::CausalModel::load(folder, precision));
+  inputs.base = TRY(model::CausalModel::load(folder, precision, format));
   TRY(model::check_vocabulary(*inputs.tokenizer, inputs.base->config(), folder));
   return inputs;
 }

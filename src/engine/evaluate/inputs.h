@@ -33,7 +33,7 @@ struct Inputs {
 std::int64_t seconds_now();
 
 // Reads the channel `model`.
-Result<Inputs> load_model(const job::Paths& paths, model::Precision precision);
+Result<Inputs> load_model(const job::Paths& paths, model::Precision precision, model::WeightFormat format = model::WeightFormat::as_loaded);
 
 // What became of rows that were too long: said on standard error and, as the event "truncated", on standard output. Nothing where
 // all fitted.

@@ -48,7 +48,7 @@ class Backward {
  private:
   // One product y = x W^T + low b^T with low = drop(x) a^T: the adapter's gradient, and that of x if wanted.
   at::Tensor product(Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, bool want_input) {
-    const auto& weight = base_.weights().layers[static_cast<std::size_t>(layer_)].products[which];
+    const auto weight = base_.weights().layers[static_cast<std::size_t>(layer_)].matrix(which, dy.scalar_type());
     const auto* pair = model::pair_of(&working_, layer_, which);
     if (pair && pair->row_scale.defined()) {
       // DoRA: y = row_scale * z, and z is computed anew; kept, it would be the largest tensor of the layer.

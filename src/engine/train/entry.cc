@@ -113,7 +113,7 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   // Weights that do not fit are found out before they are read.
   if (const auto config = model::read_config(paths.channel("model")))
     TRY(check_memory(plan_memory(*config, options, 0, {}), options.processes_here, memory_limit()));
-  auto inputs = TRY(evaluate::load_model(paths, options.precision));
+  auto inputs = TRY(evaluate::load_model(paths, options.precision, options.weights));
   inputs.now = TRY(start_of_run(paths, group, inputs.now));
   const auto train_examples = TRY(load(paths, "train", inputs, options));
   data::Examples eval_examples;

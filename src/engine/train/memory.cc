@@ -20,11 +20,29 @@ constexpr std::int64_t kUnlimited = std::int64_t{1} << 60;
 
 std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 
-std::int64_t base_values(const model::Config& c) {
-  std::int64_t layer = 4 * c.hidden;
-  for (const auto& module : model::modules_of(c)) layer += module.rows * (module.inputs + 1);
-  const std::int64_t embeddings = c.vocabulary * c.hidden * (c.tied_embeddings ? 1 : 2);
-  return embeddings + c.layers * layer + (c.rope ? 0 : c.context_length * c.hidden);
+// Bytes of a matrix as QuantisedMatrix stores it, or of `element` bytes a value.
+std::int64_t matrix_bytes(std::int64_t rows, std::int64_t inputs, model::WeightFormat format, std::int64_t element) {
+  switch (format) {
+    case model::WeightFormat::as_loaded: return rows * inputs * element;
+    case model::WeightFormat::int8: return rows * (inputs + (inputs + 63) / 64 * 2);
+    case model::WeightFormat::int4: return rows * inputs / 32 * 18;
+  }
+  return 0;
+}
+
+std::int64_t base_bytes(const model::Config& c, model::WeightFormat format, std::int64_t element) {
+  std::int64_t layer = 4 * c.hidden * element;
+  for (const auto& module : model::modules_of(c)) layer += matrix_bytes(module.rows, module.inputs, format, element) + module.rows * element;
+  const std::int64_t embedding = (c.vocabulary + (c.rope ? 0 : c.context_length)) * c.hidden * element;
+  std::int64_t head = c.tied_embeddings ? 0 : c.vocabulary * c.hidden * element;
+  if (format != model::WeightFormat::as_loaded) head = matrix_bytes(c.vocabulary, c.hidden, model::WeightFormat::int8, element);
+  return embedding + head + c.layers * layer;
+}
+
+// A rounded matrix is made whole for each product with it, in a buffer that the largest fits.
+std::int64_t largest_product(const model::Config& c) {
+  return std::max({model::outputs_of(c, model::kAttentionIn) * c.hidden, c.hidden * c.query_width(), model::outputs_of(c, model::kFeedIn) * c.hidden,
+                   c.hidden * c.intermediate});
 }
 
 // Elements that one row of one layer keeps for the way back.
@@ -81,7 +99,7 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
                        const PassSize& size) {
   const std::int64_t element = options.precision == model::Precision::bf16 ? 2 : 4;
   MemoryPlan plan;
-  plan.weights = unsigned_of(base_values(c) * element);
+  plan.weights = unsigned_of(base_bytes(c, options.weights, element));
   // Sums of accumulated batches hold one gradient for each halving.
   std::int64_t gradients = 1;
   for (std::int64_t batches = options.accumulation_steps; batches > 1; batches = (batches + 1) / 2) ++gradients;
@@ -93,6 +111,7 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
   plan.activations = unsigned_of(size.rows * (per_row + layer));
   plan.head =
       unsigned_of(std::min(kHeadSlice, size.rows) * c.vocabulary * (element + 4) + 2 * size.rows * c.hidden * element);
+  if (options.weights != model::WeightFormat::as_loaded) plan.weights += unsigned_of(std::max(largest_product(c), c.vocabulary * c.hidden) * element);
   plan.program = kProgramBytes + unsigned_of(size.tokens * 4);
   return plan;
 }
@@ -123,8 +142,8 @@ Status check_memory(const MemoryPlan& plan, std::size_t processes, const std::op
               "this training needs about " + gib(plan.total() * processes) + " of memory and " + limit->source + " is " +
                   gib(limit->bytes),
               each,
-              "not enough memory: set gradient_checkpointing: true, a smaller pass_tokens_max or max_length, or give it "
-              "more (memory_gib_max)");
+              "not enough memory: set gradient_checkpointing: true, a smaller pass_tokens_max or max_length, weights: int8 or "
+              "int4 (with method: lora), or give it more (memory_gib_max)");
 }
 
 }  // namespace redoubt::engine::train

@@ -14,7 +14,7 @@
 namespace redoubt::engine::train {
 
 struct MemoryPlan {
-  std::uint64_t weights = 0;      // the base, in its dtype
+  std::uint64_t weights = 0;      // the base, in its dtype or rounded
   std::uint64_t values = 0;       // what is trained: masters, gradient, AdamW's moments, working copy, the best so far
   std::uint64_t activations = 0;  // of one pass, forward and back
   std::uint64_t head = 0;         // logits of a slice and the gradient of the residual stream

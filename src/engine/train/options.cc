@@ -39,7 +39,8 @@ const std::vector<std::string> kKnown = {"method",
                                          "early_stopping_patience",
                                          "checkpoint_steps",
                                          "threads",
-                                         "dtype"};
+                                         "dtype",
+                                         "weights"};
 
 constexpr std::int64_t kMaxLengthDefault = 512;
 
@@ -107,6 +108,10 @@ Result<TrainOptions> parse_options(const job::Hyperparameters& values) {
   o.threads = TRY(values.integer("threads", 0, 0, 1024));
   o.precision =
       TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
+  o.weights = TRY(model::parse_weight_format(TRY(values.choice("weights", "bf16", {"bf16", "int8", "int4"}))));
+  if (o.method == Method::full && o.weights != model::WeightFormat::as_loaded)
+    return fail(ErrorCode::unsupported, std::string("weights: ") + model::to_string(o.weights) + " together with method: full", "hyperparameters",
+                "use method: lora, or leave weights out: rounded weights cannot be trained");
   return o;
 }
 
@@ -138,7 +143,8 @@ Json identity_of(const TrainOptions& o) {
           {"use_dora", o.lora.magnitude},
           {"gaussian", o.lora.gaussian},
           {"early_stopping_patience", o.early_stopping_patience},
-          {"dtype", o.precision == model::Precision::bf16 ? "bf16" : "fp32"}};
+          {"dtype", o.precision == model::Precision::bf16 ? "bf16" : "fp32"},
+          {"weights", model::to_string(o.weights)}};
 }
 
 }  // namespace redoubt::engine::train

@@ -35,6 +35,7 @@ struct TrainOptions {
   std::int64_t early_stopping_patience = 0;  // epochs without a better eval loss before the end; 0: never
   std::int64_t checkpoint_steps = 0;         // steps between checkpoints within an epoch; 0: after each epoch only
   model::Precision precision = model::Precision::bf16;
+  model::WeightFormat weights = model::WeightFormat::as_loaded;  // of the base beside an adapter (QLoRA, arXiv 2305.14314)
   std::int64_t threads = 0;           // 0: all
   std::int64_t pass_rows_max = 2048;  // tokens computed at once; a larger batch goes in several passes
   // Keeps the layers' inputs alone and computes each layer a second time on the way back; longer passes than the above (one

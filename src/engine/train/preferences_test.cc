@@ -54,5 +54,28 @@ TEST(CheckMemory, says_the_parts_and_the_cure_where_the_plan_does_not_fit) {
   EXPECT_LT(plan_memory(config, options, 1000, {2048, 64, 5000}).activations, plan.activations);
 }
 
+TEST(PlanMemory, knows_what_a_base_takes_in_each_format) {
+  auto config = testing::tiny_config();
+  config.hidden = 128, config.head_size = 32, config.intermediate = 256;
+  for (const bool tied : {true, false})
+    for (const auto format : {model::WeightFormat::as_loaded, model::WeightFormat::int8, model::WeightFormat::int4}) {
+      config.tied_embeddings = tied;
+      auto weights = testing::random_weights(config, 1, model::Precision::bf16);
+      if (!tied) weights.head = weights.embedding.clone();
+      model::CausalModel base(config, weights, model::Precision::bf16);
+      ASSERT_TRUE(base.quantise(format));
+      std::uint64_t bytes = 0;
+      const auto& held = base.weights();
+      for (const auto& tensor : held.tensors()) bytes += tensor.nbytes();
+      if (tied) bytes -= held.head.nbytes();  // the embedding once more
+      TrainOptions options;
+      options.weights = format;
+      const auto plan = plan_memory(config, options, 1000, {512, 64, 5000});
+      // And the buffer in which the largest matrix is made whole.
+      if (format != model::WeightFormat::as_loaded) bytes += 2 * 512 * 128;
+      EXPECT_NEAR(static_cast<double>(plan.weights), static_cast<double>(bytes), 0.02 * static_cast<double>(bytes)) << model::to_string(format) << tied;
+    }
+}
+
 }  // namespace
 }  // namespace redoubt::engine::train

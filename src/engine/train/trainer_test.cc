@@ -59,6 +59,29 @@ TEST_F(TrainerTest, a_run_killed_anywhere_and_resumed_ends_bit_for_bit_as_the_wh
   }
 }
 
+TEST_F(TrainerTest, over_a_rounded_base_a_resumed_run_ends_bit_for_bit_as_the_whole_run) {
+  auto config = testing::tiny_config();
+  config.intermediate = 64;
+  for (const auto format : {model::WeightFormat::int8, model::WeightFormat::int4})
+    for (const bool dora : {false, true}) {
+      base_ = testing::tiny_model(5, model::Precision::bf16, config);
+      ASSERT_TRUE(base_->quantise(format));
+      auto options = options_for_tests();
+      options.precision = model::Precision::bf16, options.weights = format, options.lora.magnitude = dora;
+      const std::string name = std::string(model::to_string(format)) + (dora ? "dora" : "");
+      const auto whole = run(options, {}, name.c_str()).value();
+      ASSERT_TRUE(run(options, [](std::int64_t step) { return step == 8; }, (name + "killed").c_str())->stopped_by_hook);
+      EXPECT_TRUE(run(options, {}, (name + "killed").c_str())->adapter.values().equal(whole.adapter.values()));
+    }
+}
+
+TEST_F(TrainerTest, a_checkpoint_over_other_weights_is_refused) {
+  auto options = options_for_tests();
+  ASSERT_TRUE(run(options, [](std::int64_t step) { return step == 3; }));
+  options.weights = model::WeightFormat::int8;
+  EXPECT_EQ(run(options).error().code, ErrorCode::invalid_argument);
+}
+
 TEST_F(TrainerTest, two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not) {
   auto options = options_for_tests();
   const auto one = run(options, {}, "one").value(), two = run(options, {}, "two").value();
