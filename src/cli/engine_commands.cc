@@ -23,7 +23,7 @@ using provider::JobFile;
 using provider::JobSpec;
 
 struct Options {
-  std::string config, model, adapter, data, eval_data, output, thresholds, per_example, dtype = "bf16";
+  std::string config, model, adapter, data, eval_data, output, thresholds, per_example, dtype = "bf16", weights = "bf16";
   std::string compare, generated, loss_on = "answer", too_long = "truncate";
   int max_length = 512, generations = 0, generation_tokens = 128, bootstrap = 1000;
   std::int64_t seed = 7;
@@ -64,6 +64,7 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
 
 JobSpec evaluation_job(const Options& options, stages::evaluate::Options job) {
   job.dtype = options.dtype;
+  job.weights = options.weights;
   job.max_length = options.max_length;
   job.generations = options.generations;
   job.generation_tokens = options.generation_tokens;
@@ -173,6 +174,7 @@ void add_engine_commands(CLI::App& app, Invocation& invocation) {
   eval_command->add_option("--threshold-file", options->thresholds, "a thresholds.yaml; exit status 3 when it is not met");
   eval_command->add_option("--per-example", options->per_example, "write a JSON line for each example to this file");
   eval_command->add_option("--dtype", options->dtype, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
+  eval_command->add_option("--weights", options->weights, "bf16 (default, as loaded), int8 or int4, as they will be served")->check(CLI::IsMember({"bf16", "int8", "int4"}));
   eval_command->add_option("--max-length", options->max_length, "tokens of an example")->check(CLI::Range(8, 131072));
 
   eval_command->add_option("--loss-on", options->loss_on, "which tokens count: answer (the last), answers (all turns of the assistant), all, or marked ones")

@@ -119,6 +119,7 @@ class PipelineRun {
     stages::evaluate::Options options;
     options.thresholds = config_.thresholds;
     options.dtype = json_or(config_.training, "dtype", "bf16");
+    options.weights = config_.deploy.weights;  // the gate is over what will answer
     options.max_length = json_or(config_.training, "max_length", std::int64_t{512});
     options.generations = config_.generations;
     if (options.thresholds.not_worse_than) options.production = TRY(production_of(session_, config_.name, TRY(adapter.output("adapter"))));

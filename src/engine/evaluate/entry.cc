@@ -18,11 +18,11 @@ struct JobOptions {
   std::int64_t generations = 0;  // rows whose question the model answers by itself
   std::int64_t generation_tokens = 128;
   statistics::BootstrapOptions bootstrap = {};
-  model::Precision precision = model::Precision::bf16;
+  generate::ModelOptions model = {};
 };
 
 Result<JobOptions> parse_options(const job::Hyperparameters& values) {
-  std::vector<std::string> known = {"batch_size", "dtype", "threads", "generations", "generation_tokens", "bootstrap_resamples", "bootstrap_seed"};
+  std::vector<std::string> known = {"batch_size", "dtype", "weights", "threads", "generations", "generation_tokens", "bootstrap_resamples", "bootstrap_seed"};
   known.insert(known.end(), data::data_option_names().begin(), data::data_option_names().end());
   TRY(values.expect_only(known));
   JobOptions o;
@@ -33,8 +33,7 @@ Result<JobOptions> parse_options(const job::Hyperparameters& values) {
   o.generation_tokens = TRY(values.integer("generation_tokens", o.generation_tokens, 1, 1 << 20));
   o.bootstrap.resamples = TRY(values.integer("bootstrap_resamples", o.bootstrap.resamples, 0, 1'000'000));
   o.bootstrap.seed = static_cast<std::uint64_t>(TRY(values.integer("bootstrap_seed", static_cast<std::int64_t>(o.bootstrap.seed), 0, INT64_MAX)));
-  o.precision =
-      TRY(values.choice("dtype", "bf16", {"bf16", "fp32"})) == "bf16" ? model::Precision::bf16 : model::Precision::fp32;
+  o.model = TRY(generate::model_options(values));
   return o;
 }
 
@@ -60,7 +59,7 @@ Status evaluate_job(const job::Paths& paths) {
   c10::InferenceMode guard;
   const auto options = TRY(parse_options(TRY(job::Hyperparameters::read(paths.hyperparameters()))));
   set_threads(options.threads);
-  const auto model = TRY(generate::load_model(paths.channel("model"), TRY(generate::adapter_folders(paths.channel("adapter"), {})), {.precision = options.precision}));
+  const auto model = TRY(generate::load_model(paths.channel("model"), TRY(generate::adapter_folders(paths.channel("adapter"), {})), options.model));
   const auto* lora = model.default_adapter > 0 ? &model.adapters[model.default_adapter - 1].weights : nullptr;
   const auto data = TRY(load_data(paths, model, options.data));
 

@@ -101,7 +101,7 @@ provider::JobSpec evaluation_job(const Options& options, const std::string& imag
   provider::JobSpec spec;
   spec.image = image;
   spec.entry_point = "evaluate";
-  spec.hyperparameters = {{"dtype", options.dtype}, {"max_length", options.max_length},
+  spec.hyperparameters = {{"dtype", options.dtype}, {"weights", options.weights}, {"max_length", options.max_length},
                           {"generations", options.generations}, {"generation_tokens", options.generation_tokens}};
   return spec;
 }
@@ -112,7 +112,7 @@ Result<governance::Evaluation> run(const governance::AcquiredModel& model, const
   const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("eval"));
   const Digest image_digest = TRY(image.output("image")), adapter_digest = TRY(adapter.output("adapter"));
   StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}, {"adapter", adapter_digest}},
-                {{"thresholds", options.thresholds.to_json()}, {"dtype", options.dtype},
+                {{"thresholds", options.thresholds.to_json()}, {"dtype", options.dtype}, {"weights", options.weights},
                  {"max_length", options.max_length}, {"generations", options.generations}}};
   if (options.production) {
     plan.inputs["production_model"] = options.production->model;

@@ -29,6 +29,7 @@ struct Options {
   Thresholds thresholds;
   std::optional<Production> production;  // where thresholds.not_worse_than asks; none: there is nothing to compare with yet
   std::string dtype = "bf16";
+  std::string weights = "bf16";  // or "int8", "int4": what will be served
   int max_length = 512;   // tokens of an example
   int generations = 5;    // rows whose question the model answers by itself
   int generation_tokens = 64;
