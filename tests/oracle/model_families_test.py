@@ -296,6 +296,22 @@ def test_the_loss_of_each_training_step_equals_pefts(case, targets, models, tool
     assert_logits_equal(tool, tmp_path, tuned)
 
 
+@pytest.mark.parametrize("case", [*FAMILIES, "qwen3, windows and biases"])
+def test_full_fine_tuning_has_the_losses_of_pytorch_and_its_weights(case, models, tool, tmp_path):
+    folder = models(case)
+    opened(tool, folder)
+    losses = tool(train=tmp_path, full=folder, examples=EXAMPLES, steps=5, rate=2e-3)
+    peer = judge(folder)
+    expected = peft_losses(peer, 5, 2e-3)
+    assert expected[-1] < expected[0] - 0.1
+    assert losses == pytest.approx(expected, rel=1e-4)
+    ours = judge(tmp_path / "model").state_dict()
+    for name, value in peer.state_dict().items():
+        # AdamW moves a value whose gradient is rounding alone by as much as any other, either way.
+        apart = (ours[name] - value).abs() > 3e-4
+        assert apart.float().mean() < 1e-2, name
+
+
 @pytest.mark.parametrize("case, change, words", [
     ("llama", {"architectures": ["MixtralForCausalLM"]}, ["MixtralForCausalLM", "architectures"]),
     ("llama", {"architectures": ["LlamaForSequenceClassification"]}, ["LlamaForSequenceClassification"]),

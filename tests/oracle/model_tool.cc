@@ -10,7 +10,8 @@
 // decoded
 //   together, and "prefix" tokens of each are cached, cut off and computed again first
 // - {"train": FOLDER, "examples": [{"ids", "answer_start"}], "steps", "rate", "lora": {"r", "alpha", "targets"}} trains an
-//   adapter, all examples a step; writes it to FOLDER/adapter, its start to FOLDER/start, and answers the loss of each step
+//   adapter, all examples a step; writes it to FOLDER/adapter, its start to FOLDER/start, and answers the loss of each step;
+//   with "full": MODEL_FOLDER in place of "lora", all weights of the model, written to FOLDER/model
 #include <algorithm>
 #include <iostream>
 
@@ -86,29 +87,54 @@ Result<Json> continue_greedily(const Loaded& loaded, const std::vector<Ids>& bat
   return task.contains("batch") ? answers : answers[0];
 }
 
-Result<Json> train_adapter(const Loaded& loaded, const Json& task) {
-  const std::filesystem::path folder = task.at("train").get<std::string>();
+std::vector<data::Example> examples_of(const Json& task) {
   std::vector<data::Example> examples;
   for (const auto& row : task.at("examples")) {
     auto& example = examples.emplace_back();
     example.ids = row.at("ids").get<Ids>();
     example.answer_start = row.at("answer_start");
   }
+  return examples;
+}
+
+train::TrainOptions train_options(const Loaded& loaded, const Json& task) {
   train::TrainOptions options;
   options.epochs = task.at("steps");
-  options.batch_size = std::ssize(examples);
+  options.batch_size = std::ssize(task.at("examples"));
   options.learning_rate = task.at("rate");
   options.schedule = train::Schedule::constant;
   options.precision = loaded.base->precision();
+  return options;
+}
+
+Json losses_of(const Json& metrics) {
+  Json losses = Json::array();
+  for (const auto& event : metrics)
+    if (event["event"] == "step") losses.push_back(event["loss"]);
+  return losses;
+}
+
+Result<Json> train_whole(const Loaded& loaded, const Json& task) {
+  const std::filesystem::path folder = task.at("train").get<std::string>();
+  auto options = train_options(loaded, task);
+  options.method = train::Method::full;
+  auto weights = train::FullWeights::of(*loaded.base);
+  train::FullTrainable trainable(*loaded.base, weights);
+  distributed::Group alone;
+  const auto outcome = TRY(train::run(*loaded.base, {examples_of(task), {}}, options, folder / "checkpoints", {}, alone, trainable));
+  TRY(weights.save(task.at("full").get<std::string>(), folder / "model"));
+  return losses_of(outcome.metrics);
+}
+
+Result<Json> train_adapter(const Loaded& loaded, const Json& task) {
+  const std::filesystem::path folder = task.at("train").get<std::string>();
+  auto options = train_options(loaded, task);
   options.lora = {
       .rank = task.at("lora").at("r"), .alpha = task.at("lora").at("alpha"), .targets = task.at("lora").at("targets")};
   TRY(TRY(model::Adapter::create(loaded.base->config(), options.lora, options.seed)).save(folder / "start", "base"));
-  const auto result = TRY(train::train(*loaded.base, {examples, {}}, options, folder / "checkpoints"));
+  const auto result = TRY(train::train(*loaded.base, {examples_of(task), {}}, options, folder / "checkpoints"));
   TRY(result.adapter.save(folder / "adapter", "base"));
-  Json losses = Json::array();
-  for (const auto& event : result.metrics)
-    if (event["event"] == "step") losses.push_back(event["loss"]);
-  return losses;
+  return losses_of(result.metrics);
 }
 
 Result<Json> answer(Loaded& loaded, const Json& task) {
@@ -118,6 +144,7 @@ Result<Json> answer(Loaded& loaded, const Json& task) {
     if (task.value("packed", false)) loaded.base->pack();
     return Json();
   }
+  if (task.contains("full")) return train_whole(loaded, task);
   if (task.contains("train")) return train_adapter(loaded, task);
   if (task.contains("logits")) return write_logits(loaded, batch_of(task), task["logits"]);
   return continue_greedily(loaded, batch_of(task), task);

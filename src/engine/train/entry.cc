@@ -92,7 +92,7 @@ Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparam
                                   const model::CausalModel& base, TrainData data, const TrainHooks& hooks,
                                   distributed::Group& group) {
   if (options.method == Method::full) {
-    auto weights = TRY(FullWeights::create(base));
+    auto weights = FullWeights::of(base);
     FullTrainable trainable(base, weights);
     auto outcome = TRY(run(base, data, options, paths.checkpoints(), hooks, group, trainable));
     if (group.leads()) TRY(weights.save(paths.channel("model"), paths.model()));

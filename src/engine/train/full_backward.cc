@@ -46,7 +46,7 @@ class FullBackward {
       dattended = spread(dattended, state.input.size(0));
       dout = spread(dout, state.input.size(0));
     }
-    const auto dqkv = model::attend_backward(dattended, base_.attention_of(index), batch_.packed.segments, state.attention);
+    const auto dqkv = attention(base_.attention_of(index), state.attention, dattended);
     norm_backward(state.input, weights.attention_norm, product(weights, model::kAttentionIn, state.attention_normed, dqkv), dout);
     return dout;
   }
@@ -64,6 +64,28 @@ class FullBackward {
     place(weights.products[which]).add_(at::mm(dy.t(), x));
     if (weights.biases[which].defined()) place(weights.biases[which]).add_(dy.sum(0, false, at::kFloat));
     return at::mm(dy, weights.products[which]);
+  }
+
+  // The gradient of query, key and value for that of what was attended to. The weights of heads' norms have theirs from the gradient
+  // behind the norms, so attention's own way back goes only so far.
+  at::Tensor attention(const model::AttentionLayer& layer, model::AttentionState& state, const at::Tensor& dout) {
+    if (!layer.norms_heads()) return model::attend_backward(dout, layer, batch_.packed.segments, state);
+    const model::Norm none;
+    const auto raw = state.qkv;
+    auto dqkv = model::attend_backward(dout, {layer.config, layer.rotary, none, none, layer.scoring}, batch_.packed.segments, state);
+    heads_backward(raw, layer.query_norm, 0, layer.config.query_width(), dqkv);
+    heads_backward(raw, layer.key_norm, layer.config.query_width(), layer.config.key_width(), dqkv);
+    return dqkv;
+  }
+
+  // Of the heads in some columns: the gradient of what the norm answered becomes that of what it was given.
+  void heads_backward(const at::Tensor& raw, const model::Norm& norm, std::int64_t column, std::int64_t columns, at::Tensor& dqkv) {
+    if (!norm.defined()) return;
+    const auto heads_of = [&](const at::Tensor& rows) { return rows.narrow(1, column, columns).reshape({-1, base_.config().head_size}); };
+    const auto dy = heads_of(dqkv);
+    auto dx = at::zeros_like(dy);
+    norm_backward(heads_of(raw), norm, dy, dx);
+    dqkv.narrow(1, column, columns).copy_(dx.view({-1, columns}));
   }
 
   // The gradients of a norm's weights; that of its input is added to `dx`.

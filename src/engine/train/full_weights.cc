@@ -29,17 +29,15 @@ void FullWeights::add(const model::Norm& norm) {
   add(norm.bias, false);
 }
 
-Result<FullWeights> FullWeights::create(const model::CausalModel& base) {
+FullWeights FullWeights::of(const model::CausalModel& base) {
   c10::InferenceMode guard;
   const auto& weights = base.weights();
-  if (!weights.layers.empty() && weights.layers[0].query_norm.defined())
-    return fail(ErrorCode::unsupported, "full fine-tuning of " + base.config().architecture + ", whose queries and keys have norms",
-                "method", "train it with method: lora");
   FullWeights full(base);
   full.add(weights.embedding, true);
   full.add(weights.positions, true);
   for (const auto& layer : weights.layers) {
-    for (const auto* norm : {&layer.attention_norm, &layer.feed_norm, &layer.attention_post_norm, &layer.feed_post_norm}) full.add(*norm);
+    for (const auto* norm : {&layer.attention_norm, &layer.feed_norm, &layer.attention_post_norm, &layer.feed_post_norm, &layer.query_norm, &layer.key_norm})
+      full.add(*norm);
     for (int product = 0; product < model::kProducts; ++product) {
       full.add(layer.products[product], true);
       full.add(layer.biases[product], false);
@@ -90,6 +88,8 @@ Status FullWeights::save(const std::filesystem::path& from, const std::filesyste
     put_norm(place, names.feed_norm, layer.feed_norm);
     put_norm(place, names.attention_post_norm, layer.attention_post_norm);
     put_norm(place, names.feed_post_norm, layer.feed_post_norm);
+    put_norm(place + names.attention + ".", names.query_norm, layer.query_norm);
+    put_norm(place + names.attention + ".", names.key_norm, layer.key_norm);
     for (const auto& module : model::modules_of(config)) {
       places[place + module.path + ".weight"] = {
           place_of(layer.products[module.product], values_).narrow(0, module.row, module.rows), names.transposed, false};

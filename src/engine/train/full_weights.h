@@ -15,9 +15,8 @@ namespace redoubt::engine::train {
 
 class FullWeights {
  public:
-  // Takes over the tensors of `base`. unsupported, by name, for a model with norms of queries and keys, whose gradient is not
-  // computed.
-  static Result<FullWeights> create(const model::CausalModel& base);
+  // Takes over the tensors of `base`, which are those that it was loaded with.
+  static FullWeights of(const model::CausalModel& base);
 
   at::Tensor& values() { return values_; }
   const at::Tensor& values() const { return values_; }
