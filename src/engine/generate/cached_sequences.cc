@@ -66,13 +66,20 @@ class CachedSequences final : public SequenceModel {
     slot = {};
   }
 
-  Result<std::span<const float>> extend(std::size_t number, std::span<const std::int32_t> tokens) override {
-    auto& slot = slots_[number];
-    const auto logits = keep([&] { return model_.base->prefill(tokens, *slot.cache, lora(slot)); });
+  Result<std::span<const float>> extend(std::span<const PromptPiece> pieces) override {
+    std::vector<model::Prompt> prompts;
+    for (const auto& piece : pieces) {
+      const auto& slot = slots_[piece.slot];
+      prompts.push_back({piece.tokens, slot.cache.get(), lora(slot)});
+    }
+    const auto logits = keep([&] { return model_.base->prefill(prompts); });
     if (!logits) return logits;
-    slot.tokens.insert(slot.tokens.end(), tokens.begin(), tokens.end());
-    // The prompt is there as soon as others may ask for it, not only when the answer is done.
-    if (slot.tokens.size() >= slot.prompt_tokens) keep_prefix(slot);
+    for (const auto& piece : pieces) {
+      auto& slot = slots_[piece.slot];
+      slot.tokens.insert(slot.tokens.end(), piece.tokens.begin(), piece.tokens.end());
+      // The prompt is there as soon as others may ask for it, not only when the answer is done.
+      if (slot.tokens.size() >= slot.prompt_tokens) keep_prefix(slot);
+    }
     return logits;
   }
 

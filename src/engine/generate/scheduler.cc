@@ -77,28 +77,37 @@ void Scheduler::admit() {
 }
 
 void Scheduler::read_prompts() {
-  const auto first = next_prompt_;  // several prompts take turns
-  std::size_t read = 0;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const auto slot = (first + i) % slots_.size();
-    if (!slots_[slot] || slots_[slot]->decoding()) continue;
-    auto& sequence = *slots_[slot];
-    const auto rest = std::span(sequence.request.prompt).subspan(sequence.read);
-    // Where a prompt is cut does not depend on the others: its logits should not either.
-    const auto piece = rest.first(std::min(rest.size(), options_.prompt_piece));
-    if (read > 0 && read + piece.size() > options_.prompt_piece) return;
-    read += piece.size();
-    next_prompt_ = slot + 1;
-    read_piece(slot, piece);
+  const auto pieces = next_pieces();
+  if (pieces.empty()) return;
+  const auto logits = model_.extend(pieces);
+  if (!logits) {
+    for (const auto& piece : pieces) drop(piece.slot, logits.error());
+    return;
+  }
+  const auto width = logits->size() / pieces.size();
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    auto& sequence = *slots_[pieces[i].slot];
+    sequence.read += pieces[i].tokens.size();
+    if (sequence.read == sequence.request.prompt.size()) take(pieces[i].slot, logits->subspan(i * width, width));
   }
 }
 
-void Scheduler::read_piece(std::size_t slot, std::span<const std::int32_t> piece) {
-  auto& sequence = *slots_[slot];
-  const auto logits = model_.extend(slot, piece);
-  if (!logits) return drop(slot, logits.error());
-  sequence.read += piece.size();
-  if (sequence.read == sequence.request.prompt.size()) take(slot, *logits);
+std::vector<PromptPiece> Scheduler::next_pieces() {
+  std::vector<PromptPiece> pieces;
+  const auto first = next_prompt_;  // several prompts take turns
+  std::size_t tokens = 0;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const auto slot = (first + i) % slots_.size();
+    if (!slots_[slot] || slots_[slot]->decoding()) continue;
+    const auto rest = std::span<const std::int32_t>(slots_[slot]->request.prompt).subspan(slots_[slot]->read);
+    // Where a prompt is cut does not depend on the others: its logits should not either.
+    const auto piece = rest.first(std::min(rest.size(), options_.prompt_piece));
+    if (!pieces.empty() && tokens + piece.size() > options_.prompt_piece) break;
+    tokens += piece.size();
+    next_prompt_ = slot + 1;
+    pieces.push_back({slot, piece});
+  }
+  return pieces;
 }
 
 void Scheduler::decode() {

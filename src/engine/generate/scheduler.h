@@ -100,7 +100,7 @@ class Scheduler {
   };
   void admit();
   void read_prompts();
-  void read_piece(std::size_t slot, std::span<const std::int32_t> piece);
+  std::vector<PromptPiece> next_pieces();
   void decode();
   // What the request's schema allows next; empty where there is none.
   Result<AllowedTokens> allowed(Sequence& sequence);

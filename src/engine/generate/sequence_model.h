@@ -19,6 +19,12 @@ struct NextToken {
   std::int32_t token = 0;
 };
 
+// A slot's sequence goes on with these.
+struct PromptPiece {
+  std::size_t slot = 0;
+  std::span<const std::int32_t> tokens = {};
+};
+
 class SequenceModel {
  public:
   virtual ~SequenceModel() = default;
@@ -31,8 +37,8 @@ class SequenceModel {
   virtual Result<std::size_t> open(std::size_t slot, std::int64_t capacity, std::span<const std::int32_t> prompt, const PrefixOwner& owner) = 0;
   // Ends a sequence; the owner's later ones may begin with what it was.
   virtual void close(std::size_t slot) = 0;
-  // Appends tokens to one sequence; the logits after the last of them stay good until the next call.
-  virtual Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) = 0;
+  // Appends tokens to each of several sequences; the logits after each piece lie row after row and stay good until the next call.
+  virtual Result<std::span<const float>> extend(std::span<const PromptPiece> pieces) = 0;
   // Appends one token to each of several sequences, whatever their adapters; the logits lie row after row, as long.
   virtual Result<std::span<const float>> step(std::span<const NextToken> tokens) = 0;
 };

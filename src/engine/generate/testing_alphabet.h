@@ -48,12 +48,15 @@ class Alphabet final : public SequenceModel {
     return reused;
   }
   void close(std::size_t slot) override { sequences.erase(slot); }
-  Result<std::span<const float>> extend(std::size_t slot, std::span<const std::int32_t> tokens) override {
+  Result<std::span<const float>> extend(std::span<const PromptPiece> pieces) override {
     if (failing) return fail(ErrorCode::internal, "broken");
-    longest_piece = std::max(longest_piece, tokens.size());
-    sequences[slot].insert(sequences[slot].end(), tokens.begin(), tokens.end());
-    logits_.assign(29, 0);
-    point_after(tokens.back(), 0);
+    logits_.assign(29 * pieces.size(), 0);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const auto& [slot, tokens] = pieces[i];
+      longest_piece = std::max(longest_piece, tokens.size());
+      sequences[slot].insert(sequences[slot].end(), tokens.begin(), tokens.end());
+      point_after(tokens.back(), i);
+    }
     return std::span<const float>(logits_);
   }
   Result<std::span<const float>> step(std::span<const NextToken> tokens) override {

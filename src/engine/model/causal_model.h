@@ -59,6 +59,12 @@ struct DecodeStep {
   const LoraWeights* lora = nullptr;  // its adapter; those of one call may differ
 };
 
+struct Prompt {
+  std::span<const std::int32_t> tokens = {};
+  KeyValueCache* cache = nullptr;  // each at most once a call
+  const LoraWeights* lora = nullptr;
+};
+
 // Safe to use from several threads as long as each has its own caches.
 class CausalModel {
  public:
@@ -98,6 +104,8 @@ class CausalModel {
   // tokens or one outside the vocabulary, limit_exceeded when the cache or the model's context is too short.
   Result<at::Tensor> prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
                              const LoraWeights* lora = nullptr) const;
+  // The same of several sequences: [prompts, vocabulary].
+  Result<at::Tensor> prefill(std::span<const Prompt> prompts) const;
   // Appends one token to each sequence and answers fp32 logits [steps, vocabulary]; errors as prefill. A sequence's logits are the
   // same to the bit whatever the other sequences are.
   Result<at::Tensor> decode(std::span<const DecodeStep> steps) const;
@@ -111,17 +119,27 @@ class CausalModel {
   Status quantise(WeightFormat format);
 
  private:
+  enum class Wanted { logits, cache };
   Status check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const;
-  // Appends tokens of a sequence that will have `length` of them; answers the last piece's residual stream.
+  // Appends tokens of a sequence that will have `length` of them; answers the logits [vocabulary] after the last, where wanted.
   at::Tensor append(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
-                    const LoraWeights* lora) const;
+                    const LoraWeights* lora, Wanted wanted) const;
   at::Tensor append_piece(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
                           const LoraWeights* lora) const;
   // Computes the cached tokens anew where their keys do not serve in a sequence of `length`.
   void refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const;
   at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const;
-  // Without a call of the framework in the layers; row_decoder.cc.
-  at::Tensor decode_rows(std::span<const DecodeStep> steps) const;
+  // What a sequence is continued with, and how long it will be with all of its prompt.
+  struct NewTokens {
+    std::span<const std::int32_t> tokens;
+    KeyValueCache* cache;
+    const LoraWeights* lora;
+    std::int64_t length;
+    bool is_prompt;
+  };
+  // Appends to each sequence without a call of the framework in the layers; fp32 logits [pieces, vocabulary] after each piece.
+  at::Tensor compute_rows(std::span<const NewTokens> pieces, Wanted wanted) const;
+  bool reads_by_rows(const LoraWeights* lora) const;
 
   Config config_;
   Weights weights_;

@@ -197,8 +197,9 @@ std::unique_ptr<CausalModel> small_model(Precision precision) {
   return std::make_unique<CausalModel>(config, std::move(weights), precision);
 }
 
-LoraWeights adapter_of(const Config& config, Precision precision, std::uint64_t seed) {
-  auto adapter = *Adapter::create(config, {.rank = 3, .targets = {"q_proj", "v_proj", "down_proj"}}, seed);
+// With `base` one that has magnitudes.
+LoraWeights adapter_of(const Config& config, Precision precision, std::uint64_t seed, const Weights* base = nullptr) {
+  auto adapter = *Adapter::create(config, {.rank = 3, .targets = {"q_proj", "v_proj", "down_proj"}, .magnitude = base != nullptr}, seed, base);
   c10::InferenceMode guard;
   at::manual_seed(seed);
   adapter.values().copy_(at::randn_like(adapter.values()) * 0.3);
@@ -251,8 +252,8 @@ TEST(Decode, is_the_same_to_the_bit_alone_and_among_others) {
 
 TEST(Decode, continues_a_sequence_as_the_whole_forward_pass_sees_it) {
   const auto model = small_model(Precision::fp32);
-  const auto adapter = adapter_of(model->config(), Precision::fp32, 1);
-  for (const auto* lora : std::initializer_list<const LoraWeights*>{nullptr, &adapter}) {
+  const auto adapter = adapter_of(model->config(), Precision::fp32, 1), scaling = adapter_of(model->config(), Precision::fp32, 1, &model->weights());
+  for (const auto* lora : std::initializer_list<const LoraWeights*>{nullptr, &adapter, &scaling}) {
     Sequences some(*model, 3, {lora});
     const auto logits = *model->decode(some.steps);
     for (std::size_t i = 0; i < 3; ++i) {
@@ -288,6 +289,48 @@ TEST(Decode, with_rounded_weights_is_near) {
     Sequences a(*exact, 9, {nullptr}), b(*rounded, 9, {nullptr});
     const auto expected = *exact->decode(a.steps), logits = *rounded->decode(b.steps);
     EXPECT_LT((logits - expected).pow(2).mean().sqrt().item<float>(), near * expected.std().item<float>());
+  }
+}
+
+TEST(Prefill, of_several_prompts_and_in_pieces_is_that_of_each_whole_to_the_bit) {
+  std::vector<std::vector<std::int32_t>> prompts(3);
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    for (std::size_t k = 0; k < 20 + 45 * i; ++k) prompts[i].push_back(static_cast<std::int32_t>((k * k + 7 * i) % 131));
+  for (const auto precision : {Precision::fp32, Precision::bf16})
+    for (const auto format : {WeightFormat::as_loaded, WeightFormat::int8}) {
+      auto model = small_model(precision);
+      ASSERT_TRUE(model->quantise(format));
+      model->pack();
+      std::vector<std::unique_ptr<KeyValueCache>> caches;
+      std::vector<Prompt> together;
+      for (const auto& prompt : prompts) {
+        caches.push_back(std::make_unique<KeyValueCache>(model->config(), precision, 128));
+        together.push_back({prompt, caches.back().get(), nullptr});
+      }
+      const auto logits = *model->prefill(together);
+      for (std::size_t i = 0; i < prompts.size(); ++i) {
+        KeyValueCache whole(model->config(), precision, 128), cut(model->config(), precision, 128);
+        const auto expected = logits.select(0, static_cast<std::int64_t>(i));
+        EXPECT_TRUE(model->prefill(prompts[i], whole)->equal(expected));
+        ASSERT_TRUE(model->prefill(std::span(prompts[i]).first(13 + i), cut));
+        ASSERT_TRUE(model->prefill(std::span(prompts[i]).subspan(13 + i, 1), cut));
+        EXPECT_TRUE(model->prefill(std::span(prompts[i]).subspan(14 + i), cut)->equal(expected));
+        const DecodeStep after{5, &whole, nullptr}, after_cut{5, &cut, nullptr};
+        EXPECT_TRUE(model->decode({&after, 1})->equal(*model->decode({&after_cut, 1})));
+      }
+    }
+}
+
+TEST(Prefill, of_packed_weights_is_as_near_as_the_products_are) {
+  std::vector<std::int32_t> prompt(100);
+  for (std::size_t k = 0; k < prompt.size(); ++k) prompt[k] = static_cast<std::int32_t>(k * k % 131);
+  for (const auto precision : {Precision::fp32, Precision::bf16}) {
+    const auto plain = small_model(precision), packed = small_model(precision);
+    packed->pack();
+    KeyValueCache a(plain->config(), precision, 128), b(plain->config(), precision, 128);
+    const auto expected = *plain->prefill(prompt, a), logits = *packed->prefill(prompt, b);
+    const auto near = (precision == Precision::bf16 ? 0.06f : 1e-5f) * expected.std().item<float>();
+    EXPECT_LT((logits - expected).pow(2).mean().sqrt().item<float>(), near);
   }
 }
 

@@ -98,12 +98,37 @@ at::Tensor CausalModel::feed(std::int64_t layer, at::Tensor x, const at::Tensor&
 
 Result<at::Tensor> CausalModel::prefill(std::span<const std::int32_t> tokens, KeyValueCache& cache,
                                         const LoraWeights* lora) const {
+  const Prompt prompt{tokens, &cache, lora};
+  return TRY(prefill({&prompt, 1})).select(0, 0);
+}
+
+Result<at::Tensor> CausalModel::prefill(std::span<const Prompt> prompts) const {
   c10::InferenceMode guard;
-  TRY(check(tokens, cache));
-  const std::int64_t length = cache.length_ + std::ssize(tokens);
-  refresh(cache, length, lora);
-  const auto x = append(tokens, length, cache, lora);
-  return logits(x.narrow(0, x.size(0) - 1, 1)).select(0, 0);
+  std::int64_t rows = 0;
+  bool together = !prompts.empty();
+  std::vector<NewTokens> pieces;
+  for (const auto& [tokens, cache, lora] : prompts) {
+    TRY(check(tokens, *cache));
+    const auto length = cache->length_ + std::ssize(tokens);
+    refresh(*cache, length, lora);
+    pieces.push_back({tokens, cache, lora, length, true});
+    rows += std::ssize(tokens);
+    together = together && reads_by_rows(lora);
+  }
+  if (together && rows <= kPiece) return compute_rows(pieces, Wanted::logits);
+  std::vector<at::Tensor> logits;
+  for (const auto& piece : pieces) logits.push_back(append(piece.tokens, piece.length, *piece.cache, piece.lora, Wanted::logits));
+  return at::stack(logits);
+}
+
+// The small products of adapters are computed row by row there, which is dear for many rows.
+bool CausalModel::reads_by_rows(const LoraWeights* lora) const {
+  const auto packed_alone = [](const LayerWeights& layer) {
+    for (int product = 0; product < kProducts; ++product)
+      if (!layer.packed[product].defined() || layer.products[product].defined()) return false;
+    return true;
+  };
+  return lora == nullptr && std::ranges::all_of(weights_.layers, packed_alone);
 }
 
 void CausalModel::refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const {
@@ -113,15 +138,25 @@ void CausalModel::refresh(KeyValueCache& cache, std::int64_t length, const LoraW
   if (serve || cache.length_ == 0) return;
   const auto tokens = cache.tokens_;
   cache.truncate(0);
-  append(tokens, length, cache, lora);
+  append(tokens, length, cache, lora, Wanted::cache);
 }
 
 at::Tensor CausalModel::append(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
-                               const LoraWeights* lora) const {
-  at::Tensor x;
-  for (std::size_t begin = 0; begin < tokens.size(); begin += kPiece)
-    x = append_piece(tokens.subspan(begin, std::min<std::size_t>(kPiece, tokens.size() - begin)), length, cache, lora);
-  return x;
+                               const LoraWeights* lora, Wanted wanted) const {
+  at::Tensor out;
+  const bool by_rows = reads_by_rows(lora);
+  for (std::size_t begin = 0; begin < tokens.size(); begin += kPiece) {
+    const auto piece = tokens.subspan(begin, std::min<std::size_t>(kPiece, tokens.size() - begin));
+    const bool last = wanted == Wanted::logits && begin + piece.size() == tokens.size();
+    if (by_rows) {
+      const NewTokens added{piece, &cache, lora, length, true};
+      out = compute_rows({&added, 1}, last ? Wanted::logits : Wanted::cache);
+      continue;
+    }
+    const auto x = append_piece(piece, length, cache, lora);
+    if (last) out = logits(x.narrow(0, x.size(0) - 1, 1));
+  }
+  return wanted == Wanted::logits ? out.select(0, 0) : out;
 }
 
 at::Tensor CausalModel::append_piece(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
@@ -164,12 +199,9 @@ Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps) const 
   if (steps.empty()) return fail(ErrorCode::invalid_argument, "no sequences to decode");
   for (const auto& step : steps) TRY(check({&step.token, 1}, *step.cache));
   for (const auto& step : steps) refresh(*step.cache, step.cache->length_ + 1, step.lora);
-  auto out = decode_rows(steps);
-  for (const auto& step : steps) {
-    ++step.cache->length_;
-    step.cache->tokens_.push_back(step.token);
-  }
-  return out;
+  std::vector<NewTokens> pieces;
+  for (const auto& step : steps) pieces.push_back({{&step.token, 1}, step.cache, step.lora, step.cache->length_ + 1, false});
+  return compute_rows(pieces, Wanted::logits);
 }
 
 }  // namespace redoubt::engine::model

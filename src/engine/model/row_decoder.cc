@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One token of each of some sequences: every product reads its weights once, nothing is allocated and no call of the framework is made
-// between two layers. The threads share out each product's outputs and meet behind it. Activations are fp32 throughout but as a product
-// takes them and as the cache keeps them.
+// New tokens of some sequences, a row each: every product reads its weights once, nothing but a tile of attention is allocated and no call
+// of the framework is made between two layers. The threads share out each product's outputs and meet behind it. Activations are fp32
+// throughout but as a product takes them and as the cache keeps them.
 #include <omp.h>
 
 #include <algorithm>
@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kBlock = 32;  // outputs that one thread computes together
 static_assert(kBlock == row::kPanel);
+constexpr std::int64_t kTileRows = 64;  // queries that take turns at the keys of a tile: fewer would read them too often, more would leave threads idle
 
 // A row for each sequence, in fp32 and as the matrix takes it, where that is another form.
 struct Input {
@@ -45,20 +46,24 @@ struct Matrix {
   }
 };
 
-// One sequence while its token is computed.
+// One sequence while its new tokens are computed.
 template <class T>
 struct Line {
   T *keys, *values;  // of its cache
   std::int64_t capacity, past;
   Angles angles, window_angles;
   const LoraWeights* lora;
+  std::int64_t first, count;  // its rows
+  bool in_tiles;  // attention: those of a prompt together, those of an answer one by one
+  std::int64_t seen(std::int64_t r) const { return past + r - first + 1; }
 };
 
 template <class T>
 class RowDecoder {
  public:
   RowDecoder(const CausalModel& model, std::vector<Line<T>> lines)
-      : model_(model), config_(model.config()), lines_(std::move(lines)), n_(std::ssize(lines_)), threads_(at::get_num_threads()), shares_inputs_(n_ > 1 && threads_ > 1) {
+      : model_(model), config_(model.config()), lines_(std::move(lines)), n_(lines_.back().first + lines_.back().count), threads_(at::get_num_threads()),
+        shares_inputs_(n_ > 1 && threads_ > 1) {
     const auto qkv = config_.query_width() + 2 * config_.key_width();
     feed_width_ = config_.intermediate * (is_gated(config_.activation) ? 2 : 1);
     residual_.resize(size(n_ * config_.hidden));
@@ -67,7 +72,8 @@ class RowDecoder {
     feed_.resize(size(n_ * feed_width_));
     out_.resize(size(n_ * config_.hidden));
     std::int64_t longest = 0;
-    for (const auto& line : lines_) longest = std::max(longest, line.past + 1);
+    for (const auto& line : lines_) longest = std::max(longest, line.past + line.count);
+    lay_out();
     const auto widest = std::max({config_.hidden, config_.query_width(), config_.intermediate});
     const auto reduced = std::max<std::int64_t>(1, ranks_max());
     inputs_.resize(shares_inputs_ ? 1 : size(threads_));
@@ -77,7 +83,8 @@ class RowDecoder {
                           std::vector<float>(size(kBlock)), std::vector<float>(size(longest))});
   }
 
-  // residual [n, hidden] in fp32 goes in, fp32 logits [n, vocabulary] come out.
+  // residual [n, hidden] in fp32 goes in, fp32 logits [lines, vocabulary] come out, those after each sequence's last row; null: the
+  // caches alone are wanted.
   void run(const float* embedded, float* logits) {
     std::copy_n(embedded, residual_.size(), residual_.begin());
 #pragma omp parallel num_threads(threads_)
@@ -100,6 +107,35 @@ class RowDecoder {
   };
 
   static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+  // Which sequence each row is of, and the tiles of those that attend in tiles.
+  void lay_out() {
+    line_of_.clear(), tiles_.clear();
+    for (std::int64_t i = 0; i < std::ssize(lines_); ++i) {
+      const auto& line = lines_[size(i)];
+      line_of_.resize(size(line.first + line.count), i);
+      for (std::int64_t at = 0; line.in_tiles && at < line.count; at += kTileRows) tiles_.push_back({i, line.first + at, line.first + std::min(at + kTileRows, line.count)});
+    }
+  }
+
+  // Only the last row of each sequence goes on.
+  void keep_last_rows() {
+    const auto hidden = config_.hidden, width = config_.query_width() + 2 * config_.key_width();
+    for (std::int64_t i = 0; i < std::ssize(lines_); ++i) {
+      auto& line = lines_[size(i)];
+      const auto last = line.first + line.count - 1;
+      std::copy_n(residual_.data() + last * hidden, hidden, residual_.data() + i * hidden);
+      std::copy_n(qkv_.data() + last * width, width, qkv_.data() + i * width);
+      line.past += line.count - 1;
+      line.first = i, line.count = 1, line.in_tiles = false;
+    }
+    n_ = std::ssize(lines_);
+    lay_out();
+  }
+
+  struct RowsOfTile {
+    std::int64_t line, begin, end;
+  };
   std::int64_t ranks_max() const {
     std::int64_t most = 0;
     for (const auto& line : lines_)
@@ -116,6 +152,8 @@ class RowDecoder {
       if (packed.defined()) most = std::max(most, packed.prepared_bytes());
     return most;
   }
+
+  const Line<T>& line(std::int64_t r) const { return lines_[size(line_of_[size(r)])]; }
 
   // What one thread does; all do the same in step.
   struct Worker {
@@ -176,13 +214,11 @@ class RowDecoder {
       });
     }
 
-    // This thread's outputs of a product, for all sequences: out [n, outputs].
+    // This thread's outputs of a product without bias, for all rows: out [n, outputs].
     void multiply(const Matrix<T>& matrix, const Input& x, float* out) {
       const auto [begin, end] = share(matrix.outputs);
       if (matrix.packed) matrix.packed->multiply(x.prepared, all.n_, begin, end, out, matrix.outputs);
       else multiply_rows(matrix, x.wide, begin, end, out);
-      for (std::int64_t r = 0; matrix.bias && r < all.n_; ++r)
-        for (auto i = begin; i < end; ++i) out[r * matrix.outputs + i] += static_cast<float>(matrix.bias[i]);
     }
 
     void multiply_rows(const Matrix<T>& matrix, const float* x, std::int64_t begin, std::int64_t end, float* out) {
@@ -197,16 +233,26 @@ class RowDecoder {
     void add_adapters(std::int64_t layer, Product product, const Matrix<T>& matrix, const float* x, float* out) {
       const auto [begin, end] = share(matrix.outputs);
       for (std::int64_t r = 0; r < all.n_; ++r) {
-        const auto* pair = pair_of(all.lines_[size(r)].lora, layer, product);
+        const auto* pair = pair_of(all.line(r).lora, layer, product);
         if (!pair) continue;
+        float* row = out + r * matrix.outputs;
         const auto ranks = pair->a.size(0);
         row::multiply_rows(x + r * matrix.inputs, pair->a.template const_data_ptr<T>(), matrix.inputs, ranks, mine.reduced.data());
         for (auto at = begin; at < end; at += kBlock) {
           const auto count = std::min(kBlock, end - at);
           row::multiply_rows(mine.reduced.data(), pair->b.template const_data_ptr<T>() + at * ranks, ranks, count, mine.block.data());
-          for (std::int64_t i = 0; i < count; ++i) out[r * matrix.outputs + at + i] += mine.block[size(i)];
+          for (std::int64_t i = 0; i < count; ++i) row[at + i] += mine.block[size(i)];
         }
+        if (!pair->row_scale.defined()) continue;
+        const float* scale = pair->row_scale.template const_data_ptr<float>();
+        for (auto i = begin; i < end; ++i) row[i] *= scale[i];
       }
+    }
+
+    void add_bias(const Matrix<T>& matrix, float* out) {
+      const auto [begin, end] = share(matrix.outputs);
+      for (std::int64_t r = 0; matrix.bias && r < all.n_; ++r)
+        for (auto i = begin; i < end; ++i) out[r * matrix.outputs + i] += static_cast<float>(matrix.bias[i]);
     }
 
     Matrix<T> matrix_of(std::int64_t layer, Product product) const {
@@ -221,28 +267,73 @@ class RowDecoder {
       const Input x = make(matrix);
       multiply(matrix, x, out);
       add_adapters(layer, product, matrix, x.wide, out);
+      add_bias(matrix, out);
     }
 
-    // The key head and its query heads of one sequence.
-    void attend(const AttentionLayer& layer, std::int64_t index, std::int64_t r, std::int64_t head) {
-      auto& line = all.lines_[size(r)];
+    T* head_of(T* all_heads, const Line<T>& line, std::int64_t index, std::int64_t head) const {
+      return all_heads + (index * all.config_.key_heads + head) * line.capacity * all.config_.head_size;
+    }
+    std::int64_t qkv_width() const { return all.config_.query_width() + 2 * all.config_.key_width(); }
+    float* query_of(std::int64_t r, std::int64_t head) const { return all.qkv_.data() + r * qkv_width() + head * all.config_.query_group() * all.config_.head_size; }
+    float* attended_of(std::int64_t r, std::int64_t head) const { return all.attended_.data() + r * all.config_.query_width() + head * all.config_.query_group() * all.config_.head_size; }
+
+    // A row's key head, its value and its query heads as they meet others; key and value go into the cache.
+    void prepare_heads(const AttentionLayer& layer, std::int64_t index, std::int64_t r, std::int64_t head) {
+      const auto& line = all.line(r);
       const auto& config = all.config_;
-      const auto d = config.head_size, g = config.query_group(), width = config.query_width() + 2 * config.key_width();
+      const auto d = config.head_size, position = line.seen(r) - 1;
       const bool in_window = layer.scoring.window > 0 && config.window_rope;
       const Angles& angles = in_window ? line.window_angles : line.angles;
-      float *query = all.qkv_.data() + r * width + head * g * d, *key = all.qkv_.data() + r * width + config.query_width() + head * d;
-      const auto start = (index * config.key_heads + head) * line.capacity * d;
-      T *keys = line.keys + start, *values = line.values + start;
-      prepare_head(layer, layer.key_norm, angles, line.past, key);
-      row::store(key, keys + line.past * d, d);
-      row::store(key + config.key_width(), values + line.past * d, d);
-      const auto seen = line.past + 1, first = layer.scoring.first(seen);
-      const RowAttention<T> attention{layer};
-      for (std::int64_t j = 0; j < g; ++j) {
-        prepare_head(layer, layer.query_norm, angles, line.past, query + j * d);
-        attention.attend_wide(query + j * d, keys + first * d, values + first * d, seen - first, mine.scores.data(),
-                              all.attended_.data() + r * config.query_width() + (head * g + j) * d);
+      float *query = query_of(r, head), *key = all.qkv_.data() + r * qkv_width() + config.query_width() + head * d;
+      prepare_head(layer, layer.key_norm, angles, position, key);
+      row::store(key, head_of(line.keys, line, index, head) + position * d, d);
+      row::store(key + config.key_width(), head_of(line.values, line, index, head) + position * d, d);
+      for (std::int64_t j = 0; j < config.query_group(); ++j) prepare_head(layer, layer.query_norm, angles, position, query + j * d);
+    }
+
+    void attend_row(const AttentionLayer& layer, std::int64_t index, std::int64_t r, std::int64_t head) {
+      const auto& line = all.line(r);
+      const auto d = all.config_.head_size, seen = line.seen(r), first = layer.scoring.first(seen);
+      const T *keys = head_of(line.keys, line, index, head), *values = head_of(line.values, line, index, head);
+      for (std::int64_t j = 0; j < all.config_.query_group(); ++j)
+        RowAttention<T>{layer}.attend_wide(query_of(r, head) + j * d, keys + first * d, values + first * d, seen - first, mine.scores.data(), attended_of(r, head) + j * d);
+    }
+
+    void attend_tile(const AttentionLayer& layer, std::int64_t index, const RowsOfTile& rows, std::int64_t head) {
+      const auto& line = all.lines_[size(rows.line)];
+      const auto d = all.config_.head_size, end = line.seen(rows.end - 1), first = layer.scoring.first(line.seen(rows.begin));
+      const auto of_cache = [&](T* heads) { return HeadPieces<T>{HeadRows<const T>{}, HeadRows<const T>{head_of(heads, line, index, head), d, end}}; };
+      HeadAttention<T> attention(of_cache(line.keys), of_cache(line.values), d, first, end, layer.scoring);
+      constexpr auto kRows = HeadAttention<T>::kTileRows;
+      Tile tile(kRows, d), attended(kRows, d);
+      for (std::int64_t j = 0; j < all.config_.query_group(); ++j)
+        for (auto at = rows.begin; at < rows.end; at += kRows) {
+          const auto count = std::min(kRows, rows.end - at);
+          tile.load(HeadRows<const float>{query_of(at, head) + j * d, qkv_width(), count}, 0, count);
+          attention.attend(tile, count, line.seen(at), attended);
+          for (std::int64_t r = 0; r < count; ++r) std::copy_n(attended.row(r), d, attended_of(at + r, head) + j * d);
+        }
+    }
+
+    // All rows' keys lie in the caches before the first of a tile is looked at. `last`: of each sequence only the last row goes on.
+    void attend(const AttentionLayer& layer, std::int64_t index, bool last) {
+      const auto heads = all.config_.key_heads;
+      const auto shared_out = [&](std::int64_t rows, auto what) {
+        for (auto i = rows * heads * thread / threads; i < rows * heads * (thread + 1) / threads; ++i) what(i / heads, i % heads);
+      };
+      shared_out(all.n_, [&](std::int64_t r, std::int64_t head) {
+        prepare_heads(layer, index, r, head);
+        if (!all.line(r).in_tiles) attend_row(layer, index, r, head);
+      });
+      if (all.tiles_.empty()) return;
+      meet();
+      if (last) {
+        if (thread == 0) all.keep_last_rows();
+        meet();
+        return shared_out(all.n_, [&](std::int64_t r, std::int64_t head) { attend_row(layer, index, r, head); });
       }
+      // In turns, for later tiles see more keys.
+      for (std::int64_t i = thread; i < std::ssize(all.tiles_) * heads; i += threads) attend_tile(layer, index, all.tiles_[size(i / heads)], i % heads);
     }
 
     // The residual stream takes a part's result.
@@ -258,14 +349,14 @@ class RowDecoder {
       meet();
     }
 
-    void layer(std::int64_t index) {
+    void layer(std::int64_t index, bool wanted) {
       const auto& config = all.config_;
       const auto& weights = all.model_.weights().layers[size(index)];
       const auto attention = all.model_.attention_of(index);
       project(index, kAttentionIn, [&](const auto& matrix) { return normed(matrix, weights.attention_norm); }, all.qkv_.data());
       meet();
-      const auto heads = all.n_ * config.key_heads;
-      for (std::int64_t i = heads * thread / threads; i < heads * (thread + 1) / threads; ++i) attend(attention, index, i / config.key_heads, i % config.key_heads);
+      attend(attention, index, index + 1 == config.layers);
+      if (!wanted) return;
       meet();
       project(index, kAttentionOut, [&](const auto& matrix) { return input(matrix, all.attended_.data(), [](std::int64_t) {}); }, all.out_.data());
       add_to_residual(weights.attention_post_norm);
@@ -278,7 +369,8 @@ class RowDecoder {
     void run(float* logits) {
       const auto& config = all.config_;
       const auto& weights = all.model_.weights();
-      for (std::int64_t index = 0; index < config.layers; ++index) layer(index);
+      for (std::int64_t index = 0; index < config.layers; ++index) layer(index, logits != nullptr || index + 1 < config.layers);
+      if (logits == nullptr) return;
       const Matrix<T> head(weights.packed_head, weights.quantised_head, weights.head, {});
       multiply(head, normed(head, weights.final_norm), logits);
       const auto [begin, end] = share(config.vocabulary);
@@ -290,7 +382,9 @@ class RowDecoder {
   const CausalModel& model_;
   const Config& config_;
   std::vector<Line<T>> lines_;
-  const std::int64_t n_;
+  std::vector<std::int64_t> line_of_;  // by row
+  std::vector<RowsOfTile> tiles_;
+  std::int64_t n_;  // rows
   const int threads_;
   const bool shares_inputs_;
   std::int64_t feed_width_ = 0;
@@ -301,24 +395,31 @@ class RowDecoder {
 
 }  // namespace
 
-at::Tensor CausalModel::decode_rows(std::span<const DecodeStep> steps) const {
-  const auto tokens = at::empty({std::ssize(steps)}, at::kLong), positions = at::empty_like(tokens);
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    tokens.mutable_data_ptr<std::int64_t>()[i] = steps[i].token;
-    positions.mutable_data_ptr<std::int64_t>()[i] = steps[i].cache->length_;
-  }
-  const auto x = embed(tokens, positions).to(at::kFloat);
-  auto logits = at::empty({std::ssize(steps), config_.vocabulary}, at::kFloat);
+at::Tensor CausalModel::compute_rows(std::span<const NewTokens> pieces, Wanted wanted) const {
+  std::vector<std::int64_t> ids, places;
+  for (const auto& piece : pieces)
+    for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
+      ids.push_back(piece.tokens[i]);
+      places.push_back(piece.cache->length_ + static_cast<std::int64_t>(i));
+    }
+  const auto x = embed(at::tensor(ids, at::kLong), at::tensor(places, at::kLong)).to(at::kFloat);
+  auto logits = at::empty({wanted == Wanted::logits ? std::ssize(pieces) : 0, config_.vocabulary}, at::kFloat);
   with_type_of(weights_.embedding, [&](auto type) {
     using T = decltype(type);
     std::vector<Line<T>> lines;
-    for (const auto& step : steps) {
-      auto& cache = *step.cache;
+    std::int64_t first = 0;
+    for (const auto& piece : pieces) {
+      auto& cache = *piece.cache;
       lines.push_back({cache.keys_.template mutable_data_ptr<T>(), cache.values_.template mutable_data_ptr<T>(), cache.capacity_, cache.length_,
-                       rotary_.angles(cache.length_ + 1, cache.length_), window_rotary_.angles(cache.length_ + 1, cache.length_), step.lora});
+                       rotary_.angles(piece.length, cache.length_), window_rotary_.angles(piece.length, cache.length_), piece.lora, first, std::ssize(piece.tokens), piece.is_prompt});
+      first += std::ssize(piece.tokens);
     }
-    RowDecoder<T>(*this, std::move(lines)).run(x.template const_data_ptr<float>(), logits.template mutable_data_ptr<float>());
+    RowDecoder<T>(*this, std::move(lines)).run(x.template const_data_ptr<float>(), wanted == Wanted::logits ? logits.template mutable_data_ptr<float>() : nullptr);
   });
+  for (const auto& piece : pieces) {
+    piece.cache->length_ += std::ssize(piece.tokens);
+    piece.cache->tokens_.insert(piece.cache->tokens_.end(), piece.tokens.begin(), piece.tokens.end());
+  }
   return logits;
 }
 
