@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation by redoubt-engine and by lm-evaluation-harness (HFLM): the numbers, and how fast each has them.
 
-usage: eval_vs_lm_eval.py MODEL_FOLDER FILE... [--max-length 512] [--dtype bf16] [--batch 16] [--threads 2] [--rounds 3] [--rows 128]
+usage: eval_vs_lm_eval.py MODEL_FOLDER FILE... [--max-length 512] [--dtype bf16] [--batch 16] [--threads 2] [--rounds 3] [--rows 128] [--lines 200]
                           [--engine build/redoubt-engine]
 
-A file of text is one document, scored whole in rolling windows; then each of its first 200 lines of 20 characters or more is a question
+A file of text is one document, scored whole in rolling windows; then those of its first --lines lines that have 20 characters or more are questions
 whose second half is to be chosen from its own and three other lines'. Of a file of JSON lines with `messages` the first --rows are
 conversations whose last answers are scored. Each side runs in a process of its own, in turns. Prints one JSON object: for documents,
 choices and each file of conversations the total and the largest relative difference of log-likelihoods, the accuracies of the choices,
@@ -24,13 +24,15 @@ import time
 def rows_of(o):
     """The work by its name: the engine's rows."""
     texts = [pathlib.Path(file).read_text() for file in o.files if not file.endswith(".jsonl")]
-    lines = [line.strip() for text in texts for line in text.splitlines()[:200] if len(line.strip()) >= 20]
+    lines = [line.strip() for text in texts for line in text.splitlines()[: o.lines] if len(line.strip()) >= 20]
     choices = []
     for i, line in enumerate(lines):
         cut = line.rfind(" ", 0, len(line) // 2) if " " in line[: len(line) // 2] else len(line) // 2
         halves = [lines[(i + k * 7) % len(lines)][cut:].strip() or "x" for k in range(4)]
         choices.append({"question": line[:cut], "choices": halves[i % 4:] + halves[: i % 4], "answer": -i % 4})
-    work = {"rolling": [{"text": text} for text in texts], "choices": choices} if texts else {}
+    work = {"rolling": [{"text": text} for text in texts]} if texts else {}
+    if choices:
+        work["choices"] = choices
     for file in o.files:
         if file.endswith(".jsonl"):
             work[pathlib.Path(file).stem] = [json.loads(line) for line in pathlib.Path(file).read_text().splitlines()[: o.rows]]
@@ -101,6 +103,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lines", type=int, default=200, help="of a text that choices are made of")
     parser.add_argument("--rows", type=int, default=128, help="conversations of a file")
     parser.add_argument("--engine", default="build/redoubt-engine")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
