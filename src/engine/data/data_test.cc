@@ -258,6 +258,22 @@ TEST_F(LoadExamples, a_bad_row_is_named_by_its_line) {
   }
 }
 
+TEST_F(LoadExamples, a_channel_is_read_from_its_only_file_whatever_its_name) {
+  const auto put = [&](const std::string& name) { ASSERT_TRUE(write_file(folder_.path() / name, kChat)); };
+  EXPECT_EQ(data_file(folder_.path() / "none", "train").error().code, ErrorCode::not_found);
+  put("README.md");
+  EXPECT_EQ(data_file(folder_.path(), "train").error().code, ErrorCode::not_found);
+  put("customers 2024.jsonl");
+  EXPECT_EQ(data_file(folder_.path(), "train"), folder_.path() / "customers 2024.jsonl");
+  put("more.csv");
+  const auto several = data_file(folder_.path(), "train");
+  ASSERT_FALSE(several);
+  EXPECT_EQ(several.error().code, ErrorCode::invalid_argument);
+  for (const char* name : {"customers 2024.jsonl", "more.csv"}) EXPECT_NE(several.error().message.find(name), std::string::npos);
+  put("train.csv");
+  EXPECT_EQ(data_file(folder_.path(), "train"), folder_.path() / "train.csv");
+}
+
 TEST_F(LoadExamples, a_tokenizer_of_another_vocabulary_and_a_file_without_rows_are_refused) {
   ASSERT_TRUE(write_file(folder_.path() / "train.jsonl", kChat));
   const auto other = load_examples(folder_.path() / "train.jsonl", {*tokenizer_, &template_}, {100, LossOn::answer, OnTooLong::truncate, 60, folder_.path()});

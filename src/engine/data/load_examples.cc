@@ -80,7 +80,15 @@ Result<std::filesystem::path> data_file(const std::filesystem::path& folder, std
     auto file = folder / (std::string(channel) + ending);
     if (is_plain_file(file)) return file;
   }
-  return fail(ErrorCode::not_found, "no data", (folder / (std::string(channel) + ".jsonl")).string(), "give JSON lines or a .csv as the channel '" + std::string(channel) + "'");
+  std::vector<std::string> found;
+  if (is_folder(folder))
+    for (const auto& name : TRY(list_folder(folder)))
+      if ((name.ends_with(".jsonl") || name.ends_with(".csv")) && is_plain_file(folder / name)) found.push_back(name);
+  if (found.size() == 1) return folder / found[0];
+  if (found.empty())
+    return fail(ErrorCode::not_found, "no data", (folder / (std::string(channel) + ".jsonl")).string(), "give JSON lines or a .csv as the channel '" + std::string(channel) + "'");
+  return fail(ErrorCode::invalid_argument, "the channel '" + std::string(channel) + "' has several data files: " + found[0] + ", " + found[1] + (found.size() > 2 ? ", ..." : ""),
+              folder.string(), "put their rows into one, or name one " + std::string(channel) + ".jsonl");
 }
 
 Result<Examples> load_examples(const std::filesystem::path& file, const Encoder& encoder, const LoadOptions& options) {

@@ -23,7 +23,8 @@ struct LoadOptions {
 // errors name the line.
 Result<Examples> load_examples(const std::filesystem::path& file, const Encoder& encoder, const LoadOptions& options);
 
-// CHANNEL.jsonl or CHANNEL.csv of a folder; not_found names both.
+// The file of a channel's folder: CHANNEL.jsonl, CHANNEL.csv, or the only one with either ending, whatever its name. not_found for none,
+// invalid_argument for several, by their names.
 Result<std::filesystem::path> data_file(const std::filesystem::path& folder, std::string_view channel);
 
 // Cuts the end off: `length` tokens stay, of which at least one counts.

@@ -39,7 +39,7 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision, m
 // all fitted.
 void report_cuts(std::string_view channel, const data::Examples& examples, job::EventWriter& events);
 
-// Reads CHANNEL/CHANNEL.jsonl (or .csv) into examples that the model can compute. The tokens lie in a file in the job's root.
+// Reads a channel's file (data::data_file) into examples that the model can compute. The tokens lie in a file in the job's root.
 Result<data::Examples> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs, const data::DataOptions& options);
 
 // The channel `adapter`, if there is one.
