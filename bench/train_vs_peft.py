@@ -194,7 +194,7 @@ def run_trl(o, train, held_out, folder):
 
 
 def environment(o):
-    return {**os.environ, "OMP_NUM_THREADS": str(o.threads), "GOMP_SPINCOUNT": "1000"}  # as the engine's image has it
+    return {**os.environ, "OMP_NUM_THREADS": str(o.threads), "GOMP_SPINCOUNT": "5000"}  # as the engine's image has it
 
 
 def one_run(side, arguments, o):

@@ -330,7 +330,7 @@ def test_too_little_memory_is_said_with_a_way_out(tmp_path, model):
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1 << 16}))
     long = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 8000}]}
-    refused(tmp_path, model, 1, "not enough memory", "max_length", rows=[long], before=["prlimit", f"--as={6 << 30}"], threads=1)
+    refused(tmp_path, model, 1, "not enough memory", "max_length", rows=[long], before=["prlimit", f"--data={150 << 20}"], threads=1)
 
 
 def test_a_run_that_cannot_fit_says_what_it_needs_before_its_first_step(tmp_path, model):

@@ -52,8 +52,10 @@ std::vector<Ids> batch_of(const Json& task) {
 
 Result<Json> write_logits(const Loaded& loaded, const std::vector<Ids>& batch, const std::string& file) {
   const std::vector<std::span<const std::int32_t>> examples(batch.begin(), batch.end());
+  std::int64_t rows = 0;
+  for (const auto& ids : batch) rows += std::ssize(ids);
   const auto residual = loaded.base->forward(model::pack(examples), loaded.adapter(), {}, nullptr);
-  const auto logits = loaded.base->logits(residual).contiguous();
+  const auto logits = loaded.base->logits(residual.narrow(0, 0, rows)).contiguous();
   TRY(write_file(file, std::string_view(static_cast<const char*>(logits.const_data_ptr()), logits.nbytes())));
   return Json(logits.sizes().vec());
 }

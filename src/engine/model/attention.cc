@@ -68,6 +68,13 @@ struct HeadsOfRows {
   }
 };
 
+// Rows of no segment have no part in anything: zero, so that they are nothing in sums over rows as well.
+void clear_rest(std::span<const Segment> segments, at::Tensor& rows) {
+  std::int64_t end = 0;
+  for (const auto& s : segments) end = std::max(end, s.begin + s.length);
+  rows.narrow(0, end, rows.size(0) - end).zero_();
+}
+
 // By segment; a family may have other angles for each length.
 std::vector<Angles> angles_of(const AttentionLayer& layer, std::span<const Segment> segments) {
   std::vector<Angles> out;
@@ -255,6 +262,7 @@ at::Tensor attend(at::Tensor qkv, const AttentionLayer& layer, std::span<const S
   const Config& c = layer.config;
   const std::int64_t d = c.head_size, g = c.query_group();
   auto out = at::empty({qkv.size(0), c.query_width()}, qkv.options());
+  clear_rest(segments, out);
   if (keep && layer.norms_heads()) keep->qkv = qkv.clone();
   with_type_of(qkv, [&](auto type) {
     using T = decltype(type);
@@ -278,6 +286,7 @@ at::Tensor attend(at::Tensor qkv, const AttentionLayer& layer, std::span<const S
 
 at::Tensor attend_backward(const at::Tensor& dout, const AttentionLayer& layer, std::span<const Segment> segments, AttentionState& state) {
   auto dqkv = at::empty_like(state.prepared);
+  clear_rest(segments, dqkv);
   with_type_of(dout, [&](auto type) { Backward<decltype(type)>(layer, segments, state, dout, dqkv).run(); });
   state = {};
   return dqkv;

@@ -261,7 +261,7 @@ TEST(Decode, continues_a_sequence_as_the_whole_forward_pass_sees_it) {
       whole.push_back(some.steps[i].token);
       const std::span<const std::int32_t> all(whole);
       const auto expected = model->logits(model->forward(pack({&all, 1}), lora, {}, nullptr));
-      EXPECT_LT((logits.select(0, static_cast<std::int64_t>(i)) - expected.select(0, expected.size(0) - 1)).abs().max().item<float>(), 2e-4);
+      EXPECT_LT((logits.select(0, static_cast<std::int64_t>(i)) - expected.select(0, std::ssize(whole) - 1)).abs().max().item<float>(), 2e-4);
     }
   }
 }

@@ -151,29 +151,51 @@ void Adapter::make_working(LoraWeights& into, Precision precision) const {
 void Adapter::write_working(LoraWeights& into, Precision precision) const {
   c10::InferenceMode guard;
   if (into.empty()) make_working(into, precision);
+  const float* values = values_.const_data_ptr<float>();
+  at::parallel_for(0, std::ssize(parts_), 4, [&](std::int64_t begin, std::int64_t end) {
+    for (const auto& part : std::span(parts_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))) {
+      auto& pair = into[static_cast<std::size_t>(part.layer)][part.module.product];
+      with_type_of(pair.a, [&](auto type) { write_part<decltype(type)>(part, values, pair); });
+    }
+  });
   for (const auto& part : parts_) {
-    auto& pair = into[static_cast<std::size_t>(part.layer)][part.module.product];
-    pair.a.narrow(0, part.rank_row, part.rank).copy_(a_of(part));
-    pair.b.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, part.rank).copy_(b_of(part) * part.scale);
     if (part.magnitude < 0) continue;
+    auto& pair = into[static_cast<std::size_t>(part.layer)][part.module.product];
     const auto norms = row_norms(part);
     pair.norms.narrow(0, part.module.row, part.module.rows).copy_(norms);
     pair.row_scale.narrow(0, part.module.row, part.module.rows).copy_(magnitude_of(part) / norms);
   }
 }
 
+template <class T>
+void Adapter::write_part(const Part& part, const float* values, LoraPair& pair) {
+  const std::int64_t inputs = part.module.inputs, ranks = pair.b.size(1);
+  T *a = pair.a.mutable_data_ptr<T>() + part.rank_row * inputs, *b = pair.b.mutable_data_ptr<T>() + part.module.row * ranks + part.rank_row;
+  row::store(values + part.a, a, part.rank * inputs);
+  std::vector<float> scaled(static_cast<std::size_t>(part.rank));
+  for (std::int64_t r = 0; r < part.module.rows; ++r) {
+    const float* from = values + part.b + r * part.rank;
+    for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] = from[i] * static_cast<float>(part.scale);
+    row::store(scaled.data(), b + r * ranks, part.rank);
+  }
+}
+
 void Adapter::add_gradient(std::int64_t layer, Product product, const at::Tensor& da, const at::Tensor& db,
                            at::Tensor& gradient) const {
-  CHECK(gradient.numel() == values_.numel());
-  for (const auto& part : parts_) {
-    if (part.layer != layer || part.module.product != product) continue;
-    gradient.narrow(0, part.a, part.rank * part.module.inputs)
-        .view({part.rank, part.module.inputs})
-        .add_(da.narrow(0, part.rank_row, part.rank));
-    gradient.narrow(0, part.b, part.module.rows * part.rank)
-        .view({part.module.rows, part.rank})
-        .add_(db.narrow(0, part.module.row, part.module.rows).narrow(1, part.rank_row, part.rank), part.scale);
-  }
+  CHECK(gradient.numel() == values_.numel() && da.is_contiguous() && db.is_contiguous());
+  float* to = gradient.mutable_data_ptr<float>();
+  const std::int64_t ranks = db.size(1);
+  with_type_of(da, [&](auto type) {
+    using T = decltype(type);
+    for (const auto& part : parts_) {
+      if (part.layer != layer || part.module.product != product) continue;
+      const std::int64_t inputs = part.module.inputs;
+      row::add_scaled(to + part.a, 1, da.const_data_ptr<T>() + part.rank_row * inputs, part.rank * inputs);
+      const T* b = db.const_data_ptr<T>() + part.module.row * ranks + part.rank_row;
+      for (std::int64_t r = 0; r < part.module.rows; ++r)
+        row::add_scaled(to + part.b + r * part.rank, static_cast<float>(part.scale), b + r * ranks, part.rank);
+    }
+  });
 }
 
 void Adapter::add_magnitude_gradient(std::int64_t layer, Product product, const at::Tensor& dscale, const LoraPair& pair,

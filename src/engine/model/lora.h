@@ -102,6 +102,9 @@ class Adapter {
   at::Tensor row_norms(const Part& part, const at::Tensor& weight) const;
   at::Tensor row_norms(const Part& part) const;  // of the base's rows
   void make_working(LoraWeights& into, Precision precision) const;
+  // A part's values into the rows and columns of the pair that are its own.
+  template <class T>
+  static void write_part(const Part& part, const float* values, LoraPair& pair);
 
   LoraOptions options_;
   std::int64_t layers_ = 0;

@@ -14,8 +14,9 @@ constexpr std::int64_t kSharedMin = 8;
 class Layout {
  public:
   explicit Layout(std::int64_t rows) {
-    batch_.tokens = at::empty({rows}, at::kLong);
-    batch_.positions = at::empty({rows}, at::kLong);
+    rows = (rows + kRowsMultiple - 1) / kRowsMultiple * kRowsMultiple;
+    batch_.tokens = at::zeros({rows}, at::kLong);
+    batch_.positions = at::zeros({rows}, at::kLong);
   }
 
   Segment add(Tokens ids, std::int64_t past, std::int64_t stem) {

@@ -30,6 +30,10 @@ using Tokens = std::span<const std::int32_t>;
 // shared, fewer than it has.
 std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max);
 
+// Rows come in multiples of it, the last of them no example's (token 0, no segment): libraries prepare a product anew for each number
+// of rows, and batches have many.
+inline constexpr std::int64_t kRowsMultiple = 16;
+
 struct PackedBatch {
   at::Tensor tokens;              // int64 [rows]
   at::Tensor positions;           // int64 [rows], within the example

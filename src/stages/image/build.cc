@@ -17,7 +17,7 @@ constexpr const char* kConfigType = "application/vnd.oci.image.config.v1+json";
 constexpr const char* kLayerType = "application/vnd.oci.image.layer.v1.tar";
 // A thread of libgomp that waits for work spins: quick while the machine is idle, and a core burnt when it is not. This is about
 // the length of one of the engine's own steps; after it the thread sleeps.
-constexpr const char* kWaitBriefly = "GOMP_SPINCOUNT=1000";
+constexpr const char* kWaitBriefly = "GOMP_SPINCOUNT=5000";
 // SageMaker gives a container folders that belong to root, and asks for containers that run as it. Our own sandbox takes no notice:
 // there the program is never root.
 constexpr const char* kUser = "0:0";
