@@ -8,6 +8,9 @@
 #include <cmath>
 #include <cstring>
 
+// GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
 namespace redoubt::engine::model::row {
 namespace {
 
