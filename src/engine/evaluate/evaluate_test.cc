@@ -18,7 +18,7 @@ TEST(PackAnswers, rows_are_those_whose_next_token_is_an_answer_and_the_last_toke
   const auto a = example_of({5, 6, 7, 8}, 2), b = example_of({9, 10, 11}, 1);
   const data::Example* both[] = {&a, &b};
   const auto batch = pack_answers(both, Sharing::alone);
-  EXPECT_TRUE(batch.packed.tokens.narrow(0, 0, 5).equal(at::tensor({5, 6, 7, 9, 10}, at::kLong)));
+  EXPECT_TRUE(batch.packed.tokens.equal(at::tensor({5, 6, 7, 9, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, at::kLong)));
   EXPECT_TRUE(batch.rows.equal(at::tensor({1, 2, 3, 4}, at::kLong)));
   EXPECT_TRUE(batch.targets.equal(at::tensor({7, 8, 10, 11}, at::kLong)));
 }

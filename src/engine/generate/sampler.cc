@@ -8,6 +8,9 @@
 #include <numeric>
 #include <string>
 
+#include "engine/model/row_math.h"
+#include "engine/model/vectorised.h"
+
 namespace redoubt::engine::generate {
 namespace {
 
@@ -16,29 +19,8 @@ constexpr double kBiasMax = 100;
 
 float usable(float logit) { return std::isnan(logit) ? kImpossible : logit; }
 
-#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
-
 REDOUBT_VECTORISED void copy_usable(const float* from, float* to, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) to[i] = from[i] == from[i] ? from[i] : kImpossible;
-}
-
-REDOUBT_VECTORISED float most_of(const float* x, std::size_t n) {
-  float most = kImpossible;
-#pragma omp simd reduction(max : most)
-  for (std::size_t i = 0; i < n; ++i) most = x[i] > most ? x[i] : most;
-  return most;
-}
-
-// The first, so the lowest id, of the greatest scores: a vocabulary is looked through in blocks, and one by one only where it lies.
-std::size_t place_of_most(const std::vector<float>& scores) {
-  constexpr std::size_t kBlock = 512;
-  std::size_t block = 0;
-  float best = kImpossible;
-  for (std::size_t begin = 0; begin < scores.size(); begin += kBlock) {
-    const float most = most_of(scores.data() + begin, std::min(kBlock, scores.size() - begin));
-    if (most > best) best = most, block = begin;
-  }
-  return static_cast<std::size_t>(std::find(scores.begin() + static_cast<std::ptrdiff_t>(block), scores.end(), best) - scores.begin());
 }
 
 // Whether one is less likely than the other; of equals the higher id.
@@ -129,8 +111,8 @@ Result<std::span<const Sampler::Candidate>> Sampler::candidates(std::span<const 
   penalise();
   if (!allowed.empty()) forbid(allowed);
   candidates_.clear();
-  const auto place = place_of_most(scores_);
-  if (place == scores_.size() || scores_[place] == kImpossible) return fail(ErrorCode::internal, "the model computed no usable logits");
+  const auto place = static_cast<std::size_t>(model::row::argmax(scores_.data(), std::ssize(scores_)));
+  if (scores_.empty() || !(scores_[place] > kImpossible)) return fail(ErrorCode::internal, "the model computed no usable logits");
   const float best = scores_[place];
   if (options_.greedy || options_.temperature == 0 || std::isinf(best)) {
     candidates_.push_back({static_cast<std::int32_t>(place), best, 1});

@@ -8,15 +8,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/model/vectorised.h"
+
 // GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 namespace redoubt::engine::model::row {
 namespace {
 
-// Always inlined, so that each is compiled for the caller's instructions.
-#define REDOUBT_INLINE [[gnu::always_inline]] inline
-#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
 #define REDOUBT_AVX2 __attribute__((target("avx2,fma")))
 #define REDOUBT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define REDOUBT_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")))
@@ -103,6 +102,19 @@ void sum_by(Vectors vectors, Rows<float> x, const T* panel, std::int64_t inputs,
   else sum_plain(x, panel, inputs, out);
 }
 
+// The block for so many rows, one to eight.
+#define REDOUBT_UP_TO_8(rows, block, ...)     \
+  switch (rows) {                             \
+    case 1: return block<1>(__VA_ARGS__);     \
+    case 2: return block<2>(__VA_ARGS__);     \
+    case 3: return block<3>(__VA_ARGS__);     \
+    case 4: return block<4>(__VA_ARGS__);     \
+    case 5: return block<5>(__VA_ARGS__);     \
+    case 6: return block<6>(__VA_ARGS__);     \
+    case 7: return block<7>(__VA_ARGS__);     \
+    default: return block<8>(__VA_ARGS__);    \
+  }
+
 // Two activations beside one another, in every lane.
 template <class T>
 REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512i pair_at(const T* x) {
@@ -130,16 +142,7 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t s
 }
 
 REDOUBT_AVX512_BF16 void bf16_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out) {
-  switch (rows) {
-    case 1: return bf16_block<1>(x, stride, panel, inputs, out);
-    case 2: return bf16_block<2>(x, stride, panel, inputs, out);
-    case 3: return bf16_block<3>(x, stride, panel, inputs, out);
-    case 4: return bf16_block<4>(x, stride, panel, inputs, out);
-    case 5: return bf16_block<5>(x, stride, panel, inputs, out);
-    case 6: return bf16_block<6>(x, stride, panel, inputs, out);
-    case 7: return bf16_block<7>(x, stride, panel, inputs, out);
-    default: return bf16_block<8>(x, stride, panel, inputs, out);
-  }
+  REDOUBT_UP_TO_8(rows, bf16_block, x, stride, panel, inputs, out)
 }
 
 REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 to_floats(__m512i integers) {
@@ -178,17 +181,10 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void int8_block(const Int16Rows& x, const std
 }
 
 REDOUBT_AVX512_BF16 void int8_rows(const Int16Rows& x, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, Sums out) {
-  switch (x.count) {
-    case 1: return int8_block<1>(x, panel, scales, inputs, out);
-    case 2: return int8_block<2>(x, panel, scales, inputs, out);
-    case 3: return int8_block<3>(x, panel, scales, inputs, out);
-    case 4: return int8_block<4>(x, panel, scales, inputs, out);
-    case 5: return int8_block<5>(x, panel, scales, inputs, out);
-    case 6: return int8_block<6>(x, panel, scales, inputs, out);
-    case 7: return int8_block<7>(x, panel, scales, inputs, out);
-    default: return int8_block<8>(x, panel, scales, inputs, out);
-  }
+  REDOUBT_UP_TO_8(x.count, int8_block, x, panel, scales, inputs, out)
 }
+
+#undef REDOUBT_UP_TO_8
 
 REDOUBT_AVX2 void int8_row_avx2(const std::int16_t* x, const float* x_scales, const std::int8_t* panel, const bf16* scales, std::int64_t inputs, float* out) {
   for (std::int64_t group = 0; group < inputs / kInt8Group; ++group) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/row_math.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
-#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 namespace {
@@ -262,11 +264,24 @@ REDOUBT_VECTORISED void drop(float* x, double rate, std::uint64_t key, std::int6
   }
 }
 
+REDOUBT_VECTORISED static float most_of(const float* x, std::int64_t n) {
+  float most = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : most)
+  for (std::int64_t i = 0; i < n; ++i) most = x[i] > most ? x[i] : most;
+  return most;
+}
+
 std::int64_t argmax(const float* x, std::int64_t n) {
-  std::int64_t best = 0;
-  for (std::int64_t i = 1; i < n; ++i)
-    if (x[i] > x[best]) best = i;
-  return best;
+  constexpr std::int64_t kBlock = 512;  // looked through one by one only where the greatest lies
+  std::int64_t block = 0;
+  float best = -std::numeric_limits<float>::infinity();
+  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+    const float most = most_of(x + begin, std::min(kBlock, n - begin));
+    if (most > best) best = most, block = begin;
+  }
+  for (std::int64_t i = block; i < n; ++i)
+    if (x[i] == best) return i;
+  return 0;
 }
 
 }  // namespace redoubt::engine::model::row

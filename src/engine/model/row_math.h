@@ -61,6 +61,7 @@ Normaliser softmax(float* x, float scale, std::int64_t n);
 void softmax_backward(const float* p, float scale, float* dp, std::int64_t n);
 // Zeroes each element with probability `rate` (by `key` and place), divides the others by 1 - rate.
 void drop(float* x, double rate, std::uint64_t key, std::int64_t n);
+// The place of the greatest value, of equals the first; NaN is never it. 0 where there is none.
 std::int64_t argmax(const float* x, std::int64_t n);
 
 }  // namespace redoubt::engine::model::row

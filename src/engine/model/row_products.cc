@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 namespace {
@@ -15,9 +15,6 @@ using Halves = std::uint16_t __attribute__((vector_size(32)));
 using Bytes = std::uint8_t __attribute__((vector_size(16)));
 
 constexpr std::int64_t kLanes = 16, kBlock = 4;  // rows at once, so that their sums don't wait for one another
-
-// Always inlined, so that each is compiled for the caller's vector width.
-#define REDOUBT_INLINE [[gnu::always_inline]] inline
 
 REDOUBT_INLINE void read(const float* from, Floats& to) { std::memcpy(&to, from, sizeof to); }
 REDOUBT_INLINE void read(const std::uint16_t* from, Floats& to) {

@@ -3,9 +3,7 @@
 
 #include <cstring>
 
-#define REDOUBT_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
-// Always inlined, so that each is compiled for the caller's vector width.
-#define REDOUBT_INLINE [[gnu::always_inline]] inline
+#include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 namespace {
