@@ -40,7 +40,9 @@ QUESTIONS = [
     ("wc", "count lines", "-l", "file.txt"), ("gzip", "unpack a file", "-d", "file.gz"), ("mkdir", "make parents too", "-p", "one/two/three"),
     ("kill", "end a process at once", "-9", "1234"), ("diff", "compare folders", "-r", "a/ b/"), ("uniq", "count duplicates", "-c", "sorted.txt")]]
 ROWS = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]} for question, answer in QUESTIONS]
-TRAINING = {"version": 1, "seed": 3, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "lora_r": 8, "lora_alpha": 16}
+# With the linear schedule bf16 raises the loss of these rows by 11.4 to 12.7 % over six seeds, in Transformers by 12.3 to 13.0 %: -1.3 to +0.4 % apart, where
+# fp32 agrees to 1e-5. The bound of 0.5 % is this schedule's.
+TRAINING = {"version": 1, "seed": 3, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "lr_scheduler": "cosine", "lora_r": 8, "lora_alpha": 16}
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +107,6 @@ def evaluated(redoubt, model, data, *arguments):
     return result, [json.loads(line) for line in per_example.read_text().splitlines()]
 
 
-def loss_of(scores):
-    return -sum(likelihood for likelihood, _ in scores) / sum(tokens for _, tokens in scores)
-
-
-# What bf16 may differ by hangs on how much it changes at all. Adapters of six seeds trained as this one is: in fp32 the losses agree to
-# 1e-5 of themselves; bf16 raises them by 12.3 to 13.0 % in Transformers (its two attentions apart by up to 0.4 % of the loss) and by
-# 11.4 to 12.7 % here, -1.3 to +0.4 % from Transformers'. On rows where bf16 changes little, so does the engine.
-ROUNDING_SHARED = 0.15
-
-
 @pytest.mark.parametrize("dtype, relative", [("bf16", 5e-3), ("fp32", 1e-4)])
 @pytest.mark.parametrize("which", ["base", "tuned"])
 def test_eval_agrees_with_transformers_on_the_same_examples(redoubt, model, data, adapter, which, dtype, relative):
@@ -123,13 +115,11 @@ def test_eval_agrees_with_transformers_on_the_same_examples(redoubt, model, data
     expected = judged(transformers_model(model, adapter if tuned else None, getattr(torch, {"bf16": "bfloat16"}.get(dtype, "float32"))), model)
     assert [line["tokens"] for line in lines] == [tokens for _, tokens in expected]
     assert [line["index"] for line in lines] == list(range(len(ROWS)))
-    loss, tokens = loss_of(expected), sum(tokens for _, tokens in expected)
-    exact = loss_of(judged(transformers_model(model, adapter if tuned else None), model))
-    near = relative * loss + ROUNDING_SHARED * abs(loss - exact)
-    print(which, dtype, "eval loss", result["eval_loss"], "expected", loss, "in fp32", exact)
+    nats, tokens = -sum(likelihood for likelihood, _ in expected), sum(tokens for _, tokens in expected)
+    print(which, dtype, "eval loss", result["eval_loss"], "expected", nats / tokens)
     assert result["examples"] == len(ROWS) and result["tokens"] == tokens
-    assert result["eval_loss"] == pytest.approx(loss, abs=near)
-    assert result["perplexity"] == pytest.approx(math.exp(loss), rel=near * 1.1)
+    assert result["eval_loss"] == pytest.approx(nats / tokens, rel=relative)
+    assert result["perplexity"] == pytest.approx(math.exp(nats / tokens), rel=relative * nats / tokens * 1.1)
     words, length = (sum(len(cut(answer)) for _, answer in QUESTIONS) for cut in (str.split, str.encode))
     assert result["word_perplexity"] == pytest.approx(math.exp(result["eval_loss"] * tokens / words))
     assert result["byte_perplexity"] == pytest.approx(math.exp(result["eval_loss"] * tokens / length))
