@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/prompt.h"
+#include "cli/report_format.h"
 #include "cli/session.h"
 #include "cli/signals_held.h"
 #include "hub/server.h"
@@ -25,6 +26,7 @@ struct Options {
   std::string repository, endpoint = "https://huggingface.co", ca_file, token_secret, path, output, public_key;
   std::vector<std::string> allowed_hosts;
   std::uint64_t size_gib_max = 256;
+  ReportFormat format;
 };
 
 // A folder that was named as "DIR", "DIR/" or ".".
@@ -97,7 +99,7 @@ Result<int> scan(const Options& options, const Output& output) {
   const auto report = TRY(stages::acquire::scan_model(fs::path(options.path)));
   Table table{{"SEVERITY", "KIND", "PATH", "DETAIL"}, {}};
   for (const auto& finding : report.findings) table.rows.push_back({finding.severity, finding.kind, finding.path, finding.detail});
-  output.result(report.to_json(), report.safe() ? fmt::format("safe: {} files, {} bytes", report.files, report.bytes) : render(table));
+  TRY(write_report(output, options.format, report.to_json(), report.safe() ? fmt::format("safe: {} files, {} bytes", report.files, report.bytes) : render(table), [&] { return report.to_sarif(); }));
   return report.safe() ? 0 : exit_code_of(ErrorCode::gate_refused);
 }
 
@@ -169,9 +171,9 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   import_command->add_option("file", options->path, "a GGUF file of the Llama family")->required();
   import_command->add_option("-o,--output", options->output, "a new folder")->required();
   add_merge_command(*group, invocation);
-  add_command(*group, invocation, "scan", "Looks at every file; exit status 3 when it is not safe", [options](const Output& output) { return scan(*options, output); })
-      ->add_option("path", options->path, "a folder or a file")
-      ->required();
+  CLI::App* scan_command = add_command(*group, invocation, "scan", "Looks at every file; exit status 3 when it is not safe", [options](const Output& output) { return scan(*options, output); });
+  scan_command->add_option("path", options->path, "a folder or a file")->required();
+  add_report_format(*scan_command, options->format);
   add_command(*group, invocation, "sign", "Signs every file (OpenSSF Model Signing)", [&invocation, options](const Output& output) { return sign(invocation, *options, output); })
       ->add_option("folder", options->path, "a model's folder")
       ->required();

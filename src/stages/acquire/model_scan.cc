@@ -186,6 +186,12 @@ Json ModelScan::to_json() const {
   return {{"safe", safe()}, {"findings", std::move(list)}, {"files", files}, {"bytes", bytes}};
 }
 
+sarif::Report ModelScan::to_sarif() const {
+  sarif::Report report;
+  for (const auto& f : findings) report.findings.push_back({.rule = "model/" + f.kind, .severity = f.severity, .message = f.detail, .path = f.path, .offset = f.offset});
+  return report;
+}
+
 Result<ModelScan> scan_model(const std::vector<ScannedFile>& files) {
   Scanner scanner;
   for (const auto& file : files) TRY(scanner.scan(file));

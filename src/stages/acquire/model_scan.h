@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/stream.h"
+#include "sarif/sarif.h"
 
 namespace redoubt::stages::acquire {
 
@@ -25,6 +26,7 @@ struct ModelScan {
   std::vector<ScanFinding> findings;
   std::uint64_t files = 0, bytes = 0;
   Json to_json() const;
+  sarif::Report to_sarif() const;
 };
 
 struct ScannedFile {
