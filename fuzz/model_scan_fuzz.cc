@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "stages/acquire/model_scan.h"
+#include "model_scan/model_scan.h"
 
 namespace {
 
@@ -27,13 +27,13 @@ class View final : public redoubt::RandomAccess {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace redoubt;
   for (const char* name :
-       {"model.safetensors", "model.gguf", "config.json", "vocab.txt", "tokenizer.model", "picture.png"}) {
+       {"model.safetensors", "model.gguf", "config.json", "vocab.txt", "tokenizer.model", "picture.png", "model.pt", "model.zip"}) {
     const auto open = [&]() -> Result<std::unique_ptr<RandomAccess>> {
       return std::make_unique<View>(ByteView(data, size));
     };
-    const auto scan = stages::acquire::scan_model({{name, open}});
+    const auto scan = model_scan::scan_model({{name, open}});
     CHECK(scan.has_value());
-    for (const auto& finding : scan->findings) CHECK(finding.offset <= size);
+    for (const auto& finding : scan->findings) CHECK(!finding.member.empty() || finding.offset <= size);
   }
   return 0;
 }

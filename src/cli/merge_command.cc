@@ -8,7 +8,7 @@
 #include "cli/commands.h"
 #include "cli/engine_job.h"
 #include "cli/signals_held.h"
-#include "stages/acquire/model_scan.h"
+#include "model_scan/model_scan.h"
 #include "vault/job_files.h"
 
 namespace redoubt::cli {
@@ -25,7 +25,7 @@ struct Options {
 
 // What is no model's file, or could run when it is loaded, is merged with nothing.
 Status refuse_unsafe(const std::string& folder) {
-  const auto report = TRY(stages::acquire::scan_model(fs::path(folder)));
+  const auto report = TRY(model_scan::scan_model(fs::path(folder)));
   if (report.safe()) return {};
   const auto& first = report.findings.front();
   return fail(ErrorCode::gate_refused, fmt::format("{} is not safe to read: {} ({})", folder, first.detail, first.kind), (fs::path(folder) / first.path).string(), "see 'redoubt model scan " + folder + "'");

@@ -14,7 +14,7 @@
 #include "hub/server.h"
 #include "stages/acquire/acquire.h"
 #include "stages/acquire/gguf_import.h"
-#include "stages/acquire/model_scan.h"
+#include "model_scan/model_scan.h"
 
 namespace redoubt::cli {
 namespace {
@@ -96,9 +96,9 @@ Result<int> import(Invocation& invocation, const Options& options, const Output&
 }
 
 Result<int> scan(const Options& options, const Output& output) {
-  const auto report = TRY(stages::acquire::scan_model(fs::path(options.path)));
+  const auto report = TRY(model_scan::scan_model(fs::path(options.path)));
   Table table{{"SEVERITY", "KIND", "PATH", "DETAIL"}, {}};
-  for (const auto& finding : report.findings) table.rows.push_back({finding.severity, finding.kind, finding.path, finding.detail});
+  for (const auto& finding : report.findings) table.rows.push_back({finding.severity, finding.kind, finding.member.empty() ? finding.path : finding.member, finding.detail});
   TRY(write_report(output, options.format, report.to_json(), report.safe() ? fmt::format("safe: {} files, {} bytes", report.files, report.bytes) : render(table), [&] { return report.to_sarif(); }));
   return report.safe() ? 0 : exit_code_of(ErrorCode::gate_refused);
 }

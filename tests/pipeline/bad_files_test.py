@@ -123,7 +123,7 @@ def test_a_sound_model_is_safe(redoubt, tmp_path):
 def test_unsafe_files_are_found(redoubt, tmp_path, name, data, kind):
     report = redoubt.json("model", "scan", model_folder(tmp_path / "m", **{name: data}), expect=3)
     assert report["safe"] is False and [(finding["path"], finding["kind"]) for finding in report["findings"]] == [(name, kind)]
-    assert set(report["findings"][0]) == {"path", "kind", "severity", "detail", "offset"}
+    assert set(report["findings"][0]) == {"path", "kind", "severity", "detail", "offset", "rule", "member", "opcode"}
     assert name in redoubt("model", "scan", tmp_path / "m" / name, expect=3).stdout
 
 

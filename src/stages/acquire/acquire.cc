@@ -6,8 +6,8 @@
 #include <set>
 
 #include "crypto/hash.h"
-#include "stages/acquire/file_kinds.h"
-#include "stages/acquire/model_scan.h"
+#include "model_scan/file_kinds.h"
+#include "model_scan/model_scan.h"
 
 namespace redoubt::stages::acquire {
 namespace {
@@ -15,17 +15,24 @@ namespace {
 // A download that breaks goes on with the part that broke.
 constexpr std::uint64_t kPartBytes = 32 << 20;
 
+// Policy, on top of the scan: a release is built of weights, configurations and texts alone, so what may hold code when it is loaded,
+// however clean it is, stays outside.
+bool is_admitted(model_scan::FileKind kind) {
+  using Kind = model_scan::FileKind;
+  return kind == Kind::safetensors || kind == Kind::gguf || kind == Kind::json || kind == Kind::text || kind == Kind::template_text || kind == Kind::tokenizer_model;
+}
+
 Result<std::vector<HubFile>> admitted_files(const std::vector<HubFile>& listed, const std::string& repository) {
   std::vector<HubFile> files;
   bool has_weights = false;
   for (const auto& file : listed) {
-    const FileKind kind = kind_by_name(file.path);
-    if (kind == FileKind::of_no_use) continue;
-    if (kind == FileKind::pickle || kind == FileKind::code || kind == FileKind::archive || kind == FileKind::unknown) {
+    const model_scan::FileKind kind = model_scan::kind_by_name(file.path);
+    if (kind == model_scan::FileKind::of_no_use) continue;
+    if (!is_admitted(kind)) {
       return fail(ErrorCode::gate_refused, fmt::format("the repository holds a file that is not admitted ({})", to_string(kind)), repository + "/" + file.path,
                   "use a repository, or a revision, with safetensors and JSON alone");
     }
-    has_weights = has_weights || kind == FileKind::safetensors;
+    has_weights = has_weights || kind == model_scan::FileKind::safetensors;
     files.push_back(file);
   }
   if (!has_weights) return fail(ErrorCode::gate_refused, "the repository holds no safetensors file", repository);
@@ -183,9 +190,9 @@ class Download {
   }
 
   Status scan(const vault::Manifest& manifest) {
-    std::vector<ScannedFile> files;
+    std::vector<model_scan::ScannedFile> files;
     for (const auto& file : manifest.files) files.push_back({file.path, [this, digest = file.sha256] { return deps_.store.open_blob(digest); }});
-    const ModelScan scanned = TRY(scan_model(files));
+    const model_scan::ModelScan scanned = TRY(model_scan::scan_model(files));
     if (scanned.safe()) return {};
     const auto& first = scanned.findings.front();
     return fail(ErrorCode::gate_refused, fmt::format("the model is refused: {}: {}", first.kind, first.detail), options_.repository + "/" + first.path,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/acquire/pickle_start.h"
+#include "model_scan/pickle_start.h"
 
 #include <algorithm>
 #include <array>
@@ -8,51 +8,12 @@
 #include <unordered_map>
 #include <vector>
 
-namespace redoubt::stages::acquire {
+#include "model_scan/pickle_opcodes.h"
+
+namespace redoubt::model_scan {
 namespace {
 
 constexpr std::size_t kOpcodesMax = 200'000;
-
-// What an opcode's argument looks like (pickletools.py): so many bytes, lines, or a length and that many bytes.
-enum class Argument : std::uint8_t { none, byte1, byte2, byte4, byte8, number_line, float_line, quoted_line, any_line, names, length1, length4, length8 };
-
-// What an opcode does to the stack.
-enum class Effect : std::uint8_t {
-  invalid, nothing, push_plain, push_any, mark, stop, pop, pop_mark, duplicate, memo_put, memo_get, memoize,
-  append, set_item, to_mark_kept, to_mark_plain, to_mark_tuple, tuple1, tuple2, tuple3, stack_global,
-  call, call3, call_mark, call_names, build, persistent, read_only,
-};
-
-struct Opcode {
-  Argument argument = Argument::none;
-  Effect effect = Effect::invalid;
-};
-
-constexpr std::array<Opcode, 256> make_opcodes() {
-  using A = Argument;
-  using E = Effect;
-  std::array<Opcode, 256> codes{};
-  const auto set = [&](unsigned char code, A argument, E effect) { codes[code] = {argument, effect}; };
-  for (const auto& [code, argument] : {std::pair{'I', A::number_line}, {'L', A::number_line}, {'F', A::float_line}, {'S', A::quoted_line}, {'V', A::any_line},
-                                       {'J', A::byte4}, {'K', A::byte1}, {'M', A::byte2}, {'G', A::byte8}, {'N', A::none}, {'T', A::length4}, {'U', A::length1},
-                                       {'X', A::length4}, {'B', A::length4}, {'C', A::length1}, {'}', A::none}, {']', A::none}, {'\x88', A::none}, {'\x89', A::none},
-                                       {'\x8a', A::length1}, {'\x8b', A::length4}, {'\x8c', A::length1}, {'\x8d', A::length8}, {'\x8e', A::length8},
-                                       {'\x8f', A::none}, {'\x96', A::length8}, {'\x97', A::none}}) {
-    set(static_cast<unsigned char>(code), argument, E::push_plain);
-  }
-  set('(', A::none, E::mark), set('.', A::none, E::stop), set('0', A::none, E::pop), set('1', A::none, E::pop_mark), set('2', A::none, E::duplicate);
-  set('a', A::none, E::append), set('s', A::none, E::set_item), set('e', A::none, E::to_mark_kept), set('u', A::none, E::to_mark_kept), set(0x90, A::none, E::to_mark_kept);
-  set('d', A::none, E::to_mark_plain), set('l', A::none, E::to_mark_plain), set(0x91, A::none, E::to_mark_plain), set('t', A::none, E::to_mark_tuple);
-  set(')', A::none, E::to_mark_tuple), set(0x85, A::none, E::tuple1), set(0x86, A::none, E::tuple2), set(0x87, A::none, E::tuple3);
-  set('p', A::number_line, E::memo_put), set('q', A::byte1, E::memo_put), set('r', A::byte4, E::memo_put), set(0x94, A::none, E::memoize);
-  set('g', A::number_line, E::memo_get), set('h', A::byte1, E::memo_get), set('j', A::byte4, E::memo_get);
-  set('c', A::names, E::push_any), set(0x93, A::none, E::stack_global), set(0x82, A::byte1, E::push_any), set(0x83, A::byte2, E::push_any), set(0x84, A::byte4, E::push_any);
-  set('R', A::none, E::call), set(0x81, A::none, E::call), set(0x92, A::none, E::call3), set('o', A::none, E::call_mark), set('i', A::names, E::call_names), set('b', A::none, E::build);
-  set('P', A::any_line, E::push_plain), set('Q', A::none, E::persistent), set(0x98, A::none, E::read_only);
-  set(0x80, A::byte1, E::nothing), set(0x95, A::byte8, E::nothing);
-  return codes;
-}
-constexpr auto kOpcodes = make_opcodes();
 
 enum class Kind : std::uint8_t { plain, tuple, any, mark };  // `any` may be called
 
@@ -80,8 +41,7 @@ class Walk {
       has_header_ = has_header_ || (at_ == 2 && version <= 5);
       return version <= 5;
     }
-    // EMPTY_TUPLE makes its tuple of nothing.
-    return code == ')' ? push(Kind::tuple) : apply(opcode.effect, *argument);
+    return apply(opcode.effect, *argument);
   }
 
   std::optional<std::string_view> take(std::uint64_t count) {
@@ -178,8 +138,18 @@ class Walk {
 
   bool apply(Effect effect, std::string_view argument) {
     switch (effect) {
-      case Effect::push_plain: return push(Kind::plain);
-      case Effect::push_any: return push(Kind::any);
+      case Effect::push_plain:
+      case Effect::push_integer:
+      case Effect::push_text:
+      case Effect::push_bytes:
+      case Effect::push_list:
+      case Effect::push_dict:
+      case Effect::push_set:
+      case Effect::out_of_band:
+      case Effect::persistent_line: return push(Kind::plain);
+      case Effect::push_tuple: return push(Kind::tuple);
+      case Effect::global:
+      case Effect::extension: return push(Kind::any);
       case Effect::mark: return push(Kind::mark);
       case Effect::stop: return stopped_ = top() != Kind::mark;
       case Effect::pop: return !stack_.empty() && (stack_.pop_back(), true);
@@ -187,24 +157,30 @@ class Walk {
       case Effect::duplicate: return top() != Kind::mark && push(top());
       case Effect::append: return pop(2) && push(Kind::plain);
       case Effect::set_item: return pop(3) && push(Kind::plain);
-      case Effect::to_mark_kept: return pop_mark() && top() != Kind::mark;
-      case Effect::to_mark_plain: return pop_mark() && push(Kind::plain);
-      case Effect::to_mark_tuple: return pop_mark() && push(Kind::tuple);
+      case Effect::appends:
+      case Effect::set_items:
+      case Effect::add_items: return pop_mark() && top() != Kind::mark;
+      case Effect::make_list:
+      case Effect::make_dict:
+      case Effect::make_frozenset: return pop_mark() && push(Kind::plain);
+      case Effect::make_tuple: return pop_mark() && push(Kind::tuple);
       case Effect::tuple1: return pop(1) && push(Kind::tuple);
       case Effect::tuple2: return pop(2) && push(Kind::tuple);
       case Effect::tuple3: return pop(3) && push(Kind::tuple);
       case Effect::persistent: return pop(1) && push(Kind::plain);
       case Effect::read_only: return top() != Kind::mark;
       case Effect::stack_global: return pop(2) && push(Kind::any);
-      case Effect::call: return call(2);
-      case Effect::call3: return call(3);
+      case Effect::call:
+      case Effect::new_object: return call(2);
+      case Effect::new_object_keywords: return call(3);
       case Effect::call_mark: return (calls_ |= pop_mark() == Kind::any) && push(Kind::any);
       case Effect::call_names: return (calls_ |= pop_mark().has_value()) && push(Kind::any);
       case Effect::build: return (calls_ |= top(1) == Kind::any && top() != Kind::mark) && pop(1);
       case Effect::memo_put: return remember(std::string(argument));
       case Effect::memoize: return remember("#" + std::to_string(memo_.size()));
       case Effect::memo_get: return recall(std::string(argument));
-      case Effect::nothing: return true;
+      case Effect::proto:
+      case Effect::frame: return true;
       case Effect::invalid: break;
     }
     return false;
@@ -233,4 +209,4 @@ class Walk {
 
 bool starts_as_pickle(ByteView start) { return Walk(start.first(std::min(start.size(), kPickleStartBytes))).run(); }
 
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

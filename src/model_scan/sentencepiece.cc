@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/acquire/sentencepiece.h"
+#include "model_scan/sentencepiece.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "weights/gguf_reader.h"
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 namespace {
 
 constexpr std::uint64_t kPiecesMax = 4'000'000;
@@ -90,4 +90,4 @@ Status check_sentencepiece(ByteView file, std::string_view where) {
   return {};
 }
 
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

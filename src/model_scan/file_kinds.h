@@ -4,13 +4,12 @@
 // neither known to be safe nor known to be of no use is refused.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/bytes.h"
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 
 enum class FileKind {
   safetensors,
@@ -19,7 +18,11 @@ enum class FileKind {
   text,           // documentation, licences, chat templates, tokenizer vocabularies
   tokenizer_model,  // SentencePiece's protobuf
   of_no_use,      // pictures, git's own files: not downloaded
-  pickle,         // *.bin, *.pt, *.pkl...: executes code when loaded
+  template_text,  // *.jinja
+  pickle,         // *.bin, *.pt, *.pkl, *.npy, *.h5...: may execute code when loaded
+  saved_model,    // TensorFlow's saved_model.pb
+  onnx,
+  variables,      // TensorFlow's variables.data-*: numbers alone
   code,           // *.py, notebooks, scripts, libraries
   archive,
   unknown,
@@ -32,8 +35,7 @@ FileKind kind_by_name(std::string_view path);
 FileKind kind_by_content(ByteView first_bytes);
 // The same by marks of two or three bytes, which the length at the start of a sound safetensors file may have by chance.
 FileKind kind_by_short_magic(ByteView first_bytes);
-// Where the end record of a zip file stands, whatever the file begins with; `tail` is the last 64 KiB + 22 of its bytes, or all.
-inline constexpr std::size_t kZipTailBytes = (64 << 10) + 22;
-std::optional<std::uint64_t> zip_directory(ByteView tail, std::uint64_t file_bytes);
+// HDF5's superblock may stand behind a user block of 512 bytes or a power of two more.
+bool is_hdf5(ByteView first_bytes);
 
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

@@ -7,9 +7,9 @@
 #include "base/bytes.h"
 #include "base/result.h"
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 
 // invalid_argument with what is wrong and the byte in the message; limit_exceeded for too many pieces.
 Status check_sentencepiece(ByteView file, std::string_view where);
 
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

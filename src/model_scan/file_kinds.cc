@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/acquire/file_kinds.h"
+#include "model_scan/file_kinds.h"
 
 #include <algorithm>
 
-#include "stages/acquire/pickle_start.h"
+#include "model_scan/pickle_start.h"
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 namespace {
 
 using Endings = std::initializer_list<std::string_view>;
@@ -26,7 +26,8 @@ bool stands_at(ByteView bytes, std::size_t offset, std::string_view magic) {
   return bytes.size() >= offset + magic.size() && text_of(bytes).substr(offset, magic.size()) == magic;
 }
 
-// HDF5's superblock may stand behind a user block of 512 bytes or a power of two more.
+}  // namespace
+
 bool is_hdf5(ByteView bytes) {
   constexpr std::string_view kMagic = "\x89HDF\r\n\x1a\n";
   if (starts_with(bytes, "\x89HDF")) return true;
@@ -36,8 +37,6 @@ bool is_hdf5(ByteView bytes) {
   return false;
 }
 
-}  // namespace
-
 const char* to_string(FileKind kind) {
   switch (kind) {
     case FileKind::safetensors: return "safetensors";
@@ -46,7 +45,11 @@ const char* to_string(FileKind kind) {
     case FileKind::text: return "text";
     case FileKind::tokenizer_model: return "tokenizer-model";
     case FileKind::of_no_use: return "of-no-use";
+    case FileKind::template_text: return "template";
     case FileKind::pickle: return "pickle";
+    case FileKind::saved_model: return "saved-model";
+    case FileKind::onnx: return "onnx";
+    case FileKind::variables: return "variables";
     case FileKind::code: return "code";
     case FileKind::archive: return "archive";
     case FileKind::unknown: return "unknown";
@@ -62,15 +65,19 @@ FileKind kind_by_name(std::string_view path) {
   if (name.ends_with(".safetensors")) return FileKind::safetensors;
   if (name.ends_with(".gguf")) return FileKind::gguf;
   if (name.ends_with(".json") || path == "model.sig") return FileKind::json;  // a model's signature is a sigstore bundle
-  if (ends_with_any(name, {".txt", ".md", ".jinja"})) return FileKind::text;
+  if (ends_with_any(name, {".jinja", ".jinja2", ".j2"})) return FileKind::template_text;
+  if (ends_with_any(name, {".txt", ".md"})) return FileKind::text;
+  if (name.ends_with(".onnx")) return FileKind::onnx;
+  if (name == "saved_model.pb" || name == "keras_metadata.pb") return FileKind::saved_model;
+  if (name.starts_with("variables.data-") || name == "variables.index" || name == "fingerprint.pb") return FileKind::variables;
   const bool has_ending = name.find('.') != name.npos;
   if (!has_ending && starts_with_any(view_of(name), {"license", "licence", "notice", "readme", "copying", "use_policy"})) return FileKind::text;
   // What huggingface_hub writes beside the files of a download.
   if (path.starts_with(".cache/huggingface/") && (ends_with_any(name, {".metadata", ".lock"}) || name == "cachedir.tag")) return FileKind::text;
   if (name == "tokenizer.model" || name == "spiece.model" || name == "sentencepiece.bpe.model" || name.ends_with(".spm")) return FileKind::tokenizer_model;
-  if (ends_with_any(name, {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".keras", ".dill", ".msgpack", ".ot", ".mar", ".nemo", ".pdparams", ".pkl.gz"})) return FileKind::pickle;
-  if (ends_with_any(name, {".py", ".pyc", ".ipynb", ".sh", ".so", ".dll", ".dylib", ".exe", ".js", ".jar", ".bat", ".ps1"})) return FileKind::code;
-  if (ends_with_any(name, {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".lz4"})) return FileKind::archive;
+  if (ends_with_any(name, {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".hdf5", ".keras", ".dill", ".p", ".sav", ".data", ".msgpack", ".ot", ".mar", ".nemo", ".pdparams", ".z", ".lzma"})) return FileKind::pickle;
+  if (ends_with_any(name, {".py", ".pyc", ".ipynb", ".sh", ".so", ".dll", ".dylib", ".exe", ".js", ".jar", ".bat", ".ps1", ".wasm", ".class", ".lua", ".rb", ".pl", ".php", ".elf", ".pyd", ".pyw", ".bash", ".zsh", ".vbs", ".cmd", ".com", ".msi", ".app", ".html", ".htm"})) return FileKind::code;
+  if (ends_with_any(name, {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".lz4", ".tbz2", ".txz", ".zlib"})) return FileKind::archive;
   return FileKind::unknown;
 }
 
@@ -94,20 +101,4 @@ FileKind kind_by_short_magic(ByteView bytes) {
   return is_bzip2 || starts_with(bytes, "\x1f\x8b") ? FileKind::archive : FileKind::unknown;
 }
 
-std::optional<std::uint64_t> zip_directory(ByteView tail, std::uint64_t file_bytes) {
-  constexpr std::size_t kRecordBytes = 22;
-  const auto number = [&](std::size_t at, std::size_t count) {
-    std::uint64_t value = 0;
-    for (std::size_t i = count; i-- > 0;) value = value << 8 | tail[at + i];
-    return value;
-  };
-  const auto text = text_of(tail);
-  for (auto at = text.rfind("PK\x05\x06"); at != text.npos; at = at == 0 ? text.npos : text.rfind("PK\x05\x06", at - 1)) {
-    if (tail.size() - at < kRecordBytes || tail.size() - at - kRecordBytes != number(at + 20, 2)) continue;
-    const std::uint64_t record = file_bytes - tail.size() + at;
-    if (number(at + 12, 4) + number(at + 16, 4) <= record) return record;
-  }
-  return std::nullopt;
-}
-
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

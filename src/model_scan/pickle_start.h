@@ -7,11 +7,11 @@
 
 #include "base/bytes.h"
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 
 // As much of a file's start as is looked at; a program that does nothing for longer is for a whole walk to find.
 inline constexpr std::size_t kPickleStartBytes = 1 << 20;
 
 bool starts_as_pickle(ByteView start);
 
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/acquire/model_scan.h"
+#include "model_scan/model_scan.h"
 
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "stages/acquire/file_kinds.h"
+#include "model_scan/file_kinds.h"
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 namespace {
 
 class ModelScanTest : public ::testing::Test {
@@ -155,4 +155,4 @@ TEST_F(ModelScanTest, what_our_own_and_the_hubs_tools_leave_is_admitted) {
 }
 
 }  // namespace
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

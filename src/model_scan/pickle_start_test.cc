@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/acquire/pickle_start.h"
+#include "model_scan/pickle_start.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace redoubt::stages::acquire {
+namespace redoubt::model_scan {
 namespace {
 
 using namespace std::string_literals;
@@ -75,4 +75,4 @@ TEST(PickleStart, broken_arguments_end_the_walk) {
 }
 
 }  // namespace
-}  // namespace redoubt::stages::acquire
+}  // namespace redoubt::model_scan

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// JSON and texts: configurations that ask for code, chat templates, Keras configurations.
+#include <fmt/format.h>
+
+#include "model_scan/scan.h"
+#include "weights/gguf_reader.h"
+
+namespace redoubt::model_scan {
+namespace {
+
+constexpr std::uint64_t kTextBytesMax = 64 << 20;
+
+bool is_empty(const Json& value) { return value.is_null() || value.empty() || value == "" || (value.is_boolean() && !value.get<bool>()); }
+
+// A configuration's wish to run code of a repository: transformers' auto_map, PEFT's auto_mapping, diffusers' custom_pipelines. In a vocabulary
+// the same words are tokens, and their values numbers.
+bool asks_for_code(const std::string& key, const Json& value) {
+  if (key == "trust_remote_code") return value.is_boolean() && value.get<bool>();
+  if (key != "auto_map" && key != "custom_pipelines" && key != "custom_pipeline" && key != "auto_mapping") return false;
+  return (value.is_object() || value.is_array() || value.is_string()) && !is_empty(value);
+}
+
+// diffusers: "component": ["module_of_the_repository", "Class"] names a file beside the configuration, unless it is a library's.
+bool names_own_module(const Json& value) {
+  if (!value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_string()) return false;
+  const std::string library = value[0];
+  for (const char* known : {"diffusers", "transformers", "onnxruntime.training", "optimum.onnxruntime", "flax", "stable_diffusion"}) {
+    if (library == known) return false;
+  }
+  return !library.empty();
+}
+
+// The first key, at any depth, that asks for code; empty when none does. parse_json has bounded the depth.
+std::string code_wish(const Json& value) {
+  if (!value.is_structured()) return "";
+  for (const auto& [key, member] : value.items()) {
+    if (value.is_object() && asks_for_code(key, member)) return key;
+    if (auto below = code_wish(member); !below.empty()) return below;
+  }
+  return "";
+}
+
+void judge_templates(const Json& json, const Place& place, Scan& scan) {
+  if (!json.is_object()) return;
+  for (const char* key : {"chat_template", "default_chat_template", "template", "generation_template"}) {
+    const auto found = json.find(key);
+    if (found == json.end()) continue;
+    if (found->is_string()) scan.judge_template(found->get<std::string>(), place, key);
+    if (!found->is_structured()) continue;
+    for (const auto& [name, member] : found->items()) {
+      const Json text = member.is_object() ? json_or(member, "template", Json()) : member;
+      if (text.is_string() && (member.is_object() || found->is_object())) scan.judge_template(text.get<std::string>(), place, key);
+    }
+  }
+}
+
+Result<std::string> text_of_file(const RandomAccess& contents) {
+  RandomAccessSource source(contents);
+  return to_text(TRY(read_all(source, kTextBytesMax)));
+}
+
+}  // namespace
+
+Status Scan::look_at_json(const RandomAccess& object, const Place& place) {
+  const std::string name(place.name());
+  const auto text = text_of_file(object);
+  if (!text) return settle(text.error(), place, "malformed", "json/malformed");
+  const auto json = parse_json(*text, name, {.bytes_max = kTextBytesMax});
+  if (!json) return settle(json.error(), place, "malformed", "json/malformed");
+  if (const auto wish = code_wish(*json); !wish.empty()) add(place, "remote-code", "config/remote-code", "critical", fmt::format("'{}' asks for code of a repository to be run", wish));
+  if (name == "model_index.json" || name.ends_with("/model_index.json")) {
+    for (const auto& [key, value] : json->items()) {
+      if (json->is_object() && names_own_module(value)) add(place, "remote-code", "config/remote-code", "critical", fmt::format("'{}' is made by a module of the repository", key));
+    }
+  }
+  judge_templates(*json, place, *this);
+  if (json->is_object() && json->contains("class_name")) judge_keras_config(*json, place);
+  return {};
+}
+
+Status Scan::look_at_text(const RandomAccess& object, const Place& place) {
+  const auto text = text_of_file(object);
+  if (!text) return settle(text.error(), place, "malformed", "text/malformed");
+  if (const auto nul = text->find('\0'); nul != text->npos) {
+    add(place, "malformed", "text/malformed", "high", "a text with a NUL byte", nul);
+  } else if (!weights::is_utf8(*text)) {
+    add(place, "malformed", "text/malformed", "high", "a text that is not UTF-8");
+  } else if (kind_by_name(place.name()) == FileKind::template_text) {
+    judge_template(*text, place, place.name());
+  }
+  return {};
+}
+
+}  // namespace redoubt::model_scan

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model_scan/tar_reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+namespace redoubt::model_scan {
+namespace {
+
+constexpr std::size_t kBlock = 512;
+constexpr std::uint64_t kLongNameMax = 64 << 10;
+constexpr std::size_t kMembersMax = 200'000;
+
+std::optional<std::uint64_t> octal(ByteView field) {
+  std::string_view text = text_of(field);
+  while (!text.empty() && (text.front() == ' ')) text.remove_prefix(1);
+  text = text.substr(0, std::min(text.find('\0'), text.find(' ')));
+  std::uint64_t value = 0;
+  const auto [rest, problem] = std::from_chars(text.data(), text.data() + text.size(), value, 8);
+  if (problem != std::errc() || rest != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool has_checksum(ByteView block) {
+  const auto stored = octal(block.subspan(148, 8));
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < kBlock; ++i) sum += i >= 148 && i < 156 ? ' ' : block[i];
+  return stored && *stored == sum;
+}
+
+std::string name_of(ByteView field) {
+  const auto text = text_of(field);
+  return std::string(text.substr(0, text.find('\0')));
+}
+
+// The value of "path" in a pax header: lines of "LENGTH KEY=VALUE\n".
+std::optional<std::string> pax_path(std::string_view text) {
+  std::optional<std::string> path;
+  while (!text.empty()) {
+    std::size_t length = 0;
+    const auto [rest, problem] = std::from_chars(text.data(), text.data() + text.size(), length);
+    const auto digits = static_cast<std::size_t>(rest - text.data());
+    if (problem != std::errc() || length <= digits + 1 || length > text.size()) break;
+    const auto line = text.substr(digits + 1, length - digits - 2);
+    if (line.starts_with("path=")) path = std::string(line.substr(5));
+    text.remove_prefix(length);
+  }
+  return path;
+}
+
+class Reader {
+ public:
+  Reader(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) : file_(file), member_(member) {}
+
+  Result<TarEnd> run() {
+    for (std::size_t count = 0;; ++count) {
+      if (count > kMembersMax) return stop("more members than any model needs");
+      if (file_.size() - at_ < kBlock) return stop("the archive ends without its closing blocks");
+      Bytes block(kBlock);
+      TRY(file_.read_at(at_, block));
+      if (std::all_of(block.begin(), block.end(), [](std::uint8_t byte) { return byte == 0; })) return TRY(check_rest());
+      const auto problem = TRY(read_member(block));
+      if (!problem.empty()) return stop(problem);
+    }
+  }
+
+ private:
+  TarEnd stop(std::string problem) const { return {false, std::move(problem), at_}; }
+
+  Result<TarEnd> check_rest() {
+    Bytes chunk(64 << 10);
+    while (at_ < file_.size()) {
+      const auto part = MutableByteView(chunk).first(static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file_.size() - at_)));
+      TRY(file_.read_at(at_, part));
+      const auto other = std::find_if(part.begin(), part.end(), [](std::uint8_t byte) { return byte != 0; });
+      if (other != part.end()) return TarEnd{false, "bytes stand behind the archive's end", at_ + static_cast<std::uint64_t>(other - part.begin())};
+      at_ += part.size();
+    }
+    return TarEnd{true};
+  }
+
+  // What is wrong, or nothing.
+  Result<std::string> read_member(ByteView block) {
+    const auto size = octal(block.subspan(124, 12));
+    if (!has_checksum(block) || !size) return std::string("a header is broken");
+    TarMember found{name_of(block.first(100)), at_ + kBlock, *size, at_, static_cast<char>(block[156])};
+    if (found.type == '\0' || found.type == '7') found.type = '0';
+    if (text_of(block.subspan(257, 6)) == std::string_view("ustar\0", 6) && block[345] != 0) found.name = name_of(block.subspan(345, 155)) + "/" + found.name;
+    const std::uint64_t padded = (*size + kBlock - 1) / kBlock * kBlock;
+    if (*size > file_.size() || padded > file_.size() - found.data) return std::string("a member is cut off");
+    if (found.type == 'L' || found.type == 'x' || found.type == 'g') {
+      if (*size > kLongNameMax) return std::string("a name is too long");
+      Bytes text(static_cast<std::size_t>(*size));
+      TRY(file_.read_at(found.data, text));
+      if (found.type == 'L') long_name_ = name_of(text);
+      if (found.type == 'x') {
+        if (text_of(text).find("size=") != std::string_view::npos) return std::string("a size in an extended header is not followed");
+        if (auto path = pax_path(text_of(text))) long_name_ = std::move(path);
+      }
+    } else {
+      if (long_name_) found.name = *std::exchange(long_name_, std::nullopt);
+      TRY(member_(found));
+    }
+    at_ = found.data + padded;
+    return std::string();
+  }
+
+  const RandomAccess& file_;
+  const std::function<Status(const TarMember&)>& member_;
+  std::uint64_t at_ = 0;
+  std::optional<std::string> long_name_;
+};
+
+}  // namespace
+
+bool is_tar(ByteView start) { return start.size() >= kBlock && start[0] != 0 && has_checksum(start.first(kBlock)); }
+
+Result<TarEnd> read_tar(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) { return Reader(file, member).run(); }
+
+}  // namespace redoubt::model_scan
