@@ -6,16 +6,16 @@
 #include <algorithm>
 #include <map>
 
-#include "attest/dsse.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "crypto/hash.h"
 
 namespace redoubt::attest {
 namespace {
 
-constexpr const char* kBundleType = "application/vnd.dev.sigstore.bundle.v0.3+json";
 constexpr const char* kPredicateType = "https://model_signing/signature/v1.0";
 constexpr std::size_t kFilesMax = 100'000;
+constexpr std::size_t kThreadsMax = 8;
 
 tl::unexpected<Error> tampered(std::string why, std::string_view where) {
   return fail(ErrorCode::tampered, std::move(why), std::string(where));
@@ -27,9 +27,6 @@ bool path_less(const ModelResource& a, const ModelResource& b) {
   return std::lexicographical_compare(a.path.begin(), a.path.end(), b.path.begin(), b.path.end(),
                                       [&](char x, char y) { return key(x) < key(y); });
 }
-
-// How the bundle names its key: SHA-256 over the PEM text.
-std::string hint_of(const crypto::PublicKey& key) { return crypto::sha256(key.to_pem()).hex(); }
 
 Digest digest_over(const std::vector<ModelResource>& files) {
   crypto::Sha256 hash;
@@ -50,34 +47,37 @@ Status check_files(const std::vector<ModelResource>& files) {
   return {};
 }
 
-Json predicate_of(const std::vector<ModelResource>& files) {
+Json predicate_of(const std::vector<ModelResource>& files, const std::vector<std::string>& ignored) {
+  Json ignored_paths = ignored;
+  if (std::find(ignored.begin(), ignored.end(), kModelSignatureName) == ignored.end()) ignored_paths.push_back(kModelSignatureName);
   Json resources = Json::array();
   for (const auto& file : files) {
     resources.push_back({{"name", file.path}, {"algorithm", "sha256"}, {"digest", file.digest.hex()}});
   }
   return {
       {"serialization",
-       {{"method", "files"}, {"hash_type", "sha256"}, {"allow_symlinks", false}, {"ignore_paths", {kModelSignatureName}}}},
+       {{"method", "files"}, {"hash_type", "sha256"}, {"allow_symlinks", false}, {"ignore_paths", std::move(ignored_paths)}}},
       {"resources", std::move(resources)}};
 }
 
-Result<Envelope> parse_bundle(std::string_view text, const crypto::PublicKey& key, std::string_view where) {
-  const auto bundle = TRY(parse_json(text, where, {.bytes_max = kModelSignatureBytesMax, .depth_max = 16}));
-  const auto refuse = [&](const char* why) { return fail(ErrorCode::invalid_argument, why, std::string(where)); };
-  if (TRY(json_string(bundle, "mediaType", where)) != kBundleType) return refuse("not a sigstore bundle of version 0.3");
-  const auto material = TRY(json_object(bundle, "verificationMaterial", where));
-  const auto public_key = TRY(json_object(material, "publicKey", where));
-  if (bundle.size() != 3 || material.size() > 2 || public_key.size() != 1) return refuse("a bundle with unknown members");
-  if (material.size() == 2 && !TRY(json_array(material, "tlogEntries", where)).empty()) {
-    return refuse("a bundle with transparency log entries, which are not checked here");
+// The key that signed: the one that is trusted, or that of the certificate which an authority vouches for.
+struct Vouched {
+  crypto::PublicKey key;
+  std::optional<crypto::CertifiedSigner> signer;
+};
+
+Result<Vouched> vouch(const ModelBundle& bundle, const ModelTrust& trust, std::string_view where) {
+  const auto refuse = [&](const char* why) { return fail(ErrorCode::permission_denied, why, std::string(where)); };
+  if (const auto* key = std::get_if<crypto::PublicKey>(&trust)) {
+    if (!bundle.chain.empty()) return refuse("signed with a certificate, and a key was given to verify with");
+    if (bundle.hint != key_hint_of(*key)) return refuse("signed with another key than the one given");
+    if (key->algorithm() == crypto::SignatureAlgorithm::ed25519) return refuse("model signatures are ECDSA; an Ed25519 key verifies none");
+    return Vouched{*key, std::nullopt};
   }
-  const auto hint = TRY(json_string(public_key, "hint", where));
-  if (hint != hint_of(key)) return refuse("signed with another key than the one given");
-  auto envelope = TRY(parse_envelope(dump_json(TRY(json_object(bundle, "dsseEnvelope", where))), where));
-  if (envelope.signatures.size() != 1) return refuse("a bundle with more than one signature");
-  const auto& key_id = envelope.signatures[0].key_id;
-  if (!key_id.empty() && key_id != hint) return refuse("a signature that names another key than the bundle");
-  return envelope;
+  if (bundle.chain.empty()) return refuse("signed with a bare key, and authorities were given to verify with");
+  const auto& certificates = std::get<CertificateTrust>(trust);
+  auto signer = TRY(crypto::verify_signer(bundle.chain, certificates.authorities, certificates.at));
+  return Vouched{signer.key, signer};
 }
 
 Result<SignedModel> parse_model(const Statement& statement, std::string_view where) {
@@ -108,70 +108,94 @@ Result<SignedModel> parse_model(const Statement& statement, std::string_view whe
 
 }  // namespace
 
-Result<std::string> sign_model(const std::string& name, std::vector<ModelResource> files, const crypto::SigningKey& key) {
+ModelSigner signer_of(const crypto::SigningKey& key) {
+  return {.key = key.public_key(), .sign = [&key](ByteView message) -> Result<Bytes> { return key.sign(message); }};
+}
+
+Result<std::string> sign_model(const std::string& name, std::vector<ModelResource> files, const ModelSigner& signer,
+                               const std::vector<std::string>& ignored) {
   if (name.empty()) return fail(ErrorCode::invalid_argument, "a model without a name");
-  if (key.public_key().algorithm() != crypto::SignatureAlgorithm::ecdsa_p256) {
-    return fail(ErrorCode::invalid_argument, "model signatures need a P-256 key", name);
+  if (signer.key.algorithm() == crypto::SignatureAlgorithm::ed25519) {
+    return fail(ErrorCode::invalid_argument, "model signatures need a P-256, P-384 or P-521 key", name);
+  }
+  if (!signer.chain.empty() && TRY(crypto::read_signer(signer.chain[0])).key.key_id() != signer.key.key_id()) {
+    return fail(ErrorCode::invalid_argument, "the signing certificate is not the private key's", name);
   }
   std::erase_if(files, [](const ModelResource& file) { return file.path == kModelSignatureName; });
   std::sort(files.begin(), files.end(), path_less);
   TRY(check_files(files));
-  const Statement statement{{{name, digest_over(files)}}, kPredicateType, predicate_of(files)};
-  auto envelope = sign_envelope(kStatementPayloadType, view_of(to_text(statement)), key);
-  const auto hint = hint_of(key.public_key());
-  envelope.signatures[0].key_id = hint;
-  const Json signed_envelope = TRY(parse_json(to_text(envelope), "envelope"));
-  return dump_json({{"mediaType", kBundleType},
-                    {"verificationMaterial", {{"publicKey", {{"hint", hint}}}, {"tlogEntries", Json::array()}}},
-                    {"dsseEnvelope", signed_envelope}});
+  const Bytes payload = to_bytes(to_text(Statement{{{name, digest_over(files)}}, kPredicateType, predicate_of(files, ignored)}));
+  ModelBundle bundle{.envelope = {kStatementPayloadType, payload, {}}, .hint = signer.chain.empty() ? key_hint_of(signer.key) : "", .chain = signer.chain};
+  bundle.envelope.signatures.push_back({bundle.hint, TRY(signer.sign(pre_authentication_encoding(kStatementPayloadType, payload)))});
+  return to_text(bundle);
 }
 
-Result<SignedModel> verify_model_signature(std::string_view bundle, const crypto::PublicKey& key, std::string_view where) {
-  const auto envelope = parse_bundle(bundle, key, where);
-  if (!envelope) return tampered(envelope.error().message, where);
-  if (envelope->payload_type != kStatementPayloadType) return tampered("the signed payload is no in-toto statement", where);
-  if (!key.verify(pre_authentication_encoding(envelope->payload_type, envelope->payload),
-                  envelope->signatures[0].signature)) {
+Result<std::string> sign_model(const std::string& name, std::vector<ModelResource> files, const crypto::SigningKey& key) {
+  return sign_model(name, std::move(files), signer_of(key));
+}
+
+Result<SignedModel> verify_model_signature(std::string_view text, const ModelTrust& trust, std::string_view where) {
+  const auto bundle = parse_model_bundle(text, where);
+  if (!bundle) return tampered(bundle.error().message, where);
+  const auto vouched = vouch(*bundle, trust, where);
+  if (!vouched) return tampered(vouched.error().message + (vouched.error().where.empty() || vouched.error().where == where ? "" : ": " + vouched.error().where), where);
+  const auto& envelope = bundle->envelope;
+  if (envelope.payload_type != kStatementPayloadType) return tampered("the signed payload is no in-toto statement", where);
+  if (!vouched->key.verify(pre_authentication_encoding(envelope.payload_type, envelope.payload), envelope.signatures[0].signature)) {
     return tampered("the model's signature does not verify", where);
   }
-  const auto statement = parse_statement(text_of(envelope->payload), where);
+  const auto statement = parse_statement(text_of(envelope.payload), where);
   if (!statement) return tampered(statement.error().message, where);
   auto model = parse_model(*statement, where);
   if (!model && model.error().code != ErrorCode::unsupported) return tampered(model.error().message, where);
+  if (model) {
+    model->signer = vouched->signer;
+    model->key_id = vouched->key.key_id();
+  }
   return model;
 }
 
 Problems compare_model(const SignedModel& signed_model, std::vector<ModelResource> files) {
   std::map<std::string, Digest> present;
   for (auto& file : files) present.emplace(std::move(file.path), file.digest);
+  auto unsigned_files = present;
+  for (const auto& file : signed_model.files) unsigned_files.erase(file.path);
   Problems problems;
   for (const auto& file : signed_model.files) {
     const auto found = present.find(file.path);
-    if (found == present.end()) {
-      problems.push_back({"missing", file.path, "a signed file is not there"});
-    } else if (found->second != file.digest) {
-      problems.push_back({"changed", file.path, "the file is not the one that was signed"});
+    if (found != present.end()) {
+      if (found->second != file.digest) problems.push_back({"changed", file.path, "the file is not the one that was signed"});
+      continue;
     }
-    if (found != present.end()) present.erase(found);
+    const auto moved = std::find_if(unsigned_files.begin(), unsigned_files.end(), [&](const auto& other) { return other.second == file.digest; });
+    if (moved == unsigned_files.end()) {
+      problems.push_back({"missing", file.path, "a signed file is not there"});
+    } else {
+      problems.push_back({"renamed", file.path, "the signed file lies under another name: " + moved->first});
+      unsigned_files.erase(moved);
+    }
   }
-  for (const auto& [path, digest] : present) problems.push_back({"extra", path, "a file that was not signed"});
+  for (const auto& [path, digest] : unsigned_files) problems.push_back({"extra", path, "a file that was not signed"});
   return problems;
 }
 
-Result<std::vector<ModelResource>> hash_model_folder(const std::filesystem::path& folder) {
+Result<std::vector<ModelResource>> hash_model_folder(const std::filesystem::path& folder, const std::vector<std::string>& ignored) {
   std::vector<ModelResource> files;
   for (auto& path : TRY(list_files(folder))) {
-    if (path == kModelSignatureName) continue;
-    auto reader = TRY(FileReader::open(folder / path));
-    const Digest digest = TRY(crypto::sha256_of(*reader));
-    files.push_back({std::move(path), digest});
+    const bool is_left_out = std::any_of(ignored.begin(), ignored.end(), [&](const std::string& left) { return path == left || path.starts_with(left + "/"); });
+    if (path != kModelSignatureName && !is_left_out) files.push_back({std::move(path), {}});
   }
+  TRY(for_each_in_parallel(files.size(), threads_at_most(kThreadsMax), [&](std::size_t index) -> Status {
+    const auto reader = TRY(FileReader::open_regular(folder / files[index].path, Links::refuse));
+    files[index].digest = TRY(crypto::sha256_of(*reader));
+    return {};
+  }));
   return files;
 }
 
-Result<Problems> verify_model_folder(const std::filesystem::path& folder, const crypto::PublicKey& key) {
+Result<Problems> verify_model_folder(const std::filesystem::path& folder, const ModelTrust& trust) {
   const auto bundle = TRY(read_text_file(folder / kModelSignatureName, kModelSignatureBytesMax));
-  const auto model = TRY(verify_model_signature(bundle, key, (folder / kModelSignatureName).string()));
+  const auto model = TRY(verify_model_signature(bundle, trust, (folder / kModelSignatureName).string()));
   return compare_model(model, TRY(hash_model_folder(folder)));
 }
 

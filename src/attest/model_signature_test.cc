@@ -110,5 +110,41 @@ TEST(ModelSignature, of_a_folder_names_extra_missing_and_changed_files) {
   EXPECT_EQ(named, (std::vector<std::string>{"missing a", "changed b", "extra .gitignore", "extra sub/model.sig"}));
 }
 
+TEST(ModelSignature, every_curve_signs_and_another_curve_s_key_does_not_verify) {
+  for (const auto algorithm : {SignatureAlgorithm::ecdsa_p256, SignatureAlgorithm::ecdsa_p384, SignatureAlgorithm::ecdsa_p521}) {
+    const auto key = SigningKey::generate(algorithm);
+    const auto bundle = sign_model("m", kFiles, key);
+    ASSERT_TRUE(bundle) << bundle.error().message;
+    const auto model = verify_model_signature(*bundle, key.public_key(), "s");
+    ASSERT_TRUE(model) << model.error().message;
+    EXPECT_EQ(model->key_id, key.public_key().key_id());
+    EXPECT_FALSE(verify_model_signature(*bundle, SigningKey::generate(algorithm).public_key(), "s"));
+  }
+}
+
+TEST(ModelSignature, a_bundle_says_in_one_way_who_signed) {
+  const auto key = SigningKey::generate(SignatureAlgorithm::ecdsa_p256);
+  const auto good = *parse_json(*sign_model("model", kFiles, key), "s");
+  auto both = good;
+  both["verificationMaterial"]["certificate"] = {{"rawBytes", "AAAA"}};
+  EXPECT_FALSE(parse_model_bundle(dump_json(both), "s"));
+  auto neither = good;
+  neither["verificationMaterial"].erase("publicKey");
+  EXPECT_FALSE(parse_model_bundle(dump_json(neither), "s"));
+  auto nameless = good;
+  nameless["verificationMaterial"]["publicKey"]["hint"] = "";
+  EXPECT_FALSE(parse_model_bundle(dump_json(nameless), "s"));
+  auto stamped = good;
+  stamped["verificationMaterial"]["timestampVerificationData"] = Json::object();
+  EXPECT_FALSE(parse_model_bundle(dump_json(stamped), "s"));
+}
+
+TEST(ModelSignature, a_file_under_another_name_is_renamed) {
+  const SignedModel model{.name = "m", .digest = {}, .files = kFiles};
+  const auto problems = compare_model(model, {{"a.txt", kFiles[0].digest}, {"b.txt", kFiles[1].digest}});
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].kind + " " + problems[0].object, "renamed sub/b.txt");
+}
+
 }  // namespace
 }  // namespace redoubt::attest

@@ -28,7 +28,7 @@ fs::path relative_to(const fs::path& config, const std::string& path) {
   return (config.parent_path() / path).lexically_normal();
 }
 
-ModelOptions read_model(const Json& json, const fs::path& config) {
+Result<ModelOptions> read_model(const Json& json, const fs::path& config) {
   ModelOptions model;
   model.repository = get<std::string>(json, "repository");
   model.revision = get<std::string>(json, "revision");
@@ -39,6 +39,8 @@ ModelOptions read_model(const Json& json, const fs::path& config) {
   model.license = get<std::string>(json, "license");
   model.allowed_hosts = get<std::vector<std::string>>(json, "allowed_hosts");
   model.size_gib_max = get<std::uint64_t>(json, "size_gib_max");
+  const auto signers = get<std::string>(json, "signers");
+  if (!signers.empty()) model.signers = TRY(load_signers(relative_to(config, signers)));
   return model;
 }
 
@@ -124,6 +126,8 @@ Result<WatchOptions> WatchOptions::from_json(const Json& value) {
 
 Result<Json> load_training_config(const fs::path& file) { return load_checked(file, kTrainingConfigSchema); }
 
+Result<attest::SignerPolicy> load_signers(const fs::path& file) { return attest::SignerPolicy::from_json(TRY(load_checked(file, kSignersSchema)), file.parent_path()); }
+
 Result<stages::evaluate::Thresholds> load_thresholds(const fs::path& file) {
   return stages::evaluate::Thresholds::from_json(TRY(load_checked(file, kThresholdsSchema)));
 }
@@ -135,7 +139,7 @@ Result<Config> load_config(const fs::path& file) {
   config.file = file;
   config.name = get<std::string>(json, "name");
   config.description = get<std::string>(json, "description");
-  config.model = read_model(json.at("model"), file);
+  config.model = TRY(read_model(json.at("model"), file));
   config.data = read_data(json.at("data"), file);
   config.image = read_image(json.at("image"), file);
   config.training = TRY(load_training_config(relative_to(file, get<std::string>(json.at("train"), "config"))));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "attest/signer_policy.h"
 #include "base/json.h"
 #include "governance/policy.h"
 #include "rows/row.h"
@@ -17,6 +18,7 @@ namespace redoubt::pipeline {
 
 struct ModelOptions {
   std::string repository, revision, endpoint, ca_file, token_secret, license;
+  std::optional<attest::SignerPolicy> signers;  // whose signature the model has to carry
   std::vector<std::string> allowed_hosts;
   std::uint64_t size_gib_max = 256;
 };
@@ -86,6 +88,8 @@ Result<Config> load_config(const std::filesystem::path& file);
 
 // One of the smaller files alone, for the commands that take it.
 Result<Json> load_training_config(const std::filesystem::path& file);
+// A policy of signers (docs/formats/signers.md), with the keys that it names.
+Result<attest::SignerPolicy> load_signers(const std::filesystem::path& file);
 Result<stages::evaluate::Thresholds> load_thresholds(const std::filesystem::path& file);
 
 }  // namespace redoubt::pipeline
