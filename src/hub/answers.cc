@@ -2,6 +2,7 @@
 #include "hub/answers.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <set>
 
@@ -15,6 +16,7 @@ using http::Response;
 namespace {
 
 constexpr std::size_t kPathsMax = 10'000;
+constexpr std::size_t kPageMax = 1000;
 
 Json file_entry(const RepositoryFile& file) {
   Json entry = {{"type", "file"}, {"path", file.path}, {"size", file.size}, {"oid", file.blob_id}};
@@ -82,17 +84,57 @@ Response missing_repository() { return error_answer(404, "RepoNotFound", "Reposi
 Response missing_revision() { return error_answer(404, "RevisionNotFound", "Invalid rev id"); }
 Response missing_entry() { return error_answer(404, "EntryNotFound", "Entry not found"); }
 
-Json info_of(const Repository& repository) {
+Response gated() { return error_answer(403, "GatedRepo", "Access to this model is restricted; ask whoever runs the mirror for a grant"); }
+
+Response quarantined(const std::vector<std::string>& findings) {
+  Response response = error_answer(403, "Quarantined", "Access to this resource is disabled.");
+  response.body = dump_json({{"error", "Access to this resource is disabled."}, {"findings", findings}});
+  return response;
+}
+
+std::string next_link(const Request& request, std::size_t cursor) {
+  std::string query;
+  for (std::string_view rest = request.query; !rest.empty();) {
+    const auto pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    if (!pair.starts_with("cursor=")) query += std::string(pair) + "&";
+  }
+  const auto* host = request.headers.find("host");
+  return "<https://" + (host == nullptr ? std::string("localhost") : *host) + request.path + "?" + query + "cursor=" + std::to_string(cursor) + ">; rel=\"next\"";
+}
+
+Result<Page> page_of(std::string_view query, std::size_t count_max) {
+  const auto number = [&](const char* name, std::size_t fallback) -> Result<std::size_t> {
+    const auto text = TRY(http::query_value(query, name));
+    if (!text) return fallback;
+    std::size_t value = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (error != std::errc() || end != text->data() + text->size()) return fail(ErrorCode::invalid_argument, std::string("'") + name + "' is no number");
+    return value;
+  };
+  const std::size_t first = TRY(number("cursor", 0)), count = TRY(number("limit", count_max));
+  return Page{first, std::clamp<std::size_t>(count, 1, count_max)};
+}
+
+Json info_of(const Repository& repository, bool is_gated) {
   Json siblings = Json::array();
+  std::set<std::string> tags;
+  std::uint64_t used = 0;
   for (const auto& file : repository.files) {
     Json sibling = {{"rfilename", file.path}, {"size", file.size}, {"blobId", file.blob_id}};
     if (file.large) sibling["lfs"] = {{"sha256", file.sha256.hex()}, {"size", file.size}, {"pointerSize", file.pointer_size}};
     siblings.push_back(std::move(sibling));
+    used += file.size;
+    if (file.path.ends_with(".safetensors")) tags.insert("safetensors");
+    if (file.path.ends_with(".gguf")) tags.insert("gguf");
   }
-  return {{"_id", repository.commit.substr(0, 24)}, {"id", repository.id}, {"modelId", repository.id}, {"sha", repository.commit},
-          {"lastModified", repository.modified}, {"private", true}, {"gated", false}, {"disabled", false}, {"tags", Json::array()},
-          {"downloads", 0}, {"likes", 0}, {"siblings", siblings}};
+  return {{"_id", repository.commit.substr(0, 24)}, {"id", repository.id}, {"modelId", repository.id}, {"author", repository.id.substr(0, repository.id.find('/'))},
+          {"sha", repository.commit}, {"lastModified", repository.modified}, {"createdAt", repository.modified}, {"private", true},
+          {"gated", is_gated ? Json("manual") : Json(false)}, {"disabled", false}, {"tags", tags}, {"downloads", 0}, {"likes", 0}, {"usedStorage", used},
+          {"siblings", siblings}, {"securityRepoStatus", {{"scansDone", true}, {"filesWithIssues", Json::array()}}}};
 }
+
+namespace {
 
 Json tree_of(const Repository& repository, const std::string& folder, bool recursive) {
   const std::string below = folder.empty() ? "" : folder + "/";
@@ -111,6 +153,35 @@ Json tree_of(const Repository& repository, const std::string& folder, bool recur
   return tree;
 }
 
+bool is_true(std::string_view query, const char* name) {
+  const auto value = http::query_value(query, name);
+  return value && *value && (http::equal_ignoring_case(**value, "true") || **value == "1");
+}
+
+// What the Hub adds with `expand`: a mirror has one commit, and serves nothing that the scan found fault with.
+void expand_entry(Json& entry, const Repository& repository) {
+  entry["lastCommit"] = {{"id", repository.commit}, {"title", "mirror"}, {"date", repository.modified}};
+  if (entry["type"] == "file") entry["securityFileStatus"] = {{"status", "safe"}, {"avScan", nullptr}, {"pickleImportScan", nullptr}};
+}
+
+}  // namespace
+
+Response tree_answer(const Request& request, const Repository& repository, const std::string& folder) {
+  const auto page = page_of(request.query, kPageMax);
+  if (!page) return error_answer(400, "BadRequest", page.error().message);
+  Json tree = tree_of(repository, folder, is_true(request.query, "recursive"));
+  if (tree.empty()) return missing_entry();
+  const std::size_t first = std::min(page->first, tree.size()), last = std::min(tree.size(), first + page->count);
+  Json entries = Json::array();
+  for (std::size_t i = first; i < last; ++i) {
+    entries.push_back(std::move(tree[i]));
+    if (is_true(request.query, "expand")) expand_entry(entries.back(), repository);
+  }
+  Response response = json_answer(200, entries);
+  if (last < tree.size()) response.headers.add("Link", next_link(request, last));
+  return response;
+}
+
 Response paths_info(const Request& request, const Repository& repository) {
   const auto paths = wanted_paths(request);
   if (!paths) return error_answer(400, "BadRequest", "'paths' is a list of paths");
@@ -125,13 +196,27 @@ Response paths_info(const Request& request, const Repository& repository) {
   return json_answer(200, found);
 }
 
-Json refs_of(const Repository& repository) {
-  const Json branch = {{"name", "main"}, {"ref", "refs/heads/main"}, {"targetCommit", repository.commit}};
-  return {{"branches", Json::array({branch})}, {"converts", Json::array()}, {"tags", Json::array()}};
+Json refs_of(const Refs& refs) {
+  Json branches = Json::array(), tags = Json::array();
+  for (const auto& [name, commit] : refs.branches) branches.push_back({{"name", name}, {"ref", "refs/heads/" + name}, {"targetCommit", commit}});
+  for (const auto& [name, commit] : refs.tags) tags.push_back({{"name", name}, {"ref", "refs/tags/" + name}, {"targetCommit", commit}});
+  return {{"branches", std::move(branches)}, {"converts", Json::array()}, {"tags", std::move(tags)}};
 }
 
-Json commits_of(const Repository& repository) {
-  return Json::array({{{"id", repository.commit}, {"title", "mirror"}, {"message", ""}, {"date", repository.modified}, {"authors", Json::array()}}});
+Response commits_answer(const Request& request, const std::vector<Commit>& commits) {
+  const auto page = page_of(request.query, kPageMax);
+  if (!page) return error_answer(400, "BadRequest", page.error().message);
+  const std::size_t first = std::min(page->first, commits.size()), last = std::min(commits.size(), first + page->count);
+  Json entries = Json::array();
+  for (std::size_t i = first; i < last; ++i) {
+    const auto& commit = commits[i];
+    Json authors = Json::array();
+    if (!commit.author.empty()) authors.push_back({{"user", commit.author}});
+    entries.push_back({{"id", commit.repository.commit}, {"title", commit.title}, {"message", commit.message}, {"date", commit.repository.modified}, {"authors", std::move(authors)}});
+  }
+  Response response = json_answer(200, entries);
+  if (last < commits.size()) response.headers.add("Link", next_link(request, last));
+  return response;
 }
 
 }  // namespace redoubt::hub

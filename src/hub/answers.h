@@ -4,7 +4,7 @@
 #pragma once
 
 #include "http/message.h"
-#include "hub/repository.h"
+#include "hub/store.h"
 
 namespace redoubt::hub {
 
@@ -14,17 +14,27 @@ http::Response error_answer(int status, const char* code, std::string message);
 http::Response missing_repository();
 http::Response missing_revision();
 http::Response missing_entry();
+http::Response gated();
+// A repository in which the scan found something.
+http::Response quarantined(const std::vector<std::string>& findings);
+// The next page's Link header (RFC 8288): the request's own address with that cursor.
+std::string next_link(const http::Request& request, std::size_t cursor);
+// `limit` and `cursor` of a query; invalid_argument.
+struct Page {
+  std::size_t first = 0, count = 0;
+};
+Result<Page> page_of(std::string_view query, std::size_t count_max);
 
 // /api/models/OWNER/NAME and .../revision/REV
-Json info_of(const Repository& repository);
-// .../tree/REV[/FOLDER]: the files below `folder` ("" is the repository), or, when not recursive, its files and folders. Empty
-// when there is no such folder.
-Json tree_of(const Repository& repository, const std::string& folder, bool recursive);
+Json info_of(const Repository& repository, bool is_gated);
+// .../tree/REV[/FOLDER]: a page of the files below `folder` ("" is the repository) and its folders, or, when not recursive, of
+// what lies directly in it; with `expand` also the last commit and what the scan said of each file.
+http::Response tree_answer(const http::Request& request, const Repository& repository, const std::string& folder);
 // .../paths-info/REV: what of the request's {"paths"} is there.
 http::Response paths_info(const http::Request& request, const Repository& repository);
 // .../refs
-Json refs_of(const Repository& repository);
-// .../commits/REV: one, since a mirror keeps no history.
-Json commits_of(const Repository& repository);
+Json refs_of(const Refs& refs);
+// .../commits/REV, the newest first.
+http::Response commits_answer(const http::Request& request, const std::vector<Commit>& commits);
 
 }  // namespace redoubt::hub

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/audit.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+
+#include "crypto/hash.h"
+
+namespace redoubt::hub {
+namespace {
+
+constexpr std::size_t kLineBytesMax = 16 << 10;
+constexpr std::size_t kProblemsMax = 100;
+const std::string kFirst(64, '0');
+
+Status write_all(int fd, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t count = ::write(fd, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno(errno, "write the audit file", path);
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return {};
+}
+
+// Calls `body` with each line without its end; the last may have none.
+Status for_each_line(Source& source, const std::function<void(std::string_view line, bool is_whole)>& body) {
+  std::string rest;
+  Bytes piece(1 << 20);
+  while (const std::size_t count = TRY(source.read(piece))) {
+    rest += text_of(ByteView(piece).first(count));
+    std::size_t begin = 0;
+    for (auto end = rest.find('\n'); end != rest.npos; end = rest.find('\n', begin)) {
+      body(std::string_view(rest).substr(begin, end - begin), true);
+      begin = end + 1;
+    }
+    rest.erase(0, begin);
+    if (rest.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "a line of the audit file is too long");
+  }
+  if (!rest.empty()) body(rest, false);
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<AuditLog>> AuditLog::open(const std::filesystem::path& file, const Clock& clock) {
+  TRY(make_folder(file.parent_path()));
+  auto lock = FileLock::try_acquire(file.string() + ".lock");
+  if (!lock) return fail(lock.error().code, "another process writes the audit file", file.string(), "one mirror serves a folder at a time; name another file with '--audit-file'");
+  Fd fd(::open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return fail_errno(errno, "open the audit file", file.string());
+  std::string previous = kFirst;
+  bool is_torn = false;
+  const auto reader = TRY(FileReader::open_regular(file, Links::refuse));
+  TRY(for_each_line(*reader, [&](std::string_view line, bool is_whole) {
+    previous = crypto::sha256(line).hex();
+    is_torn = !is_whole;
+  }));
+  // What a power cut tore stays as it is, a line of its own.
+  if (is_torn) TRY(write_all(fd.get(), "\n", file.string()));
+  return std::shared_ptr<AuditLog>(new AuditLog(std::move(fd), std::move(*lock), std::move(previous), file.string(), clock));
+}
+
+Status AuditLog::append(Json event, Wait wait) {
+  const std::scoped_lock lock(mutex_);
+  event["time"] = to_rfc3339(clock_.now());
+  event["previous"] = previous_;
+  const std::string line = dump_json(event);
+  if (line.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "an audit event is too long", path_);
+  TRY(write_all(fd_.get(), line + "\n", path_));
+  previous_ = crypto::sha256(line).hex();
+  const auto now = std::chrono::steady_clock::now();
+  if (wait == Wait::never || now - synced_ < std::chrono::seconds(1)) return {};
+  synced_ = now;
+  return ::fdatasync(fd_.get()) == 0 ? Status() : fail_errno(errno, "sync the audit file", path_);
+}
+
+Result<AuditCheck> check_audit(const std::filesystem::path& file) {
+  const auto reader = TRY(FileReader::open_regular(file, Links::refuse));
+  AuditCheck check;
+  check.last = kFirst;
+  TRY(for_each_line(*reader, [&](std::string_view line, bool) {
+    ++check.lines;
+    const auto json = parse_json(line, "line", {.bytes_max = kLineBytesMax, .depth_max = 4});
+    const char* problem = !json || !json->is_object() ? "not a line that the mirror wrote" : json_or(*json, "previous", "") != check.last ? "does not follow the line before it" : nullptr;
+    if (problem != nullptr && check.problems.size() < kProblemsMax) check.problems.push_back({"chain", fmt::format("line {}", check.lines), problem});
+    check.last = crypto::sha256(line).hex();
+  }));
+  return check;
+}
+
+}  // namespace redoubt::hub
