@@ -15,6 +15,7 @@ void add_secret_commands(CLI::App& app, Invocation& invocation);
 void add_hub_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
 void add_merge_command(CLI::App& group, Invocation& invocation);  // below add_model_commands
+void add_signature_commands(CLI::App& group, Invocation& invocation);  // sign, verify; below add_model_commands
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_image_commands(CLI::App& app, Invocation& invocation);
 void add_engine_commands(CLI::App& app, Invocation& invocation);  // train, eval, generate, tokenize

@@ -9,8 +9,8 @@
 #include "cli/commands.h"
 #include "cli/prompt.h"
 #include "hub/server.h"
+#include "model_scan/model_scan.h"
 #include "stages/acquire/hub_client.h"
-#include "stages/acquire/model_scan.h"
 
 namespace redoubt::cli {
 namespace {
@@ -33,7 +33,7 @@ fs::path state_of(const Options& options) { return options.state.empty() ? fs::p
 
 // What the scan of every model says to the mirror: one line a finding.
 Result<std::vector<std::string>> scan_repository(const hub::Repository& repository) {
-  std::vector<stages::acquire::ScannedFile> files;
+  std::vector<model_scan::ScannedFile> files;
   for (const auto& file : repository.files) {
     files.push_back({file.path, [&file]() -> Result<std::unique_ptr<RandomAccess>> {
                        struct Shared final : RandomAccess {
@@ -46,7 +46,7 @@ Result<std::vector<std::string>> scan_repository(const hub::Repository& reposito
                      }});
   }
   std::vector<std::string> findings;
-  for (const auto& finding : TRY(stages::acquire::scan_model(files)).findings) findings.push_back(fmt::format("{}: {}: {}", finding.path, finding.kind, finding.detail));
+  for (const auto& finding : TRY(model_scan::scan_model(files)).findings) findings.push_back(fmt::format("{}: {}: {}", finding.path, finding.kind, finding.detail));
   return findings;
 }
 

@@ -64,6 +64,8 @@ class PipelineRun {
     options.repository = config_.model.repository;
     options.revision = config_.model.revision;
     options.bytes_max = config_.model.size_gib_max << 30;
+    options.signers = config_.model.signers;
+    options.now = session_.clock().now();
     if (!config_.model.token_secret.empty()) {
       auto token = session_.secrets().get(config_.model.token_secret);
       if (!token && token.error().code == ErrorCode::not_found) {
@@ -73,7 +75,7 @@ class PipelineRun {
       options.hub.token = TRY(std::move(token));
       options.hub.read_token_again = [this] { return session_.secrets().get(config_.model.token_secret); };
     }
-    stages::acquire::AcquireDeps deps{session_.store(), session_.objects(), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
+    stages::acquire::AcquireDeps deps{session_.store(), *TRY(session_.recorder()), invocation_.progress};
     auto model = TRY(stages::acquire::acquire(options, deps));
     TRY(check_serving(session_, TRY(model.output("model")), "", config_.deploy));  // sooner than after a training
     return model;

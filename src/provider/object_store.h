@@ -4,6 +4,7 @@
 // or none. Sealing is not this interface's work: vault/ hands it ciphertext. Safe to call from several threads and processes.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,6 +28,9 @@ class ObjectStore {
   virtual Result<std::unique_ptr<RandomAccess>> open(std::string_view key) = 0;  // not_found
   virtual Result<std::vector<std::string>> list(std::string_view prefix) = 0;     // sorted keys that start with it
   virtual Status remove(std::string_view key) = 0;                                // not_found when absent
+  // Takes a finished file of the caller's under a key that is free, as `put` with create_only, and the file is gone from where it
+  // was. A store on the same disk need not copy it.
+  virtual Status adopt(std::string_view key, const std::filesystem::path& file);
 };
 
 }  // namespace redoubt::provider

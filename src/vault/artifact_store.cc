@@ -123,6 +123,18 @@ Result<Digest> ArtifactStore::put_blob(Source& contents, const Digest& expected)
   return expected;
 }
 
+Result<std::unique_ptr<PendingBlob>> ArtifactStore::begin_blob(const Digest& expected) {
+  return PendingBlob::begin(options_.spool / ("partial-" + expected.hex()), options_.key, context(kBlob, expected.hex()), expected);
+}
+
+Status ArtifactStore::finish_blob(std::unique_ptr<PendingBlob> blob) {
+  TRY(blob->finish());
+  auto adopted = objects_.adopt(object_key(kBlob, blob->expected()), blob->file());
+  if (adopted || adopted.error().code != ErrorCode::already_exists) return adopted;
+  blob->discard();
+  return verify_object(kBlob, blob->expected());
+}
+
 Result<std::unique_ptr<RandomAccess>> ArtifactStore::open_blob(const Digest& digest) {
   return TRY(open_object(kBlob, digest));
 }

@@ -11,6 +11,7 @@
 
 #include "provider/object_store.h"
 #include "vault/manifest.h"
+#include "vault/pending_blob.h"
 #include "vault/sealing.h"
 
 namespace redoubt::vault {
@@ -37,6 +38,11 @@ class ArtifactStore {
   Result<Digest> put_blob(Source& contents);
   Result<Digest> put_blob(const RandomAccess& contents);
   Result<Digest> put_blob(Source& contents, const Digest& expected);
+  // A blob that comes over time, whose SHA-256 is known before: written as it comes, in one pass, and taken up again where an
+  // earlier process was cut off (PendingBlob::bytes). One at a time for a digest.
+  Result<std::unique_ptr<PendingBlob>> begin_blob(const Digest& expected);
+  // Puts it under its name. tampered when it is something else than expected; then nothing of it is kept.
+  Status finish_blob(std::unique_ptr<PendingBlob> blob);
   // not_found, or tampered when the header or the last chunk does not verify; the other chunks are verified as they are
   // read. `unavailable` names the key where it is the key that is not there.
   Result<std::unique_ptr<RandomAccess>> open_blob(const Digest& digest);

@@ -52,6 +52,52 @@ TEST_F(Artifacts, a_blob_is_named_by_the_digest_of_its_plaintext_and_stored_seal
   EXPECT_EQ(store_.read_blob(put("abc"), 2).error().code, ErrorCode::limit_exceeded);
 }
 
+TEST_F(Artifacts, a_blob_that_comes_in_pieces_is_taken_up_where_it_was_cut_off) {
+  const auto plain = crypto::random_bytes(700'001);
+  const Digest digest = crypto::sha256(plain);
+  std::uint64_t begun = 0;
+  for (const std::size_t until : {200'000u, 450'000u, 700'001u}) {  // each a process that ends
+    auto blob = *store_.begin_blob(digest);
+    EXPECT_GE(blob->bytes() + 2 * (64 << 10), begun);
+    EXPECT_LE(blob->bytes(), begun);
+    ASSERT_TRUE(blob->write(ByteView(plain).subspan(blob->bytes(), until - blob->bytes())));
+    begun = until;
+    if (until < plain.size()) continue;
+    ASSERT_TRUE(store_.finish_blob(std::move(blob)));
+  }
+  EXPECT_EQ(*store_.read_blob(digest, plain.size()), plain);
+  EXPECT_TRUE(store_.verify_blob(digest));
+  EXPECT_THAT(*list_folder(folder_.path()), IsEmpty());
+}
+
+TEST_F(Artifacts, of_a_blob_that_is_not_the_expected_one_nothing_is_kept) {
+  const Digest expected = crypto::sha256("abc");
+  auto blob = *store_.begin_blob(expected);
+  ASSERT_TRUE(blob->write(view_of("abd")));
+  EXPECT_EQ(store_.finish_blob(std::move(blob)).error().code, ErrorCode::tampered);
+  EXPECT_THAT(*objects_.list(""), IsEmpty());
+  EXPECT_THAT(*list_folder(folder_.path()), IsEmpty());
+  blob = *store_.begin_blob(expected);
+  EXPECT_EQ(blob->bytes(), 0u);
+  ASSERT_TRUE(blob->write(view_of("abc")));
+  EXPECT_TRUE(store_.finish_blob(std::move(blob)));
+}
+
+TEST_F(Artifacts, what_was_left_and_changed_since_is_not_taken_up) {
+  const auto plain = crypto::random_bytes(300'000);
+  const Digest digest = crypto::sha256(plain);
+  ASSERT_TRUE((*store_.begin_blob(digest))->write(plain));
+  const auto file = folder_.path() / ("partial-" + digest.hex());
+  auto sealed = *read_file(file, 1 << 20);
+  EXPECT_EQ(to_text(sealed).find(to_text(ByteView(plain).first(64))), std::string::npos);
+  sealed[150'000] ^= 1;  // in the third chunk
+  ASSERT_TRUE(write_file(file, sealed));
+  EXPECT_EQ((*store_.begin_blob(digest))->bytes(), 2u * (64 << 10));
+  ASSERT_TRUE(write_file(file, Bytes(100)));
+  std::filesystem::remove(file.string() + ".old");
+  EXPECT_EQ((*store_.begin_blob(digest))->bytes(), 0u);
+}
+
 TEST_F(Artifacts, blobs_around_the_spooling_limit_read_back) {
   for (const std::size_t size : {(4U << 20) - 1, 4U << 20, (4U << 20) + 1, (9U << 20) + 5}) {
     const auto plain = crypto::random_bytes(size);

@@ -116,11 +116,17 @@ Result<std::size_t> SealingSource::read(MutableByteView into) {
   return count;
 }
 
-Result<std::unique_ptr<SealedReader>> SealedReader::open(std::unique_ptr<RandomAccess> sealed, const SealingKey& key,
-                                                         const provider::EncryptionContext& context) {
+namespace {
+
+struct OpenedHeader {
+  ParsedHeader parsed;
+  Secret data_key;
+};
+
+Result<OpenedHeader> open_header(const RandomAccess& sealed, const SealingKey& key, const provider::EncryptionContext& context) {
   CHECK(key.kms != nullptr);
-  Bytes start(static_cast<std::size_t>(std::min<std::uint64_t>(sealed->size(), kHeaderBytesMax)));
-  TRY(sealed->read_at(0, start));
+  Bytes start(static_cast<std::size_t>(std::min<std::uint64_t>(sealed.size(), kHeaderBytesMax)));
+  TRY(sealed.read_at(0, start));
   auto parsed = TRY(parse_header(start));
   if (parsed.header.context != provider::encode_context(context)) {
     return fail(ErrorCode::tampered, "a sealed object stands under a name that is not its own");
@@ -128,9 +134,34 @@ Result<std::unique_ptr<SealedReader>> SealedReader::open(std::unique_ptr<RandomA
   if (parsed.header.key_uri != key.uri) {
     return fail(ErrorCode::tampered, "a sealed object names another key than the one this workspace seals with");
   }
-  const std::uint64_t size = TRY(plaintext_size(sealed->size() - parsed.size, parsed.header.chunk_bytes()));
   auto data_key = TRY(key.kms->unwrap(key.uri, parsed.header.wrapped_key, context));
   if (data_key.size() != kDataKeyBytes) return fail(ErrorCode::tampered, "a wrapped data key has the wrong length");
+  return OpenedHeader{std::move(parsed), std::move(data_key)};
+}
+
+}  // namespace
+
+Result<std::uint64_t> read_cut_off(const RandomAccess& sealed, const SealingKey& key, const provider::EncryptionContext& context,
+                                   const std::function<Status(ByteView)>& each) {
+  const auto opened = TRY(open_header(sealed, key, context));
+  const auto& header = opened.parsed.header;
+  const Bytes bound = bound_part(header);
+  Bytes chunk(header.chunk_bytes() + crypto::kAesGcmTagBytes), plain(header.chunk_bytes());
+  std::uint64_t given = 0;
+  for (std::uint64_t at = opened.parsed.size, index = 0; sealed.size() - at >= chunk.size() && index <= UINT32_MAX; at += chunk.size(), ++index) {
+    TRY(sealed.read_at(at, chunk));
+    if (!crypto::aes_gcm_open_into(opened.data_key, chunk_nonce(header, static_cast<std::uint32_t>(index), false), chunk, bound, plain)) break;
+    TRY(each(plain));
+    given += plain.size();
+  }
+  wipe_memory(plain);
+  return given;
+}
+
+Result<std::unique_ptr<SealedReader>> SealedReader::open(std::unique_ptr<RandomAccess> sealed, const SealingKey& key,
+                                                         const provider::EncryptionContext& context) {
+  auto [parsed, data_key] = TRY(open_header(*sealed, key, context));
+  const std::uint64_t size = TRY(plaintext_size(sealed->size() - parsed.size, parsed.header.chunk_bytes()));
   std::unique_ptr<SealedReader> reader(new SealedReader(std::move(sealed), std::move(parsed), std::move(data_key), size));
   Bytes scratch;
   Bytes last(reader->chunk_size(reader->chunks() - 1));

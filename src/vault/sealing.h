@@ -4,6 +4,7 @@
 // and whole; anything else is tampered. Every object has a data key of its own, wrapped by the KMS under the context.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -98,6 +99,12 @@ class SealedReader final : public RandomAccess {
   std::uint64_t size_;
   Bytes bound_;
 };
+
+// Gives out, in their order, the whole chunks of an object whose sealing was cut off, up to the first that does not verify, and
+// answers how many bytes they hold. What was sealed at the end of an object (the last chunk) is not among them. tampered for
+// a header that is not this key's and context's.
+Result<std::uint64_t> read_cut_off(const RandomAccess& sealed, const SealingKey& key, const provider::EncryptionContext& context,
+                                   const std::function<Status(ByteView)>& each);
 
 // Whole small objects. `open` refuses more than `bytes_max` bytes of plaintext.
 Result<Bytes> seal_bytes(const SealingKey& key, const provider::EncryptionContext& context, ByteView plaintext);

@@ -157,6 +157,22 @@ TEST_P(ObjectStoreContract, refuses_keys_that_some_store_could_not_keep) {
   EXPECT_THAT(*store().list(""), IsEmpty());
 }
 
+TEST_P(ObjectStoreContract, adopts_a_file_under_a_free_key) {
+  const auto folder = std::move(*TemporaryFolder::create());
+  const auto file = folder.path() / "finished";
+  ASSERT_TRUE(write_file(file, std::string_view("contents")));
+  ASSERT_TRUE(store().adopt("adopted/a", file));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  const auto reader = *store().open("adopted/a");
+  Bytes bytes(8);
+  ASSERT_TRUE(reader->read_at(0, bytes));
+  EXPECT_EQ(to_text(bytes), "contents");
+  ASSERT_TRUE(write_file(file, std::string_view("others")));
+  EXPECT_EQ(store().adopt("adopted/a", file).error().code, ErrorCode::already_exists);
+  EXPECT_TRUE(std::filesystem::exists(file));
+  EXPECT_EQ(store().adopt("adopted/b", folder.path() / "absent").error().code, ErrorCode::not_found);
+}
+
 TEST_P(ObjectStoreContract, a_source_that_breaks_leaves_nothing) {
   BrokenSource source;
   EXPECT_EQ(store().put("a", source, PutMode::create_only).error().code, ErrorCode::unavailable);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/local/local_object_store.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -61,6 +63,19 @@ Status LocalObjectStore::remove(std::string_view key) {
     return fail_errno(errno == EISDIR || errno == EPERM || errno == ENOTDIR ? ENOENT : errno, "remove", std::string(key));
   }
   return sync_folder(path.parent_path());
+}
+
+Status LocalObjectStore::adopt(std::string_view key, const fs::path& file) {
+  const auto path = TRY(path_of(key));
+  TRY(make_folder(path.parent_path()));
+  const Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return fail_errno(errno, "open", file.string());
+  if (::fsync(fd.get()) != 0) return fail_errno(errno, "sync", file.string());
+  if (::renameat2(AT_FDCWD, file.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) return sync_folder(path.parent_path());
+  if (errno == EEXIST) return taken(key);
+  // Another disk, or a file system that can't rename so.
+  if (errno == EXDEV || errno == EINVAL) return ObjectStore::adopt(key, file);
+  return fail_errno(errno, "put in place", path.string());
 }
 
 Result<int> LocalObjectStore::remove_leftovers() {

@@ -20,6 +20,7 @@ class LocalObjectStore final : public ObjectStore {
   Result<std::unique_ptr<RandomAccess>> open(std::string_view key) override;
   Result<std::vector<std::string>> list(std::string_view prefix) override;
   Status remove(std::string_view key) override;
+  Status adopt(std::string_view key, const std::filesystem::path& file) override;
 
   // Removes the temporary files of processes that are dead; answers how many.
   Result<int> remove_leftovers();

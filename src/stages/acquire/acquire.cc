@@ -3,17 +3,14 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
 
-#include "crypto/hash.h"
 #include "model_scan/file_kinds.h"
 #include "model_scan/model_scan.h"
+#include "stages/acquire/download.h"
 
 namespace redoubt::stages::acquire {
 namespace {
-
-// A download that breaks goes on with the part that broke.
-constexpr std::uint64_t kPartBytes = 32 << 20;
 
 // Policy, on top of the scan: a release is built of weights, configurations and texts alone, so what may hold code when it is loaded,
 // however clean it is, stays outside.
@@ -39,155 +36,65 @@ Result<std::vector<HubFile>> admitted_files(const std::vector<HubFile>& listed, 
   return files;
 }
 
-class Download {
+class Acquisition {
  public:
-  Download(const AcquireOptions& options, std::string commit, AcquireDeps& deps, const HubClient& client)
+  Acquisition(const AcquireOptions& options, std::string commit, AcquireDeps& deps, const HubClient& client)
       : options_(options), commit_(std::move(commit)), deps_(deps), client_(client) {}
 
   Result<governance::StepProduct> run() {
-    const auto files = TRY(admitted_files(TRY(client_.list(options_.repository, commit_)), options_.repository));
+    listed_ = TRY(client_.list(options_.repository, commit_));
+    const auto files = TRY(admitted_files(listed_, options_.repository));
     std::uint64_t total = 0;
     for (const auto& file : files) total += file.size;  // at most 10,000 files of 1 TiB: no overflow
     if (total > options_.bytes_max) {
       return fail(ErrorCode::gate_refused, fmt::format("the model has {} bytes, at most {} are taken", total, options_.bytes_max), options_.repository,
                   "raise model.size_gib_max, or '--size-gib-max', if it is meant");
     }
+    const auto verdict = TRY(judge_signer(files));
     deps_.progress.begin("download", total, "bytes");
-    vault::Manifest manifest;
-    manifest.kind = "model";
-    for (const auto& file : files) {
-      manifest.files.push_back(TRY(fetch(file)));
-      fetched_.insert(manifest.files.back().sha256);
-    }
+    vault::Manifest manifest{"model", TRY(Downloads({client_, options_.repository, commit_}, deps_.store, deps_.progress).run(files))};
     deps_.progress.end();
+    if (verdict) TRY(check_signed(*verdict, manifest));
     TRY(scan(manifest));
     governance::StepProduct product;
     product.outputs["model"] = TRY(deps_.store.put_manifest(manifest));
     product.result = {{"repository", options_.repository}, {"commit", commit_}, {"files", files.size()}, {"bytes", total}};
+    if (verdict) product.result["signature"] = verdict->to_json();
     return product;
   }
 
  private:
-  std::string where(const HubFile& file) const { return options_.repository + "/" + file.path; }
-
-  Result<vault::ArtifactFile> fetch(const HubFile& file) {
-    if (file.sha256 && TRY(deps_.store.has_blob(*file.sha256)) && deps_.store.verify_blob(*file.sha256)) {
-      // A run that ended between joining the parts and removing them left them here.
-      if (const auto parts = TRY(deps_.notes.load(note_of(file)))) TRY(discard_parts(file, *parts));
-      // Under the same digest there is one size: another one in the list is a lie.
-      const std::uint64_t size = TRY(deps_.store.open_blob(*file.sha256))->size();
-      TRY(check(file, size, *file.sha256, ""));
-      advance(file.size);
-      return vault::ArtifactFile{file.path, file.size, *file.sha256};
+  // Before anything else is asked for: a model that is not accepted costs one small file.
+  Result<std::optional<attest::SignerVerdict>> judge_signer(const std::vector<HubFile>& files) {
+    if (!options_.signers) return std::optional<attest::SignerVerdict>();
+    std::string bundle;
+    for (const auto& file : files) {
+      if (file.path != attest::kModelSignatureName) continue;
+      if (file.size > attest::kModelSignatureBytesMax) return fail(ErrorCode::gate_refused, "the model's signature is too large to be one", where(file));
+      MemorySink sink;
+      TRY(client_.download(options_.repository, commit_, file, 0, file.size, sink));
+      bundle = to_text(sink.take());
     }
-    const Digest digest = file.size > kPartBytes ? TRY(fetch_parts(file)) : TRY(fetch_whole(file));
-    return vault::ArtifactFile{file.path, file.size, digest};
+    return std::optional(TRY(options_.signers->judge(options_.repository, bundle, options_.now)));
   }
 
-  Result<Digest> fetch_whole(const HubFile& file) {
-    MemorySink sink;
-    TRY(client_.download(options_.repository, commit_, file, 0, file.size, sink));
-    const Bytes bytes = sink.take();
-    TRY(check(file, bytes.size(), crypto::sha256(bytes), file.sha256 ? "" : crypto::git_blob_id(bytes)));
-    advance(file.size);
-    MemorySource source(bytes);
-    return deps_.store.put_blob(source);
-  }
-
-  std::string note_of(const HubFile& file) const { return "download-" + crypto::sha256(commit_ + "/" + file.path).hex().substr(0, 32); }
-
-  // Parts are sealed blobs; which are there is noted, so that the next run goes on.
-  Result<Digest> fetch_parts(const HubFile& file) {
-    if (!file.sha256) return fail(ErrorCode::gate_refused, "the hub gives no SHA-256 of a large file", where(file));
-    Json parts = TRY(deps_.notes.load(note_of(file))).value_or(Json::array());
-    while (parts.size() > (file.size + kPartBytes - 1) / kPartBytes) parts.erase(parts.size() - 1);  // of a longer file, the hub once said
-    for (std::uint64_t offset = 0, number = 0; offset < file.size; offset += kPartBytes, ++number) {
-      const std::uint64_t length = std::min(kPartBytes, file.size - offset);
-      if (number >= parts.size() || !is_there(parts[number], length)) {
-        const Bytes bytes = TRY(fetch_part(file, offset, length));
-        MemorySource source(bytes);
-        if (number >= parts.size()) parts.push_back(nullptr);
-        parts[number] = TRY(deps_.store.put_blob(source)).tagged();
-        TRY(deps_.notes.save(note_of(file), parts));
-      }
-      advance(length);
+  // What was taken has to be what was signed; a signed file that is of no use here was not asked for.
+  Status check_signed(const attest::SignerVerdict& verdict, const vault::Manifest& manifest) const {
+    if (verdict.signer.empty()) return {};
+    std::vector<attest::ModelResource> files;
+    for (const auto& file : manifest.files) {
+      if (file.path != attest::kModelSignatureName) files.push_back({file.path, file.sha256});
     }
-    auto joined = join(file, parts);
-    // Parts that don't make up the file are of no use to a later run; a full disk is another matter.
-    if (joined || joined.error().code == ErrorCode::tampered) TRY(discard_parts(file, parts));
-    return joined;
-  }
-
-  Result<Bytes> fetch_part(const HubFile& file, std::uint64_t offset, std::uint64_t length) {
-    MemorySink sink;
-    TRY(client_.download(options_.repository, commit_, file, offset, length, sink));
-    Bytes bytes = sink.take();
-    if (bytes.size() != length) return fail(ErrorCode::tampered, fmt::format("the hub sent {} bytes of {}", bytes.size(), length), where(file));
-    return bytes;
-  }
-
-  // A part may have the bytes of a file that is to stay: of another artifact, or of this model.
-  Status discard_parts(const HubFile& file, const Json& parts) {
-    std::set<Digest> kept = fetched_;
-    for (const auto& artifact : TRY(deps_.store.artifacts())) {
-      for (const auto& named : TRY(deps_.store.manifest(artifact)).files) kept.insert(named.sha256);
-    }
-    TRY(deps_.notes.remove(note_of(file)));
-    for (const auto& part : parts) {
-      const auto digest = Digest::parse(part.is_string() ? part.get<std::string>() : "");
-      if (!digest || kept.contains(*digest) || *digest == file.sha256) continue;
-      const auto removed = deps_.objects.remove("blobs/" + digest->hex());
-      if (!removed && removed.error().code != ErrorCode::not_found) return fail(removed.error());  // two parts may be equal
+    for (const auto& problem : attest::compare_model({.name = "", .digest = {}, .files = verdict.files}, std::move(files))) {
+      const bool is_left_out = std::any_of(listed_.begin(), listed_.end(), [&](const HubFile& file) { return file.path == problem.object && model_scan::kind_by_name(file.path) == model_scan::FileKind::of_no_use; });
+      if (problem.kind == "missing" && is_left_out) continue;
+      return fail(ErrorCode::tampered, fmt::format("the model is not the one that '{}' signed: {}: {}", verdict.signer, problem.kind, problem.detail), options_.repository + "/" + problem.object,
+                  "nothing was taken; ask the signer for the model as it was signed");
     }
     return {};
   }
 
-  bool is_there(const Json& part, std::uint64_t length) {
-    const auto digest = Digest::parse(part.is_string() ? part.get<std::string>() : "");
-    if (!digest || !deps_.store.verify_blob(*digest)) return false;
-    const auto blob = deps_.store.open_blob(*digest);
-    return blob && (*blob)->size() == length;
-  }
-
-  // Reads the parts one after the other as one file.
-  class Parts final : public Source {
-   public:
-    Parts(vault::ArtifactStore& store, const Json& parts) : store_(store), parts_(parts) {}
-    Result<std::size_t> read(MutableByteView into) override {
-      while (true) {
-        if (source_ != nullptr) {
-          const std::size_t count = TRY(source_->read(into));
-          if (count > 0) return count;
-        }
-        if (next_ == parts_.size()) return std::size_t{0};
-        blob_ = TRY(store_.open_blob(TRY(Digest::parse(parts_[next_++].get<std::string>()))));
-        source_ = std::make_unique<RandomAccessSource>(*blob_);
-      }
-    }
-
-   private:
-    vault::ArtifactStore& store_;
-    const Json& parts_;
-    std::size_t next_ = 0;
-    std::unique_ptr<RandomAccess> blob_;
-    std::unique_ptr<RandomAccessSource> source_;
-  };
-
-  Result<Digest> join(const HubFile& file, const Json& parts) {
-    Parts source(deps_.store, parts);
-    auto digest = deps_.store.put_blob(source, *file.sha256);
-    if (!digest && digest.error().code == ErrorCode::tampered) {
-      return fail(ErrorCode::tampered, "the file is not what the hub says it is: its SHA-256 differs", where(file), "the download was removed; try again, and look into the hub if it happens twice");
-    }
-    return digest;
-  }
-
-  Status check(const HubFile& file, std::uint64_t size, const Digest& digest, const std::string& blob_id) const {
-    const bool same = size == file.size && (file.sha256 ? digest == *file.sha256 : blob_id == file.blob_id);
-    if (same) return {};
-    return fail(ErrorCode::tampered, size == file.size ? "the file is not what the hub says it is: its digest differs" : fmt::format("the hub sent {} bytes of {}", size, file.size),
-                where(file), "try again, and look into the hub if it happens twice");
-  }
+  std::string where(const HubFile& file) const { return options_.repository + "/" + file.path; }
 
   Status scan(const vault::Manifest& manifest) {
     std::vector<model_scan::ScannedFile> files;
@@ -199,14 +106,11 @@ class Download {
                 "use another revision or another model");
   }
 
-  void advance(std::uint64_t bytes) { deps_.progress.update(done_ += bytes); }
-
   const AcquireOptions& options_;
   std::string commit_;
   AcquireDeps& deps_;
   const HubClient& client_;
-  std::uint64_t done_ = 0;
-  std::set<Digest> fetched_;
+  std::vector<HubFile> listed_;
 };
 
 }  // namespace
@@ -215,8 +119,9 @@ Result<governance::AcquiredModel> acquire(const AcquireOptions& options, Acquire
   const HubClient client(options.hub);
   TRY(client.check(options.repository, options.revision));
   const std::string commit = is_commit(options.revision) ? options.revision : TRY(client.resolve(options.repository, options.revision));
-  const governance::StepPlan plan{{}, {{"repository", options.repository}, {"commit", commit}}};
-  return deps.recorder.run<governance::AcquireStep>(plan, [&] { return Download(options, commit, deps, client).run(); });
+  governance::StepPlan plan{{}, {{"repository", options.repository}, {"commit", commit}}};
+  if (options.signers) plan.parameters["signers"] = options.signers->digest().tagged();
+  return deps.recorder.run<governance::AcquireStep>(plan, [&] { return Acquisition(options, commit, deps, client).run(); });
 }
 
 }  // namespace redoubt::stages::acquire

@@ -5,10 +5,9 @@
 // scanned; only then is it an artifact.
 #pragma once
 
+#include "attest/signer_policy.h"
 #include "base/progress.h"
-#include "governance/notes.h"
 #include "governance/recorder.h"
-#include "provider/object_store.h"
 #include "stages/acquire/hub_client.h"
 #include "vault/artifact_store.h"
 
@@ -18,19 +17,19 @@ struct AcquireOptions {
   HubOptions hub;
   std::string repository, revision = "main";
   std::uint64_t bytes_max = 256ull << 30;  // of all files together
+  std::optional<attest::SignerPolicy> signers = {};  // whose signature (model.sig) the model has to carry; none: nobody's
+  TimePoint now{};                                   // when a signer's certificate has to be valid
 };
 
 struct AcquireDeps {
   vault::ArtifactStore& store;
-  provider::ObjectStore& objects;  // where the store's blobs lie: parts of a finished download are removed
   governance::StepRecorder& recorder;
-  governance::Notes& notes;  // which parts of a broken download are there
   Progress& progress;
 };
 
-// Outputs: model. Result: repository, commit, files, bytes. invalid_argument for a name that is none, permission_denied for a
-// wrong token, not_found for an unknown model, gate_refused for files that are not admitted or too much of them, tampered for
-// a size or a digest that differs. A download that breaks off goes on in the next call.
+// Outputs: model. Result: repository, commit, files, bytes, and with a policy of signers who signed (signature). invalid_argument for a name that is none, permission_denied for a
+// wrong token, not_found for an unknown model, gate_refused for files that are not admitted or too much of them, and for a model that
+// nobody signed whom the policy accepts; tampered for a size or a digest that differs from the hub's or the signer's. A download that breaks off goes on in the next call.
 Result<governance::AcquiredModel> acquire(const AcquireOptions& options, AcquireDeps& deps);
 
 }  // namespace redoubt::stages::acquire

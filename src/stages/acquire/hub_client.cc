@@ -156,13 +156,21 @@ HubClient::HubClient(HubOptions options)
 http::ClientRequest HubClient::request(std::string url) const {
   http::ClientRequest request;
   request.url = std::move(url);
-  request.bearer = token_;
+  request.bearer = token();
   request.bytes_max = kAnswerBytesMax;
   return request;
 }
 
-bool HubClient::has_newer_token(const Error& error) const {
-  if (!is_unauthorized(error) || !token_ || !options_.read_token_again || was_read_again_) return false;
+std::optional<Secret> HubClient::token() const {
+  const std::scoped_lock lock(mutex_);
+  return token_;
+}
+
+bool HubClient::has_newer_token(const Error& error, const std::optional<Secret>& used) const {
+  if (!is_unauthorized(error) || !used || !options_.read_token_again) return false;
+  const std::scoped_lock lock(mutex_);
+  if (!(*token_ == *used)) return true;  // another thread has read it meanwhile
+  if (was_read_again_) return false;
   was_read_again_ = true;
   auto token = options_.read_token_again();
   if (!token || *token == *token_) return false;
@@ -171,8 +179,9 @@ bool HubClient::has_newer_token(const Error& error) const {
 }
 
 Result<std::pair<http::ClientResponse, std::string>> HubClient::fetch(const std::string& url) const {
-  auto answer = client_.fetch(request(url));
-  if (answer || !has_newer_token(answer.error())) return answer;
+  const auto first = request(url);
+  auto answer = client_.fetch(first);
+  if (answer || !has_newer_token(answer.error(), first.bearer)) return answer;
   return client_.fetch(request(url));
 }
 
@@ -251,8 +260,8 @@ Status HubClient::download(const std::string& repository, const std::string& com
   get.bytes_max = UINT64_MAX;  // the sink is the limit
   BoundedSink sink(into, length, repository + "/" + file.path);
   auto sent = client_.send(get, sink);
-  if (!sent && sink.count == 0 && has_newer_token(sent.error())) {
-    get.bearer = token_;
+  if (!sent && sink.count == 0 && has_newer_token(sent.error(), get.bearer)) {
+    get.bearer = token();
     sent = client_.send(get, sink);
   }
   if (sent) return {};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ struct HubFile {
 
 bool is_commit(const std::string& text);  // 40 hexadecimal digits
 
-// To be used from one thread.
+// Safe to use from several threads.
 class HubClient {
  public:
   explicit HubClient(HubOptions options);
@@ -50,10 +51,12 @@ class HubClient {
  private:
   http::ClientRequest request(std::string url) const;
   Result<std::pair<http::ClientResponse, std::string>> fetch(const std::string& url) const;
-  bool has_newer_token(const Error& error) const;
+  bool has_newer_token(const Error& error, const std::optional<Secret>& used) const;
   http::ClientRequest request_file(const std::string& repository, const std::string& commit, const std::string& path) const;
   Status check_size(const http::ClientRequest& asked, const HubFile& file) const;
   HubOptions options_;
+  std::optional<Secret> token() const;
+  mutable std::mutex mutex_;  // guards the next two
   mutable std::optional<Secret> token_;  // the newest that was read
   mutable bool was_read_again_ = false;
   http::Client client_;

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A blob on its way in: hashed and sealed as it is written, into a sealed file of its own that outlives the process, so that
+// what has come need not come again. Nothing plain touches the disk.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "base/file.h"
+#include "crypto/hash.h"
+#include "vault/sealing.h"
+
+namespace redoubt::vault {
+
+class PendingBlob final : public Sink {
+ public:
+  // Goes on with what is in `file`: its whole chunks are sealed anew under a fresh data key (a cut-off chunk was sealed under a
+  // nonce that must not be used again), so that costs reading, not fetching.
+  static Result<std::unique_ptr<PendingBlob>> begin(std::filesystem::path file, const SealingKey& key, const provider::EncryptionContext& context,
+                                                    const Digest& expected);
+  std::uint64_t bytes() const { return bytes_; }  // of the blob so far, with those of earlier processes
+  Status write(ByteView bytes) override;
+  // tampered when the blob is not the expected one; then the file is gone.
+  Status finish();
+  void discard();
+  const std::filesystem::path& file() const { return file_; }
+  const Digest& expected() const { return expected_; }
+
+ private:
+  class File;
+  PendingBlob(std::filesystem::path file, const Digest& expected) : file_(std::move(file)), expected_(expected) {}
+  Status start(const SealingKey& key, const provider::EncryptionContext& context);
+  Status take_up(const std::filesystem::path& old, const SealingKey& key, const provider::EncryptionContext& context);
+
+  std::filesystem::path file_;
+  Digest expected_;
+  std::shared_ptr<File> sealed_;
+  std::unique_ptr<SealingSink> sink_;
+  crypto::Sha256 hash_;
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace redoubt::vault
