@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "model_scan/byte_reader.h"
+#include "model_scan/crc32.h"
 #include "model_scan/decoder.h"
 #include "model_scan/scan.h"
 #include "model_scan/tar_reader.h"
@@ -40,8 +41,9 @@ class ZipFile {
     if (!folder_ || !name.starts_with(*folder_)) return TorchPart::none;
     name.remove_prefix(folder_->size());
     if (name == "data.pkl" || name == "constants.pkl") return TorchPart::pickle;
-    if (name.starts_with("data/") && name.find_first_not_of("0123456789", 5) == name.npos && name.size() > 5) return TorchPart::storage;
-    if (name.starts_with("constants/")) return TorchPart::storage;
+    for (const std::string_view storages : {"data/", "constants/"}) {
+      if (name.starts_with(storages) && name.size() > storages.size() && name.find_first_not_of("0123456789", storages.size()) == name.npos) return TorchPart::storage;
+    }
     if (name.starts_with("code/")) return TorchPart::program;
     for (const char* fact : {"version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}) {
       if (name == fact) return TorchPart::fact;

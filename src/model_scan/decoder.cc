@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "model_scan/byte_reader.h"
+#include "model_scan/crc32.h"
 
 namespace redoubt::model_scan {
 namespace {
@@ -236,12 +237,11 @@ Result<std::unique_ptr<DecodedObject>> DecodedObject::open(const RandomAccess& o
 Status DecodedObject::run_once() {
   Stream stream(object_, begin_, end_, codec_);
   Bytes chunk(kChunk);
-  crc32_ = static_cast<std::uint32_t>(::crc32(0, nullptr, 0));
   while (true) {
     const std::size_t count = TRY(stream.read(chunk));
     if (count == 0) break;
     const ByteView made(chunk.data(), count);
-    crc32_ = static_cast<std::uint32_t>(::crc32(crc32_, made.data(), static_cast<uInt>(count)));
+    crc32_ = model_scan::crc32(crc32_, made);
     if (head_.size() < kKept) head_.insert(head_.end(), made.begin(), made.begin() + static_cast<std::ptrdiff_t>(std::min(count, kKept - head_.size())));
     tail_.insert(tail_.end(), made.begin(), made.end());
     if (tail_.size() > 2 * kTail) tail_.erase(tail_.begin(), tail_.end() - static_cast<std::ptrdiff_t>(kTail));
@@ -284,18 +284,6 @@ Status DecodedObject::read_at(std::uint64_t offset, MutableByteView into) const 
   at_ += count;
   work_ += count;
   return count == into.size() ? Status{} : fail(ErrorCode::invalid_argument, "the compressed data ended before");
-}
-
-Result<std::uint32_t> crc32_of(const RandomAccess& object, std::uint64_t begin, std::uint64_t bytes) {
-  Bytes chunk(static_cast<std::size_t>(std::min<std::uint64_t>(1 << 20, bytes)));
-  auto crc = ::crc32(0, nullptr, 0);
-  for (std::uint64_t done = 0; done < bytes;) {
-    const auto part = MutableByteView(chunk).first(static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), bytes - done)));
-    TRY(object.read_at(begin + done, part));
-    crc = ::crc32(crc, part.data(), static_cast<uInt>(part.size()));
-    done += part.size();
-  }
-  return static_cast<std::uint32_t>(crc);
 }
 
 }  // namespace redoubt::model_scan

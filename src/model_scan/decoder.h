@@ -51,7 +51,4 @@ class DecodedObject final : public RandomAccess {
   mutable std::uint64_t at_ = 0, work_ = 0;
 };
 
-// CRC-32 of a part of a file, as zip and gzip use it.
-Result<std::uint32_t> crc32_of(const RandomAccess& object, std::uint64_t begin, std::uint64_t bytes);
-
 }  // namespace redoubt::model_scan

@@ -81,8 +81,10 @@ FileKind kind_by_name(std::string_view path) {
   return FileKind::unknown;
 }
 
-FileKind kind_by_content(ByteView bytes) {
-  if (starts_with(bytes, "\x93NUMPY") || starts_as_pickle(bytes)) return FileKind::pickle;
+FileKind kind_by_content(ByteView bytes) { return starts_as_pickle(bytes) ? FileKind::pickle : kind_by_magic(bytes); }
+
+FileKind kind_by_magic(ByteView bytes) {
+  if (starts_with(bytes, "\x93NUMPY")) return FileKind::pickle;
   if (starts_with_any(bytes, {"\x7f" "ELF", "\xca\xfe\xba\xbe", "\xbe\xba\xfe\xca", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf",
                               std::string_view("\0asm", 4), "!<arch>\n"})) {
     return FileKind::code;

@@ -33,6 +33,8 @@ FileKind kind_by_name(std::string_view path);
 // What the first bytes (kPickleStartBytes of them are enough) say, where they say something that a name must not hide: pickle,
 // archive, code; else unknown.
 FileKind kind_by_content(ByteView first_bytes);
+// The same without the look for a pickle's program, which has no magic.
+FileKind kind_by_magic(ByteView first_bytes);
 // The same by marks of two or three bytes, which the length at the start of a sound safetensors file may have by chance.
 FileKind kind_by_short_magic(ByteView first_bytes);
 // HDF5's superblock may stand behind a user block of 512 bytes or a power of two more.

@@ -16,7 +16,7 @@ namespace redoubt::model_scan {
 namespace {
 
 constexpr std::uint64_t kTextBytesMax = 64 << 20;
-constexpr std::size_t kFindingsMax = 10'000;
+constexpr std::size_t kFindingsMax = 10'000, kMagicBytes = 64 << 10;
 constexpr int kDepthMax = 8;
 
 // What an error of reading says about the machine, not about the file.
@@ -75,7 +75,7 @@ Status Scan::look(const RandomAccess& object, const Place& place) {
     return {};
   }
   const FileKind named = kind_by_name(place.name());
-  auto first = read_start(object, kPickleStartBytes);
+  auto first = read_start(object, may_be_anything(named) ? kMagicBytes : kPickleStartBytes);
   if (!first) return settle(first.error(), place, "malformed", "file/unreadable");
   auto looked = look_by_content(named, *first, object, place);
   if (!looked) return settle(looked.error(), place, "malformed", "file/unreadable");
@@ -88,7 +88,7 @@ Status Scan::look(const RandomAccess& object, const Place& place) {
 
 // Whether the contents decided. What must not hide behind a name is looked for in every file.
 Result<bool> Scan::look_by_content(FileKind named, ByteView first, const RandomAccess& object, const Place& place) {
-  const FileKind found = kind_by_content(first);
+  const FileKind found = may_be_anything(named) ? kind_by_magic(first) : kind_by_content(first);
   if (found == FileKind::code) return refuse_content(place, found, 0), true;
   if (const auto zip = TRY(find_zip_end(object)); zip || text_of(first).starts_with("PK\x03\x04")) {
     if (may_be_anything(named)) return TRY(look_at_zip(object, place)), true;

@@ -169,7 +169,11 @@ class Judge {
   }
 
   void note_macros(const Statement& statement) {
-    if (statement.is_block && statement.tokens.size() > 1 && statement.tokens[0].value == "macro") macros_.insert(statement.tokens[1].value);
+    const Tokens& tokens = statement.tokens;
+    if (!statement.is_block || tokens.size() < 2) return;
+    if (tokens[0].value == "macro") macros_.insert(tokens[1].value);
+    if (tokens[0].value == "set") own_.insert(tokens[1].value);
+    for (std::size_t i = 1; i < tokens.size() && (tokens[0].value == "macro" || tokens[0].value == "for") && tokens[i].value != "in"; ++i) own_.insert(tokens[i].value);
   }
 
   void judge(const Statement& statement) {
@@ -184,23 +188,43 @@ class Judge {
 
   void judge_token(const Tokens& tokens, std::size_t i, bool is_block) {
     const Token& token = tokens[i];
-    if (token.kind == Token::text) return judge_text(token);
+    if (token.kind == Token::text) {
+      const bool is_taken_apart = is_symbol(tokens, i + 1, '[') || is_symbol(tokens, i + 1, '.') || is_symbol(tokens, i + 1, '|');
+      if (token.value.find('_') != token.value.npos) {
+        if (is_taken_apart && !underscore_at_) underscore_at_ = token.offset;
+        if (is_block && i == 3 && tokens[0].value == "set") underscored_.insert(tokens[1].value);
+      }
+      return judge_text(token);
+    }
+    if (is_symbol(tokens, i, '[') && i > 0 && tokens[i - 1].kind == Token::name && underscored_.contains(tokens[i - 1].value) && !underscore_at_) underscore_at_ = tokens[i].offset;
     if (is_symbol(tokens, i, '[')) return judge_subscript(tokens, i);
     if (token.kind != Token::name) return;
     const bool is_member = i > 0 && is_symbol(tokens, i - 1, '.'), is_piped = i > 0 && is_symbol(tokens, i - 1, '|'), is_called = is_symbol(tokens, i + 1, '(');
     if (token.value.starts_with("__") || (is_member && token.value.starts_with('_'))) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
     if (is_piped) {
-      if (!is_filter(token.value)) tell("call", fmt::format("the filter '{}' does more than format", token.value), token.offset);
-      return;
+      if (!is_filter(token.value)) return tell("call", fmt::format("the filter '{}' does more than format", token.value), token.offset);
+      return judge_attribute_filter(tokens, i);
     }
     const bool is_defined = is_block && (i == 1 || (i > 0 && tokens[0].value == "macro"));
-    if (!is_member && !is_defined && is_gate(token.value) && !is_keyword_argument(tokens, i)) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
+    if (!is_member && !is_defined && is_gate(token.value) && !own_.contains(token.value) && !is_keyword_argument(tokens, i)) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
     if (is_member && is_one_of(token.value, {"mro", "func_globals", "gi_frame", "gi_code", "cr_frame", "f_globals", "tb_frame", "popen", "system", "format_map"})) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
     if (!is_called) return;
     const bool is_test = i > 0 && (tokens[i - 1].value == "is" || tokens[i - 1].value == "not");
     const bool is_word = is_one_of(token.value, {"if", "elif", "else", "in", "and", "or", "not", "is", "for", "set", "call", "recursive", "do"});
     if (is_member ? !is_method(token.value) && token.value != "format" : !is_function(token.value) && !macros_.contains(token.value) && !is_word && !is_test && !is_defined) {
       tell("call", fmt::format("calls '{}'", token.value), token.offset);
+    }
+  }
+
+  // map(attribute=...), selectattr(...) and their like reach for a member by a text.
+  void judge_attribute_filter(const Tokens& tokens, std::size_t i) {
+    if (!is_symbol(tokens, i + 1, '(') || i + 2 >= tokens.size()) return;
+    if (tokens[i].value == "map" && tokens[i + 2].kind == Token::text && !is_filter(tokens[i + 2].value)) return tell("call", fmt::format("maps by '{}'", tokens[i + 2].value), tokens[i + 2].offset);
+    const bool is_by_place = is_one_of(tokens[i].value, {"selectattr", "rejectattr", "groupby"});
+    if (is_by_place && tokens[i + 2].kind != Token::text && !dynamic_at_) dynamic_at_ = tokens[i].offset;
+    for (std::size_t at = i + 2; at + 2 < tokens.size() && !is_symbol(tokens, at, ')'); ++at) {
+      const bool is_attribute = tokens[at].kind == Token::name && tokens[at].value == "attribute" && is_symbol(tokens, at + 1, '=');
+      if (is_attribute && tokens[at + 2].kind == Token::name && !dynamic_at_) dynamic_at_ = tokens[at].offset;
     }
   }
 
@@ -233,7 +257,7 @@ class Judge {
   std::string_view text_;
   std::size_t at_ = 0, tokens_ = 0;
   std::vector<Statement> statements_;
-  std::set<std::string> macros_;
+  std::set<std::string> macros_, own_, underscored_;  // names of macros, of the template's variables, and of texts with an underscore in them
   std::optional<std::size_t> dynamic_at_, underscore_at_;
   std::optional<TemplateProblem> problem_;
 };

@@ -169,7 +169,10 @@ class Reader {
   void check_entry(const ZipMember& member, std::set<std::string>& names, std::uint64_t at) {
     const std::string bare = member.is_folder() ? member.name.substr(0, member.name.size() - 1) : member.name;
     if (!is_safe_relative_path(bare) || bare.find(':') != bare.npos) tell("zip-slip", "critical", "a name that leaves the folder it would be unpacked into", member.name, at);
-    if (!names.insert(member.name).second) tell("zip-duplicate", "critical", "two members have one name", member.name, at);
+    // torch finds members whatever the case of their letters.
+    std::string folded = member.name;
+    std::transform(folded.begin(), folded.end(), folded.begin(), [](unsigned char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : static_cast<char>(c); });
+    if (!names.insert(folded).second) tell("zip-duplicate", "critical", "two members have one name", member.name, at);
     if ((member.flags & kEncrypted) != 0) tell("zip-encrypted", "high", "a member is encrypted, so nobody knows what it is", member.name, at);
     if ((member.flags & ~(kEncrypted | kDescriptor | kUtf8 | kLevels)) != 0) tell("zip-malformed", "high", fmt::format("flags {:#06x} that no reader needs", member.flags), member.name, at);
     if (member.method != kZipStored && member.method != kZipDeflated) tell("zip-method", "high", fmt::format("compression method {} is not read", member.method), member.name, at);

@@ -209,6 +209,7 @@ def container_tricks():
     return {
         "torch_zip.pt": model, "torch_zip.bin": model, "torch_zip_deflated.pt": deflated, "torch_zip_nested.pt": torch_zip(pickle.dumps(1, 2), [("archive/extra/model.pkl", PAYLOAD)]),
         "zip_in_zip.zip": zip_of([("inner/model.zip", zip_of([("a/model.pt", model)]))]), "zip_in_gzip.pt": gzip.compress(model), "second_data_pkl.pt": torch_zip(pickle.dumps(1, 2), [("other/data.pkl", PAYLOAD)]),
+        "other_case.pt": torch_zip(pickle.dumps(1, 2), [("archive/DATA.PKL", PAYLOAD)]),
         "duplicate.pt": torch_zip(pickle.dumps(1, 2), [("archive/data.pkl", PAYLOAD)]), "wrong_checksum.pt": bytes(wrong_checksum), "local_name_differs.pt": bytes(local_name), "encrypted.pt": bytes(encrypted),
         "prepended.pt": b"\x00" * 64 + clean, "prepended_pickle.pt": PAYLOAD + clean, "appended.pt": clean + PAYLOAD, "appended_zeros.pt": clean + bytes(64), "comment.pt": clean[:-2] + b"\x08\x00PK\x05\x06abcd",
         "two_zips.pt": clean + model, "cut.pt": clean[:-30], "no_directory.pt": clean[:clean.index(b"PK\x01\x02")], "slip.zip": zip_of([("../../etc/cron.d/x", b"x")]), "slip_absolute.zip": zip_of([("/etc/x", b"x")]),
@@ -291,6 +292,8 @@ TEMPLATES = {
     "item_joined": "{{ ''['__cl' ~ 'ass__'] }}", "item_plus": "{{ ''['_' + '_class_' + '_'] }}", "by_name": "{% set a = '_' * 2 ~ 'class' ~ '_' * 2 %}{{ ''[a] }}", "globals": "{{ cycler.__init__.__globals__.os.popen('true').read() }}",
     "cycler": "{{ cycler('a') }}", "lipsum": "{{ lipsum|string }}", "self": "{{ self._TemplateReference__context }}", "import": "{% import 'os' as os %}{{ os.system('true') }}", "include": "{% include '/etc/passwd' %}", "extends": "{% extends '/etc/passwd' %}",
     "from": "{% from 'x' import y %}", "namespace": "{{ namespace.__init__ }}", "range": "{{ range.__class__ }}", "map_attribute": "{{ messages|map(attribute='__class__')|list }}", "format": "{{ '{0.__class__}'.format(messages) }}",
+    "map_by_name": "{% set a = '_' * 2 ~ 'class' ~ '_' * 2 %}{{ messages|map(attribute=a)|list }}", "map_attr": "{{ ['']|map('attr', a)|list }}", "letter": "{% set u = 'a_b'[1] %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
+    "letter_of_name": "{% set s = 'a_b' %}{% set u = s[1] %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
     "eval": "{{ eval('1') }}", "popen": "{{ x.popen('true') }}", "exception": "{{ raise_exception.__globals__ }}", "request": "{{ request.application }}", "config": "{{ config.items() }}", "open": "{{ open('/etc/passwd') }}", "in_block": "{% if ''.__class__ %}x{% endif %}",
     "in_set": "{% set x = messages.__class__ %}", "unclosed": "{% if x", "octal": "{{ ''['\\137\\137class\\137\\137'] }}", "selectattr": "{{ messages|selectattr('__class__')|list }}", "call": "{{ messages.sort.__call__() }}", "unknown_call": "{{ cmd('x') }}",
 }

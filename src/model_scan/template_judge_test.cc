@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model_scan/template_judge.h"
+
+#include <gtest/gtest.h>
+
+namespace redoubt::model_scan {
+namespace {
+
+std::string rule_of(std::string_view text) {
+  const auto problem = judge_template(text);
+  return problem ? problem->rule : "";
+}
+
+TEST(TemplateJudge, formatting_is_formatting) {
+  for (const char* text : {"", "plain text", "{# a comment #}", "{{ messages[0]['content'] | trim }}", "{{ messages[loop.index0 + 1:] }}", "{% for k, v in tool.items() %}{{ k ~ ': ' ~ v[k] }}{% endfor %}",
+                           "{% set config = 1 %}{{ config }}", "{% macro f(x, g=1) %}{{ g }}{% endmacro %}{{ f(x='a_b') }}", "{{ '{' + name + '}' }}", "{% if role in ['a_', 'b'] %}x{% endif %}", "{% raw %}{{ x.__class__ }}{% endraw %}",
+                           "{{ '<|im_start|>' + message.role }}{{ basic[spec.type] }}", "{%- set ns = namespace(a=1) -%}{%- set ns.a = {'b': [1]} -%}{{ ns.a }}", "{{ x | map('upper') | join(', ') }}", "{{ tools | tojson(indent=4) }}"}) {
+    EXPECT_EQ(rule_of(text), "") << text;
+  }
+}
+
+TEST(TemplateJudge, what_reaches_further_is_named) {
+  EXPECT_EQ(rule_of("{{ x.__class__ }}"), "attribute");
+  EXPECT_EQ(rule_of("{{ x['\\x5f_class__'] }}"), "attribute");
+  EXPECT_EQ(rule_of("{{ x['_' ~ y] }}"), "attribute");
+  EXPECT_EQ(rule_of("{% set u = 'a_b'[1] %}{{ x[u ~ u] }}{{ x[u] }}"), "attribute");
+  EXPECT_EQ(rule_of("{{ config }}"), "attribute");
+  EXPECT_EQ(rule_of("{% for k in x %}{{ k ~ '_' ~ x[k] }}{% endfor %}"), "attribute") << "a name could be put together of it";
+  EXPECT_EQ(rule_of("{{ x | attr('y') }}"), "call");
+  EXPECT_EQ(rule_of("{{ run(1) }}"), "call");
+  EXPECT_EQ(rule_of("{% include 'x' %}"), "tag");
+  EXPECT_EQ(rule_of("{{ x"), "malformed");
+  EXPECT_EQ(rule_of("{{ 'x }}"), "malformed");
+}
+
+}  // namespace
+}  // namespace redoubt::model_scan
