@@ -3,11 +3,13 @@
 // The engine's text side for tests in other languages. One JSON object a line on standard input, one JSON value a line out:
 // {"template", "messages", "add_generation_prompt", "bos_token", "eos_token"} -> the text, or {"error": code}; "tools", "documents",
 // "variables" and messages that are strings are JSON texts.
-// With an argument, a tokenizer.json: {"encode": text, "special": bool} -> ids; {"decode": ids, "skip_special": bool} -> text;
+// With an argument, a tokenizer.json: {"encode": text, "special": bool} -> ids, {"encode_hex": bytes in hexadecimal} -> ids;
+// {"decode": ids, "skip_special": bool} -> text;
 // {"stream": ids, "skip_special": bool} -> the text in the pieces it comes in; {"time": texts} -> tokens and seconds.
 #include <chrono>
 #include <iostream>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "engine/chat_template/chat_template.h"
@@ -54,6 +56,10 @@ Result<Json> measured(const tokenizer::Tokenizer& tokenizer, const Json& texts) 
 
 Result<Json> convert(const tokenizer::Tokenizer& tokenizer, const Json& task) {
   if (task.contains("time")) return measured(tokenizer, task["time"]);
+  if (task.contains("encode_hex")) {
+    const auto bytes = TRY(from_hex(task["encode_hex"].get<std::string>()));
+    return Json(TRY(tokenizer.encode(text_of(bytes))));
+  }
   if (task.contains("encode")) {
     const bool adds = task.value("special", true);
     return Json(TRY(tokenizer.encode(task["encode"].get<std::string>(), adds ? tokenizer::SpecialTokens::add : tokenizer::SpecialTokens::leave_out)));

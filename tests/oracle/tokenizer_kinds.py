@@ -174,7 +174,8 @@ KINDS = {
     "inverted_next": lambda: cut_by(split(Regex(r"\b\w+\b"), "merged_with_next", invert=True)),
     "empty_matches": lambda: cut_by(split(Regex(r"(?=\d{3}(?!\d))|x*"))),
     "lines": lambda: cut_by(split(Regex(r"^\s+|\s+$|(?m:.)\Z")), split(Regex(r"[\p{L}&&[^\p{Han}a-c]]+")), split(Regex(r"[^\P{Lu}\d]"), "merged_with_next")),
-    "scripts": lambda: cut_by(split(Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}]+|\p{Cyrillic}+|[\p{Thai}\p{Arabic}]|\p{Hangul}+|\p{Latin}+")), split(Regex(r"\P{L}\h|\W\S"))),
+    "scripts": lambda: cut_by(split(Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}]+|\p{Cyrillic}+|[\p{Thai}\p{Arabic}]|\p{Hangul}+|\p{Latin}+")),
+                               split(Regex(r"[\p{Greek}\p{Armenian}]+|\p{Hebrew}+|\p{Devanagari}|\p{Bengali}")), split(Regex(r"\P{L}\h|\W\S"))),
     "categories": lambda: cut_by(*[split(Regex(r"\p{%s}" % name)) for name in "Sc Sk So Sm Pc Pd Ps Pi Pf Po Mn Mc Lt Lm Lo Nl No Cf Cn Zs".split()]),
     "fixed_length": lambda: cut_by(pre_tokenizers.FixedLength(3)),
     "delimiter": lambda: cut_by(pre_tokenizers.CharDelimiterSplit("e"), pre_tokenizers.Punctuation("merged_with_next")),
@@ -212,6 +213,14 @@ KINDS = {
     "replaced": lambda: shown_by(normalizers.Sequence([normalizers.Replace(Regex(r"\s+|a*$|^"), " "), normalizers.Replace("é", ""), normalizers.Prepend("<")]),
                                  decoder=decoders.Sequence([decoders.Replace("a", "<0x41>"), decoders.ByteFallback(), decoders.Strip("e", 1, 0), decoders.Fuse(), decoders.Replace(" t", "#")])),
 }
-# Those that look at all characters in their own way: every code point is put through them.
-TABLES = ["llama3", "cased", "bloom", "lines", "scripts", "categories", "digits", "inverted_next", "unicode_scripts", "spaces", "delimiter", "precompiled", "bert",
-          "bert_cased", "word_level", "nfc", "nfd", "nfkc", "nfkd_stripped", "unigram_whole"]
+
+def words_shown(tokenizer):
+    """The same tokenizer over a model that shows every byte it is given and where each word ends."""
+    raw = json.loads(tokenizer.to_str())
+    if '"ByteLevel"' in json.dumps([raw["normalizer"], raw["pre_tokenizer"]]):
+        units = sorted(pre_tokenizers.ByteLevel.alphabet())
+        units += [unit + "</w>" for unit in units]
+    else:
+        units = [f"<0x{byte:02X}>" for byte in range(256)]
+    raw["model"] = {"type": "BPE", "vocab": {unit: number for number, unit in enumerate(units)}, "merges": [], "byte_fallback": True, "end_of_word_suffix": "</w>"}
+    return Tokenizer.from_str(json.dumps({**raw, "added_tokens": [{**token, "id": len(units) + n} for n, token in enumerate(raw["added_tokens"])], "post_processor": None}))

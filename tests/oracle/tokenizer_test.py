@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Token ids and decoded text against the `tokenizers` package, for every kind of tokenizer.json that is read."""
+import functools
 import importlib.util
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 
 import pytest
 from tokenizers import Tokenizer
-from tokenizer_kinds import KINDS, PROSE, TABLES, made, sources
+from tokenizer_kinds import KINDS, PROSE, made, sources, words_shown
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TOOL = str(pathlib.Path(os.environ["REDOUBT_BUILD"]) / "text_tool")
@@ -53,6 +54,7 @@ def check(pair, texts, special=True):
         assert ids == theirs.ids, (text[:200], tokenizer.decode(ids if isinstance(ids, list) else []))
 
 
+@functools.cache
 def random_texts(count):
     rng = random.Random(20240601)
     print("seed 20240601")
@@ -60,6 +62,7 @@ def random_texts(count):
               (0x3000, 0x30FF), (0x4E00, 0x4FFF), (0xAC00, 0xAD00), (0xFB00, 0xFFFF), (0x1F300, 0x1FAFF), (0x10000, 0x10FFFF)]
     pieces = ["'s", "'LL", "'ſ", "<tool>", " <tool> ", "<tool", "<|im_end|>", "été", "ÉTÉ", "\r\n", "   ", "\t\t", "123456", "a.", "\u180e", "\x85", "\x1c", "cat", " cat ",
               " gap ", "mask", "Mask", "[MASK]", "<s>", "▁", "##s", "don't", " .", "return self", "e\u0301", "\u200d", "<0x0A>", "½", "ﬃ", "the ", "İ"]
+    texts = []
     for _ in range(count):
         out = []
         for _ in range(rng.randrange(1, 24)):
@@ -68,23 +71,31 @@ def random_texts(count):
             else:
                 low, high = rng.choice(ranges)
                 out.append(chr(rng.choice([c for c in (rng.randint(low, high),) if not 0xD800 <= c < 0xE000] or [97])))
-        yield "".join(out)
+        texts.append("".join(out))
+    return texts
+
+
+@functools.cache
+def code_points(*ranges, around=""):
+    """The characters of some ranges, 2048 a text: one after the other, or each between others."""
+    points = [chr(c) for part in ranges for c in part if not 0xD800 <= c < 0xE000]
+    return [around.join(["", *points[i:i + 2048], ""]) for i in range(0, len(points), 2048)]
 
 
 def test_ids_are_equal_on_random_unicode(pair):
-    count = 10_000 if pair[2] in ("llama3", "llama2", "t5", "bert") else 1500
-    check(pair, list(random_texts(count)))
+    check(pair, random_texts(10_000))
 
 
 def test_ids_are_equal_on_every_code_point(pair):
-    if pair[2] not in TABLES:
-        pytest.skip("looks at characters as another does")
-    # All of them for the first; the planes that nobody has written in by sample for the others.
-    step = 1 if pair[2] == TABLES[0] else 61
-    points = [chr(c) for c in [*range(0x34000), *range(0x34000, 0xE0000, step), *range(0xE0000, 0xE1000), *range(0xE1000, sys.maxunicode + 1, step)]
-              if not 0xD800 <= c < 0xE000]
-    check(pair, ["a" + "a1 ".join(points[i:i + 512]) for i in range(0, len(points), 512)])
-    check(pair, ["".join(points[i:i + 512]) for i in range(0, len(points), 512)])
+    check(pair, code_points(range(sys.maxunicode + 1)))
+
+
+def test_words_are_cut_alike_around_every_character(pair):
+    shown, path = words_shown(pair[0]), pair[1].with_name("shown.json")
+    shown.save(str(path))
+    # Of the planes where nothing is assigned, and of private use, a sample.
+    texts = code_points(range(0x34000), range(0x34000, 0xE0000, 61), range(0xE0000, 0xE1000), range(0xE1000, sys.maxunicode + 1, 61), around="  a1")
+    check((shown, path, pair[2]), texts)
 
 
 def test_ids_are_equal_on_source_code_and_odd_shapes(pair):
@@ -112,7 +123,7 @@ def test_decoded_and_streamed_text_is_equal(pair):
     tokenizer, path, _ = pair
     rng = random.Random(7)
     rows = [[rng.randrange(tokenizer.get_vocab_size()) for _ in range(rng.randrange(0, 30))] for _ in range(1500)]
-    rows += [one.ids for one in tokenizer.encode_batch_fast(list(random_texts(300)) + LANGUAGES)]
+    rows += [one.ids for one in tokenizer.encode_batch_fast(random_texts(300) + LANGUAGES)]
     if tokenizer.get_vocab_size() > 259:  # bytes of a byte-fallback vocabulary stand together
         rows += [[rng.randrange(3, 259) for _ in range(rng.randrange(1, 8))] + [300] * rng.randrange(2) for _ in range(300)]
     for skip in (True, False):
@@ -126,6 +137,36 @@ def test_a_surrogate_and_an_id_out_of_range_are_refused(pair):
     assert done.returncode != 0 or json.loads(done.stdout)["error"] == "invalid_argument"
     for ids in ([pair[0].get_vocab_size()], [-1]):
         assert ask(pair[1], [{"decode": ids}])[0]["error"] == "invalid_argument"
+
+
+FORBIDDEN = ["c080", "c1bf", "e08080", "e09fbf", "eda080", "edbfbf", "eda0bdedb880", "f0808080", "f08fbfbf", "f4908080", "f5808080", "f888808080", "fe", "ff", "80", "bf", "e28282e2", "f09f98"]
+
+
+@functools.cache
+def malformed_texts():
+    """The forms that RFC 3629 forbids, each pair of bytes above ASCII, and good text with bytes changed, cut out and put in."""
+    rng = random.Random(11)
+    texts = [b"a " + bytes.fromhex(form) + b" b" for form in FORBIDDEN] + [bytes([first, second]) for first in range(0x80, 0x100) for second in range(0x70, 0xD0)]
+    for text in random_texts(10_000)[:2000]:
+        broken = text.encode()
+        for _ in range(rng.randrange(3)):
+            at = rng.randrange(len(broken) + 1)
+            broken = broken[:at] + bytes(rng.randrange(256) for _ in range(rng.randrange(2))) + broken[at + rng.randrange(2):]
+        texts.append(broken)
+    return texts
+
+
+def test_malformed_utf_8_is_refused_with_its_place_and_nothing_else_is(pair):
+    """The package takes no bytes: Python's strict decoder stands before it."""
+    texts, good = malformed_texts(), []
+    for text, answer in zip(texts, ask(pair[1], [{"encode_hex": text.hex()} for text in texts]), strict=True):
+        try:
+            good.append((text.decode(), answer))
+        except UnicodeDecodeError as error:
+            assert answer["error"] == "invalid_argument" and answer["message"].endswith(f"at byte {error.start}"), (text, answer)
+    assert 1000 < len(good) < len(texts) - 8000
+    for (text, ids), theirs in zip(good, pair[0].encode_batch_fast([text for text, _ in good]), strict=True):
+        assert ids == theirs.ids, text
 
 
 def test_ids_are_equal_after_truncation_and_padding_are_set_in_the_file(tmp_path):

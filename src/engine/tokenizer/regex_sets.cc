@@ -51,9 +51,15 @@ constexpr NewCharacters kNewCharacters[] = {
 constexpr std::array<std::string_view, 35> kCategories = {
     "L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "N", "Nd", "Nl", "No", "P", "Pc", "Pd", "Ps",
     "Pe", "Pi", "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z", "Zs", "Zl", "Zp", "C", "Cc", "Cf", "Cn"};
-// Their members are the same in Unicode 15 and 16, but for Han's newest block.
 constexpr std::array<std::string_view, 13> kScripts = {"Han", "Hiragana", "Katakana", "Hangul", "Latin", "Greek", "Cyrillic",
                                                        "Arabic", "Hebrew", "Thai", "Devanagari", "Bengali", "Armenian"};
+// What came to them after ICU's Unicode 15, up to 16.
+struct NewInScript {
+  std::string_view script;
+  UChar32 first, last;
+};
+constexpr NewInScript kNewInScripts[] = {{"Han", 0x2EBF0, 0x2EE5D}, {"Latin", 0xA7CB, 0xA7CD}, {"Latin", 0xA7DA, 0xA7DC}, {"Cyrillic", 0x1C89, 0x1C8A},
+                                         {"Arabic", 0x897, 0x897}, {"Arabic", 0x10EC2, 0x10EC4}, {"Arabic", 0x10EFC, 0x10EFC}};
 constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
     {"letter", "L"}, {"number", "N"}, {"punctuation", "P"}, {"punct", "P"}, {"symbol", "S"}, {"separator", "Z"}, {"mark", "M"},
     {"uppercaseletter", "Lu"}, {"lowercaseletter", "Ll"}, {"decimalnumber", "Nd"}, {"digit", "Nd"}};
@@ -154,7 +160,8 @@ std::optional<CharacterSet> property_set(std::string_view name) {
   for (const auto script : kScripts) {
     if (wanted != plain_name(script)) continue;
     auto members = set_of("[:sc=" + std::string(script) + ":]");
-    if (script == "Han") members.add(0x2EBF0, 0x2EE5D);
+    for (const auto& added : kNewInScripts)
+      if (added.script == script) members.add(added.first, added.last);
     return spelt_out(std::move(members));
   }
   return std::nullopt;
