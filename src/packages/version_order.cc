@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/image/version_order.h"
+#include "packages/version_order.h"
 
 #include <algorithm>
 #include <cctype>
@@ -9,10 +9,13 @@
 #include <utility>
 #include <vector>
 
-namespace redoubt::stages::image {
+#include "packages/version_text.h"
+
+namespace redoubt::packages {
 namespace {
 
-bool digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
+bool digit(char c) { return detail::is_digit(c); }
+using detail::sign;
 
 // Policy's order of one character: '~' before the end, the end before letters, letters before all else.
 int weight(std::string_view text, std::size_t at) {
@@ -85,7 +88,7 @@ class PythonParser {
   explicit PythonParser(std::string_view text) {
     for (char c : text) text_.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
     while (!text_.empty() && std::isspace(static_cast<unsigned char>(text_.back()))) text_.pop_back();
-    at_ = std::min(text_.find_first_not_of(" \t\n"), text_.size());
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
   }
 
   std::optional<PythonVersion> parse() {
@@ -104,7 +107,7 @@ class PythonParser {
     suffixes(version);
     if (peek() == '+') {
       ++at_;
-      local(version);
+      if (!local(version)) return std::nullopt;
     }
     return at_ == text_.size() ? std::optional(version) : std::nullopt;
   }
@@ -130,7 +133,7 @@ class PythonParser {
     return false;
   }
   std::string number_after() {
-    if ((peek() == '.' || peek() == '-' || peek() == '_') && digit(peek(1))) ++at_;
+    if (peek() == '.' || peek() == '-' || peek() == '_') ++at_;  // even where no number follows
     return strip_zeros(digits());
   }
   void suffixes(PythonVersion& version) {
@@ -151,26 +154,25 @@ class PythonParser {
     if (word({"dev"})) version.dev = number_after();
     if (version.dev && version.phase == 1 && !version.post) version.phase = -3;
   }
-  void local(PythonVersion& version) {
+  // Every part between separators has a character.
+  bool local(PythonVersion& version) {
     std::string part;
-    for (; at_ < text_.size(); ++at_) {
+    for (; at_ <= text_.size(); ++at_) {
       const char c = peek();
-      if (c == '.' || c == '-' || c == '_') {
-        version.local.push_back(std::exchange(part, {}));
-      } else if (std::isalnum(static_cast<unsigned char>(c))) {
+      if (at_ < text_.size() && (digit(c) || detail::is_letter(c))) {
         part.push_back(c);
-      } else {
-        return;
+        continue;
       }
+      if (part.empty()) return false;
+      version.local.push_back(std::exchange(part, {}));
+      if (c != '.' && c != '-' && c != '_') return true;
     }
-    version.local.push_back(part);
+    return true;
   }
 
   std::string text_;
   std::size_t at_ = 0;
 };
-
-int sign(int value) { return value < 0 ? -1 : value > 0 ? 1 : 0; }
 
 int compare_lists(const std::vector<std::string>& a, const std::vector<std::string>& b) {
   for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
@@ -218,7 +220,20 @@ int compare_python_versions(std::string_view a, std::string_view b) {
 }
 
 int compare_versions(std::string_view ecosystem, std::string_view a, std::string_view b) {
-  return ecosystem == "PyPI" ? compare_python_versions(a, b) : compare_debian_versions(a, b);
+  using Order = int (*)(std::string_view, std::string_view);
+  static constexpr std::pair<std::string_view, Order> kOrders[] = {
+      {"PyPI", compare_python_versions},        {"npm", compare_semantic_versions},      {"Go", compare_semantic_versions},
+      {"crates.io", compare_semantic_versions}, {"Maven", compare_maven_versions},       {"RubyGems", compare_ruby_versions},
+      {"Alpine", compare_alpine_versions},      {"Wolfi", compare_alpine_versions},      {"Chainguard", compare_alpine_versions},
+      {"Rocky Linux", compare_rpm_versions},    {"AlmaLinux", compare_rpm_versions},     {"Red Hat", compare_rpm_versions},
+      {"openSUSE", compare_rpm_versions},       {"SUSE", compare_rpm_versions},          {"Fedora", compare_rpm_versions},
+      {"Mageia", compare_rpm_versions},         {"openEuler", compare_rpm_versions},     {"Azure Linux", compare_rpm_versions},
+      {"Photon OS", compare_rpm_versions},      {"Amazon Linux", compare_rpm_versions},  {"Oracle Linux", compare_rpm_versions}};
+  const auto family = ecosystem.substr(0, ecosystem.find(':'));
+  for (const auto& [name, order] : kOrders) {
+    if (name == family) return order(a, b);
+  }
+  return compare_debian_versions(a, b);
 }
 
-}  // namespace redoubt::stages::image
+}  // namespace redoubt::packages
