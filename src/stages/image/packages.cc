@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages/image/packages.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include "base/file.h"
@@ -124,31 +123,7 @@ Result<std::string> debian_ecosystem(const fs::path& os_release) {
   return "Debian:" + version;
 }
 
-// As purl's specification has it: all but letters, digits and ".-_~:" is escaped.
-std::string escape_purl(std::string_view text) {
-  std::string out;
-  for (unsigned char c : text) {
-    const bool plain = std::isalnum(c) != 0 || std::string_view(".-_~:").find(static_cast<char>(c)) != std::string_view::npos;
-    out += plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
-  }
-  return out;
-}
-
 }  // namespace
-
-std::string purl_of(const Package& package) {
-  const std::string version = escape_purl(package.version);
-  if (package.ecosystem == "PyPI") {
-    // The type's own rule: lower case, '-' for '_'.
-    std::string name = package.name;
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return c == '_' ? '-' : static_cast<char>(std::tolower(c)); });
-    return fmt::format("pkg:pypi/{}@{}", escape_purl(name), version);
-  }
-  if (package.ecosystem.starts_with("Debian:")) {
-    return fmt::format("pkg:deb/debian/{}@{}?arch=amd64&distro=debian-{}", escape_purl(package.name), version, escape_purl(package.ecosystem.substr(7)));
-  }
-  return fmt::format("pkg:generic/{}@{}", escape_purl(package.name), version);
-}
 
 Result<std::vector<Package>> find_packages(const BuildOptions& options, const ImageContents& contents, const PackageFolders& folders) {
   const auto dpkg = TRY(Dpkg::open(folders.dpkg));
@@ -164,60 +139,17 @@ Result<std::vector<Package>> find_packages(const BuildOptions& options, const Im
   };
   for (const auto& [name, path] : files) {
     if (const auto* owner = dpkg.owner(path)) {
-      TRY(add({debian, owner->name, owner->version, owner->source, owner->source_version, {}}, name, path));
+      TRY(add({debian, owner->name, owner->version, owner->source, owner->source_version}, name, path));
     } else if (const auto python = TRY(python_owner(path))) {
-      TRY(add({"PyPI", python->first, python->second, "", "", {}}, name, path));
+      TRY(add({"PyPI", python->first, python->second, "", ""}, name, path));
     } else {
       return fail(ErrorCode::not_found, "no package owns this library, so nobody can tell whether it is vulnerable", path.string(), "use a library that a Debian or Python package installs");
     }
   }
-  TRY(add({"", options.name, options.version, "", "", {}}, kEnginePath, options.program));
+  TRY(add({"", options.name, options.version, "", ""}, kEnginePath, options.program));
   std::vector<Package> sorted;
   for (auto& [key, package] : packages) sorted.push_back(std::move(package));
   return sorted;
-}
-
-Json make_sbom(const std::vector<Package>& packages, const Digest& image, const std::string& version) {
-  Json components = Json::array();
-  for (const auto& package : packages) {
-    Json files = Json::array();
-    for (const auto& [name, digest] : package.files) {
-      files.push_back({{"type", "file"}, {"bom-ref", "file:" + name}, {"name", name}, {"hashes", Json::array({{{"alg", "SHA-256"}, {"content", digest.hex()}}})}});
-    }
-    const std::string purl = purl_of(package);
-    components.push_back({{"type", "library"}, {"bom-ref", purl}, {"name", package.name}, {"version", package.version}, {"purl", purl},
-                          {"properties", Json::array({{{"name", "redoubt:ecosystem"}, {"value", package.ecosystem}}, {{"name", "redoubt:source"}, {"value", package.source}},
-                                                     {{"name", "redoubt:source_version"}, {"value", package.source_version}}})},
-                          {"components", files}});
-  }
-  // RFC 9562 version 8: a UUID of the maker's own bits.
-  std::string hex = image.hex().substr(0, 32);
-  hex[12] = '8';
-  hex[16] = "89ab"[(hex[16] % 4)];
-  const std::string serial = fmt::format("urn:uuid:{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4), hex.substr(20));
-  return {{"bomFormat", "CycloneDX"}, {"specVersion", "1.6"}, {"serialNumber", serial}, {"version", 1},
-          {"metadata", {{"component", {{"type", "container"}, {"bom-ref", "image"}, {"name", "redoubt-engine"}, {"version", version},
-                                       {"hashes", Json::array({{{"alg", "SHA-256"}, {"content", image.hex()}}})}}}}},
-          {"components", components}};
-}
-
-Result<std::vector<Package>> packages_of_sbom(const Json& sbom) {
-  std::vector<Package> packages;
-  for (const auto& component : TRY(json_array(sbom, "components", "SBOM"))) {
-    Package package;
-    package.name = TRY(json_string(component, "name", "SBOM"));
-    package.version = TRY(json_string(component, "version", "SBOM"));
-    for (const auto& property : TRY(json_array(component, "properties", "SBOM"))) {
-      const std::string name = TRY(json_string(property, "name", "SBOM")), value = TRY(json_string(property, "value", "SBOM"));
-      if (name == "redoubt:ecosystem") package.ecosystem = value;
-      if (name == "redoubt:source") package.source = value;
-      if (name == "redoubt:source_version") package.source_version = value;
-    }
-    // Earlier versions wrote the binary's version alone.
-    if (package.source_version.empty() && !package.source.empty()) package.source_version = package.version;
-    packages.push_back(std::move(package));
-  }
-  return packages;
 }
 
 }  // namespace redoubt::stages::image

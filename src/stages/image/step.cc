@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "sbom/sbom.h"
+
 namespace redoubt::stages::image {
 namespace {
 
@@ -26,14 +28,14 @@ Status refuse_blocked(const ScanReport& report) {
 }
 
 Result<governance::StepProduct> make(const BuildOptions& options, const ImageContents& contents, const ScanOptions& scan_options, StepDeps& deps) {
-  ScanReport report = TRY(scan(TRY(find_packages(options, contents)), scan_options, deps.clock.now()));
+  ScanReport report = TRY(scan({TRY(find_packages(options, contents)), {}}, scan_options, deps.clock.now()));
   TRY(refuse_blocked(report));
   const BuiltFiles built = TRY(build_image(options, contents, deps.images, deps.progress));
   if (deps.registry_findings != nullptr) {
-    add_findings(report, TRY(deps.registry_findings->read(built.manifest.digest)), scan_options.accepted);
+    advisories::add_findings(report, TRY(deps.registry_findings->read(built.manifest.digest)), scan_options.accepted, scan_options.policy);
     TRY(refuse_blocked(report));
   }
-  const std::string sbom = dump_json(make_sbom(report.packages, built.manifest.digest, options.version));
+  const std::string sbom = dump_json(sbom::to_cyclonedx({"redoubt-engine", options.version, built.manifest.digest}, {report.packages, {}}));
   MemorySource source(view_of(sbom));
   governance::StepProduct product;
   const Digest sbom_digest = TRY(deps.store.put_blob(source));
@@ -46,17 +48,22 @@ Result<governance::StepProduct> make(const BuildOptions& options, const ImageCon
 
 }  // namespace
 
-Result<ScanReport> scan(std::vector<Package> packages, const ScanOptions& options, TimePoint now) {
-  Advisories advisories;
-  if (options.apt_security) {
-    const auto read = read_apt_security(options.apt_lists, advisories);
-    const bool has_other = options.database && std::any_of(options.database->feeds.begin(), options.database->feeds.end(), [](const Feed& feed) { return feed.name == kAptFeed; });
-    if (!read && !(read.error().code == ErrorCode::not_found && has_other)) return fail(read.error());
+Result<ScanReport> scan(packages::Inventory inventory, const ScanOptions& options, TimePoint now) {
+  advisories::DatabaseSources sources{options.apt_security, options.apt_lists, options.osv, {}, {}, {}};
+  auto read = advisories::read_sources(sources);
+  if (!read && options.apt_security && read.error().code == ErrorCode::not_found && options.database && options.database->has(advisories::kAptFeed)) {
+    sources.apt_security = false;  // the database's list stands in for the machine's
+    read = advisories::read_sources(sources);
   }
-  for (const auto& path : options.osv) TRY(read_osv(path, advisories));
-  if (options.database) add_database(*options.database, advisories);
-  TRY(check_age(advisories, options.feed_age_days_max, now));
-  return scan_packages(std::move(packages), advisories, options.accepted, now);
+  advisories::AdvisorySet set = TRY(std::move(read));
+  if (options.database) set.add(*options.database);
+  TRY(advisories::check_age(set.feeds(), options.feed_age_days_max, now));
+  auto report = TRY(advisories::scan_inventory(std::move(inventory), set, options.accepted, now, options.policy));
+  const bool is_known = std::any_of(report.packages.begin(), report.packages.end(), [&](const auto& package) { return set.covers(package.ecosystem); });
+  if (!is_known && !report.uncovered.empty()) {
+    return fail(ErrorCode::not_found, "no feed knows of any package of the image: " + fmt::format("{}", fmt::join(report.uncovered, ", ")), "advisory feeds", "load their advisories with 'redoubt image db update'");
+  }
+  return report;
 }
 
 Json to_json(const ScanOptions& options) {

@@ -3,13 +3,16 @@
 // Step 2: the image, its SBOM and its scan.
 #pragma once
 
+#include "advisories/scan.h"
 #include "base/clock.h"
 #include "governance/recorder.h"
-#include "stages/image/database.h"
-#include "stages/image/scan.h"
+#include "stages/image/packages.h"
 #include "vault/artifact_store.h"
 
 namespace redoubt::stages::image {
+
+using advisories::AcceptedFinding;
+using advisories::ScanReport;
 
 struct ScanOptions {
   bool apt_security = true;
@@ -17,7 +20,8 @@ struct ScanOptions {
   std::vector<std::filesystem::path> osv;
   int feed_age_days_max = 14;
   std::vector<AcceptedFinding> accepted;
-  std::shared_ptr<const Advisories> database;  // beside these feeds; null: none was loaded
+  std::shared_ptr<const advisories::AdvisorySet> database;  // beside these feeds; null: none was loaded
+  advisories::ScanPolicy policy = {};
 };
 
 struct StepDeps {
@@ -29,8 +33,8 @@ struct StepDeps {
   provider::ImageFindings* registry_findings = nullptr;  // of the registry that `images` publishes to; null: none scans there
 };
 
-// Reads the feeds and scans these packages.
-Result<ScanReport> scan(std::vector<Package> packages, const ScanOptions& options, TimePoint now);
+// Reads the feeds and scans these packages. not_found where no feed knows of any of them.
+Result<ScanReport> scan(packages::Inventory inventory, const ScanOptions& options, TimePoint now);
 
 // All but the database: {"apt_security", "osv", "feed_age_days_max", "accepted_findings"}, as the pipeline file has them with whole paths.
 Json to_json(const ScanOptions& options);

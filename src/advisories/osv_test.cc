@@ -3,28 +3,29 @@
 // How OSV records meet installed packages (https://ossf.github.io/osv-schema/#evaluation).
 #include <gtest/gtest.h>
 
+#include "advisories/scan.h"
 #include "base/file.h"
-#include "stages/image/scan.h"
 
-namespace redoubt::stages::image {
+namespace redoubt::advisories {
 namespace {
+
+using packages::Package;
 
 class OsvTest : public ::testing::Test {
  protected:
   ScanReport scan(const std::string& record, std::vector<Package> packages) {
     const auto folder = *TemporaryFolder::create();
     EXPECT_TRUE(write_file(folder.path() / "a.json", record));
-    Advisories advisories;
-    const auto read = read_osv(folder.path(), advisories);
+    const auto read = read_sources({false, {}, {folder.path()}, {}, {}, {}});
     EXPECT_TRUE(read) << read.error().message;
-    return scan_packages(std::move(packages), advisories, {}, *parse_rfc3339("2026-11-23T00:00:00Z"));
+    return *scan_packages(std::move(packages), *read, {}, *parse_rfc3339("2026-11-23T00:00:00Z"));
   }
   std::vector<Finding> torch(const std::string& affected, const std::string& version, const std::string& more = "") {
     return scan(R"({"id":"A-1","modified":"2026-11-20T00:00:00Z")" + more + R"(,"affected":[{"package":{"name":"torch","ecosystem":"PyPI"},)" + affected + "}]}",
-                {{"PyPI", "torch", version, "", "", {}}}).findings;
+                {{"PyPI", "torch", version, "", ""}}).findings;
   }
   static Package debian(std::string name, std::string version, std::string source, std::string source_version) {
-    return {"Debian:12", std::move(name), std::move(version), std::move(source), std::move(source_version), {}};
+    return {"Debian:12", std::move(name), std::move(version), std::move(source), std::move(source_version)};
   }
   static std::string debian_record(const std::string& package, const std::string& fixed, const std::string& more = "") {
     return R"({"id":"D-1","modified":"2026-11-20T00:00:00Z","affected":[{"package":{"name":")" + package + R"(","ecosystem":"Debian:12"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":")" +
@@ -81,9 +82,9 @@ TEST_F(OsvTest, the_urgency_that_debian_gives_is_the_severity_where_no_vector_is
 TEST_F(OsvTest, members_of_another_type_are_no_crash) {
   for (const char* record : {R"({"id":"A","affected":7})", R"({"id":"A","affected":[7,{"package":7},{"package":{"name":7,"ecosystem":[]},"ranges":7,"versions":{"a":1},"severity":"x"}]})",
                              R"({"id":"A","severity":[7,{"score":7}],"affected":[{"package":{"name":"a","ecosystem":"PyPI"},"ranges":[{"events":[7,{"introduced":7},{"fixed":null}]}]}]})"}) {
-    (void)scan(record, {{"PyPI", "a", "1", "", "", {}}});
+    (void)scan(record, {{"PyPI", "a", "1", "", ""}});
   }
 }
 
 }  // namespace
-}  // namespace redoubt::stages::image
+}  // namespace redoubt::advisories

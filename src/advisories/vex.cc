@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "advisories/vex.h"
+
+#include <algorithm>
+
+#include "advisories/matching.h"
+
+namespace redoubt::advisories {
+namespace {
+
+constexpr std::size_t kBytesMax = 64 << 20;
+
+tl::unexpected<Error> refused(const std::string& what, const std::string& where, const std::string& hint) { return fail(ErrorCode::invalid_argument, what, where, hint); }
+
+// The end of a statement: its own, its document's, or the one that the caller gave.
+Result<TimePoint> end_of(const Json& statement, const Json& document, std::optional<TimePoint> until, const std::string& where) {
+  for (const Json* holder : {&statement, &document}) {
+    for (const char* key : {"expires", "valid_until", "redoubt:expires"}) {
+      if (const std::string text = json_or(*holder, key, ""); !text.empty()) return parse_end_date(text, where);
+    }
+    for (const auto& property : json_or(*holder, "properties", Json::array())) {
+      const std::string name = json_or(property, "name", "");
+      if (name == "redoubt:expires" || name == "expires" || name == "valid_until" || name == "redoubt:valid_until") return parse_end_date(json_or(property, "value", ""), where);
+    }
+  }
+  if (until) return *until;
+  return refused("the acceptance has no end date", where, "add \"expires\": \"2026-12-31\" to the statement (CycloneDX: a property \"redoubt:expires\"), or name one with --vex-until");
+}
+
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size()) {
+      if (const auto byte = from_hex(text.substr(i + 1, 2))) {
+        out += static_cast<char>((*byte)[0]);
+        i += 2;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
+bool is_package(const std::string& id) { return id.starts_with("pkg:") && !id.starts_with("pkg:oci/") && !id.starts_with("pkg:docker/"); }
+
+// Whether a product's identifier means this image: its digest, its reference, or the name of its repository.
+bool names_image(const std::string& id, const VexSubject& subject) {
+  const std::string plain = unescaped(id);
+  if (subject.digest && plain.find(subject.digest->hex()) != plain.npos) return true;
+  // Another image's digest is another image.
+  if (plain.find("sha256:") != plain.npos) return false;
+  if (plain == subject.reference) return true;
+  std::string name = plain.substr(0, plain.find_first_of("?#"));
+  for (const char* type : {"pkg:oci/", "pkg:docker/"}) {
+    if (!name.starts_with(type)) continue;
+    const std::string repository = subject.reference.substr(0, subject.reference.find_first_of(":@", subject.reference.rfind('/') + 1));
+    name = name.substr(std::string_view(type).size());
+    const std::string bare = name.substr(0, name.find('@')), last = repository.substr(repository.rfind('/') + 1);
+    const auto at = name.find('@');
+    const std::string tag = at == name.npos ? "" : name.substr(at + 1);
+    return bare.substr(bare.rfind('/') + 1) == last && (tag.empty() || subject.reference.ends_with(":" + tag));
+  }
+  return false;
+}
+
+std::vector<std::string> identifiers_of(const Json& component) {
+  if (component.is_string()) return {component.get<std::string>()};
+  std::vector<std::string> out;
+  if (const std::string id = json_or(component, "@id", ""); !id.empty()) out.push_back(id);
+  const Json identifiers = json_or(component, "identifiers", Json::object());
+  if (const std::string purl = json_or(identifiers, "purl", ""); !purl.empty()) out.push_back(purl);
+  const Json hashes = json_or(component, "hashes", Json::object());
+  if (const std::string hash = json_or(hashes, "sha-256", ""); !hash.empty()) out.push_back("sha256:" + hash);
+  return out;
+}
+
+// The package URLs that a statement is about; one "" for all of the image. Empty for a statement about something else.
+std::vector<std::string> packages_of(const Json& products, const VexSubject& subject) {
+  std::vector<std::string> out;
+  for (const auto& product : products) {
+    const auto ids = identifiers_of(product);
+    for (const auto& id : ids) {
+      if (is_package(id)) out.push_back(id);
+    }
+    if (std::none_of(ids.begin(), ids.end(), [&](const std::string& id) { return names_image(id, subject); })) continue;
+    const Json parts = product.is_object() ? json_or(product, "subcomponents", Json::array()) : Json::array();
+    if (parts.empty()) out.emplace_back();
+    for (const auto& part : parts) {
+      for (const auto& id : identifiers_of(part)) out.push_back(id);
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> vulnerability_ids(const Json& vulnerability) {
+  if (vulnerability.is_string()) return {vulnerability.get<std::string>()};
+  std::vector<std::string> ids;
+  for (const char* key : {"name", "@id"}) {
+    if (const std::string id = json_or(vulnerability, key, ""); !id.empty()) ids.push_back(id.substr(id.rfind('/') + 1));
+  }
+  for (const auto& alias : json_or(vulnerability, "aliases", Json::array())) {
+    if (alias.is_string()) ids.push_back(alias.get<std::string>());
+  }
+  return ids;
+}
+
+Result<std::vector<AcceptedFinding>> read_open_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
+  std::vector<AcceptedFinding> accepted;
+  std::size_t number = 0;
+  for (const auto& statement : TRY(json_array(document, "statements", where))) {
+    const std::string place = where + ": statement " + std::to_string(++number);
+    if (!statement.is_object() || !statement.contains("vulnerability")) return refused("a statement without a vulnerability", place, "see the OpenVEX specification");
+    const std::string status = TRY(json_string(statement, "status", place));
+    if (status == "affected" || status == "under_investigation") continue;
+    if (status != "not_affected" && status != "fixed") return refused("a status that OpenVEX does not have: " + status, place, "write not_affected, affected, fixed or under_investigation");
+    const auto ids = vulnerability_ids(statement["vulnerability"]);
+    if (ids.empty()) return refused("a statement without a vulnerability", place, "name it: {\"vulnerability\": {\"name\": \"CVE-...\"}}");
+    std::string reason = json_or(statement, "justification", "");
+    for (const char* key : {"impact_statement", "status_notes"}) {
+      if (const std::string more = json_or(statement, key, ""); !more.empty()) reason += (reason.empty() ? "" : ": ") + more;
+    }
+    if (reason.empty()) return refused("the acceptance has no reason", place, "add a justification or an impact_statement");
+    const TimePoint end = TRY(end_of(statement, document, until, place));
+    const Json products = json_or(statement, "products", Json::array());
+    for (const auto& purl : packages_of(products.empty() ? json_or(document, "products", Json::array()) : products, subject)) {
+      for (const auto& id : ids) accepted.push_back({id, "", reason, end, purl, where});
+    }
+  }
+  return accepted;
+}
+
+Result<std::vector<AcceptedFinding>> read_cyclonedx_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
+  std::vector<AcceptedFinding> accepted;
+  for (const auto& vulnerability : TRY(json_array(document, "vulnerabilities", where))) {
+    const std::string id = TRY(json_string(vulnerability, "id", where)), place = where + ": " + id;
+    const Json analysis = json_or(vulnerability, "analysis", Json::object());
+    const std::string state = json_or(analysis, "state", "");
+    if (state != "not_affected" && state != "false_positive" && state != "resolved" && state != "resolved_with_pedigree") continue;
+    std::string reason = json_or(analysis, "justification", "");
+    if (const std::string detail = json_or(analysis, "detail", ""); !detail.empty()) reason += (reason.empty() ? "" : ": ") + detail;
+    if (reason.empty()) return refused("the acceptance has no reason", place, "add a justification or a detail to its analysis");
+    const TimePoint end = TRY(end_of(vulnerability, document, until, place));
+    for (const auto& affected : json_or(vulnerability, "affects", Json::array())) {
+      const std::string ref = json_or(affected, "ref", ""), target = unescaped(ref.substr(ref.find('#') == ref.npos ? 0 : ref.find('#') + 1));
+      if (is_package(target)) accepted.push_back({id, "", reason, end, target, where});
+      if (names_image(target, subject) || target == "image") accepted.push_back({id, "", reason, end, "", where});
+    }
+  }
+  return accepted;
+}
+
+}  // namespace
+
+Result<TimePoint> parse_end_date(const std::string& text, const std::string& where) {
+  const bool is_day = text.size() == 10;
+  const auto parsed = parse_rfc3339(is_day ? text + "T00:00:00Z" : text);
+  if (!parsed) return refused("not a date: " + text, where, "write it as 2026-12-31 or 2026-12-31T12:00:00Z");
+  return is_day ? *parsed + std::chrono::hours(24) : *parsed;
+}
+
+Result<std::vector<AcceptedFinding>> read_vex(std::string_view text, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
+  const Json document = TRY(parse_json(text, where, {.bytes_max = kBytesMax}));
+  if (!document.is_object()) return refused("not a VEX document", where, "name an OpenVEX or a CycloneDX document");
+  if (json_or(document, "bomFormat", "") == "CycloneDX") return read_cyclonedx_vex(document, where, subject, until);
+  Json context = document.contains("@context") ? document["@context"] : Json("");
+  if (context.is_array() && !context.empty()) context = context[0];
+  if (context.is_string() && context.get<std::string>().find("openvex.dev") != std::string::npos) return read_open_vex(document, where, subject, until);
+  return refused("not a VEX document", where, "name an OpenVEX document (\"@context\": \"https://openvex.dev/ns/v0.2.0\") or a CycloneDX one");
+}
+
+}  // namespace redoubt::advisories
