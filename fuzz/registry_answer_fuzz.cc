@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "fuzz_input.h"
 #include "provider/registry/registry_client.h"
-#include "stages/image/version_order.h"
+#include "packages/version_order.h"
 
 using namespace redoubt::provider::registry;
 
@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto line = std::min(text.find('\n'), text.size());
   const auto a = text.substr(0, line), b = text.substr(std::min(line + 1, text.size()));
   const auto sign = [](int value) { return value < 0 ? -1 : value > 0 ? 1 : 0; };
-  CHECK(sign(redoubt::stages::image::compare_python_versions(a, b)) == -sign(redoubt::stages::image::compare_python_versions(b, a)));
-  CHECK(sign(redoubt::stages::image::compare_debian_versions(a, b)) == -sign(redoubt::stages::image::compare_debian_versions(b, a)));
+  CHECK(sign(redoubt::packages::compare_python_versions(a, b)) == -sign(redoubt::packages::compare_python_versions(b, a)));
+  CHECK(sign(redoubt::packages::compare_debian_versions(a, b)) == -sign(redoubt::packages::compare_debian_versions(b, a)));
   return 0;
 }

@@ -16,8 +16,10 @@ void add_hub_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
 void add_merge_command(CLI::App& group, Invocation& invocation);  // below add_model_commands
 void add_signature_commands(CLI::App& group, Invocation& invocation);  // sign, verify; below add_model_commands
+void add_model_sbom_command(CLI::App& group, Invocation& invocation);  // below add_model_commands
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_image_commands(CLI::App& app, Invocation& invocation);
+void add_image_package_commands(CLI::App& group, Invocation& invocation);  // below add_image_commands: scan, sbom, db
 void add_engine_commands(CLI::App& app, Invocation& invocation);  // train, eval, generate, tokenize
 void add_generate_command(CLI::App& app, Invocation& invocation);  // below add_engine_commands
 void add_registry_commands(CLI::App& app, Invocation& invocation);

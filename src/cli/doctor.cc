@@ -15,7 +15,6 @@
 #include "cli/session.h"
 #include "crypto/x509.h"
 #include "sandbox/sandbox.h"
-#include "stages/image/advisories.h"
 #include "stages/image/step.h"
 #include "stages/image/tar.h"
 
@@ -120,21 +119,20 @@ Finding check_space(const fs::path& folder) {
 }
 
 Finding check_advisories(TimePoint now) {
-  stages::image::Advisories advisories;
   const stages::image::ScanOptions options;
-  if (const auto read = stages::image::read_apt_security(options.apt_lists, advisories); !read) {
+  const auto read = advisories::read_apt_security(options.apt_lists);
+  if (!read) {
     auto finding = failed("advisories", read.error());
     if (finding.cure.empty()) finding.cure = "apt-get update";
     return finding;
   }
-  TimePoint oldest = now;
-  for (const auto& feed : advisories.feeds) oldest = std::min(oldest, feed.dated);
-  if (const auto fresh = stages::image::check_age(advisories, options.feed_age_days_max, now); !fresh) {
+  const TimePoint oldest = std::min(now, read->feed.dated);
+  if (const auto fresh = advisories::check_age({read->feed}, options.feed_age_days_max, now); !fresh) {
     auto finding = failed("advisories", fresh.error());
     if (finding.cure.empty()) finding.cure = "apt-get update";
     return finding;
   }
-  return {"advisories", Verdict::ok, fmt::format("{} feeds, the oldest of {}", advisories.feeds.size(), to_rfc3339(oldest)), ""};
+  return {"advisories", Verdict::ok, fmt::format("1 feed, of {}", to_rfc3339(oldest)), ""};
 }
 
 // One line for all key files, the first that is wrong by name.

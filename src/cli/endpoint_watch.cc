@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "cli/endpoint_parts.h"
-#include "cli/image_check.h"
+#include "cli/image_rescan.h"
 #include "monitor/prompt.h"
 
 namespace redoubt::cli {
@@ -76,13 +76,10 @@ void EndpointWatch::measure_vulnerabilities(stages::watch::Measurements& values)
   const auto interval = std::chrono::milliseconds(static_cast<std::int64_t>(watch_.rescan_hours * 3'600'000));
   if (!image_ || (scanned_ && now - *scanned_ < interval)) return;
   auto& value = values["CriticalVulnerabilities"];  // nothing yet: a scan that fails leaves it unknown
-  const auto facts = scan_image(session_, *image_, scan_);
-  if (!facts) return log_problem("scan the image again", facts.error());
-  const auto critical = facts->vulnerabilities.find("critical");
-  if (critical == facts->vulnerabilities.end()) return log_problem("scan the image again", {ErrorCode::internal, "the scan counts no critical findings", {}, {}});
-  value = critical->second;
-  const Json result = {{"image", image_->tagged()}, {"environment", environment_}, {"vulnerabilities", facts->vulnerabilities}};
-  if (auto recorded = session_.record_event("scan", result); !recorded) return log_problem("record the scan", recorded.error());
+  const auto rescan = rescan_deployed(session_, environment_, *image_, scan_);
+  if (!rescan) return log_problem("scan the image again", rescan.error());
+  for (const auto& name : rescan->news) spdlog::warn("watch: the deployed image has a new grave finding: {}", name);
+  value = rescan->grave;
   scanned_ = now;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt image: build, scan, sbom, push, db update, list.
+// redoubt image: build, push, list; the commands about its packages are in image_package_commands.cc.
 #include <fmt/format.h>
 
 #include "cli/commands.h"
@@ -16,15 +16,12 @@ namespace {
 struct Options {
   std::string reference, name = "redoubt-engine";
   std::vector<std::string> osv;
-  std::string apt_lists = "/var/lib/apt/lists";
-  bool no_apt = false;
   std::string url, ca_file, login_secret, login_file;  // of push
 };
 
 Result<stages::image::ScanOptions> scan_options(Session& session, const Options& options) {
   stages::image::ScanOptions scan;
   for (const auto& path : options.osv) scan.osv.emplace_back(path);
-  scan.apt_lists = options.apt_lists;
   scan.database = TRY(advisory_database(session));
   return scan;
 }
@@ -38,51 +35,6 @@ Result<int> build(Invocation& invocation, const Options& options, const Output& 
   const std::string digest = TRY(image.output("image")).tagged(), tag = TRY(json_string(image.record().result, "tag", "image step"));
   output.result({{"digest", digest}, {"tag", tag}, {"layout", session->workspace().layout().images().string()}},
                 fmt::format("{} {}\nread it with: skopeo inspect oci:{}:{}", tag, digest, session->workspace().layout().images().string(), tag));
-  return 0;
-}
-
-Result<int> scan(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
-  auto* images = TRY(session->images());
-  const auto image = TRY(images->resolve(options.reference));
-  auto packages = TRY(stages::image::packages_of_sbom(TRY(sbom_of(*session, image.digest))));
-  const auto report = TRY(stages::image::scan(std::move(packages), TRY(scan_options(*session, options)), session->clock().now()));
-  Table table{{"SEVERITY", "ID", "PACKAGE", "INSTALLED", "FIXED"}, {}};
-  for (const auto& finding : report.findings) table.rows.push_back({finding.severity, finding.id, finding.package, finding.installed, finding.fixed});
-  std::string feeds;
-  for (const auto& feed : report.feeds) feeds += fmt::format("{}: {} records, dated {}, {} days old\n", feed.name, feed.records, to_rfc3339(feed.dated), feed.age_days(report.scanned));
-  output.result(report.to_json(), fmt::format("{}{} packages, {} findings\n{}", report.findings.empty() ? "" : render(table), report.packages.size(), report.findings.size(), feeds));
-  return report.blocked ? exit_code_of(ErrorCode::gate_refused) : 0;
-}
-
-Result<int> sbom(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global));
-  auto* images = TRY(session->images());
-  const Json json = TRY(sbom_of(*session, TRY(images->resolve(options.reference)).digest));
-  output.result(json, json.dump(2));
-  return 0;
-}
-
-Result<int> update_database(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(Session::open(invocation.global, Duty::image));
-  TRY(session->require(governance::Permission::run_pipeline));
-  const auto lock = TRY(session->workspace().lock());
-  stages::image::DatabaseSources sources{!options.no_apt, options.apt_lists, {}};
-  for (const auto& path : options.osv) sources.osv.emplace_back(path);
-  const auto database = TRY(stages::image::load_database(sources));
-  const std::string text = stages::image::to_text(database.advisories);
-  MemorySource source(view_of(text));
-  const Digest digest = TRY(session->store().put_blob(source));
-  Json feeds = Json::array();
-  Table table{{"FEED", "RECORDS", "DATED", "DAYS OLD", "SOURCE"}, {}};
-  const TimePoint now = session->clock().now();
-  for (const auto& [feed, path, feed_digest] : database.loaded) {
-    feeds.push_back({{"name", feed.name}, {"records", feed.records}, {"dated", to_rfc3339(feed.dated)}, {"age_days", feed.age_days(now)}, {"source", path}, {"digest", feed_digest.tagged()}});
-    table.rows.push_back({feed.name, std::to_string(feed.records), to_rfc3339(feed.dated), std::to_string(feed.age_days(now)), path});
-  }
-  const Json facts = {{"digest", digest.tagged()}, {"feeds", feeds}};
-  TRY(session->record_event("advisories", facts, {{"advisories", digest}}));
-  output.result(facts, render(table));
   return 0;
 }
 
@@ -144,23 +96,13 @@ void add_image_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* build_command = add("build", "Builds and scans it; the same files give the same digest", build);
   build_command->add_option("--name", options->name, "the image's name");
   build_command->add_option("--osv", options->osv, "folders or archives of OSV records");
-  CLI::App* scan_command = add("scan", "Its packages against the advisories; exit status 3 on a critical or high finding", scan);
-  scan_command->add_option("image", options->reference, "tag or digest")->required();
-  scan_command->add_option("--osv", options->osv, "folders or archives of OSV records");
-  scan_command->add_option("--apt-lists", options->apt_lists, "folder of apt's package lists");
-  add("sbom", "Its software bill of materials, CycloneDX 1.6", sbom)->add_option("image", options->reference, "tag or digest")->required();
   CLI::App* push_command = add("push", "Copies it to a registry over HTTPS; a tag there is never moved to another image", push);
   push_command->add_option("image", options->reference, "tag or digest")->required();
   push_command->add_option("url", options->url, "https://HOST[:PORT]/REPOSITORY[:TAG]")->required();
   push_command->add_option("--ca", options->ca_file, "PEM file of the authority that signed the registry's certificate; else the system's");
   auto* login_secret = push_command->add_option("--login-secret", options->login_secret, "name of a secret that holds USER:PASSWORD or a bearer token");
   push_command->add_option("--login-file", options->login_file, "file that holds USER:PASSWORD or a bearer token")->excludes(login_secret);
-  CLI::App* database = group->add_subcommand("db", "The advisory database that scans use beside the machine's own lists")->require_subcommand(1);
-  CLI::App* update = add_command(*database, invocation, "update", "Reads the feeds into the workspace, with their dates and digests on record",
-                                 [&invocation, options](const Output& output) { return update_database(invocation, *options, output); });
-  update->add_option("--osv", options->osv, "folders or archives of OSV records");
-  update->add_option("--apt-lists", options->apt_lists, "folder of apt's package lists");
-  update->add_flag("--no-apt", options->no_apt, "without the lists of Debian's security suite");
+  add_image_package_commands(*group, invocation);
   add_command(*group, invocation, "list", "Tags and digests", [&invocation](const Output& output) { return list(invocation, output); });
 }
 

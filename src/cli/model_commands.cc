@@ -83,6 +83,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   import_command->add_option("file", options->path, "a GGUF file of the Llama family")->required();
   import_command->add_option("-o,--output", options->output, "a new folder")->required();
   add_merge_command(*group, invocation);
+  add_model_sbom_command(*group, invocation);
   CLI::App* scan_command = add_command(*group, invocation, "scan", "Looks at every file; exit status 3 when it is not safe", [options](const Output& output) { return scan(*options, output); });
   scan_command->add_option("path", options->path, "a folder or a file")->required();
   add_report_format(*scan_command, options->format);

@@ -8,6 +8,7 @@
 #include "cli/alarm_reports.h"
 #include "cli/commands.h"
 #include "cli/endpoint_parts.h"
+#include "cli/image_rescan.h"
 #include "monitor/drift.h"
 #include "stages/watch/delivery.h"
 
@@ -20,6 +21,7 @@ constexpr const char* kAccount = "account";  // where incidents are that belong 
 struct MonitorOptions {
   std::string environment = "production";
   bool newest = false;  // look at the newest run instead of starting one
+  bool image_only = false, scan_now = false;
 };
 
 std::string table_of(const Json& features) {
@@ -66,6 +68,40 @@ Result<int> run_monitor_there(Session& session, provider::EndpointMonitor& monit
   return told ? 0 : 1;
 }
 
+// What the alarm CriticalVulnerabilities hears where no endpoint's process watches. A scan that failed is one that could not measure it.
+Status tell_image_alarm(Session& session, const pipeline::WatchOptions& watch, const std::string& environment, const Result<Rescan>& rescan) {
+  stages::watch::AlarmLimits limits;
+  limits.critical_vulnerabilities_max = watch.critical_vulnerabilities_max;
+  limits.failures_max = watch.failures_max;
+  auto rules = stages::watch::standard_alarms(limits);
+  auto reports = TRY(AlarmReports::create(session, environment, watch, std::move(rules)));
+  return reports->look({{"CriticalVulnerabilities", rescan ? std::optional(static_cast<double>(rescan->grave)) : std::nullopt}});
+}
+
+// The deployed image again, where its last scan is older than `rescan_hours`: the exit code. An endpoint that runs raises its own alarms.
+Result<int> check_image(Session& session, const stages::deploy::CurrentDeployment& deployment, const MonitorOptions& options, Json& result, const Output& output) {
+  const Json endpoint = json_or(deployment.record.parameters, "endpoint", Json::object());
+  const auto watch = TRY(pipeline::WatchOptions::from_json(json_or(endpoint, "watch", Json::object())));
+  const Digest image = deployment.record.inputs.at("image");
+  const auto last = TRY(last_rescan(session, options.environment, image));
+  const auto interval = std::chrono::milliseconds(static_cast<std::int64_t>(watch.rescan_hours * 3'600'000));
+  if (!options.scan_now && last && session.clock().now() - *last < interval) {
+    result["image"] = {{"image", image.tagged()}, {"scanned", to_rfc3339(*last)}, {"due", false}};
+    output.say("the image was scanned at " + to_rfc3339(*last) + "; it is not due again");
+    return 0;
+  }
+  const auto lock = TRY(session.workspace().lock());
+  const auto rescan = rescan_deployed(session, options.environment, image, json_or(endpoint, "scan", Json::object()));
+  auto* host = TRY(session.endpoint_host());
+  const auto status = host->status(options.environment);
+  if (!status || !status->running) TRY(tell_image_alarm(session, watch, options.environment, rescan));
+  if (!rescan) return fail(rescan.error());
+  result["image"] = {{"image", image.tagged()}, {"scanned", to_rfc3339(rescan->when)}, {"due", true}, {"vulnerabilities", rescan->vulnerabilities}, {"grave", rescan->grave}, {"new", rescan->news}};
+  for (const auto& name : rescan->news) output.say("new in the deployed image: " + name);
+  output.say(fmt::format("the image was scanned again: {} grave findings, {} of them new", rescan->grave, rescan->news.size()));
+  return rescan->grave > watch.critical_vulnerabilities_max ? exit_code_of(ErrorCode::gate_refused) : 0;
+}
+
 // Drift over everything captured, whether or not the endpoint runs.
 Result<int> run_monitor(Invocation& invocation, const MonitorOptions& options, const Output& output) {
   const std::string& environment = options.environment;
@@ -74,14 +110,20 @@ Result<int> run_monitor(Invocation& invocation, const MonitorOptions& options, c
   if (!deployment) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment);
   if (auto* monitor = TRY(session->endpoint_monitor())) return run_monitor_there(*session, *monitor, *deployment, options, output);
   if (options.newest) return fail(ErrorCode::unsupported, "this endpoint's own process watches it; there are no runs", environment, "leave out --newest, or see 'redoubt alarm list'");
+  Json about_image = Json::object();
+  const int image_code = TRY(check_image(*session, *deployment, options, about_image, output));
+  if (options.image_only) {
+    output.result(about_image, dump_json(about_image["image"]));
+    return image_code;
+  }
   const auto baseline = TRY(monitor::make_baseline(TRY(training_prompts(*session, deployment->record.inputs.at("training_data")))));
   const auto prompts = TRY(captured_prompts(*session, environment, kPromptsMax));
   const auto report = TRY(monitor::measure_drift(baseline, prompts));
   const Json features = report.features_to_json();
   Json result = report.to_violations();
-  result.update({{"rows", report.rows}, {"features", features}, {"drift", report.violated()}, {"statistics", baseline.to_statistics()}});
+  result.update({{"rows", report.rows}, {"features", features}, {"drift", report.violated()}, {"statistics", baseline.to_statistics()}, {"image", about_image["image"]}});
   output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats\n", table_of(features), report.rows, baseline.rows));
-  return report.violated() ? exit_code_of(ErrorCode::gate_refused) : 0;
+  return report.violated() ? exit_code_of(ErrorCode::gate_refused) : image_code;
 }
 
 Result<int> list_alarms(Invocation& invocation, const std::string& environment, const Output& output) {
@@ -144,9 +186,11 @@ Result<int> sync_incidents(Invocation& invocation, const Output& output) {
 void add_watch_commands(CLI::App& app, Invocation& invocation) {
   auto monitor = std::make_shared<MonitorOptions>();
   CLI::App* monitor_group = app.add_subcommand("monitor", "Drift of what the endpoint is asked")->require_subcommand(1);
-  CLI::App* run = add_command(*monitor_group, invocation, "run", "Compares captured prompts with the training data; exit status 3 on drift, 7 with too few",
+  CLI::App* run = add_command(*monitor_group, invocation, "run", "Scans the deployed image again when that is due, and compares captured prompts with the training data; exit status 3 on new grave findings or drift, 7 with too few prompts",
                               [&invocation, monitor](const Output& output) { return run_monitor(invocation, *monitor, output); });
   run->add_option("--environment", monitor->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
+  run->add_flag("--image-only", monitor->image_only, "the deployed image alone: scanned again where the last scan is older than rescan_hours");
+  run->add_flag("--scan-now", monitor->scan_now, "the image is scanned again whenever the last scan was");
   run->add_flag("--newest", monitor->newest, "starts nothing: what the newest run of an endpoint's schedule found");
   auto environment = std::make_shared<std::string>("production");
   const auto add = [&](const char* group_name, const char* group_help, const char* name, const char* help, auto body) {

@@ -10,7 +10,7 @@ std::vector<provider::AlarmRule> standard_alarms(const AlarmLimits& limits) {
   std::vector<provider::AlarmRule> alarms = {
       {"InvocationErrors", "failed invocations in a minute", limits.error_rate_per_minute_max},
       {"LatencyP99", "99th percentile of an answer's time, ms", limits.latency_p99_ms_max, 1, 1, MetricUnit::milliseconds, Sampling::now_and_then},
-      {"CriticalVulnerabilities", "open critical findings in the image", limits.critical_vulnerabilities_max, 1, 1, MetricUnit::count, Sampling::now_and_then},
+      {"CriticalVulnerabilities", "open critical findings in the image, and high ones that it did not have when it was deployed", limits.critical_vulnerabilities_max, 1, 1, MetricUnit::count, Sampling::now_and_then},
       {"UnauthorizedAttempts", "requests with a wrong or missing key in a minute", limits.unauthorized_attempts_max},
       {"DataDrift", "largest ratio of a prompt feature's stability index to its limit", 1.0, 2, 1, MetricUnit::none, Sampling::now_and_then},
       {"WorkerFailures", "engine workers that ended or hung since the last look, or are not ready", 0},
