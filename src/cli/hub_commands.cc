@@ -29,7 +29,11 @@ struct Options {
   bool is_off = false;
 };
 
-fs::path state_of(const Options& options) { return options.state.empty() ? fs::path(options.root) / ".hub" : fs::path(options.state); }
+// A root that is not there is a slip of the finger, not a new mirror.
+Result<fs::path> state_of(const Options& options) {
+  if (!is_folder(options.root)) return fail(ErrorCode::not_found, "no such folder of models", options.root, "name a folder that holds OWNER/NAME/...");
+  return options.state.empty() ? fs::path(options.root) / ".hub" : fs::path(options.state);
+}
 
 // What the scan of every model says to the mirror: one line a finding.
 Result<std::vector<std::string>> scan_repository(const hub::Repository& repository) {
@@ -97,7 +101,7 @@ Result<hub::Options> serving_options(const Options& options) {
   if (port < 0 || port > 65535) return fail(ErrorCode::invalid_argument, "not HOST:PORT", options.listen);
   hub::Options hub;
   hub.root = options.root;
-  hub.state = state_of(options);
+  hub.state = TRY(state_of(options));
   hub.host = options.listen.substr(0, colon);
   hub.port = static_cast<std::uint16_t>(port);
   hub.certificate_pem = TRY(read_text_file(options.certificate, 1 << 20));
@@ -135,7 +139,7 @@ Result<int> create_token(const Options& options, const Output& output) {
   token.repositories = options.repositories.empty() ? std::vector<std::string>{"*/*"} : options.repositories;
   token.created = SystemClock().now();
   if (options.expires_days > 0) token.expires = token.created + std::chrono::hours(24 * options.expires_days);
-  const Secret made = TRY(hub::TokenFile::create(state_of(options) / hub::kTokensName, token));
+  const Secret made = TRY(hub::TokenFile::create(TRY(state_of(options)) / hub::kTokensName, token));
   const std::string text = to_text(made.reveal(SecretAccess::for_user()));
   output.say("this is the only time the token is shown; the mirror keeps its hash");
   output.result({{"name", token.name}, {"token", text}, {"scope", options.scope}, {"repositories", token.repositories}}, text);
@@ -146,7 +150,7 @@ Result<int> list_tokens(const Options& options, const Output& output) {
   Json list = Json::array();
   Table table{{"ID", "NAME", "SCOPE", "REPOSITORIES", "EXPIRES", "STATE"}, {}};
   const auto now = SystemClock().now();
-  for (const auto& token : TRY(hub::TokenFile::read(state_of(options) / hub::kTokensName))) {
+  for (const auto& token : TRY(hub::TokenFile::read(TRY(state_of(options)) / hub::kTokensName))) {
     const std::string expires = token.expires ? to_rfc3339(*token.expires) : "", state = token.is_revoked ? "revoked" : token.expires && *token.expires <= now ? "expired" : "valid";
     list.push_back({{"id", token.id}, {"name", token.name}, {"scope", to_string(token.role)}, {"repositories", token.repositories}, {"created", to_rfc3339(token.created)},
                     {"expires", expires.empty() ? Json() : Json(expires)}, {"state", state}});
@@ -157,7 +161,7 @@ Result<int> list_tokens(const Options& options, const Output& output) {
 }
 
 Result<int> revoke_token(const Options& options, const Output& output) {
-  TRY(hub::TokenFile::revoke(state_of(options) / hub::kTokensName, options.token));
+  TRY(hub::TokenFile::revoke(TRY(state_of(options)) / hub::kTokensName, options.token));
   output.result({{"revoked", options.token}}, "revoked; a mirror that runs refuses it from now on");
   return 0;
 }
@@ -165,8 +169,8 @@ Result<int> revoke_token(const Options& options, const Output& output) {
 // --- gates
 
 Result<int> change_gate(const Options& options, const Output& output, const std::function<Status(hub::Gates&)>& body) {
-  TRY(hub::GateFile::change(state_of(options) / hub::kGatesName, body));
-  const auto gates = TRY(hub::GateFile::read(state_of(options) / hub::kGatesName));
+  TRY(hub::GateFile::change(TRY(state_of(options)) / hub::kGatesName, body));
+  const auto gates = TRY(hub::GateFile::read(TRY(state_of(options)) / hub::kGatesName));
   const auto found = gates.find(options.repository);
   const Json grants = found == gates.end() ? Json::array() : Json(found->second);
   output.result({{"repository", options.repository}, {"gated", found != gates.end()}, {"grants", grants}},
@@ -201,7 +205,7 @@ Result<int> grant(const Options& options, const Output& output, bool is_given) {
 }
 
 Result<int> check_audit(const Options& options, const Output& output) {
-  const auto check = TRY(hub::check_audit(options.audit_file.empty() ? state_of(options) / "audit.jsonl" : fs::path(options.audit_file)));
+  const auto check = TRY(hub::check_audit(options.audit_file.empty() ? TRY(state_of(options)) / "audit.jsonl" : fs::path(options.audit_file)));
   Json problems = Json::array();
   std::string text;
   for (const auto& problem : check.problems) {

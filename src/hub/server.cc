@@ -79,10 +79,10 @@ Result<std::unique_ptr<HubServer>> HubServer::start(Options options) {
 }
 
 Status HubServer::open_files() {
-  TRY(make_folder(options_.state));
   TRY(access_.load());
   const bool has_tokens = !TRY(TokenFile::read(options_.state / kTokensName)).empty();
   if (options_.token.empty() && !has_tokens) return fail(ErrorCode::invalid_argument, "the mirror has no token, so nobody could use it", options_.state.string(), "make one with 'redoubt hub token create', or name one with '--token-file'");
+  TRY(make_folder(options_.state));
   audit_log_ = TRY(AuditLog::open(options_.audit_file, clock_));
   if (options_.access_log.empty()) return {};
   access_log_ = Fd(::open(options_.access_log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
