@@ -135,12 +135,16 @@ Status ArtifactStore::finish_blob(std::unique_ptr<PendingBlob> blob) {
   return verify_object(kBlob, blob->expected());
 }
 
-Result<std::unique_ptr<RandomAccess>> ArtifactStore::open_blob(const Digest& digest) {
-  return TRY(open_object(kBlob, digest));
+Result<std::unique_ptr<SealedReader>> ArtifactStore::open_for_reader(const Digest& digest) {
+  auto blob = TRY(open_object(kBlob, digest));
+  if (on_read_) TRY(on_read_(object_key(kBlob, digest), blob->size()));
+  return blob;
 }
 
+Result<std::unique_ptr<RandomAccess>> ArtifactStore::open_blob(const Digest& digest) { return TRY(open_for_reader(digest)); }
+
 Result<Bytes> ArtifactStore::read_blob(const Digest& digest, std::uint64_t bytes_max) {
-  const auto reader = TRY(open_object(kBlob, digest));
+  const auto reader = TRY(open_for_reader(digest));
   if (reader->size() > bytes_max) return fail(ErrorCode::limit_exceeded, "a stored object is too large", digest.tagged());
   Bytes bytes(static_cast<std::size_t>(reader->size()));
   TRY(reader->read_at(0, bytes));
@@ -210,7 +214,7 @@ Status ArtifactStore::export_folder(const Digest& artifact, const std::filesyste
   for (const auto& file : files) {
     const auto path = folder / file.path;
     TRY(make_folder(path.parent_path()));
-    const auto blob = TRY(open_object(kBlob, file.sha256));
+    const auto blob = TRY(open_for_reader(file.sha256));
     RandomAccessSource plain(*blob);
     CheckedSource checked(plain, file.sha256);
     auto out = TRY(AtomicFile::create(path));
@@ -246,6 +250,7 @@ Result<std::vector<Damage>> ArtifactStore::verify_all() {
   int unanswered = 0;
   const auto note = [&damages](const std::string& object, const Error& error) { damages.push_back({object, error}); };
   for (const auto& key : TRY(objects_.list(""))) {
+    if (key.starts_with("own/")) continue;
     const auto digest = Digest::parse(key.substr(key.rfind('/') + 1));
     const bool is_blob = digest && key == object_key(kBlob, *digest);
     const bool is_manifest = digest && key == object_key(kManifest, *digest);

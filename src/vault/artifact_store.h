@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,8 +30,13 @@ class ArtifactStore {
     SealingKey key;               // seals every object; its KMS must outlive the store
     std::filesystem::path spool;  // a folder for unnamed, sealed temporary files, on a disk with room for the largest blob
   };
+  // Told of a blob before its plaintext is given out, by its key in the store; an error keeps it back. What is read to be verified alone
+  // is not given out.
+  using OnRead = std::function<Status(const std::string& object, std::uint64_t bytes)>;
   // `objects` must outlive the store.
   ArtifactStore(provider::ObjectStore& objects, Options options) : objects_(objects), options_(std::move(options)) {}
+
+  void on_read(OnRead hook) { on_read_ = std::move(hook); }
 
   // Seals a blob under the SHA-256 of its plaintext. A blob that is there already is verified and not written again. The
   // first form spools what is larger than 4 MiB, since the name is known only at its end; the second reads the object twice;
@@ -64,19 +70,21 @@ class ArtifactStore {
   // Reads everything and compares every size and digest; not_found or tampered name the object in `where`.
   Status verify_blob(const Digest& digest);
   Status verify(const Digest& artifact);
-  // Every object of the store, and every blob that a manifest names. `unavailable` is what could not be looked at: after a few
+  // Every object of the store, and every blob that a manifest names, but for those below "own/", which other keys seal. `unavailable` is what could not be looked at: after a few
   // in a row the store is asked no more, and the rest is told with the same error.
   Result<std::vector<Damage>> verify_all();
 
  private:
   provider::EncryptionContext context(const char* kind, const std::string& name) const;
   Result<std::unique_ptr<SealedReader>> open_object(const char* kind, const Digest& digest);
+  Result<std::unique_ptr<SealedReader>> open_for_reader(const Digest& digest);
   Status put_object(const char* kind, const Digest& digest, Source& contents);
   Status verify_object(const char* kind, const Digest& digest);
   Result<Digest> put_spooled(ByteView start, Source& rest);
 
   provider::ObjectStore& objects_;
   Options options_;
+  OnRead on_read_;
 };
 
 }  // namespace redoubt::vault

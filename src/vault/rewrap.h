@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "provider/object_store.h"
 #include "vault/sealing.h"
 
 namespace redoubt::vault {
@@ -17,7 +18,13 @@ using IsCurrent = std::function<bool(ByteView wrapped_key)>;
 // instant leaves the one or the other. tampered when the object is of another key or its wrapping does not open.
 Result<bool> rewrap_file(const std::filesystem::path& path, const SealingKey& key, const IsCurrent& is_current);
 
+// The same for an object of any store, which gets the whole object again where the wrapping has to change.
+Result<bool> rewrap_object(provider::ObjectStore& store, const std::string& object, const SealingKey& key, const IsCurrent& is_current);
+
 // SHA-256 of a sealed object without its wrapping: it names one writing, whatever key version wraps it.
 Result<Digest> sealed_digest(ByteView sealed);
+Result<Digest> sealed_digest(const RandomAccess& sealed);
+// The header of a sealed object alone; tampered for anything else.
+Result<ParsedHeader> read_header(const RandomAccess& sealed);
 
 }  // namespace redoubt::vault

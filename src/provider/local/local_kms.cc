@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/local/local_kms.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,20 +15,9 @@
 namespace redoubt::provider::local {
 namespace {
 
-constexpr std::string_view kScheme = "local:";
 constexpr std::uint8_t kWrapVersion = 1;
 constexpr std::size_t kFileBytesMax = 16 << 20, kDataKeyBytesMax = 4096, kVersionsMax = 100'000;
 constexpr std::size_t kWrapHeaderBytes = 1 + 4;
-
-Result<std::string_view> name_of(std::string_view key_uri) {
-  const auto name = key_uri.substr(std::min(kScheme.size(), key_uri.size()));
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  if (!key_uri.starts_with(kScheme) || name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), allowed)) {
-    return fail(ErrorCode::invalid_argument, "not the URI of a local key", std::string(key_uri.substr(0, 128)),
-                "write it as local:NAME with small letters, digits and '-'");
-  }
-  return name;
-}
 
 Status check_context(const EncryptionContext& context) {
   if (context.empty()) return fail(ErrorCode::invalid_argument, "an encryption context may not be empty");
@@ -49,10 +40,29 @@ Result<std::string> read_keyring(const std::filesystem::path& path) {
   return text;
 }
 
+// Zeros where a file's bytes lay, as far as the file system writes in place.
+Status overwrite(int fd, const std::string& where) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return fail_errno(errno, "look at the old keyring", where);
+  const Bytes zeros(static_cast<std::size_t>(info.st_size));
+  if (::pwrite(fd, zeros.data(), zeros.size(), 0) != static_cast<ssize_t>(zeros.size()) || ::fsync(fd) != 0) return fail_errno(errno, "overwrite the old keyring", where);
+  return {};
+}
+
 }  // namespace
 
-Result<std::unique_ptr<LocalKms>> LocalKms::create(std::filesystem::path file, const Unlock& unlock) {
-  std::unique_ptr<LocalKms> kms(new LocalKms(std::move(file), crypto::random_secret(32)));
+Result<std::string_view> LocalKms::name_of(std::string_view key_uri) const {
+  const auto name = key_uri.substr(std::min(options_.scheme.size(), key_uri.size()));
+  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  if (!key_uri.starts_with(options_.scheme) || name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), allowed)) {
+    return fail(ErrorCode::invalid_argument, "not the URI of a local key", std::string(key_uri.substr(0, 128)),
+                "write it as " + options_.scheme + "NAME with small letters, digits and '-'");
+  }
+  return name;
+}
+
+Result<std::unique_ptr<LocalKms>> LocalKms::create(std::filesystem::path file, const Unlock& unlock, Options options) {
+  std::unique_ptr<LocalKms> kms(new LocalKms(std::move(file), crypto::random_secret(32), std::move(options)));
   TRY(lock_root(kms->root_, unlock, kms->file_));
   kms->file_.keys = seal_keys({}, kms->root_);
   auto out = TRY(AtomicFile::create(kms->path_));
@@ -62,10 +72,10 @@ Result<std::unique_ptr<LocalKms>> LocalKms::create(std::filesystem::path file, c
   return kms;
 }
 
-Result<std::unique_ptr<LocalKms>> LocalKms::open(std::filesystem::path file, const Unlock& unlock) {
+Result<std::unique_ptr<LocalKms>> LocalKms::open(std::filesystem::path file, const Unlock& unlock, Options options) {
   const auto sections = TRY(parse_keyring(TRY(read_keyring(file))));
   auto root = TRY(unlock_root(sections, unlock));
-  std::unique_ptr<LocalKms> kms(new LocalKms(std::move(file), std::move(root)));
+  std::unique_ptr<LocalKms> kms(new LocalKms(std::move(file), std::move(root), std::move(options)));
   TRY(kms->refresh());
   return kms;
 }
@@ -170,11 +180,20 @@ Status LocalKms::rotate_key(std::string_view key_uri) {
 }
 
 Status LocalKms::destroy_key(std::string_view key_uri) {
-  return change([&](KeyVersions& keys, KeyringFile&) -> Status {
+  const Fd before(options_.overwrite_destroyed ? ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1);
+  TRY(change([&](KeyVersions& keys, KeyringFile&) -> Status {
     TRY(find(key_uri));
     keys.find(TRY(name_of(key_uri)))->second.clear();
     return {};
-  });
+  }));
+  return before ? overwrite(before.get(), path_.string()) : Status{};
+}
+
+Result<bool> LocalKms::is_destroyed(std::string_view key_uri) {
+  const std::lock_guard guard(mutex_);
+  TRY(refresh());
+  const auto found = keys_.find(TRY(name_of(key_uri)));
+  return found != keys_.end() && found->second.empty();
 }
 
 Status LocalKms::change_unlock(const Unlock& next) {

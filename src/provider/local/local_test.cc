@@ -151,6 +151,26 @@ TEST_F(Keyring, refuses_uris_that_are_not_local) {
   }
 }
 
+TEST_F(Keyring, of_own_keys_overwrites_what_held_a_destroyed_one) {
+  const LocalKms::Options own{"own:", true};
+  const auto kms = *LocalKms::create(path(), passphrase("pass"), own);
+  EXPECT_EQ(kms->create_key("local:a").error().code, ErrorCode::invalid_argument);
+  ASSERT_TRUE(kms->create_key("own:a"));
+  ASSERT_TRUE(kms->create_key("own:b"));
+  const auto wrapped = *kms->wrap("own:a", Secret("data key"), context_);
+  const auto link = folder_.path() / "the old file";
+  std::filesystem::create_hard_link(path(), link);
+  ASSERT_TRUE(kms->destroy_key("own:a"));
+  EXPECT_TRUE(*kms->is_destroyed("own:a"));
+  EXPECT_FALSE(*kms->is_destroyed("own:b"));
+  EXPECT_FALSE(*kms->is_destroyed("own:c"));
+  EXPECT_EQ(kms->unwrap("own:a", wrapped, context_).error().code, ErrorCode::not_found);
+  EXPECT_EQ(kms->create_key("own:a").error().code, ErrorCode::already_exists);
+  const auto old = *read_file(link, 1 << 20);
+  EXPECT_EQ(old, Bytes(old.size())) << "zeros where the key was";
+  EXPECT_TRUE(LocalKms::open(path(), passphrase("pass"), own)) << "and the file in its place is whole";
+}
+
 TEST_F(Keyring, holds_no_key_in_clear) {
   ASSERT_TRUE(vault::make_key_file(key_file()));
   make(KeyFile{key_file()});
