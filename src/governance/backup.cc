@@ -37,6 +37,7 @@ class Snapshot {
     // State names objects, so it is taken before them.
     for (const char* file : {"workspace.json", "keyring.json", "identities.json", "ca.pem"}) TRY(snapshot->link(layout.root, file));
     for (const char* folder : {"state", "secrets", "identities", "ledger", "images", "objects"}) TRY(snapshot->link_below(layout.root, folder));
+    TRY(snapshot->copy(layout.root, "access.log"));  // after the state, which holds its head
     std::sort(snapshot->paths_.begin(), snapshot->paths_.end());
     return snapshot;
   }
@@ -61,6 +62,16 @@ class Snapshot {
       if (errno == ENOENT) return {};  // removed meanwhile, or never there
       return fail_errno(errno, "hold a file for the backup", (root / path).string());
     }
+    paths_.push_back(path);
+    return {};
+  }
+  // What is written into and not replaced.
+  Status copy(const fs::path& root, const std::string& path) {
+    if (!is_there(root / path)) return {};
+    const auto lock = TRY(FileLock::acquire((root / path).string() + ".lock"));
+    std::error_code error;
+    fs::copy_file(root / path, folder_ / path, error);
+    if (error) return fail_errno(error.value(), "copy a file for the backup", (root / path).string());
     paths_.push_back(path);
     return {};
   }

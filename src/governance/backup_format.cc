@@ -78,7 +78,7 @@ bool is_key_file_name(const std::string& name) {
 }  // namespace
 
 bool is_backup_path(std::string_view path) {
-  static constexpr std::array kFiles = {"workspace.json", "keyring.json", "identities.json", "ca.pem"};
+  static constexpr std::array kFiles = {"workspace.json", "keyring.json", "identities.json", "ca.pem", "access.log"};
   static constexpr std::array kFolders = {"objects/", "secrets/", "state/", "identities/", "ledger/", "images/"};
   if (!is_safe_relative_path(path) || path.front() == '.' || path.find("/.") != path.npos) return false;
   if (path.ends_with(".lock") || path == "ledger/lock" || path.ends_with('\n')) return false;

@@ -86,6 +86,9 @@ const char* to_string(Permission permission) {
     case Permission::manage_keys: return "manage keys";
     case Permission::manage_identities: return "manage identities";
     case Permission::read_audit: return "read the audit log";
+    case Permission::manage_data: return "delete or move stored data";
+    case Permission::hold_data: return "place or release a hold";
+    case Permission::set_policy: return "set the vault's policy";
   }
   return "unknown";
 }
@@ -103,12 +106,14 @@ bool allows(Role role, Permission permission) {
   switch (role) {
     case Role::pipeline_operator:
       return permission == Permission::run_pipeline || permission == Permission::deploy ||
-             permission == Permission::manage_secrets || permission == Permission::manage_keys;
-    case Role::reviewer: return permission == Permission::approve;
+             permission == Permission::manage_secrets || permission == Permission::manage_keys ||
+             permission == Permission::manage_data;
+    case Role::reviewer: return permission == Permission::approve || permission == Permission::hold_data;
     case Role::auditor: return false;
     case Role::admin:
       return permission == Permission::manage_identities || permission == Permission::manage_keys ||
-             permission == Permission::manage_secrets;
+             permission == Permission::manage_secrets || permission == Permission::manage_data ||
+             permission == Permission::hold_data || permission == Permission::set_policy;
   }
   return false;
 }

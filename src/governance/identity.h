@@ -25,6 +25,9 @@ enum class Permission {
   manage_keys,        // rotate or destroy keys of the keyring
   manage_identities,  // add identities, change their roles
   read_audit,         // ledger, captures, reports
+  manage_data,        // delete, archive, replicate, erase what the vault keeps
+  hold_data,          // place and release holds; not by who may delete alone
+  set_policy,         // the vault's rules: how long what is kept
 };
 
 const char* to_string(Role role);  // "operator", "reviewer", "auditor", "admin"

@@ -38,7 +38,10 @@ Result<StepRecorder::Found> StepRecorder::perform(const char* step, const StepPl
   record.parameters = plan.parameters;
   record.identity = options_.identity;
   record.started = clock_.now();
-  StepProduct product = TRY(body());
+  if (options_.on_step) options_.on_step(step);
+  auto made = body();
+  if (options_.on_step) options_.on_step("");
+  StepProduct product = TRY(std::move(made));
   record.finished = clock_.now();
   if (record.finished < record.started) {
     return fail(ErrorCode::unavailable, fmt::format("the clock ran backwards during the step '{}'", step), {}, "set the clock, then run again");
@@ -47,7 +50,10 @@ Result<StepRecorder::Found> StepRecorder::perform(const char* step, const StepPl
   // statements built on it keeps standing after it.
   if (const auto earlier = TRY(evidence_.latest(step, record.input_key))) {
     auto known = TRY(attest::to_step_record(earlier->statement));
-    if (known.outputs == product.outputs && !known.outputs.empty()) return Found{std::move(known), earlier->digest};
+    if (known.outputs == product.outputs && !known.outputs.empty()) {
+      if (options_.on_remade) TRY(options_.on_remade(known.outputs));
+      return Found{std::move(known), earlier->digest};
+    }
   }
   record.outputs = std::move(product.outputs);
   record.result = std::move(product.result);

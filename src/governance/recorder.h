@@ -31,6 +31,9 @@ class StepRecorder {
  public:
   struct Options {
     std::string identity;  // who runs the step
+    std::function<void(const std::string& step)> on_step = {};  // told which step's body runs; empty: none
+    // Told of outputs that were gone and were made again the same, for which no new statement is written.
+    std::function<Status(const std::map<std::string, Digest>& outputs)> on_remade = {};
   };
   // Whether an output of an earlier run is still in its store. A store that does not say so is an error: nothing is run again for it.
   using StillThere = std::function<Result<bool>(const std::string& name, const Digest& digest)>;

@@ -25,7 +25,7 @@ struct Intent {
 
 Result<RecordedState> recorded_state(ledger::EvidenceLog& evidence) {
   RecordedState recorded;
-  for (const char* step : {"secret", "key"}) {
+  for (const char* step : {"secret", "key", "vault"}) {
     for (const auto& entry : TRY(evidence.of_step(step))) {
       const auto record = TRY(attest::to_step_record(entry.statement));
       const auto state = record.result.find("state");

@@ -8,7 +8,6 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "vault/key_file.h"
-#include "vault/rewrap.h"
 
 namespace redoubt::governance {
 namespace fs = std::filesystem;
@@ -160,6 +159,7 @@ Result<std::unique_ptr<Workspace>> Workspace::create(const CreateOptions& option
   std::unique_ptr<Workspace> workspace(new Workspace(layout, id, clock.now(), credentials));
   const auto unlock = TRY(unlock_for_create(options, credentials));
   workspace->kms_ = TRY(local::LocalKms::create(layout.keyring(), unlock));
+  workspace->unlock_ = unlock;
   TRY(workspace->kms_->create_key(workspace->sealing_key().uri));
   for (const auto& folder : {layout.state(), layout.spool()}) TRY(make_folder(folder));
   auto identities = TRY(Identities::create(workspace->identity_places()));
@@ -198,6 +198,7 @@ Result<std::unique_ptr<Workspace>> Workspace::open_made(const OpenOptions& optio
   }
   const auto unlock = TRY(unlock_for_open(options, layout, credentials));
   workspace->kms_ = TRY(local::LocalKms::open(layout.keyring(), unlock));
+  workspace->unlock_ = unlock;
   TRY(workspace->open_parts(clock));
   return workspace;
 }
@@ -230,7 +231,18 @@ vault::BeforeWrite Workspace::write_hook() {
   return [this](const fs::path& path, ByteView sealed) { return before_write_ ? before_write_(path, sealed) : Status{}; };
 }
 
-Result<Workspace::Rewrapped> Workspace::rewrap(Progress& progress) {
+Result<local::LocalKms*> Workspace::own_keys(Missing missing) {
+  if (own_keys_ != nullptr) return own_keys_.get();
+  const auto file = own_keyring();
+  const local::LocalKms::Options options{"own:", true};
+  if (!is_there(file) && missing == Missing::refuse) {
+    return fail(ErrorCode::not_found, "the keyring of datasets with keys of their own is not there", file.string(), "put your copy of it back; a replica of the vault has one: redoubt vault recover");
+  }
+  own_keys_ = is_there(file) ? TRY(local::LocalKms::open(file, *unlock_, options)) : TRY(local::LocalKms::create(file, *unlock_, options));
+  return own_keys_.get();
+}
+
+Result<Workspace::Rewrapped> Workspace::rewrap(Progress& progress, const std::map<std::string, OwnSeal>& own) {
   const auto key = sealing_key();
   const auto is_current = [this, &key](ByteView wrapped) { return kms_->is_current(key.uri, wrapped); };
   std::vector<fs::path> small, large;
@@ -249,7 +261,15 @@ Result<Workspace::Rewrapped> Workspace::rewrap(Progress& progress) {
     progress.update(++done.files);
   }
   for (const auto& path : large) {
-    done.rewrapped += TRY(vault::rewrap_file(path, key, is_current)) ? 1 : 0;
+    const std::string object = path.lexically_relative(layout_.objects()).generic_string();
+    const OwnSeal seal{key, is_current};
+    const OwnSeal* by = &seal;
+    if (object.starts_with("own/")) {
+      const auto found = own.find(object.substr(0, object.find('/', 4) + 1));
+      if (found == own.end()) continue;  // erased, or sealed by a keeper that rotates by itself
+      by = &found->second;
+    }
+    done.rewrapped += TRY(vault::rewrap_file(path, by->key, by->is_current)) ? 1 : 0;
     progress.update(++done.files);
   }
   progress.end();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@
 #include "provider/local/local_object_store.h"
 #include "provider/local/vault_secret_store.h"
 #include "vault/artifact_store.h"
+#include "vault/rewrap.h"
 #include "vault/sealed_file.h"
 
 namespace redoubt::governance {
@@ -87,6 +89,12 @@ class Workspace {
   provider::SecretStore& secrets() { return *secrets_; }
   Identities& identities() { return *identities_; }
 
+  // Keys of datasets that are erased by destroying them: "own:NAME", in a keyring outside of the workspace, so that no backup of it
+  // brings a destroyed one back. Opened at its first use; not_found where it is not there and may not be made.
+  enum class Missing { refuse, make };
+  Result<provider::local::LocalKms*> own_keys(Missing missing = Missing::refuse);
+  std::filesystem::path own_keyring() const { return credentials_ / "own-keys.json"; }
+
   vault::SealingKey sealing_key() { return {kms_.get(), "local:default"}; }
   // A small sealed file of state; names as those of objects, without '/'.
   Result<vault::SealedFile> state_file(std::string_view name);
@@ -97,7 +105,12 @@ class Workspace {
   struct Rewrapped {
     std::uint64_t files = 0, rewrapped = 0;
   };
-  Result<Rewrapped> rewrap(Progress& progress);
+  // `own` names what seals the objects below a prefix ("own/<id>/"); those below others of that kind are left alone.
+  struct OwnSeal {
+    vault::SealingKey key;
+    vault::IsCurrent is_current;
+  };
+  Result<Rewrapped> rewrap(Progress& progress, const std::map<std::string, OwnSeal>& own = {});
   // 32 bytes for one use ("registry-mac"), made at the first call and kept sealed. Call it under the lock.
   Result<Secret> named_key(std::string_view name);
 
@@ -119,6 +132,8 @@ class Workspace {
   std::unique_ptr<vault::ArtifactStore> artifacts_;
   std::unique_ptr<provider::local::VaultSecretStore> secrets_;
   std::optional<Identities> identities_;
+  std::optional<provider::local::Unlock> unlock_;
+  std::unique_ptr<provider::local::LocalKms> own_keys_;
 };
 
 }  // namespace redoubt::governance

@@ -182,14 +182,15 @@ TEST_F(People, have_the_rights_of_the_table) {
   const std::map<Role, std::set<Permission>> table = {
       {Role::pipeline_operator,
        {Permission::run_pipeline, Permission::deploy, Permission::manage_secrets, Permission::manage_keys,
-        Permission::read_audit}},
-      {Role::reviewer, {Permission::approve, Permission::read_audit}},
+        Permission::read_audit, Permission::manage_data}},
+      {Role::reviewer, {Permission::approve, Permission::read_audit, Permission::hold_data}},
       {Role::auditor, {Permission::read_audit}},
       {Role::admin,
-       {Permission::manage_identities, Permission::manage_keys, Permission::manage_secrets, Permission::read_audit}}};
+       {Permission::manage_identities, Permission::manage_keys, Permission::manage_secrets, Permission::read_audit,
+        Permission::manage_data, Permission::hold_data, Permission::set_policy}}};
   for (const auto& [role, allowed] : table) {
     EXPECT_EQ(*parse_role(to_string(role)), role);
-    for (int p = 0; p <= static_cast<int>(Permission::read_audit); ++p) {
+    for (int p = 0; p <= static_cast<int>(Permission::set_policy); ++p) {
       const auto permission = static_cast<Permission>(p);
       EXPECT_EQ(allows(role, permission), allowed.contains(permission)) << to_string(role) << ": " << to_string(permission);
     }
