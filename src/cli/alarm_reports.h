@@ -13,6 +13,8 @@
 
 namespace redoubt::cli {
 
+inline constexpr const char* kNoEndpoint = "account";  // where alarms and incidents are that belong to no endpoint
+
 class AlarmReports {
  public:
   // `watch` as the deploy statement has it; `rules` are all that are asked. Goes on where the last process ended.

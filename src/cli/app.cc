@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/session.h"
 
 namespace redoubt::cli {
 namespace {
@@ -36,6 +37,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_hub_commands(app, invocation);
   add_model_commands(app, invocation);
   add_data_commands(app, invocation);
+  add_vault_commands(app, invocation);
   add_image_commands(app, invocation);
   add_engine_commands(app, invocation);
   add_registry_commands(app, invocation);
@@ -45,6 +47,15 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_audit_commands(app, invocation);
   add_aws_commands(app, invocation);
   add_release_commands(app, invocation);
+}
+
+std::string command_of(const CLI::App& app) {
+  std::string text;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    text += (text.empty() ? "" : " ") + at->get_name();
+  }
+  return text;
 }
 
 int usage_error(const CLI::ParseError& problem, const CLI::App& app, const GlobalOptions& options) {
@@ -79,6 +90,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& problem) {
     return usage_error(problem, app, invocation.global);
   }
+  set_command_name(command_of(app));
   set_up_log(verbose ? spdlog::level::debug : spdlog::level::warn);
   if (invocation.global.workspace.empty()) {
     const char* from_environment = std::getenv("REDOUBT_WORKSPACE");

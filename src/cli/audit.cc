@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
 
 #include "base/file.h"
+#include "cli/compose.h"
 #include "cli/endpoint_parts.h"
 #include "crypto/hash.h"
 #include "governance/state_change.h"
@@ -45,6 +47,7 @@ class Auditor {
     else judge("registry", registry.error().where, registry.error(), session_.is_far("registry"));
     append(session_.check_providers());
     check_objects();
+    check_custody();
     if (read) check_outputs();
     check_state();
     check_trail();
@@ -91,10 +94,10 @@ class Auditor {
   // own signature that covers these bytes.
   Status read_records() {
     auto reader = TRY(ledger::LedgerReader::open(session_.ledger_options(), session_.ledger_key().public_key()));
-    return reader->for_each(0, [&](std::uint64_t, ByteView entry) -> Status {
+    return reader->for_each(0, [&](std::uint64_t index, ByteView entry) -> Status {
       const auto envelope = TRY(attest::parse_envelope(text_of(entry), "entry"));
       const auto statement = TRY(attest::parse_statement(text_of(envelope.payload), "entry"));
-      if (auto record = attest::to_step_record(statement)) records_.push_back(std::move(*record));
+      if (auto record = attest::to_step_record(statement)) records_.emplace_back(index, std::move(*record));
       return {};
     });
   }
@@ -102,7 +105,7 @@ class Auditor {
   // workspace.json and identities.json are plain; their digests stand in the ledger.
   void check_description() {
     std::string description, identities;
-    for (const auto& record : records_) {
+    for (const auto& [index, record] : records_) {
       if (record.step != "workspace" && record.step != "identity") continue;
       if (record.step == "workspace") description = json_string(record.result, "description", "ledger").value_or("");
       identities = json_string(record.result, "identities", "ledger").value_or(identities);
@@ -141,12 +144,93 @@ class Auditor {
   void check_outputs() {
     static const std::set<std::string> kSteps = {"acquire", "data", "image", "train", "evaluate", "register"};
     std::set<std::pair<std::string, Digest>> seen;
-    for (const auto& record : records_) {
+    for (const auto& [index, record] : records_) {
       if (!kSteps.contains(record.step)) continue;
       for (const auto& [name, digest] : record.outputs) {
-        if (!seen.emplace(name, digest).second) continue;
+        if (is_gone_by_right(index, digest) || !seen.emplace(name, digest).second) continue;
         name == "image" ? check_image(record.step, digest) : check_object(record.step, name, digest);
       }
+    }
+  }
+
+  // Deleted or archived after the record that names it.
+  bool is_gone_by_right(std::uint64_t index, const Digest& digest) const {
+    for (const char* kind : {"manifests/", "blobs/"}) {
+      const auto stone = custody_.tombstones().find(kind + digest.hex());
+      if (stone != custody_.tombstones().end() && stone->second.entry > index) return true;
+    }
+    const auto archived = custody_.archived().find({custody::Place{}, digest});
+    return archived != custody_.archived().end() && archived->second > index;
+  }
+
+  // Names, holds and deletions are the ledger's; here is whether the stores are as it says.
+  void check_custody() {
+    auto view = session_.custody();
+    if (!view) return add("vault", view.error().where, view.error().message);
+    custody_ = std::move(*view);
+    check_own_keys();
+    check_named();
+    check_tombstones();
+    const auto anchored = session_.anchored_access();
+    if (!anchored) return add("access", "access.log", anchored.error().message);
+    append(session_.access_log().verify(*anchored));
+  }
+
+  void check_own_keys() {
+    for (const auto& [id, key] : custody_.own_keys()) {
+      own_prefixes_.insert(custody::Place{id}.prefix());
+      const auto keeper = session_.workspace().own_keys();
+      const bool is_local = key.uri.starts_with("own:");
+      const auto destroyed = is_local && keeper ? (*keeper)->is_destroyed(key.uri) : Result<bool>(false);
+      const bool has_it = is_local && keeper && (*keeper)->versions().value_or(std::map<std::string, std::size_t>{}).contains(id);
+      if (key.erased && has_it) add("keyring", session_.workspace().own_keyring(), fmt::format("an older one was put back: the key of {} was destroyed (ledger entry {})", key.name, *key.erased));
+      if (key.erasing) continue;
+      if (is_local && !has_it) {
+        const Error why{ErrorCode::not_found, destroyed.value_or(false) ? "the key of " + key.name + " was destroyed after this state of the ledger" : "the key of " + key.name + " is not in this machine's keyring", key.uri,
+                        "bring own-keys.json from where the workspace was, or from its replica: redoubt vault recover"};
+        report_.unchecked.push_back({"own key", why});
+        continue;
+      }
+      const auto artifacts = session_.providers().artifacts_in(session_.providers().first_objects(), custody::Place{id}.prefix(), key.uri);
+      const auto damaged = artifacts ? (*artifacts)->verify_all() : Result<std::vector<vault::Damage>>(fail(artifacts.error()));
+      if (!damaged) judge("object", damaged.error().where, damaged.error(), !is_local);
+      for (const auto& one : damaged ? *damaged : std::vector<vault::Damage>{}) judge("object", "objects/" + custody::Place{id}.prefix() + one.object, one.error, !is_local);
+    }
+    for (const auto& key : keys_) {
+      const bool is_own = key.starts_with("own/");
+      if (is_own && !own_prefixes_.contains(key.substr(0, key.find('/', 4) + 1))) add("stray", "objects/" + key, "sealed by no key that the ledger knows");
+    }
+  }
+
+  void check_named() {
+    const auto stores = session_.stores();
+    for (const auto& [name, versions] : custody_.names()) {
+      for (const auto& version : versions) {
+        if (version.fate != custody::VersionFate::kept || custody_.archived().contains({version.place, version.artifact})) continue;
+        const std::string object = version.place.prefix() + "manifests/" + version.artifact.hex();
+        if (!keys_.contains(object) && !away_) add("object", "objects/" + object, "missing: " + version.text());
+      }
+    }
+    for (const auto& [where, entry] : custody_.archived()) {
+      const auto artifacts = stores ? stores->artifacts(custody::kArchive, where.first) : Result<vault::ArtifactStore*>(fail(stores.error()));
+      const auto sound = artifacts ? (*artifacts)->verify(where.second) : Status(fail(artifacts.error()));
+      if (!sound) judge("object", "archive/" + where.first.prefix() + "manifests/" + where.second.hex(), sound.error(), sound.error().code == ErrorCode::unavailable);
+    }
+  }
+
+  void check_tombstones() {
+    std::map<std::uint64_t, std::set<std::string>> again;
+    std::set<std::string> unfinished;
+    for (const auto& removal : custody_.unfinished()) unfinished.insert(removal.keys.begin(), removal.keys.end());
+    for (const auto& [key, stone] : custody_.tombstones()) {
+      if (!keys_.contains(key) || unfinished.contains(key)) continue;
+      if (!again.contains(stone.entry)) {
+        const auto stores = session_.stores();
+        const auto written = stores ? custody::written_after(*stores, stone.entry) : Result<std::set<std::string>>(fail(stores.error()));
+        if (!written) return add("vault", written.error().where, written.error().message);
+        again[stone.entry] = *written;
+      }
+      if (!again[stone.entry].contains(key)) add("object", "objects/" + key, fmt::format("was deleted, and is there again (ledger entry {})", stone.entry));
     }
   }
 
@@ -228,7 +312,7 @@ class Auditor {
   // Names of the folder's top that belong to a workspace; what lies below folders is checked by their owners.
   void check_strays() {
     static const std::set<std::string> kKnown = {"workspace.json", "keyring.json", "objects", "secrets", "state", "identities.json", "identities", "ledger", "images", "spool",
-                                                 "registry.db", "registry.db.mac", "registry.db.lock", "metrics.db", "run.lock", "ca.pem"};
+                                                 "registry.db", "registry.db.mac", "registry.db.lock", "metrics.db", "access.log", "run.lock", "ca.pem"};
     check_strays_in(layout_.root, [](const std::string& name) { return kKnown.contains(name) || name.starts_with("endpoint-"); });
   }
 
@@ -242,7 +326,9 @@ class Auditor {
 
   Session& session_;
   const governance::WorkspaceLayout& layout_;
-  std::vector<attest::StepRecord> records_;
+  std::vector<std::pair<std::uint64_t, attest::StepRecord>> records_;
+  custody::View custody_;
+  std::set<std::string> own_prefixes_;
   std::set<std::string> keys_;  // of all objects that the stores list
   std::optional<Error> away_;   // why the far one lists none
   AuditReport report_;
@@ -255,7 +341,7 @@ Status AuditReport::sound(const std::string& refused) const {
     const auto& first = problems.front();
     return fail(ErrorCode::tampered, fmt::format("{}: {} is not what was recorded ({})", refused, first.object, first.detail), first.object, "see everything that was changed with 'redoubt audit verify'");
   }
-  const auto first = std::find_if(unchecked.begin(), unchecked.end(), [](const Unchecked& one) { return one.kind != "trail"; });
+  const auto first = std::find_if(unchecked.begin(), unchecked.end(), [](const Unchecked& one) { return one.kind != "trail" && one.kind != "own key"; });
   if (first == unchecked.end()) return {};
   Error error = first->why;
   error.message = fmt::format("{}: what is there can not be checked ({}: {}): {}", refused, first->kind, first->count, error.message);

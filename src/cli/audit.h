@@ -25,7 +25,8 @@ struct AuditReport {
 
   bool ok() const { return problems.empty() && unchecked.empty(); }
   // Nothing where all is as it was recorded. Else tampered with the first problem, or the error of the first that could not be
-  // checked, `refused` before its message ("deployment is refused"). No command waits for the trail, which is a copy for others.
+  // checked, `refused` before its message ("deployment is refused"). No command waits for the trail, which is a copy for others, nor for
+  // datasets whose own keys are elsewhere.
   Status sound(const std::string& refused) const;
 };
 

@@ -2,7 +2,11 @@
 #include "cli/compose.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
+#include "base/file.h"
+#include "base/log.h"
 #include "cli/aws_client.h"
 #include "cli/local_endpoint.h"
 #include "pipeline/providers.h"
@@ -19,6 +23,7 @@
 #include "provider/aws/secrets_manager_store.h"
 #include "provider/aws/sns_notifier.h"
 #include "provider/kms_router.h"
+#include "provider/layered_object_store.h"
 #include "provider/local/audit_file.h"
 #include "provider/local/image_store.h"
 #include "provider/local/job_runner.h"
@@ -26,6 +31,7 @@
 #include "provider/local/sqlite_registry.h"
 #include "provider/local/webhook_notifier.h"
 #include "provider/mirrored_image_store.h"
+#include "provider/prefixed_object_store.h"
 
 namespace redoubt::cli {
 namespace {
@@ -60,6 +66,20 @@ provider::aws::MonitoringOptions monitoring_of(const Json& given) {
   return monitoring;
 }
 
+// The workspace's keyring of keys that are destroyed to erase what they seal, opened when it is first needed.
+class OwnKeys final : public provider::Kms {
+ public:
+  explicit OwnKeys(governance::Workspace& workspace) : workspace_(workspace) {}
+  Result<Bytes> wrap(std::string_view uri, const Secret& data_key, const provider::EncryptionContext& context) override { return TRY(workspace_.own_keys())->wrap(uri, data_key, context); }
+  Result<Secret> unwrap(std::string_view uri, ByteView wrapped, const provider::EncryptionContext& context) override { return TRY(workspace_.own_keys())->unwrap(uri, wrapped, context); }
+  Status create_key(std::string_view uri) override { return TRY(workspace_.own_keys(governance::Workspace::Missing::make))->create_key(uri); }
+  Status rotate_key(std::string_view uri) override { return TRY(workspace_.own_keys())->rotate_key(uri); }
+  Status destroy_key(std::string_view uri) override { return TRY(workspace_.own_keys())->destroy_key(uri); }
+
+ private:
+  governance::Workspace& workspace_;
+};
+
 }  // namespace
 
 // Declared in the order of use: what stands on something comes behind it.
@@ -72,9 +92,17 @@ struct Providers::State {
   Duty duty;
   std::unique_ptr<provider::aws::Client> aws;
   std::unique_ptr<provider::aws::AwsKms> aws_kms;
-  std::unique_ptr<provider::Kms> kms;
-  std::unique_ptr<provider::ObjectStore> objects;
+  std::unique_ptr<provider::Kms> kms, own_keys;
+  std::string key_uri;  // of what seals objects; empty: the workspace's
+  std::unique_ptr<provider::ObjectStore> objects, layered;  // the second, where it is there, stands before the first
+  vault::ArtifactStore::OnRead on_read;
   std::unique_ptr<vault::ArtifactStore> artifacts;
+  std::map<std::string, std::unique_ptr<provider::ObjectStore>> stores;  // by URI
+  struct Part {
+    std::unique_ptr<provider::ObjectStore> objects;
+    std::unique_ptr<vault::ArtifactStore> artifacts;
+  };
+  std::map<std::tuple<provider::ObjectStore*, std::string, std::string>, Part> parts;
   std::unique_ptr<provider::SecretStore> secrets;
   std::unique_ptr<provider::ImageStore> near_images, far_images, images;  // the last publishes the first to the second
   std::unique_ptr<provider::ImageFindings> registry_findings;
@@ -104,16 +132,13 @@ Result<std::unique_ptr<Providers>> Providers::create(const Json& config, governa
 Status Providers::open_stores() {
   auto& state = *state_;
   const auto kms = pipeline::choice_of(state.config, "kms"), objects = pipeline::choice_of(state.config, "objects"), secrets = pipeline::choice_of(state.config, "secrets");
-  auto key = state.workspace.sealing_key();
   if (kms.kind == "aws-kms") {
     state.aws_kms = std::make_unique<provider::aws::AwsKms>(*TRY(aws()));
     state.kms = std::make_unique<provider::KmsRouter>(std::map<std::string, provider::Kms*, std::less<>>{{"local", &state.workspace.kms()}, {"aws-kms", state.aws_kms.get()}});
-    key = {state.kms.get(), std::string(provider::aws::kKmsScheme) + json_or(kms.options, "key", "")};
+    state.key_uri = std::string(provider::aws::kKmsScheme) + json_or(kms.options, "key", "");
   }
   if (objects.kind == "s3") state.objects = TRY(open_bucket(objects.options));
-  if (state.kms || state.objects) {
-    state.artifacts = std::make_unique<vault::ArtifactStore>(this->objects(), vault::ArtifactStore::Options{state.workspace.id(), key, state.workspace.layout().spool()});
-  }
+  open_artifacts();
   if (secrets.kind == "secrets-manager") {
     provider::aws::SecretsManagerStoreOptions store{json_or(secrets.options, "prefix", ""), json_or(secrets.options, "kms_key", "")};
     store.recovery_days = static_cast<int>(json_or(secrets.options, "recovery_days", std::int64_t{30}));
@@ -133,7 +158,80 @@ Result<std::unique_ptr<provider::ObjectStore>> Providers::open_bucket(const Json
 }
 
 const Json& Providers::config() const { return state_->config; }
-provider::ObjectStore& Providers::objects() { return state_->objects ? *state_->objects : state_->workspace.objects(); }
+provider::ObjectStore& Providers::first_objects() { return state_->objects ? *state_->objects : state_->workspace.objects(); }
+provider::ObjectStore& Providers::objects() { return state_->layered ? *state_->layered : first_objects(); }
+
+vault::SealingKey Providers::sealing_key() const {
+  return state_->key_uri.empty() ? state_->workspace.sealing_key() : vault::SealingKey{state_->kms.get(), state_->key_uri};
+}
+
+// What is neither layered nor sealed elsewhere is the workspace's own.
+void Providers::open_artifacts() {
+  auto& state = *state_;
+  state.artifacts.reset();
+  if (state.kms || state.objects || state.layered) {
+    state.artifacts = std::make_unique<vault::ArtifactStore>(objects(), vault::ArtifactStore::Options{state.workspace.id(), sealing_key(), state.workspace.layout().spool()});
+  }
+  artifacts().on_read(state.on_read);
+}
+
+Result<provider::ObjectStore*> Providers::store_at(const std::string& uri) {
+  if (const auto known = state_->stores.find(uri); known != state_->stores.end()) return known->second.get();
+  std::unique_ptr<provider::ObjectStore> store;
+  if (uri.starts_with("file:/")) {
+    const std::filesystem::path folder = uri.substr(5);
+    // Made by who names it in a policy: one that is gone may be a disk that is not mounted.
+    if (!is_folder(folder)) return fail(ErrorCode::unavailable, "the folder of a store is not there", folder.string(), "mount its disk; if it is new, make the folder");
+    store = TRY(provider::local::LocalObjectStore::open(folder));
+  } else if (uri.starts_with("s3://")) {
+    const auto question = uri.find("?kms_key=");
+    const auto slash = std::min(uri.find('/', 5), question);
+    if (question == uri.npos) return fail(ErrorCode::invalid_argument, "the URI of a bucket names no key", uri, "write s3://BUCKET/PREFIX?kms_key=KEY");
+    std::string prefix = uri.substr(slash, question - slash);
+    prefix.erase(0, prefix.starts_with('/') ? 1 : 0);
+    if (!prefix.empty() && !prefix.ends_with('/')) prefix += '/';
+    store = TRY(open_bucket({{"bucket", uri.substr(5, slash - 5)}, {"prefix", prefix}, {"kms_key", uri.substr(question + 9)}}));
+  } else {
+    return fail(ErrorCode::invalid_argument, "not the URI of a store", uri, "write file:/FOLDER or s3://BUCKET/PREFIX?kms_key=KEY");
+  }
+  return state_->stores.emplace(uri, std::move(store)).first->second.get();
+}
+
+void Providers::set_layers(provider::ObjectStore* replica, provider::ObjectStore* archive) {
+  if (replica == nullptr && archive == nullptr) return;
+  const auto lag = [](std::string_view key, const Error& error) { spdlog::warn("the replica did not get {}: {} ({}); 'redoubt vault replicate' makes it up", key, error.message, error.where); };
+  state_->layered = std::make_unique<provider::LayeredObjectStore>(first_objects(), provider::LayeredObjectStore::Layers{replica, archive, lag});
+  open_artifacts();
+}
+
+void Providers::on_read(vault::ArtifactStore::OnRead hook) {
+  state_->on_read = std::move(hook);
+  artifacts().on_read(state_->on_read);
+}
+
+std::string Providers::own_key_uri(const std::string& id) const {
+  return state_->kms == nullptr ? "own:" + id : std::string(provider::aws::kKmsScheme) + "alias/redoubt-" + state_->workspace.id().substr(0, 12) + "-" + id;
+}
+
+Result<provider::Kms*> Providers::keeper_of(const std::string& key_uri) {
+  if (key_uri.starts_with("own:")) {
+    if (!state_->own_keys) state_->own_keys = std::make_unique<OwnKeys>(state_->workspace);
+    return state_->own_keys.get();
+  }
+  if (state_->kms) return state_->kms.get();
+  return fail(ErrorCode::unavailable, "the keeper of this key is not among the providers", key_uri, "name it in the block 'kms' of the providers");
+}
+
+Result<vault::ArtifactStore*> Providers::artifacts_in(provider::ObjectStore& store, const std::string& prefix, const std::string& key_uri) {
+  auto& part = state_->parts[{&store, prefix, key_uri}];
+  if (part.artifacts) return part.artifacts.get();
+  const auto key = key_uri.empty() ? sealing_key() : vault::SealingKey{TRY(keeper_of(key_uri)), key_uri};
+  if (!prefix.empty()) part.objects = std::make_unique<provider::PrefixedObjectStore>(store, prefix);
+  part.artifacts = std::make_unique<vault::ArtifactStore>(part.objects ? *part.objects : store, vault::ArtifactStore::Options{state_->workspace.id(), key, state_->workspace.layout().spool()});
+  part.artifacts->on_read([this, prefix](const std::string& object, std::uint64_t bytes) { return state_->on_read ? state_->on_read(prefix + object, bytes) : Status{}; });
+  return part.artifacts.get();
+}
+
 vault::ArtifactStore& Providers::artifacts() { return state_->artifacts ? *state_->artifacts : state_->workspace.artifacts(); }
 provider::SecretStore& Providers::secrets() { return state_->secrets ? *state_->secrets : state_->workspace.secrets(); }
 

@@ -45,6 +45,20 @@ class Providers {
   provider::ObjectStore& objects();
   vault::ArtifactStore& artifacts();
   provider::SecretStore& secrets();
+
+  // The store that objects go to, without what stands behind it.
+  provider::ObjectStore& first_objects();
+  // A store by its URI: "file:/FOLDER", whose folder must be there (unavailable), or "s3://BUCKET/PREFIX?kms_key=KEY".
+  Result<provider::ObjectStore*> store_at(const std::string& uri);
+  // What stands behind the first store from now on; null: nothing.
+  void set_layers(provider::ObjectStore* replica, provider::ObjectStore* archive);
+  // Artifacts below a prefix of a store, sealed by a key of their own; without a URI by the workspace's.
+  Result<vault::ArtifactStore*> artifacts_in(provider::ObjectStore& store, const std::string& prefix, const std::string& key_uri);
+  // Is told of every object that is read in clear, whatever store gives it; the key carries its prefix.
+  void on_read(vault::ArtifactStore::OnRead hook);
+  // The URI of a new key of its own, where the workspace's keys are kept, and its keeper.
+  std::string own_key_uri(const std::string& id) const;
+  Result<provider::Kms*> keeper_of(const std::string& key_uri);
   // Opened at first use.
   Result<provider::ImageStore*> images();
   // What the registry that images go to finds in them; null where it does not scan.
@@ -72,6 +86,8 @@ class Providers {
   struct State;
   Result<provider::aws::Client*> aws();  // as the block `aws` says
   Status open_stores();
+  vault::SealingKey sealing_key() const;
+  void open_artifacts();
   Result<std::unique_ptr<provider::ObjectStore>> open_bucket(const Json& options, bool keep_versions = true);
   Result<provider::JobRunner*> sagemaker(const Json& options);
   Result<provider::aws::SagemakerRegistry*> sagemaker_registry(const Json& options);

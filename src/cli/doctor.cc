@@ -12,6 +12,7 @@
 #include "cli/audit.h"
 #include "cli/commands.h"
 #include "cli/engine_image.h"
+#include "cli/key_age.h"
 #include "cli/session.h"
 #include "crypto/x509.h"
 #include "sandbox/sandbox.h"
@@ -184,6 +185,12 @@ Finding check_secrets(provider::SecretStore& secrets, TimePoint now) {
   return {kName, Verdict::warning, old, cure};
 }
 
+Finding check_key_age(Session& session) {
+  const auto age = key_age(session);
+  if (!age) return failed("key age", age.error());
+  return {"key age", age->overdue() ? Verdict::warning : Verdict::ok, age->text(), age->overdue() ? "redoubt keys rotate" : ""};
+}
+
 // The ledger's head, its anchor, and that keys and registry open. Reading every object is what 'audit verify' is for.
 void check_workspace(const GlobalOptions& options, std::vector<Finding>& findings, const SystemClock& clock) {
   auto session = Session::open(options);
@@ -214,6 +221,7 @@ void check_workspace(const GlobalOptions& options, std::vector<Finding>& finding
   findings.push_back(fs::exists(anchor, ignored) ? Finding{"anchor", Verdict::ok, anchor.string(), ""}
                                                  : Finding{"anchor", Verdict::failed, "the ledger has no anchor outside of the workspace", "see 'redoubt restore --help'"});
   findings.push_back(check_key_files(workspace.credentials()));
+  findings.push_back(check_key_age(**session));
   findings.push_back(check_secrets((*session)->secrets(), clock.now()));
   findings.push_back(check_authority(workspace.layout().root, clock.now()));
   findings.push_back(check_clock(clock.now(), workspace.created(), newest));

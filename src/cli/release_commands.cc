@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "custody/certificate.h"
 #include "governance/registry_view.h"
 #include "ledger/release_bundle.h"
 
@@ -79,24 +80,51 @@ Result<int> bundle(Invocation& invocation, const Options& options, const Output&
   return 0;
 }
 
+Json to_json(const Problems& problems, std::string& lines) {
+  Json out = Json::array();
+  for (const auto& problem : problems) {
+    out.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
+    lines += fmt::format("{} {}: {}\n", problem.kind, problem.object, problem.detail);
+  }
+  return out;
+}
+
+std::string trust_text(const std::string& root, bool is_known) { return is_known ? "" : fmt::format("compare the root with the one you were given another way: {}\n", root); }
+
+Result<int> verify_erasure(const std::string& text, const std::optional<crypto::PublicKey>& root, const Output& output) {
+  const auto report = custody::verify_certificate(text, root);
+  std::string lines;
+  const Json problems = to_json(report.problems, lines);
+  const bool ok = report.problems.empty();
+  const std::string name = json_or(report.erasure, "name", "");
+  if (ok) {
+    lines = fmt::format("{} was erased at {}: the key {} was destroyed, {} objects open no more\nasked for by {}, carried out by {}\n{}", name, to_rfc3339(report.erased), json_or(report.erasure, "uri", ""),
+                        report.objects.size(), report.requested_by, report.identity, trust_text(report.root, report.root_known));
+  }
+  output.result({{"ok", ok}, {"kind", "erasure"}, {"name", name}, {"erased", ok ? Json(to_rfc3339(report.erased)) : Json()}, {"identity", report.identity}, {"requested_by", report.requested_by},
+                 {"root", report.root}, {"root_known", report.root_known}, {"erasure", report.erasure}, {"objects", report.objects}, {"problems", problems}},
+                lines);
+  if (ok) return 0;
+  output.say(fmt::format("redoubt: the certificate does not verify: {} {}: {}", report.problems.front().kind, report.problems.front().object, report.problems.front().detail));
+  return exit_code_of(ErrorCode::tampered);
+}
+
 Result<int> verify(const Options& options, const Output& output) {
   std::optional<crypto::PublicKey> root;
   if (!options.root.empty()) root = TRY(crypto::PublicKey::from_pem(TRY(read_text_file(options.root, 64 << 10))));
   const std::string text = TRY(read_text_file(options.file, ledger::kReleaseBundleBytesMax));
+  if (custody::is_certificate(text)) return verify_erasure(text, root, output);
   const auto report = ledger::verify_release_bundle(text, root);
-  Json problems = Json::array(), steps = Json::array();
+  Json steps = Json::array();
   std::string lines;
-  for (const auto& problem : report.problems) {
-    problems.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
-    lines += fmt::format("{} {}: {}\n", problem.kind, problem.object, problem.detail);
-  }
+  const Json problems = to_json(report.problems, lines);
   Table table{{"STEP", "BY", "FINISHED", "ENTRY"}, {}};
   for (const auto& step : report.steps) {
     steps.push_back({{"step", step.record.step}, {"identity", step.record.identity}, {"finished", to_rfc3339(step.record.finished)}, {"entry", step.index}});
     table.rows.push_back({step.record.step, step.record.identity, to_rfc3339(step.record.finished), std::to_string(step.index)});
   }
   const bool ok = report.problems.empty();
-  const std::string trust = report.root_known ? "" : fmt::format("compare the root with the one you were given another way: {}\n", report.root);
+  const std::string trust = trust_text(report.root, report.root_known);
   output.result({{"ok", ok}, {"name", report.name}, {"version", report.version}, {"root", report.root}, {"root_known", report.root_known}, {"steps", steps}, {"problems", problems}},
                 ok ? fmt::format("{}{}/{} verifies: every statement, proof and digest\n{}", render(table), report.name, report.version, trust) : lines);
   if (ok) return 0;
@@ -114,9 +142,9 @@ void add_release_commands(CLI::App& app, Invocation& invocation) {
                                          [&invocation, options](const Output& output) { return bundle(invocation, *options, output); });
   bundle_command->add_option("version", options->version, "NAME/VERSION")->required();
   bundle_command->add_option("-o,--output", options->file, "the file")->required();
-  CLI::App* verify_command = add_command(app, invocation, "verify", "Checks a release bundle, offline and without a workspace; exit status 4 when it does not verify",
+  CLI::App* verify_command = add_command(app, invocation, "verify", "Checks a release bundle or a certificate of erasure, offline and without a workspace; exit status 4 when it does not verify",
                                          [options](const Output& output) { return verify(*options, output); });
-  verify_command->add_option("file", options->file, "a bundle")->required();
+  verify_command->add_option("file", options->file, "a bundle or a certificate")->required();
   verify_command->add_option("--root", options->root, "the ledger's public key (PEM) that must have signed it");
 }
 

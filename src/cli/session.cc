@@ -8,6 +8,7 @@
 #include "cli/compose.h"
 #include "cli/prompt.h"
 #include "crypto/hash.h"
+#include "crypto/kdf.h"
 #include "governance/audit_mirror.h"
 #include "governance/registry_view.h"
 #include "governance/state_change.h"
@@ -45,6 +46,11 @@ class SealedNotes final : public governance::Notes {
   governance::Workspace& workspace_;
 };
 
+std::string& command_name() {
+  static std::string name;
+  return name;
+}
+
 std::optional<fs::path> credentials_of(const GlobalOptions& options) {
   return options.credentials.empty() ? std::nullopt : std::optional<fs::path>(options.credentials);
 }
@@ -61,6 +67,8 @@ ledger::LedgerOptions ledger_options_of(const governance::Workspace& workspace) 
 
 }  // namespace
 
+void set_command_name(std::string name) { command_name() = std::move(name); }
+
 struct Session::State {
   SystemClock clock;
   GlobalOptions options;
@@ -72,6 +80,8 @@ struct Session::State {
   std::unique_ptr<governance::StepRecorder> recorder;
   Duty duty = Duty::audit;
   std::unique_ptr<Providers> providers;
+  std::unique_ptr<custody::AccessLog> access_log;
+  std::unique_ptr<custody::AccessRecorder> access_recorder;
   bool may_have_recorded = false;  // since the audit trail was last brought up to date
 };
 
@@ -198,9 +208,22 @@ Result<governance::StepRecorder*> Session::recorder() {
     auto key = TRY(state_->workspace->identities().unlock(state_->identity));
     const auto still_there = [this](const std::string& name, const Digest& digest) { return holds(name, digest); };
     state_->recorder = std::make_unique<governance::StepRecorder>(*state_->evidence, std::move(key), state_->clock, still_there,
-                                                                  governance::StepRecorder::Options{state_->identity});
+                                                                  governance::StepRecorder::Options{state_->identity, [this](const std::string& step) { state_->access_recorder->step(step); },
+                                                                                                      [this](const std::map<std::string, Digest>& outputs) { return tell_remade(outputs); }});
   }
   return state_->recorder.get();
+}
+
+// What was deleted by right is there again by right.
+Status Session::tell_remade(const std::map<std::string, Digest>& outputs) {
+  const auto view = TRY(custody());
+  Json again = Json::array();
+  for (const auto& [name, digest] : outputs) {
+    const bool was_deleted = view.tombstones().contains("manifests/" + digest.hex()) || view.tombstones().contains("blobs/" + digest.hex());
+    if (was_deleted) again.push_back(digest.tagged());
+  }
+  if (!again.empty()) TRY(record_event(custody::kVaultStep, {{"action", "remade"}, {"artifacts", again}}));
+  return {};
 }
 
 Result<bool> Session::holds(const std::string& output, const Digest& digest) {
@@ -217,6 +240,8 @@ Result<Digest> Session::record_event(const std::string& step, const Json& result
   record.identity = state_->identity;
   record.started = record.finished = state_->clock.now();
   record.result = result;
+  // Whoever changes the access log up to here contradicts the ledger.
+  if (const auto head = TRY(access_log().head()); head.entries > 0) record.parameters["access"] = {{"entries", head.entries}, {"mac", head.mac}};
   record.outputs = outputs;
   record.input_key = crypto::sha256(dump_json({{"event", step}, {"at", to_rfc3339(record.started)}, {"result", result}}));
   const Digest statement = TRY(state_->evidence->append(record, key)).digest;
@@ -302,11 +327,84 @@ Status Session::open_providers() {
   const std::string& file = state_->options.providers;
   const Json config = file.empty() ? TRY(state_->notes->load(kProvidersNote)).value_or(Json::object()) : TRY(pipeline::load_providers(file));
   state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock, state_->duty));
+  TRY(watch_reads());
+  return use_layers();
+}
+
+Status Session::watch_reads() {
+  if (state_->access_log == nullptr) {
+    const auto& layout = state_->workspace->layout();
+    auto key = crypto::hkdf_sha256(state_->ledger_key->to_pem(), view_of(state_->workspace->id()), "redoubt access log v1", 32);
+    // Written at any time, so no part of a change of state that the ledger tells of.
+    vault::SealedFile head(layout.state() / "access-head", state_->workspace->sealing_key(), {{"workspace", state_->workspace->id()}, {"kind", "state"}, {"name", "access-head"}});
+    state_->access_log = std::make_unique<custody::AccessLog>(custody::AccessLog::Options{layout.root / "access.log", std::move(key), std::move(head)});
+    state_->access_recorder = std::make_unique<custody::AccessRecorder>(*state_->access_log, state_->clock, state_->identity, command_name());
+  }
+  state_->providers->on_read([this](const std::string& object, std::uint64_t bytes) { return state_->access_recorder->record(object, bytes); });
   return {};
+}
+
+// The stores that the vault's policy names. One that is away does not keep the workspace from opening: what it would have got is made
+// up by 'vault replicate', and what only it holds is not found.
+Status Session::use_layers() {
+  const auto view = custody();
+  const auto rules = view ? custody::Rules::of(*view) : Result<custody::Rules>(fail(view.error()));
+  if (!rules) {
+    spdlog::error("the vault's rules can't be read: {} ({})", rules.error().message, rules.error().where);
+    return {};
+  }
+  const auto store_at = [this](const std::string& uri) -> provider::ObjectStore* {
+    if (uri.empty()) return nullptr;
+    auto store = state_->providers->store_at(uri);
+    if (!store) spdlog::warn("a store of the vault's policy is away: {} ({})", store.error().message, store.error().where);
+    return store ? *store : nullptr;
+  };
+  state_->providers->set_layers(rules->replicate_on_write ? store_at(rules->replica) : nullptr, store_at(rules->archive));
+  return {};
+}
+
+Result<custody::View> Session::custody() { return custody::View::replay(*state_->evidence); }
+custody::AccessLog& Session::access_log() { return *state_->access_log; }
+Providers& Session::providers() { return *state_->providers; }
+
+Result<custody::AccessHead> Session::anchored_access() {
+  const std::uint64_t size = TRY(state_->evidence->checkpoint()).head.size;
+  for (std::uint64_t index = size; index-- > 0;) {
+    const auto record = TRY(attest::to_step_record(TRY(state_->evidence->at(index)).statement));
+    const Json head = json_or(record.parameters, "access", Json::object());
+    if (!head.empty()) return custody::AccessHead{static_cast<std::uint64_t>(TRY(json_integer(head, "entries", "ledger"))), TRY(json_string(head, "mac", "ledger"))};
+  }
+  return custody::AccessHead{};
+}
+
+Result<custody::Stores> Session::stores() {
+  const auto view = TRY(custody());
+  const auto rules = TRY(custody::Rules::of(view));
+  custody::Stores stores;
+  stores.evidence = state_->evidence.get();
+  stores.objects = [this, archive = rules.archive](const std::string& role) -> Result<provider::ObjectStore*> {
+    if (role == custody::kObjects) return &state_->providers->first_objects();
+    if (!archive.empty()) return state_->providers->store_at(archive);
+    return fail(ErrorCode::not_found, "the vault's policy names no archive", "policy: vault.archive", "name one, such as archive: file:/srv/redoubt-archive");
+  };
+  stores.artifacts = [this, objects = stores.objects](const std::string& role, const custody::Place& place) -> Result<vault::ArtifactStore*> {
+    std::string uri;
+    if (!place.own_key.empty()) {
+      const auto now = TRY(custody());
+      const auto key = now.own_keys().find(place.own_key);
+      if (key == now.own_keys().end()) return fail(ErrorCode::not_found, "the ledger knows no such key", place.own_key);
+      uri = key->second.uri;
+    }
+    return state_->providers->artifacts_in(*TRY(objects(role)), place.prefix(), uri);
+  };
+  stores.record = [this](const Json& event) -> Result<std::uint64_t> { return TRY(state_->evidence->find(TRY(record_event(custody::kVaultStep, event)))).index; };
+  return stores;
 }
 
 Status Session::use_providers(const Json& config) {
   state_->providers = TRY(Providers::create(config, *state_->workspace, state_->clock, state_->duty));
+  TRY(watch_reads());
+  TRY(use_layers());
   return remember_providers();
 }
 

@@ -11,6 +11,8 @@
 #include "base/problem.h"
 #include "cli/command.h"
 #include "cli/duty.h"
+#include "custody/access_log.h"
+#include "custody/stores.h"
 #include "governance/notes.h"
 #include "governance/recorder.h"
 #include "governance/workspace.h"
@@ -27,10 +29,15 @@
 
 namespace redoubt::cli {
 
+// What this process is in the access log: the command as it was typed, without options ("vault get"). Said once, before any session.
+void set_command_name(std::string name);
+
 // What `init` is told.
 struct InitOptions {
   std::vector<governance::Workspace::NewIdentity> identities;  // empty: operator and reviewer
 };
+
+class Providers;
 
 class Session {
  public:
@@ -75,6 +82,14 @@ class Session {
   governance::Workspace& workspace();
   provider::ObjectStore& objects();
   vault::ArtifactStore& store();
+  Providers& providers();
+  // What the vault's rules work on; the events are the acting identity's.
+  Result<custody::Stores> stores();
+  // What the ledger says about stored data now.
+  Result<custody::View> custody();
+  custody::AccessLog& access_log();
+  // The newest head of the access log that the ledger tells of.
+  Result<custody::AccessHead> anchored_access();
   provider::SecretStore& secrets();
   ledger::EvidenceLog& evidence();
   ledger::LedgerOptions ledger_options() const;
@@ -115,6 +130,9 @@ class Session {
   enum class LedgerMode { open, open_or_create };
   Status open_ledger(LedgerMode mode);
   Status open_providers();
+  Status use_layers();
+  Status watch_reads();
+  Status tell_remade(const std::map<std::string, Digest>& outputs);
   Status remember_providers();
   Result<bool> has_entries();
   std::unique_ptr<State> state_;

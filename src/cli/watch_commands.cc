@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/endpoint_parts.h"
 #include "cli/image_rescan.h"
+#include "cli/key_age.h"
 #include "monitor/drift.h"
 #include "stages/watch/delivery.h"
 
@@ -16,7 +17,6 @@ namespace redoubt::cli {
 namespace {
 
 constexpr std::size_t kPromptsMax = 5000;
-constexpr const char* kAccount = "account";  // where incidents are that belong to no endpoint
 
 struct MonitorOptions {
   std::string environment = "production";
@@ -102,10 +102,37 @@ Result<int> check_image(Session& session, const stages::deploy::CurrentDeploymen
   return rescan->grave > watch.critical_vulnerabilities_max ? exit_code_of(ErrorCode::gate_refused) : 0;
 }
 
+// The age of the keys: an alarm when they are overdue, and their rotation where the vault's policy leaves it to the monitor.
+Result<KeyAge> watch_keys(Session& session, Progress& progress, const Output& output) {
+  auto age = TRY(key_age(session));
+  const bool was_told = !TRY(saved_alarms(session, kNoEndpoint)).empty();
+  if (!age.overdue() && !was_told) return age;
+  const auto lock = TRY(session.workspace().lock());
+  TRY(tell_key_alarm(session, age));
+  if (!age.overdue()) return age;
+  output.say("redoubt: " + age.text());
+  if (age.rotation != custody::Rotation::automatic) return age;
+  TRY(session.require(governance::Permission::manage_keys));
+  const auto done = TRY(rotate_keys(session, progress));
+  output.say(fmt::format("redoubt: rotated as the policy says: {} has version {}, {} of {} data keys were wrapped anew", done.key, done.version, done.rewrapped, done.files));
+  age = TRY(key_age(session));
+  TRY(tell_key_alarm(session, age));
+  return age;
+}
+
+Result<int> monitor_keys(Invocation& invocation, const Output& output) {
+  auto session = TRY(Session::open(invocation.global, Duty::monitor));
+  const auto age = TRY(watch_keys(*session, invocation.progress, output));
+  output.result(age.to_json(), age.text());
+  return age.overdue() ? exit_code_of(ErrorCode::gate_refused) : 0;
+}
+
 // Drift over everything captured, whether or not the endpoint runs.
 Result<int> run_monitor(Invocation& invocation, const MonitorOptions& options, const Output& output) {
   const std::string& environment = options.environment;
   auto session = TRY(Session::open(invocation.global, Duty::monitor));
+  const auto keys = watch_keys(*session, invocation.progress, output);
+  if (!keys) output.say(fmt::format("redoubt: the age of the keys was not looked at: {} ({})", keys.error().message, keys.error().where));
   const auto deployment = TRY(stages::deploy::current_deployment(session->evidence(), environment));
   if (!deployment) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment);
   if (auto* monitor = TRY(session->endpoint_monitor())) return run_monitor_there(*session, *monitor, *deployment, options, output);
@@ -154,17 +181,18 @@ Result<int> sync_incidents(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::monitor));
   const auto lock = TRY(session->workspace().lock());
   const auto findings = TRY(session->account_findings());
-  Json incidents = TRY(saved_incidents(*session, kAccount));
+  Json incidents = TRY(saved_incidents(*session, kNoEndpoint));
   const std::string now = to_rfc3339(session->clock().now());
   int opened = 0, closed = 0;
   const auto change = [&](const std::string& alarm, const char* state, const Json& about, const std::string& title) -> Status {
-    TRY(session->record_event("incident", {{"environment", kAccount}, {"alarm", alarm}, {"state", state}, {"about", about}}));
+    TRY(session->record_event("incident", {{"environment", kNoEndpoint}, {"alarm", alarm}, {"state", state}, {"about", about}}));
     TRY(stages::watch::apply_to_incidents(incidents, {{"id", alarm + "@" + now}, {"name", alarm}, {"state", state}, {"changed", now}, {"description", title}, {"value", nullptr}, {"limit", nullptr}}));
-    return session->notes().save(std::string("incidents-") + kAccount, incidents);
+    return session->notes().save(std::string("incidents-") + kNoEndpoint, incidents);
   };
   std::set<std::string> there, known;
   for (const auto& incident : incidents) {
-    if (is_open(incident)) known.insert(json_or(incident, "alarm", ""));
+    const std::string alarm = json_or(incident, "alarm", "");
+    if (is_open(incident) && alarm.find(':') != alarm.npos) known.insert(alarm);  // others, such as of a key that is overdue, are not the guards'
   }
   for (const auto& finding : findings) {
     const std::string alarm = finding.source + ":" + finding.id;
@@ -177,7 +205,7 @@ Result<int> sync_incidents(Invocation& invocation, const Output& output) {
     TRY(change(alarm, "OK", Json::object(), ""));
     ++closed;
   }
-  output.result({{"opened", opened}, {"closed", closed}, {"open", there.size()}}, fmt::format("{} opened, {} closed, {} open: redoubt incident list --environment {}", opened, closed, there.size(), kAccount));
+  output.result({{"opened", opened}, {"closed", closed}, {"open", there.size()}}, fmt::format("{} opened, {} closed, {} open: redoubt incident list --environment {}", opened, closed, there.size(), kNoEndpoint));
   return 0;
 }
 
@@ -185,19 +213,21 @@ Result<int> sync_incidents(Invocation& invocation, const Output& output) {
 
 void add_watch_commands(CLI::App& app, Invocation& invocation) {
   auto monitor = std::make_shared<MonitorOptions>();
-  CLI::App* monitor_group = app.add_subcommand("monitor", "Drift of what the endpoint is asked")->require_subcommand(1);
+  CLI::App* monitor_group = app.add_subcommand("monitor", "Drift of what the endpoint is asked, the deployed image, and the age of keys")->require_subcommand(1);
   CLI::App* run = add_command(*monitor_group, invocation, "run", "Scans the deployed image again when that is due, and compares captured prompts with the training data; exit status 3 on new grave findings or drift, 7 with too few prompts",
                               [&invocation, monitor](const Output& output) { return run_monitor(invocation, *monitor, output); });
   run->add_option("--environment", monitor->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
   run->add_flag("--image-only", monitor->image_only, "the deployed image alone: scanned again where the last scan is older than rescan_hours");
   run->add_flag("--scan-now", monitor->scan_now, "the image is scanned again whenever the last scan was");
   run->add_flag("--newest", monitor->newest, "starts nothing: what the newest run of an endpoint's schedule found");
+  add_command(*monitor_group, invocation, "keys", "The age of the keys that wrap data keys, which 'run' looks at too; exit status 3 when they are overdue and the policy does not let the monitor rotate them",
+              [&invocation](const Output& output) { return monitor_keys(invocation, output); });
   auto environment = std::make_shared<std::string>("production");
   const auto add = [&](const char* group_name, const char* group_help, const char* name, const char* help, auto body) {
     CLI::App* group = app.add_subcommand(group_name, group_help)->require_subcommand(1);
     add_command(*group, invocation, name, help, [&invocation, environment, body](const Output& output) { return body(invocation, *environment, output); })
-        ->add_option("--environment", *environment, "dev, staging or production (default); incidents also: account")
-        ->check(CLI::IsMember({"dev", "staging", "production", kAccount}));
+        ->add_option("--environment", *environment, "dev, staging or production (default); also: account")
+        ->check(CLI::IsMember({"dev", "staging", "production", kNoEndpoint}));
     return group;
   };
   add("alarm", "The endpoint's alarms", "list", "Their states", list_alarms);

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/key_age.h"
 #include "cli/session.h"
 
 namespace redoubt::cli {
@@ -83,8 +84,10 @@ Result<int> status(Invocation& invocation, const Output& output) {
     endpoints[environment] = endpoint.to_json();
     lines += fmt::format("endpoint {}: {} {} {}/{}\n", environment, endpoint.state, endpoint.url, endpoint.name, endpoint.version);
   }
+  const auto keys = key_age(*session);
+  lines += keys ? "keys: " + keys->text() + (keys->overdue() ? ", redoubt keys rotate\n" : "\n") : "keys: " + keys.error().message + "\n";
   output.result({{"workspace", session->workspace().id()}, {"identity", session->identity()}, {"entries", checkpoint.head.size},
-                 {"root", checkpoint.head.root.hex()}, {"versions", states}, {"endpoints", endpoints}},
+                 {"root", checkpoint.head.root.hex()}, {"versions", states}, {"endpoints", endpoints}, {"keys", keys ? keys->to_json() : Json()}},
                 lines);
   return 0;
 }
@@ -117,28 +120,14 @@ Result<int> add_identity(Invocation& invocation, const Options& options, const O
   return 0;
 }
 
-// A rotation that was cut off while data keys were wrapped: the next one finishes it instead of adding one more version.
-Result<bool> rotation_is_unfinished(Session& session) {
-  const auto events = TRY(session.evidence().of_step("keys"));
-  if (events.empty()) return false;
-  return TRY(attest::to_step_record(events.back().statement)).result.value("action", "") == "rotate";
-}
-
-Result<int> rotate_keys(Invocation& invocation, const Output& output) {
+Result<int> rotate(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_keys));
   const auto lock = TRY(session->workspace().lock());
-  auto& workspace = session->workspace();
-  const std::string uri = workspace.sealing_key().uri;
-  const bool goes_on = TRY(rotation_is_unfinished(*session));
-  if (!goes_on) TRY(workspace.kms().rotate_key(uri));
-  const auto version = TRY(workspace.kms().versions())["default"];
-  if (!goes_on) TRY(session->record_event("keys", {{"action", "rotate"}, {"key", uri}, {"version", version}}));
-  const auto done = TRY(workspace.rewrap(invocation.progress));
-  TRY(session->record_event("keys", {{"action", "rewrap"}, {"key", uri}, {"version", version}, {"files", done.files}, {"rewrapped", done.rewrapped}}));
-  output.result({{"key", uri}, {"version", version}, {"files", done.files}, {"rewrapped", done.rewrapped}, {"resumed", goes_on}},
-                fmt::format("{}{} has version {}; the data keys of {} of {} sealed files were wrapped under it anew", goes_on ? "an interrupted rotation went on: " : "", uri, version,
-                            done.rewrapped, done.files));
+  const auto done = TRY(rotate_keys(*session, invocation.progress));
+  output.result({{"key", done.key}, {"version", done.version}, {"own_keys", done.own_keys}, {"files", done.files}, {"rewrapped", done.rewrapped}, {"resumed", done.resumed}},
+                fmt::format("{}{} has version {}{}; the data keys of {} of {} sealed files were wrapped under it anew", done.resumed ? "an interrupted rotation went on: " : "", done.key, done.version,
+                            done.own_keys == 0 ? "" : fmt::format(", and {} keys of datasets a new one", done.own_keys), done.rewrapped, done.files));
   return 0;
 }
 
@@ -157,7 +146,7 @@ void add_workspace_commands(CLI::App& app, Invocation& invocation) {
   add->add_option("name", options->name, "lower-case letters, digits and '-'")->required();
   add->add_option("--role", options->roles, "operator, reviewer, auditor or admin; may be given several times")->required();
   CLI::App* keys = app.add_subcommand("keys", "The keyring's keys")->require_subcommand(1);
-  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys, and every data key wrapped under it", [&invocation](const Output& output) { return rotate_keys(invocation, output); });
+  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys, and every data key wrapped under it", [&invocation](const Output& output) { return rotate(invocation, output); });
 }
 
 }  // namespace redoubt::cli

@@ -132,6 +132,8 @@ Result<stages::evaluate::Thresholds> load_thresholds(const fs::path& file) {
   return stages::evaluate::Thresholds::from_json(TRY(load_checked(file, kThresholdsSchema)));
 }
 
+Result<Json> load_policy(const fs::path& file) { return load_checked(file, kPolicySchema); }
+
 Result<Config> load_config(const fs::path& file) {
   const auto document = TRY(load_yaml(file));
   const Json json = TRY(check(document, kRedoubtSchema));
@@ -151,7 +153,7 @@ Result<Config> load_config(const fs::path& file) {
   config.deploy = read_deploy(json.at("deploy"));
   config.watch = TRY(WatchOptions::from_json(json.at("watch")));
   if (!config.watch.webhook_ca_file.empty()) config.watch.webhook_ca_file = fs::absolute(relative_to(file, config.watch.webhook_ca_file)).string();
-  config.policy = TRY(governance::Policy::from_json(TRY(load_checked(relative_to(file, get<std::string>(json, "policy")), kPolicySchema))));
+  config.policy = TRY(governance::Policy::from_json(TRY(load_policy(relative_to(file, get<std::string>(json, "policy"))))));
   if (json.contains("providers")) config.providers = TRY(providers_of(document));
   return config;
 }

@@ -90,6 +90,7 @@ Result<Config> load_config(const std::filesystem::path& file);
 Result<Json> load_training_config(const std::filesystem::path& file);
 // A policy of signers (docs/formats/signers.md), with the keys that it names.
 Result<attest::SignerPolicy> load_signers(const std::filesystem::path& file);
+Result<Json> load_policy(const std::filesystem::path& file);  // what its readers take from it
 Result<stages::evaluate::Thresholds> load_thresholds(const std::filesystem::path& file);
 
 }  // namespace redoubt::pipeline
