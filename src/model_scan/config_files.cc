@@ -3,6 +3,10 @@
 // JSON and texts: configurations that ask for code, chat templates, Keras configurations.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/file.h"
+#include "model_scan/pickle_walk.h"
 #include "model_scan/scan.h"
 #include "weights/gguf_reader.h"
 
@@ -74,6 +78,10 @@ Status Scan::look_at_json(const RandomAccess& object, const Place& place) {
       if (json->is_object() && names_own_module(value)) add(place, "remote-code", "config/remote-code", "critical", fmt::format("'{}' is made by a module of the repository", key));
     }
   }
+  if (const Json files = json_or(*json, "weight_map", Json::object()); !files.empty()) {
+    const auto leaves = std::find_if(files.begin(), files.end(), [](const Json& file) { return !file.is_string() || !is_safe_relative_path(file.get<std::string>()); });
+    if (leaves != files.end()) add(place, "malformed", "config/path", "critical", "the index of the weights names a file outside of the model's folder");
+  }
   judge_templates(*json, place, *this);
   if (json->is_object() && json->contains("class_name")) judge_keras_config(*json, place);
   return {};
@@ -89,6 +97,17 @@ Status Scan::look_at_text(const RandomAccess& object, const Place& place) {
   } else if (kind_by_name(place.name()) == FileKind::template_text) {
     judge_template(*text, place, place.name());
   }
+  return look_for_late_pickle(object, place);
+}
+
+// A program may do nothing for longer than the look at a file's start lasts. A text whose first lines happen to be opcodes calls nothing.
+Status Scan::look_for_late_pickle(const RandomAccess& object, const Place& place) {
+  std::optional<PickleProblem> first;
+  PickleOptions options;
+  options.found = [&](PickleProblem problem) { first = first ? first : std::optional(std::move(problem)); };
+  options.nested = [](std::uint64_t, std::uint64_t) { return Status{}; };
+  const PickleEnd end = TRY(walk_pickle(object, 0, object.size(), options));
+  if (end.calls > 0 && first && first->rule != "malformed") add(place, "pickle", "pickle/" + first->rule, first->severity, first->detail, first->offset, first->opcode);
   return {};
 }
 

@@ -182,12 +182,14 @@ class ConfigSearch {
       if (bytes == nullptr) return reader.error() ? Status(fail(*reader.error())) : Status{};
       const auto whole = reader.at_hand(reader.offset(), count + 64);
       names_config_ = names_config_ || whole.find("model_config") != whole.npos || whole.find("training_config") != whole.npos;
+      is_pytables_ = is_pytables_ || whole.find("PYTABLES_FORMAT_VERSION") != whole.npos;
       for (auto at = whole.find('{'); at < count; at = whole.find('{', at + 1)) consider(reader.offset() + at, whole.substr(at + 1, 32));
       // The end of one piece is the start of the next, so that no word is cut.
       reader.advance(count > 64 && reader.left() > count ? count - 32 : count);
     }
     return {};
   }
+  bool is_pytables() const { return is_pytables_; }
   bool names_config() const { return names_config_; }
   bool has_too_many() const { return tries_ > kTriesMax; }
   const std::vector<Json>& configs() const { return configs_; }
@@ -207,7 +209,7 @@ class ConfigSearch {
   const RandomAccess& object_;
   std::uint64_t next_ = 0;
   std::size_t tries_ = 0;
-  bool names_config_ = false;
+  bool names_config_ = false, is_pytables_ = false;
   std::vector<Json> configs_;
 };
 
@@ -223,6 +225,7 @@ Status Scan::look_at_hdf5(const RandomAccess& object, const Place& place) {
     has_model = has_model || config.contains("class_name");
     judge_keras_config(config, place);
   }
+  if (search.is_pytables()) add(place, "pickle", "hdf5/pytables", "high", "a file of PyTables, which unpickles what stands in its attributes");
   // Without the attribute's name nothing is built from the file: its weights are numbers.
   if (search.has_too_many() || (search.names_config() && !has_model)) add(place, "keras", "keras/unreadable", "high", "the model's configuration can't be found in the HDF5 file");
   return {};

@@ -89,6 +89,9 @@ bool PickleMachine::call_global(const Global& callee, std::int64_t id, Value arg
   switch (callee.known.role) {
     case Role::text_encode: return check_text_encode(arguments) && push(Value(Kind::bytes, -1));
     case Role::array_type: return make_array_type(arguments);
+    case Role::array_class: tell("unsafe-call", "high", fmt::format("{}.{} is called, which could take a buffer for objects", callee.module, callee.name)); return push(Value(Kind::instance, id));
+    case Role::buffer: return check_buffer(arguments) && push(Value(Kind::instance, id));
+    case Role::typed_tensor: return check_typed_tensor(arguments) && push(Value(Kind::instance, id));
     case Role::nested_torch: return load_nested(arguments) && push(Value(Kind::plain));
     default: return push(Value(Kind::instance, id));
   }
@@ -121,6 +124,20 @@ bool PickleMachine::check_text_encode(Value arguments) {
   if (error_) return false;
   const bool is_plain = text && text->is_text() && name && (*name == "latin1" || *name == "latin-1") && Tuples::size(arguments) == 2;
   if (!is_plain) tell("unsafe-call", "high", "_codecs.encode is called otherwise than for bytes in a text");
+  return true;
+}
+
+bool PickleMachine::check_buffer(Value arguments) {
+  const auto first = tuple_item(arguments, 0);
+  const bool is_data = arguments.is(Kind::tuple) && (Tuples::size(arguments) == 0 || (first && (first->is(Kind::bytes) || first->is_text() || first->is(Kind::list))));
+  if (!is_data) tell("unsafe-call", "high", "bytes are made otherwise than of bytes: of a number, they are as many zeros");
+  return true;
+}
+
+bool PickleMachine::check_typed_tensor(Value arguments) {
+  const auto function = tuple_item(arguments, 0);
+  const bool is_torch = function && function->is(Kind::global) && globals_[static_cast<std::size_t>(function->payload())].module == "torch._utils";
+  if (!is_torch) tell("unsafe-call", "critical", "torch._tensor._rebuild_from_type_v2 is to call what is not torch's");
   return true;
 }
 

@@ -73,6 +73,8 @@ class PickleMachine {
   bool build();
   bool build_state(Value object, Value state);
   bool check_text_encode(Value arguments);
+  bool check_buffer(Value arguments);
+  bool check_typed_tensor(Value arguments);
   bool make_array_type(Value arguments);
   bool load_nested(Value arguments);
   bool build_array_type(std::int64_t id, Value state);

@@ -204,7 +204,7 @@ bool PickleMachine::check_weight(Weight weight) {
 bool PickleMachine::check_stored(Value value) {
   if (!value.is(Kind::global)) return true;
   const auto& global = globals_[static_cast<std::size_t>(value.payload())];
-  if (global.known.role == Role::text_encode || global.known.role == Role::array_type || global.known.role == Role::nested_torch || global.known.role == Role::array_wrapper) {
+  if (global.known.role == Role::text_encode || global.known.role == Role::array_type || global.known.role == Role::nested_torch || global.known.role == Role::typed_tensor || global.known.role == Role::array_wrapper) {
     tell("stored-function", "critical", fmt::format("{}.{} is handed on instead of being called, so what it will be called with is not known", global.module, global.name));
   }
   return true;

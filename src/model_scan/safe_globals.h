@@ -17,9 +17,12 @@ enum class Role : std::uint8_t {
   unsafe,
   data,           // a class or function that makes an object out of its arguments and nothing else
   storage,        // torch.FloatStorage...: the kind of a tensor's bytes; `element_bytes` says how many each number has
-  // What follows may stand only where it is called, since what it does depends on the arguments.
+  // What these do depends on the arguments, which are followed; most may stand only where they are called.
   text_encode,    // _codecs.encode: with "latin1" alone, which is how protocol 2 writes bytes
   array_type,     // numpy.dtype: what it says of objects must be true, or numbers are taken for addresses
+  array_class,    // numpy.ndarray and its like: named beside a call, never called, since a buffer could be taken for objects
+  buffer,         // bytes, bytearray: called with a number they make so much room
+  typed_tensor,   // torch._tensor._rebuild_from_type_v2: calls its first argument, which must be torch's
   nested_torch,   // torch.storage._load_from_bytes: a file of torch.save in a string of bytes
   array_wrapper,  // joblib's NumpyArrayWrapper: the array's bytes follow in the stream
 };

@@ -137,6 +137,7 @@ def opcode_tricks():
         "nested_torch": b"\x80\x04\x8c\x0dtorch.storage\x8c\x10_load_from_bytes\x93C" + bytes([len(PAYLOAD)]) + PAYLOAD + b"\x85R.",
         "stored_loader": b"ccollections\ndefaultdict\n(ctorch.storage\n_load_from_bytes\ntR.",
         "hidden_base64": pickle.dumps({"w": base64.b64encode(PAYLOAD).decode()}, 4), "hidden_hex": pickle.dumps({"w": PAYLOAD.hex()}, 4), "hidden_raw": pickle.dumps({"w": PAYLOAD}, 4), "hidden_twice": pickle.dumps({"w": pickle.dumps({"x": base64.b64encode(PAYLOAD).decode()}, 4)}, 5),
+        "array_of_a_buffer": b"cnumpy\nndarray\n((I1\ntcnumpy\ndtype\n(VO8\ntRVx\ntR.", "array_called_by_torch": b"ctorch._tensor\n_rebuild_from_type_v2\n(cnumpy\nndarray\nctorch\nTensor\n((I1\ntt}tR.", "room_bomb": call_global("builtins", "bytearray")[:-3] + b"I99999999999\ntR.",
         "dtype_hides_objects": b"cnumpy\ndtype\n(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntb.",
         "in_a_tuple_in_a_list": pickle.dumps({"layers": [(1, {"w": [Runs()]})]}, 4), "deep": b"(" * 200 + PAYLOAD[2:-1] + b"t" * 200 + b".",
         "late": pickle.dumps({f"w{i}": float(i) for i in range(20000)}, 4)[:-1] + PAYLOAD[2:-1] + b"0.", "reduce_ex_getattr": b"cbuiltins\ngetattr\n(cbuiltins\n__import__\nVx\ntR.",
@@ -219,7 +220,7 @@ def container_tricks():
         "legacy_trailing.pt": magic + pickle.dumps({}, 2) + pickle.dumps([], 2) + PAYLOAD, "gzip.pkl.gz": gzip.compress(PAYLOAD), "gzip_as.pkl": gzip.compress(PAYLOAD), "bz2.pkl": bz2.compress(PAYLOAD), "xz.pkl": lzma.compress(PAYLOAD),
         "lzma_alone.pkl": lzma.compress(PAYLOAD, lzma.FORMAT_ALONE), "zlib.pkl": zlib.compress(PAYLOAD), "gzip_twice.pkl": gzip.compress(gzip.compress(PAYLOAD)), "gzip_members.pkl": gzip.compress(pickle.dumps(1)) + gzip.compress(PAYLOAD),
         "gzip_trailing.pkl": gzip.compress(pickle.dumps(1)) + b"junk", "gzip_cut.pkl": gzip.compress(pickle.dumps(list(range(9999))))[:-9], "bomb.pkl.gz": gzip.compress(bytes(300 << 20)),
-        "pickle_as.txt": PAYLOAD, "pickle_as.json": PAYLOAD, "pickle_as.safetensors": PAYLOAD, "pickle_as.png": PAYLOAD, "pickle_as.gguf": PAYLOAD, "zip_as.safetensors": model, "zip_as.json": model, "text_then_zip.md": b"# A model\n" + model,
+        "late_as.txt": b"Vx\n0" * 300000 + call_global("os", "system", COMMAND), "pickle_as.txt": PAYLOAD, "pickle_as.json": PAYLOAD, "pickle_as.safetensors": PAYLOAD, "pickle_as.png": PAYLOAD, "pickle_as.gguf": PAYLOAD, "zip_as.safetensors": model, "zip_as.json": model, "text_then_zip.md": b"# A model\n" + model,
         "junk.pkl": b"\x00\x01\x02", "empty.pkl": b"", "torchscript.pt": torch_zip(pickle.dumps(1, 2), [("archive/code/__torch__.py", b"def forward(self): return 1\n"), ("archive/constants.pkl", pickle.dumps((), 2))]),
         "constants.pt": torch_zip(pickle.dumps(1, 2), [("archive/constants.pkl", PAYLOAD)]),
     }
@@ -240,6 +241,7 @@ def keras_tricks():
         "module.keras": keras_zip({"module": "os", "class_name": "system", "config": COMMAND}), "get_file.keras": keras_zip({"module": "keras.utils", "class_name": "function", "config": "get_file"}),
         "custom.h5": h5({"class_name": "RunsCode", "config": {}}), "hidden_config.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"model_config" + bytes(99), "tfsm.keras": keras_zip({"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "/tmp/x"}}),
         "torch_wrapper.keras": keras_zip({"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {"module": "x"}}), "lambda_user_block.h5": bytes(512) + h5(lambda_layer),
+        "pytables.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"PYTABLES_FORMAT_VERSION" + bytes(99),
         "vocabulary.keras": keras_zip({"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}),
     }
 
@@ -324,7 +326,7 @@ def config_tricks(folder):
         "exe_as.bin": b"MZ\x90\x00" + bytes(64), "macho_as.txt": b"\xcf\xfa\xed\xfe" + bytes(64), "wasm_as.bin": b"\0asm\x01\0\0\0", "archive.7z": b"7z\xbc\xaf\x27\x1c" + bytes(32), "archive.rar": b"Rar!\x1a\x07\x01\x00", "unknown.xyz": b"?",
         "overlap.safetensors": (lambda h: struct.pack("<Q", len(h)) + h + bytes(8))(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
         "huge_header.safetensors": struct.pack("<Q", 1 << 60) + b"{}", "path_name.safetensors": (lambda h: struct.pack("<Q", len(h)) + h)(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'),
-        "template.gguf": gguf(folder / "template.gguf", evil), "bounds.gguf": b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1 << 60), "latin1.txt": b"caf\xe9", "duplicate_key.json": b'{"a":1,"a":2}',
+        "template.gguf": gguf(folder / "template.gguf", evil), "bounds.gguf": b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1 << 60), "latin1.txt": b"caf\xe9", "index/model.safetensors.index.json": json.dumps({"weight_map": {"a": "../../other.safetensors"}}).encode(), "duplicate_key.json": b'{"a":1,"a":2}',
     }
     return files
 
