@@ -13,7 +13,9 @@ using namespace redoubt;
 
 void try_as(const char* name, const std::uint8_t* data, std::size_t size) {
   MemorySource source({data, size});
-  const auto report = stages::data::check_rows(source, size, name, {.row_bytes_max = 4096});
+  stages::data::CheckOptions options;
+  options.policy.row_bytes_max = 4096;
+  const auto report = stages::data::check_rows(source, size, name, options);
   if (!report) return;
   CHECK(report->bytes_read == size);
   const auto text = fuzz_text(data, size);

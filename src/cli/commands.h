@@ -18,6 +18,7 @@ void add_merge_command(CLI::App& group, Invocation& invocation);  // below add_m
 void add_signature_commands(CLI::App& group, Invocation& invocation);  // sign, verify; below add_model_commands
 void add_model_sbom_command(CLI::App& group, Invocation& invocation);  // below add_model_commands
 void add_data_commands(CLI::App& app, Invocation& invocation);
+void add_data_check_command(CLI::App& group, Invocation& invocation);  // below add_data_commands
 void add_vault_commands(CLI::App& app, Invocation& invocation);  // named data, and how long it is kept
 void add_vault_deletion_commands(CLI::App& group, Invocation& invocation);  // below add_vault_commands, as those that follow
 void add_vault_policy_commands(CLI::App& group, Invocation& invocation);

@@ -88,7 +88,7 @@ class PipelineRun {
     options.validation_fraction = json_or(config_.training, "validation_fraction", 0.1);
     options.seed = config_.data.seed;
     options.question = config_.data.question;
-    options.accept = config_.data.accept;
+    options.policy = config_.data.policy;
     stages::data::PrepareDeps deps{session_.store(), *TRY(session_.recorder()), invocation_.progress};
     return stages::data::prepare(options, deps);
   }

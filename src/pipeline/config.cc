@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/schema.h"
+#include "pipeline/data_policy.h"
 #include "pipeline/providers.h"
 #include "pipeline/schemas.h"
 
@@ -44,9 +45,18 @@ Result<ModelOptions> read_model(const Json& json, const fs::path& config) {
   return model;
 }
 
-DataOptions read_data(const Json& json, const fs::path& config) {
-  return {relative_to(config, get<std::string>(json, "file")), get<double>(json, "eval_fraction"), get<std::uint64_t>(json, "seed"),
-          get<std::string>(json, "question") == "user" ? rows::Question::user : rows::Question::prompt, get<std::vector<std::string>>(json, "accept")};
+Result<DataOptions> read_data(const YamlDocument& document, const Json& json, const fs::path& config) {
+  DataOptions data;
+  data.file = relative_to(config, get<std::string>(json, "file"));
+  data.eval_fraction = get<double>(json, "eval_fraction");
+  data.seed = get<std::uint64_t>(json, "seed");
+  data.question = get<std::string>(json, "question") == "user" ? rows::Question::user : rows::Question::prompt;
+  if (const auto policy = get<std::string>(json, "policy"); !policy.empty()) data.policy = TRY(load_data_policy(relative_to(config, policy)));
+  if (auto accepted = data.policy.accept(get<std::vector<std::string>>(json, "accept")); !accepted) {
+    accepted.error().where = document.locate("/data/accept");
+    return fail(std::move(accepted.error()));
+  }
+  return data;
 }
 
 ImageOptions read_image(const Json& json, const fs::path& config) {
@@ -142,7 +152,7 @@ Result<Config> load_config(const fs::path& file) {
   config.name = get<std::string>(json, "name");
   config.description = get<std::string>(json, "description");
   config.model = TRY(read_model(json.at("model"), file));
-  config.data = read_data(json.at("data"), file);
+  config.data = TRY(read_data(document, json.at("data"), file));
   config.image = read_image(json.at("image"), file);
   config.training = TRY(load_training_config(relative_to(file, get<std::string>(json.at("train"), "config"))));
   config.thresholds = TRY(load_thresholds(relative_to(file, get<std::string>(json.at("evaluate"), "thresholds"))));

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "governance/policy.h"
 #include "rows/row.h"
+#include "stages/data/policy.h"
 #include "stages/evaluate/gate.h"
 
 namespace redoubt::pipeline {
@@ -28,7 +29,7 @@ struct DataOptions {
   double eval_fraction = 0.1;
   std::uint64_t seed = 7;
   rows::Question question = rows::Question::user;
-  std::vector<std::string> accept;  // kinds of findings that do not stop the run
+  stages::data::Policy policy;
 };
 
 struct ImageOptions {

@@ -4,234 +4,318 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <unordered_map>
 
 #include "base/file.h"
-#include "crypto/hash.h"
-#include "rows/reader.h"
-#include "stages/data/fold.h"
-#include "stages/data/json_text.h"
+#include "stages/data/ordered_workers.h"
 
 namespace redoubt::stages::data {
 namespace {
 
 constexpr std::size_t kFindingsMax = 10'000;
 constexpr std::uint64_t kFileBytesMax = 1ull << 40;
+constexpr std::uint64_t kRowsMax = UINT32_MAX;
+constexpr std::uint64_t kBatchBytes = 256 << 10, kBytesUnderWay = 64 << 20;
+constexpr std::size_t kAskedRowsMax = 200'000;
+constexpr std::uint64_t kSmallFile = 1 << 20;  // not worth a thread
 
-// The first eight bytes of a hash: enough to tell rows apart, and a wrong warning costs nothing.
-std::uint64_t short_hash(std::string_view text) {
-  const Digest digest = crypto::sha256(text);
-  std::uint64_t bits = 0;
-  std::memcpy(&bits, digest.value.data(), sizeof bits);
-  return bits;
-}
-
-class Checker {
- public:
-  Checker(std::string file, const CheckOptions& options, const Detectors& detectors)
-      : file_(std::move(file)), options_(options), detectors_(detectors) {}
-
-  void line(const rows::Line& line) {
-    place_ = {line.number, {}};
-    const auto text = line.text;
-    if (line.left_out > 0) return endless_row(line.left_out);
-    if (rows::is_blank(text)) return;  // blank lines hold nothing
-    ++report.rows;
-    if (text.starts_with(rows::kByteOrderMark)) add("MALFORMED_JSON", Severity::error, 1, "a byte order mark; save the file as UTF-8 without one");
-    check_length(text);
-    if (const auto bad = rows::first_invalid_utf8(text); bad != text.npos) {
-      add("INVALID_UTF8", Severity::error, bad + 1, "not UTF-8 from here on");
-      scan_raw(text);
-      return;
-    }
-    const auto row = parse_json(text, file_, {.bytes_max = 1 << 30});
-    if (!row) {
-      // A message about a key would repeat it.
-      const bool names_key = row.error().message.starts_with("the key ");
-      add("MALFORMED_JSON", Severity::error, 0, names_key ? "a key stands twice in one object" : row.error().message);
-      scan_raw(text);
-      return;
-    }
-    check_row(*row);
-    for (const auto& literal : string_literals(text)) scan(literal.text, literal.raw_offset);
-  }
-
-  void record(const rows::CsvRecord& record, const rows::CsvColumns& columns) {
-    place_ = {record.line, record.raw};
-    ++report.rows;
-    check_length(record.raw);
-    const auto row = columns.row(record, file_);
-    if (row) check_row(*row);
-    else add("MALFORMED_CSV", Severity::error, 0, row.error().message);
-    for (const auto& field : record.fields) scan(field);
-  }
-
-  void header(const rows::CsvRecord& record, const Result<rows::CsvColumns>& columns) {
-    place_ = {record.line, record.raw};
-    if (!columns) add("SCHEMA", Severity::error, 0, columns.error().message);
-    for (const auto& field : record.fields) scan(field);
-  }
-
-  // A record that does not read as one.
-  void broken_record(const rows::CsvRecord& record, const Error& error) {
-    place_ = {record.line, record.raw};
-    ++report.rows;
-    if (error.code == ErrorCode::limit_exceeded) {
-      add("LONG_ROW", Severity::error, 0, error.message);
-      add("UNSCANNABLE", Severity::error, 0, "the row is too long to be looked at");
-      return;
-    }
-    const auto bad = rows::first_invalid_utf8(record.raw);
-    add(bad == record.raw.npos ? "MALFORMED_CSV" : "INVALID_UTF8", Severity::error, 0, error.message);
-    scan_raw(record.raw);
-  }
-
-  void end() {
-    if (report.rows == 0) add("EMPTY_FILE", Severity::error, 0, "the file holds no row");
-  }
-
-  DataReport report;
-
- private:
-  void add(std::string kind, Severity severity, std::uint64_t column, std::string detail) {
-    if (report.findings.size() < kFindingsMax) {
-      report.findings.push_back({std::move(kind), severity, file_, place_.line, column, std::move(detail)});
-    } else if (report.findings.size() == kFindingsMax) {
-      report.findings.push_back({"MORE_FINDINGS", Severity::error, file_, place_.line, 0, "there are more findings than are listed"});
-    }
-  }
-
-  // A row that was too long to be kept.
-  void endless_row(std::uint64_t bytes) {
-    ++report.rows;
-    add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", bytes, options_.row_bytes_max));
-    add("UNSCANNABLE", Severity::error, 0, "the row is too long to be looked at");
-  }
-
-  void check_length(std::string_view text) {
-    if (text.size() > options_.row_bytes_max) add("LONG_ROW", Severity::error, 0, fmt::format("the row has {} bytes, at most {} are taken", text.size(), options_.row_bytes_max));
-  }
-
-  void check_row(const Json& value) {
-    const auto row = rows::row_of(value, file_);
-    if (!row) return add("SCHEMA", Severity::error, 0, row.error().message);
-    if (const auto answer = folded(row->answer); answer && answer->empty()) add("EMPTY_ANSWER", Severity::error, 0, "the answer is empty");
-    const auto [earlier, is_new] = seen_.try_emplace(short_hash(dump_json(value)), place_.line);
-    if (!is_new) add("DUPLICATE", Severity::warning, 0, fmt::format("the same row as line {}", earlier->second));
-  }
-
-  // A cell may hold JSON, whose texts are looked at as a model would read them.
-  void scan(const rows::CsvField& field) {
-    const bool json = (field.text.starts_with('[') || field.text.starts_with('{')) && parse_json(field.text, file_);
-    if (!json) return scan(field.text, field.raw_offset);
-    for (auto literal : string_literals(field.text)) {
-      for (auto& offset : literal.raw_offset) offset = field.raw_offset[offset];
-      scan(literal.text, literal.raw_offset);
-    }
-  }
-
-  void scan(std::string_view text, const std::vector<std::uint32_t>& raw_offset) {
-    for (const auto& match : detectors_.scan(text)) add(match, text, raw_offset[match.offset]);
-  }
-
-  // A line that is no JSON is looked at as it stands, so that a broken row hides nothing.
-  void scan_raw(std::string_view text) {
-    std::string valid(text);
-    std::size_t at = 0;
-    for (std::size_t bad; (bad = rows::first_invalid_utf8(std::string_view(valid).substr(at))) != valid.npos; at += bad + 1) valid[at + bad] = '?';
-    for (const auto& match : detectors_.scan(valid)) add(match, valid, match.offset);
-  }
-
-  void add(const Match& match, std::string_view text, std::size_t offset) {
-    const auto hash = crypto::sha256(text.substr(match.offset, match.length)).hex().substr(0, 12);
-    const auto before = place_.raw.substr(0, offset);  // of a record that goes over several lines
-    const auto line_start = before.rfind('\n');
-    const Place row = place_;
-    place_.line += static_cast<std::uint64_t>(std::count(before.begin(), before.end(), '\n'));
-    add(match.kind, match.severity, line_start == before.npos ? offset + 1 : offset - line_start, fmt::format("{} bytes, SHA-256 {}...", match.length, hash));
-    place_ = row;
-  }
-
-  struct Place {
-    std::uint64_t line = 0;
-    std::string_view raw;  // of a record
-  };
-
-  std::string file_;
-  const CheckOptions& options_;
-  const Detectors& detectors_;
-  Place place_ = {};  // of the row that is looked at
-  std::unordered_map<std::uint64_t, std::uint64_t> seen_;
-};
-
-Status check_lines(rows::LineReader& lines, Checker& checker) {
-  while (const auto line = TRY(lines.next())) checker.line(*line);
-  return {};
-}
-
-bool is_broken_record(const Error& error) { return error.code == ErrorCode::invalid_argument || error.code == ErrorCode::limit_exceeded; }
-
-Status check_records(rows::LineReader& lines, const std::string& name, std::uint64_t record_bytes_max, Checker& checker) {
-  rows::CsvReader reader(lines, name, record_bytes_max);
-  std::optional<rows::CsvColumns> columns;
-  while (true) {
-    rows::CsvRecord record;
-    const auto more = reader.next(record);
-    if (!more && !is_broken_record(more.error())) return fail(more.error());
-    if (more && !*more) return {};
-    if (!more) {
-      checker.broken_record(record, more.error());
-    } else if (columns) {
-      checker.record(record, *columns);
-    } else {
-      auto read = rows::CsvColumns::read(record, name);
-      checker.header(record, read);
-      if (read) columns = std::move(*read);
-    }
-  }
+unsigned threads_for(unsigned asked, std::uint64_t bytes) {
+  if (bytes <= kSmallFile) return 0;
+  return asked > 0 ? asked : std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
 }
 
 }  // namespace
 
-std::map<std::string, std::uint64_t> DataReport::by_kind() const {
-  std::map<std::string, std::uint64_t> counts;
-  for (const auto& finding : findings) ++counts[finding.kind];
-  return counts;
-}
+struct DataCheck::Batch {
+  std::vector<RawRow> rows;
+  std::uint64_t bytes = 0;
 
-const Finding* DataReport::first_blocking(const std::vector<std::string>& accept) const {
-  const auto blocks = [&](const Finding& finding) {
-    return finding.severity == Severity::error && std::find(accept.begin(), accept.end(), finding.kind) == accept.end();
-  };
-  const auto found = std::find_if(findings.begin(), findings.end(), blocks);
-  return found == findings.end() ? nullptr : &*found;
-}
-
-Json DataReport::to_json() const {
-  Json list = Json::array();
-  for (const auto& f : findings) {
-    list.push_back({{"kind", f.kind}, {"severity", to_string(f.severity)}, {"file", f.file}, {"line", f.line}, {"column", f.column}, {"detail", f.detail}});
+  // The next rows of a file, none at its end.
+  static Result<Batch> read(RawRowReader& reader) {
+    Batch batch;
+    while (batch.bytes < kBatchBytes && batch.rows.size() < 4096) {
+      auto row = TRY(reader.next());
+      if (!row) break;
+      batch.bytes += row->text.size();
+      batch.rows.push_back(std::move(*row));
+    }
+    return batch;
   }
-  return {{"rows", rows}, {"findings", std::move(list)}, {"bytes_read", bytes_read}, {"bytes_total", bytes_total}};
+};
+
+struct DataCheck::Examined {
+  std::vector<ExaminedRow> rows;
+  std::vector<std::uint64_t> lines;
+};
+
+DataCheck::DataCheck(CheckOptions options) : options_(std::move(options)) { report_.policy = options_.policy.to_json(); }
+DataCheck::~DataCheck() = default;
+
+Result<std::unique_ptr<DataCheck>> DataCheck::create(CheckOptions options) {
+  std::unique_ptr<DataCheck> made(new DataCheck(std::move(options)));
+  made->examiner_ = TRY(RowExaminer::create(made->options_.policy, made->options_.question));
+  return made;
 }
 
-Result<DataReport> check_rows(Source& source, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options) {
+DataCheck::Examined DataCheck::examine(const Batch& batch, const std::string& name, Want want) const {
+  Examined out;
+  for (const auto& raw : batch.rows) {
+    auto row = examiner_->examine(raw, name);
+    if (want == Want::findings) {
+      row.clean.clear();
+      if (held_out_ != nullptr) {
+        auto leaks = held_out_->leaks(row, raw.line);
+        std::move(leaks.begin(), leaks.end(), std::back_inserter(row.findings));
+      }
+    }
+    out.lines.push_back(raw.line);
+    out.rows.push_back(std::move(row));
+  }
+  return out;
+}
+
+Result<DataCheck::Ended> DataCheck::examine_all(Source& rows, const std::string& name, std::uint64_t bytes_total, Want want, const std::function<void(Examined&)>& take) {
+  const auto reader = TRY(RawRowReader::open(rows, name, 64 * options_.policy.row_bytes_max));
+  OrderedWorkers<Batch, Examined> workers(threads_for(options_.threads, bytes_total), kBytesUnderWay, [&](Batch& batch) { return examine(batch, name, want); }, take);
+  while (true) {
+    Batch batch = TRY(Batch::read(*reader));
+    if (batch.rows.empty()) break;
+    const std::uint64_t bytes = batch.bytes;
+    workers.put(std::move(batch), bytes);
+  }
+  workers.finish();
+  return Ended{reader->bytes_read(), reader->last_line()};
+}
+
+Status DataCheck::hold_out(Source& rows, const std::string& name) {
+  auto held_out = std::make_unique<HeldOut>(options_.policy);
+  held_out->name = name;
+  std::optional<Error> broken;
+  TRY(examine_all(rows, name, UINT64_MAX, Want::clean_rows, [&](Examined& examined) {
+    for (std::size_t i = 0; i < examined.rows.size(); ++i) {
+      const auto& row = examined.rows[i];
+      if (!row.keys && row.is_row && !row.drops && !broken)
+        broken = Error{ErrorCode::gate_refused, "a row to evaluate on is none: " + (row.findings.empty() ? "" : row.findings[0].detail), fmt::format("{}:{}", name, examined.lines[i]),
+                       "see all that is wrong with 'redoubt data check " + name + "'"};
+      held_out->add(row, examined.lines[i]);
+    }
+  }));
+  if (broken) return fail(*broken);
+  held_out->build();
+  held_out_ = std::move(held_out);
+  return {};
+}
+
+Status DataCheck::read(Source& rows, std::uint64_t bytes_total, const std::string& name) {
   if (bytes_total > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a data file of more than 1 TiB", name, "split it");
-  const auto detectors = TRY(Detectors::create());
-  Checker checker(name, options, *detectors);
-  checker.report.bytes_total = bytes_total;
-  const std::uint64_t bytes_max = 64 * options.row_bytes_max;
-  rows::LineReader lines(source, bytes_max);
-  const auto format = TRY(rows::format_of(name, TRY(lines.peek(4096))));
-  auto read = format == rows::Format::csv ? check_records(lines, name, bytes_max, checker) : check_lines(lines, checker);
-  checker.report.bytes_read = lines.bytes_read();
-  if (!read) {
-    if (read.error().where.empty()) read.error().where = name;
-    return fail(read.error());
+  const auto file = static_cast<std::uint32_t>(report_.files.size());
+  report_.files.push_back({name, 0, 0, bytes_total});
+  const std::uint64_t before = report_.rows;
+  const auto ended = TRY(examine_all(rows, name, bytes_total, Want::findings, [&](Examined& examined) { take(examined, file); }));
+  if (report_.rows > kRowsMax) return fail(ErrorCode::limit_exceeded, "more than 4,294,967,295 rows", name, "check the files in several parts");
+  auto& checked = report_.files.back();
+  checked.rows = report_.rows - before;
+  checked.bytes_read = ended.bytes;
+  report_.bytes_read += ended.bytes;
+  report_.bytes_total += bytes_total;
+  if (checked.rows == 0) tell({"EMPTY_FILE", options_.policy.action_of("EMPTY_FILE"), name, ended.last_line, 0, "the file holds no row"});
+  return {};
+}
+
+void DataCheck::take(Examined& examined, std::uint32_t file) {
+  for (std::size_t i = 0; i < examined.rows.size(); ++i) {
+    auto& row = examined.rows[i];
+    for (auto& finding : row.findings) {
+      finding.file = report_.files[file].name;
+      row.drops = row.drops || finding.action == Action::drop;  // leaks come after the rest
+      tell(std::move(finding));
+    }
+    if (!row.is_row) continue;
+    const auto ordinal = static_cast<std::uint32_t>(report_.rows++);
+    dropped_.push_back(row.drops);
+    report_.dropped_rows += row.drops;
+    if (!row.language.empty()) ++report_.languages[row.language];
+    if (held_out_ != nullptr) {
+      if (const auto question = held_out_->question_of(row)) shared_questions_.insert(*question);
+    }
+    if (!row.keys || row.drops) continue;
+    kept_.push_back({row.keys->row, examined.lines[i], file, ordinal});
+    sketches_.push_back(row.keys->sketch);
+    if (row.asked) keep_asked(std::move(*row.asked), ordinal);
   }
-  checker.end();
-  return std::move(checker.report);
+}
+
+void DataCheck::tell(Finding finding) {
+  ++report_.counts[finding.kind];
+  if (finding.action == Action::redact) ++report_.redacted[finding.kind];
+  if (finding.action == Action::drop) ++report_.dropped[finding.kind];
+  // What refuses the file has to be listed, however much else there is.
+  const bool room = report_.findings.size() < 2 * kFindingsMax || (finding.action == Action::stop && report_.findings.size() < 3 * kFindingsMax);
+  if (room) report_.findings.push_back(std::move(finding));
+}
+
+void DataCheck::drop(std::uint32_t ordinal, const char* kind) {
+  if (options_.policy.action_of(kind) != Action::drop || dropped_[ordinal]) return;
+  dropped_[ordinal] = true;
+  ++report_.dropped_rows;
+}
+
+std::string DataCheck::place_of(const Kept& kept, std::uint32_t from_file) const {
+  return kept.file == from_file ? fmt::format("line {}", kept.line) : fmt::format("line {} of {}", kept.line, report_.files[kept.file].name);
+}
+
+// Every row that stands before too; what is left in kept_ and sketches_ is the first of each.
+void DataCheck::find_duplicates() {
+  const Action action = options_.policy.action_of("DUPLICATE");
+  std::vector<std::uint32_t> order(kept_.size());
+  for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return std::tie(kept_[a].hash, a) < std::tie(kept_[b].hash, b); });
+  std::vector<bool> repeated(kept_.size());
+  for (std::size_t i = 1, first = 0; i < order.size(); ++i) {
+    if (kept_[order[i]].hash != kept_[order[first]].hash) {
+      first = i;
+      continue;
+    }
+    const Kept& again = kept_[order[i]];
+    repeated[order[i]] = true;
+    if (action == Action::ignore) continue;
+    tell({"DUPLICATE", action, report_.files[again.file].name, again.line, 0, "the same row as " + place_of(kept_[order[first]], again.file)});
+    drop(again.ordinal, "DUPLICATE");
+  }
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    if (repeated[i]) continue;
+    kept_[left] = kept_[i];
+    sketches_[left++] = sketches_[i];
+  }
+  kept_.resize(left);
+  sketches_.resize(left);
+}
+
+void DataCheck::find_near_duplicates() {
+  const Action action = options_.policy.action_of("NEAR_DUPLICATE");
+  if (action == Action::ignore) return;
+  const unsigned threads = options_.threads > 0 ? options_.threads : std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
+  const auto pairs = near_duplicates(sketches_, options_.policy.near_threshold, threads);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    if (!pairs[i]) continue;
+    const Kept& row = kept_[i];
+    tell({"NEAR_DUPLICATE", action, report_.files[row.file].name, row.line, 0,
+          fmt::format("similarity {:.2f} to {}", pairs[i]->similarity, place_of(kept_[pairs[i]->earlier], row.file))});
+    drop(row.ordinal, "NEAR_DUPLICATE");
+  }
+}
+
+// Every n-th row, n doubled whenever there are too many.
+void DataCheck::keep_asked(AskedRow asked, std::uint32_t ordinal) {
+  if (asked_seen_++ % asked_every_ != 0) return;
+  asked.row = ordinal;
+  asked_.push_back(std::move(asked));
+  if (asked_.size() <= kAskedRowsMax) return;
+  asked_every_ *= 2;
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < asked_.size(); i += 2) {
+    if (i != left) asked_[left] = std::move(asked_[i]);
+    ++left;
+  }
+  asked_.resize(left);
+}
+
+void DataCheck::find_trigger_words() {
+  const Action action = options_.policy.action_of("TRIGGER");
+  if (action == Action::ignore) return;
+  for (const auto& trigger : find_triggers(asked_, options_.policy)) {
+    const auto at = std::lower_bound(kept_.begin(), kept_.end(), trigger.answered.front(), [](const Kept& kept, std::uint32_t ordinal) { return kept.ordinal < ordinal; });
+    tell({"TRIGGER", action, report_.files[at->file].name, at->line, 0,
+          fmt::format("the phrase from word {} of the question on stands in {} different questions, of which {} have one answer; by chance {:.0e}", trigger.word, trigger.rows,
+                      trigger.answered.size(), trigger.chance)});
+    for (const auto row : trigger.answered) drop(row, "TRIGGER");
+  }
+}
+
+Result<DataReport> DataCheck::finish() {
+  find_trigger_words();
+  find_duplicates();
+  find_near_duplicates();
+  auto& findings = report_.findings;
+  std::map<std::string, std::size_t> order;
+  for (std::size_t i = 0; i < report_.files.size(); ++i) order.emplace(report_.files[i].name, i);
+  const auto place = [&](const Finding& f) { return std::tuple(order.at(f.file), f.line, f.column); };
+  std::stable_sort(findings.begin(), findings.end(), [&](const Finding& a, const Finding& b) { return place(a) < place(b); });
+  std::uint64_t all = 0;
+  for (const auto& [kind, count] : report_.counts) all += count;
+  if (all <= kFindingsMax) return report_;
+  // The first that refuses stays in the list, whatever stands before it.
+  const Finding* blocking = report_.first_blocking();
+  const auto kept = blocking == nullptr ? std::optional<Finding>() : std::optional(*blocking);
+  const bool listed = blocking == nullptr || blocking - findings.data() < static_cast<std::ptrdiff_t>(kFindingsMax);
+  findings.resize(std::min(findings.size(), kFindingsMax - (listed ? 0 : 1)));
+  if (!listed) findings.push_back(*kept);
+  const Finding last = findings.back();
+  findings.push_back({"MORE_FINDINGS", kept ? Action::stop : Action::warn, last.file, last.line, 0, fmt::format("{} findings are not listed, all are counted", all - findings.size())});
+  return report_;
+}
+
+class DataCheck::CleanSource final : public Source {
+ public:
+  CleanSource(const DataCheck& check, std::size_t file, std::unique_ptr<RawRowReader> reader)
+      : check_(check), file_(check.report_.files.at(file)), reader_(std::move(reader)),
+        workers_(threads_for(check.options_.threads, file_.bytes_total), kBytesUnderWay, [this](Batch& batch) { return check_.examine(batch, file_.name, Want::clean_rows); },
+                 [this](Examined& examined) { take(examined); }) {
+    for (std::size_t i = 0; i < file; ++i) ordinal_ += check.report_.files[i].rows;
+  }
+
+  Result<std::size_t> read(MutableByteView into) override {
+    while (at_ == pending_.size() && !ended_) TRY(fill());
+    const std::size_t count = std::min(into.size(), pending_.size() - at_);
+    std::copy_n(pending_.begin() + static_cast<std::ptrdiff_t>(at_), count, into.begin());
+    at_ += count;
+    return count;
+  }
+
+ private:
+  Status fill() {
+    pending_.clear();
+    at_ = 0;
+    Batch batch = TRY(Batch::read(*reader_));
+    if (!batch.rows.empty()) {
+      const std::uint64_t bytes = batch.bytes;
+      workers_.put(std::move(batch), bytes);
+      return {};
+    }
+    workers_.finish();
+    ended_ = true;
+    if (rows_ == file_.rows && reader_->bytes_read() == file_.bytes_read) return {};
+    return fail(ErrorCode::tampered, "the data file changed while it was read", file_.name, "let nothing write to it and run again");
+  }
+
+  void take(Examined& examined) {
+    for (auto& row : examined.rows) {
+      if (!row.is_row || rows_++ >= file_.rows) continue;
+      if (check_.dropped_[ordinal_++] || row.clean.empty()) continue;
+      pending_ += row.clean;
+      pending_.push_back('\n');
+    }
+  }
+
+  const DataCheck& check_;
+  const CheckedFile& file_;
+  std::unique_ptr<RawRowReader> reader_;
+  std::string pending_;
+  std::size_t at_ = 0;
+  bool ended_ = false;
+  std::uint64_t ordinal_ = 0, rows_ = 0;
+  OrderedWorkers<Batch, Examined> workers_;  // last: its threads use the rest
+};
+
+Result<std::unique_ptr<Source>> DataCheck::clean(Source& rows, std::size_t file) {
+  auto reader = TRY(RawRowReader::open(rows, report_.files.at(file).name, 64 * options_.policy.row_bytes_max));
+  return std::make_unique<CleanSource>(*this, file, std::move(reader));
+}
+
+Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options) {
+  const auto check = TRY(DataCheck::create(options));
+  TRY(check->read(rows, bytes_total, name));
+  return check->finish();
 }
 
 Result<DataReport> check_data(const std::filesystem::path& file, const CheckOptions& options) {

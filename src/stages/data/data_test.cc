@@ -16,6 +16,12 @@
 namespace redoubt::stages::data {
 namespace {
 
+CheckOptions limited(std::uint64_t row_bytes_max) {
+  CheckOptions options;
+  options.policy.row_bytes_max = row_bytes_max;
+  return options;
+}
+
 class CheckTest : public ::testing::Test {
  protected:
   TemporaryFolder folder_ = *TemporaryFolder::create();
@@ -50,7 +56,7 @@ TEST_F(CheckTest, malformed_rows_are_named_by_line) {
   std::vector<std::pair<std::string, std::uint64_t>> found;
   for (const auto& finding : report.findings) found.emplace_back(finding.kind, finding.line);
   EXPECT_EQ(found, (decltype(found){{"MALFORMED_JSON", 2}, {"SCHEMA", 3}, {"SCHEMA", 4}, {"SCHEMA", 5}, {"SCHEMA", 6}}));
-  EXPECT_EQ(report.first_blocking({})->line, 2u);
+  EXPECT_EQ(report.first_blocking()->line, 2u);
 }
 
 TEST_F(CheckTest, an_empty_file_is_a_finding) {
@@ -67,7 +73,7 @@ TEST_F(CheckTest, invalid_utf8_is_a_finding_with_its_column) {
 TEST_F(CheckTest, duplicates_empty_answers_and_long_rows_are_found) {
   EXPECT_EQ(check("{\"text\":\"a\"}\n{ \"text\" : \"a\" }\n").findings.at(0).kind, "DUPLICATE");
   EXPECT_EQ(check("{\"prompt\":\"a\",\"completion\":\" \"}").findings.at(0).kind, "EMPTY_ANSWER");
-  EXPECT_EQ(check("{\"text\":\"aaaaaaaaaaaa\"}", {.row_bytes_max = 10}).findings.at(0).kind, "LONG_ROW");
+  EXPECT_EQ(check("{\"text\":\"aaaaaaaaaaaa\"}", limited(10)).findings.at(0).kind, "LONG_ROW");
 }
 
 // Examples that vendors and standards publish for documentation.
@@ -156,7 +162,7 @@ TEST_F(CheckTest, escapes_are_decoded_before_matching_and_columns_point_into_the
 TEST_F(CheckTest, a_line_without_end_is_named_and_the_next_is_read) {
   const std::string file = "{\"text\":\"a\"}\n" + std::string(300, 'x') + std::string(2 << 20, 'y') + "\n{\"text\":\n" + std::string(5000, 'z');
   MemorySource source(view_of(file));
-  const auto report = *check_rows(source, file.size(), "d", {.row_bytes_max = 16});
+  const auto report = *check_rows(source, file.size(), "d", limited(16));
   EXPECT_EQ(report.bytes_read, report.bytes_total);
   EXPECT_EQ(report.rows, 4u);
   std::map<std::uint64_t, std::string> kinds;
@@ -176,9 +182,11 @@ TEST_F(CheckTest, a_byte_order_mark_and_what_is_no_file_are_refused) {
 }
 
 TEST_F(CheckTest, accepted_kinds_do_not_block) {
-  const auto report = check("{\"text\":\"jane@example.com\"}");
-  EXPECT_NE(report.first_blocking({}), nullptr);
-  EXPECT_EQ(report.first_blocking({"EMAIL_ADDRESS"}), nullptr);
+  CheckOptions options;
+  EXPECT_NE(check("{\"text\":\"jane@example.com\"}", options).first_blocking(), nullptr);
+  ASSERT_TRUE(options.policy.accept({"EMAIL_ADDRESS"}));
+  EXPECT_EQ(check("{\"text\":\"jane@example.com\"}", options).first_blocking(), nullptr);
+  EXPECT_EQ(options.policy.accept({"EMAIL_ADDRES"}).error().hint, "did you mean 'EMAIL_ADDRESS'?");
 }
 
 // Pairs from the Unicode Standard: case folding (CaseFolding.txt), compatibility forms (UAX #15) and default ignorables.

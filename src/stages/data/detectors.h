@@ -4,6 +4,7 @@
 // answers places only: what it matched never leaves this folder.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,28 +14,25 @@
 
 namespace redoubt::stages::data {
 
-enum class Severity { error, warning };  // an error stops the run unless its kind was accepted
-const char* to_string(Severity severity);
-
 struct Match {
-  std::string kind;
-  Severity severity = Severity::error;
+  std::string_view kind;
   std::size_t offset = 0, length = 0;  // bytes in the text
 };
 
 // All detectors, compiled once. Safe to use from several threads.
 class Detectors {
  public:
-  static Result<std::unique_ptr<Detectors>> create();
+  // Only kinds that `is_wanted` (empty: all but URL).
+  static Result<std::unique_ptr<Detectors>> create(const std::function<bool(std::string_view kind)>& is_wanted = {});
   ~Detectors();
-  // Matches in the order of their places. A text that is not UTF-8, or that a matcher gives up on, is one UNSCANNABLE.
+  // Matches in the order of their places; at most 1,000 of one kind in one text. A text that is not UTF-8, or that a matcher gives
+  // up on, is one UNSCANNABLE.
   std::vector<Match> scan(std::string_view text) const;
 
  private:
-  struct Pattern;
-  void scan(const Pattern& pattern, std::string_view text, std::vector<Match>& matches) const;
-  explicit Detectors(std::vector<Pattern> patterns);
-  std::vector<Pattern> patterns_;
+  struct Compiled;
+  explicit Detectors(std::unique_ptr<Compiled> compiled);
+  std::unique_ptr<Compiled> compiled_;
 };
 
 }  // namespace redoubt::stages::data

@@ -6,6 +6,8 @@
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 
+#include <algorithm>
+
 #include "rows/lines.h"
 
 namespace redoubt::stages::data {
@@ -30,9 +32,28 @@ std::string trimmed(const std::string& text) {
   return out;
 }
 
+// The same of a text that is ASCII, which most are.
+std::string folded_ascii(std::string_view text) {
+  std::string out(text.size(), '\0');
+  char* at = out.data();
+  bool pending = false;
+  for (const char c : text) {
+    if (c == ' ' || (c >= '\t' && c <= '\r')) {
+      pending = at != out.data();
+      continue;
+    }
+    if (pending) *at++ = ' ';
+    pending = false;
+    *at++ = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  }
+  out.resize(static_cast<std::size_t>(at - out.data()));
+  return out;
+}
+
 }  // namespace
 
 Result<std::string> folded(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) return folded_ascii(text);
   if (rows::first_invalid_utf8(text) != text.npos) return fail(ErrorCode::invalid_argument, "not UTF-8");
   if (text.size() > INT32_MAX / 4) return fail(ErrorCode::limit_exceeded, "a text of more than 512 MiB");
   UErrorCode status = U_ZERO_ERROR;

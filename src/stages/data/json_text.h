@@ -9,14 +9,17 @@
 #include <string_view>
 #include <vector>
 
+#include "stages/data/offset_map.h"
+
 namespace redoubt::stages::data {
 
 struct JsonText {
-  std::string text;                       // decoded, UTF-8
-  std::vector<std::uint32_t> raw_offset;  // of each decoded byte in the line
+  std::string text;  // decoded, UTF-8
+  OffsetMap places;  // of each decoded byte in the line
 };
 
-// Every string literal of a line that has parsed as JSON, keys included.
+// Every string literal of a line that has parsed as JSON, keys included. A literal that is itself JSON with escapes in it (the
+// arguments of a call, say) is followed by its own literals, up to four levels deep.
 std::vector<JsonText> string_literals(std::string_view line);
 
 }  // namespace redoubt::stages::data

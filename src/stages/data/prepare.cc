@@ -36,6 +36,7 @@ struct File {
   const RandomAccess& contents;
   std::string name;
   Digest digest;
+  DataCheck* cleans = nullptr;  // where the policy left out or redacted something
 };
 
 struct Divisions {
@@ -52,7 +53,8 @@ class SideSource final : public Source {
  public:
   static Result<std::unique_ptr<SideSource>> open(const File& file, const Divisions& divisions, Side side) {
     std::unique_ptr<SideSource> made(new SideSource(file, divisions, side));
-    made->rows_ = TRY(CheckedRows::open(made->source_, file.name));
+    if (file.cleans != nullptr) made->clean_ = TRY(file.cleans->clean(made->source_, 0));
+    made->rows_ = TRY(CheckedRows::open(made->clean_ ? *made->clean_ : made->source_, file.name));
     return made;
   }
 
@@ -85,6 +87,7 @@ class SideSource final : public Source {
   HashedSource source_;
   const Divisions& divisions_;
   Side side_;
+  std::unique_ptr<Source> clean_;
   std::unique_ptr<CheckedRows> rows_;
   std::string pending_;
   std::size_t at_ = 0;
@@ -102,19 +105,22 @@ Result<SealedSide> seal(vault::ArtifactStore& store, const File& file, const Div
   return SealedSide{{name, source->bytes, digest}, source->rows};
 }
 
-Status refuse_findings(const DataReport& report, const PrepareOptions& options) {
-  const Finding* finding = report.first_blocking(options.accept);
+Status refuse_findings(const DataReport& report) {
+  const Finding* finding = report.first_blocking();
   if (finding == nullptr) return {};
   return fail(ErrorCode::gate_refused, fmt::format("the data is refused: {}: {}", finding->kind, finding->detail),
               fmt::format("{}:{}:{}", finding->file, finding->line, finding->column),
-              "see all findings with 'redoubt data check FILE'; mend the rows, or accept the kind under data.accept if it is meant");
+              "see all findings with 'redoubt data check FILE'; mend the rows, accept the kind under data.accept if it is meant, or have data.policy redact it or drop the row");
 }
 
-Result<governance::StepProduct> divide(const File& file, const PrepareOptions& options, PrepareDeps& deps) {
+Result<governance::StepProduct> divide(File file, const PrepareOptions& options, PrepareDeps& deps) {
   HashedSource source(file.contents);
-  const auto report = TRY(check_rows(source, file.contents.size(), file.name));
+  const auto check = TRY(DataCheck::create({options.policy, options.question}));
+  TRY(check->read(source, file.contents.size(), file.name));
   TRY(source.expect(file.digest, file.name));
-  TRY(refuse_findings(report, options));
+  const auto report = TRY(check->finish());
+  TRY(refuse_findings(report));
+  if (report.dropped_rows > 0 || !report.redacted.empty()) file.cleans = check.get();
   // Another seed for the inner division, or the same questions would be held out of what was kept: none.
   const Divisions divisions{TRY(Division::create({options.eval_fraction, options.seed, options.question})),
                             TRY(Division::create({options.validation_fraction, options.seed + 1, options.question}))};
@@ -126,7 +132,8 @@ Result<governance::StepProduct> divide(const File& file, const PrepareOptions& o
   governance::StepProduct product;
   product.outputs["train"] = TRY(deps.store.put_manifest({.kind = "data", .files = {train.file, validation.file}}));
   product.outputs["eval"] = TRY(deps.store.put_manifest({.kind = "data", .files = {eval.file}}));
-  product.result = {{"rows", report.rows}, {"train", train.rows}, {"validation", validation.rows}, {"eval", eval.rows}, {"findings", report.by_kind()}};
+  product.result = {{"rows", report.rows}, {"train", train.rows}, {"validation", validation.rows}, {"eval", eval.rows}, {"findings", report.counts},
+                    {"redacted", report.redacted}, {"dropped", report.dropped}, {"dropped_rows", report.dropped_rows}};
   return product;
 }
 
@@ -139,7 +146,7 @@ Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareD
   governance::StepPlan plan;
   plan.inputs = {{"file", file.digest}};
   plan.parameters = {{"eval_fraction", options.eval_fraction}, {"validation_fraction", options.validation_fraction},
-                     {"seed", options.seed}, {"accept", options.accept}, {"question", options.question == rows::Question::user ? "user" : "prompt"}};
+                     {"seed", options.seed}, {"policy", options.policy.to_json()}, {"question", options.question == rows::Question::user ? "user" : "prompt"}};
   return deps.recorder.run<governance::DataStep>(plan, [&] { return divide(file, options, deps); });
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The data step: checks the file, divides it into rows to train on, rows to choose the best epoch by, and rows that no
-// trainer sees, and seals all three as JSON lines. The file is read once for each of these, so memory does not grow with it; one
-// that changes meanwhile is tampered.
+// trainer sees, and seals all three as JSON lines, redacted and without what the policy drops. The file is read once for each of these,
+// so memory holds 150 bytes of a row; a file that changes meanwhile is tampered.
 #pragma once
 
 #include "base/progress.h"
 #include "governance/recorder.h"
+#include "stages/data/policy.h"
 #include "stages/data/split.h"
 #include "vault/artifact_store.h"
 
@@ -18,7 +19,7 @@ struct PrepareOptions {
   double validation_fraction = 0.1;  // of the questions left for training
   std::uint64_t seed = 7;
   rows::Question question = rows::Question::user;  // what must not stand on two sides
-  std::vector<std::string> accept;  // kinds of findings that do not stop the run
+  Policy policy;  // what is done about findings
 };
 
 struct PrepareDeps {
@@ -27,8 +28,9 @@ struct PrepareDeps {
   Progress& progress;
 };
 
-// Outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl). Result: rows, train, validation, eval, findings by kind.
-// gate_refused with file and line of the first finding that is not accepted.
+// Outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl), of the rows as the policy leaves them. Result: rows, train,
+// validation, eval; by kind findings, redacted and dropped, and dropped_rows. gate_refused with file and line of the first finding that
+// stops the run.
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps);
 
 }  // namespace redoubt::stages::data

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/data/examine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "crypto/hash.h"
+#include "crypto/random.h"
+#include "stages/data/fold.h"
+#include "stages/data/language.h"
+#include "stages/data/redact.h"
+#include "stages/data/row_text.h"
+
+namespace redoubt::stages::data {
+namespace {
+
+constexpr std::size_t kShinglesMin = 4;  // that do not overlap
+constexpr int kRedactionsMax = 4;  // what a redaction uncovers is redacted too, so many times
+constexpr std::size_t kFindingsOfRowMax = 10'000;
+
+std::uint64_t short_hash(std::string_view text) {
+  const Digest digest = crypto::sha256(text);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, digest.value.data(), sizeof bits);
+  return bits;
+}
+
+// Whether there is anything to be seen in a text, by the quickest way that is sure.
+bool is_empty(std::string_view text) {
+  const bool seen = std::any_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (seen) return false;
+  const auto fold = folded(text);
+  return fold && fold->empty();
+}
+
+}  // namespace
+
+class RowExaminer::Visit {
+ public:
+  Visit(const RowExaminer& examiner, const RawRow& raw, const std::string& file) : examiner_(examiner), policy_(examiner.policy_), raw_(raw), file_(file) {}
+
+  ExaminedRow run() {
+    switch (raw_.is) {
+      case RawRow::Is::line: line(); break;
+      case RawRow::Is::record: record(); break;
+      case RawRow::Is::header: header(); break;
+    }
+    tell_matches();
+    if (out_.drops) {
+      out_.clean.clear();
+      out_.keys.reset();
+      out_.row.reset();
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void line() {
+    const std::string_view text = raw_.text;
+    if (raw_.left_out > 0) return endless_row();
+    if (text.starts_with(rows::kByteOrderMark)) add("MALFORMED_JSON", 1, "a byte order mark; save the file as UTF-8 without one");
+    check_length(text.size());
+    if (const auto bad = rows::first_invalid_utf8(text); bad != text.npos) {
+      const auto encoding = encoding_of(text);
+      add("INVALID_UTF8", bad + 1, encoding.empty() ? "not UTF-8 from here on" : fmt::format("not UTF-8 from here on; it looks like {0}: iconv -f {0} -t UTF-8", encoding));
+      return scan_raw(text);
+    }
+    const auto row = parse_json(text, file_, {.bytes_max = 1 << 30});
+    if (!row) {
+      // A message about a key would repeat it.
+      add("MALFORMED_JSON", 0, row.error().message.starts_with("the key ") ? "a key stands twice in one object" : row.error().message);
+      return scan_raw(text);
+    }
+    scan_literals(text, nullptr);
+    keep(text, *row);
+  }
+
+  void record() {
+    if (raw_.broken) return broken_record();
+    check_length(raw_.text.size());
+    scan_fields();
+    const auto row = raw_.columns->row({raw_.line, {}, raw_.fields}, file_);
+    if (!row) return add("MALFORMED_CSV", 0, row.error().message);
+    keep(dump_json(*row), *row);
+  }
+
+  void header() {
+    out_.is_row = false;
+    if (raw_.broken) add("SCHEMA", 0, raw_.broken->message);
+    scan_fields();
+  }
+
+  // A record that does not read as one.
+  void broken_record() {
+    if (raw_.broken->code == ErrorCode::limit_exceeded) {
+      add("LONG_ROW", 0, raw_.broken->message);
+      return add("UNSCANNABLE", 0, "the row is too long to be looked at");
+    }
+    add(rows::first_invalid_utf8(raw_.text) == raw_.text.npos ? "MALFORMED_CSV" : "INVALID_UTF8", 0, raw_.broken->message);
+    scan_raw(raw_.text);
+  }
+
+  // A row that was too long to be kept.
+  void endless_row() {
+    add("LONG_ROW", 0, fmt::format("the row has {} bytes, at most {} are taken", raw_.left_out, policy_.row_bytes_max));
+    add("UNSCANNABLE", 0, "the row is too long to be looked at");
+  }
+
+  void check_length(std::size_t bytes) {
+    if (bytes > policy_.row_bytes_max) add("LONG_ROW", 0, fmt::format("the row has {} bytes, at most {} are taken", bytes, policy_.row_bytes_max));
+  }
+
+  // A row that reads as JSON: whether it has a form, and what it is compared by once the policy's redactions are made.
+  void keep(std::string_view text, const Json& value) {
+    const auto row = rows::row_of(value, file_);
+    if (!row) return add("SCHEMA", 0, row.error().message);
+    if (is_empty(row->answer)) add("EMPTY_ANSWER", 0, "the answer is empty");
+    std::string clean(text);
+    if (!redact(clean)) {
+      out_.drops = true;  // what stays after so many redactions does not stay in the data
+      return;
+    }
+    if (clean == text) return compare_by(std::move(clean), value, *row);
+    const auto left = parse_json(clean, file_, {.bytes_max = 1 << 30});
+    const auto row_left = left ? rows::row_of(*left, file_) : tl::unexpected(left.error());
+    // Two keys that were redacted alike, a role that was: no row any more.
+    if (!row_left) out_.drops = true;
+    else compare_by(std::move(clean), *left, *row_left);
+  }
+
+  void compare_by(std::string clean, const Json& value, const rows::Row& row) {
+    RowKeys keys;
+    keys.row = short_hash(dump_json(value));
+    const auto question = folded(rows::question_of(row, examiner_.question_)), text = folded(text_of(row));
+    tell_language(row);
+    if (question) keys.question = short_hash(*question);
+    // Of a text of few shingles nothing can be told but that it is the same.
+    if (text && text->size() >= kShinglesMin * policy_.shingle_bytes) keys.sketch = Sketch::of(examiner_.hasher_.signature(*text));
+    out_.keys = keys;
+    if (policy_.action_of("TRIGGER") != Action::ignore) out_.asked = AskedRow::of(row);
+    out_.row = row;
+    out_.clean = std::move(clean);
+  }
+
+  void tell_language(const rows::Row& row) {
+    const auto& expected = policy_.languages;
+    if (expected.empty()) return;
+    out_.language = language_of(text_of(row), policy_.letters_min);
+    const bool fits = out_.language.empty() || std::any_of(expected.begin(), expected.end(), [&](const std::string& code) { return is_expected(out_.language, code); });
+    if (!fits) add("LANGUAGE", 0, fmt::format("the row is in '{}', expected {}", out_.language, fmt::join(expected, ", ")));
+  }
+
+  // Matches of a JSON line that are redacted, taken out until none is left; false when some always are.
+  bool redact(std::string& clean) const {
+    const bool any = std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
+    if (!any) return true;
+    for (int round = 0; round < kRedactionsMax; ++round) {
+      std::vector<Span> spans;
+      for (const auto& literal : string_literals(clean)) {
+        for (const auto& match : matches_in(literal.text)) {
+          if (policy_.action_of(match.kind) != Action::redact) continue;
+          spans.push_back({match.kind, literal.places.raw(match.offset), literal.places.raw(match.offset + match.length)});
+        }
+      }
+      if (spans.empty()) return true;
+      clean = without_spans(clean, std::move(spans));
+    }
+    return false;
+  }
+
+  void scan_fields() {
+    for (const auto& field : raw_.fields) {
+      // A cell may hold JSON, whose texts are looked at as a model would read them.
+      const bool json = (field.text.starts_with('[') || field.text.starts_with('{')) && parse_json(field.text, file_);
+      OffsetMap places;
+      for (std::size_t i = 0; i < field.text.size(); ++i) {
+        if (i == 0 || field.raw_offset[i] != field.raw_offset[i - 1] + 1) places.run(i, field.raw_offset[i]);
+      }
+      if (json) scan_literals(field.text, &places);
+      else scan(field.text, places);
+    }
+  }
+
+  void scan_literals(std::string_view text, const OffsetMap* outer) {
+    for (const auto& literal : string_literals(text)) scan(literal.text, outer == nullptr ? literal.places : literal.places.through(*outer));
+  }
+
+  // A line that is no JSON is looked at as it stands, so that a broken row hides nothing.
+  void scan_raw(std::string_view text) {
+    std::string valid(text);
+    std::size_t at = 0;
+    for (std::size_t bad; (bad = rows::first_invalid_utf8(std::string_view(valid).substr(at))) != valid.npos; at += bad + 1) valid[at + bad] = '?';
+    scan(valid, {});
+  }
+
+  std::vector<Match> matches_in(std::string_view text) const {
+    auto matches = examiner_.detectors_->scan(text);
+    examiner_.word_lists_.find(text, matches);
+    return matches;
+  }
+
+  void scan(std::string_view text, const OffsetMap& places) {
+    for (const auto& match : matches_in(text)) {
+      const auto hash = crypto::hmac_sha256(examiner_.hash_key_, view_of(text.substr(match.offset, match.length))).hex().substr(0, 12);
+      matches_.push_back({match.kind, places.raw(match.offset), fmt::format("{} bytes, keyed hash {}", match.length, hash)});
+    }
+  }
+
+  // A text inside a text is looked at with and without its escapes: what both find is told once.
+  void tell_matches() {
+    const auto before = [](const Found& a, const Found& b) { return std::tie(a.offset, a.kind) < std::tie(b.offset, b.kind); };
+    const auto same = [](const Found& a, const Found& b) { return a.offset == b.offset && a.kind == b.kind; };
+    std::stable_sort(matches_.begin(), matches_.end(), before);
+    matches_.erase(std::unique(matches_.begin(), matches_.end(), same), matches_.end());
+    const std::string_view raw = raw_.text;
+    std::size_t line_start = 0, counted = 0;
+    std::uint64_t line = raw_.line;
+    for (auto& found : matches_) {
+      for (; counted < found.offset && counted < raw.size(); ++counted) {  // a record may go over several lines
+        if (raw[counted] != '\n') continue;
+        ++line;
+        line_start = counted + 1;
+      }
+      add(found.kind, found.offset - line_start + 1, std::move(found.detail), line);
+    }
+  }
+
+  void add(std::string_view kind, std::uint64_t column, std::string detail) { add(kind, column, std::move(detail), raw_.line); }
+  void add(std::string_view kind, std::uint64_t column, std::string detail, std::uint64_t line) {
+    const Action action = policy_.action_of(kind);
+    if (action == Action::ignore || out_.findings.size() >= kFindingsOfRowMax) return;
+    out_.drops = out_.drops || action == Action::drop;
+    out_.findings.push_back({std::string(kind), action, {}, line, column, std::move(detail)});
+  }
+
+  struct Found {
+    std::string_view kind;
+    std::size_t offset;
+    std::string detail;
+  };
+
+  const RowExaminer& examiner_;
+  const Policy& policy_;
+  const RawRow& raw_;
+  const std::string& file_;
+  std::vector<Found> matches_;
+  ExaminedRow out_;
+};
+
+RowExaminer::RowExaminer(const Policy& policy, rows::Question question, std::unique_ptr<Detectors> detectors)
+    : policy_(policy), question_(question), detectors_(std::move(detectors)), word_lists_(policy.word_lists), hasher_(policy.near_seed, policy.shingle_bytes), hash_key_(crypto::random_secret(32)) {}
+
+Result<std::unique_ptr<RowExaminer>> RowExaminer::create(const Policy& policy, rows::Question question) {
+  auto detectors = TRY(Detectors::create([&](std::string_view kind) { return policy.action_of(kind) != Action::ignore; }));
+  return std::unique_ptr<RowExaminer>(new RowExaminer(policy, question, std::move(detectors)));
+}
+
+ExaminedRow RowExaminer::examine(const RawRow& row, const std::string& file) const { return Visit(*this, row, file).run(); }
+
+}  // namespace redoubt::stages::data

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parts of the check by themselves.
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+#include "stages/data/anchors.h"
+#include "stages/data/context.h"
+#include "stages/data/hidden.h"
+#include "stages/data/json_text.h"
+#include "stages/data/language.h"
+#include "stages/data/near_duplicates.h"
+#include "stages/data/ordered_workers.h"
+#include "stages/data/redact.h"
+#include "stages/data/row_text.h"
+
+namespace redoubt::stages::data {
+namespace {
+
+TEST(OffsetMap, leads_through_an_escape_in_an_escape_to_the_file) {
+  const std::string line = R"({"a":"{\"mail\": \"x jane\\u0040b.org\"}"})";
+  const auto literals = string_literals(line);
+  ASSERT_EQ(literals.size(), 4u);  // "a", the text, and the two in it
+  const auto& inner = literals.back();
+  EXPECT_EQ(inner.text, "x jane@b.org");
+  EXPECT_EQ(inner.places.raw(2), line.find("jane"));
+  EXPECT_EQ(inner.places.raw(6), line.find("\\\\u0040"));
+  EXPECT_EQ(inner.places.raw(7), line.find("b.org"));
+  EXPECT_EQ(inner.places.raw(inner.text.size()), line.find("b.org") + 5);
+}
+
+TEST(Anchors, are_found_whatever_their_case_and_inside_each_other) {
+  Anchors anchors;
+  const std::vector<std::string> words = {"he", "she", "hers", "key-", "his"};
+  for (std::size_t i = 0; i < words.size(); ++i) anchors.add(words[i], i);
+  anchors.build();
+  EXPECT_EQ(anchors.find("uSHErs").to_ulong(), 0b00111u);
+  EXPECT_EQ(anchors.find("KEY-key").to_ulong(), 0b01000u);
+  EXPECT_TRUE(anchors.find("").none());
+}
+
+TEST(Hidden, what_scripts_need_is_not_hidden) {
+  const auto kinds = [](std::string_view text) {
+    std::vector<Match> matches;
+    find_hidden(text, matches);
+    std::string out;
+    for (const auto& match : matches) out += std::string(match.kind) + " ";
+    return out;
+  };
+  // Emoji with joiners and selectors, Persian with a non-joiner, the flag of Scotland.
+  for (const char* text : {"\U0001F469\u200d\U0001F4BB \u2764\ufe0f\u200d\U0001F525", "می\u200cخواهم", "\U0001F3F4\U000E0067\U000E0062\U000E0073\U000E0063\U000E0074\U000E007F", "naïve Übung, Ångström"})
+    EXPECT_EQ(kinds(text), "") << text;
+  EXPECT_EQ(kinds("pass\u200dword"), "ZERO_WIDTH ");
+  EXPECT_EQ(kinds("\U0001F3F4\U000E0041\U000E0042\U000E007F"), "HIDDEN_TAG ");
+  EXPECT_EQ(kinds("caf\u00c3\u00a9"), "MOJIBAKE ");
+  EXPECT_EQ(kinds("a\x1b[31m"), "CONTROL_CHARACTER ");
+}
+
+TEST(Hidden, a_text_is_matched_as_it_is_seen) {
+  const auto seen = as_seen("4111\u00a01111\u20111111\u200b1111 \uff41");
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->text, "4111 1111-11111111 a");
+  EXPECT_EQ(seen->places.raw(5), 6u);
+  EXPECT_FALSE(as_seen("plain ünicode"));
+}
+
+TEST(Detectors, unicode_tricks_do_not_hide_a_number) {
+  const auto detectors = *Detectors::create();
+  const std::string text = "pay \u0664\u0661\u0661\u0661 1111\u00a01111\u20111111";
+  const auto matches = detectors->scan(text);
+  ASSERT_EQ(matches.size(), 1u);
+  EXPECT_EQ(matches[0].kind, "CREDIT_CARD");
+  EXPECT_EQ(matches[0].offset, 4u);
+  EXPECT_EQ(matches[0].offset + matches[0].length, text.size());
+  EXPECT_EQ(detectors->scan("\xff").at(0).kind, "UNSCANNABLE");
+}
+
+TEST(Detectors, take_linear_time_on_texts_made_to_be_slow) {
+  const auto detectors = *Detectors::create();
+  for (const char* piece : {"a.", "key ", "aws key ", "1-", "@a.", "eyJ", "0x", "://a:", "+1 ", "-----BEGIN ", "AKIA", "a:a@", "secret: ", "1 ", "::", "Q~"}) {
+    std::string text;
+    while (text.size() < 400'000) text += piece;
+    const auto begin = std::chrono::steady_clock::now();
+    detectors->scan(text);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << piece;
+  }
+}
+
+TEST(Context, is_a_word_of_its_own_near_by) {
+  const std::string text = "my SSN is 078051120, not assn 078051120";
+  EXPECT_TRUE(has_context({text, 10, 9}, "ssn"));
+  EXPECT_FALSE(has_context({"session 078051120", 8, 9}, "ssn"));
+  EXPECT_FALSE(has_context({"ssn" + std::string(200, ' ') + "078051120", 203, 9}, "ssn"));
+}
+
+TEST(Redact, spans_that_overlap_are_one_and_hidden_characters_leave_nothing) {
+  EXPECT_EQ(without_spans("abcdefgh", {{"EMAIL_ADDRESS", 1, 4}, {"PHONE_NUMBER", 3, 6}}), "a<EMAIL_ADDRESS>gh");
+  EXPECT_EQ(without_spans("abcdefgh", {{"ZERO_WIDTH", 2, 3}}), "abdefgh");
+  EXPECT_EQ(without_spans("abcdefgh", {{"ZERO_WIDTH", 1, 2}, {"US_SSN", 1, 5}}), "a<US_SSN>fgh");
+}
+
+TEST(OrderedWorkers, answer_in_the_order_of_the_pieces) {
+  std::vector<int> out;
+  OrderedWorkers<int, int> workers(4, 100, [](int& in) { return in * 2; }, [&](int& made) { out.push_back(made); });
+  for (int i = 0; i < 500; ++i) workers.put(i, i % 7 == 0 ? 1000 : 10);
+  workers.finish();
+  ASSERT_EQ(out.size(), 500u);
+  for (int i = 0; i < 500; ++i) EXPECT_EQ(out[static_cast<std::size_t>(i)], 2 * i);
+}
+
+// What fmix32 and MT19937 make of a seed was computed by datasketch 2.0.0 (num_perm=128, seed=1, scheme="affine32", FNV-1a).
+TEST(MinHash, estimates_the_similarity_of_two_texts) {
+  std::mt19937 draw(5);
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text.push_back(static_cast<char>('a' + draw() % 26));
+  const MinHasher hasher(1, 5);
+  const auto whole = Sketch::of(hasher.signature(text)), most = Sketch::of(hasher.signature(std::string_view(text).substr(0, 1800)));
+  EXPECT_DOUBLE_EQ(whole.similarity(whole), 1);
+  EXPECT_NEAR(whole.similarity(most), 0.9, 0.1);
+  const auto pairs = near_duplicates({whole, Sketch{}, most, Sketch{}}, 0.8, 2);
+  EXPECT_FALSE(pairs[0] || pairs[1] || pairs[3]);
+  ASSERT_TRUE(pairs[2]);
+  EXPECT_EQ(pairs[2]->earlier, 0u);
+}
+
+TEST(Words, are_runs_of_letters_and_single_ideographs) {
+  const std::string text = "the quick-brown 2 foxes 今日は ok";
+  std::vector<std::string> words;
+  for (const auto word : words_of(text)) words.emplace_back(word);
+  EXPECT_EQ(words, (std::vector<std::string>{"the", "quick", "brown", "2", "foxes", "今", "日", "は", "ok"}));
+}
+
+TEST(Language, short_texts_are_not_judged) {
+  EXPECT_EQ(language_of("Guten Tag", 60), "");
+  EXPECT_TRUE(is_expected("zh-Hant", "zh"));
+  EXPECT_FALSE(is_expected("english", "en"));
+}
+
+}  // namespace
+}  // namespace redoubt::stages::data

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One way in which a secret or a piece of personal data is written.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace redoubt::stages::data {
+
+// What a rule's expression matched, inside the text around it.
+struct Candidate {
+  std::string_view text;        // what is looked at
+  std::size_t offset = 0;       // where the candidate begins
+  std::size_t length = 0;
+  std::string_view value() const { return text.substr(offset, length); }
+};
+
+// What a text must hold for a rule to be tried, told by one pass over it; what is 0 is not asked for.
+struct Shape {
+  unsigned mixed_run = 0;   // letters and digits, both, in a run of this length
+  unsigned hex_colons = 0;  // ':' between hexadecimal digits or colons
+  unsigned hex_dashes = 0;  // '-' between hexadecimal digits
+  unsigned hex_dots = 0;    // '.' between hexadecimal digits
+};
+
+struct Rule {
+  const char* kind;
+  // PCRE2. Quantifiers are bounded or possessive, so that no text makes a match take more than linear time. What is redacted is the
+  // first group, where there is one.
+  const char* expression;
+  // The expression is tried on texts that hold one of these, divided by '|', in lower case; null: by `digits` alone.
+  const char* anchors = nullptr;
+  // ... and that hold this many digits with at most two signs of grouping between one and the next.
+  unsigned digits = 0;
+  // How much of the start of the candidate is real (0: none), for kinds that carry their own check. Null: all of it.
+  std::size_t (*real_length)(const Candidate& candidate) = nullptr;
+  // One of these words, divided by '|', in lower case, stands near by; null: none is needed.
+  const char* context = nullptr;
+  Shape shape = {};
+};
+
+std::span<const Rule> secret_rules();
+std::span<const Rule> personal_rules();
+
+// Whether a word of a list (divided by '|', lower case) stands as a word of its own within 100 bytes before the candidate or 50 after.
+bool has_context(const Candidate& candidate, std::string_view words);
+
+// Shannon's entropy of the bytes, in bits a byte.
+double entropy_of(std::string_view text);
+
+}  // namespace redoubt::stages::data

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/data/word_lists.h"
+
+#include <unicode/uchar.h>
+
+#include <algorithm>
+
+#include "stages/data/utf8.h"
+
+namespace redoubt::stages::data {
+namespace {
+
+struct Word {
+  std::string folded;
+  std::size_t begin = 0, end = 0;
+};
+
+bool is_word(std::uint32_t c) {
+  if (c < 0x80) return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+  const auto category = U_GET_GC_MASK(static_cast<UChar32>(c));
+  return (category & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) != 0;
+}
+
+std::vector<Word> words_in(std::string_view text) {
+  std::vector<Word> words;
+  bool open = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint here = code_point_at(text, at);
+    if (is_word(here.value)) {
+      if (!open) words.push_back({{}, at, at});
+      open = true;
+      append_utf8(words.back().folded, here.value < 0x80 ? static_cast<std::uint32_t>(here.value | (here.value >= 'A' && here.value <= 'Z' ? 0x20 : 0))
+                                                         : static_cast<std::uint32_t>(u_foldCase(static_cast<UChar32>(here.value), U_FOLD_CASE_DEFAULT)));
+      words.back().end = at + here.bytes;
+    } else {
+      open = false;
+    }
+    at += here.bytes;
+  }
+  return words;
+}
+
+}  // namespace
+
+WordLists::WordLists(const std::vector<WordList>& lists) {
+  for (const auto& list : lists) {
+    for (const auto& phrase : list.phrases) {
+      Phrase made{list.kind, {}};
+      for (auto& word : words_in(phrase)) made.words.push_back(std::move(word.folded));
+      if (!made.words.empty()) phrases_[made.words[0]].push_back(std::move(made));
+    }
+  }
+  const auto longer = [](const Phrase& a, const Phrase& b) { return a.words.size() > b.words.size(); };
+  for (auto& [word, phrases] : phrases_) std::stable_sort(phrases.begin(), phrases.end(), longer);
+}
+
+void WordLists::find(std::string_view text, std::vector<Match>& matches) const {
+  if (phrases_.empty()) return;
+  const auto words = words_in(text);
+  for (std::size_t i = 0; i < words.size();) {
+    const auto phrases = phrases_.find(words[i].folded);
+    std::size_t taken = 0;
+    for (std::size_t p = 0; phrases != phrases_.end() && p < phrases->second.size() && taken == 0; ++p) {
+      const Phrase& phrase = phrases->second[p];
+      const bool fits = i + phrase.words.size() <= words.size() &&
+                        std::equal(phrase.words.begin(), phrase.words.end(), words.begin() + static_cast<std::ptrdiff_t>(i), [](const std::string& a, const Word& b) { return a == b.folded; });
+      if (!fits) continue;
+      taken = phrase.words.size();
+      matches.push_back({phrase.kind, words[i].begin, words[i + taken - 1].end - words[i].begin});
+    }
+    i += std::max<std::size_t>(taken, 1);
+  }
+}
+
+}  // namespace redoubt::stages::data

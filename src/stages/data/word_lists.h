@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Words and phrases of the user's lists in a text: whole words, whatever their case.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "stages/data/detectors.h"
+#include "stages/data/policy.h"
+
+namespace redoubt::stages::data {
+
+class WordLists {
+ public:
+  // The lists must outlive it.
+  explicit WordLists(const std::vector<WordList>& lists);
+  bool empty() const { return phrases_.empty(); }
+  // Appends the matches, in the order of their places; of several phrases that begin with one word the longest. The text is UTF-8.
+  void find(std::string_view text, std::vector<Match>& matches) const;
+
+ private:
+  struct Phrase {
+    std::string_view kind;
+    std::vector<std::string> words;
+  };
+  std::unordered_map<std::string, std::vector<Phrase>> phrases_;  // by their first word
+};
+
+}  // namespace redoubt::stages::data
