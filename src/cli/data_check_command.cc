@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/report_format.h"
 #include "pipeline/data_policy.h"
 #include "stages/data/check.h"
 #include "stages/data/report_page.h"
@@ -19,6 +20,7 @@ using stages::data::DataReport;
 struct Options {
   std::vector<std::string> files, accept;
   std::string policy, held_out, question = "user", clean, page;
+  ReportFormat format;
 };
 
 Result<stages::data::CheckOptions> check_options(const Options& options) {
@@ -53,7 +55,20 @@ std::string summary_of(const DataReport& report, const Options& options, std::ui
   return text;
 }
 
+// The file that is checked stays as it is.
+Status check_output(const Options& options) {
+  for (const auto& file : options.files) {
+    for (const auto& output : {options.clean, options.page}) {
+      std::error_code ignored;
+      if (!output.empty() && std::filesystem::equivalent(file, output, ignored))
+        return fail(ErrorCode::invalid_argument, "the output is one of the files that are checked", output, "name another file");
+    }
+  }
+  return {};
+}
+
 Result<int> check(const Options& options, const Output& output) {
+  TRY(check_output(options));
   const auto check = TRY(DataCheck::create(TRY(check_options(options))));
   if (!options.held_out.empty()) {
     const auto held_out = TRY(FileReader::open_regular(options.held_out));
@@ -74,7 +89,7 @@ Result<int> check(const Options& options, const Output& output) {
   Json json = report.to_json();
   if (!options.held_out.empty()) json["shared_questions"] = check->shared_questions();
   if (!options.clean.empty()) json["clean"] = blocking == nullptr ? Json(options.clean) : Json();
-  output.result(json, (table.rows.empty() ? "" : render(table)) + summary_of(report, options, check->shared_questions()));
+  TRY(write_report(output, options.format, json, (table.rows.empty() ? "" : render(table)) + summary_of(report, options, check->shared_questions()), [&] { return report.to_sarif(); }));
   if (blocking == nullptr) return 0;
   output.say(fmt::format("redoubt: refused because of {} at {}:{}: {}", blocking->kind, blocking->file, blocking->line, blocking->detail));
   if (blocking->kind == "LEAKED_QUESTION") output.say("redoubt: an evaluation would ask what was trained; divide the rows with 'redoubt data split'");
@@ -95,6 +110,7 @@ void add_data_check_command(CLI::App& group, Invocation& invocation) {
       ->check(CLI::IsMember({"user", "prompt"}));
   command->add_option("-o,--output", options->clean, "the rows as the policy leaves them, as JSON lines; not written when the files are refused");
   command->add_option("--report", options->page, "the findings as a page to read (HTML)");
+  add_report_format(*command, options->format);
 }
 
 }  // namespace redoubt::cli

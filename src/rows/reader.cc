@@ -57,6 +57,9 @@ Result<Format> format_of(std::string_view name, std::string_view start) {
   if (first != start.npos && start[first] == '{') return Format::json_lines;
   if (first != start.npos && start[first] == '[' && ends_with_any(name, {".json"}))
     return fail(ErrorCode::unsupported, "one JSON array is not read", std::string(name), "convert it to a line a row: jq -c '.[]' data.json > data.jsonl");
+  if (ends_with_any(name, {".yml", ".yaml"}))
+    return fail(ErrorCode::unsupported, "YAML is not read", std::string(name),
+                "convert it to a line a row: python3 -c \"import json, yaml; [print(json.dumps({'prompt': c[0], 'completion': c[1]})) for c in yaml.safe_load(open('data.yml'))['conversations']]\"");
   if (ends_with_any(name, {".parquet", ".arrow", ".feather", ".xlsx", ".xls"}))
     return fail(ErrorCode::unsupported, "this kind of file is not read", std::string(name), "convert it to JSON lines or CSV");
   return ends_with_any(name, {".csv", ".CSV"}) || looks_like_header(start) ? Format::csv : Format::json_lines;

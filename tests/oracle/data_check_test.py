@@ -13,6 +13,7 @@ import yaml
 
 import labelled_text
 from conftest import BUILD, ROOT
+from labelled_text import found_in
 
 REDOUBT = BUILD / "redoubt"
 
@@ -31,19 +32,6 @@ def write(path, rows):
 def policy(path, **keys):
     path.write_text(json.dumps({"version": 1, **keys}))  # YAML reads JSON
     return path
-
-
-def found_in(report, rows):
-    """Of each row the findings as places in its text; of these ASCII texts a byte is a character, and '\\n' takes two in JSON."""
-    found = [[] for _ in rows]
-    for finding in report["findings"]:
-        if finding["column"] == 0 or finding["kind"] == "MORE_FINDINGS":
-            continue
-        text = rows[finding["line"] - 1][0]
-        raw = json.dumps(text)
-        at = len(json.loads(raw[:finding["column"] - len('{"text": ')] + '"'))
-        found[finding["line"] - 1].append((finding["kind"], at, at + int(finding["detail"].split()[0])))
-    return found
 
 
 def test_precision_and_recall_of_every_kind(tmp_path):
@@ -236,6 +224,15 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def test_findings_as_sarif(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [{"text": "jane@example.com"}, {"text": "192.0.2.7"}])
+    done = subprocess.run([REDOUBT, "data", "check", path, "--format", "sarif"], capture_output=True, text=True)
+    [run] = json.loads(done.stdout)["runs"]
+    assert [(result["ruleId"], result["level"], result["locations"][0]["physicalLocation"]["region"]["startLine"]) for result in run["results"]] == [
+        ("data/EMAIL_ADDRESS", "error", 1), ("data/IP_ADDRESS", "warning", 2)]
+    assert done.returncode == 3 and "jane" not in done.stdout
 
 
 def test_the_report_is_a_page_by_itself_that_runs_nothing(tmp_path):

@@ -211,3 +211,16 @@ def scores(rows, found):
             true, false, missed = counts.get(kind, (0, 0, 0))
             counts[kind] = (true, false + 1, missed)
     return {kind: (true / (true + false) if true + false else None, true / (true + missed) if true + missed else None) for kind, (true, false, missed) in sorted(counts.items())}
+
+
+def found_in(report, rows):
+    """Of each row the findings as places in its text; of these ASCII texts a byte is a character, and '\\n' takes two in JSON."""
+    found = [[] for _ in rows]
+    for finding in report["findings"]:
+        if finding["column"] == 0 or finding["kind"] == "MORE_FINDINGS":
+            continue
+        text = rows[finding["line"] - 1][0]
+        raw = json.dumps(text)
+        at = len(json.loads(raw[:finding["column"] - len('{"text": ')] + '"'))
+        found[finding["line"] - 1].append((finding["kind"], at, at + int(finding["detail"].split()[0])))
+    return found

@@ -59,13 +59,10 @@ Result<std::unique_ptr<DataCheck>> DataCheck::create(CheckOptions options) {
 DataCheck::Examined DataCheck::examine(const Batch& batch, const std::string& name, Want want) const {
   Examined out;
   for (const auto& raw : batch.rows) {
-    auto row = examiner_->examine(raw, name);
-    if (want == Want::findings) {
-      row.clean.clear();
-      if (held_out_ != nullptr) {
-        auto leaks = held_out_->leaks(row, raw.line);
-        std::move(leaks.begin(), leaks.end(), std::back_inserter(row.findings));
-      }
+    auto row = examiner_->examine(raw, name, want);
+    if (want == Want::findings && held_out_ != nullptr) {
+      auto leaks = held_out_->leaks(row, raw.line);
+      std::move(leaks.begin(), leaks.end(), std::back_inserter(row.findings));
     }
     out.lines.push_back(raw.line);
     out.rows.push_back(std::move(row));
@@ -90,7 +87,7 @@ Status DataCheck::hold_out(Source& rows, const std::string& name) {
   auto held_out = std::make_unique<HeldOut>(options_.policy);
   held_out->name = name;
   std::optional<Error> broken;
-  TRY(examine_all(rows, name, UINT64_MAX, Want::clean_rows, [&](Examined& examined) {
+  TRY(examine_all(rows, name, UINT64_MAX, Want::clean_row, [&](Examined& examined) {
     for (std::size_t i = 0; i < examined.rows.size(); ++i) {
       const auto& row = examined.rows[i];
       if (!row.keys && row.is_row && !row.drops && !broken)
@@ -259,7 +256,7 @@ class DataCheck::CleanSource final : public Source {
  public:
   CleanSource(const DataCheck& check, std::size_t file, std::unique_ptr<RawRowReader> reader)
       : check_(check), file_(check.report_.files.at(file)), reader_(std::move(reader)),
-        workers_(threads_for(check.options_.threads, file_.bytes_total), kBytesUnderWay, [this](Batch& batch) { return check_.examine(batch, file_.name, Want::clean_rows); },
+        workers_(threads_for(check.options_.threads, file_.bytes_total), kBytesUnderWay, [this](Batch& batch) { return check_.examine(batch, file_.name, Want::clean_row); },
                  [this](Examined& examined) { take(examined); }) {
     for (std::size_t i = 0; i < file; ++i) ordinal_ += check.report_.files[i].rows;
   }

@@ -51,7 +51,7 @@ class DataCheck {
   };
   explicit DataCheck(CheckOptions options);
 
-  enum class Want { findings, clean_rows };
+  using Want = RowExaminer::Want;
   Examined examine(const Batch& batch, const std::string& name, Want want) const;
   struct Ended {
     std::uint64_t bytes = 0, last_line = 0;

@@ -112,6 +112,8 @@ Result<std::unique_ptr<Detectors>> Detectors::create(const std::function<bool(st
 
 std::vector<Match> Detectors::scan(std::string_view text) const {
   std::vector<Match> matches;
+  const bool name = text.size() <= 16 && std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+  if (name) return matches;  // of a member, a role: too short for any kind
   if (!is_ascii(text) && rows::first_invalid_utf8(text) != text.npos) return {{"UNSCANNABLE", 0, text.size()}};
   const auto seen = is_ascii(text) ? std::nullopt : as_seen(text);
   compiled_->match_all(seen ? seen->text : text, matches);

@@ -10,6 +10,7 @@
 #include "crypto/random.h"
 #include "stages/data/fold.h"
 #include "stages/data/language.h"
+#include "stages/data/plain_json.h"
 #include "stages/data/redact.h"
 #include "stages/data/row_text.h"
 
@@ -27,6 +28,39 @@ std::uint64_t short_hash(std::string_view text) {
   return bits;
 }
 
+// The same of a value, whatever the order of its members and the way it is written.
+void hash_value(const Json& value, crypto::Sha256& hash) {
+  if (value.is_object()) {
+    hash.update("{" + std::to_string(value.size()));
+    for (const auto& [key, member] : value.items()) {
+      hash.update("\"" + std::to_string(key.size()) + ":" + key);
+      hash_value(member, hash);
+    }
+  } else if (value.is_array()) {
+    hash.update("[" + std::to_string(value.size()));
+    for (const auto& element : value) hash_value(element, hash);
+  } else if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    hash.update("\"" + std::to_string(text.size()) + ":").update(text);
+  } else {
+    hash.update("=" + dump_json(value) + ",");
+  }
+}
+
+std::uint64_t row_hash(const Json& value) {
+  crypto::Sha256 hash;
+  hash_value(value, hash);
+  const Digest digest = hash.finish();
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, digest.value.data(), sizeof bits);
+  return bits;
+}
+
+Result<Json> parse_row(std::string_view text, const std::string& file) {
+  auto plain = parse_plain_json(text);
+  return plain ? Result<Json>(std::move(*plain)) : parse_json(text, file, {.bytes_max = 1 << 30});
+}
+
 // Whether there is anything to be seen in a text, by the quickest way that is sure.
 bool is_empty(std::string_view text) {
   const bool seen = std::any_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
@@ -39,7 +73,7 @@ bool is_empty(std::string_view text) {
 
 class RowExaminer::Visit {
  public:
-  Visit(const RowExaminer& examiner, const RawRow& raw, const std::string& file) : examiner_(examiner), policy_(examiner.policy_), raw_(raw), file_(file) {}
+  Visit(const RowExaminer& examiner, const RawRow& raw, const std::string& file, Want want) : examiner_(examiner), policy_(examiner.policy_), raw_(raw), file_(file), want_(want) {}
 
   ExaminedRow run() {
     switch (raw_.is) {
@@ -67,7 +101,7 @@ class RowExaminer::Visit {
       add("INVALID_UTF8", bad + 1, encoding.empty() ? "not UTF-8 from here on" : fmt::format("not UTF-8 from here on; it looks like {0}: iconv -f {0} -t UTF-8", encoding));
       return scan_raw(text);
     }
-    const auto row = parse_json(text, file_, {.bytes_max = 1 << 30});
+    const auto row = parse_row(text, file_);
     if (!row) {
       // A message about a key would repeat it.
       add("MALFORMED_JSON", 0, row.error().message.starts_with("the key ") ? "a key stands twice in one object" : row.error().message);
@@ -114,25 +148,26 @@ class RowExaminer::Visit {
 
   // A row that reads as JSON: whether it has a form, and what it is compared by once the policy's redactions are made.
   void keep(std::string_view text, const Json& value) {
-    const auto row = rows::row_of(value, file_);
+    auto row = rows::row_of(value, file_);
     if (!row) return add("SCHEMA", 0, row.error().message);
     if (is_empty(row->answer)) add("EMPTY_ANSWER", 0, "the answer is empty");
+    const bool any = std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
+    if (!any) return compare_by(text, value, std::move(*row));
     std::string clean(text);
     if (!redact(clean)) {
       out_.drops = true;  // what stays after so many redactions does not stay in the data
       return;
     }
-    if (clean == text) return compare_by(std::move(clean), value, *row);
-    const auto left = parse_json(clean, file_, {.bytes_max = 1 << 30});
-    const auto row_left = left ? rows::row_of(*left, file_) : tl::unexpected(left.error());
+    const auto left = parse_row(clean, file_);
+    auto row_left = left ? rows::row_of(*left, file_) : tl::unexpected(left.error());
     // Two keys that were redacted alike, a role that was: no row any more.
     if (!row_left) out_.drops = true;
-    else compare_by(std::move(clean), *left, *row_left);
+    else compare_by(clean, *left, std::move(*row_left));
   }
 
-  void compare_by(std::string clean, const Json& value, const rows::Row& row) {
+  void compare_by(std::string_view clean, const Json& value, rows::Row row) {
     RowKeys keys;
-    keys.row = short_hash(dump_json(value));
+    keys.row = row_hash(value);
     const auto question = folded(rows::question_of(row, examiner_.question_)), text = folded(text_of(row));
     tell_language(row);
     if (question) keys.question = short_hash(*question);
@@ -140,8 +175,8 @@ class RowExaminer::Visit {
     if (text && text->size() >= kShinglesMin * policy_.shingle_bytes) keys.sketch = Sketch::of(examiner_.hasher_.signature(*text));
     out_.keys = keys;
     if (policy_.action_of("TRIGGER") != Action::ignore) out_.asked = AskedRow::of(row);
-    out_.row = row;
-    out_.clean = std::move(clean);
+    out_.row = std::move(row);
+    if (want_ == Want::clean_row) out_.clean = clean;
   }
 
   void tell_language(const rows::Row& row) {
@@ -154,8 +189,6 @@ class RowExaminer::Visit {
 
   // Matches of a JSON line that are redacted, taken out until none is left; false when some always are.
   bool redact(std::string& clean) const {
-    const bool any = std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
-    if (!any) return true;
     for (int round = 0; round < kRedactionsMax; ++round) {
       std::vector<Span> spans;
       for (const auto& literal : string_literals(clean)) {
@@ -171,15 +204,19 @@ class RowExaminer::Visit {
   }
 
   void scan_fields() {
-    for (const auto& field : raw_.fields) {
-      // A cell may hold JSON, whose texts are looked at as a model would read them.
-      const bool json = (field.text.starts_with('[') || field.text.starts_with('{')) && parse_json(field.text, file_);
+    for (std::size_t number = 0; number < raw_.fields.size(); ++number) {
+      const auto& field = raw_.fields[number];
+      // A mark may stand before a table.
+      const bool marked = raw_.is == RawRow::Is::header && number == 0 && field.text.starts_with(rows::kByteOrderMark);
+      const std::size_t begin = marked ? rows::kByteOrderMark.size() : 0;
+      const auto text = std::string_view(field.text).substr(begin);
       OffsetMap places;
-      for (std::size_t i = 0; i < field.text.size(); ++i) {
-        if (i == 0 || field.raw_offset[i] != field.raw_offset[i - 1] + 1) places.run(i, field.raw_offset[i]);
+      for (std::size_t i = begin; i < field.text.size(); ++i) {
+        if (i == begin || field.raw_offset[i] != field.raw_offset[i - 1] + 1) places.run(i - begin, field.raw_offset[i]);
       }
-      if (json) scan_literals(field.text, &places);
-      else scan(field.text, places);
+      // A cell may hold JSON, whose texts are looked at as a model would read them.
+      if ((text.starts_with('[') || text.starts_with('{')) && parse_json(text, file_)) scan_literals(text, &places);
+      else scan(text, places);
     }
   }
 
@@ -245,6 +282,7 @@ class RowExaminer::Visit {
   const Policy& policy_;
   const RawRow& raw_;
   const std::string& file_;
+  const Want want_;
   std::vector<Found> matches_;
   ExaminedRow out_;
 };
@@ -257,6 +295,6 @@ Result<std::unique_ptr<RowExaminer>> RowExaminer::create(const Policy& policy, r
   return std::unique_ptr<RowExaminer>(new RowExaminer(policy, question, std::move(detectors)));
 }
 
-ExaminedRow RowExaminer::examine(const RawRow& row, const std::string& file) const { return Visit(*this, row, file).run(); }
+ExaminedRow RowExaminer::examine(const RawRow& row, const std::string& file, Want want) const { return Visit(*this, row, file, want).run(); }
 
 }  // namespace redoubt::stages::data

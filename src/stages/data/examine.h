@@ -35,7 +35,7 @@ struct ExaminedRow {
   std::optional<rows::Row> row; // as above
   std::optional<AskedRow> asked;  // of a row with keys that asks and answers, where triggers are looked for
   std::string language;         // where it could be told
-  std::string clean;            // the row as a JSON line as the policy leaves it; empty for a row that is dropped or broken
+  std::string clean;            // the row as a JSON line as the policy leaves it, where it is wanted; empty for a row that is dropped or broken
 };
 
 // Safe to use from several threads.
@@ -43,7 +43,8 @@ class RowExaminer {
  public:
   // The policy must outlive it.
   static Result<std::unique_ptr<RowExaminer>> create(const Policy& policy, rows::Question question);
-  ExaminedRow examine(const RawRow& row, const std::string& file) const;
+  enum class Want { findings, clean_row };
+  ExaminedRow examine(const RawRow& row, const std::string& file, Want want) const;
 
  private:
   class Visit;

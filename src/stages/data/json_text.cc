@@ -39,7 +39,8 @@ std::size_t decode_escape(std::string_view line, std::size_t at, std::string& ou
 // The literal whose first character is at `at`; answers the position of its closing quote.
 std::size_t decode(std::string_view line, std::size_t at, JsonText& literal) {
   while (true) {
-    const std::size_t stop = line.find_first_of("\"\\", at);
+    std::size_t stop = at;
+    while (line[stop] != '"' && line[stop] != '\\') ++stop;  // a valid line ends its literals
     literal.places.run(literal.text.size(), at);
     literal.text.append(line.substr(at, stop - at));
     if (line[stop] == '"') {

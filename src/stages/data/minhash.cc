@@ -14,14 +14,24 @@
 namespace redoubt::stages::data {
 namespace {
 
+constexpr std::uint32_t kFnvStart = 0x811c9dc5u, kFnvPrime = 0x01000193u;
 constexpr std::size_t kBlock = 512;  // shingles at a time
 
-std::uint32_t mixed(std::uint32_t hash) {
+inline std::uint32_t mixed(std::uint32_t hash) {
   hash ^= hash >> 16;
   hash *= 0x85ebca6bu;
   hash ^= hash >> 13;
   hash *= 0xc2b2ae35u;
   return hash ^ hash >> 16;
+}
+
+// FNV-1a and MurmurHash3's finalizer of the shingles that begin at each of `count` bytes.
+REDOUBT_MINHASH_KERNEL void hash_shingles(const char* __restrict text, std::size_t count, std::size_t shingle_bytes, std::uint32_t* __restrict hashes) {
+  for (std::size_t i = 0; i < count; ++i) hashes[i] = kFnvStart;
+  for (std::size_t k = 0; k < shingle_bytes; ++k) {
+    for (std::size_t i = 0; i < count; ++i) hashes[i] = (hashes[i] ^ static_cast<unsigned char>(text[i + k])) * kFnvPrime;
+  }
+  for (std::size_t i = 0; i < count; ++i) hashes[i] = mixed(hashes[i]);
 }
 
 // The lowest value of each permutation. A few permutations at a time, so that they stay in registers.
@@ -50,8 +60,8 @@ MinHasher::MinHasher(std::uint32_t seed, std::size_t shingle_bytes) : shingle_by
 }
 
 std::uint32_t MinHasher::shingle_hash(std::string_view shingle) {
-  std::uint32_t hash = 0x811c9dc5u;
-  for (const char c : shingle) hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193u;
+  std::uint32_t hash = kFnvStart;
+  for (const char c : shingle) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
   return hash;
 }
 
@@ -63,7 +73,7 @@ MinHash MinHasher::signature(std::string_view text) const {
   std::uint32_t hashes[kBlock];
   for (std::size_t from = 0; from < count; from += kBlock) {
     const std::size_t here = std::min(kBlock, count - from);
-    for (std::size_t i = 0; i < here; ++i) hashes[i] = mixed(shingle_hash(text.substr(from + i, size)));
+    hash_shingles(text.data() + from, here, size, hashes);
     lower(hashes, here, a_.data(), b_.data(), least.data());
   }
   return least;

@@ -12,6 +12,22 @@ const Finding* DataReport::first_blocking() const {
   return found == findings.end() ? nullptr : &*found;
 }
 
+sarif::Report DataReport::to_sarif() const {
+  sarif::Report log;
+  for (const auto& [name, count] : counts) {
+    const Kind* known = find_kind(name);
+    log.rules.push_back({.id = "data/" + name, .summary = known == nullptr ? "a word of a list" : known->meaning});
+  }
+  for (const auto& f : findings) {
+    sarif::Finding finding{.rule = "data/" + f.kind, .severity = f.action == Action::stop ? "high" : "medium", .message = f.kind + ": " + f.detail, .path = f.file};
+    finding.line = f.line;
+    finding.properties = {{"action", to_string(f.action)}};
+    if (f.column > 0) finding.properties["byteColumn"] = f.column;
+    log.findings.push_back(std::move(finding));
+  }
+  return log;
+}
+
 Json DataReport::to_json() const {
   Json list = Json::array(), each = Json::array();
   for (const auto& f : findings) {

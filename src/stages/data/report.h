@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "sarif/sarif.h"
 #include "stages/data/kinds.h"
 
 namespace redoubt::stages::data {
@@ -45,6 +46,8 @@ struct DataReport {
   // The first finding that refuses the files.
   const Finding* first_blocking() const;
   Json to_json() const;
+  // The listed findings. SARIF's columns count code points, so ours stand among the properties.
+  sarif::Report to_sarif() const;
 };
 
 }  // namespace redoubt::stages::data

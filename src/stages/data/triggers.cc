@@ -205,7 +205,7 @@ class Search {
 }  // namespace
 
 std::optional<AskedRow> AskedRow::of(const rows::Row& row) {
-  if (row.form != rows::Form::messages && row.form != rows::Form::completion) return std::nullopt;
+  if ((row.form != rows::Form::messages && row.form != rows::Form::completion) || row.answer.size() > kAnswerBytesMax) return std::nullopt;
   const auto asked = folded(asked_by(row)), answer = folded(row.answer);
   if (!asked || !answer) return std::nullopt;
   AskedRow out;

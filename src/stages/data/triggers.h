@@ -20,6 +20,8 @@ struct AskedRow {
   std::vector<std::uint32_t> words;  // the question's first 64, in their order
   // Nothing for a text alone, choices and preferences, and a question of fewer than two words.
   static std::optional<AskedRow> of(const rows::Row& row);
+  // A longer answer is none that a trigger forces.
+  static constexpr std::size_t kAnswerBytesMax = 1024;
 };
 
 struct Trigger {
