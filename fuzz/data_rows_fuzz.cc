@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Any bytes as training data: every byte is read, every place lies in its line, and a row that passes can be divided.
+// Any bytes as training data: every byte is read, every place lies in its line, a row that passes can be divided, and what a chat
+// template is given of it is what the row holds.
 #include <algorithm>
 #include <vector>
 
@@ -10,6 +11,38 @@
 #include "stages/data/split.h"
 
 using namespace redoubt;
+
+// What was taken out of the row's text is what its parsed form has there.
+void check_texts(const rows::NumberedRow& numbered) {
+  const auto row = rows::row_of(numbered);
+  if (!row) return;
+  const auto same = [&](const std::string& text, const Json& value) { return text.empty() || *parse_json(text, "text") == value; };
+  const auto check_turns = [&](const std::vector<rows::Turn>& turns, const Json& messages, std::size_t first) {
+    for (std::size_t i = 0; i < turns.size(); ++i) {
+      const Json& message = messages[first + i];
+      CHECK(same(turns[i].json, message) && same(turns[i].calls, message.value("tool_calls", Json())));
+      CHECK(message["role"] == turns[i].role && (message.value("content", Json()).is_null() || message["content"] == turns[i].content));
+    }
+  };
+  if (row->form == rows::Form::messages) check_turns(row->messages, numbered.value["messages"], 0);
+  if (row->chosen_turns.empty()) return;
+  const bool apart = numbered.value.contains("prompt") && numbered.value["prompt"].is_array();
+  if (apart) check_turns(row->messages, numbered.value["prompt"], 0);
+  for (const auto* side : {"chosen", "rejected"}) check_turns(*side == 'c' ? row->chosen_turns : row->rejected_turns, numbered.value[side], apart ? 0 : row->messages.size());
+}
+
+void read_as(const char* name, const std::uint8_t* data, std::size_t size) {
+  MemorySource source({data, size});
+  const auto reader = rows::RowReader::open(source, name, 1 << 16);
+  if (!reader) return;
+  while (true) {
+    const auto row = (*reader)->next();
+    if (!row || !*row) return;
+    const auto line = parse_json((**row).text, "line", {.bytes_max = 1 << 20, .depth_max = 100});
+    CHECK(line && *line == (**row).value && (**row).text.find('\n') == std::string::npos);
+    check_texts(**row);
+  }
+}
 
 void try_as(const char* name, const std::uint8_t* data, std::size_t size) {
   MemorySource source({data, size});
@@ -42,6 +75,8 @@ void try_as(const char* name, const std::uint8_t* data, std::size_t size) {
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  read_as("fuzz.jsonl", data, size);
+  read_as("fuzz.csv", data, size);
   try_as("fuzz.jsonl", data, size);
   try_as("fuzz.csv", data, size);
   return 0;

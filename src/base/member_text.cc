@@ -59,4 +59,16 @@ std::optional<std::string_view> member_text(std::string_view json, std::initiali
   return at;
 }
 
+std::vector<std::string_view> element_texts(std::string_view json) {
+  std::vector<std::string_view> elements;
+  auto rest = without_space(json);
+  if (!rest.starts_with('[')) return elements;
+  for (rest = without_space(rest.substr(1)); !rest.empty() && !rest.starts_with(']'); rest = without_space(rest)) {
+    elements.push_back(rest.substr(0, value_size(rest)));
+    rest.remove_prefix(elements.back().size());
+    if (rest.starts_with(',')) rest.remove_prefix(1);
+  }
+  return elements;
+}
+
 }  // namespace redoubt

@@ -5,7 +5,6 @@
 #include <array>
 #include <set>
 
-#include "base/member_text.h"
 namespace redoubt::rows {
 namespace {
 
@@ -101,12 +100,18 @@ Result<Json> CsvColumns::row(const CsvRecord& record, const std::string& name) c
   return row;
 }
 
-Result<Row> row_of(const NumberedRow& row) {
-  auto read = TRY(row_of(row.value, row.where));
-  const auto tools = read.tools.empty() ? std::nullopt : member_text(row.text, {"tools"});
-  if (tools && tools->starts_with('[')) read.tools = *tools;
-  return read;
+std::string CsvColumns::text(const CsvRecord& record, const Json& row) const {
+  std::string text;
+  for (const auto& [name, value] : row.items()) {
+    const auto column = static_cast<std::size_t>(std::ranges::find(names_, name) - names_.begin());
+    auto cell = value.is_structured() ? record.fields[column].text : dump_json(value);
+    std::ranges::replace_if(cell, [](char c) { return c == '\n' || c == '\r'; }, ' ');  // between members: a text has none that is not escaped
+    text += (text.empty() ? "{" : ",") + dump_json(name) + ":" + cell;
+  }
+  return text + (text.empty() ? "{}" : "}");
 }
+
+Result<Row> row_of(const NumberedRow& row) { return row_of(row.value, row.where, row.text); }
 
 Result<std::unique_ptr<RowReader>> RowReader::open(Source& source, std::string name, std::uint64_t row_bytes_max) {
   std::unique_ptr<RowReader> reader(new RowReader(source, std::move(name), row_bytes_max));
@@ -128,7 +133,7 @@ Result<std::optional<NumberedRow>> RowReader::next_record() {
   row.line = record.line;
   row.where = name_ + ": line " + std::to_string(record.line);
   row.value = TRY(columns_->row(record, name_));
-  row.text = dump_json(row.value);
+  row.text = columns_->text(record, row.value);
   return row;
 }
 

@@ -23,6 +23,8 @@ class CsvColumns {
  public:
   static Result<CsvColumns> read(const CsvRecord& header, const std::string& name);
   Result<Json> row(const CsvRecord& record, const std::string& name) const;
+  // A record's row as a line of JSON: the members sorted, a cell of JSON as it is written.
+  std::string text(const CsvRecord& record, const Json& row) const;
 
  private:
   std::vector<std::string> names_;
@@ -30,9 +32,10 @@ class CsvColumns {
 
 struct NumberedRow {
   Json value = {};
-  std::string text = {};    // the line as it stands in the file; of a record the same row as JSON
+  std::string text = {};    // the line as it stands in the file; of a record the same row as a line of JSON
   std::uint64_t line = 0;   // where it begins
   std::string where = {};   // "FILE: line N", for errors
+  std::shared_ptr<const std::string> file = {};  // the file's name, where rows come out of several; else null
 };
 
 // The row that a line holds, its tools in the order of the file: what a chat template writes of them follows it.

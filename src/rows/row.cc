@@ -4,14 +4,17 @@
 #include <algorithm>
 #include <array>
 
+#include "base/member_text.h"
+
 namespace redoubt::rows {
 namespace {
 
-constexpr std::array kRoles = {"system", "developer", "user", "assistant", "tool"};
+constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant", "tool"};
+constexpr std::array<std::string_view, 4> kOwnMembers = {"role", "content", "train", "weight"};  // of a message
 
 class Reader {
  public:
-  Reader(const Json& row, std::string_view where) : row_(row), where_(where) {}
+  Reader(const Json& row, std::string_view where, std::string_view text) : row_(row), where_(where), text_(text) {}
 
   Result<Row> read() const {
     if (!row_.is_object()) return bad("a row is a JSON object");
@@ -69,9 +72,9 @@ class Reader {
     row.form = Form::messages;
     const Json& messages = row_["messages"];
     if (!messages.is_array() || messages.size() < 2) return bad("'messages' is a list of at least two messages");
-    for (const auto& message : messages) row.messages.push_back(TRY(turn(message)));
+    row.messages = TRY(turns("messages"));
     if (row.messages.back().role != "assistant") return bad("the last message is the assistant's answer");
-    row.answer = row.messages.back().content;
+    row.answer = said(row.messages.back());
     row.tools = TRY(tools());
     return row;
   }
@@ -83,24 +86,53 @@ class Reader {
     const bool fits = list && list->is_array() && std::ranges::all_of(*list, [](const Json& tool) { return tool.is_object(); });
     if (!fits) return bad("'tools' is a list of descriptions, each a JSON object");
     if (list->empty()) return std::string();
-    return row_["tools"].is_string() ? row_["tools"].get<std::string>() : dump_json(*list);
+    return row_["tools"].is_string() ? row_["tools"].get<std::string>() : as_written(*list, member_text(text_, {"tools"}));
   }
 
-  Result<Turn> turn(const Json& message) const {
-    const auto is_text = [&](const char* key) { return message.contains(key) && message[key].is_string(); };
-    if (!message.is_object() || !is_text("role") || !is_text("content")) {
-      const bool parts = message.is_object() && message.contains("content") && message["content"].is_array();
-      return bad("a message has the texts 'role' and 'content'", parts ? "join the parts of 'content' to one text; images and sound are not read"
-                                                                        : "see docs/data.md for the forms");
-    }
-    for (const char* other : {"tool_calls", "function_call"}) {
-      if (message.contains(other) && !message[other].is_null())
-        return fail(ErrorCode::unsupported, "'" + std::string(other) + "' of a message is not read", std::string(where_), "write the call into 'content' as the model shall write it");
-    }
-    Turn turn{message["role"].get<std::string>(), message["content"].get<std::string>(), {}};
-    if (std::find(kRoles.begin(), kRoles.end(), turn.role) == kRoles.end()) return bad("a role is system, developer, user, assistant or tool");
+  static std::string as_written(const Json& value, std::optional<std::string_view> text) { return text && !text->empty() ? std::string(*text) : dump_json(value); }
+
+  Result<Turn> turn(const Json& message, std::string_view text) const {
+    if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) return bad("a message has the texts 'role' and 'content'");
+    Turn turn{.role = message["role"].get<std::string>(), .content = {}};
+    if (std::ranges::find(kRoles, turn.role) == kRoles.end()) return bad("a role is system, developer, user, assistant or tool");
+    if (is_given(message, "function_call"))
+      return fail(ErrorCode::unsupported, "'function_call' of a message is not read", std::string(where_), "write it as 'tool_calls', a list of such calls");
+    turn.calls = TRY(calls(message, text));
+    turn.content = TRY(content(message, !turn.calls.empty()));
     turn.train = TRY(mark(message));
+    for (const char* name : {"name", "tool_call_id"})
+      if (is_given(message, name) && !message[name].is_string()) return bad("'" + std::string(name) + "' of a message is a text");
+    const auto is_own = [](const auto& member) { return std::ranges::find(kOwnMembers, member.key()) != kOwnMembers.end(); };
+    for (auto member = message.begin(); member != message.end() && turn.json.empty(); ++member)
+      if (!is_own(member)) turn.json = as_written(message, text);
     return turn;
+  }
+
+  static bool is_given(const Json& message, const char* name) { return message.contains(name) && !message[name].is_null(); }
+
+  // A message that calls needs none.
+  Result<std::string> content(const Json& message, bool calls) const {
+    if (calls && !is_given(message, "content")) return std::string();
+    if (message.contains("content") && message["content"].is_string()) return message["content"].get<std::string>();
+    const bool parts = message.contains("content") && message["content"].is_array();
+    return bad("a message has the texts 'role' and 'content'", parts ? "join the parts of 'content' to one text; images and sound are not read"
+                                                                      : "only an assistant's message with 'tool_calls' may be without 'content'");
+  }
+
+  // Calls as OpenAI writes them, or the functions alone.
+  Result<std::string> calls(const Json& message, std::string_view text) const {
+    if (!is_given(message, "tool_calls") || message["tool_calls"] == Json::array()) return std::string();
+    const Json& list = message["tool_calls"];
+    if (message["role"] != "assistant") return bad("'tool_calls' stand in a message of the assistant");
+    const auto fits = [](const Json& call) {
+      const Json function = call.is_object() ? call.value("function", call) : Json();
+      if (!function.is_object() || json_or(function, "name", "").empty()) return false;
+      const bool named = !is_given(call, "id") || call["id"].is_string();
+      return named && (!is_given(function, "arguments") || function["arguments"].is_string() || function["arguments"].is_object());
+    };
+    if (!list.is_array() || !std::ranges::all_of(list, fits))
+      return bad("'tool_calls' is a list of calls, each with a 'function' of a 'name' and 'arguments'", "the arguments are an object, or JSON in a text");
+    return as_written(list, member_text(text, {"tool_calls"}));
   }
 
   Result<std::optional<bool>> mark(const Json& message) const {
@@ -168,21 +200,22 @@ class Reader {
     }
     row.tools = TRY(tools());
     if (row.messages.empty()) return bad("'prompt' is a text or a list of messages", "or 'chosen' and 'rejected' begin with the same messages");
-    row.answer = row.chosen_turns.back().content;
-    row.rejected = row.rejected_turns.back().content;
+    row.answer = said(row.chosen_turns.back());
+    row.rejected = said(row.rejected_turns.back());
     return row;
   }
 
   Result<std::vector<Turn>> turns(const char* key) const {
     if (!row_[key].is_array()) return bad("'prompt', 'chosen' and 'rejected' are all texts or all lists of messages");
+    const auto texts = element_texts(member_text(text_, {key}).value_or(""));
     std::vector<Turn> turns;
-    for (const auto& message : row_[key]) turns.push_back(TRY(turn(message)));
+    for (const auto& message : row_[key]) turns.push_back(TRY(turn(message, turns.size() < texts.size() ? texts[turns.size()] : std::string_view())));
     return turns;
   }
 
   // As TRL reads a preference without a prompt: what both begin with was asked.
   static void move_common_beginning(Row& row) {
-    const auto same = [](const Turn& a, const Turn& b) { return a.role == b.role && a.content == b.content; };
+    const auto same = [](const Turn& a, const Turn& b) { return a.role == b.role && a.content == b.content && a.json == b.json; };
     const auto count = std::ranges::mismatch(row.chosen_turns, row.rejected_turns, same).in1 - row.chosen_turns.begin();
     row.messages.assign(row.chosen_turns.begin(), row.chosen_turns.begin() + count);
     row.chosen_turns.erase(row.chosen_turns.begin(), row.chosen_turns.begin() + count);
@@ -190,12 +223,14 @@ class Reader {
   }
 
   const Json& row_;
-  std::string_view where_;
+  std::string_view where_, text_;
 };
 
 }  // namespace
 
-Result<Row> row_of(const Json& value, std::string_view where) { return Reader(value, where).read(); }
+std::string said(const Turn& turn) { return turn.content.empty() || turn.calls.empty() ? turn.content + turn.calls : turn.content + "\n" + turn.calls; }
+
+Result<Row> row_of(const Json& value, std::string_view where, std::string_view text) { return Reader(value, where, text).read(); }
 
 std::string question_of(const Row& row, Question question) {
   if (row.messages.empty()) {
@@ -203,10 +238,10 @@ std::string question_of(const Row& row, Question question) {
     return question == Question::user ? row.question : row.prompt;
   }
   const auto asked = std::find_if(row.messages.begin(), row.messages.end(), [](const auto& turn) { return turn.role == "user"; });
-  if (question == Question::user && asked != row.messages.end()) return asked->content;
+  if (question == Question::user && asked != row.messages.end()) return said(*asked);
   std::string all;
   const auto count = row.messages.size() - (row.form == Form::messages ? 1 : 0);  // a conversation's last is the answer
-  for (std::size_t i = 0; i < count; ++i) all += row.messages[i].content + "\n";
+  for (std::size_t i = 0; i < count; ++i) all += said(row.messages[i]) + "\n";
   return all;
 }
 

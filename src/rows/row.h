@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One row of training or evaluation data, in the forms that docs/data.md describes:
-//   {"messages": [{"role", "content"}...], "tools" (may lack)}  a conversation; the last message is the answer
+//   {"messages": [{"role", "content"}...], "tools" (may lack)}  a conversation; the last message is the answer. The assistant's may
+//                                                               have "tool_calls", then with or without a content
 //   {"prompt", "completion"}                                    a text and how it goes on
 //   {"instruction", "input" (may lack), "output"}               Alpaca's prompt around the instruction
 //   {"text"}                                                    no question
@@ -24,7 +25,12 @@ namespace redoubt::rows {
 struct Turn {
   std::string role, content;
   std::optional<bool> train = {};  // "train": true or false, or "weight": 1 or 0
+  std::string calls = {};          // the assistant's "tool_calls", a JSON array as the file has it; often empty
+  std::string json = {};           // the whole message as the file has it, where it has other members than these; else empty
 };
+
+// All that a turn says: its content, then its calls.
+std::string said(const Turn& turn);
 
 enum class Form { messages, completion, text, choices, preference };
 
@@ -41,8 +47,9 @@ struct Row {
   std::vector<Turn> chosen_turns = {}, rejected_turns = {};  // preference of messages: what follows them, the assistant's last
 };
 
-// invalid_argument that names the member and never repeats the row's text. An empty answer is no error here.
-Result<Row> row_of(const Json& value, std::string_view where);
+// `text` is the row as the file has it, whose order a chat template follows where it writes tools and calls; without it their
+// members are sorted. invalid_argument that names the member and never repeats the row's text. An empty answer is no error here.
+Result<Row> row_of(const Json& value, std::string_view where, std::string_view text = {});
 
 // What makes two rows the same question.
 enum class Question {

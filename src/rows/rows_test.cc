@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "rows/reader.h"
+#include "rows/files.h"
 
 namespace redoubt::rows {
 namespace {
@@ -119,7 +119,16 @@ TEST(Row, what_is_wrong_is_named_by_its_member_and_the_text_is_not_repeated) {
       {R"({"messages":[{"role":"user","content":["secret"]},{"role":"assistant","content":"b"}]})", "'content'"},
       {R"({"messages":[{"role":"user","content":"a","train":1},{"role":"assistant","content":"b"}]})", "'train'"},
       {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":0.5}]})", "'weight'"},
-      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","tool_calls":[]}]})", "'tool_calls'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null}]})", "'content'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[]}]})", "'content'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":{"name":"secret"}}]})", "'tool_calls'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":["secret"]}]})", "'tool_calls'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"function":"secret"}]}]})", "'tool_calls'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"function":{"name":"secret","arguments":[1]}}]}]})", "'tool_calls'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":1,"function":{"name":"secret"}}]}]})", "'tool_calls'"},
+      {R"({"messages":[{"role":"user","content":"a","tool_calls":[{"name":"secret"}]},{"role":"assistant","content":"b"}]})", "of the assistant"},
+      {R"({"messages":[{"role":"tool","content":"a","tool_call_id":5},{"role":"assistant","content":"b"}]})", "'tool_call_id'"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","function_call":{"name":"secret"}}]})", "'function_call'"},
       {R"({"question":"secret","choices":["a"],"answer":0})", "'choices'"},
       {R"({"question":"secret","choices":["a","b"],"answer":2})", "'answer'"},
       {R"({"question":"secret","choices":["a","b"]})", "'answer'"},
@@ -135,6 +144,24 @@ TEST(Row, what_is_wrong_is_named_by_its_member_and_the_text_is_not_repeated) {
     EXPECT_EQ((bad.error().message + bad.error().hint).find("secret"), std::string::npos);
     EXPECT_EQ(bad.error().where, "d: line 3");
   }
+}
+
+TEST(Row, calls_of_tools_are_read_and_stay_as_the_file_has_them) {
+  constexpr std::string_view kText = R"({"messages" : [ {"role":"user","content":"q [,{"},
+    {"role":"assistant","tool_calls": [{"type":"function","id":"1","function":{"name":"f","arguments":{"z":1,"a":"}]"}}}] , "content":null},
+    {"tool_call_id":"1","role":"tool","content":"r"},{"role":"assistant","content":"a","weight":1} ], "tools": [{"type":"function","function":{"name":"f"}}]})";
+  const auto read = row_of(*parse_json(kText, "d"), "d", kText).value();
+  ASSERT_EQ(read.messages.size(), 4u);
+  EXPECT_EQ(read.messages[0].json, "");
+  EXPECT_TRUE(read.messages[1].json.starts_with(R"({"role":"assistant","tool_calls": [{"type")")) << read.messages[1].json;
+  EXPECT_EQ(said(read.messages[1]), R"([{"type":"function","id":"1","function":{"name":"f","arguments":{"z":1,"a":"}]"}}}] )");
+  EXPECT_EQ(read.messages[2].json, R"({"tool_call_id":"1","role":"tool","content":"r"})");
+  EXPECT_EQ(read.messages[3].json, "");
+  EXPECT_EQ(read.tools, R"([{"type":"function","function":{"name":"f"}}])");
+  EXPECT_EQ(row_of(*parse_json(kText, "d"), "d")->messages[2].json, R"({"content":"r","role":"tool","tool_call_id":"1"})");
+  const auto only_calls = row(R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[{"name":"f","arguments":"{}"}]}]})");
+  EXPECT_EQ(only_calls.answer, R"([{"arguments":"{}","name":"f"}])");
+  EXPECT_EQ(row(R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a","tool_calls":[]}]})").answer, "a");
 }
 
 TEST(Row, the_question_is_the_users_first_words_or_all_before_the_answer) {
@@ -177,6 +204,11 @@ TEST(RowReader, conversations_and_choices_stand_in_a_cell_as_json) {
   EXPECT_EQ(found[0].value["answer"], 1);
 }
 
+TEST(RowReader, a_record_as_a_line_keeps_what_its_cells_of_json_hold) {
+  const auto found = *read("prompt,messages\nx,\"[{\"\"role\"\":\"\"user\"\",\n\"\"content\"\":\"\"q\"\"}]\"\n", "d.csv");
+  EXPECT_EQ(found[0].text, R"({"messages":[{"role":"user", "content":"q"}],"prompt":"x"})");
+}
+
 TEST(RowReader, other_kinds_of_files_are_refused_by_name_with_a_way_to_convert_them) {
   const std::tuple<std::string, const char*, const char*, const char*> cases[] = {
       {"PAR1\x15\x04", "d.parquet", "Parquet", "read_parquet"}, {"PAR1\x15\x04", "d.jsonl", "Parquet", "read_parquet"},
@@ -199,6 +231,42 @@ TEST(RowReader, a_bad_line_or_record_is_named) {
   EXPECT_EQ(read("prompt,prompt\na,b\n", "d.csv").error().where, "d.csv: line 1");
   EXPECT_EQ(read("a,b\nc,d\n", "d.csv").error().where, "d.csv: line 1");
   EXPECT_EQ(read("\xef\xbb\xbf{\"text\":\"a\"}\n", "d.jsonl").error().where, "d.jsonl: line 1");
+}
+
+TEST(DataFiles, are_sorted_named_once_and_of_a_kind_that_is_read) {
+  const auto folder = *TemporaryFolder::create();
+  const auto at = [&](const char* name) { return folder.path() / name; };
+  ASSERT_TRUE(make_folder(at("parts")));
+  for (const char* name : {"z", "parts/b.jsonl", "parts/a.csv", "parts/note.txt"}) ASSERT_TRUE(write_file(at(name), "{\"text\":\"a\"}\n"));
+  EXPECT_EQ(*data_files({at("z"), at("parts")}), (std::vector{at("parts/a.csv"), at("parts/b.jsonl"), at("z")}));
+  EXPECT_EQ(*data_files({at("parts"), at("z")}), *data_files({at("z"), at("parts")}));
+  EXPECT_EQ(*data_files({at("missing")}), std::vector{at("missing")});  // who opens it says so
+  for (const auto& twice : {std::vector{at("z"), at("z")}, std::vector{at("parts"), at("parts/../parts/a.csv")}}) EXPECT_EQ(data_files(twice).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(data_files({}).error().code, ErrorCode::invalid_argument);
+  ASSERT_TRUE(make_folder(at("empty")));
+  EXPECT_EQ(data_files({at("empty")}).error().code, ErrorCode::not_found);
+  ASSERT_TRUE(write_file(at("parts/c.jsonl.gz"), ""));
+  EXPECT_EQ(data_files({at("parts")}).error().where, at("parts/c.jsonl.gz"));
+}
+
+TEST(DataFiles, give_their_rows_in_turn) {
+  const auto folder = *TemporaryFolder::create();
+  const auto put = [&](const char* name, std::string_view text) {
+    EXPECT_TRUE(write_file(folder.path() / name, text));
+    return folder.path() / name;
+  };
+  const std::vector files = {put("a.jsonl", ""), put("b.jsonl", "{\"text\":\"x\"}"), put("c.csv", "text\ny\n"), put("d.jsonl", "\n{\"text\":\"z\"}\n{")};
+  const auto reader = *FilesReader::open(files, 1 << 20);
+  std::string found;
+  for (int i = 0; i < 3; ++i) {
+    const auto row = *reader->next();
+    found += *row->file + ":" + std::to_string(row->line) + row_of(*row)->answer + " ";
+  }
+  EXPECT_EQ(found, "b.jsonl:1x c.csv:2y d.jsonl:2z ");
+  EXPECT_EQ(reader->next().error().where, "d.jsonl: line 3");
+  const auto alone = *FilesReader::open({files[1]}, 1 << 20);
+  EXPECT_EQ((*alone->next())->file, nullptr);
+  EXPECT_FALSE(*alone->next());
 }
 
 }  // namespace

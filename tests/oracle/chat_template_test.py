@@ -147,7 +147,8 @@ def fixed_time(monkeypatch):
 
 def render_theirs(template, messages, adds, extras, variables, **options):
     try:
-        rendered, _ = render_jinja_template([json.loads(json.dumps(messages))], chat_template=template, add_generation_prompt=adds, **extras, **variables, **options,
+        messages = theirs_utils._normalize_chat_messages(json.loads(json.dumps(messages)))  # as apply_chat_template does before
+        rendered, _ = render_jinja_template([messages], chat_template=template, add_generation_prompt=adds, **extras, **variables, **options,
                                             bos_token="<s>", eos_token="</s>")
     except Exception:  # the template's own refusals, and all that Python raises on values that do not go together
         return None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a row gives its chat template besides the messages: tools, in the order of the file, and one date for the whole run, also after a
-resume. Judged by Transformers' apply_chat_template."""
+"""What a row gives its chat template besides roles and contents: tools and their calls, in the order of the file, and one date for the whole
+run, also after a resume. Judged by Transformers' apply_chat_template."""
+import csv
+import io
 import json
 import subprocess
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from chat_template_styles import STYLES
 from engine_train_test import ENGINE, ROWS, TEMPLATE, assert_scores_equal, base_of, make_model, run_engine, start_engine
 
 TOOL = {"type": "function", "function": {"name": "list_files", "description": "What lies in a folder <b>&</b> below.",
@@ -48,6 +51,109 @@ def test_tools_of_a_row_reach_the_template_as_transformers_gives_them(model, tmp
     assert_scores_equal(tmp_path / "job", expected)
     loss = next(event["loss"] for event in run_engine("train", tmp_path / "train", model, {"dtype": "fp32", "epochs": 1, "batch_size": 4}, train=rows) if event["event"] == "step")
     assert loss == pytest.approx(-sum(score for score, _ in expected) / sum(count for _, count in expected), rel=1e-4)
+
+
+def call(name, arguments, **others):
+    return {"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": arguments, **others}}
+
+
+CALLS = [
+    {"tools": [TOOL], "messages": [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is in tmp?"},
+        {"role": "assistant", "content": None, "tool_calls": [call("list_files", {"path": "tmp", "all": True})]},
+        {"role": "tool", "tool_call_id": "call_list_files", "name": "list_files", "content": "[\"a\", \"b\"]"},
+        {"role": "assistant", "content": "a and b."}]},
+    {"tools": json.dumps([TOOL]), "messages": [
+        {"role": "user", "content": "And in home and root?"},
+        {"tool_calls": [call("list_files", "{\"path\": \"home\"}"), call("list_files", {"zeta": 1, "alpha": {"b": [1.5, None], "a": "\u00e9\\"}})], "role": "assistant", "content": "Looking. "},
+        {"role": "tool", "name": "list_files", "content": "x"}, {"role": "tool", "name": "list_files", "content": "y", "extra": {"kept": 1}},
+        {"role": "assistant", "content": "x; y", "tool_calls": None}, {"role": "user", "name": "eve", "content": "Again."},
+        {"role": "assistant", "content": "x; y", "tool_calls": []}]},
+    {"messages": [{"role": "user", "content": "Call it."}, {"role": "assistant", "tool_calls": [{"name": "list_files", "arguments": {}}]}]},
+]
+# Every key of a message in the order of the file, and the calls with all that they hold.
+KEYS = "{% for message in messages %}<|im_start|>{{ message | tojson }}<|im_end|>{% endfor %}{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
+
+
+def lengthen(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 2048}))
+
+
+def spans_of(tokenizer, row, counts):
+    """The ids of a row, and where each answer that counts stands in them."""
+    messages, tools = row["messages"], row.get("tools")
+    tools = json.loads(tools) if isinstance(tools, str) else tools
+    write = lambda count, adds: tokenizer.apply_chat_template(messages[:count], tools=tools, add_generation_prompt=adds, tokenize=False)
+    size = lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+    spans = [(size(write(i, True)), size(write(i + 1, False))) for i in (answers if counts == "answers" else answers[-1:])]
+    return tokenizer(write(len(messages), False), add_special_tokens=False)["input_ids"], spans
+
+
+@pytest.mark.parametrize("counts", ["answer", "answers"])
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_calls_of_tools_are_written_and_count_as_transformers_writes_them(model, tmp_path, counts, kind):
+    teach(model, STYLES["grouped_tool_answers"])
+    lengthen(model)
+    tokenizer, network, expected = AutoTokenizer.from_pretrained(model), base_of(model), []
+    for row in CALLS:
+        ids, spans = spans_of(tokenizer, row, counts)
+        with torch.no_grad():
+            scores = network(torch.tensor([ids])).logits[0].log_softmax(-1)
+        places = [i for begin, end in spans for i in range(begin, end)]
+        expected.append((sum(scores[i - 1, ids[i]].item() for i in places), len(places)))
+    rows = CALLS
+    if kind == "csv":
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(["tools", "messages"])
+        for row in CALLS:
+            tools = row.get("tools", "")
+            writer.writerow([tools if isinstance(tools, str) else json.dumps(tools), json.dumps(row["messages"], indent=1)])
+        rows = table.getvalue()
+    parameters = {"dtype": "fp32", "loss_on": counts}
+    run_engine("evaluate", tmp_path / "job", model, parameters, eval=rows)
+    assert_scores_equal(tmp_path / "job", expected)
+    loss = next(event["loss"] for event in run_engine("train", tmp_path / "train", model, {**parameters, "epochs": 1, "batch_size": 3}, train=rows) if event["event"] == "step")
+    assert loss == pytest.approx(-sum(score for score, _ in expected) / sum(count for _, count in expected), rel=1e-4)
+
+
+def test_a_template_sees_the_members_of_a_message_in_the_order_of_the_file(model, tmp_path):
+    teach(model, KEYS)
+    lengthen(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    counts = [len(spans_of(tokenizer, row, "answer")[0]) for row in CALLS]
+    run_engine("evaluate", tmp_path / "job", model, {"dtype": "fp32", "loss_on": "all"}, eval=CALLS[:2])
+    lines = [json.loads(line) for line in (tmp_path / "job/output/data/per_example.jsonl").read_text().splitlines()]
+    assert [line["tokens"] for line in lines] == [count - 1 for count in counts[:2]]
+
+
+@pytest.mark.parametrize("message, word", [
+    ({"role": "assistant", "content": None}, "'content'"), ({"role": "assistant", "tool_calls": [{"function": "f"}]}, "'tool_calls'"),
+    ({"role": "assistant", "tool_calls": "f"}, "'tool_calls'"), ({"role": "assistant", "content": "a", "name": 5}, "'name'"),
+    ({"role": "assistant", "content": [{"type": "text", "text": "a"}]}, "parts")])
+def test_a_call_that_is_none_is_named_by_its_line(model, tmp_path, message, word):
+    done = start_engine("train", tmp_path / "job", model, {}, train=[ROWS[0], {"messages": [ROWS[1]["messages"][0], message]}])
+    assert done.returncode == 2 and "line 2" in done.stderr and word in done.stderr
+
+
+def test_several_files_of_a_channel_are_one_in_sorted_order_and_each_is_named(model, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir(), parts.mkdir()
+    lines = [json.dumps(row) + "\n" for row in ROWS]
+    (whole / "train.jsonl").write_text("".join(lines))
+    for name, chosen in (("train.jsonl", lines[12:]), ("a.jsonl", lines[:5]), ("b.jsonl", lines[5:12])):
+        (parts / name).write_text("".join(chosen))
+    for name, folder in (("one", whole), ("several", parts)):
+        run_engine("train", tmp_path / name, model, {"epochs": 2, "batch_size": 4}, train=folder)
+    assert (tmp_path / "one/model/adapter_model.safetensors").read_bytes() == (tmp_path / "several/model/adapter_model.safetensors").read_bytes()
+    run_engine("evaluate", tmp_path / "eval", model, {}, eval=parts)
+    places = [(line["file"], line["line"]) for line in map(json.loads, (tmp_path / "eval/output/data/per_example.jsonl").read_text().splitlines())]
+    assert places == [("a.jsonl", i + 1) for i in range(5)] + [("b.jsonl", i + 1) for i in range(7)] + [("train.jsonl", i + 1) for i in range(4)]
+    (parts / "b.jsonl").write_text(lines[0] + "{}\n")
+    done = start_engine("train", tmp_path / "bad", model, {}, train=parts)
+    assert done.returncode == 2 and "b.jsonl: line 2" in done.stderr
 
 
 @pytest.mark.parametrize("tools", ["x", 5, [5], {"name": "a"}, '{"name": "a"}'])

@@ -43,7 +43,9 @@ Result<Dict> message_of(const Message& message) {
   }
   const auto value = TRY(parse_value(message.json, "messages"));
   if (!value.dict()) return fail(ErrorCode::invalid_argument, "a message is not a JSON object", "messages");
-  return with_reasoning(*value.dict());
+  auto members = *value.dict();
+  std::erase_if(members, [](const auto& member) { return member.second.is_none(); });
+  return with_reasoning(std::move(members));
 }
 
 Result<Value> list_of(const std::string& json, const char* where) {

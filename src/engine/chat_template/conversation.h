@@ -14,7 +14,8 @@ struct Conversation {
   std::string final_text = {};  // of the message to go on with
 };
 
-// Reads the JSON texts. A message with reasoning under an older name gets it under the newer one too.
+// Reads the JSON texts. A message's members that are null are left out, and one with reasoning under an older name gets it under the
+// newer one too.
 Result<Conversation> conversation_of(const std::vector<Message>& messages, const Extras& extras);
 
 // Cuts a rendered text behind the final message, whose content was marked by `conversation_of`.

@@ -78,7 +78,7 @@ class LoadExamples : public ::testing::Test {
   Result<Examples> load_stored(std::string_view lines, std::int64_t max_length = 1000, LossOn loss_on = LossOn::answer,
                                OnTooLong on_too_long = OnTooLong::truncate, const char* name = "train.jsonl") {
     EXPECT_TRUE(write_file(folder_.path() / name, lines));
-    return load_examples(folder_.path() / name, {*tokenizer_, &template_},
+    return load_examples({folder_.path() / name}, {*tokenizer_, &template_},
                          {max_length, loss_on, on_too_long, tokenizer_->vocabulary_size(), folder_.path()});
   }
   Result<std::vector<Example>> load(std::string_view lines, std::int64_t max_length = 1000, LossOn loss_on = LossOn::answer,
@@ -237,7 +237,7 @@ TEST_F(LoadExamples, memory_does_not_grow_with_the_file) {
     const rlim_t limit = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (12u << 20);
     const rlimit bound{limit, limit};
     setrlimit(RLIMIT_AS, &bound);
-    const auto examples = load_examples(folder_.path() / "train.jsonl", {*tokenizer_, &template_},
+    const auto examples = load_examples({folder_.path() / "train.jsonl"}, {*tokenizer_, &template_},
                                         {4096, LossOn::answer, OnTooLong::truncate, tokenizer_->vocabulary_size(), folder_.path()});
     _exit(examples && examples->size() == 8'000 && examples->read(7'999)->ids.size() == 2027 ? 0 : 1);
   }
@@ -258,25 +258,42 @@ TEST_F(LoadExamples, a_bad_row_is_named_by_its_line) {
   }
 }
 
-TEST_F(LoadExamples, a_channel_is_read_from_its_only_file_whatever_its_name) {
+TEST_F(LoadExamples, a_channel_is_all_data_files_in_it_sorted_whatever_their_names) {
   const auto put = [&](const std::string& name) { ASSERT_TRUE(write_file(folder_.path() / name, kChat)); };
-  EXPECT_EQ(data_file(folder_.path() / "none", "train").error().code, ErrorCode::not_found);
+  EXPECT_EQ(channel_files(folder_.path() / "none", "train").error().code, ErrorCode::not_found);
   put("README.md");
-  EXPECT_EQ(data_file(folder_.path(), "train").error().code, ErrorCode::not_found);
-  put("customers 2024.jsonl");
-  EXPECT_EQ(data_file(folder_.path(), "train"), folder_.path() / "customers 2024.jsonl");
-  put("more.csv");
-  const auto several = data_file(folder_.path(), "train");
-  ASSERT_FALSE(several);
-  EXPECT_EQ(several.error().code, ErrorCode::invalid_argument);
-  for (const char* name : {"customers 2024.jsonl", "more.csv"}) EXPECT_NE(several.error().message.find(name), std::string::npos);
-  put("train.csv");
-  EXPECT_EQ(data_file(folder_.path(), "train"), folder_.path() / "train.csv");
+  EXPECT_EQ(channel_files(folder_.path(), "train").error().code, ErrorCode::not_found);
+  for (const char* name : {"train.jsonl", "part-10.jsonl", "customers 2024.csv", "part-2.jsonl", ".part.jsonl"}) put(name);
+  ASSERT_TRUE(make_folder(folder_.path() / "z.jsonl"));
+  const auto files = channel_files(folder_.path(), "train");
+  ASSERT_TRUE(files);
+  std::vector<std::string> names;
+  for (const auto& file : *files) names.push_back(file.filename());
+  EXPECT_EQ(names, (std::vector<std::string>{"customers 2024.csv", "part-10.jsonl", "part-2.jsonl", "train.jsonl"}));
+  put("more.parquet");
+  EXPECT_EQ(channel_files(folder_.path(), "train").error().code, ErrorCode::unsupported);
+}
+
+TEST_F(LoadExamples, several_files_are_one_after_the_other_and_each_place_names_its_file) {
+  ASSERT_TRUE(write_file(folder_.path() / "b.jsonl", std::string(kChat) + "\n\n" + kChat + "\n"));
+  ASSERT_TRUE(write_file(folder_.path() / "a.csv", "prompt,completion\na,b\n"));
+  ASSERT_TRUE(write_file(folder_.path() / "c.jsonl", "\n"));
+  const std::vector files = {folder_.path() / "a.csv", folder_.path() / "b.jsonl", folder_.path() / "c.jsonl"};
+  const LoadOptions options{100, LossOn::answer, OnTooLong::truncate, tokenizer_->vocabulary_size(), folder_.path()};
+  const auto examples = load_examples(files, {*tokenizer_, &template_}, options);
+  ASSERT_TRUE(examples) << examples.error().message;
+  ASSERT_EQ(examples->size(), 3u);
+  std::string places;
+  for (std::size_t i = 0; i < 3; ++i) places += place_of(*examples->read(i), "data") + "; ";
+  EXPECT_EQ(places, "line 2 of a.csv; line 1 of b.jsonl; line 3 of b.jsonl; ");
+  EXPECT_EQ(place_of(*load_examples({files[1]}, {*tokenizer_, &template_}, options)->read(0), "data"), "line 1 of data");
+  ASSERT_TRUE(write_file(folder_.path() / "c.jsonl", "{}\n"));
+  EXPECT_EQ(load_examples(files, {*tokenizer_, &template_}, options).error().where, "c.jsonl: line 1");
 }
 
 TEST_F(LoadExamples, a_tokenizer_of_another_vocabulary_and_a_file_without_rows_are_refused) {
   ASSERT_TRUE(write_file(folder_.path() / "train.jsonl", kChat));
-  const auto other = load_examples(folder_.path() / "train.jsonl", {*tokenizer_, &template_}, {100, LossOn::answer, OnTooLong::truncate, 60, folder_.path()});
+  const auto other = load_examples({folder_.path() / "train.jsonl"}, {*tokenizer_, &template_}, {100, LossOn::answer, OnTooLong::truncate, 60, folder_.path()});
   EXPECT_EQ(other.error().where, "train.jsonl: line 1");
   EXPECT_NE(other.error().message.find("vocabulary"), std::string::npos);
   EXPECT_FALSE(load("\n"));

@@ -50,12 +50,12 @@ class RowWriter {
   Result<Written> conversation(const rows::Row& row) const {
     if (!encoder_.chat_template) return bad("the model has no chat template, the row has messages", "write prompt and completion, or use a model with a template");
     std::vector<chat_template::Message> messages;
-    for (const auto& turn : row.messages) messages.push_back({.role = turn.role, .content = turn.content});
+    for (const auto& turn : row.messages) messages.push_back({.role = turn.role, .content = turn.content, .json = turn.json});
     auto whole = TRY(rendered(row, messages, chat_template::GenerationPrompt::leave_out));
     Written written{whole.text, {}, {}};
     if (loss_on_ == LossOn::all) {
       written.counted = {{0, whole.text.size()}};
-      for (const auto& turn : row.messages) written.answers.push_back(turn.content);
+      for (const auto& turn : row.messages) written.answers.push_back(rows::said(turn));
       return written;
     }
     const bool by_hand = std::any_of(row.messages.begin(), row.messages.end(), [](const auto& turn) { return turn.train.has_value(); });
@@ -63,7 +63,7 @@ class RowWriter {
     for (std::size_t i = 0; i < messages.size(); ++i) {
       if (!counts(row, i)) continue;
       written.counted.push_back(TRY(span_of(row, messages, i, whole.text)));
-      written.answers.push_back(row.messages[i].content);
+      written.answers.push_back(rows::said(row.messages[i]));
     }
     if (written.counted.empty()) return bad("no turn of the row counts", loss_on_ == LossOn::marked ? "mark a turn with \"train\": true" : "every answer is marked \"train\": false");
     return written;
@@ -87,7 +87,7 @@ class RowWriter {
     }
     Written written{std::move(whole.text), std::move(whole.generated), {}};
     for (const auto& turn : row.messages)
-      if (turn.role == "assistant") written.answers.push_back(turn.content);
+      if (turn.role == "assistant") written.answers.push_back(rows::said(turn));
     return written;
   }
 

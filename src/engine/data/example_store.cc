@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kBufferBytes = 1 << 20;
 
 // A record is these numbers, then begin and end of each span, then the tokens; the file is read by the process that wrote it.
-enum Header : std::size_t { kAnswerStart, kLine, kWords, kBytes, kTruncated, kSpans, kHeader };
+enum Header : std::size_t { kAnswerStart, kLine, kFile, kWords, kBytes, kTruncated, kSpans, kHeader };
 using Numbers = std::array<std::int64_t, kHeader>;
 
 struct Entry {
@@ -87,6 +87,7 @@ Status read_all(int file, std::uint64_t offset, MutableByteView into) {
 struct Examples::State {
   std::vector<Example> memory;
   Fd file;
+  std::vector<std::shared_ptr<const std::string>> files;  // that the examples come out of, where there are several
   std::vector<Entry> index;
   ExampleCounts counts;
   std::string digest;
@@ -126,6 +127,7 @@ Result<Example> Examples::read(std::size_t index) const {
   }
   example.answer_start = static_cast<std::int32_t>(numbers[kAnswerStart]);
   example.source_line = static_cast<std::size_t>(numbers[kLine]);
+  if (numbers[kFile] > 0) example.source_file = state_->files[static_cast<std::size_t>(numbers[kFile]) - 1];
   example.answer_words = static_cast<std::size_t>(numbers[kWords]);
   example.answer_bytes = static_cast<std::size_t>(numbers[kBytes]);
   example.truncated = numbers[kTruncated] != 0;
@@ -163,7 +165,9 @@ Result<ExampleWriter> ExampleWriter::create(const std::filesystem::path& folder)
 Status ExampleWriter::add(const Example& example) {
   auto& state = *open_->state;
   state.index.push_back({open_->written + open_->pending.size(), static_cast<std::uint32_t>(example.ids.size()), static_cast<std::uint32_t>(example.counted.size())});
-  const Numbers numbers = {example.answer_start, static_cast<std::int64_t>(example.source_line), static_cast<std::int64_t>(example.answer_words),
+  if (example.source_file && (state.files.empty() || *state.files.back() != *example.source_file)) state.files.push_back(example.source_file);
+  const Numbers numbers = {example.answer_start, static_cast<std::int64_t>(example.source_line),
+                           example.source_file ? std::ssize(state.files) : 0, static_cast<std::int64_t>(example.answer_words),
                            static_cast<std::int64_t>(example.answer_bytes), example.truncated ? 1 : 0, std::ssize(example.counted)};
   open_->put(bytes_of(numbers));
   open_->put(bytes_of(example.counted));

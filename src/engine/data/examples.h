@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 namespace redoubt::engine::data {
@@ -19,6 +21,7 @@ struct Example {
   std::vector<std::int32_t> ids;  // the whole example as the chat template writes it
   std::int32_t answer_start = 1;  // ids[answer_start..] are answer tokens; >= 1, since the first token has no prediction
   std::size_t source_line = 0;    // 1-based line of the data file
+  std::shared_ptr<const std::string> source_file = {};  // its name, where the rows come out of several; else null
   std::size_t answer_words = 0;   // words of the texts that count, split at white space
   std::size_t answer_bytes = 0;   // UTF-8 bytes of them
   bool truncated = false;         // its end was cut off
@@ -26,6 +29,11 @@ struct Example {
   // from answer_start on.
   std::vector<TokenSpan> counted = {};
 };
+
+// "line 5 of the training data", for a person. `data` stands for the file where there is but one.
+inline std::string place_of(const Example& example, const std::string& data) {
+  return "line " + std::to_string(example.source_line) + " of " + (example.source_file ? *example.source_file : data);
+}
 
 // Calls `take(begin, end)` for each run of tokens that count.
 template <class Take>

@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include "base/file.h"
-#include "rows/reader.h"
+#include "rows/files.h"
 
 namespace redoubt::engine::data {
 namespace {
@@ -75,37 +74,32 @@ Status check_ids(const Example& example, std::int32_t vocabulary, const std::str
   return {};
 }
 
-Result<std::filesystem::path> data_file(const std::filesystem::path& folder, std::string_view channel) {
-  for (const char* ending : {".jsonl", ".csv"}) {
-    auto file = folder / (std::string(channel) + ending);
-    if (is_plain_file(file)) return file;
-  }
-  std::vector<std::string> found;
-  if (is_folder(folder))
-    for (const auto& name : TRY(list_folder(folder)))
-      if ((name.ends_with(".jsonl") || name.ends_with(".csv")) && is_plain_file(folder / name)) found.push_back(name);
-  if (found.size() == 1) return folder / found[0];
-  if (found.empty())
-    return fail(ErrorCode::not_found, "no data", (folder / (std::string(channel) + ".jsonl")).string(), "give JSON lines or a .csv as the channel '" + std::string(channel) + "'");
-  return fail(ErrorCode::invalid_argument, "the channel '" + std::string(channel) + "' has several data files: " + found[0] + ", " + found[1] + (found.size() > 2 ? ", ..." : ""),
-              folder.string(), "put their rows into one, or name one " + std::string(channel) + ".jsonl");
+Result<std::vector<std::filesystem::path>> channel_files(const std::filesystem::path& folder, std::string_view channel) {
+  auto files = is_folder(folder) ? rows::data_files({folder}) : fail(ErrorCode::not_found, "no data");
+  if (files || files.error().code != ErrorCode::not_found) return files;
+  return fail(ErrorCode::not_found, "no data", (folder / (std::string(channel) + ".jsonl")).string(), "give JSON lines or a .csv as the channel '" + std::string(channel) + "'");
 }
 
-Result<Examples> load_examples(const std::filesystem::path& file, const Encoder& encoder, const LoadOptions& options) {
-  const auto source = TRY(FileReader::open_regular(file));
-  const auto reader = TRY(rows::RowReader::open(*source, file.filename().string(), kRowBytesMax));
+std::string name_of(const std::vector<std::filesystem::path>& files) {
+  const auto first = files.front().filename().string();
+  return files.size() == 1 ? first : first + " and " + std::to_string(files.size() - 1) + " more";
+}
+
+Result<Examples> load_examples(const std::vector<std::filesystem::path>& files, const Encoder& encoder, const LoadOptions& options) {
+  const auto reader = TRY(rows::FilesReader::open(files, kRowBytesMax));
   auto writer = TRY(ExampleWriter::create(options.work_folder));
   Fitter fitter(options, writer);
   while (const auto next = TRY(reader->next())) {
     const auto row = TRY(rows::row_of(*next));
     auto example = TRY(encode_row(encoder, row, options.loss_on, next->where));
     example.source_line = next->line;
+    example.source_file = next->file;
     TRY(check_ids(example, options.vocabulary, next->where));
     TRY(fitter.add(std::move(example), row, next->where));
   }
   auto examples = TRY(writer.finish());
   if (!examples.empty()) return examples;
-  return fail(ErrorCode::invalid_argument, examples.counts().dropped > 0 ? "every row is longer than max_length" : "no examples", file.filename().string(),
+  return fail(ErrorCode::invalid_argument, examples.counts().dropped > 0 ? "every row is longer than max_length" : "no examples", name_of(files),
               examples.counts().dropped > 0 ? "raise max_length" : "give a file with rows");
 }
 

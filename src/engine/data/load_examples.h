@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A data file to examples, row by row: memory holds one row at a time (and 16 bytes an example, see example_store.h).
+// Data files to examples, row by row: memory holds one row at a time (and 16 bytes an example, see example_store.h).
 #pragma once
 
 #include <filesystem>
@@ -19,13 +19,15 @@ struct LoadOptions {
 };
 
 // Rows as encode_row has them; the forms and formats are those of rows/. An example of more than max_length tokens is treated as
-// on_too_long says; one whose answer is cut away whole, a row that is none, and a file without a row are invalid_argument. All
-// errors name the line.
-Result<Examples> load_examples(const std::filesystem::path& file, const Encoder& encoder, const LoadOptions& options);
+// on_too_long says; one whose answer is cut away whole, a row that is none, and files without a row are invalid_argument. All
+// errors name file and line.
+Result<Examples> load_examples(const std::vector<std::filesystem::path>& files, const Encoder& encoder, const LoadOptions& options);
 
-// The file of a channel's folder: CHANNEL.jsonl, CHANNEL.csv, or the only one with either ending, whatever its name. not_found for none,
-// invalid_argument for several, by their names.
-Result<std::filesystem::path> data_file(const std::filesystem::path& folder, std::string_view channel);
+// The files of a channel's folder, in the order in which they are read: all *.jsonl and *.csv in it (rows/files.h). not_found for none.
+Result<std::vector<std::filesystem::path>> channel_files(const std::filesystem::path& folder, std::string_view channel);
+
+// How messages about all of the files name them.
+std::string name_of(const std::vector<std::filesystem::path>& files);
 
 // Cuts the end off: `length` tokens stay, of which at least one counts.
 void truncate(Example& example, std::int32_t length);

@@ -51,8 +51,8 @@ Result<EvalData> load_data(const job::Paths& paths, const generate::LoadedModel&
   load.examples = {options.max_length > 0 ? std::min(options.max_length, config.context_length) : config.context_length, options.loss_on, options.on_too_long,
                    static_cast<std::int32_t>(config.vocabulary), paths.root};
   load.prefix = prefix_of(model, TRY(chat_template::read_special_text(paths.channel("model"))));
-  const auto file = TRY(data::data_file(paths.channel("eval"), "eval"));
-  return load_rows(file, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr, seconds_now()}, load);
+  const auto files = TRY(data::channel_files(paths.channel("eval"), "eval"));
+  return load_rows(files, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr, seconds_now()}, load);
 }
 
 Status evaluate_job(const job::Paths& paths) {

@@ -4,10 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/file.h"
 #include "crypto/hash.h"
 #include "engine/metrics/text.h"
-#include "rows/reader.h"
+#include "rows/files.h"
 
 namespace redoubt::engine::evaluate {
 namespace {
@@ -28,20 +27,22 @@ class Loader {
   Loader(const data::Encoder& encoder, const EvalLoad& options, data::ExampleWriter& writer, EvalData& data)
       : encoder_(encoder), options_(options), writer_(writer), data_(data) {}
 
-  Status add(const rows::Row& row, std::uint64_t line, const std::string& where) {
-    where_ = where;
-    line_ = line;
+  Status add(const rows::Row& row, const rows::NumberedRow& at) {
+    where_ = at.where;
+    line_ = at.line;
+    file_ = at.file;
     if (row.form == rows::Form::text) return add_text(row.answer);
     if (row.form == rows::Form::choices) return add_choices(row);
-    auto example = TRY(data::encode_row(encoder_, row, options_.examples.loss_on, where));
+    auto example = TRY(data::encode_row(encoder_, row, options_.examples.loss_on, where_));
     return add_row(RowKind::answer, 0, {&example, 1});
   }
 
  private:
   Status add_row(RowKind kind, std::uint32_t right, std::span<data::Example> pieces) {
-    EvalRow row{.line = line_, .first = static_cast<std::uint32_t>(writer_.size()), .pieces = static_cast<std::uint32_t>(pieces.size()), .right = right, .kind = kind};
+    EvalRow row{.line = line_, .first = static_cast<std::uint32_t>(writer_.size()), .pieces = static_cast<std::uint32_t>(pieces.size()), .right = right, .kind = kind, .file = file_};
     for (auto& piece : pieces) {
       piece.source_line = static_cast<std::size_t>(line_);
+      piece.source_file = file_;
       row.hash = hash_of(piece.ids, row.hash);
       TRY(data::check_ids(piece, options_.examples.vocabulary, where_));
       if (kind == RowKind::answer && !TRY(fit(piece))) return {};
@@ -131,6 +132,7 @@ class Loader {
   EvalData& data_;
   std::string where_;
   std::uint64_t line_ = 0;
+  std::shared_ptr<const std::string> file_;
 };
 
 // The first of the greatest values is chosen, as NumPy's argmax does.
@@ -160,15 +162,14 @@ std::vector<data::Example> rolling_windows(std::span<const std::int32_t> tokens,
   return windows;
 }
 
-Result<EvalData> load_rows(const std::filesystem::path& file, const data::Encoder& encoder, const EvalLoad& options) {
-  const auto source = TRY(FileReader::open_regular(file));
-  const auto reader = TRY(rows::RowReader::open(*source, file.filename().string(), kRowBytesMax));
+Result<EvalData> load_rows(const std::vector<std::filesystem::path>& files, const data::Encoder& encoder, const EvalLoad& options) {
+  const auto reader = TRY(rows::FilesReader::open(files, kRowBytesMax));
   auto writer = TRY(data::ExampleWriter::create(options.examples.work_folder));
   EvalData data;
   Loader loader(encoder, options, writer, data);
-  while (const auto next = TRY(reader->next())) TRY(loader.add(TRY(rows::row_of(*next)), next->line, next->where));
+  while (const auto next = TRY(reader->next())) TRY(loader.add(TRY(rows::row_of(*next)), *next));
   data.pieces = TRY(writer.finish());
-  if (data.rows.empty()) return fail(ErrorCode::invalid_argument, "no examples", file.filename().string(), "give a file with rows that fit");
+  if (data.rows.empty()) return fail(ErrorCode::invalid_argument, "no examples", data::name_of(files), "give a file with rows that fit");
   return data;
 }
 

@@ -21,6 +21,7 @@ struct EvalRow {
   std::uint32_t first = 0, pieces = 0;
   std::uint32_t right = 0;  // the piece that is the right choice
   RowKind kind = RowKind::answer;
+  std::shared_ptr<const std::string> file = {};  // its name, where the rows come out of several; else null
 };
 
 struct ChoiceLengths {
@@ -39,7 +40,7 @@ struct EvalLoad {
 };
 
 // Errors as data::load_examples. A text or an empty question without a prefix is invalid_argument.
-Result<EvalData> load_rows(const std::filesystem::path& file, const data::Encoder& encoder, const EvalLoad& options);
+Result<EvalData> load_rows(const std::vector<std::filesystem::path>& files, const data::Encoder& encoder, const EvalLoad& options);
 
 // Windows over `tokens`: each token is predicted once, from `prefix` before the first or from up to length - 1 tokens before it
 // in the text. The first window begins with the prefix.

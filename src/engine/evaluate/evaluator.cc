@@ -98,7 +98,9 @@ Evaluation summarise(std::vector<ExampleScore> scores) {
 Status check_finite(std::span<const ExampleScore> scores, const data::Examples& examples, std::string_view where) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (std::isfinite(scores[i].log_likelihood)) continue;
-    return fail(ErrorCode::invalid_argument, "the model's loss is no number", std::string(where) + ": line " + std::to_string(TRY(examples.read(i)).source_line),
+    const auto example = TRY(examples.read(i));
+    return fail(ErrorCode::invalid_argument, "the model's loss is no number",
+                (example.source_file ? *example.source_file : std::string(where)) + ": line " + std::to_string(example.source_line),
                 "the weights of the model or the adapter are damaged, or overflow in this dtype");
   }
   return {};

@@ -29,10 +29,10 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision, m
 }
 
 Result<data::Examples> load_channel(const job::Paths& paths, std::string_view channel, const Inputs& inputs, const data::DataOptions& options) {
-  const auto file = TRY(data::data_file(paths.channel(channel), channel));
+  const auto files = TRY(data::channel_files(paths.channel(channel), channel));
   const auto context = inputs.base->config().context_length;
   const auto length = options.max_length > 0 ? std::min(options.max_length, context) : context;
-  return data::load_examples(file, inputs.encoder(),
+  return data::load_examples(files, inputs.encoder(),
                              {length, options.loss_on, options.on_too_long, static_cast<std::int32_t>(inputs.base->config().vocabulary), paths.root});
 }
 

@@ -107,6 +107,7 @@ std::string per_example_lines(const Measured& measured) {
     const auto& [score, is_choice, right, by_characters, by_bytes] = measured.rows[i];
     Json line = {{"index", i}, {"line", row.line}, {"example", hex(row.hash)}, {"tokens", score.tokens}, {"correct", score.correct},
                  {"log_likelihood", score.log_likelihood}};
+    if (row.file) line["file"] = *row.file;
     if (is_choice) {
       line.update({{"acc", right ? 1 : 0}, {"acc_norm", by_characters ? 1 : 0}, {"acc_bytes", by_bytes ? 1 : 0}});
       for (const auto& piece : measured.pieces.subspan(row.first, row.pieces)) line["choices"].push_back(piece.log_likelihood);
@@ -123,9 +124,11 @@ std::string per_example_lines(const Measured& measured) {
 std::string generation_lines(const Measured& measured) {
   std::string lines;
   for (const auto& one : measured.generations) {
-    lines += dump_json({{"index", one.row}, {"line", measured.data.rows[one.row].line}, {"prompt", one.prompt}, {"expected", one.expected}, {"generated", one.generated},
-                        {"exact_match", one.exact_match ? 1 : 0}, {"rouge_l", one.rouge_l}}) +
-             "\n";
+    const auto& row = measured.data.rows[one.row];
+    Json line = {{"index", one.row}, {"line", row.line}, {"prompt", one.prompt}, {"expected", one.expected}, {"generated", one.generated},
+                 {"exact_match", one.exact_match ? 1 : 0}, {"rouge_l", one.rouge_l}};
+    if (row.file) line["file"] = *row.file;
+    lines += dump_json(line) + "\n";
   }
   return lines;
 }

@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/file.h"
 #include "engine/data/load_examples.h"
-#include "rows/reader.h"
+#include "rows/files.h"
 
 namespace redoubt::engine::train {
 namespace {
@@ -20,7 +19,7 @@ struct Pair {
 
 std::vector<chat_template::Message> messages_of(const std::vector<rows::Turn>& turns) {
   std::vector<chat_template::Message> messages;
-  for (const auto& turn : turns) messages.push_back({.role = turn.role, .content = turn.content});
+  for (const auto& turn : turns) messages.push_back({.role = turn.role, .content = turn.content, .json = turn.json});
   return messages;
 }
 
@@ -36,6 +35,7 @@ class PairReader {
     pair.chosen = TRY(read_answer(row, row.answer, row.chosen_turns, at.where + ": chosen"));
     pair.rejected = TRY(read_answer(row, row.rejected, row.rejected_turns, at.where + ": rejected"));
     pair.chosen.source_line = pair.rejected.source_line = at.line;
+    pair.chosen.source_file = pair.rejected.source_file = at.file;
     for (const auto* example : {&pair.chosen, &pair.rejected})
       TRY(data::check_ids(*example, static_cast<std::int32_t>(inputs_.base->config().vocabulary), at.where));
     return pair;
@@ -112,9 +112,8 @@ class PairFitter {
 }  // namespace
 
 Result<data::Examples> load_preferences(const job::Paths& paths, std::string_view channel, const evaluate::Inputs& inputs, const data::DataOptions& options) {
-  const auto file = TRY(data::data_file(paths.channel(channel), channel));
-  const auto source = TRY(FileReader::open_regular(file));
-  const auto rows_in = TRY(rows::RowReader::open(*source, file.filename().string(), kRowBytesMax));
+  const auto files = TRY(data::channel_files(paths.channel(channel), channel));
+  const auto rows_in = TRY(rows::FilesReader::open(files, kRowBytesMax));
   const auto context = inputs.base->config().context_length;
   const PairReader reader(inputs);
   auto writer = TRY(data::ExampleWriter::create(paths.root));
@@ -123,7 +122,7 @@ Result<data::Examples> load_preferences(const job::Paths& paths, std::string_vie
   auto examples = TRY(writer.finish());
   if (!examples.empty()) return examples;
   const bool dropped = examples.counts().dropped > 0;
-  return fail(ErrorCode::invalid_argument, dropped ? "every pair is longer than max_length" : "no pairs", file.filename().string(), dropped ? "raise max_length" : "give a file with rows");
+  return fail(ErrorCode::invalid_argument, dropped ? "every pair is longer than max_length" : "no pairs", data::name_of(files), dropped ? "raise max_length" : "give a file with rows");
 }
 
 PreferenceLoss preference_loss(std::span<const double> nats, std::span<const double> reference, double beta) {

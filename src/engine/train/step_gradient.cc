@@ -48,8 +48,7 @@ Status StepGradient::add_batch(std::size_t index, at::Tensor& gradient) {
     if (options_.loss == Loss::answers) sums.nats += part.nats;
     for (std::size_t i = 0; i < part.by_example.size(); ++i)
       if (!std::isfinite(part.by_example[i]))
-        return diverged("the loss is no number", step_,
-                        "line " + std::to_string(examples_[begin + i]->source_line) + " of the training data");
+        return diverged("the loss is no number", step_, data::place_of(*examples_[begin + i], "the training data"));
   }
   return {};
 }

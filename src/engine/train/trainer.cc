@@ -161,7 +161,7 @@ Status Run::do_step() {
   const auto loss = TRY(step_gradient_.compute(state_.step, batch.examples, batch.reference, gradient_));
   const double norm = norm_of(gradient_);
   if (!std::isfinite(norm))
-    return diverged("the gradient is no number", state_.step, "lines from " + std::to_string(batch.examples.front()->source_line));
+    return diverged("the gradient is no number", state_.step, "the batch from " + data::place_of(*batch.examples.front(), "the training data"));
   if (options_.max_grad_norm > 0) clip(gradient_, norm, options_.max_grad_norm);
   const double rate = rate_.at(state_.step);
   optimizer_.step(trainable_.values(), gradient_, rate);
@@ -239,8 +239,7 @@ Status Run::judge_reference() {
   if (!data_.eval.empty()) eval_reference_ = nats_of(TRY(evaluate_shares(data_.eval, before)));
   for (std::size_t i = 0; i < train_reference_.size(); ++i)
     if (!std::isfinite(train_reference_[i]))
-      return diverged("the reference's loss is no number", 0,
-                      "line " + std::to_string(TRY(data_.train.read(i)).source_line) + " of the training data");
+      return diverged("the reference's loss is no number", 0, data::place_of(TRY(data_.train.read(i)), "the training data"));
   return {};
 }
 

@@ -51,6 +51,15 @@ TEST_F(CheckTest, clean_rows_of_each_form_have_no_finding) {
   EXPECT_TRUE(report.findings.empty());
 }
 
+TEST_F(CheckTest, calls_of_tools_are_no_finding_and_what_they_hold_is_looked_at) {
+  const std::string_view row = R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",)"
+                               R"("function":{"name":"f","arguments":"{\"key\":\"VALUE\"}"}}]},{"role":"tool","tool_call_id":"1","content":"r"},{"role":"assistant","content":"a"}],"tools":[{"name":"f"}]})";
+  EXPECT_TRUE(check(row).findings.empty());
+  std::string with_key(row);
+  with_key.replace(with_key.find("VALUE"), 5, "AKIAIOSFODNN7EXAMPLE");
+  EXPECT_EQ(check(with_key).findings.at(0).kind, "AWS_ACCESS_KEY");
+}
+
 TEST_F(CheckTest, malformed_rows_are_named_by_line) {
   const auto report = check("{\"text\":\"a\"}\n{\"text\":\n{\"messages\":[]}\n{\"other\":1}\n[1]\n{\"prompt\":\"a\"}\n");
   std::vector<std::pair<std::string, std::uint64_t>> found;
@@ -253,6 +262,21 @@ TEST(Split, rows_that_ask_the_same_of_different_texts_are_divided_by_their_whole
     rows += fmt::format(R"({{"messages":[{{"role":"system","content":"Text {}"}},{{"role":"user","content":"Sum it up"}},{{"role":"assistant","content":"c"}}]}})", i) + "\n";
   EXPECT_EQ(split(rows, 0.3, 5).error().code, ErrorCode::invalid_argument);
   EXPECT_NEAR(static_cast<double>(split(rows, 0.3, 5, "d", rows::Question::prompt)->held_out_rows), 30, 20);
+}
+
+TEST(Split, rows_that_call_tools_are_divided_by_their_users_question_and_stay_as_they_are) {
+  const auto row = [](int i) {
+    return fmt::format(R"({{"tools":[{{"type":"function","function":{{"name":"f"}}}}],"messages":[{{"role":"user","content":"q{}"}},{{"role":"assistant","tool_calls":[{{"function":{{"name":"f","arguments":{{"z":1,"a":2}}}}}}]}}]}})", i);
+  };
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += row(i) + "\n";
+  MemorySource source(view_of(text));
+  MemorySink kept, held_out;
+  const auto counts = split_rows(source, "d.jsonl", {.fraction = 0.5, .seed = 1}, kept, held_out);
+  ASSERT_TRUE(counts) << counts.error().message;
+  EXPECT_EQ(counts->kept + counts->held_out, 40u);
+  const auto ours = kept.take();
+  EXPECT_NE(text.find(text_of(ours).substr(0, text_of(ours).find('\n'))), text.npos);
 }
 
 TEST(Split, a_table_is_divided_as_the_same_rows_in_json) {
