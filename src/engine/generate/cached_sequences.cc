@@ -128,6 +128,8 @@ class CachedSequences final : public SequenceModel {
     c10::InferenceMode guard;
     try {
       logits_ = TRY(compute()).contiguous();
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::limit_exceeded, "not enough memory to compute the sequences", "", "give more memory, or fewer slots or a shorter context");
     } catch (const std::exception& error) {
       return fail(ErrorCode::internal, "the model could not be computed");
     }

@@ -2,10 +2,14 @@
 //
 // Decoding: its kernels against double arithmetic, weights in few bits, sequences of several adapters together, prefixes taken over.
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <random>
 
+#include "base/file.h"
 #include "engine/model/causal_model.h"
 #include "engine/model/packed_matrix.h"
 #include "engine/model/quantised.h"
@@ -159,6 +163,16 @@ TEST(Quantised, multiplies_as_its_dense_form_does) {
   }
 }
 
+TEST(Quantised, takes_as_many_bytes_as_it_says_before) {
+  c10::InferenceMode guard;
+  for (const auto format : {WeightFormat::int8, WeightFormat::int4})
+    for (const std::int64_t inputs : {32, 64, 96, 160}) {
+      std::size_t bytes = 0;
+      for (const auto& tensor : QuantisedMatrix::of(at::ones({5, inputs}), format).tensors()) bytes += tensor.nbytes();
+      EXPECT_EQ(QuantisedMatrix::bytes_of(5, inputs, format), static_cast<std::int64_t>(bytes)) << inputs;
+    }
+}
+
 TEST(Quantised, keeps_what_it_can_write_exactly) {
   c10::InferenceMode guard;
   auto matrix = at::arange(-8, 8).to(at::kFloat).repeat({2, 4}) * 0.25;  // 2 rows of 64: -2 to 1.75
@@ -170,17 +184,17 @@ TEST(Quantised, keeps_what_it_can_write_exactly) {
   EXPECT_EQ(parse_weight_format("fp4").error().code, ErrorCode::invalid_argument);
 }
 
-Config small_config() {
+Config small_config(std::int64_t context = 128) {
   const Json config = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"vocab_size", 131}, {"hidden_size", 64}, {"num_hidden_layers", 3},
-                       {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", 96}, {"max_position_embeddings", 128}, {"rms_norm_eps", 1e-5},
+                       {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", 96}, {"max_position_embeddings", context}, {"rms_norm_eps", 1e-5},
                        {"rope_theta", 10000.0}, {"tie_word_embeddings", true}};
   return *parse_config(config, "config.json");
 }
 
-std::unique_ptr<CausalModel> small_model(Precision precision) {
+std::unique_ptr<CausalModel> small_model(Precision precision, std::int64_t context = 128) {
   c10::InferenceMode guard;
   at::manual_seed(4);
-  const auto config = small_config();
+  const auto config = small_config(context);
   const auto type = scalar_type(precision);
   Weights weights;
   weights.embedding = weights.head = at::randn({config.vocabulary, config.hidden}).to(type);
@@ -332,6 +346,33 @@ TEST(Prefill, of_packed_weights_is_as_near_as_the_products_are) {
     const auto near = (precision == Precision::bf16 ? 0.06f : 1e-5f) * expected.std().item<float>();
     EXPECT_LT((logits - expected).pow(2).mean().sqrt().item<float>(), near);
   }
+}
+
+// A prompt behind 8,192 tokens, first where no thread gets room for the keys of its tile, then where it does. Ends the process.
+[[noreturn]] void continue_without_memory() {
+  c10::InferenceMode guard;
+  mallopt(M_MMAP_THRESHOLD, 64 << 10);  // what is large comes from the kernel, and goes back to it
+  mallopt(M_ARENA_MAX, 1);  // each further one holds addresses in reserve
+  const auto model = small_model(Precision::fp32, 8200);
+  KeyValueCache cache(model->config(), Precision::fp32, 8200);
+  if (!model->prefill(std::vector<std::int32_t>(8192, 7), cache)) _exit(2);
+  const auto pages = std::strtoull(read_text_file("/proc/self/statm").value().c_str(), nullptr, 10);
+  const rlimit narrow{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (400 << 10), RLIM_INFINITY}, wide{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_AS, &narrow);
+  bool told = false;
+  try {
+    (void)model->prefill(std::vector<std::int32_t>(3, 9), cache);
+  } catch (const std::bad_alloc&) {
+    told = true;
+  }
+  setrlimit(RLIMIT_AS, &wide);
+  const auto logits = model->prefill(std::vector<std::int32_t>(3, 9), cache);
+  _exit(told && logits && at::isfinite(*logits).all().item<bool>() ? 0 : 1);
+}
+
+TEST(Prefill, without_memory_for_a_tile_is_told_to_the_caller_and_leaves_the_sequence_as_it_was) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(continue_without_memory(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(KeyValueCache, a_prefix_that_was_taken_over_serves_as_one_that_was_computed) {

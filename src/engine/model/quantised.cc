@@ -74,6 +74,12 @@ const char* to_string(WeightFormat format) {
   return format == WeightFormat::int8 ? "int8" : format == WeightFormat::int4 ? "int4" : "bf16";
 }
 
+std::int64_t QuantisedMatrix::bytes_of(std::int64_t outputs, std::int64_t inputs, WeightFormat format) {
+  constexpr std::int64_t kScaleBytes = sizeof(row::bf16);
+  const bool is_int4 = format == WeightFormat::int4;
+  return outputs * (is_int4 ? inputs / 2 + inputs / kGroup * kScaleBytes : inputs + int8_groups(inputs) * kScaleBytes);
+}
+
 QuantisedMatrix QuantisedMatrix::of(const at::Tensor& matrix, WeightFormat format) {
   CHECK(format != WeightFormat::as_loaded && matrix.dim() == 2 && matrix.is_contiguous() && (format == WeightFormat::int8 || matrix.size(1) % kGroup == 0));
   QuantisedMatrix out;

@@ -23,11 +23,12 @@ class QuantisedMatrix {
   QuantisedMatrix() = default;
   // `matrix` [outputs, inputs]; format int8 or int4. For int4 inputs must be a multiple of 32.
   static QuantisedMatrix of(const at::Tensor& matrix, WeightFormat format);
+  // What it takes.
+  static std::int64_t bytes_of(std::int64_t outputs, std::int64_t inputs, WeightFormat format);
 
   bool defined() const { return values_.defined(); }
   std::int64_t outputs() const { return values_.size(0); }
   std::int64_t inputs() const { return inputs_; }
-  std::size_t bytes() const { return values_.nbytes() + scales_.nbytes(); }
   bool is_int8() const { return values_.scalar_type() == at::kChar; }
   // Of a matrix in 8 bits, [outputs, inputs] and [outputs, groups], the last group of a row being shorter where it has to be.
   const std::int8_t* int8_values() const { return values_.const_data_ptr<std::int8_t>(); }

@@ -6,6 +6,8 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <exception>
+#include <mutex>
 
 #include "engine/model/causal_model.h"
 #include "engine/model/layer_math.h"
@@ -92,6 +94,7 @@ class RowDecoder {
       Worker worker{*this, omp_get_thread_num(), omp_get_num_threads()};
       worker.run(logits);
     }
+    if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
@@ -161,6 +164,18 @@ class RowDecoder {
     const int thread, threads;
     Scratch& mine = all.scratch_[static_cast<std::size_t>(thread)];
 
+    // A thread that threw would end the process, and one that left would be waited for: there may be no memory left for what it
+    // needs. That is kept until all have met for the last time; until then its part is wrong.
+    template <class Work>
+    void keeping_failure(Work work) {
+      try {
+        work();
+      } catch (...) {
+        const std::lock_guard lock(all.failing_);
+        if (!all.failure_) all.failure_ = std::current_exception();
+      }
+    }
+
     static void meet() {
 #pragma omp barrier
     }
@@ -217,7 +232,7 @@ class RowDecoder {
     // This thread's outputs of a product without bias, for all rows: out [n, outputs].
     void multiply(const Matrix<T>& matrix, const Input& x, float* out) {
       const auto [begin, end] = share(matrix.outputs);
-      if (matrix.packed) matrix.packed->multiply(x.prepared, all.n_, begin, end, out, matrix.outputs);
+      if (matrix.packed) keeping_failure([&, begin = begin, end = end] { matrix.packed->multiply(x.prepared, all.n_, begin, end, out, matrix.outputs); });
       else multiply_rows(matrix, x.wide, begin, end, out);
     }
 
@@ -333,7 +348,7 @@ class RowDecoder {
         return shared_out(all.n_, [&](std::int64_t r, std::int64_t head) { attend_row(layer, index, r, head); });
       }
       // In turns, for later tiles see more keys.
-      for (std::int64_t i = thread; i < std::ssize(all.tiles_) * heads; i += threads) attend_tile(layer, index, all.tiles_[size(i / heads)], i % heads);
+      for (std::int64_t i = thread; i < std::ssize(all.tiles_) * heads; i += threads) keeping_failure([&] { attend_tile(layer, index, all.tiles_[size(i / heads)], i % heads); });
     }
 
     // The residual stream takes a part's result.
@@ -391,6 +406,8 @@ class RowDecoder {
   std::vector<float> residual_, qkv_, attended_, feed_, out_;
   std::vector<InputStore> inputs_;  // one, or one a thread
   std::vector<Scratch> scratch_;
+  std::mutex failing_;
+  std::exception_ptr failure_;  // the first of any thread
 };
 
 }  // namespace

@@ -22,12 +22,7 @@ std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t
 
 // Bytes of a matrix as QuantisedMatrix stores it, or of `element` bytes a value.
 std::int64_t matrix_bytes(std::int64_t rows, std::int64_t inputs, model::WeightFormat format, std::int64_t element) {
-  switch (format) {
-    case model::WeightFormat::as_loaded: return rows * inputs * element;
-    case model::WeightFormat::int8: return rows * (inputs + (inputs + 63) / 64 * 2);
-    case model::WeightFormat::int4: return rows * inputs / 32 * 18;
-  }
-  return 0;
+  return format == model::WeightFormat::as_loaded ? rows * inputs * element : model::QuantisedMatrix::bytes_of(rows, inputs, format);
 }
 
 std::int64_t base_bytes(const model::Config& c, model::WeightFormat format, std::int64_t element) {
