@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Full fine-tuning, preferences and adapters that go on, against PyTorch over Transformers' models, on the small Llama of engine_train_test."""
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
 from engine_train_test import ROWS, adapter_of_peft, assert_scores_equal, base_of, likelihoods, model, run_engine, start_engine  # noqa: F401  (model is a fixture)
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_parameter_names
@@ -137,3 +140,41 @@ def test_pairs_that_are_too_long_are_left_out_where_that_is_asked_for_and_csv_is
     for name, data in (("lines", texts), ("csv", "prompt,chosen,rejected\n" + "".join(f'{t["prompt"]},"{t["chosen"]}",{t["rejected"]}\n' for t in texts))):
         losses.append([event["loss"] for event in steps(run_engine("train", tmp_path / name, model, {"loss": "dpo", "dtype": "fp32", "threads": 1, "batch_size": 4}, train=data))])
     assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+def changed_base(folder, change):
+    network, tokenizer = base_of(folder.parent / "base"), AutoTokenizer.from_pretrained(folder.parent / "base")
+    change(network)
+    network.save_pretrained(folder, max_shard_size="100KB" if folder.name == "sharded" else "5GB")
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_an_adapter_is_refused_over_other_weights_of_equal_shapes_and_taken_over_its_own_in_any_form(model, tmp_path):
+    adapter = tmp_path / "train/model"
+    run_engine("train", tmp_path / "train", model, {"epochs": 1, "batch_size": 8}, train=ROWS)
+    with safe_open(adapter / "adapter_model.safetensors", "pt") as file:
+        assert len(file.metadata()["redoubt_base_digest"]) == 64
+    for name, change in (("half", lambda network: network.to(torch.bfloat16)), ("sharded", lambda network: None)):
+        run_engine("evaluate", tmp_path / f"eval-{name}", changed_base(tmp_path / name, change), {}, eval=ROWS, adapter=adapter)
+    run_engine("evaluate", tmp_path / "rounded", model, {"weights": "int8"}, eval=ROWS, adapter=adapter)
+
+    def other(network):
+        with torch.no_grad():
+            network.model.layers[2].mlp.down_proj.weight[0, 5] += 0.25
+
+    folder = changed_base(tmp_path / "other", other)
+    for entry, channels in (("evaluate", {"eval": ROWS}), ("train", {"train": ROWS}), ("merge", {})):
+        done = start_engine(entry, tmp_path / f"refused-{entry}", folder, {}, adapter=adapter, **channels)
+        assert done.returncode == 2 and "another base model" in done.stderr and "other weights of these shapes" in done.stderr
+
+
+def test_an_adapter_that_peft_wrote_goes_over_any_base_of_its_shapes_and_another_name_is_said(model, tmp_path):
+    adapter_of_peft(model, tmp_path / "adapter", "all-linear")
+    config_file, own = tmp_path / "adapter/adapter_config.json", model / "config.json"
+    own.write_text(json.dumps({**json.loads(own.read_text()), "_name_or_path": "owner/base"}))
+    for name, said in (("owner/base", False), ("/models/base/", False), ("owner/another", True), (None, False)):
+        config_file.write_text(json.dumps({**json.loads(config_file.read_text()), "base_model_name_or_path": name}))
+        done = start_engine("evaluate", tmp_path / f"eval-{str(name).replace('/', '_')}", model, {}, eval=ROWS, adapter=tmp_path / "adapter")
+        assert done.returncode == 0, done.stderr
+        assert ("owner/another" in done.stderr and "'owner/base'" in done.stderr) == said

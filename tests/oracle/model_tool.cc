@@ -133,9 +133,9 @@ Result<Json> train_adapter(const Loaded& loaded, const Json& task) {
   auto options = train_options(loaded, task);
   options.lora = {
       .rank = task.at("lora").at("r"), .alpha = task.at("lora").at("alpha"), .targets = task.at("lora").at("targets")};
-  TRY(TRY(model::Adapter::create(loaded.base->config(), options.lora, options.seed)).save(folder / "start", "base"));
+  TRY(TRY(model::Adapter::create(loaded.base->config(), options.lora, options.seed)).save(folder / "start", "base", loaded.base->digest()));
   const auto result = TRY(train::train(*loaded.base, {examples_of(task), {}}, options, folder / "checkpoints"));
-  TRY(result.adapter.save(folder / "adapter", "base"));
+  TRY(result.adapter.save(folder / "adapter", "base", loaded.base->digest()));
   return losses_of(result.metrics);
 }
 

@@ -53,7 +53,7 @@ void report_cuts(std::string_view channel, const data::Examples& examples, job::
 
 Result<std::optional<model::Adapter>> load_adapter(const job::Paths& paths, const model::CausalModel& base) {
   if (!paths.has_channel("adapter")) return std::optional<model::Adapter>();
-  return std::optional<model::Adapter>(TRY(model::Adapter::load(paths.channel("adapter"), base.config(), &base.weights())));
+  return std::optional<model::Adapter>(TRY(model::Adapter::load(paths.channel("adapter"), base.config(), &base.weights(), base.digest())));
 }
 
 void set_threads(std::int64_t threads) {

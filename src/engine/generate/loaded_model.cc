@@ -60,7 +60,7 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
   const auto& config = loaded.base->config();
   TRY(model::check_vocabulary(*loaded.tokenizer, config, folder));
   for (const auto& [name, adapter_folder] : adapters.named) {
-    const auto adapter = TRY(model::Adapter::load(adapter_folder, config, &loaded.base->weights()));
+    const auto adapter = TRY(model::Adapter::load(adapter_folder, config, &loaded.base->weights(), loaded.base->digest()));
     adapter.write_working(loaded.adapters.emplace_back(name).weights, options.precision);
     if (name == adapters.standard) loaded.default_adapter = loaded.adapters.size();
   }

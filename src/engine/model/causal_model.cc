@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/causal_model.h"
 
+#include "engine/model/base_digest.h"
 #include <algorithm>
 
 #include "engine/model/layer_math.h"
@@ -69,7 +70,10 @@ Result<std::unique_ptr<CausalModel>> CausalModel::load(const std::filesystem::pa
   auto config = TRY(read_config(folder));
   const auto files = TRY(weights::ModelFiles::open_folder(folder));
   auto weights = TRY(load_weights(files, config, precision, format));
-  return std::make_unique<CausalModel>(std::move(config), std::move(weights), precision);
+  auto digest = TRY(base_digest(files, config));
+  auto model = std::make_unique<CausalModel>(std::move(config), std::move(weights), precision);
+  model->digest_ = std::move(digest);
+  return model;
 }
 
 Status CausalModel::quantise(WeightFormat format) {

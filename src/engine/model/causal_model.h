@@ -73,6 +73,8 @@ class CausalModel {
                                                    WeightFormat format = WeightFormat::as_loaded);
   // From parts, for tests and tools; the tensors' shapes must fit the configuration.
   CausalModel(Config config, Weights weights, Precision precision);
+  // What an adapter of it records (base_digest.h); "" of a model made from parts.
+  const std::string& digest() const { return digest_; }
 
   const Config& config() const { return config_; }
   const Weights& weights() const { return weights_; }
@@ -144,6 +146,7 @@ class CausalModel {
   Config config_;
   Weights weights_;
   Precision precision_;
+  std::string digest_ = {};
   RotaryTable rotary_, window_rotary_;
   double embedding_scale_;  // in the model's precision
 };

@@ -48,10 +48,11 @@ class Adapter {
                                 const Weights* base = nullptr);
   // Reads a folder that PEFT or `save` wrote. What changes the computation and is not done here is unsupported, by name; an
   // adapter whose modules or shapes are not the model's is refused with both names.
-  // DoRA needs the base's weights, and is unsupported without.
-  static Result<Adapter> load(const std::filesystem::path& folder, const Config& config, const Weights* base = nullptr);
-  // adapter_config.json and adapter_model.safetensors.
-  Status save(const std::filesystem::path& folder, const std::string& base_model) const;
+  // DoRA needs the base's weights, and is unsupported without. With the base's digest (base_digest.h) an adapter that records
+  // another is refused as well; of one that records none, as PEFT writes them, a base of another name is a warning on stderr.
+  static Result<Adapter> load(const std::filesystem::path& folder, const Config& config, const Weights* base = nullptr, const std::string& digest = "");
+  // adapter_config.json and adapter_model.safetensors, which records the base's digest beside its tensors.
+  Status save(const std::filesystem::path& folder, const std::string& base_model, const std::string& digest) const;
 
   // All values in one fp32 vector, and where each matrix of it lies.
   at::Tensor& values() { return values_; }

@@ -3,9 +3,11 @@
 // Adapters on disk, as PEFT reads and writes them.
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <set>
 
 #include "base/file.h"
+#include "base/terminal.h"
 #include "engine/model/lora.h"
 #include "engine/model/tensor_file.h"
 
@@ -14,6 +16,7 @@ namespace {
 
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
 constexpr const char* kConfigFile = "adapter_config.json";
+constexpr const char* kDigestKey = "redoubt_base_digest";  // of the weights file's metadata
 
 std::string tensor_name(const std::string& path, const char* matrix) {
   return "base_model.model." + path + ".lora_" + matrix + ".weight";
@@ -66,6 +69,19 @@ std::string base_of(const Json& adapter_config) {
   return name.empty() ? "no base model" : "the base model '" + name + "'";
 }
 
+// The same model lies in folders and under owners of many names.
+std::string last_part(std::string_view name) {
+  while (name.ends_with('/')) name.remove_suffix(1);
+  return std::string(name.substr(name.rfind('/') + 1));
+}
+
+void warn_of_name(const Json& adapter_config, const Config& config) {
+  const std::string name = json_or(adapter_config, "base_model_name_or_path", "");
+  if (name.empty() || config.name.empty() || last_part(name) == last_part(config.name)) return;
+  const auto line = "redoubt-engine: the adapter names " + base_of(adapter_config) + ", this model calls itself '" + config.name + "'; nothing in the adapter tells whether it is the same\n";
+  std::fputs(without_control_characters(line).c_str(), stderr);
+}
+
 std::string description_of(const Config& config) {
   return (config.name.empty() ? "" : "'" + config.name + "', ") + config.architecture + " with " +
          std::to_string(config.layers) + " layers of width " + std::to_string(config.hidden);
@@ -73,7 +89,7 @@ std::string description_of(const Config& config) {
 
 }  // namespace
 
-Status Adapter::save(const std::filesystem::path& folder, const std::string& base_model) const {
+Status Adapter::save(const std::filesystem::path& folder, const std::string& base_model, const std::string& digest) const {
   c10::InferenceMode guard;
   TRY(make_folder(folder));
   std::map<std::string, at::Tensor> tensors;
@@ -82,13 +98,15 @@ Status Adapter::save(const std::filesystem::path& folder, const std::string& bas
     tensors[tensor_name(part.path, "B")] = b_of(part);
     if (part.magnitude >= 0) tensors[magnitude_name(part.path)] = magnitude_of(part);
   }
-  TRY(write_tensors(folder / kWeightsFile, tensors, {{"format", "pt"}}));
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (!digest.empty()) metadata[kDigestKey] = digest;
+  TRY(write_tensors(folder / kWeightsFile, tensors, metadata));
   return write_file(folder / kConfigFile,
                     config_of(options_, target_names(), transposed_, base_model).dump(2) + "\n",
                     FileMode::readable_by_all);
 }
 
-Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config& config, const Weights* base) {
+Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config& config, const Weights* base, const std::string& digest) {
   c10::InferenceMode guard;
   const std::string where = (folder / kConfigFile).string();
   const Json json = TRY(parse_json(TRY(read_text_file(folder / kConfigFile, 1 << 20)), where));
@@ -130,6 +148,9 @@ Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config&
     if (tensor.sizes() != place.sizes()) return other("shapes differ", name);
     place.copy_(tensor);
   }
+  const auto recorded = file.header().metadata.find(kDigestKey);
+  if (recorded == file.header().metadata.end()) warn_of_name(json, config);
+  else if (!digest.empty() && recorded->second != digest) return other("it was trained over other weights of these shapes", kDigestKey);
   return adapter;
 }
 

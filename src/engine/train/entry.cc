@@ -103,7 +103,7 @@ Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparam
   data.starts_from_adapter = paths.has_channel("adapter");
   data.identity["adapter"] = data.starts_from_adapter ? digest_of(trainable.values()) : "";
   auto outcome = TRY(run(base, data, options, paths.checkpoints(), hooks, group, trainable));
-  if (group.leads()) TRY(trainable.take().save(paths.model(), name));
+  if (group.leads()) TRY(trainable.take().save(paths.model(), name, base.digest()));
   return outcome;
 }
 

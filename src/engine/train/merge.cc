@@ -20,7 +20,7 @@ Status merge_job(const job::Paths& paths) {
                 "give a PEFT folder as the channel 'adapter'");
   // Loading the base checks that adapter and model belong together before anything is written.
   const auto base = TRY(model::CausalModel::load(folder, model::Precision::bf16));
-  const auto adapter = TRY(model::Adapter::load(paths.channel("adapter"), base->config(), &base->weights()));
+  const auto adapter = TRY(model::Adapter::load(paths.channel("adapter"), base->config(), &base->weights(), base->digest()));
   const auto& names = base->config().names;
 
   std::map<std::string, std::size_t> places;
