@@ -18,7 +18,7 @@ namespace redoubt::model_scan {
 class PickleMachine {
  public:
   PickleMachine(const RandomAccess& object, std::uint64_t begin, std::uint64_t end, const PickleOptions& options, int depth = 0)
-      : options_(options), reader_(object, begin, end), begin_(begin), depth_(depth) {}
+      : options_(options), reader_(object, begin, end), begin_(begin), depth_(depth), tuples_(end - begin) {}
 
   Result<PickleEnd> run();
 

@@ -3,6 +3,7 @@
 // What a pickle's program has on its stack, as far as a scan needs it: eight bytes a value, and never the data themselves.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -50,9 +51,12 @@ struct Node {
 // The items of tuples, the newest ones; an old tuple is one whose items are not known.
 class Tuples {
  public:
+  // For a pickle of so many bytes: each of its opcodes adds two items at most, or takes as many others from the stack.
+  explicit Tuples(std::uint64_t pickle_bytes) : size_(static_cast<std::size_t>(std::min<std::uint64_t>(kRing, 2 * pickle_bytes + 16))) {}
+
   Value make(const Value* items, std::size_t count, Weight weight) {
     if (count > kItemsMax) return Value(Kind::plain);
-    if (ring_.empty()) ring_.resize(kRing);
+    if (ring_.empty()) ring_.resize(size_);
     const std::uint64_t start = next_;
     put(Value(Kind::integer, weight));
     for (std::size_t i = 0; i < count; ++i) put(items[i]);
@@ -61,17 +65,18 @@ class Tuples {
   static std::size_t size(Value tuple) { return static_cast<std::size_t>(tuple.payload() & 0xfff); }
   std::optional<Value> item(Value tuple, std::size_t index) const {
     const std::uint64_t start = static_cast<std::uint64_t>(tuple.payload()) >> 12;
-    if (index >= size(tuple) || start + kRing < next_) return std::nullopt;
-    return ring_[(start + 1 + index) % kRing];
+    if (index >= size(tuple) || start + size_ < next_) return std::nullopt;
+    return ring_[(start + 1 + index) % size_];
   }
   Weight weight(Value tuple) const {
     const std::uint64_t start = static_cast<std::uint64_t>(tuple.payload()) >> 12;
-    return start + kRing < next_ ? 1 : static_cast<Weight>(ring_[start % kRing].payload());
+    return start + size_ < next_ ? 1 : static_cast<Weight>(ring_[start % size_].payload());
   }
 
  private:
   static constexpr std::size_t kRing = 1 << 18, kItemsMax = 0xfff;
-  void put(Value value) { ring_[next_++ % kRing] = value; }
+  void put(Value value) { ring_[next_++ % size_] = value; }
+  std::size_t size_;
   std::vector<Value> ring_;
   std::uint64_t next_ = 0;
 };
