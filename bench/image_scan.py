@@ -90,20 +90,22 @@ def main():
         plain = sum(int(subprocess.run(["unzip", "-l", path], capture_output=True, text=True, check=True).stdout.split()[-3]) for path in dumps.values())
         print(f"{options.records} records, {size / 1e6:.0f} MB packed, {plain / 1e6:.0f} MB plain")
         print(f"cat: {timed('sh', '-c', 'cat ' + ' '.join(map(str, dumps.values())) + ' > /dev/null')[0]:.2f} s")
-        print(f"unzip -p, one after the other: {timed('sh', '-c', '; '.join(f'unzip -p {path} > /dev/null' for path in dumps.values()))[0]:.2f} s")
+        seconds, done = timed("/usr/bin/time", "-f", "%M %U %S", "sh", "-c", "; ".join(f"unzip -p {path} > /dev/null" for path in dumps.values()))
+        _, user, system = map(float, done.stderr.split()[-3:])
+        print(f"unzip -p, one after the other: {seconds:.2f} s ({user + system:.2f} s of processor)")
         loads = []
         for _ in range(options.runs):
-            seconds, done = timed("/usr/bin/time", "-f", "%M", redoubt, "image", "db", "update", "--no-apt", *(f"--osv={path}" for path in dumps.values()), env=environment)
+            seconds, done = timed("/usr/bin/time", "-f", "%M %U %S", redoubt, "image", "db", "update", "--no-apt", *(f"--osv={path}" for path in dumps.values()), env=environment)
             assert done.returncode == 0, done.stderr
-            loads.append((seconds, int(done.stderr.split()[-1])))
-        print("import: " + ", ".join(f"{seconds:.2f} s ({plain / 1e6 / seconds:.0f} MB/s plain, {memory / 1024:.0f} MiB)" for seconds, memory in loads))
+            loads.append((seconds, *map(float, done.stderr.split()[-3:])))
+        print("import: " + ", ".join(f"{seconds:.2f} s ({plain / 1e6 / seconds:.0f} MB/s plain; {user + system:.2f} s of processor, {memory / 1024:.0f} MiB)" for seconds, memory, user, system in loads))
         scans = []
         for _ in range(options.runs):
-            seconds, done = timed("/usr/bin/time", "-f", "%M", redoubt, "--json", "image", "scan", folder / "root", "--no-apt", env=environment)
+            seconds, done = timed("/usr/bin/time", "-f", "%M %U %S", redoubt, "--json", "image", "scan", folder / "root", "--no-apt", env=environment)
             assert done.returncode in (0, 3), done.stderr
-            scans.append((seconds, int(done.stderr.split()[-1])))
+            scans.append((seconds, *map(float, done.stderr.split()[-3:])))
         told = json.loads(done.stdout)
-        print(f"scan of {len(told['packages'])} packages, {len(told['findings'])} findings: " + ", ".join(f"{seconds:.2f} s ({memory / 1024:.0f} MiB)" for seconds, memory in scans))
+        print(f"scan of {len(told['packages'])} packages, {len(told['findings'])} findings: " + ", ".join(f"{seconds:.2f} s ({user + system:.2f} s of processor, {memory / 1024:.0f} MiB)" for seconds, memory, user, system in scans))
 
 
 if __name__ == "__main__":

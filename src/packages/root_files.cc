@@ -23,12 +23,13 @@ std::vector<std::string> parts_of(std::string_view path) {
   return parts;
 }
 
-// Everything up to `bytes_max`; nothing where there is more, and then the rest is read away.
+// Everything up to `bytes_max`; nothing where there is more, and then the rest is read away. Most records are a few kilobytes, so the buffer grows with
+// what comes.
 Result<std::optional<Bytes>> read_bounded(Source& contents, std::uint64_t bytes_max, Bytes head) {
-  constexpr std::size_t kChunk = 1 << 20;
+  constexpr std::size_t kChunkMin = 8 << 10, kChunkMax = 1 << 20;
   while (head.size() <= bytes_max) {
     const std::size_t at = head.size();
-    head.resize(at + kChunk);
+    head.resize(at + std::clamp(at, kChunkMin, kChunkMax));
     const std::size_t count = TRY(contents.read(MutableByteView(head).subspan(at)));
     head.resize(at + count);
     if (count == 0) return std::optional(std::move(head));
