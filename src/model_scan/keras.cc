@@ -60,7 +60,7 @@ constexpr const char* kFunctions =
     "squared_hinge squareplus swish tanh tanh_shrink threshold top_k_categorical_accuracy tversky weighted_accuracy ";
 
 constexpr std::uint64_t kConfigBytesMax = 32 << 20;
-constexpr std::size_t kTriesMax = 100'000;
+constexpr std::size_t kTriesMax = 10'000'000;
 
 std::set<std::string, std::less<>> words_of(std::string_view text) {
   std::set<std::string, std::less<>> words;
@@ -142,8 +142,8 @@ class KerasJudge {
   std::set<std::string> told_;
 };
 
-// Where the JSON object that begins at the reader's place ends, by its brackets outside of texts.
-std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t begin) {
+// The JSON object that begins at a place, up to where it ends by its brackets outside of texts. Takes what it reads off `budget`.
+std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t begin, std::uint64_t& budget) {
   ByteReader reader(object, begin, std::min(object.size(), begin + kConfigBytesMax));
   std::string text;
   int depth = 0;
@@ -151,6 +151,8 @@ std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t b
   while (const auto* bytes = reader.peek(1)) {
     const char c = static_cast<char>(*bytes);
     reader.advance(1);
+    if (budget == 0) return std::nullopt;
+    --budget;
     text += c;
     if (is_text) {
       is_text = is_escaped || c != '"';
@@ -172,7 +174,7 @@ std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t b
 // Finds the JSON objects with a class in a file of another format, wherever they stand, and whether it names a model's configuration.
 class ConfigSearch {
  public:
-  explicit ConfigSearch(const RandomAccess& object) : object_(object) {}
+  explicit ConfigSearch(const RandomAccess& object) : object_(object), budget_(4 * object.size() + (64ull << 20)) {}
 
   Status run() {
     ByteReader reader(object_);
@@ -191,14 +193,14 @@ class ConfigSearch {
   }
   bool is_pytables() const { return is_pytables_; }
   bool names_config() const { return names_config_; }
-  bool has_too_many() const { return tries_ > kTriesMax; }
+  bool has_too_many() const { return tries_ > kTriesMax || budget_ == 0; }
   const std::vector<Json>& configs() const { return configs_; }
 
  private:
   void consider(std::uint64_t at, std::string_view behind) {
     const auto first = behind.find_first_not_of(" \t\r\n");
-    if (at < next_ || first == behind.npos || behind[first] != '"' || ++tries_ > kTriesMax) return;
-    const auto text = json_text(object_, at);
+    if (at < next_ || first == behind.npos || behind[first] != '"' || ++tries_ > kTriesMax || budget_ == 0) return;
+    const auto text = json_text(object_, at, budget_);
     if (!text) return;
     auto json = parse_json(*text, "configuration", {.bytes_max = kConfigBytesMax, .depth_max = 128});
     if (!json || !json->is_object()) return;
@@ -207,7 +209,7 @@ class ConfigSearch {
   }
 
   const RandomAccess& object_;
-  std::uint64_t next_ = 0;
+  std::uint64_t budget_, next_ = 0;
   std::size_t tries_ = 0;
   bool names_config_ = false, is_pytables_ = false;
   std::vector<Json> configs_;

@@ -241,6 +241,7 @@ def keras_tricks():
         "module.keras": keras_zip({"module": "os", "class_name": "system", "config": COMMAND}), "get_file.keras": keras_zip({"module": "keras.utils", "class_name": "function", "config": "get_file"}),
         "custom.h5": h5({"class_name": "RunsCode", "config": {}}), "hidden_config.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"model_config" + bytes(99), "tfsm.keras": keras_zip({"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "/tmp/x"}}),
         "torch_wrapper.keras": keras_zip({"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {"module": "x"}}), "lambda_user_block.h5": bytes(512) + h5(lambda_layer),
+        "endless.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"model_config" + b'{"a":' * 2_000_000,
         "pytables.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"PYTABLES_FORMAT_VERSION" + bytes(99),
         "vocabulary.keras": keras_zip({"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}),
     }
