@@ -126,7 +126,8 @@ Result<std::string> sign_model(const std::string& name, std::vector<ModelResourc
   TRY(check_files(files));
   const Bytes payload = to_bytes(to_text(Statement{{{name, digest_over(files)}}, kPredicateType, predicate_of(files, ignored)}));
   ModelBundle bundle{.envelope = {kStatementPayloadType, payload, {}}, .hint = signer.chain.empty() ? key_hint_of(signer.key) : "", .chain = signer.chain};
-  bundle.envelope.signatures.push_back({bundle.hint, TRY(signer.sign(pre_authentication_encoding(kStatementPayloadType, payload)))});
+  auto signature = TRY(signer.sign(pre_authentication_encoding(kStatementPayloadType, payload)));
+  bundle.envelope.signatures.push_back({bundle.hint, std::move(signature)});
   return to_text(bundle);
 }
 

@@ -139,7 +139,8 @@ Result<int> create_token(const Options& options, const Output& output) {
   token.repositories = options.repositories.empty() ? std::vector<std::string>{"*/*"} : options.repositories;
   token.created = SystemClock().now();
   if (options.expires_days > 0) token.expires = token.created + std::chrono::hours(24 * options.expires_days);
-  const Secret made = TRY(hub::TokenFile::create(TRY(state_of(options)) / hub::kTokensName, token));
+  const fs::path file = TRY(state_of(options)) / hub::kTokensName;
+  const Secret made = TRY(hub::TokenFile::create(file, token));
   const std::string text = to_text(made.reveal(SecretAccess::for_user()));
   output.say("this is the only time the token is shown; the mirror keeps its hash");
   output.result({{"name", token.name}, {"token", text}, {"scope", options.scope}, {"repositories", token.repositories}}, text);
@@ -169,8 +170,9 @@ Result<int> revoke_token(const Options& options, const Output& output) {
 // --- gates
 
 Result<int> change_gate(const Options& options, const Output& output, const std::function<Status(hub::Gates&)>& body) {
-  TRY(hub::GateFile::change(TRY(state_of(options)) / hub::kGatesName, body));
-  const auto gates = TRY(hub::GateFile::read(TRY(state_of(options)) / hub::kGatesName));
+  const fs::path file = TRY(state_of(options)) / hub::kGatesName;
+  TRY(hub::GateFile::change(file, body));
+  const auto gates = TRY(hub::GateFile::read(file));
   const auto found = gates.find(options.repository);
   const Json grants = found == gates.end() ? Json::array() : Json(found->second);
   output.result({{"repository", options.repository}, {"gated", found != gates.end()}, {"grants", grants}},

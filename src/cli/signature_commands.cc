@@ -196,7 +196,8 @@ Result<int> verify(const Options& options, const Output& output) {
     output.result({{"ok", true}, {"problems", Json::array()}, {"signature", verified.who}}, "no signature, and the policy does not ask for one");
     return 0;
   }
-  const auto problems = attest::compare_model({.name = "", .digest = {}, .files = std::move(verified.files)}, TRY(attest::hash_model_folder(folder, ignored)));
+  auto files = TRY(attest::hash_model_folder(folder, ignored));
+  const auto problems = attest::compare_model({.name = "", .digest = {}, .files = std::move(verified.files)}, std::move(files));
   Json list = Json::array();
   std::string lines;
   for (const auto& problem : problems) {

@@ -33,7 +33,9 @@ Result<CommitOperation> parse_operation(const std::string& key, const Json& valu
   }
   if (key == "lfsFile") {
     if (json_or(value, "algo", "sha256") != "sha256") return fail(ErrorCode::invalid_argument, "a digest that is not SHA-256", where);
-    AddedLargeFile file{TRY(path_of(value, where)), TRY(Digest::parse(TRY(json_string(value, "oid", where)))), 0};
+    AddedLargeFile file;
+    file.path = TRY(path_of(value, where));
+    file.sha256 = TRY(Digest::parse(TRY(json_string(value, "oid", where))));
     if (value.contains("size")) {
       const auto size = TRY(json_integer(value, "size", where));
       if (size < 0) return fail(ErrorCode::invalid_argument, "a size below zero", where);

@@ -53,7 +53,9 @@ Result<ModelQuery> parse_model_query(std::string_view text) {
     if (++parameters > kParametersMax) return fail(ErrorCode::invalid_argument, "too many parameters");
     const auto equals = pair.find('=');
     if (equals == pair.npos) continue;
-    TRY(set(query, TRY(decode(pair.substr(0, equals))), TRY(decode(pair.substr(equals + 1)))));
+    const auto name = TRY(decode(pair.substr(0, equals)));
+    const auto value = TRY(decode(pair.substr(equals + 1)));
+    TRY(set(query, name, value));
   }
   return query;
 }

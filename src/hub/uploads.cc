@@ -199,8 +199,12 @@ std::string Uploads::address_of(Ticket ticket) const {
 Result<Uploads::Ticket> Uploads::check(const std::vector<std::string>& segments, std::string_view query) const {
   const auto refuse = [] { return fail(ErrorCode::permission_denied, "not an address that this mirror gave out, or one that has ended"); };
   if (segments.size() != 6) return refuse();
-  Ticket ticket{.id = segments[2] + "/" + segments[3], .oid = TRY(Digest::parse(segments[4])), .size = TRY(number_of<std::uint64_t>(TRY(parameter(query, "size")))),
-                .part = TRY(number_of<std::uint64_t>(segments[5])), .expires = TRY(number_of<std::int64_t>(TRY(parameter(query, "expires"))))};
+  Ticket ticket;
+  ticket.id = segments[2] + "/" + segments[3];
+  ticket.oid = TRY(Digest::parse(segments[4]));
+  ticket.size = TRY(number_of<std::uint64_t>(TRY(parameter(query, "size"))));
+  ticket.part = TRY(number_of<std::uint64_t>(segments[5]));
+  ticket.expires = TRY(number_of<std::int64_t>(TRY(parameter(query, "expires"))));
   const auto signature = TRY(Digest::parse(TRY(parameter(query, "signature"))));
   if (!equal_constant_time(signature.value, sign(ticket).value) || ticket.expires < seconds(clock_.now())) return refuse();
   if (ticket.size > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a file is at most 160 GiB");

@@ -136,7 +136,10 @@ Result<WatchOptions> WatchOptions::from_json(const Json& value) {
 
 Result<Json> load_training_config(const fs::path& file) { return load_checked(file, kTrainingConfigSchema); }
 
-Result<attest::SignerPolicy> load_signers(const fs::path& file) { return attest::SignerPolicy::from_json(TRY(load_checked(file, kSignersSchema)), file.parent_path()); }
+Result<attest::SignerPolicy> load_signers(const fs::path& file) {
+  const Json checked = TRY(load_checked(file, kSignersSchema));
+  return attest::SignerPolicy::from_json(checked, file.parent_path());
+}
 
 Result<stages::evaluate::Thresholds> load_thresholds(const fs::path& file) {
   return stages::evaluate::Thresholds::from_json(TRY(load_checked(file, kThresholdsSchema)));

@@ -52,7 +52,9 @@ class Acquisition {
     }
     const auto verdict = TRY(judge_signer(files));
     deps_.progress.begin("download", total, "bytes");
-    vault::Manifest manifest{"model", TRY(Downloads({client_, options_.repository, commit_}, deps_.store, deps_.progress).run(files))};
+    Downloads downloads({client_, options_.repository, commit_}, deps_.store, deps_.progress);
+    auto taken = TRY(downloads.run(files));
+    const vault::Manifest manifest{"model", std::move(taken)};
     deps_.progress.end();
     if (verdict) TRY(check_signed(*verdict, manifest));
     TRY(scan(manifest));
