@@ -17,7 +17,7 @@
 #include "crypto/x509.h"
 #include "sandbox/sandbox.h"
 #include "stages/image/step.h"
-#include "stages/image/tar.h"
+#include "stages/image/oci/tar.h"
 
 namespace redoubt::cli {
 namespace {
@@ -51,7 +51,7 @@ Finding failed(const char* name, const Error& error) {
 // The kernel is asked about a process that waits to run a program; the program itself is none, so nothing runs.
 Finding check_sandbox() {
   constexpr const char* kName = "sandbox";
-  auto layer = stages::image::TarSource::create({{"bin/nothing", 0755, {}, "no program"}});
+  auto layer = stages::image::oci::TarSource::create({{"bin/nothing", 0755, {}, "no program"}});
   if (!layer) return failed(kName, layer.error());
   sandbox::Options options;
   options.layers.push_back(std::move(*layer));

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "crypto/hash.h"
+#include "provider/local/checked_source.h"
 #include "provider/local/image_layout.h"
 
 namespace redoubt::provider::local {
@@ -16,27 +17,6 @@ namespace {
 constexpr std::string_view kLayout = "{\"imageLayoutVersion\":\"1.0.0\"}";
 constexpr const char* kRestore = "restore it from a backup, or move the folder away and build the image again";
 constexpr std::string_view kEarlierTemporary = ".incoming-";
-
-// Hashes what passes, and says tampered at the end when it is not the digest that was asked for.
-class CheckedSource final : public Source {
- public:
-  CheckedSource(std::unique_ptr<FileReader> file, Digest expected) : file_(std::move(file)), expected_(expected) {}
-  Result<std::size_t> read(MutableByteView into) override {
-    const std::size_t count = TRY(file_->read(into));
-    hash_.update(ByteView(into).first(count));
-    if (count == 0 && !into.empty() && !ended_) {
-      ended_ = true;
-      if (hash_.finish() != expected_) return fail(ErrorCode::tampered, "an image blob is not what its digest says", expected_.tagged());
-    }
-    return count;
-  }
-
- private:
-  std::unique_ptr<FileReader> file_;
-  Digest expected_;
-  crypto::Sha256 hash_;
-  bool ended_ = false;
-};
 
 // What stands in index.json came from this program, so whatever it can't be is tampering and not a caller's mistake.
 tl::unexpected<Error> changed(const Error& error) { return fail(ErrorCode::tampered, "the index of the images is changed: " + error.message, error.where, kRestore); }

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "crypto/hash.h"
-#include "stages/image/tar.h"
+#include "stages/image/oci/writer.h"
 
 namespace redoubt::stages::image {
 namespace fs = std::filesystem;
@@ -12,9 +12,6 @@ namespace {
 
 // Debian's loader looks here without being told to.
 constexpr const char* kLibraryFolder = "usr/lib/x86_64-linux-gnu/";
-constexpr const char* kManifestType = "application/vnd.oci.image.manifest.v1+json";
-constexpr const char* kConfigType = "application/vnd.oci.image.config.v1+json";
-constexpr const char* kLayerType = "application/vnd.oci.image.layer.v1.tar";
 // A thread of libgomp that waits for work spins: quick while the machine is idle, and a core burnt when it is not. This is about
 // the length of one of the engine's own steps; after it the thread sleeps.
 constexpr const char* kWaitBriefly = "GOMP_SPINCOUNT=5000";
@@ -22,25 +19,8 @@ constexpr const char* kWaitBriefly = "GOMP_SPINCOUNT=5000";
 // there the program is never root.
 constexpr const char* kUser = "0:0";
 
-// Counts what passes, for the descriptor and the person.
-class CountedSource final : public Source {
- public:
-  CountedSource(Source& from, Progress& progress) : from_(from), progress_(progress) {}
-  Result<std::size_t> read(MutableByteView into) override {
-    const std::size_t count = TRY(from_.read(into));
-    bytes += count;
-    progress_.update(bytes);
-    return count;
-  }
-  std::uint64_t bytes = 0;
-
- private:
-  Source& from_;
-  Progress& progress_;
-};
-
-std::vector<TarEntry> library_entries(const ProgramFiles& files) {
-  std::vector<TarEntry> entries;
+std::vector<oci::TarEntry> library_entries(const ProgramFiles& files) {
+  std::vector<oci::TarEntry> entries;
   for (const auto& [name, file] : files.libraries) entries.push_back({kLibraryFolder + name, 0755, file, {}});
   entries.push_back({files.interpreter.substr(1), 0755, files.interpreter_file, {}});
   entries.push_back({"tmp/", 0755, {}, {}});
@@ -50,32 +30,10 @@ std::vector<TarEntry> library_entries(const ProgramFiles& files) {
   return entries;
 }
 
-std::vector<TarEntry> program_entries(const fs::path& program) {
+std::vector<oci::TarEntry> program_entries(const fs::path& program) {
   return {{kEnginePath, 0755, program, {}},
           {"etc/passwd", 0644, {}, "engine:x:65532:65532:Redoubt engine:/opt/ml:/nonexistent\n"},
           {"etc/group", 0644, {}, "engine:x:65532:\n"}};
-}
-
-Result<provider::ImageDescriptor> put_json(provider::ImageStore& store, const Json& value, const char* type) {
-  const std::string text = dump_json(value);
-  MemorySource source(view_of(text));
-  const Digest digest = TRY(store.put_blob(source));
-  return provider::ImageDescriptor{type, digest, text.size()};
-}
-
-Result<provider::ImageDescriptor> put_layer(provider::ImageStore& store, std::vector<TarEntry> entries, std::string_view label, Progress& progress) {
-  std::uint64_t total = 0;
-  for (const auto& entry : entries) total += entry.file.empty() ? entry.contents.size() : fs::file_size(entry.file);
-  progress.begin(label, total, "bytes");
-  auto tar = TRY(TarSource::create(std::move(entries)));
-  CountedSource counted(*tar, progress);
-  const Digest digest = TRY(store.put_blob(counted));
-  progress.end();
-  return provider::ImageDescriptor{kLayerType, digest, counted.bytes};
-}
-
-Json to_json(const provider::ImageDescriptor& descriptor) {
-  return {{"mediaType", descriptor.media_type}, {"digest", descriptor.digest.tagged()}, {"size", descriptor.size}};
 }
 
 Result<Digest> hash_file(const fs::path& path) {
@@ -106,25 +64,21 @@ Result<ImageContents> collect_contents(const BuildOptions& options, Progress& pr
 std::string tag_of(const BuildOptions& options, const ImageContents& contents) { return options.name + ":" + contents.digest.hex().substr(0, 12); }
 
 Result<BuiltFiles> build_image(const BuildOptions& options, const ImageContents& contents, provider::ImageStore& store, Progress& progress) {
-  const auto libraries = TRY(put_layer(store, library_entries(contents.files), "image: libraries", progress));
-  const auto program = TRY(put_layer(store, program_entries(options.program), "image: engine", progress));
+  const auto libraries = TRY(oci::write_layer(store, library_entries(contents.files), {}, "image: libraries", progress));
+  const auto program = TRY(oci::write_layer(store, program_entries(options.program), {}, "image: engine", progress));
   const Json labels = {{"org.opencontainers.image.title", options.name}, {"org.opencontainers.image.version", options.version},
                        {"org.opencontainers.image.licenses", "Apache-2.0"}, {"dev.redoubt.contents", contents.digest.tagged()}};
   const Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"created", "1970-01-01T00:00:00Z"},
                        {"config", {{"User", kUser}, {"Entrypoint", {std::string("/") + kEnginePath}}, {"Env", {std::string(kWaitBriefly)}},
                                    {"WorkingDir", "/opt/ml"}, {"Labels", labels}}},
-                       {"rootfs", {{"type", "layers"}, {"diff_ids", {libraries.digest.tagged(), program.digest.tagged()}}}},
                        {"history", Json::array({{{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: libraries"}},
                                                 {{"created", "1970-01-01T00:00:00Z"}, {"created_by", "redoubt image build: engine"}}})}};
-  const auto config_descriptor = TRY(put_json(store, config, kConfigType));
   BuiltFiles built;
   built.tag = tag_of(options, contents);
   // The manifest states its own name, so that a changed name in the index is noticed.
   Json annotations = labels;
   annotations["org.opencontainers.image.ref.name"] = built.tag;
-  const Json manifest = {{"schemaVersion", 2}, {"mediaType", kManifestType}, {"config", to_json(config_descriptor)},
-                         {"layers", {to_json(libraries), to_json(program)}}, {"annotations", annotations}};
-  built.manifest = TRY(put_json(store, manifest, kManifestType));
+  built.manifest = TRY(oci::write_manifest(store, config, {libraries, program}, annotations));
   TRY(store.tag(built.tag, built.manifest));
   return built;
 }

@@ -7,7 +7,6 @@
 #include "provider/local/image_store.h"
 #include "stages/image/build.h"
 #include "stages/image/packages.h"
-#include "stages/image/tar.h"
 
 namespace redoubt::stages::image {
 namespace {
@@ -38,21 +37,6 @@ TEST(Elf, malformed_files_are_errors) {
   }
   ASSERT_TRUE(write_file(folder.path() / "text", std::string_view("#!/bin/sh\n")));
   EXPECT_FALSE(read_elf(folder.path() / "text"));
-}
-
-TEST(Tar, is_read_by_tar) {
-  const auto folder = *TemporaryFolder::create();
-  ASSERT_TRUE(write_file(folder.path() / "big", Bytes(100'000, 'x')));
-  auto tar = *TarSource::create({{"usr/bin/big", 0755, folder.path() / "big", {}}, {"etc/passwd", 0644, {}, "engine\n"}, {"tmp/", 01777, {}, {}}});
-  ASSERT_TRUE(write_file(folder.path() / "a.tar", *read_all(*tar, 1 << 20)));
-  EXPECT_EQ(shell("tar tvf " + (folder.path() / "a.tar").string() + " | awk '{print $1,$3,$6}'"),
-            "0:drwxr-xr-x 0 etc/\n-rw-r--r-- 7 etc/passwd\ndrwxrwxrwt 0 tmp/\ndrwxr-xr-x 0 usr/\ndrwxr-xr-x 0 usr/bin/\n-rwxr-xr-x 100000 usr/bin/big\n");
-}
-
-TEST(Tar, refuses_unsafe_and_doubled_paths) {
-  EXPECT_FALSE(TarSource::create({{"../x", 0644, {}, ""}}));
-  EXPECT_FALSE(TarSource::create({{"/x", 0644, {}, ""}}));
-  EXPECT_FALSE(TarSource::create({{"x", 0644, {}, ""}, {"x", 0644, {}, ""}}));
 }
 
 class BuildTest : public ::testing::Test {

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages/image/oci/layer.h"
+
+#include <archive_entry.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "stages/image/oci/archive_input.h"
+
+namespace redoubt::stages::image::oci {
+namespace {
+
+constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq";
+constexpr std::size_t kPathBytesMax = 4000;
+
+// Every link and name is the image's own, so ".." is never meant well.
+Result<std::string> cleaned(const char* path) {
+  if (path == nullptr) return fail(ErrorCode::invalid_argument, "an entry without a readable name", "image layer");
+  std::string_view rest = path;
+  std::string clean;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('/'), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (part.empty() || part == ".") continue;
+    if (part == ".." || part.size() > 255) return fail(ErrorCode::invalid_argument, "a path that leaves the image", to_hex(view_of(std::string_view(path).substr(0, 200))));
+    if (!clean.empty()) clean += '/';
+    clean += part;
+  }
+  if (clean.size() > kPathBytesMax) return fail(ErrorCode::invalid_argument, "a path that is too long", "image layer");
+  return clean;
+}
+
+EntryKind kind_of(archive_entry* entry) {
+  if (archive_entry_hardlink(entry) != nullptr) return EntryKind::hard_link;
+  switch (archive_entry_filetype(entry)) {
+    case AE_IFREG: return EntryKind::file;
+    case AE_IFDIR: return EntryKind::folder;
+    case AE_IFLNK: return EntryKind::symbolic_link;
+    default: return EntryKind::special;
+  }
+}
+
+// The name of what a whiteout hides, and its kind.
+Status make_whiteout(LayerEntry& entry) {
+  const auto slash = entry.path.rfind('/');
+  const std::string folder = slash == entry.path.npos ? "" : entry.path.substr(0, slash);
+  const std::string name = slash == entry.path.npos ? entry.path : entry.path.substr(slash + 1);
+  if (!name.starts_with(kWhiteout)) return {};
+  if (name == kOpaque) {
+    entry.kind = EntryKind::opaque;
+    entry.path = folder;
+    return {};
+  }
+  const std::string hidden = name.substr(kWhiteout.size());
+  if (hidden.empty() || hidden == "." || hidden == "..") return fail(ErrorCode::invalid_argument, "a bad whiteout", entry.path);
+  entry.kind = EntryKind::whiteout;
+  entry.path = folder.empty() ? hidden : folder + "/" + hidden;
+  return {};
+}
+
+Result<LayerEntry> to_entry(archive_entry* from) {
+  LayerEntry entry;
+  entry.path = TRY(cleaned(archive_entry_pathname(from)));
+  entry.kind = kind_of(from);
+  entry.mode = archive_entry_perm(from) & 07777;
+  entry.uid = static_cast<unsigned>(archive_entry_uid(from));
+  entry.gid = static_cast<unsigned>(archive_entry_gid(from));
+  if (entry.kind == EntryKind::hard_link) entry.link = TRY(cleaned(archive_entry_hardlink(from)));
+  if (entry.kind == EntryKind::symbolic_link) {
+    const char* target = archive_entry_symlink(from);
+    if (target == nullptr || std::string_view(target).size() > kPathBytesMax) return fail(ErrorCode::invalid_argument, "a symbolic link without a readable target", entry.path);
+    entry.link = target;
+  }
+  if (entry.kind == EntryKind::file) entry.size = static_cast<std::uint64_t>(std::max<la_int64_t>(archive_entry_size(from), 0));
+  TRY(make_whiteout(entry));
+  return entry;
+}
+
+// The bytes of the entry that libarchive stands at.
+class EntrySource final : public Source {
+ public:
+  explicit EntrySource(ArchiveInput& input) : input_(input) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    const la_ssize_t count = archive_read_data(input_.reader(), into.data(), into.size());
+    if (count < 0) return input_.failure("a file of the image can't be read");
+    return static_cast<std::size_t>(count);
+  }
+
+ private:
+  ArchiveInput& input_;
+};
+
+// Ends with limit_exceeded where more comes than may.
+class LimitedSource final : public Source {
+ public:
+  LimitedSource(Source& from, std::uint64_t& left) : from_(from), left_(left) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    const std::size_t count = TRY(from_.read(into));
+    if (count > left_) return fail(ErrorCode::limit_exceeded, "the image's layers are larger than their limit", "image layer", "use a smaller image");
+    left_ -= count;
+    return count;
+  }
+
+ private:
+  Source& from_;
+  std::uint64_t& left_;
+};
+
+// Some writers (umoci insert) leave out the zeros that fill the last block and end the archive. More zeros than needed harm nobody.
+class FilledSource final : public Source {
+ public:
+  explicit FilledSource(Source& from) : from_(from) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    if (!ended_) {
+      const std::size_t count = TRY(from_.read(into));
+      bytes_ += count;
+      if (count > 0 || into.empty()) return count;
+      ended_ = true;
+      zeros_ = (kBlock - bytes_ % kBlock) % kBlock + 2 * kBlock;
+    }
+    const std::size_t count = std::min(into.size(), zeros_);
+    std::fill_n(into.begin(), count, std::uint8_t{0});
+    zeros_ -= count;
+    return count;
+  }
+
+ private:
+  static constexpr std::size_t kBlock = 512;
+  Source& from_;
+  std::uint64_t bytes_ = 0;
+  std::size_t zeros_ = 0;
+  bool ended_ = false;
+};
+
+enum class Compression { none, gzip, zstd };
+
+Result<Compression> compression_of(std::string_view type) {
+  for (auto none : {"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"}) {
+    if (type == none) return Compression::none;
+  }
+  for (auto gzip : {"application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip"}) {
+    if (type == gzip) return Compression::gzip;
+  }
+  for (auto zstd : {"application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.docker.image.rootfs.diff.tar.zstd"}) {
+    if (type == zstd) return Compression::zstd;
+  }
+  if (type.ends_with("+encrypted")) return fail(ErrorCode::unsupported, "the layer is encrypted", std::string(type), "decrypt the image first: redoubt image decrypt");
+  return fail(ErrorCode::unsupported, "a layer that is no tar: " + std::string(type.substr(0, 200)));
+}
+
+class DecompressedSource final : public Source {
+ public:
+  DecompressedSource(Source& from, Compression compression) : input_(from), compression_(compression) {}
+  Result<std::size_t> read(MutableByteView into) override {
+    if (ended_) return std::size_t{0};
+    if (!opened_) TRY(open());
+    if (ended_ || into.empty()) return std::size_t{0};
+    const la_ssize_t count = archive_read_data(input_.reader(), into.data(), into.size());
+    if (count < 0) return input_.failure("a compressed layer can't be read");
+    ended_ = count == 0;
+    return static_cast<std::size_t>(count);
+  }
+
+ private:
+  Status open() {
+    opened_ = true;
+    compression_ == Compression::gzip ? archive_read_support_filter_gzip(input_.reader()) : archive_read_support_filter_zstd(input_.reader());
+    archive_read_support_format_raw(input_.reader());
+    archive_entry* entry = nullptr;
+    const int status = input_.open();
+    const int next = status == ARCHIVE_OK ? archive_read_next_header(input_.reader(), &entry) : status;
+    if (next == ARCHIVE_EOF) return fail(ErrorCode::invalid_argument, "a compressed layer that is empty", "image layer");
+    if (next != ARCHIVE_OK) return input_.failure("a compressed layer can't be read");
+    const int wanted = compression_ == Compression::gzip ? ARCHIVE_FILTER_GZIP : ARCHIVE_FILTER_ZSTD;
+    if (archive_filter_code(input_.reader(), 0) != wanted) return fail(ErrorCode::invalid_argument, "a layer is not compressed as its media type says", "image layer");
+    return {};
+  }
+
+  ArchiveInput input_;
+  Compression compression_;
+  bool opened_ = false, ended_ = false;
+};
+
+class BorrowedSource final : public Source {
+ public:
+  explicit BorrowedSource(Source& from) : from_(from) {}
+  Result<std::size_t> read(MutableByteView into) override { return from_.read(into); }
+
+ private:
+  Source& from_;
+};
+
+}  // namespace
+
+Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry) {
+  LimitedSource limited(layer, limits.bytes_max);
+  FilledSource filled(limited);
+  ArchiveInput input(filled);
+  archive_read_support_format_tar(input.reader());
+  archive_read_support_format_empty(input.reader());
+  archive_read_set_options(input.reader(), "hdrcharset=BINARY");
+  int status = input.open();
+  archive_entry* next = nullptr;
+  while (status == ARCHIVE_OK && (status = archive_read_next_header(input.reader(), &next)) == ARCHIVE_OK) {
+    if (limits.entries_max == 0) return fail(ErrorCode::limit_exceeded, "the image has too many files", "image layer");
+    --limits.entries_max;
+    const LayerEntry entry = TRY(to_entry(next));
+    EntrySource contents(input);
+    TRY(on_entry(entry, contents));
+  }
+  if (status != ARCHIVE_EOF) return input.failure("not a readable tar");
+  // The bytes behind the archive's end belong to the digest too.
+  Bytes rest(64 << 10);
+  while (TRY(limited.read(rest)) > 0) {
+  }
+  return {};
+}
+
+bool is_layer_type(std::string_view media_type) { return compression_of(media_type).has_value(); }
+
+Result<std::unique_ptr<Source>> uncompressed(Source& layer, std::string_view media_type) {
+  const auto compression = TRY(compression_of(media_type));
+  if (compression == Compression::none) return std::unique_ptr<Source>(std::make_unique<BorrowedSource>(layer));
+  return std::unique_ptr<Source>(std::make_unique<DecompressedSource>(layer, compression));
+}
+
+}  // namespace redoubt::stages::image::oci
