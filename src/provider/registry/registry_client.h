@@ -2,10 +2,13 @@
 //
 // A remote registry as the OCI distribution specification v1.1 has it, over HTTPS alone. What a registry answers is believed only
 // where a digest proves it. Logs in as the registry asks: not at all, by password, or by a token that its token server gives
-// (https://distribution.github.io/distribution/spec/auth/token/).
+// (https://distribution.github.io/distribution/spec/auth/token/), and again where a token ran out on the way. A registry that is
+// busy (429, 503) is waited for as long as it says, within bounds; a connection that breaks is taken up where it broke.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,43 +16,40 @@
 #include "base/bytes.h"
 #include "http/client.h"
 #include "provider/image_store.h"
+#include "provider/registry/reference.h"
 
 namespace redoubt::provider::registry {
-
-// Where an image goes.
-struct RemoteReference {
-  std::string origin;      // "https://registry.example:5000"
-  std::string repository;  // "team/redoubt-engine"
-  std::string tag;         // "" where the URL names none
-};
-
-// "https://HOST[:PORT]/REPOSITORY[:TAG]". invalid_argument for another scheme, a digest, a query or a name that no registry takes.
-Result<RemoteReference> parse_remote_reference(const std::string& url);
-
-// The scheme and the parameters of a WWW-Authenticate header (RFC 9110, section 11.6.1); names in lower case.
-struct Challenge {
-  std::string scheme;
-  std::string realm, service, scope;
-};
-Result<Challenge> parse_challenge(std::string_view header);
 
 struct RegistryLogin {
   // "USER:PASSWORD", or a ready bearer token where it holds no colon.
   std::optional<Secret> credentials;
 };
 
+struct RegistryAccess {
+  bool push = true;                     // else a token to read alone is asked for
+  std::string mount_from = {};          // another repository of the registry, to take blobs from
+};
+
+// Opens a blob from its start, as often as it is asked to.
+using OpenBlob = std::function<Result<std::unique_ptr<Source>>()>;
+
 class RegistryClient {
  public:
   // Asks the registry how it wants to be logged in to, and does. permission_denied where it wants credentials and has none.
-  static Result<RegistryClient> open(const http::ClientOptions& options, RemoteReference reference, const RegistryLogin& login);
+  static Result<RegistryClient> open(const http::ClientOptions& options, RemoteReference reference, const RegistryLogin& login, const RegistryAccess& access = {});
+
+  const RemoteReference& reference() const { return reference_; }
 
   // Whether the repository has the blob, at its full length.
-  Result<bool> has_blob(const ImageDescriptor& blob);
-  // One POST, one PUT. `contents` checks its own digest; tampered when the registry names another one.
-  Status put_blob(const ImageDescriptor& blob, Source& contents);
+  Result<bool> has_blob(const ImageDescriptor& blob) const;
+  // Takes the blob from the repository that RegistryAccess named; false where the registry would rather have it sent.
+  Result<bool> mount_blob(const ImageDescriptor& blob) const;
+  // In one request where it is small, else in parts; a part that broke off goes on where the registry says that it is. What `open`
+  // gives checks its own digest; tampered when the registry names another one.
+  Status put_blob(const ImageDescriptor& blob, const OpenBlob& open) const;
   // In parts, since neither length nor digest are known before the end.
-  Result<Digest> put_blob(Source& contents);
-  // Checks the digest as it is read to the end. not_found.
+  Result<Digest> put_blob(Source& contents) const;
+  // Checks the digest as it is read to the end; must not outlive the client. not_found.
   Result<std::unique_ptr<Source>> open_blob(const Digest& digest) const;
   // The manifest that a tag or a digest names, as its bytes are; nothing where there is none.
   struct Manifest {
@@ -59,19 +59,41 @@ class RegistryClient {
   Result<std::optional<Manifest>> manifest(const std::string& tag_or_digest) const;
   // Sorted.
   Result<std::vector<std::string>> tags() const;
-  Status put_manifest(const std::string& tag, const ImageDescriptor& manifest, std::string bytes);
+  // Whether the registry took note of the manifest's subject by itself.
+  enum class Subject { unnoticed, noticed };
+  Result<Subject> put_manifest(const std::string& tag_or_digest, const ImageDescriptor& manifest, std::string bytes) const;
+  // The pages of what refers to a manifest, each the text of an index; nothing where the registry has no such list.
+  Result<std::optional<std::vector<std::string>>> referrers(const Digest& digest) const;
 
  private:
-  RegistryClient(const http::ClientOptions& options, RemoteReference reference) : client_(options), reference_(std::move(reference)) {}
-  Status log_in(const Challenge& challenge, const RegistryLogin& login);
+  struct Session {
+    std::mutex mutex;
+    std::optional<Secret> bearer, basic;
+  };
+  RegistryClient(const http::ClientOptions& options, RemoteReference reference, RegistryAccess access)
+      : client_(options), reference_(std::move(reference)), access_(std::move(access)), session_(std::make_unique<Session>()) {}
+  Status log_in(const Challenge& challenge) const;
+  Status fetch_token(const Challenge& challenge) const;
+  std::string scope() const;
   http::ClientRequest request(std::string method, const std::string& path) const;
+  // One request, as often as it takes: a login that ran out is renewed, a busy registry waited for.
+  Result<http::ClientResponse> send(http::ClientRequest request, Sink& body) const;
+  Result<std::pair<http::ClientResponse, std::string>> fetch(http::ClientRequest request) const;
   Status check_digest(const http::ClientResponse& response, const Digest& digest, const std::string& where) const;
   Result<std::string> next_url(const http::ClientResponse& response) const;
-  Result<std::string> upload_url(const http::ClientResponse& response, const Digest& digest) const;
+  Status send_blob(const ImageDescriptor& blob, const OpenBlob& open) const;
+  Result<std::string> begin_upload() const;
+  Result<std::string> send_part(const std::string& url, std::uint64_t offset, ByteView part) const;
+  Result<std::uint64_t> uploaded(std::string& url) const;
+  Status finish_upload(const std::string& url, const Digest& digest, ByteView rest) const;
+  Result<std::vector<std::string>> pages(const std::string& path, bool& found) const;
 
+  friend class BlobSource;
   http::Client client_;
   RemoteReference reference_;
-  std::optional<Secret> bearer_, basic_;
+  RegistryAccess access_;
+  std::optional<Secret> credentials_;
+  std::unique_ptr<Session> session_;
 };
 
 }  // namespace redoubt::provider::registry

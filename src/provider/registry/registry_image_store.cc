@@ -73,7 +73,7 @@ Status RegistryImageStore::tag(std::string_view name, const ImageDescriptor& man
   if (put) return {};
   // Somebody else may have been faster.
   const auto now = TRY(client->manifest(tag));
-  if (!now) return put;
+  if (!now) return fail(std::move(put.error()));
   if (now->descriptor.digest == manifest.digest) return {};
   return taken(now->descriptor.digest);
 }
