@@ -5,9 +5,11 @@
 
 #include "cli/commands.h"
 #include "cli/engine_image.h"
+#include "cli/image_build_command.h"
 #include "cli/image_check.h"
-#include "cli/prompt.h"
+#include "cli/image_registry_commands.h"
 #include "stages/image/push.h"
+#include "stages/image/referrers.h"
 #include "stages/image/step.h"
 
 namespace redoubt::cli {
@@ -16,7 +18,8 @@ namespace {
 struct Options {
   std::string reference, name = "redoubt-engine";
   std::vector<std::string> osv;
-  std::string url, ca_file, login_secret, login_file;  // of push
+  std::string url;  // of push
+  RegistryOptions registry;
 };
 
 Result<stages::image::ScanOptions> scan_options(Session& session, const Options& options) {
@@ -47,12 +50,6 @@ Result<std::string> tag_here(provider::ImageStore& images, const Digest& image) 
   return fail(ErrorCode::invalid_argument, "the URL names no tag, and the image has none here", image.tagged(), "write the URL as https://HOST/REPOSITORY:TAG");
 }
 
-Result<provider::registry::RegistryLogin> login_of(Session& session, const Options& options) {
-  if (!options.login_secret.empty()) return provider::registry::RegistryLogin{TRY(session.secrets().get(options.login_secret))};
-  if (!options.login_file.empty()) return provider::registry::RegistryLogin{TRY(read_secret_file(options.login_file))};
-  return provider::registry::RegistryLogin{};
-}
-
 Result<int> push(Invocation& invocation, const Options& options, const Output& output) {
   auto reference = TRY(provider::registry::parse_remote_reference(options.url));
   auto session = TRY(Session::open(invocation.global, Duty::image));
@@ -61,10 +58,11 @@ Result<int> push(Invocation& invocation, const Options& options, const Output& o
   const auto image = TRY(images->resolve(options.reference));
   if (reference.tag.empty()) reference = TRY(provider::registry::parse_remote_reference(options.url + ":" + TRY(tag_here(*images, image.digest))));
   http::ClientOptions client;
-  client.ca_file = options.ca_file;
-  auto registry = TRY(provider::registry::RegistryClient::open(client, reference, TRY(login_of(*session, options))));
+  client.ca_file = options.registry.ca_file;
+  auto registry = TRY(provider::registry::RegistryClient::open(client, reference, TRY(login_of(session.get(), options.registry))));
   const auto report = TRY(stages::image::push_image(*images, image, registry, reference, invocation.progress));
-  const Json facts = {{"digest", report.digest.tagged()}, {"reference", report.reference}, {"unchanged", report.unchanged},
+  const std::size_t beside = TRY(stages::image::push_referrers(*images, image, registry));
+  const Json facts = {{"digest", report.digest.tagged()}, {"reference", report.reference}, {"unchanged", report.unchanged}, {"referrers", beside},
                       {"blobs_sent", report.blobs_sent}, {"blobs_present", report.blobs_present}, {"bytes_sent", report.bytes_sent}};
   if (!report.unchanged) TRY(session->record_event("push", facts));
   output.result(facts, report.unchanged ? fmt::format("{} is there already: {}", report.reference, report.digest.tagged())
@@ -78,6 +76,7 @@ Result<int> list(Invocation& invocation, const Output& output) {
   Table table{{"TAG", "DIGEST"}, {}};
   auto* images = TRY(session->images());
   for (const auto& [tag, image] : TRY(images->list())) {
+    if (stages::image::is_referrer_tag(tag)) continue;  // 'image referrers' lists those
     values.push_back({{"tag", tag}, {"digest", image.digest.tagged()}});
     table.rows.push_back({tag, image.digest.tagged()});
   }
@@ -89,19 +88,25 @@ Result<int> list(Invocation& invocation, const Output& output) {
 
 void add_image_commands(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
-  CLI::App* group = app.add_subcommand("image", "The engine's image: build, scan, SBOM")->require_subcommand(1);
+  CLI::App* group = app.add_subcommand("image", "Images: build, lint, scan, SBOM, registries")->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, auto body) {
     return add_command(*group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   };
-  CLI::App* build_command = add("build", "Builds and scans it; the same files give the same digest", build);
-  build_command->add_option("--name", options->name, "the image's name");
+  auto recipe = std::make_shared<ImageBuildOptions>();
+  CLI::App* build_command = add("build", "Builds an image from a recipe, or the engine's own; the same files give the same digest", [recipe](Invocation& run, const Options& engine, const Output& output) {
+    return recipe->folder.empty() && recipe->recipe.empty() ? build(run, engine, output) : build_from_recipe(run, *recipe, output);
+  });
+  add_image_build_options(*build_command, *recipe);
+  build_command->add_option("--name", options->name, "the name of the engine's image");
   build_command->add_option("--osv", options->osv, "folders or archives of OSV records");
+  add_image_lint_command(*group, invocation);
+  add_image_registry_commands(*group, invocation);
+  add_image_sign_commands(*group, invocation);
+  add_image_encrypt_commands(*group, invocation);
   CLI::App* push_command = add("push", "Copies it to a registry over HTTPS; a tag there is never moved to another image", push);
   push_command->add_option("image", options->reference, "tag or digest")->required();
   push_command->add_option("url", options->url, "https://HOST[:PORT]/REPOSITORY[:TAG]")->required();
-  push_command->add_option("--ca", options->ca_file, "PEM file of the authority that signed the registry's certificate; else the system's");
-  auto* login_secret = push_command->add_option("--login-secret", options->login_secret, "name of a secret that holds USER:PASSWORD or a bearer token");
-  push_command->add_option("--login-file", options->login_file, "file that holds USER:PASSWORD or a bearer token")->excludes(login_secret);
+  add_registry_options(*push_command, options->registry);
   add_image_package_commands(*group, invocation);
   add_command(*group, invocation, "list", "Tags and digests", [&invocation](const Output& output) { return list(invocation, output); });
 }
