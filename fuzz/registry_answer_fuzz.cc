@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a registry says in headers, and the addresses that people write.
+// What a registry says in headers, manifests and signatures, and the addresses that people write.
+#include "attest/image_signature.h"
 #include "base/check.h"
 #include "fuzz_input.h"
 #include "provider/registry/registry_client.h"
 #include "packages/version_order.h"
+#include "stages/image/oci/manifest.h"
 
 using namespace redoubt::provider::registry;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto text = fuzz_text(data, size);
   (void)parse_challenge(text);
+  (void)next_link(text);
+  (void)last_byte(text);
+  (void)parse_pinned_reference(std::string(text));
+  if (const auto manifest = redoubt::stages::image::oci::parse_manifest(text, "m")) CHECK(manifest->is_index != manifest->config.has_value());
+  static const auto key = redoubt::crypto::SigningKey::generate(redoubt::crypto::SignatureAlgorithm::ecdsa_p256).public_key();
+  CHECK(!redoubt::attest::verify_image_bundle(text, {}, key, "b"));
+  CHECK(!redoubt::attest::verify_simple(text, text, {}, key, "s"));
   if (const auto reference = parse_remote_reference(std::string(text))) {
     CHECK(reference->origin.starts_with("https://") && !reference->repository.empty() && reference->repository.find("..") == std::string::npos);
   }

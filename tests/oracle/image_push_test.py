@@ -120,7 +120,7 @@ def test_a_changed_blob_here_never_becomes_an_image_there(workspace, registry):
 class LyingRegistry(http.server.BaseHTTPRequestHandler):
     """Takes everything behind a token, and tells what the test wants it to lie about."""
     protocol_version = "HTTP/1.1"
-    lie, blobs, manifests, tokens = "", {}, {}, []
+    lie, blobs, manifests, tokens, parts = "", {}, {}, [], []
 
     def log_message(self, *_):
         pass
@@ -152,8 +152,12 @@ class LyingRegistry(http.server.BaseHTTPRequestHandler):
         if self.command == "POST":
             where = "https://127.0.0.1:1/elsewhere" if self.lie == "location" else "/v2/a/blobs/uploads/1?state=x"
             return self.answer(202, Location=where)
+        if self.command == "PATCH":
+            self.parts.append(body)
+            return self.answer(202, Location="/v2/a/blobs/uploads/1?state=y", Range=f"0-{sum(map(len, self.parts)) - 1}")
         if self.command == "PUT" and kind == "uploads":
-            self.blobs[digest] = body
+            self.blobs[digest] = b"".join(self.parts) + body
+            self.parts.clear()
             return self.answer(201, Docker_Content_Digest="sha256:" + "0" * 64 if self.lie == "blob" else digest)
         if self.command == "PUT":
             self.manifests[name] = body + b" " if self.lie == "manifest" else body
@@ -163,13 +167,13 @@ class LyingRegistry(http.server.BaseHTTPRequestHandler):
         found = self.manifests.get(name)
         return self.answer(200, found) if found else self.answer(404)
 
-    do_GET = do_HEAD = do_POST = do_PUT = serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = serve
 
 
 @pytest.fixture
 def liar(tmp_path):
     certificate, key = make_certificate(tmp_path)
-    handler = type("Handler", (LyingRegistry,), {"blobs": {}, "manifests": {}, "tokens": []})
+    handler = type("Handler", (LyingRegistry,), {"blobs": {}, "manifests": {}, "tokens": [], "parts": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
