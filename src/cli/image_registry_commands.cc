@@ -35,7 +35,8 @@ Result<int> pull_into(Invocation& invocation, const Options& options, const Outp
   const auto reference = TRY(provider::registry::parse_pinned_reference(options.from));
   if (reference.name().empty()) return fail(ErrorCode::invalid_argument, "the URL names neither a tag nor a digest", options.from, "write https://HOST/NAME:TAG or https://HOST/NAME@sha256:...");
   const auto registry = TRY(open_registry(session, reference, options.registry, {.push = false}));
-  const auto report = TRY(stages::image::pull_image(registry, reference.name(), images, platforms_of(options), TRY(oci::Platform::parse(options.platform)), invocation.progress));
+  const auto platform = TRY(oci::Platform::parse(options.platform));
+  const auto report = TRY(stages::image::pull_image(registry, reference.name(), images, platforms_of(options), platform, invocation.progress));
   Json signatures = nullptr;
   if (!options.keys.empty()) signatures = to_json(TRY(verify_signatures(registry, report.image.digest, TRY(read_public_keys(options.keys)))));
   const std::string tag = options.tag.empty() ? local_tag(reference, report.image.digest) : options.tag;
@@ -75,7 +76,8 @@ Result<int> copy(Invocation& invocation, const Options& options, const Output& o
     if (!image) return fail(ErrorCode::not_found, "the registry has no such image", from.text());
     TRY(verify_signatures(source, image->descriptor.digest, TRY(read_public_keys(options.keys))));
   }
-  const auto report = TRY(stages::image::copy_image(source, from.name(), target, to, platforms_of(options), TRY(oci::Platform::parse(options.platform)), invocation.progress));
+  const auto platform = TRY(oci::Platform::parse(options.platform));
+  const auto report = TRY(stages::image::copy_image(source, from.name(), target, to, platforms_of(options), platform, invocation.progress));
   const Json facts = {{"digest", report.digest.tagged()}, {"from", from.text()}, {"reference", report.reference}, {"unchanged", report.unchanged}, {"blobs_sent", report.blobs_sent},
                       {"blobs_present", report.blobs_present}, {"blobs_mounted", report.blobs_mounted}, {"bytes_sent", report.bytes_sent}};
   if (!report.unchanged) TRY(session->record_event("push", facts));
@@ -90,7 +92,8 @@ bool is_media_type(std::string_view text) {
 
 Result<int> attach(Invocation& invocation, const Options& options, const Output& output) {
   if (!is_media_type(options.type)) return fail(ErrorCode::invalid_argument, "not a media type: " + options.type.substr(0, 80), "--type", "write application/vnd.cyclonedx+json, application/spdx+json or the like");
-  stages::image::Artifact artifact{options.type, TRY(read_text_file(options.file, stages::image::kArtifactBytesMax)), {}};
+  auto contents = TRY(read_text_file(options.file, stages::image::kArtifactBytesMax));
+  stages::image::Artifact artifact{options.type, std::move(contents), {}};
   artifact.annotations["org.opencontainers.image.title"] = std::filesystem::path(options.file).filename().string();
   auto place = TRY(open_place(invocation, options.from, options.registry, Writing::yes));
   const auto manifest = TRY(place.attach(artifact));

@@ -36,7 +36,8 @@ Result<int> sign(Invocation& invocation, const SignOptions& options, const Outpu
   if (options.form == "simple" && !place.registry) return fail(ErrorCode::invalid_argument, "the simple form is for images in a registry", options.image, "push the image, then sign it there");
   Json bundle = nullptr;
   if (options.form != "simple") {
-    stages::image::Artifact artifact{attest::kBundleType, TRY(attest::sign_image_bundle(place.image.digest, place.repository, attest::kCosignPredicateType, Json::object(), key)), {}};
+    auto contents = TRY(attest::sign_image_bundle(place.image.digest, place.repository, attest::kCosignPredicateType, Json::object(), key));
+    stages::image::Artifact artifact{attest::kBundleType, std::move(contents), {}};
     artifact.annotations = {{"dev.sigstore.bundle.content", "dsse-envelope"}, {"dev.sigstore.bundle.predicateType", attest::kCosignPredicateType}};
     bundle = TRY(place.attach(artifact)).digest.tagged();
     forms.push_back("bundle");

@@ -75,7 +75,8 @@ std::string without_https_port(std::string text) {
 Result<provider::registry::RegistryClient> open_registry(Session* session, const provider::registry::RemoteReference& reference, const RegistryOptions& options, const provider::registry::RegistryAccess& access) {
   http::ClientOptions client;
   client.ca_file = options.ca_file;
-  return provider::registry::RegistryClient::open(client, reference, TRY(login_of(session, options)), access);
+  const auto login = TRY(login_of(session, options));
+  return provider::registry::RegistryClient::open(client, reference, login, access);
 }
 
 Result<provider::ImageDescriptor> ImagePlace::attach(const stages::image::Artifact& artifact) {

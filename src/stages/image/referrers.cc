@@ -160,7 +160,8 @@ Result<std::string> contents_of(provider::ImageStore& images, const Referrer& re
 Result<std::size_t> push_referrers(provider::ImageStore& images, const ImageDescriptor& subject, RegistryClient& registry) {
   const auto all = TRY(referrers(images, subject.digest));
   for (const auto& one : all) {
-    Artifact artifact{one.manifest.artifact_type, TRY(contents_of(images, one)), one.manifest.annotations};
+    auto contents = TRY(contents_of(images, one));
+    const Artifact artifact{one.manifest.artifact_type, std::move(contents), one.manifest.annotations};
     TRY(attach(registry, subject, artifact));
   }
   return all.size();

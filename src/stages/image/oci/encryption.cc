@@ -43,8 +43,9 @@ Result<Json> encrypt_layer(provider::ImageStore& from, provider::ImageStore& to,
   progress.end();
   const Json secret = {{"symkey", to_base64(key.reveal(SecretAccess::for_crypto()))}, {"digest", layer.digest.tagged()}, {"cipheroptions", {{"nonce", to_base64(nonce)}}}};
   const Json open = {{"cipher", kCipher}, {"hmac", to_base64(cipher.finish().bytes())}, {"cipheroptions", Json::object()}};
+  const std::string jwe = TRY(seal_jwe(dump_json(secret), recipients));
   Json out = to_json(provider::ImageDescriptor{layer.media_type + std::string(kEncrypted), digest, layer.size});
-  out["annotations"] = {{kJweAnnotation, to_base64(view_of(TRY(seal_jwe(dump_json(secret), recipients))))}, {kPublicOptionsAnnotation, to_base64(view_of(dump_json(open)))}};
+  out["annotations"] = {{kJweAnnotation, to_base64(view_of(jwe))}, {kPublicOptionsAnnotation, to_base64(view_of(dump_json(open)))}};
   return out;
 }
 
@@ -109,7 +110,10 @@ struct Opened {
 
 Result<Opened> open_manifest(provider::ImageStore& images, const provider::ImageDescriptor& image) {
   const std::string text = TRY(read_document(images, image)), where = image.digest.tagged();
-  Opened out{TRY(parse_json(text, where)), TRY(parse_manifest(text, where)), image.media_type};
+  Opened out;
+  out.json = TRY(parse_json(text, where));
+  out.manifest = TRY(parse_manifest(text, where));
+  out.media_type = image.media_type;
   if (out.manifest.is_index) return fail(ErrorCode::invalid_argument, "an index of several images", where, "name one image's digest");
   if (!out.manifest.media_type.empty()) out.media_type = out.manifest.media_type;
   return out;

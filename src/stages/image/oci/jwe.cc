@@ -58,7 +58,9 @@ Result<Recipient> parse_recipient(const Json& protected_header, const Json& reci
   if (member("alg") != kAlgorithm) return fail(ErrorCode::unsupported, "a key that is wrapped in a way that is not known here");
   const Json& point = member("epk");
   if (TRY(json_string(point, "crv", "JWE")) != "P-256") return fail(ErrorCode::unsupported, "a curve that is not P-256");
-  crypto::CurvePoint coordinates{TRY(from_base64url(TRY(json_string(point, "x", "JWE")))), TRY(from_base64url(TRY(json_string(point, "y", "JWE"))))};
+  crypto::CurvePoint coordinates;
+  coordinates.x = TRY(from_base64url(TRY(json_string(point, "x", "JWE"))));
+  coordinates.y = TRY(from_base64url(TRY(json_string(point, "y", "JWE"))));
   auto ephemeral = TRY(crypto::public_key_of(coordinates));
   auto encrypted_key = TRY(from_base64url(TRY(json_string(recipient, "encrypted_key", "JWE"))));
   return Recipient{std::move(ephemeral), std::move(encrypted_key)};

@@ -222,13 +222,16 @@ Result<std::vector<std::pair<std::string, std::string>>> Words::pairs(std::strin
   if (words[0].find('=') == words[0].npos) {
     const auto after = text.find_first_not_of(" \t", text.find(words[0]) + words[0].size());
     if (after == text.npos) return bad("a name without a value", text);
-    pairs.emplace_back(words[0], TRY(expand(text.substr(after))));
+    auto value = TRY(expand(text.substr(after)));
+    pairs.emplace_back(words[0], std::move(value));
     return pairs;
   }
   for (const auto& word : words) {
     const auto equals = word.find('=');
     if (equals == word.npos || equals == 0) return bad("not NAME=VALUE: " + word.substr(0, 60), text);
-    pairs.emplace_back(TRY(expand(std::string_view(word).substr(0, equals))), TRY(expand(std::string_view(word).substr(equals + 1))));
+    auto name = TRY(expand(std::string_view(word).substr(0, equals)));
+    auto value = TRY(expand(std::string_view(word).substr(equals + 1)));
+    pairs.emplace_back(std::move(name), std::move(value));
   }
   return pairs;
 }
