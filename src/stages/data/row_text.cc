@@ -15,7 +15,7 @@ std::string text_of(const rows::Row& row) {
   };
   for (const auto* turns : {&row.messages, &row.chosen_turns, &row.rejected_turns}) {
     for (const auto& turn : *turns) {
-      if (turn.role != "system" && turn.role != "developer") add(turn.content);
+      if (turn.role != "system" && turn.role != "developer") add(rows::said(turn));
     }
   }
   if (row.form == rows::Form::messages || !row.chosen_turns.empty()) return out;
