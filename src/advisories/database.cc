@@ -78,7 +78,8 @@ Result<Digest> digest_of_file(const fs::path& file) {
 
 Result<KeptFeed> keep_feed(ReadFeed read, const std::string& source, const Digest& digest, const KeepBlob& keep) {
   const auto index = std::move(read.index).finish();
-  return KeptFeed{std::move(read.feed), source, digest, TRY(keep(*index))};
+  const Digest blob = TRY(keep(*index));
+  return KeptFeed{std::move(read.feed), source, digest, blob};
 }
 
 Result<std::vector<KeptFeed>> load_sources(const DatabaseSources& sources, const KeepBlob& keep) {

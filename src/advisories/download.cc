@@ -85,7 +85,8 @@ Result<Downloaded> download_feed(const RemoteFeed& remote, const DownloadOptions
     return fail(ErrorCode::gate_refused, fmt::format("the feed is of {}, older than the one that was loaded last ({})", to_rfc3339(read->feed.dated), to_rfc3339(last->feed.dated)), http::without_query(remote.url),
                 "ask whoever runs this mirror; load another feed to go back");
   }
-  Downloaded done{TRY(keep_feed(std::move(*read), remote.url, TRY(digest_of_file(path)), keep))};
+  const Digest digest = TRY(digest_of_file(path));
+  Downloaded done{TRY(keep_feed(std::move(*read), remote.url, digest, keep))};
   done.feed.etag = header(response, "etag");
   done.feed.last_modified = modified;
   return done;
