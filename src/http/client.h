@@ -16,6 +16,11 @@
 
 namespace redoubt::http {
 
+enum class Redirects {
+  to_allowed_hosts,
+  to_any_host,  // over HTTPS still, without credentials: for who proves by a digest what comes
+};
+
 struct ClientOptions {
   std::string ca_file = {};                // PEM, then these authorities alone; empty: the system's
   std::vector<std::string> allowed_hosts = {};  // beside the host of the first URL; "*.example.com": all below it
@@ -25,6 +30,7 @@ struct ClientOptions {
   int total_s_max = 24 * 3600;             // of one exchange
   int redirects_max = 5;
   int backoff_ms = 400;                    // before the second attempt; doubled before each further one
+  Redirects redirects = Redirects::to_allowed_hosts;
 };
 
 struct ClientRequest {

@@ -17,7 +17,7 @@ SEED = int(os.environ.get("REDOUBT_SEED", "20261128"))
 
 
 def asked(lines):
-    done = subprocess.run([BUILD / "tests/oracle/order_tool"], input="".join(line + "\n" for line in lines), capture_output=True, text=True, check=True)
+    done = subprocess.run([BUILD / "order_tool"], input="".join(line + "\n" for line in lines), capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 

@@ -35,7 +35,7 @@ std::uint64_t wait_ms(const http::ClientResponse* response, int attempt) {
 
 Result<RegistryClient> RegistryClient::open(const http::ClientOptions& options, RemoteReference reference, const RegistryLogin& login, const RegistryAccess& access) {
   http::ClientOptions with_mirrors = options;
-  with_mirrors.allowed_hosts.push_back("*");  // registries keep blobs elsewhere; the digest proves them, and no token goes there
+  with_mirrors.redirects = http::Redirects::to_any_host;  // registries keep blobs elsewhere; the digest proves them, and no token goes there
   RegistryClient made(with_mirrors, std::move(reference), access);
   made.credentials_ = login.credentials;
   http::ClientRequest request;

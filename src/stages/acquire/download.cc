@@ -106,7 +106,8 @@ Status Downloads::fetch_known(const HubFile& file, const Digest& digest) {
   }
   advance(blob->bytes());
   auto received = receive(file, *blob);
-  if (!received && received.error().code == ErrorCode::tampered) blob->discard();
+  // On a full disk a part is worth less than the room it takes: without any, no other command could open its database.
+  if (!received && (received.error().code == ErrorCode::tampered || received.error().code == ErrorCode::limit_exceeded)) blob->discard();
   TRY(std::move(received));
   if (auto size = check(file, blob->bytes(), true); !size) {
     blob->discard();
