@@ -17,11 +17,20 @@ constexpr std::uint64_t kTextBytesMax = 64 << 20;
 
 bool is_empty(const Json& value) { return value.is_null() || value.empty() || value == "" || (value.is_boolean() && !value.get<bool>()); }
 
+// What PEFT writes of itself for a model without a task: the class and its module within the installed Transformers, nothing of the repository.
+bool names_a_model_of_transformers(const Json& mapping) {
+  if (!mapping.is_object() || mapping.size() != 2 || !mapping.contains("base_model_class") || !mapping["base_model_class"].is_string()) return false;
+  if (!mapping.contains("parent_library") || !mapping["parent_library"].is_string()) return false;
+  const std::string library = mapping["parent_library"];
+  return library.starts_with("transformers.models.") && library.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.") == library.npos;
+}
+
 // A configuration's wish to run code of a repository: transformers' auto_map, PEFT's auto_mapping, diffusers' custom_pipelines. In a vocabulary
 // the same words are tokens, and their values numbers.
 bool asks_for_code(const std::string& key, const Json& value) {
   if (key == "trust_remote_code") return value.is_boolean() && value.get<bool>();
   if (key != "auto_map" && key != "custom_pipelines" && key != "custom_pipeline" && key != "auto_mapping") return false;
+  if (key == "auto_mapping" && names_a_model_of_transformers(value)) return false;
   return (value.is_object() || value.is_array() || value.is_string()) && !is_empty(value);
 }
 

@@ -469,7 +469,8 @@ def other_files(folder):
     files |= {"external.onnx": onnx_model(location="weights/external.data"), "plain/chat_template.jinja": CLEAN_TEMPLATES["tools"].encode(), "tf/saved_model.pb": saved_model("Placeholder", "VarHandleOp", "MatMul", "StatefulPartitionedCall", "SaveV2", functions=[("f", "AddV2")], constants=["model"]),
               "config.json": b'{"model_type": "llama"}', "README.md": b"# A model\n", "vocab.txt": b"[PAD]\n[UNK]\n", "clean.zip": zip_of([("a/config.json", b"{}"), ("a/notes.txt", b"text")], compression=zipfile.ZIP_DEFLATED),
               "clean.tar.gz": gzip.compress(tar_of([("./config.json", b"{}")])), "numbers.pkl.gz": gzip.compress(pickle.dumps(list(range(1000)))),
-              "torch_old/adapter_config.json": json.dumps({"auto_mapping": None, "peft_type": "LORA"}).encode()}
+              "torch_old/adapter_config.json": json.dumps({"auto_mapping": None, "peft_type": "LORA"}).encode(),
+              "peft/adapter_config.json": json.dumps({"auto_mapping": {"base_model_class": "LlamaForCausalLM", "parent_library": "transformers.models.llama.modeling_llama"}}).encode()}
     paths = {name: folder / name for name in ("model.safetensors", "model.gguf", "model.onnx", "plain.weights.h5", "model.keras", "model.h5", "image.keras", "image.h5", "model.weights.h5")}
     return paths | write(folder, files)
 
