@@ -79,7 +79,7 @@ def test_what_cannot_be_merged_is_told_and_leaves_nothing(redoubt, base, adapter
     assert "another base model" in other.stderr and "lora_B" in other.stderr
     assert "no such folder" in redoubt("model", "merge", base, tmp_path / "missing", "-o", output, expect=1).stderr
     shutil.copytree(adapter, tmp_path / "unsafe")
-    (tmp_path / "unsafe/adapter_model.bin").write_bytes(b"\x80\x02}q\x00.")
+    (tmp_path / "unsafe/adapter_model.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")  # a pickle that calls os.system
     assert "unsafe" in redoubt("model", "merge", base, tmp_path / "unsafe", "-o", output, expect=3).stderr
     assert not output.exists() and list(tmp_path.glob("out/.*")) == []
     output.mkdir(parents=True)
