@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "crypto/hash.h"
+#include "crypto/checked_source.h"
 #include "packages/layers.h"
 
 namespace redoubt::packages {
@@ -19,27 +19,6 @@ namespace {
 constexpr std::uint64_t kDocumentBytesMax = 4 << 20;
 constexpr std::size_t kLayersMax = 1000;
 constexpr int kIndexDepthMax = 3;
-
-// A blob that says tampered at its end where it was not what its name says.
-class CheckedSource final : public Source {
- public:
-  CheckedSource(std::unique_ptr<Source> from, const Digest& expected) : from_(std::move(from)), expected_(expected) {}
-  Result<std::size_t> read(MutableByteView into) override {
-    const std::size_t count = TRY(from_->read(into));
-    if (count > 0) {
-      hash_.update(ByteView(into).first(count));
-    } else if (!std::exchange(ended_, true) && hash_.finish() != expected_) {
-      return fail(ErrorCode::tampered, "the blob is not what its name says", expected_.tagged(), "copy the image again from where it was made");
-    }
-    return count;
-  }
-
- private:
-  std::unique_ptr<Source> from_;
-  Digest expected_;
-  crypto::Sha256 hash_;
-  bool ended_ = false;
-};
 
 Result<Json> read_document(const OpenBlob& open, const Digest& digest) {
   const auto source = TRY(open(digest));
@@ -96,7 +75,7 @@ OpenBlob blobs_of(const fs::path& layout) {
   return [layout](const Digest& digest) -> Result<std::unique_ptr<Source>> {
     auto file = FileReader::open_regular(layout / "blobs" / "sha256" / digest.hex());
     if (!file) return fail(file.error().code, "a blob of the image is not there, or can't be read", (layout / "blobs" / "sha256" / digest.hex()).string(), "copy the image again from where it was made");
-    return std::unique_ptr<Source>(new CheckedSource(std::move(*file), digest));
+    return std::unique_ptr<Source>(new crypto::CheckedSource(std::move(*file), digest));
   };
 }
 

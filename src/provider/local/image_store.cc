@@ -6,8 +6,8 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "crypto/checked_source.h"
 #include "crypto/hash.h"
-#include "provider/local/checked_source.h"
 #include "provider/local/image_layout.h"
 
 namespace redoubt::provider::local {
@@ -67,7 +67,7 @@ Result<Digest> LocalImageStore::put_blob(Source& contents) {
 
 Result<std::unique_ptr<Source>> LocalImageStore::open_blob(const Digest& digest) {
   auto file = TRY(FileReader::open(blob_path(digest)));
-  return std::unique_ptr<Source>(std::make_unique<CheckedSource>(std::move(file), digest));
+  return std::unique_ptr<Source>(std::make_unique<crypto::CheckedSource>(std::move(file), digest));
 }
 
 Result<LocalImageStore::Index> LocalImageStore::read_index() const {

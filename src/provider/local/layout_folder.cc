@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "provider/local/checked_source.h"
+#include "crypto/checked_source.h"
 #include "provider/local/image_layout.h"
 
 namespace redoubt::provider::local {
@@ -23,7 +23,7 @@ Status LayoutFolder::tag(std::string_view, const ImageDescriptor&) { return fail
 
 Result<std::unique_ptr<Source>> LayoutFolder::open_blob(const Digest& digest) {
   auto file = TRY(FileReader::open_regular(folder_ / "blobs/sha256" / digest.hex()));
-  return std::unique_ptr<Source>(std::make_unique<CheckedSource>(std::move(file), digest));
+  return std::unique_ptr<Source>(std::make_unique<crypto::CheckedSource>(std::move(file), digest));
 }
 
 Result<ImageDescriptor> LayoutFolder::resolve(std::string_view name_or_digest) {
