@@ -15,6 +15,8 @@
 #include <memory>
 #include <optional>
 
+#include "base/layer_path.h"
+
 namespace redoubt::sandbox {
 namespace {
 
@@ -63,7 +65,6 @@ class Unpacker {
   Status make_folder(archive_entry* entry, const Place& place);
   Status make_hardlink(const std::string& target, const Place& place);
   Result<Place> locate(const std::string& path);
-  Result<std::string> cleaned(const char* path);
 
   Source& layer_;
   int root_;
@@ -107,25 +108,6 @@ Status Unpacker::run() {
   }
 }
 
-Result<std::string> Unpacker::cleaned(const char* path) {
-  if (path == nullptr) return fail(ErrorCode::invalid_argument, "an entry without a readable name", "image layer");
-  std::string_view rest = path;
-  std::string clean;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('/'), rest.size());
-    const std::string_view part = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (part.empty() || part == ".") continue;
-    if (part == ".." || part.size() > 255) {
-      return fail(ErrorCode::invalid_argument, "a path that leaves the image", to_hex(view_of(path)));
-    }
-    if (!clean.empty()) clean += '/';
-    clean += part;
-  }
-  if (clean.size() > 4000) return fail(ErrorCode::invalid_argument, "a path that is too long", "image layer");
-  return clean;
-}
-
 // The parent folder of a path; folders that no entry named before are made, as other unpackers do.
 Result<Place> Unpacker::locate(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -143,7 +125,7 @@ Result<Place> Unpacker::locate(const std::string& path) {
 Status Unpacker::unpack(archive_entry* entry) {
   if (limits_.entries_max == 0) return fail(ErrorCode::limit_exceeded, "the image has too many files", "image layer");
   --limits_.entries_max;
-  const std::string path = TRY(cleaned(archive_entry_pathname(entry)));
+  const std::string path = TRY(clean_layer_path(archive_entry_pathname(entry)));
   if (path.empty()) return {};
   const Place place = TRY(locate(path));
   if (place.name.starts_with(kWhiteout)) return whiteout(place, path);
@@ -153,7 +135,7 @@ Status Unpacker::unpack(archive_entry* entry) {
   if (hardlink == nullptr && type != AE_IFREG && type != AE_IFLNK) {
     return fail(ErrorCode::invalid_argument, "a device, FIFO or socket in an image", path);
   }
-  if (hardlink != nullptr) return make_hardlink(TRY(cleaned(hardlink)), place);
+  if (hardlink != nullptr) return make_hardlink(TRY(clean_layer_path(hardlink)), place);
   TRY(remove_tree(place.parent.get(), place.name));
   if (type == AE_IFREG) return make_file(entry, place, path);
   const char* target = archive_entry_symlink(entry);

@@ -6,31 +6,13 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/layer_path.h"
 #include "stages/image/oci/archive_input.h"
 
 namespace redoubt::stages::image::oci {
 namespace {
 
 constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq";
-constexpr std::size_t kPathBytesMax = 4000;
-
-// Every link and name is the image's own, so ".." is never meant well.
-Result<std::string> cleaned(const char* path) {
-  if (path == nullptr) return fail(ErrorCode::invalid_argument, "an entry without a readable name", "image layer");
-  std::string_view rest = path;
-  std::string clean;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('/'), rest.size());
-    const std::string_view part = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (part.empty() || part == ".") continue;
-    if (part == ".." || part.size() > 255) return fail(ErrorCode::invalid_argument, "a path that leaves the image", to_hex(view_of(std::string_view(path).substr(0, 200))));
-    if (!clean.empty()) clean += '/';
-    clean += part;
-  }
-  if (clean.size() > kPathBytesMax) return fail(ErrorCode::invalid_argument, "a path that is too long", "image layer");
-  return clean;
-}
 
 EntryKind kind_of(archive_entry* entry) {
   if (archive_entry_hardlink(entry) != nullptr) return EntryKind::hard_link;
@@ -62,15 +44,15 @@ Status make_whiteout(LayerEntry& entry) {
 
 Result<LayerEntry> to_entry(archive_entry* from) {
   LayerEntry entry;
-  entry.path = TRY(cleaned(archive_entry_pathname(from)));
+  entry.path = TRY(clean_layer_path(archive_entry_pathname(from)));
   entry.kind = kind_of(from);
   entry.mode = archive_entry_perm(from) & 07777;
   entry.uid = static_cast<unsigned>(archive_entry_uid(from));
   entry.gid = static_cast<unsigned>(archive_entry_gid(from));
-  if (entry.kind == EntryKind::hard_link) entry.link = TRY(cleaned(archive_entry_hardlink(from)));
+  if (entry.kind == EntryKind::hard_link) entry.link = TRY(clean_layer_path(archive_entry_hardlink(from)));
   if (entry.kind == EntryKind::symbolic_link) {
     const char* target = archive_entry_symlink(from);
-    if (target == nullptr || std::string_view(target).size() > kPathBytesMax) return fail(ErrorCode::invalid_argument, "a symbolic link without a readable target", entry.path);
+    if (target == nullptr || std::string_view(target).size() > kLayerPathBytesMax) return fail(ErrorCode::invalid_argument, "a symbolic link without a readable target", entry.path);
     entry.link = target;
   }
   if (entry.kind == EntryKind::file) entry.size = static_cast<std::uint64_t>(std::max<la_int64_t>(archive_entry_size(from), 0));
