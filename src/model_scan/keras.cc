@@ -7,6 +7,7 @@
 
 #include "model_scan/byte_reader.h"
 #include "model_scan/scan.h"
+#include "model_scan/word_list.h"
 
 namespace redoubt::model_scan {
 namespace {
@@ -61,16 +62,6 @@ constexpr const char* kFunctions =
 
 constexpr std::uint64_t kConfigBytesMax = 32 << 20;
 constexpr std::size_t kTriesMax = 10'000'000;
-
-std::set<std::string, std::less<>> words_of(std::string_view text) {
-  std::set<std::string, std::less<>> words;
-  while (!text.empty()) {
-    const auto end = std::min(text.find(' '), text.size());
-    if (end > 0) words.insert(std::string(text.substr(0, end)));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
 
 bool is_known_class(std::string_view name) {
   static const auto known = words_of(kClasses);

@@ -8,6 +8,7 @@
 
 #include "model_scan/protobuf.h"
 #include "model_scan/scan.h"
+#include "model_scan/word_list.h"
 
 namespace redoubt::model_scan {
 namespace {
@@ -44,16 +45,6 @@ constexpr const char* kOperators =
     "TensorListResize TensorListSetItem TensorListStack TensorScatterAdd TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncateMod TruncatedNormal UnicodeDecodeWithOffsets UnicodeEncode Unique "
     "UniqueV2 UniqueWithCounts Unpack UnravelIndex UnsortedSegmentMax UnsortedSegmentMean UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum UpperBound VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 "
     "Where While Xdivy Xlogy ZerosLike Zeta _FusedBatchNormEx _FusedConv2D _FusedMatMul";
-
-std::set<std::string, std::less<>> words_of(std::string_view text) {
-  std::set<std::string, std::less<>> words;
-  while (!text.empty()) {
-    const auto end = std::min(text.find(' '), text.size());
-    if (end > 0) words.insert(std::string(text.substr(0, end)));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
 
 // Reads or writes files, or runs code of the host, whoever names the path.
 bool does_harm(std::string_view op) {
