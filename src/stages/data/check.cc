@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "stages/data/ordered_workers.h"
+#include "stages/data/pending_source.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -252,7 +253,7 @@ Result<DataReport> DataCheck::finish() {
   return report_;
 }
 
-class DataCheck::CleanSource final : public Source {
+class DataCheck::CleanSource final : public PendingSource {
  public:
   CleanSource(const DataCheck& check, std::size_t file, std::unique_ptr<RawRowReader> reader)
       : check_(check), file_(check.report_.files.at(file)), reader_(std::move(reader)),
@@ -261,18 +262,8 @@ class DataCheck::CleanSource final : public Source {
     for (std::size_t i = 0; i < file; ++i) ordinal_ += check.report_.files[i].rows;
   }
 
-  Result<std::size_t> read(MutableByteView into) override {
-    while (at_ == pending_.size() && !ended_) TRY(fill());
-    const std::size_t count = std::min(into.size(), pending_.size() - at_);
-    std::copy_n(pending_.begin() + static_cast<std::ptrdiff_t>(at_), count, into.begin());
-    at_ += count;
-    return count;
-  }
-
  private:
-  Status fill() {
-    pending_.clear();
-    at_ = 0;
+  Status fill() override {
     Batch batch = TRY(Batch::read(*reader_));
     if (!batch.rows.empty()) {
       const std::uint64_t bytes = batch.bytes;
@@ -297,9 +288,6 @@ class DataCheck::CleanSource final : public Source {
   const DataCheck& check_;
   const CheckedFile& file_;
   std::unique_ptr<RawRowReader> reader_;
-  std::string pending_;
-  std::size_t at_ = 0;
-  bool ended_ = false;
   std::uint64_t ordinal_ = 0, rows_ = 0;
   OrderedWorkers<Batch, Examined> workers_;  // last: its threads use the rest
 };

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "crypto/hash.h"
 #include "stages/data/check.h"
+#include "stages/data/pending_source.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -49,7 +50,7 @@ struct Divisions {
 };
 
 // The rows of one side as a stream of JSON lines.
-class SideSource final : public Source {
+class SideSource final : public PendingSource {
  public:
   static Result<std::unique_ptr<SideSource>> open(const File& file, const Divisions& divisions, Side side) {
     std::unique_ptr<SideSource> made(new SideSource(file, divisions, side));
@@ -58,21 +59,12 @@ class SideSource final : public Source {
     return made;
   }
 
-  Result<std::size_t> read(MutableByteView into) override {
-    while (at_ == pending_.size() && !ended_) TRY(fill());
-    const std::size_t count = std::min(into.size(), pending_.size() - at_);
-    std::copy_n(pending_.begin() + static_cast<std::ptrdiff_t>(at_), count, into.begin());
-    at_ += count;
-    return count;
-  }
   std::uint64_t rows = 0, bytes = 0;
 
  private:
   SideSource(const File& file, const Divisions& divisions, Side side) : file_(file), source_(file.contents), divisions_(divisions), side_(side) {}
 
-  Status fill() {
-    pending_.clear();
-    at_ = 0;
+  Status fill() override {
     auto next = TRY(rows_->next());
     ended_ = !next;
     if (ended_) return source_.expect(file_.digest, file_.name);
@@ -89,9 +81,6 @@ class SideSource final : public Source {
   Side side_;
   std::unique_ptr<Source> clean_;
   std::unique_ptr<CheckedRows> rows_;
-  std::string pending_;
-  std::size_t at_ = 0;
-  bool ended_ = false;
 };
 
 struct SealedSide {
