@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "provider/local/image_store.h"
 #include "stages/image/build.h"
+#include "stages/image/oci/testing_shell.h"
 #include "stages/image/packages.h"
 
 namespace redoubt::stages::image {
@@ -13,13 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string shell(const std::string& command) {
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  std::string out;
-  char chunk[4096];
-  while (const std::size_t count = std::fread(chunk, 1, sizeof chunk, pipe)) out.append(chunk, count);
-  return std::to_string(::pclose(pipe)) + ":" + out;
-}
+using oci::shell;
 
 TEST(Elf, finds_what_ldd_finds) {
   const auto files = *resolve_program("/bin/bash");

@@ -8,20 +8,13 @@
 #include "provider/local/image_store.h"
 #include "stages/image/oci/image.h"
 #include "stages/image/oci/tar.h"
+#include "stages/image/oci/testing_shell.h"
 #include "stages/image/oci/writer.h"
 
 namespace redoubt::stages::image::oci {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string shell(const std::string& command) {
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  std::string out;
-  char chunk[4096];
-  while (const std::size_t count = std::fread(chunk, 1, sizeof chunk, pipe)) out.append(chunk, count);
-  return std::to_string(::pclose(pipe)) + ":" + out;
-}
 
 TEST(Tar, is_read_by_tar) {
   const auto folder = *TemporaryFolder::create();
