@@ -208,7 +208,7 @@ class Auditor {
       for (const auto& version : versions) {
         if (version.fate != custody::VersionFate::kept || custody_.archived().contains({version.place, version.artifact})) continue;
         const std::string object = version.place.prefix() + "manifests/" + version.artifact.hex();
-        if (!keys_.contains(object) && !away_) add("object", "objects/" + object, "missing: " + version.text());
+        if (!keys_.contains(object) && !away_ && !is_being_erased(version.place, object)) add("object", "objects/" + object, "missing: " + version.text());
       }
     }
     for (const auto& [where, entry] : custody_.archived()) {
@@ -216,6 +216,12 @@ class Auditor {
       const auto sound = artifacts ? (*artifacts)->verify(where.second) : Status(fail(artifacts.error()));
       if (!sound) judge("object", "archive/" + where.first.prefix() + "manifests/" + where.second.hex(), sound.error(), sound.error().code == ErrorCode::unavailable);
     }
+  }
+
+  // The ledger says that its key and it go, and not yet that all is done: the erasure was killed in between, or goes on now.
+  bool is_being_erased(const custody::Place& place, const std::string& object) const {
+    const auto key = custody_.own_keys().find(place.own_key);
+    return key != custody_.own_keys().end() && key->second.erasing && custody_.tombstones().contains(object);
   }
 
   void check_tombstones() {

@@ -595,6 +595,21 @@ def test_an_erasure_that_is_killed_is_finished(vault):
         sound(vault)
 
 
+def test_an_erasure_killed_after_its_objects_went_and_before_its_certificate_is_no_damage(vault):
+    put(vault, "people", "one\n", "--own-key")
+    vault("vault", "erase", "people", "--reason", "r", expect=6)
+    (manifest,) = (vault.workspace / "objects/own").glob("*/manifests/*")
+    process = subprocess.Popen(vault.command("vault", "approve", "request-1", identity="reviewer"), env=vault.environment, cwd=vault.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while manifest.exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert vault.json("audit", "verify", expect=None)["problems"] == []
+    put(vault, "next", "two\n")
+    vault("vault", "certificate", "people", "-o", vault.folder / "c")
+    sound(vault)
+
+
 # Reads
 
 
