@@ -8,13 +8,24 @@
 
 namespace redoubt::crypto {
 
+namespace {
+
+// Looked up once: OpenSSL's own names of algorithms are looked up anew, behind a lock, for each digest.
+const EVP_MD* sha256_algorithm() {
+  static EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  CHECK(fetched != nullptr);
+  return fetched;
+}
+
+}  // namespace
+
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  CHECK(state_->context != nullptr && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  CHECK(state_->context != nullptr && EVP_DigestInit_ex(state_->context, sha256_algorithm(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rows/lines.h"
 
+#include <cstring>
+
 namespace redoubt::rows {
 namespace {
 
@@ -58,6 +60,13 @@ std::size_t first_invalid_utf8(std::string_view text) {
   std::size_t at = 0;
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
   while (at < text.size()) {
+    std::uint64_t next = 0;
+    if (at + sizeof next <= text.size()) std::memcpy(&next, text.data() + at, sizeof next);
+    else next = ~0ull;
+    if ((next & 0x8080808080808080u) == 0) {  // most of it is ASCII
+      at += sizeof next;
+      continue;
+    }
     const unsigned char lead = byte(at);
     if (lead < 0x80) {
       ++at;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages/data/anchors.h"
 
+#include <algorithm>
 #include <cctype>
 
 namespace redoubt::stages::data {
 namespace {
 
-constexpr std::uint32_t kEnds = 1u << 31;
+constexpr std::size_t kShortText = 64;  // not worth more than one walk
 
 }  // namespace
 
@@ -14,6 +15,7 @@ void Anchors::add(std::string_view word, std::size_t owner) { words_.emplace_bac
 
 void Anchors::build() {
   for (const auto& [word, owner] : words_) {
+    longest_ = std::max(longest_, word.size());
     for (const char c : word) {
       auto& letter = letter_[static_cast<unsigned char>(c)];
       if (letter == 0) letter = static_cast<std::uint8_t>(letters_++);
@@ -36,6 +38,7 @@ void Anchors::build() {
     owners_[state].set(owner);
   }
   follow_failures();
+  lay_out();
 }
 
 // Breadth first, so that the state that a state falls back to is done before it.
@@ -58,18 +61,57 @@ void Anchors::follow_failures() {
       }
     }
   }
-  for (auto& to : next_) to = owners_[to].any() ? to | kEnds : to;
+}
+
+void Anchors::lay_out() {
+  std::vector<std::uint32_t> order;
+  for (const bool ends : {false, true}) {
+    if (ends) first_end_ = static_cast<std::uint32_t>(order.size() * letters_);
+    for (std::uint32_t state = 0; state < owners_.size(); ++state) {
+      if (owners_[state].any() == ends) order.push_back(state);  // the start, which ends no word, stays the first
+    }
+  }
+  std::vector<std::uint32_t> place(order.size()), next(next_.size());
+  for (std::size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<std::uint32_t>(i * letters_);
+  std::vector<AnchorOwners> owners;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    for (std::size_t letter = 0; letter < letters_; ++letter) next[i * letters_ + letter] = place[next_[order[i] * letters_ + letter]];
+    if (i * letters_ >= first_end_) owners.push_back(owners_[order[i]]);
+  }
+  next_ = std::move(next);
+  owners_ = std::move(owners);
 }
 
 AnchorOwners Anchors::find(std::string_view text) const {
   AnchorOwners found;
-  std::uint32_t state = 0, last = 0;
-  for (const char c : text) {
-    const std::uint32_t to = next_[state * letters_ + letter_[static_cast<unsigned char>(c)]];
-    state = to & ~kEnds;
-    if (to < kEnds || state == last) continue;
-    found |= owners_[state];
-    last = state;
+  if (words_.empty()) return found;
+  const std::uint32_t* const next = next_.data();
+  const std::uint8_t* const letter = letter_.data();
+  const auto step = [next, letter](std::uint32_t state, char c) { return next[state + letter[static_cast<unsigned char>(c)]]; };
+  const auto take = [&](std::uint32_t state) {
+    if (state >= first_end_) found |= owners_[(state - first_end_) / letters_];
+  };
+  std::uint32_t state = 0;
+  std::size_t at = 0;
+  const std::size_t overlap = longest_ - 1;
+  if (text.size() >= kShortText + 4 * overlap) {
+    // Four walks at once, as each step of one waits for the step before; each begins early enough for a word that goes over the border.
+    const std::size_t part = (text.size() - overlap) / 4;
+    const char *const first = text.data(), *const second = first + part, *const third = second + part, *const fourth = third + part;
+    std::uint32_t a = 0, b = 0, c = 0;
+    for (; at < part + overlap; ++at) {
+      a = step(a, first[at]);
+      b = step(b, second[at]);
+      c = step(c, third[at]);
+      state = step(state, fourth[at]);
+      if (std::max(std::max(a, b), std::max(c, state)) < first_end_) continue;
+      for (const std::uint32_t walk : {a, b, c, state}) take(walk);
+    }
+    at += 3 * part;
+  }
+  for (; at < text.size(); ++at) {
+    state = step(state, text[at]);
+    take(state);
   }
   return found;
 }

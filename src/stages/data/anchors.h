@@ -24,12 +24,16 @@ class Anchors {
 
  private:
   void follow_failures();
+  void lay_out();
 
   std::vector<std::pair<std::string_view, std::size_t>> words_;
   std::array<std::uint8_t, 256> letter_{};  // of a byte; 0: in no word
   std::size_t letters_ = 1;
-  std::vector<std::uint32_t> next_;         // of a state and a letter; the highest bit: the state ends a word
-  std::vector<AnchorOwners> owners_;
+  std::size_t longest_ = 0;
+  // Of a state and a letter. After `build` states are told by where their letters begin, and those that end a word come last.
+  std::vector<std::uint32_t> next_;
+  std::uint32_t first_end_ = 0;             // of the states that end a word
+  std::vector<AnchorOwners> owners_;        // after `build` of these alone
 };
 
 }  // namespace redoubt::stages::data

@@ -95,6 +95,8 @@ TEST_F(CheckTest, secrets_and_personal_data_are_found) {
   EXPECT_EQ(kinds("pay 4111 1111 1111 1111"), Kinds{"CREDIT_CARD"});
   EXPECT_EQ(kinds("to GB82 WEST 1234 5698 7654 32"), Kinds{"IBAN_CODE"});
   EXPECT_EQ(kinds("ssn 078-05-1120"), Kinds{"US_SSN"});
+  EXPECT_EQ(kinds("ping ::1 now"), Kinds{"IP_ADDRESS"});
+  EXPECT_EQ(kinds("ping fe80::a1 now"), Kinds{"IP_ADDRESS"});
   EXPECT_EQ(kinds("at 192.168.0.1"), Kinds{"IP_ADDRESS"});
   EXPECT_EQ(kinds("call +1 212 555 0123"), Kinds{"PHONE_NUMBER"});
   EXPECT_EQ(kinds("a\u202eb"), Kinds{"BIDI_CONTROL"});

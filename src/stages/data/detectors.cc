@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "rows/lines.h"
 #include "stages/data/anchors.h"
+#include "stages/data/byte_scan.h"
 #include "stages/data/context.h"
 #include "stages/data/hidden.h"
 #include "stages/data/rule.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::size_t kMatchesMax = 1000;  // of one kind in one text
 constexpr std::size_t kGroupsMax = 4;
+constexpr unsigned kManyDigits = 4;  // most texts hold fewer in a row, so that the words of rules that ask for more need not be looked for
 
 struct Pattern {
   struct Free {
@@ -77,13 +79,14 @@ void match(const Pattern& pattern, std::string_view text, std::vector<Match>& ma
 
 struct Detectors::Compiled {
   std::vector<Pattern> patterns;
-  Anchors anchors;
+  Anchors anchors, digit_anchors;  // of rules that ask for few digits or none, and of the others
   AnchorOwners without_anchor;
   std::function<bool(std::string_view)> is_wanted;
 
   void match_all(std::string_view text, std::vector<Match>& matches) const {
     const TextShape shape = shape_of(text);
-    const AnchorOwners candidates = anchors.find(text) | without_anchor;
+    AnchorOwners candidates = anchors.find(text) | without_anchor;
+    if (shape.digits >= kManyDigits) candidates |= digit_anchors.find(text);
     for (std::size_t i = candidates._Find_first(); i < patterns.size(); i = candidates._Find_next(i)) {
       if (shape.fits(*patterns[i].rule)) match(patterns[i], text, matches);
     }
@@ -103,10 +106,11 @@ Result<std::unique_ptr<Detectors>> Detectors::create(const std::function<bool(st
       CHECK(owner < kAnchorOwnersMax);
       compiled->patterns.push_back(TRY(compile(rule)));
       if (rule.anchors == nullptr) compiled->without_anchor.set(owner);
-      else for_each_word(rule.anchors, [&](std::string_view word) { compiled->anchors.add(word, owner); });
+      else for_each_word(rule.anchors, [&](std::string_view word) { (rule.digits >= kManyDigits ? compiled->digit_anchors : compiled->anchors).add(word, owner); });
     }
   }
   compiled->anchors.build();
+  compiled->digit_anchors.build();
   return std::unique_ptr<Detectors>(new Detectors(std::move(compiled)));
 }
 
@@ -114,8 +118,9 @@ std::vector<Match> Detectors::scan(std::string_view text) const {
   std::vector<Match> matches;
   const bool name = text.size() <= 16 && std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
   if (name) return matches;  // of a member, a role: too short for any kind
-  if (!is_ascii(text) && rows::first_invalid_utf8(text) != text.npos) return {{"UNSCANNABLE", 0, text.size()}};
-  const auto seen = is_ascii(text) ? std::nullopt : as_seen(text);
+  const bool ascii = is_ascii(text);
+  if (!ascii && rows::first_invalid_utf8(text) != text.npos) return {{"UNSCANNABLE", 0, text.size()}};
+  const auto seen = ascii ? std::nullopt : as_seen(text);
   compiled_->match_all(seen ? seen->text : text, matches);
   if (seen) {
     for (auto& match : matches) {

@@ -191,12 +191,12 @@ class RowExaminer::Visit {
   bool redact(std::string& clean) const {
     for (int round = 0; round < kRedactionsMax; ++round) {
       std::vector<Span> spans;
-      for (const auto& literal : string_literals(clean)) {
+      for_each_literal(clean, [&](const JsonText& literal) {
         for (const auto& match : matches_in(literal.text)) {
           if (policy_.action_of(match.kind) != Action::redact) continue;
           spans.push_back({match.kind, literal.places.raw(match.offset), literal.places.raw(match.offset + match.length)});
         }
-      }
+      });
       if (spans.empty()) return true;
       clean = without_spans(clean, std::move(spans));
     }
@@ -221,7 +221,10 @@ class RowExaminer::Visit {
   }
 
   void scan_literals(std::string_view text, const OffsetMap* outer) {
-    for (const auto& literal : string_literals(text)) scan(literal.text, outer == nullptr ? literal.places : literal.places.through(*outer));
+    for_each_literal(text, [&](const JsonText& literal) {
+      if (outer == nullptr) scan(literal.text, literal.places);
+      else scan(literal.text, literal.places.through(*outer));
+    });
   }
 
   // A line that is no JSON is looked at as it stands, so that a broken row hides nothing.

@@ -6,9 +6,10 @@
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 
-#include <algorithm>
+#include <array>
 
 #include "rows/lines.h"
+#include "stages/data/byte_scan.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -32,28 +33,37 @@ std::string trimmed(const std::string& text) {
   return out;
 }
 
+constexpr std::array<char, 128> folded_letters() {
+  std::array<char, 128> out{};
+  for (char c = 0; c >= 0; ++c) {
+    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
+    out[static_cast<std::size_t>(c)] = space ? ' ' : c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    if (c == 127) break;
+  }
+  return out;
+}
+constexpr auto kFoldedAscii = folded_letters();
+
 // The same of a text that is ASCII, which most are.
 std::string folded_ascii(std::string_view text) {
   std::string out(text.size(), '\0');
-  char* at = out.data();
-  bool pending = false;
+  std::size_t end = 0;
+  bool after_space = true;
   for (const char c : text) {
-    if (c == ' ' || (c >= '\t' && c <= '\r')) {
-      pending = at != out.data();
-      continue;
-    }
-    if (pending) *at++ = ' ';
-    pending = false;
-    *at++ = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    // Written over by the next one where it is a space after a space: no branch that texts make hard to foresee.
+    out[end] = kFoldedAscii[static_cast<unsigned char>(c)];
+    const bool space = out[end] == ' ';
+    end += static_cast<std::size_t>(!(space && after_space));
+    after_space = space;
   }
-  out.resize(static_cast<std::size_t>(at - out.data()));
+  out.resize(end > 0 && out[end - 1] == ' ' ? end - 1 : end);
   return out;
 }
 
 }  // namespace
 
 Result<std::string> folded(std::string_view text) {
-  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) return folded_ascii(text);
+  if (is_ascii(text)) return folded_ascii(text);
   if (rows::first_invalid_utf8(text) != text.npos) return fail(ErrorCode::invalid_argument, "not UTF-8");
   if (text.size() > INT32_MAX / 4) return fail(ErrorCode::limit_exceeded, "a text of more than 512 MiB");
   UErrorCode status = U_ZERO_ERROR;

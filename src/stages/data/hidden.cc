@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "stages/data/byte_scan.h"
 #include "stages/data/utf8.h"
 
 namespace redoubt::stages::data {
@@ -47,13 +48,10 @@ class HiddenReader {
 
   void read() {
     while (at_ < text_.size()) {
-      const auto byte = static_cast<unsigned char>(text_[at_]);
-      if (byte >= 0x20 && byte < 0x7f) {
-        before_ = byte;
-        ++at_;
-      } else {
-        step();
-      }
+      const std::size_t end = printable_run_end(text_, at_);
+      if (end > at_) before_ = static_cast<unsigned char>(text_[end - 1]);
+      at_ = end;
+      if (at_ < text_.size()) step();
     }
   }
 
@@ -107,12 +105,6 @@ std::uint32_t seen(std::uint32_t c) {
 }
 
 }  // namespace
-
-bool is_ascii(std::string_view text) {
-  unsigned char bits = 0;
-  for (const char c : text) bits |= static_cast<unsigned char>(c);
-  return bits < 0x80;
-}
 
 void find_hidden(std::string_view text, std::vector<Match>& matches) { HiddenReader(text, matches).read(); }
 

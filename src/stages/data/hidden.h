@@ -21,6 +21,4 @@ void find_hidden(std::string_view text, std::vector<Match>& matches);
 // ASCII has them. Nothing where that is the text itself.
 std::optional<JsonText> as_seen(std::string_view text);
 
-bool is_ascii(std::string_view text);
-
 }  // namespace redoubt::stages::data

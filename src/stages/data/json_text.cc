@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/json.h"
+#include "stages/data/byte_scan.h"
 #include "stages/data/utf8.h"
 
 namespace redoubt::stages::data {
@@ -39,8 +40,7 @@ std::size_t decode_escape(std::string_view line, std::size_t at, std::string& ou
 // The literal whose first character is at `at`; answers the position of its closing quote.
 std::size_t decode(std::string_view line, std::size_t at, JsonText& literal) {
   while (true) {
-    std::size_t stop = at;
-    while (line[stop] != '"' && line[stop] != '\\') ++stop;  // a valid line ends its literals
+    const std::size_t stop = json_run_end(line, at);  // a valid line ends its literals, and holds no control character in them
     literal.places.run(literal.text.size(), at);
     literal.text.append(line.substr(at, stop - at));
     if (line[stop] == '"') {
@@ -56,17 +56,16 @@ bool holds_escaped_json(std::string_view text) {
   return (text.starts_with('{') || text.starts_with('[')) && text.find('\\') != text.npos && parse_json(text, "");
 }
 
-void collect(std::string_view line, const OffsetMap& outer, int depth, std::vector<JsonText>& out) {
+void visit(std::string_view line, const OffsetMap* outer, int depth, const std::function<void(const JsonText&)>& each) {
+  JsonText literal;
   std::size_t at = 0;
   while ((at = line.find('"', at)) != line.npos) {
-    JsonText literal;
+    literal.text.clear();
+    literal.places.clear();
     at = decode(line, at + 1, literal) + 1;
-    literal.places = literal.places.through(outer);
-    const bool nested = depth < kDepthMax && holds_escaped_json(literal.text);
-    out.push_back(std::move(literal));
-    if (!nested) continue;
-    const JsonText inner = out.back();
-    collect(inner.text, inner.places, depth + 1, out);
+    if (outer != nullptr) literal.places = literal.places.through(*outer);
+    each(literal);
+    if (depth < kDepthMax && holds_escaped_json(literal.text)) visit(literal.text, &literal.places, depth + 1, each);
   }
 }
 
@@ -74,8 +73,10 @@ void collect(std::string_view line, const OffsetMap& outer, int depth, std::vect
 
 std::vector<JsonText> string_literals(std::string_view line) {
   std::vector<JsonText> out;
-  collect(line, {}, 0, out);
+  for_each_literal(line, [&](const JsonText& literal) { out.push_back(literal); });
   return out;
 }
+
+void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, each); }
 
 }  // namespace redoubt::stages::data

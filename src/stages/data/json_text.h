@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,5 +22,7 @@ struct JsonText {
 // Every string literal of a line that has parsed as JSON, keys included. A literal that is itself JSON with escapes in it (the
 // arguments of a call, say) is followed by its own literals, up to four levels deep.
 std::vector<JsonText> string_literals(std::string_view line);
+// The same one after the other; each is good until the next one is told.
+void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each);
 
 }  // namespace redoubt::stages::data

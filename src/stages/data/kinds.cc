@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <unordered_map>
 
 namespace redoubt::stages::data {
 namespace {
@@ -175,8 +176,13 @@ std::optional<Group> group_of_word(std::string_view word) { return of_word<Group
 std::span<const Kind> all_kinds() { return kKinds; }
 
 const Kind* find_kind(std::string_view name) {
-  const auto found = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& kind) { return name == kind.name; });
-  return found == std::end(kKinds) ? nullptr : found;
+  static const auto by_name = [] {
+    std::unordered_map<std::string_view, const Kind*> out;
+    for (const auto& kind : kKinds) out.emplace(kind.name, &kind);
+    return out;
+  }();
+  const auto found = by_name.find(name);
+  return found == by_name.end() ? nullptr : found->second;
 }
 
 std::vector<std::string> kind_names() {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <thread>
 
 namespace redoubt::stages::data {
@@ -10,7 +11,25 @@ namespace {
 
 constexpr std::size_t kComparedMax = 64;  // texts of one bucket that another is compared with
 constexpr std::uint32_t kNone = UINT32_MAX;
+constexpr std::size_t kFewKeys = 10'000;  // that are sorted quicker by comparing them
 using Keyed = std::pair<std::uint64_t, std::uint32_t>;
+
+// Sorted by their keys, which are kBandValues bytes long; keys that are the same stay in their order. Two bytes at a time, the lowest
+// first.
+void sort(std::vector<Keyed>& keys) {
+  if (keys.size() < kFewKeys) return std::sort(keys.begin(), keys.end());
+  std::vector<Keyed> sorted(keys.size());
+  std::vector<std::uint32_t> places(1 << 16);
+  static_assert(kBandValues % 2 == 0);
+  for (unsigned shift = 0; shift < 8 * kBandValues; shift += 16) {
+    const auto digit = [shift](const Keyed& key) { return static_cast<std::uint16_t>(key.first >> shift); };
+    std::fill(places.begin(), places.end(), 0);
+    for (const auto& key : keys) ++places[digit(key)];
+    std::exclusive_scan(places.begin(), places.end(), places.begin(), 0u);
+    for (const auto& key : keys) sorted[places[digit(key)]++] = key;
+    keys.swap(sorted);
+  }
+}
 
 std::vector<Keyed> keyed(const std::vector<Sketch>& sketches, std::size_t band) {
   std::vector<Keyed> keys;
@@ -18,7 +37,7 @@ std::vector<Keyed> keyed(const std::vector<Sketch>& sketches, std::size_t band) 
   for (std::size_t i = 0; i < sketches.size(); ++i) {
     if (!sketches[i].is_none()) keys.emplace_back(sketches[i].band(band), static_cast<std::uint32_t>(i));
   }
-  std::sort(keys.begin(), keys.end());
+  sort(keys);
   return keys;
 }
 

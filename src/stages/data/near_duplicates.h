@@ -31,7 +31,7 @@ struct NearPair {
 };
 
 // For each text the earliest text before it that it is near to, where there is one that shares a band. In a bucket of many texts
-// each is compared with at most 64 that are near to none before them. Takes 24 bytes a text on each of `threads` threads.
+// each is compared with at most 64 that are near to none before them. Takes 40 bytes a text on each of `threads` threads.
 std::vector<std::optional<NearPair>> near_duplicates(const std::vector<Sketch>& sketches, double threshold, unsigned threads);
 
 // Texts to compare others with.

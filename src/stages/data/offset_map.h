@@ -17,6 +17,8 @@ class OffsetMap {
   // From `decoded` on, all bytes come from what begins at `raw` (an escape).
   void fixed(std::size_t decoded, std::size_t raw) { add({decoded, raw, true}); }
 
+  void clear() { steps_.clear(); }
+
   // A decoded byte's place; of the text's size the place of what follows it. Without a step the text was not decoded at all.
   std::size_t raw(std::size_t decoded) const;
   // The way back through this map and then through that of what it was decoded from.

@@ -5,8 +5,10 @@
 
 #include <numeric>
 #include <random>
+#include <regex>
 
 #include "stages/data/anchors.h"
+#include "stages/data/byte_scan.h"
 #include "stages/data/context.h"
 #include "stages/data/hidden.h"
 #include "stages/data/json_text.h"
@@ -15,6 +17,7 @@
 #include "stages/data/ordered_workers.h"
 #include "stages/data/redact.h"
 #include "stages/data/row_text.h"
+#include "stages/data/text_shape.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -39,6 +42,91 @@ TEST(Anchors, are_found_whatever_their_case_and_inside_each_other) {
   EXPECT_EQ(anchors.find("uSHErs").to_ulong(), 0b00111u);
   EXPECT_EQ(anchors.find("KEY-key").to_ulong(), 0b01000u);
   EXPECT_TRUE(anchors.find("").none());
+}
+
+TEST(Anchors, are_found_wherever_they_stand_in_a_long_text) {
+  Anchors anchors;
+  const std::vector<std::string> words = {"key", "private key", "-----begin", "y"};
+  for (std::size_t i = 0; i < words.size(); ++i) anchors.add(words[i], i);
+  anchors.build();
+  for (std::size_t size : {40u, 103u, 104u, 105u, 300u, 1001u}) {
+    for (std::size_t at = 0; at + 11 <= size; ++at) {
+      std::string text(size, '.');
+      text.replace(at, 11, "Private Key");
+      EXPECT_EQ(anchors.find(text).to_ulong(), 0b1011u) << size << " " << at;
+      text.replace(at, 11, "Private_Kez");
+      EXPECT_TRUE(anchors.find(text).none()) << size << " " << at;
+    }
+  }
+}
+
+TEST(Anchors, are_those_that_a_search_for_each_finds) {
+  Anchors anchors;
+  const std::vector<std::string> words = {"a", "ab", "bca", "cab", "ccbb", "abcabca", "bb"};
+  for (std::size_t i = 0; i < words.size(); ++i) anchors.add(words[i], i);
+  anchors.build();
+  std::mt19937 draw(11);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text(draw() % 250, 'x');
+    for (int letters = static_cast<int>(draw() % 30); letters > 0 && !text.empty(); --letters) text[draw() % text.size()] = "abc"[draw() % 3];
+    if (round % 3 == 0 && !text.empty()) text.insert(draw() % text.size(), words[draw() % words.size()] + words[draw() % words.size()]);
+    AnchorOwners expected;
+    for (std::size_t i = 0; i < words.size(); ++i) expected[i] = text.find(words[i]) != text.npos;
+    EXPECT_EQ(anchors.find(text), expected) << text;
+  }
+}
+
+// The most parts of a text that fit an expression, one after the other, in one of its matches.
+unsigned longest(const std::string& text, const std::string& expression, const std::string& part) {
+  const std::regex whole(expression), counted(part);
+  std::ptrdiff_t most = 0;
+  for (std::sregex_iterator at(text.begin(), text.end(), whole), end; at != end; ++at) {
+    const std::string match = at->str();
+    most = std::max(most, std::distance(std::sregex_iterator(match.begin(), match.end(), counted), std::sregex_iterator()));
+  }
+  return static_cast<unsigned>(most);
+}
+
+TEST(TextShape, is_what_expressions_say) {
+  std::mt19937 draw(7);
+  const std::vector<std::string> alphabets = {"aAfz09.:-@_ (\n", "0123456789 -.a", "abcdef0123:", "aB1_./+=~- ", "abcdefghiJKLMNOP12@.", "AB12", "3f-.:"};
+  for (int round = 0; round < 3000; ++round) {
+    const auto& alphabet = alphabets[draw() % alphabets.size()];
+    std::string text(draw() % 200, ' ');
+    for (auto& c : text) c = alphabet[draw() % alphabet.size()];
+    const TextShape shape = shape_of(text);
+    EXPECT_EQ(shape.digits, longest(text, "[0-9](?:[-+ ./()]{0,2}[0-9])*", "[0-9]")) << text;
+    EXPECT_EQ(shape.shape.mixed_run, longest(text, "[a-zA-Z]+[0-9][a-zA-Z0-9]*|[0-9]+[a-zA-Z][a-zA-Z0-9]*", "[^]")) << text;
+    EXPECT_EQ(shape.shape.value_run, longest(text, "[A-Za-z0-9_./+=~-]{16,}", "[^]")) << text;
+    EXPECT_EQ(shape.shape.hex_colons, longest(text, ":(?:[0-9A-Fa-f]{0,4}:)*", ":")) << text;
+    EXPECT_EQ(shape.shape.hex_dots, longest(text, "[0-9A-Fa-f]\\.(?:[0-9A-Fa-f]{1,4}\\.)*", "\\.")) << text;
+    EXPECT_EQ(shape.shape.hex_dashes, longest(text, "[0-9A-Fa-f]-(?:[0-9A-Fa-f]{1,4}-)*", "-")) << text;
+    EXPECT_EQ(shape.shape.digits_colon > 0, std::regex_search(text, std::regex("[0-9]{8}:"))) << text;
+    EXPECT_EQ(shape.shape.token_dots > 0, std::regex_search(text, std::regex("\\.[^]{6}\\."))) << text;
+    EXPECT_EQ(shape.shape.capitals_digits > 0, std::regex_search(text, std::regex("[A-Z]{2}[0-9]{2}"))) << text;
+    EXPECT_EQ(shape.shape.addresses > 0, std::regex_search(text, std::regex("[A-Za-z0-9_-]@[A-Za-z0-9]"))) << text;
+    const bool random = std::regex_search(text, std::regex("(?=[A-Za-z0-9_./+=~-]{16})(?:[0-9_./+=~-]*[A-Za-z][A-Za-z_./+=~-]*[0-9]|[A-Za-z_./+=~-]*[0-9][0-9_./+=~-]*[A-Za-z])"));
+    EXPECT_TRUE(!random || shape.shape.random_run >= kValueRun) << text;
+  }
+}
+
+TEST(TextShape, a_run_that_turns_from_small_letters_to_others_and_back_is_random_without_a_digit) {
+  EXPECT_EQ(shape_of("token = aBcDeFgHiJkLmNoPqRsT").shape.random_run, 20u);
+  EXPECT_EQ(shape_of("token = a_name_that_is_long_").shape.random_run, 20u);
+  EXPECT_EQ(shape_of("abcdefghijklmnopqrstuvwxyz").shape.random_run, 0u);
+  EXPECT_EQ(shape_of("--------------------------").shape.random_run, 0u);
+}
+
+TEST(ByteScan, ends_runs_where_a_look_at_each_byte_does) {
+  std::mt19937 draw(3);
+  for (int round = 0; round < 2000; ++round) {
+    std::string text(draw() % 100, 'x');
+    for (int changes = static_cast<int>(draw() % 4); changes > 0 && !text.empty(); --changes) text[draw() % text.size()] = static_cast<char>(draw());
+    const auto first = [&](const auto& ends) { return static_cast<std::size_t>(std::find_if(text.begin(), text.end(), ends) - text.begin()); };
+    EXPECT_EQ(json_run_end(text, 0), first([](unsigned char c) { return c == '"' || c == '\\' || c < 0x20; })) << text;
+    EXPECT_EQ(printable_run_end(text, 0), first([](unsigned char c) { return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c > 0x7e; })) << text;
+    EXPECT_EQ(is_ascii(text), first([](unsigned char c) { return c > 0x7f; }) == text.size()) << text;
+  }
 }
 
 TEST(Hidden, what_scripts_need_is_not_hidden) {

@@ -14,9 +14,9 @@ constexpr const char* kPhone =
 
 constexpr Rule kRules[] = {
     // Anywhere
-    {"EMAIL_ADDRESS", R"((?<![A-Za-z0-9._%+\x{80}-\x{10FFFF}-])[A-Za-z0-9\x{80}-\x{10FFFF}_%+'&*!#$/=?^`{|}~-](?:[A-Za-z0-9\x{80}-\x{10FFFF}._%+'-]{0,63}+)(?<!\.)@(?:[A-Za-z0-9\x{80}-\x{10FFFF}](?:[A-Za-z0-9\x{80}-\x{10FFFF}-]{0,62}+)\.){1,8}(?:xn--[a-z0-9-]{2,40}|[A-Za-z\x{80}-\x{10FFFF}]{2,24})(?![A-Za-z0-9-]))", "@"},
+    {"EMAIL_ADDRESS", R"((?<![A-Za-z0-9._%+\x{80}-\x{10FFFF}-])[A-Za-z0-9\x{80}-\x{10FFFF}_%+'&*!#$/=?^`{|}~-](?:[A-Za-z0-9\x{80}-\x{10FFFF}._%+'-]{0,63}+)(?<!\.)@(?:[A-Za-z0-9\x{80}-\x{10FFFF}](?:[A-Za-z0-9\x{80}-\x{10FFFF}-]{0,62}+)\.){1,8}(?:xn--[a-z0-9-]{2,40}|[A-Za-z\x{80}-\x{10FFFF}]{2,24})(?![A-Za-z0-9-]))", nullptr, 0, nullptr, nullptr, {.addresses = 1}},
     {"CREDIT_CARD", R"((?<![0-9A-Za-z.-])[2-68](?:[ -]?[0-9]){12,18}(?![0-9]))", nullptr, 13, card_number_length},
-    {"IBAN_CODE", R"(\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30})", nullptr, 2, iban_number_length},
+    {"IBAN_CODE", R"(\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30})", nullptr, 2, iban_number_length, nullptr, {.capitals_digits = 1}},
     {"IBAN_CODE", R"((?i)\b[a-z]{2}[0-9]{2}(?: ?[a-z0-9]){11,30})", "iban|account|konto|compte|cuenta", 2, iban_number_length},
     {"IP_ADDRESS", R"((?<![0-9A-Za-z.])(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:/(?:3[0-2]|[12]?[0-9]))?(?![0-9]|\.[0-9]|[A-Za-z]))", nullptr, 4, nullptr, nullptr, {.hex_dots = 3}},
     {"IP_ADDRESS", R"((?<![0-9A-Za-z:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2})[0-9A-Fa-f:]{2,39}+(?:\.[0-9]{1,3}){0,3}(?![0-9A-Za-z:]))", nullptr, 0, ipv6_length, nullptr, {.hex_colons = 2}},
@@ -24,9 +24,9 @@ constexpr Rule kRules[] = {
     {"MAC_ADDRESS", R"((?<![0-9A-Fa-f:.-])[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}(?![0-9A-Fa-f:-]))", nullptr, 0, mac_length, nullptr, {.hex_dashes = 5}},
     {"MAC_ADDRESS", R"((?<![0-9A-Fa-f:.-])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![0-9A-Fa-f:.-]))", nullptr, 0, mac_length, nullptr, {.hex_dots = 2}},
     {"CRYPTO", R"((?<![A-Za-z0-9])(?:[13][a-km-zA-HJ-NP-Z1-9]{25,34}|(?i:bc1)[a-zA-Z0-9]{11,71})(?![A-Za-z0-9]))", nullptr, 0, wallet_length, nullptr, {.mixed_run = 14}},
-    {"CRYPTO", R"((?<![A-Za-z0-9])0x[a-fA-F0-9]{40}(?![A-Za-z0-9]))", "0x", 0, ethereum_length, "wallet|ethereum|eth|ether|erc20|erc-20|address|send|crypto|metamask|usdt|usdc|pay|token|contract|deposit"},
-    {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+])\+[1-9][0-9]{0,11}+(?:[ ./-]{0,2}+(?:\([0-9]{1,5}\)|[0-9]{1,12}+)){0,7}+(?![0-9]))", "+", 8, phone_length},
-    {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+])00[1-9][0-9]{0,11}+(?:[ ./-]{0,2}+(?:\([0-9]{1,5}\)|[0-9]{1,12}+)){0,7}+(?![0-9]))", "00", 10, international_length, kPhone},
+    {"CRYPTO", R"((?<![A-Za-z0-9])0x[a-fA-F0-9]{40}(?![A-Za-z0-9]))", nullptr, 0, ethereum_length, "wallet|ethereum|eth|ether|erc20|erc-20|address|send|crypto|metamask|usdt|usdc|pay|token|contract|deposit", {.mixed_run = 42}},
+    {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+])\+[1-9][0-9]{0,11}+(?:[ ./-]{0,2}+(?:\([0-9]{1,5}\)|[0-9]{1,12}+)){0,7}+(?![0-9]))", nullptr, 8, phone_length},
+    {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+])00[1-9][0-9]{0,11}+(?:[ ./-]{0,2}+(?:\([0-9]{1,5}\)|[0-9]{1,12}+)){0,7}+(?![0-9]))", nullptr, 10, international_length, kPhone},
     {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+-])(?:1[ .-])?(?:\([2-9][0-9]{2}\)[ .-]?|[2-9][0-9]{2}[.-])[2-9][0-9]{2}[ .-][0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,5})?(?![0-9-]))", nullptr, 10},
     {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+-])(?:0[1-9](?:[ .-][0-9]{2}){4}|\([1-9][0-9]\) ?9?[0-9]{4}-[0-9]{4})(?![0-9A-Za-z-]| [0-9]))", nullptr, 10},
     {"PHONE_NUMBER", R"((?<![0-9A-Za-z.+/-])(?:\(0[0-9]{1,5}\)|0[1-9][0-9]{0,11}+)(?:[ /.-]{0,2}+[0-9]{2,8}+){0,5}+(?![0-9A-Za-z]|[-/.][0-9]))", nullptr, 7, national_phone_length, kPhone},

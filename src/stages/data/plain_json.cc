@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "stages/data/byte_scan.h"
 #include "stages/data/utf8.h"
 
 namespace redoubt::stages::data {
@@ -103,7 +104,7 @@ class PlainReader {
     ++at_;
     while (true) {
       const char* begin = at_;
-      while (at_ != end_ && *at_ != '"' && *at_ != '\\' && static_cast<unsigned char>(*at_) >= 0x20) ++at_;
+      at_ += json_run_end(std::string_view(at_, static_cast<std::size_t>(end_ - at_)), 0);
       out.append(begin, at_);
       if (at_ == end_) return false;
       if (*at_ == '"') {

@@ -17,12 +17,20 @@ struct Candidate {
   std::string_view value() const { return text.substr(offset, length); }
 };
 
+inline constexpr unsigned kValueRun = 16;
+
 // What a text must hold for a rule to be tried, told by one pass over it; what is 0 is not asked for.
 struct Shape {
-  unsigned mixed_run = 0;   // letters and digits, both, in a run of this length
-  unsigned hex_colons = 0;  // ':' between hexadecimal digits or colons
-  unsigned hex_dashes = 0;  // '-' between hexadecimal digits
-  unsigned hex_dots = 0;    // '.' between hexadecimal digits
+  unsigned mixed_run = 0;        // letters and digits, both, in a run of this length
+  unsigned value_run = 0;        // letters, digits and "_./+=~-" in a run of this length, at least kValueRun
+  unsigned random_run = 0;       // the same where it holds letters and digits, or goes from small letters to others and back again and again
+  unsigned hex_colons = 0;       // ':' in a row, with up to four hexadecimal digits between one and the next
+  unsigned hex_dashes = 0;       // '-' in a row, after and between one to four hexadecimal digits
+  unsigned hex_dots = 0;         // '.' likewise
+  unsigned digits_colon = 0;     // ':' after eight digits
+  unsigned token_dots = 0;       // two '.' with six other characters between
+  unsigned capitals_digits = 0;  // two capital letters and two digits
+  unsigned addresses = 0;        // '@' between what may stand on either side of it in an address
 };
 
 struct Rule {

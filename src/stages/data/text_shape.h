@@ -14,8 +14,10 @@ struct TextShape {
   Shape shape;
 
   bool fits(const Rule& rule) const {
-    return digits >= rule.digits && shape.mixed_run >= rule.shape.mixed_run && shape.hex_colons >= rule.shape.hex_colons &&
-           shape.hex_dashes >= rule.shape.hex_dashes && shape.hex_dots >= rule.shape.hex_dots;
+    const Shape& asked = rule.shape;
+    return digits >= rule.digits && shape.mixed_run >= asked.mixed_run && shape.value_run >= asked.value_run && shape.random_run >= asked.random_run && shape.hex_colons >= asked.hex_colons &&
+           shape.hex_dashes >= asked.hex_dashes && shape.hex_dots >= asked.hex_dots && shape.digits_colon >= asked.digits_colon &&
+           shape.token_dots >= asked.token_dots && shape.capitals_digits >= asked.capitals_digits && shape.addresses >= asked.addresses;
   }
 };
 
