@@ -15,11 +15,18 @@ struct FreeContext {
 };
 using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
 
+// Looked up once, as OpenSSL looks its own names up anew, behind a lock, for each message.
+const EVP_CIPHER* aes_256_gcm() {
+  static EVP_CIPHER* const fetched = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
+  CHECK(fetched != nullptr);
+  return fetched;
+}
+
 Context start(const Secret& key, ByteView nonce, bool encrypting) {
   CHECK(key.size() == kAesGcmKeyBytes && nonce.size() == kAesGcmNonceBytes);
   Context context(EVP_CIPHER_CTX_new());
   CHECK(context != nullptr);
-  CHECK(EVP_CipherInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.reveal(SecretAccess::for_crypto()).data(),
+  CHECK(EVP_CipherInit_ex(context.get(), aes_256_gcm(), nullptr, key.reveal(SecretAccess::for_crypto()).data(),
                           nonce.data(), encrypting ? 1 : 0) == 1);
   return context;
 }
