@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 
+#include "base/background_sink.h"
 #include "base/parallel.h"
 #include "crypto/hash.h"
 
@@ -18,6 +19,7 @@ constexpr std::size_t kConnectionsMax = 4;
 // A file without a SHA-256 is held in memory until its git id is known; the Hub keeps nothing as large as this without LFS.
 constexpr std::uint64_t kSmallBytesMax = 32 << 20;
 constexpr std::uint64_t kProgressBytes = 4 << 20;
+constexpr std::uint64_t kLargeBytes = 64 << 20;
 
 }  // namespace
 
@@ -55,6 +57,9 @@ Result<std::vector<vault::ArtifactFile>> Downloads::run(const std::vector<HubFil
     const auto& sha256 = files[index].sha256;
     if (!sha256 || first_of.emplace(*sha256, index).second) fetched.push_back(index);
   }
+  // Where there are fewer large files than processors, a file takes two of them.
+  const auto large = std::count_if(fetched.begin(), fetched.end(), [&](std::size_t index) { return files[index].size >= kLargeBytes; });
+  in_background_ = static_cast<std::size_t>(large) < threads_at_most(kConnectionsMax);
   std::vector<std::optional<Digest>> digests(files.size());
   TRY(for_each_in_parallel(fetched.size(), kConnectionsMax, [&](std::size_t number) -> Status {
     digests[fetched[number]] = TRY(fetch(files[fetched[number]]));
@@ -119,11 +124,14 @@ Status Downloads::fetch_known(const HubFile& file, const Digest& digest) {
 
 // Asks again for the rest as long as each time something comes.
 Status Downloads::receive(const HubFile& file, vault::PendingBlob& blob) {
-  Counted counted(*this, blob);
+  std::optional<BackgroundSink> background;
+  if (in_background_ && file.size >= kLargeBytes) background.emplace(blob);
+  Counted counted(*this, background ? static_cast<Sink&>(*background) : blob);
   while (true) {
     const std::uint64_t begun = blob.bytes();
     if (begun == file.size && begun > 0) return {};
     auto sent = source_.hub.download(source_.repository, source_.commit, file, begun, file.size - begun, counted);
+    if (background) TRY(background->flush());
     if (sent || sent.error().code != ErrorCode::unavailable || blob.bytes() == begun) return sent;
   }
 }

@@ -39,6 +39,7 @@ class Downloads {
   Source source_;
   vault::ArtifactStore& store_;
   Progress& progress_;
+  bool in_background_ = false;  // whether what comes is hashed, sealed and written by a thread beside the one that receives it
   std::mutex mutex_;
   std::uint64_t done_ = 0;
 };
