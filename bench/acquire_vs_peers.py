@@ -114,17 +114,21 @@ def main():
         total = sum(file.stat().st_size for file in files)
         cores = len(os.sched_getaffinity(0))
         server, url = serve(options, folder)
+        ticks = os.sysconf("SC_CLK_TCK")
+        served = lambda: sum(map(int, pathlib.Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / ticks  # seconds of processor of the hub
         rates = lambda results: f"{total / 1e6 / statistics.median(r['s'] for r in results):8.0f} MB/s  {statistics.median(r['cpu_s'] for r in results):6.2f} s CPU  {max(r['mb'] for r in results):6.0f} MB"
         try:
-            one, all_cores, ours = [], [], []
+            one, all_cores, ours, hub = [], [], [], []
             for _ in range(options.runs):
                 one.append(measured(["openssl", "dgst", "-sha256", *files]))
                 all_cores.append(measured(["xargs", "-a", make_list(folder, files), "-P", cores, "-n", "1", "openssl", "dgst", "-sha256"]))
+                before = served()
                 ours.append(pull(options, folder, url))
+                hub.append(served() - before)
             print(f"{total / 2**30:.2f} GiB in {options.shards} shards, {cores} cores, {options.folder}")
             print(f"openssl dgst, one process      {rates(one)}")
             print(f"openssl dgst, {cores} processes      {rates(all_cores)}")
-            print(f"redoubt model pull             {rates(ours)}")
+            print(f"redoubt model pull             {rates(ours)}, and the hub {statistics.median(hub):.2f} s CPU")
             steps = peers(options, folder, url)
             for name, result in steps.items():
                 print(f"{name:30} {rates([result])}")
