@@ -69,6 +69,13 @@ Result<ModelScan> scan_model(const std::vector<ScannedFile>& files) {
   return scan.take();
 }
 
+Result<ModelScan> scan_file(const RandomAccess& contents, const std::string& path) {
+  Scan scan;
+  scan.count_file(contents.size());
+  TRY(scan.look(contents, {path}));
+  return scan.take();
+}
+
 Result<ModelScan> scan_model(const fs::path& path) {
   Scan scan;
   std::error_code error;

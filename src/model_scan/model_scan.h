@@ -24,6 +24,8 @@ struct ScannedFile {
 
 // Errors of reading are errors; whatever is wrong with the files is a finding.
 Result<ModelScan> scan_model(const std::vector<ScannedFile>& files);
+// One file, or a part of a model that is looked at file by file.
+Result<ModelScan> scan_file(const RandomAccess& contents, const std::string& path);
 // A folder, in which links and special files are findings and never followed or opened, or a single file. not_found for
 // nothing and for a folder without files, since nothing was looked at.
 Result<ModelScan> scan_model(const std::filesystem::path& path);

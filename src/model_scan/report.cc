@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model_scan/report.h"
 
+#include <iterator>
+
 namespace redoubt::model_scan {
+
+void ModelScan::add(ModelScan other) {
+  findings.insert(findings.end(), std::make_move_iterator(other.findings.begin()), std::make_move_iterator(other.findings.end()));
+  files += other.files;
+  bytes += other.bytes;
+}
 
 Json ModelScan::to_json() const {
   Json list = Json::array();

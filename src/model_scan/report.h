@@ -25,6 +25,7 @@ struct ModelScan {
   bool safe() const { return findings.empty(); }
   std::vector<ScanFinding> findings;
   std::uint64_t files = 0, bytes = 0;
+  void add(ModelScan other);  // of more files of the same model
   Json to_json() const;
   sarif::Report to_sarif() const;
 };

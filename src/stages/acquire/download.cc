@@ -16,8 +16,6 @@ namespace redoubt::stages::acquire {
 namespace {
 
 constexpr std::size_t kConnectionsMax = 4;
-// A file without a SHA-256 is held in memory until its git id is known; the Hub keeps nothing as large as this without LFS.
-constexpr std::uint64_t kSmallBytesMax = 32 << 20;
 constexpr std::uint64_t kProgressBytes = 4 << 20;
 constexpr std::uint64_t kLargeBytes = 64 << 20;
 
@@ -92,7 +90,7 @@ Result<bool> Downloads::is_here(const HubFile& file) {
 }
 
 Result<Digest> Downloads::fetch_small(const HubFile& file) {
-  if (file.size > kSmallBytesMax) return fail(ErrorCode::gate_refused, "the hub gives no SHA-256 of a large file", where(file));
+  if (file.size > kSmallFileBytesMax) return fail(ErrorCode::gate_refused, "the hub gives no SHA-256 of a large file", where(file));
   MemorySink sink;
   TRY(source_.hub.download(source_.repository, source_.commit, file, 0, file.size, sink));
   const Bytes bytes = sink.take();

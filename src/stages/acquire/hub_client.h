@@ -30,6 +30,9 @@ struct HubFile {
   std::optional<Digest> sha256;  // of a large one
 };
 
+// A file without a SHA-256 is held in memory until its git id is known; the Hub keeps nothing as large as this without LFS.
+inline constexpr std::uint64_t kSmallFileBytesMax = 32 << 20;
+
 bool is_commit(const std::string& text);  // 40 hexadecimal digits
 
 // Safe to use from several threads.
