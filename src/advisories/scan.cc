@@ -17,12 +17,6 @@ bool accepts(const AcceptedFinding& each, const Finding& finding) {
   return same_id && same_package && (each.purl.empty() || detail::purl_matches(each.purl, finding.purl));
 }
 
-bool blocks(const Finding& finding, const ScanPolicy& policy) {
-  if (finding.accepted) return false;
-  if (rank(finding.severity) >= 3) return true;
-  return (policy.block_exploited && !finding.exploited_since.empty()) || (policy.epss_block > 0 && finding.epss.value_or(0) >= policy.epss_block);
-}
-
 void judge(ScanReport& report, const std::vector<AcceptedFinding>& accepted, const ScanPolicy& policy) {
   for (auto& finding : report.findings) {
     finding.accepted = false;
@@ -49,6 +43,12 @@ Json to_json(const Finding& f) {
 }
 
 }  // namespace
+
+bool blocks(const Finding& finding, const ScanPolicy& policy) {
+  if (finding.accepted) return false;
+  if (rank(finding.severity) >= 3) return true;
+  return (policy.block_exploited && !finding.exploited_since.empty()) || (policy.epss_block > 0 && finding.epss.value_or(0) >= policy.epss_block);
+}
 
 Result<std::vector<AcceptedFinding>> AcceptedFinding::from_json(const Json& list) {
   std::vector<AcceptedFinding> accepted;
@@ -106,6 +106,24 @@ std::map<std::string, int> ScanReport::open_by_severity() const {
   std::map<std::string, int> counts = {{"critical", 0}, {"high", 0}, {"medium", 0}, {"low", 0}};
   for (const auto& finding : findings) counts[finding.severity] += finding.accepted ? 0 : 1;
   return counts;
+}
+
+int ScanReport::open_exploited() const {
+  return static_cast<int>(std::count_if(findings.begin(), findings.end(), [](const Finding& one) { return !one.accepted && !one.exploited_since.empty(); }));
+}
+
+double ScanReport::open_epss_max() const {
+  double highest = 0;
+  for (const auto& finding : findings) highest = std::max(highest, finding.accepted ? 0 : finding.epss.value_or(0));
+  return highest;
+}
+
+Json ScanReport::accepted() const {
+  Json list = Json::array();
+  for (const auto& f : findings) {
+    if (f.accepted) list.push_back({{"id", f.id}, {"package", f.package}, {"purl", f.purl}, {"severity", f.severity}, {"reason", f.accepted_reason}, {"until", f.accepted_until}, {"by", f.accepted_by}});
+  }
+  return list;
 }
 
 Json ScanReport::to_json() const {

@@ -47,6 +47,9 @@ struct ScanPolicy {
   bool block_uncovered = false;  // packages of an ecosystem that no feed knows, and records that could not be read
 };
 
+// Whether an open finding blocks: critical or high, or as the policy says.
+bool blocks(const Finding& finding, const ScanPolicy& policy);
+
 struct ScanReport {
   std::vector<packages::Package> packages;
   std::vector<Finding> findings;  // the most severe first
@@ -58,6 +61,10 @@ struct ScanReport {
   std::vector<packages::PackageProblem> problems;
 
   std::map<std::string, int> open_by_severity() const;
+  int open_exploited() const;    // open findings that KEV lists
+  double open_epss_max() const;  // the highest EPSS score of an open finding; 0 where none has one
+  // What was accepted and by whom: {id, package, purl, severity, reason, until, by} of each.
+  Json accepted() const;
   Json to_json() const;
 };
 

@@ -8,6 +8,7 @@
 #include "cli/audit.h"
 #include "cli/endpoint_parts.h"
 #include "cli/image_check.h"
+#include "cli/image_signing.h"
 #include "monitor/drift.h"
 #include "pipeline/config.h"
 #include "stages/deploy/admission.h"
@@ -57,6 +58,15 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
   return spec;
 }
 
+Result<std::set<std::string>> image_signers(Session& session, const Digest& image, const std::vector<governance::ImageSigner>& signers) {
+  std::vector<NamedKey> keys;
+  for (const auto& signer : signers) {
+    auto key = TRY(crypto::PublicKey::from_pem(signer.key));
+    keys.push_back({signer.name, std::move(key)});
+  }
+  return signers_of(*TRY(session.images()), image, keys);
+}
+
 }  // namespace
 
 Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint) {
@@ -75,7 +85,8 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
 
   Admission admission({session.evidence(), *registry, session.store(), *recorder, session.clock(),
                        [&session](const std::string& identity) { return session.workspace().identities().require(identity, governance::Permission::approve).has_value(); },
-                       [&session, &settings](const Digest& image) { return scan_image(session, image, json_or(settings, "scan", Json::object())); }});
+                       [&session, &settings](const Digest& image) { return scan_image(session, image, json_or(settings, "scan", Json::object())); },
+                       [&session](const Digest& image, const std::vector<governance::ImageSigner>& signers) { return image_signers(session, image, signers); }});
   const auto policy = TRY(governance::Policy::from_json(json_or(settings, "policy", Json::object())));
   const auto release = TRY(admission.admit(target.name, target.version, endpoint.environment, policy));
   TRY(check_serving(session, release.release(), "base/", endpoint));

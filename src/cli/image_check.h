@@ -7,6 +7,7 @@
 #include "cli/session.h"
 #include "packages/image_reader.h"
 #include "stages/deploy/admission.h"
+#include "stages/image/step.h"
 
 namespace redoubt::cli {
 
@@ -18,9 +19,13 @@ Result<std::shared_ptr<const advisories::AdvisorySet>> advisory_database(Session
 Result<std::vector<advisories::KeptFeed>> kept_feeds(Session& session);
 // The packages of an image of the store: by the SBOM of the step that built it, else by what its layers hold.
 Result<packages::ImageReading> read_stored_image(Session& session, const std::string& reference, const packages::Platform& platform);
+struct CheckedImage {
+  advisories::ScanReport report;
+  stages::image::ScanOptions options;  // with the VEX documents that counted
+};
 // `options` as stages::image::to_json wrote them; with the database. An error whenever a feed could not be read or is too old: only an answer says that the image was
 // looked at.
-Result<advisories::ScanReport> rescan_image(Session& session, const Digest& image, const Json& options);
+Result<CheckedImage> rescan_image(Session& session, const Digest& image, const Json& options);
 Result<stages::deploy::ScanFacts> scan_image(Session& session, const Digest& image, const Json& options);
 
 }  // namespace redoubt::cli

@@ -26,6 +26,11 @@ std::set<std::string> names_in(const Json& result, const char* key) {
   return names;
 }
 
+bool blocks_by_exploit(advisories::Finding finding, const advisories::ScanPolicy& policy) {
+  finding.severity = "low";
+  return advisories::blocks(finding, policy);
+}
+
 // Whether the image was let through with high findings; those that it has at its first scan are then no news.
 Result<bool> was_built_with_high(Session& session, const Digest& image) {
   for (const auto& entry : TRY(session.evidence().of_step(governance::ImageStep::kName))) {
@@ -46,13 +51,12 @@ Result<std::optional<TimePoint>> last_rescan(Session& session, const std::string
 
 Result<Rescan> rescan_deployed(Session& session, const std::string& environment, const Digest& image, const Json& options) {
   const auto before = TRY(last_record(session, environment, image));
-  const auto report = TRY(rescan_image(session, image, options));
+  const auto [report, scan_options] = TRY(rescan_image(session, image, options));
+  // What admission would refuse whatever its severity (KEV, EPSS) is as grave as a critical finding.
   std::set<std::string> critical, high;
   for (const auto& finding : report.findings) {
-    if (finding.accepted) continue;
-    const std::string name = finding.id + " in " + finding.package;
-    if (finding.severity == "critical") critical.insert(name);
-    if (finding.severity == "high") high.insert(name);
+    if (!advisories::blocks(finding, scan_options.policy)) continue;
+    (finding.severity == "high" && !blocks_by_exploit(finding, scan_options.policy) ? high : critical).insert(finding.id + " in " + finding.package);
   }
   std::set<std::string> known_high;
   if (before && before->result.contains("known_high")) {
@@ -66,7 +70,8 @@ Result<Rescan> rescan_deployed(Session& session, const std::string& environment,
   all.insert(high.begin(), high.end());
   const auto earlier = before ? names_in(before->result, "findings") : known_high;
   std::set_difference(all.begin(), all.end(), earlier.begin(), earlier.end(), std::back_inserter(rescan.news));
-  TRY(session.record_event("scan", {{"image", image.tagged()}, {"environment", environment}, {"vulnerabilities", rescan.vulnerabilities}, {"findings", all}, {"known_high", known_high}, {"new", rescan.news}}));
+  TRY(session.record_event("scan", {{"image", image.tagged()}, {"environment", environment}, {"vulnerabilities", rescan.vulnerabilities}, {"findings", all}, {"known_high", known_high}, {"new", rescan.news},
+                                      {"exploited", report.open_exploited()}, {"accepted", report.accepted()}, {"vex", stages::image::to_json(scan_options.vex)}}));
   return rescan;
 }
 

@@ -15,9 +15,10 @@ namespace redoubt::cli {
 struct Rescan {
   TimePoint when{};
   std::map<std::string, int> vulnerabilities;  // open ones by severity
-  // Open critical findings, and high ones that the image did not have when it was built and admitted: the value of CriticalVulnerabilities.
+  // Open findings that are critical or that the policy refuses for being exploited or likely to be, and high ones that the image did not have when it was built and admitted: the
+  // value of CriticalVulnerabilities. What a document accepted until a day counts again from that day on.
   int grave = 0;
-  std::vector<std::string> news;  // "<id> in <package>": critical or high, and not in the scan before
+  std::vector<std::string> news;  // "<id> in <package>": what blocks, and was not in the scan before
 };
 
 // Scans and records it (ledger step "scan"). `options` as stages::image::to_json wrote them; errors of rescan_image.

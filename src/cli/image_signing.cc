@@ -143,6 +143,17 @@ Result<std::vector<FoundSignature>> verify_signatures(provider::ImageStore& imag
   return judged(std::move(found), seen, image);
 }
 
+Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys) {
+  std::set<std::string> signers;
+  for (const auto& key : keys) {
+    std::vector<FoundSignature> found;
+    std::size_t seen = 0;
+    TRY(collect_bundles(images, image, {key}, found, seen));
+    if (!found.empty()) signers.insert(key.file);
+  }
+  return signers;
+}
+
 Status put_simple_signature(provider::registry::RegistryClient& registry, const Digest& image, const std::string& payload, const std::string& signature) {
   const auto put = [&](std::string_view text, const char* type) -> Result<provider::ImageDescriptor> {
     const provider::ImageDescriptor blob{type, crypto::sha256(text), text.size()};

@@ -3,6 +3,8 @@
 // Signatures of images, wherever the image is: in the workspace's store, or in a registry.
 #pragma once
 
+#include <set>
+
 #include "cli/image_sources.h"
 #include "crypto/sign.h"
 #include "stages/image/referrers.h"
@@ -45,6 +47,9 @@ Json to_json(const std::vector<FoundSignature>& signatures);
 // about this image.
 Result<std::vector<FoundSignature>> verify_signatures(const provider::registry::RegistryClient& registry, const Digest& image, const std::vector<NamedKey>& keys);
 Result<std::vector<FoundSignature>> verify_signatures(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys);
+
+// Which of the named keys signed an image of the store; empty where none did.
+Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys);
 
 // Under the tag "sha256-<hex>.sig", beside those that are there.
 Status put_simple_signature(provider::registry::RegistryClient& registry, const Digest& image, const std::string& payload, const std::string& signature);

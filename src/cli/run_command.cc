@@ -8,6 +8,7 @@
 #include "cli/engine_image.h"
 #include "cli/image_check.h"
 #include "cli/session.h"
+#include "crypto/hash.h"
 #include "pipeline/config.h"
 #include "pipeline/providers.h"
 #include "pipeline/run.h"
@@ -93,10 +94,22 @@ class PipelineRun {
     return stages::data::prepare(options, deps);
   }
 
+  static std::vector<std::filesystem::path> whole(std::vector<std::filesystem::path> paths) {
+    for (auto& path : paths) path = std::filesystem::absolute(path);
+    return paths;
+  }
+
   Result<stages::image::ScanOptions> scan_options() {
     stages::image::ScanOptions options;
     options.apt_security = config_.image.apt_security;
-    for (const auto& path : config_.image.osv) options.osv.push_back(std::filesystem::absolute(path));
+    options.osv = whole(config_.image.osv);
+    options.debian_tracker = whole(config_.image.debian_tracker);
+    options.epss = whole(config_.image.epss);
+    options.kev = whole(config_.image.kev);
+    for (const auto& document : config_.image.vex) options.vex.push_back({document.file.filename().string(), crypto::sha256(document.text), document.text});
+    options.vex_until = config_.image.vex_until;
+    options.policy.block_exploited = config_.policy.block_exploited;
+    options.policy.epss_block = config_.policy.epss_block;
     options.feed_age_days_max = config_.image.feed_age_days_max;
     options.accepted = TRY(stages::image::AcceptedFinding::from_json(config_.image.accepted_findings));
     options.database = TRY(advisory_database(session_));
@@ -139,7 +152,13 @@ class PipelineRun {
     options.bump = config_.bump;
     options.intended_use = config_.intended_use;
     options.limitations = config_.limitations;
-    const Json scan = stages::image::to_json(TRY(scan_options()));
+    const auto scanned_with = TRY(scan_options());
+    for (std::size_t i = 0; i < scanned_with.vex.size(); ++i) {
+      MemorySource text(view_of(scanned_with.vex[i].text));
+      const Digest kept = TRY(session_.store().put_blob(text));
+      options.documents.emplace(fmt::format("vex-{}", i + 1), kept);
+    }
+    const Json scan = stages::image::to_json(scanned_with);
     options.settings = {{"policy", config_.policy.to_json()}, {"endpoint", config_.deploy.to_json()}, {"watch", config_.watch.to_json()},
                         {"scan", scan}};
     return stages::publish::register_version(chain, options, deps);

@@ -17,6 +17,38 @@ bool is_older_than(std::optional<TimePoint> time, TimePoint now, std::chrono::ho
   return !time || *time > now || now - *time > age_max;
 }
 
+Result<std::vector<ImageSigner>> signers_of(const Json& images) {
+  std::vector<ImageSigner> signers;
+  for (const auto& item : TRY(json_array(images, "signed_by", "policy: images"))) {
+    ImageSigner signer;
+    signer.name = TRY(json_string(item, "name", "policy: images.signed_by"));
+    signer.key = TRY(json_string(item, "key", "policy: images.signed_by"));
+    signers.push_back(std::move(signer));
+  }
+  return signers;
+}
+
+// The reasons that the image's scan and its signatures give.
+void judge_image(const Policy& policy, const AdmissionFacts& facts, std::vector<std::string>& refusals) {
+  for (const auto& severity : policy.vulnerabilities_block) {
+    const auto found = facts.vulnerabilities.find(severity);
+    if (found != facts.vulnerabilities.end() && found->second > 0) {
+      refusals.push_back(fmt::format("the image has {} open {} vulnerabilities", found->second, severity));
+    }
+  }
+  if (policy.block_exploited && facts.exploited > 0) refusals.push_back(fmt::format("the image has {} open vulnerabilities that are known to be exploited (KEV)", facts.exploited));
+  if (policy.epss_block > 0 && facts.epss_max >= policy.epss_block) {
+    refusals.push_back(fmt::format("the image has an open vulnerability with an EPSS score of {:.3f}; the policy's limit is {:.3f}", facts.epss_max, policy.epss_block));
+  }
+  if (policy.image_signers.empty()) return;
+  std::vector<std::string> names;
+  for (const auto& signer : policy.image_signers) names.push_back(signer.name);
+  const auto signed_by = std::count_if(names.begin(), names.end(), [&](const std::string& name) { return facts.image_signed_by.contains(name); });
+  if (signed_by >= policy.image_signatures_min) return;
+  refusals.push_back(fmt::format("the image carries {} of {} signatures of those whom the policy names ({}); have it signed: redoubt image sign IMAGE --key-file KEY", signed_by,
+                                 policy.image_signatures_min, fmt::join(names, ", ")));
+}
+
 }  // namespace
 
 Result<Policy> Policy::from_json(const Json& checked) {
@@ -25,6 +57,14 @@ Result<Policy> Policy::from_json(const Json& checked) {
   const Json vulnerabilities = TRY(json_object(checked, "vulnerabilities", "policy"));
   policy.vulnerabilities_block = TRY(json_array(vulnerabilities, "block", "policy")).get<std::vector<std::string>>();
   policy.scan_age_hours_max = static_cast<int>(TRY(json_integer(vulnerabilities, "scan_age_hours_max", "policy")));
+  // Versions that were registered before there were these have what is safe.
+  policy.block_exploited = json_or(vulnerabilities, "block_exploited", true);
+  policy.epss_block = json_or(vulnerabilities, "epss_block", 0.0);
+  if (checked.contains("images")) {
+    const Json images = TRY(json_object(checked, "images", "policy"));
+    policy.image_signers = TRY(signers_of(images));
+    policy.image_signatures_min = static_cast<int>(TRY(json_integer(images, "signatures_min", "policy: images")));
+  }
   policy.evaluation_age_days_max = static_cast<int>(TRY(json_integer(checked, "evaluation_age_days_max", "policy")));
   policy.licenses = TRY(json_array(checked, "licenses", "policy")).get<std::vector<std::string>>();
   policy.environments = TRY(json_array(checked, "environments", "policy")).get<std::vector<std::string>>();
@@ -32,8 +72,11 @@ Result<Policy> Policy::from_json(const Json& checked) {
 }
 
 Json Policy::to_json() const {
+  Json signers = Json::array();
+  for (const auto& signer : image_signers) signers.push_back({{"name", signer.name}, {"key", signer.key}});
   return {{"approvals_min", approvals_min},
-          {"vulnerabilities", {{"block", vulnerabilities_block}, {"scan_age_hours_max", scan_age_hours_max}}},
+          {"vulnerabilities", {{"block", vulnerabilities_block}, {"scan_age_hours_max", scan_age_hours_max}, {"block_exploited", block_exploited}, {"epss_block", epss_block}}},
+          {"images", {{"signed_by", signers}, {"signatures_min", image_signatures_min}}},
           {"evaluation_age_days_max", evaluation_age_days_max},
           {"licenses", licenses},
           {"environments", environments}};
@@ -60,12 +103,7 @@ std::vector<std::string> admission_refusals(const Policy& policy, const Admissio
   if (is_older_than(facts.scanned, now, std::chrono::hours(policy.scan_age_hours_max))) {
     refusals.push_back(fmt::format("the image's vulnerability scan is older than {} hours; scan again", policy.scan_age_hours_max));
   }
-  for (const auto& severity : policy.vulnerabilities_block) {
-    const auto found = facts.vulnerabilities.find(severity);
-    if (found != facts.vulnerabilities.end() && found->second > 0) {
-      refusals.push_back(fmt::format("the image has {} open {} vulnerabilities", found->second, severity));
-    }
-  }
+  judge_image(policy, facts, refusals);
   if (!policy.licenses.empty() && !contains(policy.licenses, facts.license)) {
     refusals.push_back(fmt::format("the base model's license '{}' is none that the policy allows", facts.license));
   }

@@ -15,15 +15,25 @@
 
 namespace redoubt::governance {
 
+// Whose signature an image may carry.
+struct ImageSigner {
+  std::string name, key;  // PEM of the public key
+};
+
 // config/policy.yaml, checked against its schema.
 struct Policy {
   int approvals_min = 1;
   std::vector<std::string> vulnerabilities_block = {"critical", "high"};
   int scan_age_hours_max = 24;
+  bool block_exploited = true;  // an open finding that KEV lists, whatever its severity
+  double epss_block = 0;        // an open finding with at least this EPSS score; 0: none
+  std::vector<ImageSigner> image_signers;  // empty: no signature is asked for
+  int image_signatures_min = 1;            // by different ones of them
   int evaluation_age_days_max = 90;
   std::vector<std::string> licenses;  // SPDX identifiers of base models; empty: any
   std::vector<std::string> environments = {"dev", "staging", "production"};
 
+  // The signers' keys are PEM texts here; in the file they are names of files.
   static Result<Policy> from_json(const Json& checked);
   Json to_json() const;
 };
@@ -38,6 +48,9 @@ struct AdmissionFacts {
   std::string gate;                   // verdict of the evaluation
   std::optional<TimePoint> evaluated, scanned;
   std::map<std::string, int> vulnerabilities;  // open findings by severity; accepted ones are not counted
+  int exploited = 0;                           // open findings that KEV lists
+  double epss_max = 0;                         // the highest EPSS score of an open finding
+  std::set<std::string> image_signed_by;       // names of the policy's signers whose signature was verified
 };
 
 // Why the version may not be deployed; empty when it may. Each reason names the rule and the cure.

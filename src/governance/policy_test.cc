@@ -46,6 +46,58 @@ TEST(Policy, each_missing_fact_is_a_refusal_of_its_own) {
   EXPECT_EQ(refusals([](AdmissionFacts& f) { f.environment = "moon"; }), 1u);
 }
 
+TEST(Policy, what_is_exploited_is_refused_whatever_its_severity_unless_the_policy_says_otherwise) {
+  auto facts = good();
+  facts.vulnerabilities = {{"low", 1}};
+  facts.exploited = 1;
+  Policy policy;
+  EXPECT_EQ(admission_refusals(policy, facts, kNow).size(), 1u);
+  policy.block_exploited = false;
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+}
+
+TEST(Policy, an_epss_score_counts_from_the_limit_on) {
+  auto facts = good();
+  facts.epss_max = 0.5;
+  Policy policy;
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+  policy.epss_block = 0.51;
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+  policy.epss_block = 0.5;
+  EXPECT_EQ(admission_refusals(policy, facts, kNow).size(), 1u);
+}
+
+TEST(Policy, an_image_needs_the_signatures_of_those_whom_it_names) {
+  auto facts = good();
+  Policy policy;
+  policy.image_signers = {{"build", "-"}, {"security", "-"}};
+  EXPECT_EQ(admission_refusals(policy, facts, kNow).size(), 1u);
+  facts.image_signed_by = {"somebody"};
+  EXPECT_EQ(admission_refusals(policy, facts, kNow).size(), 1u);
+  facts.image_signed_by = {"security"};
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+  policy.image_signatures_min = 2;
+  EXPECT_EQ(admission_refusals(policy, facts, kNow).size(), 1u);
+  facts.image_signed_by = {"security", "build"};
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+}
+
+TEST(Policy, is_read_back_as_it_was_written_and_an_older_one_blocks_what_is_exploited) {
+  Policy policy;
+  policy.block_exploited = false;
+  policy.epss_block = 0.25;
+  policy.image_signers = {{"build", "PEM"}};
+  policy.image_signatures_min = 2;
+  EXPECT_EQ(Policy::from_json(policy.to_json())->to_json(), policy.to_json());
+  Json older = policy.to_json();
+  older.erase("images");
+  older["vulnerabilities"].erase("block_exploited");
+  older["vulnerabilities"].erase("epss_block");
+  const auto read = *Policy::from_json(older);
+  EXPECT_TRUE(read.block_exploited);
+  EXPECT_TRUE(read.image_signers.empty());
+}
+
 TEST(Policy, licenses_count_when_listed) {
   Policy policy;
   policy.licenses = {"MIT"};

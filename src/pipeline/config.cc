@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/config.h"
 
+#include <set>
+#include <utility>
+
+#include "advisories/vex.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/schema.h"
+#include "crypto/sign.h"
 #include "pipeline/data_policy.h"
 #include "pipeline/providers.h"
 #include "pipeline/schemas.h"
@@ -59,14 +65,54 @@ Result<DataOptions> read_data(const YamlDocument& document, const Json& json, co
   return data;
 }
 
-ImageOptions read_image(const Json& json, const fs::path& config) {
+constexpr std::uint64_t kVexBytesMax = 64 << 20, kKeyBytesMax = 64 << 10;
+
+std::vector<fs::path> read_paths(const Json& list, const fs::path& config) {
+  std::vector<fs::path> paths;
+  for (const auto& path : list) paths.push_back(relative_to(config, path.get<std::string>()));
+  return paths;
+}
+
+// Read now, so that what is wrong with a document is said before anything runs, and what was read is what counts.
+Result<ImageOptions::Document> read_vex_file(const fs::path& file, std::optional<TimePoint> until) {
+  auto text = read_text_file(file, kVexBytesMax);
+  if (!text) return fail(ErrorCode::invalid_argument, "image.vex: " + text.error().message, file.string());
+  TRY(advisories::read_vex(*text, file.string(), {}, until));
+  return ImageOptions::Document{file, std::move(*text)};
+}
+
+Result<ImageOptions> read_image(const YamlDocument& document, const Json& json, const fs::path& config) {
   ImageOptions image;
   image.name = get<std::string>(json, "name");
   image.apt_security = get<bool>(json, "apt_security");
-  for (const auto& path : json.at("osv")) image.osv.push_back(relative_to(config, path.get<std::string>()));
+  image.osv = read_paths(json.at("osv"), config);
+  image.debian_tracker = read_paths(json.at("debian_tracker"), config);
+  image.epss = read_paths(json.at("epss"), config);
+  image.kev = read_paths(json.at("kev"), config);
+  if (const auto until = get<std::string>(json, "vex_until"); !until.empty()) image.vex_until = TRY(advisories::parse_end_date(until, document.locate("/image/vex_until")));
+  for (const auto& file : read_paths(json.at("vex"), config)) image.vex.push_back(TRY(read_vex_file(file, image.vex_until)));
   image.feed_age_days_max = get<int>(json, "feed_age_days_max");
   image.accepted_findings = json.at("accepted_findings");
   return image;
+}
+
+// With the signers' keys in the place of their files' names.
+Result<governance::Policy> read_policy(const fs::path& file) {
+  Json checked = TRY(load_policy(file));
+  std::set<std::string> names;
+  for (auto& signer : checked["images"]["signed_by"]) {
+    if (!names.insert(get<std::string>(signer, "name")).second) return fail(ErrorCode::invalid_argument, "images.signed_by names a signer twice", file.string());
+    const auto path = relative_to(file, get<std::string>(signer, "key"));
+    const auto pem = read_text_file(path, kKeyBytesMax);
+    if (!pem) return fail(ErrorCode::invalid_argument, "images.signed_by: the key can't be read: " + pem.error().message, path.string(), "named in " + file.string());
+    const auto key = crypto::PublicKey::from_pem(*pem);
+    if (!key) return fail(ErrorCode::invalid_argument, "images.signed_by: " + key.error().message, path.string(), "name a PEM file with the signer's public key");
+    signer["key"] = key->to_pem();
+  }
+  if (std::cmp_greater(get<int>(checked["images"], "signatures_min"), std::max<std::size_t>(names.size(), 1))) {
+    return fail(ErrorCode::invalid_argument, "images.signatures_min asks for more signatures than there are signers", file.string());
+  }
+  return governance::Policy::from_json(checked);
 }
 
 DeployOptions read_deploy(const Json& json) {
@@ -156,7 +202,7 @@ Result<Config> load_config(const fs::path& file) {
   config.description = get<std::string>(json, "description");
   config.model = TRY(read_model(json.at("model"), file));
   config.data = TRY(read_data(document, json.at("data"), file));
-  config.image = read_image(json.at("image"), file);
+  config.image = TRY(read_image(document, json.at("image"), file));
   config.training = TRY(load_training_config(relative_to(file, get<std::string>(json.at("train"), "config"))));
   config.thresholds = TRY(load_thresholds(relative_to(file, get<std::string>(json.at("evaluate"), "thresholds"))));
   config.generations = get<int>(json.at("evaluate"), "generations");
@@ -166,7 +212,7 @@ Result<Config> load_config(const fs::path& file) {
   config.deploy = read_deploy(json.at("deploy"));
   config.watch = TRY(WatchOptions::from_json(json.at("watch")));
   if (!config.watch.webhook_ca_file.empty()) config.watch.webhook_ca_file = fs::absolute(relative_to(file, config.watch.webhook_ca_file)).string();
-  config.policy = TRY(governance::Policy::from_json(TRY(load_policy(relative_to(file, get<std::string>(json, "policy"))))));
+  config.policy = TRY(read_policy(relative_to(file, get<std::string>(json, "policy"))));
   if (json.contains("providers")) config.providers = TRY(providers_of(document));
   return config;
 }

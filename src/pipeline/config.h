@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attest/signer_policy.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "governance/policy.h"
 #include "rows/row.h"
@@ -35,9 +36,15 @@ struct DataOptions {
 struct ImageOptions {
   std::string name;
   bool apt_security = true;
-  std::vector<std::filesystem::path> osv;
+  std::vector<std::filesystem::path> osv, debian_tracker, epss, kev;
   int feed_age_days_max = 14;
   Json accepted_findings = Json::array();  // {id, package, reason, expires}
+  struct Document {
+    std::filesystem::path file;
+    std::string text;
+  };
+  std::vector<Document> vex;
+  std::optional<TimePoint> vex_until;  // the end of statements that name none
 };
 
 struct DeployOptions {

@@ -84,6 +84,9 @@ Result<AdmittedRelease> Admission::admit(const std::string& name, const std::str
   const ScanFacts scan = TRY(deps_.scan(release.image_));
   facts.scanned = scan.scanned;
   facts.vulnerabilities = scan.vulnerabilities;
+  facts.exploited = scan.exploited;
+  facts.epss_max = scan.epss_max;
+  if (!policy.image_signers.empty() && deps_.image_signers) facts.image_signed_by = TRY(deps_.image_signers(release.image_, policy.image_signers));
   TRY(deps_.store.verify(release.release_));
   const auto refusals = admission_refusals(policy, facts, deps_.clock.now());
   if (!refusals.empty()) {
@@ -92,6 +95,8 @@ Result<AdmittedRelease> Admission::admit(const std::string& name, const std::str
   release.name_ = name;
   release.version_ = version_text;
   release.environment_ = environment;
+  release.evidence_ = {{"scan", {{"scanned", to_rfc3339(scan.scanned)}, {"vulnerabilities", scan.vulnerabilities}, {"exploited", scan.exploited}, {"accepted", scan.accepted}, {"vex", scan.vex}}},
+                       {"image_signed_by", facts.image_signed_by}};
   return release;
 }
 

@@ -21,18 +21,25 @@ class AdmittedRelease {
   const Digest& image() const { return image_; }
   const Digest& training_data() const { return training_data_; }  // the drift monitor's baseline
   const Digest& review_statement() const { return review_statement_; }
+  // What the image was admitted with: {"scan": {scanned, vulnerabilities, exploited, accepted, vex}, "image_signed_by"}.
+  const Json& evidence() const { return evidence_; }
 
  private:
   friend class Admission;
   AdmittedRelease() = default;
   std::string name_, version_, environment_;
   Digest release_, image_, training_data_, review_statement_;
+  Json evidence_ = Json::object();
 };
 
-// The newest scan of an image: when, and the open findings by severity.
+// The newest scan of an image: when, and the open findings by severity; what is exploited or likely to be; what was accepted, by which
+// documents.
 struct ScanFacts {
   TimePoint scanned{};
   std::map<std::string, int> vulnerabilities;
+  int exploited = 0;
+  double epss_max = 0;
+  Json accepted = Json::array(), vex = Json::array();
 };
 
 class Admission {
@@ -47,6 +54,8 @@ class Admission {
     std::function<bool(const std::string& identity)> may_review;
     // The image verified and scanned now.
     std::function<Result<ScanFacts>(const Digest& image)> scan;
+    // Which of these signers' signatures the image carries, verified. Empty: none is found, and a policy that asks for one refuses.
+    std::function<Result<std::set<std::string>>(const Digest& image, const std::vector<governance::ImageSigner>& signers)> image_signers = {};
   };
   explicit Admission(Deps deps) : deps_(std::move(deps)) {}
 

@@ -39,7 +39,13 @@ class AdmissionTest : public ::testing::Test {
                          [this](const std::string& identity) { return identity != not_a_reviewer_; },
                          [this](const Digest&) -> Result<ScanFacts> {
                            if (!feed_) return fail(ErrorCode::unavailable, "no advisory feed");
-                           return ScanFacts{fixture_.clock.now(), vulnerabilities_};
+                           ScanFacts facts{fixture_.clock.now(), vulnerabilities_};
+                           facts.exploited = exploited_;
+                           facts.vex = Json::array({{{"name", "vex.json"}, {"digest", "sha256:00"}}});
+                           return facts;
+                         },
+                         [this](const Digest& image, const std::vector<ImageSigner>&) -> Result<std::set<std::string>> {
+                           return image == fixture_.image ? signed_by_ : std::set<std::string>();
                          }});
     return admission.admit("m", version, "production", policy);
   }
@@ -56,6 +62,8 @@ class AdmissionTest : public ::testing::Test {
   std::string left_out_, not_a_reviewer_ = "operator";
   bool feed_ = true;
   std::map<std::string, int> vulnerabilities_;
+  int exploited_ = 0;
+  std::set<std::string> signed_by_;
 };
 
 TEST_F(AdmissionTest, an_approved_version_with_a_whole_chain_is_admitted) {
@@ -156,6 +164,29 @@ TEST_F(AdmissionTest, no_feed_or_an_open_finding_stops_it) {
   EXPECT_TRUE(admit());
   feed_ = false;
   expect_refused("no advisory feed", ErrorCode::unavailable);
+}
+
+TEST_F(AdmissionTest, an_exploited_finding_stops_it) {
+  register_version();
+  decide("approve");
+  exploited_ = 1;
+  expect_refused("known to be exploited");
+}
+
+TEST_F(AdmissionTest, an_image_that_a_policy_wants_signed_is_admitted_by_its_signers_alone) {
+  register_version();
+  decide("approve");
+  Policy policy;
+  policy.image_signers = {{"build", "PEM"}};
+  const auto refused = admit("0.1.0", policy);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::gate_refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("0 of 1 signatures"));
+  signed_by_ = {"build"};
+  const auto admitted = admit("0.1.0", policy);
+  ASSERT_TRUE(admitted) << admitted.error().message;
+  EXPECT_EQ(admitted->evidence()["image_signed_by"], Json::array({"build"}));
+  EXPECT_EQ(admitted->evidence()["scan"]["vex"][0]["name"], "vex.json");
 }
 
 TEST_F(AdmissionTest, a_failed_gate_has_no_way_past_it) {

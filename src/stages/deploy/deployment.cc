@@ -68,8 +68,9 @@ Result<governance::Deployment> record_deployment(const AdmittedRelease& release,
   plan.parameters = parameters;
   const std::string previous = TRY(replaced_version(current, release, registry));
   return recorder.run<DeployStep>(plan, [&]() -> Result<governance::StepProduct> {
-    return governance::StepProduct{{}, {{"name", release.name()}, {"version", release.version()}, {"environment", release.environment()},
-                                        {"previous", previous}, {"rollback", options.rollback}}};
+    Json result = {{"name", release.name()}, {"version", release.version()}, {"environment", release.environment()}, {"previous", previous}, {"rollback", options.rollback}};
+    result.update(release.evidence());
+    return governance::StepProduct{{}, std::move(result)};
   });
 }
 

@@ -12,7 +12,7 @@ namespace redoubt::stages::deploy {
 
 struct CurrentDeployment {
   Digest statement;
-  attest::StepRecord record;  // result: name, version, environment, previous, rollback
+  attest::StepRecord record;  // result: name, version, environment, previous, rollback, and AdmittedRelease::evidence
 
   std::string name() const { return record.result.value("name", ""); }
   std::string version() const { return record.result.value("version", ""); }

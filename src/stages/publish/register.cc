@@ -95,6 +95,7 @@ Result<StepProduct> publish(const ReleaseChain& chain, const RegisterOptions& op
   product.outputs["release"] = TRY(deps.store.put_manifest(release));
   product.outputs["card"] = TRY(put_texts(deps.store, "card", {{"card.json", dump_json(to_json(card))}, {"card.md", to_markdown(card)}}));
   product.outputs["signature"] = TRY(sign_release(options.name, release, deps));
+  product.outputs.insert(options.documents.begin(), options.documents.end());
   product.result = {{"name", options.name}, {"version", version}, {"state", card.state}, {"metrics", card.metrics}, {"reason", card.reason}};
   return product;
 }

@@ -17,6 +17,7 @@ struct RegisterOptions {
   std::string intended_use, limitations;
   // How the version is to be admitted, served and watched ("policy", "endpoint", "watch", "scan"): part of what is reviewed.
   Json settings = Json::object();
+  std::map<std::string, Digest> documents = {};  // blobs that the settings name; outputs too, so that they are kept
 };
 
 struct RegisterDeps {
