@@ -74,6 +74,7 @@ Result<ScanReport> scan_inventory(packages::Inventory inventory, const AdvisoryS
   std::set<std::string> uncovered;
   for (const auto& package : inventory.packages) {
     if (package.ecosystem.empty()) continue;  // of no ecosystem: the engine itself, a crate from a folder
+    if (!package.owner.empty()) continue;     // its owner is looked up
     if (!advisories.covers(package.ecosystem)) uncovered.insert(package.ecosystem);
     if (package.version.empty()) {
       report.unversioned.push_back(packages::purl_of(package));
@@ -129,7 +130,7 @@ Json ScanReport::accepted() const {
 Json ScanReport::to_json() const {
   Json package_list = Json::array(), finding_list = Json::array(), feed_list = Json::array(), problem_list = Json::array();
   for (const auto& package : packages) {
-    package_list.push_back({{"ecosystem", package.ecosystem}, {"name", package.name}, {"version", package.version}, {"source", package.source}, {"source_version", package.source_version}, {"purl", packages::purl_of(package)}});
+    package_list.push_back({{"ecosystem", package.ecosystem}, {"name", package.name}, {"version", package.version}, {"source", package.source}, {"source_version", package.source_version}, {"purl", packages::purl_of(package)}, {"owner", package.owner}});
   }
   for (const auto& finding : findings) finding_list.push_back(advisories::to_json(finding));
   for (const auto& feed : feeds) feed_list.push_back({{"name", feed.name}, {"dated", to_rfc3339(feed.dated)}, {"records", feed.records}, {"age_days", feed.age_days(scanned)}});

@@ -42,6 +42,24 @@ TEST_F(ScanTest, osv_records_match_by_range_and_by_list) {
   EXPECT_TRUE(report.blocked);
 }
 
+TEST_F(ScanTest, a_python_package_of_debians_is_listed_and_judged_by_its_debian_package_alone) {
+  write("osv/a.json", R"({"id":"PYSEC-1","modified":"2026-11-20T00:00:00Z","affected":[{"package":{"name":"requests","ecosystem":"PyPI"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.31.0"}]}]}]})");
+  write("osv/b.json", R"({"id":"DEBIAN-CVE-2026-1","modified":"2026-11-20T00:00:00Z","affected":[{"package":{"name":"requests","ecosystem":"Debian:12"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.28.1+dfsg-2"}]}]}]})");
+  const AdvisorySet advisories = osv();
+  Package owned = python("requests", "2.28.1");
+  owned.owner = "python3-requests";
+  const auto ids = [&](std::vector<Package> packages) {
+    std::string out;
+    const auto report = *scan_packages(std::move(packages), advisories, {}, now_);
+    for (const auto& finding : report.findings) out += finding.id + " in " + finding.package + "; ";
+    return out;
+  };
+  EXPECT_EQ(ids({owned, debian("python3-requests", "2.28.1+dfsg-1", "requests")}), "CVE-2026-1 in python3-requests; ");
+  EXPECT_EQ(ids({owned, debian("python3-requests", "2.28.1+dfsg-2", "requests")}), "");
+  EXPECT_EQ(ids({python("requests", "2.28.1"), debian("python3-requests", "2.28.1+dfsg-2", "requests")}), "PYSEC-1 in requests; ");
+  EXPECT_EQ(scan_packages({owned}, advisories, {}, now_)->packages.size(), 1u);
+}
+
 TEST_F(ScanTest, an_accepted_finding_blocks_again_when_its_time_is_over) {
   write("osv/a.json", R"({"id":"A-1","modified":"2026-11-20T00:00:00Z","affected":[{"package":{"name":"openssl","ecosystem":"Debian:12"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"}]}]}]})");
   const AdvisorySet advisories = osv();

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "packages/records.h"
+#include "packages/root_files.h"
 
 namespace redoubt::packages {
 namespace {
@@ -95,6 +96,20 @@ Result<Packages> read_dpkg_status(std::string_view text, const std::string& plac
     packages.push_back(std::move(package));
   }
   return packages;
+}
+
+std::string python_records_of(std::string_view list) {
+  std::string records;
+  while (!list.empty()) {
+    const auto end = std::min(list.find('\n'), list.size());
+    auto line = trimmed(list.substr(0, end));
+    list.remove_prefix(std::min(end + 1, list.size()));
+    // "/usr/lib/python3/...", or "<MD5>  usr/lib/python3/..."
+    if (!line.starts_with('/')) line.remove_prefix(std::min(line.find("  ") + 2, line.size()));
+    while (line.starts_with('/') || line.starts_with("./")) line.remove_prefix(line[0] == '/' ? 1 : 2);
+    if (record_kind(std::string(line), false) == RecordKind::python_metadata) records += std::string(line) + "\n";
+  }
+  return records;
 }
 
 std::vector<std::string> read_debian_licences(std::string_view copyright) {

@@ -112,10 +112,34 @@ bool RootFiles::counts(const std::string& path, RecordKind kind) const {
 // What a link stands for is read under its own name. One whose name makes it a record and whose target's does not was not read at all.
 std::optional<PackageProblem> RootFiles::unread_link(const std::string& path) const {
   const auto kind = record_kind(path, false);
-  if (!kind || *kind == RecordKind::program || *kind == RecordKind::os_release || *kind == RecordKind::copyright) return std::nullopt;
+  if (!kind || *kind == RecordKind::program || *kind == RecordKind::os_release || *kind == RecordKind::copyright || *kind == RecordKind::dpkg_files) return std::nullopt;
   const Entry* target = find(path);
   if (target != nullptr && target->kind == kind) return std::nullopt;
   return PackageProblem{path, "a record of packages that is a link to nothing, or to a file of another name"};
+}
+
+// Python packages whose record an installed package of dpkg's has among its files. By the path alone: another version lies in a folder of another name.
+void RootFiles::name_owners(Inventory& inventory) const {
+  std::set<std::string> installed;
+  for (const auto& package : inventory.packages) {
+    if (package.purl.starts_with("pkg:deb/")) installed.insert(package.name);
+  }
+  std::map<std::string, std::string> owners;
+  for (const auto& [path, entry] : entries_) {
+    if (entry.kind != RecordKind::dpkg_files || !entry.text) continue;
+    const std::string file = path.substr(path.rfind('/') + 1);
+    const std::string name = file.substr(0, std::min(file.find(':'), file.rfind('.')));  // "python3-yaml:amd64.list"
+    if (!installed.contains(name)) continue;
+    for (std::string_view rest = *entry.text; !rest.empty();) {
+      const auto end = rest.find('\n');
+      if (const auto real = resolve(std::string(rest.substr(0, end)))) owners.emplace(*real, name);
+      rest.remove_prefix(end + 1);
+    }
+  }
+  for (auto& package : inventory.packages) {
+    if (package.ecosystem != "PyPI" || package.places.size() != 1) continue;
+    if (const auto found = owners.find(package.places.front()); found != owners.end()) package.owner = found->second;
+  }
 }
 
 Result<Inventory> RootFiles::inventory(Distribution& distribution) const {
@@ -154,6 +178,7 @@ Result<Inventory> RootFiles::inventory(Distribution& distribution) const {
     const auto found = package.purl.starts_with("pkg:deb/") ? licences.find(package.name) : licences.end();
     if (found != licences.end()) package.licences = found->second;
   }
+  name_owners(reading.inventory);
   tidy(reading.inventory);
   distribution = reading.distribution;
   return std::move(reading.inventory);

@@ -155,6 +155,7 @@ void tidy(Inventory& inventory) {
       kept.push_back(std::move(package));
       continue;
     }
+    if (kept.back().owner != package.owner) kept.back().owner.clear();  // one of the two is nobody's
     auto& places = kept.back().places;
     for (auto& place : package.places) {
       if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(std::move(place));

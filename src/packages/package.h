@@ -23,6 +23,9 @@ struct Package {
   std::vector<std::string> places = {};    // the records that tell of it: "var/lib/dpkg/status"
   std::vector<std::string> needs = {};     // names of packages that it depends on, as its record has them
   std::vector<std::pair<std::string, std::string>> hashes = {};  // "SHA-512", hexadecimal; of what it was installed from
+  // The distribution's package that put it there ("python3-requests"): its maker patches it under a version that looks old, so only the distribution's
+  // advisories say what is wrong with it. "" for what nobody but its own record knows of.
+  std::string owner = {};
 
   bool operator==(const Package&) const = default;
 };

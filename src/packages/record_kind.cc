@@ -14,7 +14,9 @@ std::optional<RecordKind> database_kind(std::string_view path, std::string_view 
   const auto folder = folder_of(path);
   if (path == "etc/os-release" || path == "usr/lib/os-release") return RecordKind::os_release;
   if (path == "var/lib/dpkg/status") return RecordKind::dpkg_status;
-  if (folder == "var/lib/dpkg/status.d") return name.ends_with(".md5sums") || name.starts_with('.') ? std::nullopt : std::optional(RecordKind::dpkg_part);
+  if (folder == "var/lib/dpkg/info") return name.ends_with(".list") ? std::optional(RecordKind::dpkg_files) : std::nullopt;
+  if (folder == "var/lib/dpkg/status.d" && name.ends_with(".md5sums")) return RecordKind::dpkg_files;
+  if (folder == "var/lib/dpkg/status.d") return name.starts_with('.') ? std::nullopt : std::optional(RecordKind::dpkg_part);
   if (path == "lib/apk/db/installed" || path == "usr/lib/apk/db/installed") return RecordKind::apk_installed;
   if (folder == "var/lib/rpm" || folder == "usr/lib/sysimage/rpm" || folder == "usr/share/rpm") {
     if (name == "rpmdb.sqlite") return RecordKind::rpm_sqlite;

@@ -20,6 +20,9 @@ Result<Packages> read_dpkg_status(std::string_view text, const std::string& plac
 // Names of licences out of a Debian copyright file in the machine-readable form (DEP 5); empty for another.
 std::vector<std::string> read_debian_licences(std::string_view copyright);
 
+// Which of a package's files are records of Python packages: relative paths, one a line, out of dpkg's info/NAME.list or distroless' status.d/NAME.md5sums.
+std::string python_records_of(std::string_view list);
+
 // apk's lib/apk/db/installed.
 Result<Packages> read_apk_installed(std::string_view text, const std::string& place, const Distribution& distribution);
 

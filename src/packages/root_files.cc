@@ -130,9 +130,10 @@ Result<RootFiles::Entry> RootFiles::read(RecordKind kind, const std::string& pat
   auto bytes = TRY(read_bounded(contents, is_kept ? limits_.record_bytes_max : limits_.program_bytes_max, std::move(head)));
   if (is_kept) {
     if (!bytes) return fail(ErrorCode::limit_exceeded, "a record of packages that is too large", path);
-    text_bytes_ += bytes->size();
+    auto text = std::make_shared<const std::string>(kind == RecordKind::dpkg_files ? python_records_of(text_of(*bytes)) : to_text(*bytes));
+    text_bytes_ += text->size();
     if (text_bytes_ > limits_.text_bytes_max) return fail(ErrorCode::limit_exceeded, "the image's records of packages are too large", path);
-    entry.text = std::make_shared<const std::string>(to_text(*bytes));
+    entry.text = std::move(text);
     return entry;
   }
   auto read = !bytes ? Result<Packages>(fail(ErrorCode::limit_exceeded, "too large to be looked into", path)) : kind == RecordKind::program ? read_program(*bytes, path) : read_java_archive(*bytes, path);

@@ -16,7 +16,7 @@ namespace redoubt::packages {
 
 // A file that tells of packages by its name or by what it holds.
 enum class RecordKind {
-  os_release, dpkg_status, dpkg_part, copyright, apk_installed, rpm_sqlite, rpm_write_ahead_log, rpm_ndb, rpm_berkeley,
+  os_release, dpkg_status, dpkg_part, dpkg_files, copyright, apk_installed, rpm_sqlite, rpm_write_ahead_log, rpm_ndb, rpm_berkeley,
   python_metadata, npm_package, npm_lock, yarn_lock, gemspec, java_archive, program
 };
 
@@ -67,6 +67,7 @@ class RootFiles {
   Result<Entry> read(RecordKind kind, const std::string& path, Source& contents);
   const Entry* find(const std::string& path) const;
   bool counts(const std::string& path, RecordKind kind) const;
+  void name_owners(Inventory& inventory) const;
   std::optional<PackageProblem> unread_link(const std::string& path) const;
 
   Limits limits_;

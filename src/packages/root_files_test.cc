@@ -118,5 +118,47 @@ TEST_F(RootFilesTest, limits_hold) {
   EXPECT_EQ(small.add_folder("b").error().code, ErrorCode::limit_exceeded);
 }
 
+TEST_F(RootFilesTest, a_python_package_belongs_to_the_debian_package_whose_file_its_record_is) {
+  const auto owners = [&] {
+    Distribution distribution;
+    std::string out;
+    const auto inventory = *root_.inventory(distribution);
+    for (const auto& package : inventory.packages) {
+      if (package.ecosystem == "PyPI") out += package.name + "@" + package.version + ":" + package.owner + " ";
+    }
+    return out;
+  };
+  const auto metadata = [&](const std::string& path, const char* name, const char* version) { file(path, std::string("Name: ") + name + "\nVersion: " + version + "\n"); };
+  file("etc/os-release", "ID=debian\nVERSION_ID=12\n");
+  file("var/lib/dpkg/status",
+       "Package: python3-yaml\nStatus: install ok installed\nVersion: 6.0-3\n\nPackage: python3-six\nStatus: install ok installed\nVersion: 1.16\n\nPackage: python3-gone\nStatus: deinstall ok config-files\nVersion: 1\n");
+  ASSERT_TRUE(root_.add_symbolic_link("lib", "usr/lib"));
+  const std::string packages = "usr/lib/python3/dist-packages/";
+  metadata(packages + "PyYAML-6.0.egg-info/PKG-INFO", "PyYAML", "6.0");
+  metadata(packages + "six-1.16.0.egg-info", "six", "1.16.0");
+  metadata(packages + "gone-1.dist-info/METADATA", "gone", "1");
+  metadata(packages + "requests-2.28.1.dist-info/METADATA", "requests", "2.28.1");
+  file("var/lib/dpkg/info/python3-yaml:amd64.list", "/.\n/usr\n/usr/lib/python3/dist-packages/PyYAML-6.0.egg-info\n/usr/lib/python3/dist-packages/PyYAML-6.0.egg-info/PKG-INFO\n");
+  file("var/lib/dpkg/info/python3-six.list", "/lib/python3/dist-packages/six-1.16.0.egg-info\n");
+  file("var/lib/dpkg/info/python3-gone.list", "/usr/lib/python3/dist-packages/gone-1.dist-info/METADATA\n");
+  EXPECT_EQ(owners(), "PyYAML@6.0:python3-yaml gone@1: requests@2.28.1: six@1.16.0:python3-six ");
+  // pip's own copy of the same version is nobody's, and makes the entry nobody's.
+  root_.begin_layer();
+  metadata("usr/local/lib/python3.11/dist-packages/PyYAML-6.0.dist-info/METADATA", "PyYAML", "6.0");
+  metadata(packages + "six-1.17.0.dist-info/METADATA", "six", "1.17.0");
+  EXPECT_EQ(owners(), "PyYAML@6.0: gone@1: requests@2.28.1: six@1.16.0:python3-six six@1.17.0: ");
+}
+
+TEST_F(RootFilesTest, distroless_images_tell_of_files_by_their_sums) {
+  file("etc/os-release", "ID=debian\nVERSION_ID=12\n");
+  file("var/lib/dpkg/status.d/python3-six", "Package: python3-six\nVersion: 1.16\n");
+  file("var/lib/dpkg/status.d/python3-six.md5sums", "0123456789abcdef0123456789abcdef  usr/lib/python3/dist-packages/six-1.16.0.egg-info\n");
+  file("usr/lib/python3/dist-packages/six-1.16.0.egg-info", "Name: six\nVersion: 1.16.0\n");
+  Distribution distribution;
+  const auto inventory = *root_.inventory(distribution);
+  ASSERT_EQ(inventory.packages.size(), 2u);
+  EXPECT_EQ(inventory.packages[1].owner, "python3-six");
+}
+
 }  // namespace
 }  // namespace redoubt::packages

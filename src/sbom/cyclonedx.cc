@@ -25,6 +25,7 @@ Json component_of(const packages::Package& package) {
   properties.push_back(property("redoubt:ecosystem", package.ecosystem));
   properties.push_back(property("redoubt:source", package.source));
   properties.push_back(property("redoubt:source_version", package.source_version));
+  if (!package.owner.empty()) properties.push_back(property("redoubt:owner", package.owner));
   for (const auto& place : package.places) properties.push_back(property("redoubt:place", place));
   Json component = {{"type", "library"}, {"bom-ref", purl}, {"name", package.name}, {"purl", purl}, {"properties", properties}};
   if (!package.version.empty()) component["version"] = package.version;
@@ -104,6 +105,7 @@ Result<std::vector<packages::Package>> packages_of_cyclonedx(const Json& sbom) {
       if (name == "redoubt:ecosystem") package.ecosystem = value;
       if (name == "redoubt:source") package.source = value;
       if (name == "redoubt:source_version") package.source_version = value;
+      if (name == "redoubt:owner") package.owner = value;
       if (name == "redoubt:place") package.places.push_back(value);
     }
     // Earlier versions wrote the binary's version alone.

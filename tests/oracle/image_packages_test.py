@@ -174,6 +174,29 @@ def test_what_cannot_be_read_is_never_no_packages(tmp_path):
     assert bare(purls(layout)) == {"pkg:pypi/a@1"}
 
 
+def test_python_packages_of_debians_are_named_as_dpkg_names_them(tmp_path):
+    """This machine's own, or else one that the test makes: `dpkg -S` says whose each file is."""
+    root = tmp_path / "root"
+    for place in [pathlib.Path("/etc/os-release"), pathlib.Path("/var/lib/dpkg/status"), *pathlib.Path("/var/lib/dpkg/info").glob("*.list")]:
+        write(root, str(place).lstrip("/"), place.read_text())
+    records = [path for pattern in ("*.dist-info/METADATA", "*.egg-info/PKG-INFO", "*.egg-info") for path in pathlib.Path("/usr/lib/python3/dist-packages").glob(pattern) if path.is_file()]
+    if not records:
+        pytest.skip("no Python package of Debian's is installed here")
+    for record in records:
+        write(root, str(record).lstrip("/"), record.read_text())
+    python_package(root, "requests", "2.0.0", prefix="usr/local/lib/python3.11/dist-packages")
+    expected = {"usr/local/lib/python3.11/dist-packages/requests-2.0.0.dist-info/METADATA": None}
+    for record in records:
+        owner = subprocess.run(["dpkg", "-S", record], capture_output=True, text=True)
+        expected[str(record).lstrip("/")] = owner.stdout.split(":")[0] if owner.returncode == 0 else None
+    told = {}
+    for component in json.loads(redoubt("image", "sbom", root).stdout)["components"]:
+        properties = [(each["name"], each["value"]) for each in component["properties"]]
+        if ("redoubt:ecosystem", "PyPI") in properties:
+            told |= {value: dict(properties).get("redoubt:owner") for name, value in properties if name == "redoubt:place"}
+    assert told == expected and any(expected.values())
+
+
 def test_the_bill_of_a_model_is_valid(tmp_path):
     model = tmp_path / "model"
     write(model, "model.safetensors", b"weights")
