@@ -54,6 +54,12 @@ Result<int> verify(Invocation& invocation, const Output& output) {
   return conclude(report, output);
 }
 
+Json tagged(const std::map<std::string, Digest>& digests) {
+  Json out = Json::object();
+  for (const auto& [name, digest] : digests) out[name] = digest.tagged();
+  return out;
+}
+
 Result<int> query(Invocation& invocation, const Query& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::read_audit));
@@ -65,7 +71,7 @@ Result<int> query(Invocation& invocation, const Query& options, const Output& ou
     const auto record = TRY(attest::to_step_record(entry.statement));
     if ((!options.step.empty() && record.step != options.step) || (!options.identity.empty() && entry.identity != options.identity)) continue;
     values.push_back({{"entry", index}, {"step", record.step}, {"identity", entry.identity}, {"finished", to_rfc3339(record.finished)},
-                      {"statement", entry.digest.tagged()}, {"result", record.result}});
+                      {"statement", entry.digest.tagged()}, {"inputs", tagged(record.inputs)}, {"outputs", tagged(record.outputs)}, {"result", record.result}});
     std::string result = dump_json(record.result);
     if (result.size() > 70) result = result.substr(0, 67) + "...";
     table.rows.push_back({std::to_string(index), to_rfc3339(record.finished), entry.identity, record.step, entry.digest.hex().substr(0, 12), result});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt train, eval, tokenize (and generate, in generate_command.cc): the engine in the sandbox over a user's own folders, without a workspace.
+// redoubt train, eval, tokenize (and generate, in generate_command.cc): the engine in the sandbox over a user's own folders, without a workspace unless the data
+// are a version of the vault.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -9,6 +10,7 @@
 #include "base/memory_object.h"
 #include "cli/commands.h"
 #include "cli/engine_job.h"
+#include "cli/vault_data.h"
 #include "crypto/hash.h"
 #include "pipeline/config.h"
 #include "stages/evaluate/evaluate.h"
@@ -30,10 +32,32 @@ struct Options {
   bool decode = false;
 };
 
+// Data out of a file or the vault, which needs a workspace. Both must outlive the job.
+struct DataFiles {
+  Invocation& invocation;
+  std::unique_ptr<Session> session = {};
+
+  Result<std::vector<JobFile>> open(const std::string& named, const std::string& channel, Json& about) {
+    if (!names_vault_data(named)) return data_file(named, channel);
+    if (session == nullptr) {
+      session = TRY(Session::open(invocation.global, Duty::operate));
+      TRY(session->require(governance::Permission::run_pipeline));
+    }
+    const auto data = TRY(find_vault_data(*session, named));
+    about[channel] = data.to_json();
+    return std::vector<JobFile>{{channel + (data.file.path.ends_with(".csv") ? ".csv" : ".jsonl"), data.open}};
+  }
+};
+
 // What was evaluated, named as a workspace would name it.
 Status add_digests(const Options& options, const JobSpec& spec, Json& result) {
   result["model_digest"] = TRY(vault::artifact_digest("model", spec.channels.at("model"))).tagged();
   if (!options.adapter.empty()) result["adapter_digest"] = TRY(vault::artifact_digest("adapter", spec.channels.at("adapter"))).tagged();
+  // A version of the vault is read once, by the job: its digest is known.
+  if (result.contains("vault")) {
+    result["data_digest"] = result["vault"]["eval"]["sha256"];
+    return {};
+  }
   const auto data = TRY(FileReader::open(options.data));
   RandomAccessSource source(*data);
   result["data_digest"] = TRY(crypto::sha256_of(source)).tagged();
@@ -52,12 +76,15 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
   }
   JobSpec spec = stages::train::training_job(TRY(pipeline::load_training_config(options.config)), "");
   TRY(add_model(options, spec));
-  spec.channels["train"] = TRY(data_file(options.data, "train"));
-  if (!options.eval_data.empty()) spec.channels["eval"] = TRY(data_file(options.eval_data, "eval"));
+  DataFiles data{invocation};
+  Json from_vault = Json::object();
+  spec.channels["train"] = TRY(data.open(options.data, "train", from_vault));
+  if (!options.eval_data.empty()) spec.channels["eval"] = TRY(data.open(options.eval_data, "eval", from_vault));
   EngineJobHandler handler(invocation.progress, "train");
   handler.keep_model = [&](const auto& files) { return write_files(files, options.output); };
   Json result = TRY(run_engine_job(std::move(spec), handler, invocation.progress, "training"));
   result["adapter"] = options.output;
+  if (!from_vault.empty()) result["vault"] = from_vault;
   output.result(result, fmt::format("the adapter is in {}", options.output));
   return 0;
 }
@@ -107,9 +134,12 @@ Result<int> evaluate(Invocation& invocation, const Options& options, const Outpu
   }
   JobSpec spec = evaluation_job(options, job);
   TRY(add_model(options, spec));
-  spec.channels["eval"] = TRY(data_file(options.data, "eval"));
+  DataFiles data{invocation};
+  Json from_vault = Json::object();
+  spec.channels["eval"] = TRY(data.open(options.data, "eval", from_vault));
   EngineJobHandler handler(invocation.progress, "evaluate");
-  Json digests;
+  Json digests = Json::object();
+  if (!from_vault.empty()) digests["vault"] = from_vault;
   TRY(add_digests(options, spec, digests));
   TRY(run_engine_job(std::move(spec), handler, invocation.progress, "evaluation"));
   Json result = TRY(parse_json(handler.outputs["evaluation.json"], "evaluation.json"));
@@ -164,13 +194,13 @@ void add_engine_commands(CLI::App& app, Invocation& invocation) {
   };
   CLI::App* train_command = add("train", "Fine-tunes a model with LoRA in the sandbox", train);
   train_command->add_option("--config", options->config, "a training_config.yaml")->required();
-  train_command->add_option("--data", options->data, "JSON lines or CSV to train on")->required();
-  train_command->add_option("--eval-data", options->eval_data, "JSON lines held out to choose the best epoch");
+  train_command->add_option("--data", options->data, "JSON lines or CSV to train on, or a version of the vault: vault:NAME[@VERSION][#FILE]")->required();
+  train_command->add_option("--eval-data", options->eval_data, "JSON lines held out to choose the best epoch; or of the vault");
   train_command->add_option("-o,--output", options->output, "the adapter's folder")->required();
 
   CLI::App* eval_command = add("eval", "Evaluates a model in the sandbox and applies thresholds", evaluate);
   eval_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");
-  eval_command->add_option("--data", options->data, "JSON lines or CSV that no trainer saw")->required();
+  eval_command->add_option("--data", options->data, "JSON lines or CSV that no trainer saw, or a version of the vault: vault:NAME[@VERSION][#FILE]")->required();
   eval_command->add_option("--threshold-file", options->thresholds, "a thresholds.yaml; exit status 3 when it is not met");
   eval_command->add_option("--per-example", options->per_example, "write a JSON line for each example to this file");
   eval_command->add_option("--dtype", options->dtype, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));

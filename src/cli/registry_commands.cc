@@ -88,12 +88,17 @@ Result<int> lineage(Invocation& invocation, const Target& target, const Output& 
   Json steps = Json::array();
   Table table{{"STEP", "BY", "FINISHED", "STATEMENT", "OUTPUT", "DIGEST"}, {}};
   const auto add = [&](const attest::StepRecord& record, const Digest& statement) {
-    Json outputs = Json::object();
+    Json outputs = Json::object(), inputs = Json::object();
+    for (const auto& [name, digest] : record.inputs) {
+      if (name.starts_with("statement:")) continue;
+      inputs[name] = digest.tagged();
+      if (name == "vault") table.rows.push_back({record.step, record.identity, to_rfc3339(record.finished), statement.hex().substr(0, 12), "(from) vault", digest.hex().substr(0, 12)});
+    }
     for (const auto& [name, digest] : record.outputs) {
       outputs[name] = digest.tagged();
       table.rows.push_back({record.step, record.identity, to_rfc3339(record.finished), statement.hex().substr(0, 12), name, digest.hex().substr(0, 12)});
     }
-    steps.push_back({{"step", record.step}, {"identity", record.identity}, {"finished", to_rfc3339(record.finished)}, {"statement", statement.tagged()}, {"outputs", outputs}});
+    steps.push_back({{"step", record.step}, {"identity", record.identity}, {"finished", to_rfc3339(record.finished)}, {"statement", statement.tagged()}, {"inputs", inputs}, {"outputs", outputs}});
   };
   for (const auto& [name, statement] : registration.record().inputs) {
     const auto evidence = TRY(session->evidence().find(statement));

@@ -8,6 +8,7 @@
 #include "cli/engine_image.h"
 #include "cli/image_check.h"
 #include "cli/session.h"
+#include "cli/vault_data.h"
 #include "crypto/hash.h"
 #include "pipeline/config.h"
 #include "pipeline/providers.h"
@@ -29,6 +30,19 @@ using namespace governance;
 class PipelineRun {
  public:
   PipelineRun(Session& session, const pipeline::Config& config, Invocation& invocation) : session_(session), config_(config), invocation_(invocation) {}
+
+  // What can be known before the first step: whether the vault has the data, and whether they are held.
+  Status look_ahead(const Output& output) {
+    if (config_.data.vault.empty()) return {};
+    auto found = find_vault_data(session_, config_.data.vault);
+    if (!found) {
+      found.error().where = fmt::format("{}: data.file: {}", config_.file.string(), found.error().where);
+      return fail(std::move(found.error()));
+    }
+    if (!found->held.empty()) output.say(fmt::format("the data {} are under a hold: {}", found->version.text(), found->held));
+    vault_data_ = std::move(*found);
+    return {};
+  }
 
   pipeline::Steps steps() {
     pipeline::Steps steps;
@@ -85,6 +99,7 @@ class PipelineRun {
   Result<PreparedData> prepare_data() {
     stages::data::PrepareOptions options;
     options.file = config_.data.file;
+    if (vault_data_) options.origin = stages::data::VaultOrigin{vault_data_->text(), vault_data_->version.artifact, vault_data_->file.sha256, vault_data_->to_json(), vault_data_->open};
     options.eval_fraction = config_.data.eval_fraction;
     options.validation_fraction = json_or(config_.training, "validation_fraction", 0.1);
     options.seed = config_.data.seed;
@@ -167,6 +182,7 @@ class PipelineRun {
   Session& session_;
   const pipeline::Config& config_;
   Invocation& invocation_;
+  std::optional<VaultData> vault_data_;
 };
 
 std::string seconds_text(double seconds) { return seconds < 9.95 ? fmt::format("{:.1f} s", seconds) : fmt::format("{:.0f} s", seconds); }
@@ -205,6 +221,7 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
     TRY(session->use_providers(*config.providers));
   }
   PipelineRun bound(*session, config, invocation);
+  TRY(bound.look_ahead(output));
   const auto report = pipeline::run(bound.steps(), [&](int number, std::string_view step) {
     output.say(fmt::format("[{}/8] {}", number, step));
     if (auto told = session->mirror_audit(); !told) output.say("the audit trail is not up to date: " + told.error().message);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/terminal.h"
 #include "cli/commands.h"
+#include "cli/vault_data.h"
 #include "cli/vault_work.h"
 #include "crypto/random.h"
 
@@ -124,6 +125,7 @@ Result<int> show(Invocation& invocation, const Options& options, const Output& o
     if (target.number > 0 && version.number != target.number) continue;
     Json value = to_json(version);
     value.update(rules_json(*work, version, needs));
+    value["used_by"] = TRY(uses_of(*work->session, version.artifact));
     versions.push_back(value);
     table.rows.push_back({std::to_string(version.number), to_rfc3339(version.made), version.by, std::to_string(version.bytes), value["hold"].is_string() ? "held" : value["archived"] == true ? "archived" : to_string(version.fate),
                           version.artifact.hex().substr(0, 12), without_control_characters(version.note)});

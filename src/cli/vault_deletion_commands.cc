@@ -5,6 +5,7 @@
 
 #include "base/terminal.h"
 #include "cli/commands.h"
+#include "cli/vault_data.h"
 #include "cli/vault_work.h"
 #include "crypto/random.h"
 
@@ -76,10 +77,21 @@ Result<int> reject(Invocation& invocation, const Options& options, const Output&
 Result<int> place_hold(Invocation& invocation, const Options& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   auto work = TRY(VaultWork::open(invocation, Permission::hold_data));
-  (void)TRY(work->versions(target));
+  const auto versions = TRY(work->versions(target));
   const std::string id = work->view.next_id("hold");
   TRY(work->stores.record({{"action", "hold"}, {"hold", id}, {"target", target.text()}, {"reason", options.reason}}));
-  output.result({{"hold", id}, {"target", target.text()}, {"by", work->session->identity()}, {"reason", options.reason}}, fmt::format("{}: nothing of {} is deleted, archived or erased until it is released", id, target.text()));
+  // Whoever holds data wants to know what was made of them already.
+  Json uses = Json::array();
+  std::string told;
+  for (const auto& version : versions) {
+    for (auto& use : TRY(uses_of(*work->session, version.artifact))) {
+      told += fmt::format("\n{} was used by a pipeline at {} (ledger entry {})", version.text(), use["at"].get<std::string>(), use["entry"].get<std::uint64_t>());
+      use["version"] = version.text();
+      uses.push_back(std::move(use));
+    }
+  }
+  output.result({{"hold", id}, {"target", target.text()}, {"by", work->session->identity()}, {"reason", options.reason}, {"used_by", uses}},
+                fmt::format("{}: nothing of {} is deleted, archived or erased until it is released{}", id, target.text(), told));
   return 0;
 }
 

@@ -42,11 +42,13 @@ Status VaultWork::refresh() {
 
 Result<custody::Needs> VaultWork::needs() { return custody::Needs::of_releases(session->evidence(), *TRY(session->registry())); }
 
-Result<vault::ArtifactStore*> VaultWork::artifacts(const custody::Place& place) {
-  if (place.own_key.empty()) return &session->store();
+Result<vault::ArtifactStore*> VaultWork::artifacts(const custody::Place& place) { return artifacts_of(*session, view, place); }
+
+Result<vault::ArtifactStore*> artifacts_of(Session& session, const custody::View& view, const custody::Place& place) {
+  if (place.own_key.empty()) return &session.store();
   const auto key = view.own_keys().find(place.own_key);
   if (key == view.own_keys().end()) return fail(ErrorCode::not_found, "the ledger knows no such key", place.own_key);
-  return session->providers().artifacts_in(session->objects(), place.prefix(), key->second.uri);
+  return session.providers().artifacts_in(session.objects(), place.prefix(), key->second.uri);
 }
 
 Result<std::vector<custody::NamedVersion>> VaultWork::versions(const custody::Target& target) {

@@ -10,6 +10,9 @@
 
 namespace redoubt::cli {
 
+// Artifacts of a place as commands read and write them: what is written goes to the replica too, what was archived is found.
+Result<vault::ArtifactStore*> artifacts_of(Session& session, const custody::View& view, const custody::Place& place);
+
 struct VaultWork {
   std::unique_ptr<Session> session;
   std::optional<FileLock> lock;
@@ -26,7 +29,6 @@ struct VaultWork {
   Status refresh();  // after what was recorded
   TimePoint now() const { return session->clock().now(); }
   Result<custody::Needs> needs();
-  // Artifacts of a place as commands read and write them: what is written goes to the replica too, what was archived is found.
   Result<vault::ArtifactStore*> artifacts(const custody::Place& place);
   // Kept versions that a target means, and an artifact that nobody named; not_found for none.
   Result<std::vector<custody::NamedVersion>> versions(const custody::Target& target);

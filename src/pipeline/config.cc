@@ -53,7 +53,12 @@ Result<ModelOptions> read_model(const Json& json, const fs::path& config) {
 
 Result<DataOptions> read_data(const YamlDocument& document, const Json& json, const fs::path& config) {
   DataOptions data;
-  data.file = relative_to(config, get<std::string>(json, "file"));
+  const auto file = get<std::string>(json, "file");
+  if (file.starts_with("vault:")) {
+    data.vault = file;
+  } else {
+    data.file = relative_to(config, file);
+  }
   data.eval_fraction = get<double>(json, "eval_fraction");
   data.seed = get<std::uint64_t>(json, "seed");
   data.question = get<std::string>(json, "question") == "user" ? rows::Question::user : rows::Question::prompt;

@@ -27,6 +27,7 @@ struct ModelOptions {
 
 struct DataOptions {
   std::filesystem::path file;
+  std::string vault;  // "vault:NAME[@VERSION][#FILE]" instead of a file
   double eval_fraction = 0.1;
   std::uint64_t seed = 7;
   rows::Question question = rows::Question::user;

@@ -123,19 +123,30 @@ Result<governance::StepProduct> divide(File file, const PrepareOptions& options,
   product.outputs["eval"] = TRY(deps.store.put_manifest({.kind = "data", .files = {eval.file}}));
   product.result = {{"rows", report.rows}, {"train", train.rows}, {"validation", validation.rows}, {"eval", eval.rows}, {"findings", report.counts},
                     {"redacted", report.redacted}, {"dropped", report.dropped}, {"dropped_rows", report.dropped_rows}};
+  if (options.origin) product.result["origin"] = options.origin->about;
   return product;
 }
 
 }  // namespace
 
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps) {
-  const auto contents = TRY(FileReader::open_regular(options.file));
-  RandomAccessSource source(*contents);
-  const File file{*contents, options.file.string(), TRY(crypto::sha256_of(source))};
   governance::StepPlan plan;
-  plan.inputs = {{"file", file.digest}};
   plan.parameters = {{"eval_fraction", options.eval_fraction}, {"validation_fraction", options.validation_fraction},
                      {"seed", options.seed}, {"policy", options.policy.to_json()}, {"question", options.question == rows::Question::user ? "user" : "prompt"}};
+  if (options.origin) {
+    const auto& origin = *options.origin;
+    plan.inputs = {{"file", origin.file}, {"vault", origin.artifact}};
+    // Opened when it is read, so that the access log names the step; the vault gives what the digest names, or an error.
+    return deps.recorder.run<governance::DataStep>(plan, [&]() -> Result<governance::StepProduct> {
+      const auto contents = TRY(origin.open());
+      return divide({*contents, origin.name, origin.file}, options, deps);
+    });
+  }
+  const auto contents = TRY(FileReader::open_regular(options.file));
+  RandomAccessSource source(*contents);
+  const Digest digest = TRY(crypto::sha256_of(source));
+  const File file{*contents, options.file.string(), digest};
+  plan.inputs = {{"file", file.digest}};
   return deps.recorder.run<governance::DataStep>(plan, [&] { return divide(file, options, deps); });
 }
 

@@ -13,8 +13,17 @@
 
 namespace redoubt::stages::data {
 
+// Rows that lie in the vault under a name.
+struct VaultOrigin {
+  std::string name;      // for messages, with the file's own name at its end
+  Digest artifact, file; // of the version, and of the file's contents
+  Json about;            // what the step's result says of it
+  std::function<Result<std::unique_ptr<RandomAccess>>()> open;
+};
+
 struct PrepareOptions {
   std::filesystem::path file;
+  std::optional<VaultOrigin> origin;  // instead of `file`
   double eval_fraction = 0.1;        // of the questions
   double validation_fraction = 0.1;  // of the questions left for training
   std::uint64_t seed = 7;
@@ -28,8 +37,8 @@ struct PrepareDeps {
   Progress& progress;
 };
 
-// Outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl), of the rows as the policy leaves them. Result: rows, train,
-// validation, eval; by kind findings, redacted and dropped, and dropped_rows. gate_refused with file and line of the first finding that
+// Inputs: file (its SHA-256), of a version of the vault also vault (its artifact). Outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl), of the rows as the policy leaves them. Result: rows, train,
+// validation, eval; by kind findings, redacted and dropped, dropped_rows, and of a version of the vault what it was (origin). gate_refused with file and line of the first finding that
 // stops the run.
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps);
 

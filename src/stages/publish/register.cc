@@ -59,6 +59,7 @@ Json lineage_of(const ReleaseChain& chain) {
   add(chain.image);
   add(chain.adapter);
   add(chain.evaluation);
+  if (const auto vault = chain.data.record().inputs.find("vault"); vault != chain.data.record().inputs.end()) lineage["data.vault"] = vault->second.tagged();
   return lineage;
 }
 
