@@ -15,13 +15,24 @@ std::string number_text(const Json& object, const char* key) {
   return value ? fmt::format("{:.3f}", *value) : "?";
 }
 
+// "; 3 rows leak between them, 2 left out", where any do.
+std::string leaks_text(const Json& result) {
+  std::int64_t rows = 0;
+  const Json leaks = json_or(result, "leaks", Json::object());
+  for (const auto& [kind, sides] : leaks.items()) {
+    if (!sides.is_object()) continue;
+    for (const auto& [side, count] : sides.items()) rows += count.is_number_integer() ? count.get<std::int64_t>() : 0;
+  }
+  return rows == 0 ? "" : fmt::format("; {} leak between them, {} left out", rows, json_or(leaks, "dropped_rows", std::int64_t{0}));
+}
+
 std::string outcome_of(const attest::StepRecord& record) {
   const Json& result = record.result;
   if (record.step == AcquireStep::kName) {
     return fmt::format("{} at {}", json_or(result, "repository", ""), json_or(result, "commit", "").substr(0, 12));
   }
   if (record.step == DataStep::kName) {
-    return fmt::format("{} train, {} validation, {} eval rows", json_or(result, "train", std::int64_t{0}), json_or(result, "validation", std::int64_t{0}), json_or(result, "eval", std::int64_t{0}));
+    return fmt::format("{} train, {} validation, {} eval rows{}", json_or(result, "train", std::int64_t{0}), json_or(result, "validation", std::int64_t{0}), json_or(result, "eval", std::int64_t{0}), leaks_text(result));
   }
   if (record.step == ImageStep::kName) {
     const Json found = json_or(result, "vulnerabilities", Json::object());

@@ -255,8 +255,8 @@ Result<DataReport> DataCheck::finish() {
 
 class DataCheck::CleanSource final : public PendingSource {
  public:
-  CleanSource(const DataCheck& check, std::size_t file, std::unique_ptr<RawRowReader> reader)
-      : check_(check), file_(check.report_.files.at(file)), reader_(std::move(reader)),
+  CleanSource(const DataCheck& check, std::size_t file, std::unique_ptr<RawRowReader> reader, std::vector<std::uint64_t>* lines)
+      : check_(check), file_(check.report_.files.at(file)), reader_(std::move(reader)), lines_(lines),
         workers_(threads_for(check.options_.threads, file_.bytes_total), kBytesUnderWay, [this](Batch& batch) { return check_.examine(batch, file_.name, Want::clean_row); },
                  [this](Examined& examined) { take(examined); }) {
     for (std::size_t i = 0; i < file; ++i) ordinal_ += check.report_.files[i].rows;
@@ -277,24 +277,27 @@ class DataCheck::CleanSource final : public PendingSource {
   }
 
   void take(Examined& examined) {
-    for (auto& row : examined.rows) {
+    for (std::size_t i = 0; i < examined.rows.size(); ++i) {
+      const auto& row = examined.rows[i];
       if (!row.is_row || rows_++ >= file_.rows) continue;
       if (check_.dropped_[ordinal_++] || row.clean.empty()) continue;
       pending_ += row.clean;
       pending_.push_back('\n');
+      if (lines_ != nullptr) lines_->push_back(examined.lines[i]);
     }
   }
 
   const DataCheck& check_;
   const CheckedFile& file_;
   std::unique_ptr<RawRowReader> reader_;
+  std::vector<std::uint64_t>* lines_;
   std::uint64_t ordinal_ = 0, rows_ = 0;
   OrderedWorkers<Batch, Examined> workers_;  // last: its threads use the rest
 };
 
-Result<std::unique_ptr<Source>> DataCheck::clean(Source& rows, std::size_t file) {
+Result<std::unique_ptr<Source>> DataCheck::clean(Source& rows, std::size_t file, std::vector<std::uint64_t>* lines) {
   auto reader = TRY(RawRowReader::open(rows, report_.files.at(file).name, 64 * options_.policy.row_bytes_max));
-  return std::make_unique<CleanSource>(*this, file, std::move(reader));
+  return std::make_unique<CleanSource>(*this, file, std::move(reader), lines);
 }
 
 Result<DataReport> check_rows(Source& rows, std::uint64_t bytes_total, const std::string& name, const CheckOptions& options) {

@@ -36,8 +36,9 @@ class DataCheck {
   // After the last file: what only shows between rows.
   Result<DataReport> finish();
   // After `finish`: the rows of a file (0: the first that was read) as JSON lines as the policy leaves them, read again from `rows`,
-  // which must outlive the answer. Its last read is tampered where the rows are not as many as before.
-  Result<std::unique_ptr<Source>> clean(Source& rows, std::size_t file);
+  // which must outlive the answer. Its last read is tampered where the rows are not as many as before. `lines`, where it is given, gets
+  // the line that each row stands in, before the row comes out of the answer.
+  Result<std::unique_ptr<Source>> clean(Source& rows, std::size_t file, std::vector<std::uint64_t>* lines = nullptr);
   // How many different questions of the held-out rows were asked by the others.
   std::uint64_t shared_questions() const { return shared_questions_.size(); }
 

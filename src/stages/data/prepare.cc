@@ -7,6 +7,7 @@
 #include "crypto/hash.h"
 #include "stages/data/check.h"
 #include "stages/data/pending_source.h"
+#include "stages/data/side_leakage.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -52,9 +53,10 @@ struct Divisions {
 // The rows of one side as a stream of JSON lines.
 class SideSource final : public PendingSource {
  public:
-  static Result<std::unique_ptr<SideSource>> open(const File& file, const Divisions& divisions, Side side) {
-    std::unique_ptr<SideSource> made(new SideSource(file, divisions, side));
-    if (file.cleans != nullptr) made->clean_ = TRY(file.cleans->clean(made->source_, 0));
+  // `leakage` must have begun the side.
+  static Result<std::unique_ptr<SideSource>> open(const File& file, const Divisions& divisions, Side side, SideLeakage& leakage) {
+    std::unique_ptr<SideSource> made(new SideSource(file, divisions, side, leakage));
+    if (file.cleans != nullptr) made->clean_ = TRY(file.cleans->clean(made->source_, 0, &made->lines_));
     made->rows_ = TRY(CheckedRows::open(made->clean_ ? *made->clean_ : made->source_, file.name));
     return made;
   }
@@ -62,13 +64,15 @@ class SideSource final : public PendingSource {
   std::uint64_t rows = 0, bytes = 0;
 
  private:
-  SideSource(const File& file, const Divisions& divisions, Side side) : file_(file), source_(file.contents), divisions_(divisions), side_(side) {}
+  SideSource(const File& file, const Divisions& divisions, Side side, SideLeakage& leakage) : file_(file), source_(file.contents), divisions_(divisions), side_(side), leakage_(leakage) {}
 
   Status fill() override {
     auto next = TRY(rows_->next());
     ended_ = !next;
     if (ended_) return source_.expect(file_.digest, file_.name);
-    if (TRY(divisions_.side_of(next->row)) != side_) return {};
+    const std::uint64_t line = clean_ ? lines_.at(seen_) : next->line;
+    ++seen_;
+    if (TRY(divisions_.side_of(next->row)) != side_ || TRY(leakage_.leaves_out(next->text, line))) return {};
     pending_ = std::move(next->text) + "\n";
     bytes += pending_.size();
     ++rows;
@@ -79,6 +83,9 @@ class SideSource final : public PendingSource {
   HashedSource source_;
   const Divisions& divisions_;
   Side side_;
+  SideLeakage& leakage_;
+  std::vector<std::uint64_t> lines_;  // of the file, for each row that comes out of clean_
+  std::uint64_t seen_ = 0;
   std::unique_ptr<Source> clean_;
   std::unique_ptr<CheckedRows> rows_;
 };
@@ -88,10 +95,11 @@ struct SealedSide {
   std::uint64_t rows = 0;
 };
 
-Result<SealedSide> seal(vault::ArtifactStore& store, const File& file, const Divisions& divisions, Side side, const char* name) {
-  const auto source = TRY(SideSource::open(file, divisions, side));
+Result<SealedSide> seal(vault::ArtifactStore& store, const File& file, const Divisions& divisions, Side side, const std::string& name, SideLeakage& leakage) {
+  leakage.begin_side(name, file.name, side == Side::train ? SideLeakage::Later::none : SideLeakage::Later::compared);
+  const auto source = TRY(SideSource::open(file, divisions, side, leakage));
   const Digest digest = TRY(store.put_blob(*source));
-  return SealedSide{{name, source->bytes, digest}, source->rows};
+  return SealedSide{{name + ".jsonl", source->bytes, digest}, source->rows};
 }
 
 Status refuse_findings(const DataReport& report) {
@@ -113,9 +121,10 @@ Result<governance::StepProduct> divide(File file, const PrepareOptions& options,
   // Another seed for the inner division, or the same questions would be held out of what was kept: none.
   const Divisions divisions{TRY(Division::create({options.eval_fraction, options.seed, options.question})),
                             TRY(Division::create({options.validation_fraction, options.seed + 1, options.question}))};
-  const auto eval = TRY(seal(deps.store, file, divisions, Side::eval, "eval.jsonl"));
-  const auto validation = TRY(seal(deps.store, file, divisions, Side::validation, "validation.jsonl"));
-  const auto train = TRY(seal(deps.store, file, divisions, Side::train, "train.jsonl"));
+  const auto leakage = TRY(SideLeakage::create(options.policy, options.question));
+  const auto eval = TRY(seal(deps.store, file, divisions, Side::eval, "eval", *leakage));
+  const auto validation = TRY(seal(deps.store, file, divisions, Side::validation, "validation", *leakage));
+  const auto train = TRY(seal(deps.store, file, divisions, Side::train, "train", *leakage));
   TRY(check_sides({eval.rows, validation.rows + train.rows}, file.name));
   TRY(check_sides({validation.rows, train.rows}, file.name));
   governance::StepProduct product;
@@ -123,6 +132,7 @@ Result<governance::StepProduct> divide(File file, const PrepareOptions& options,
   product.outputs["eval"] = TRY(deps.store.put_manifest({.kind = "data", .files = {eval.file}}));
   product.result = {{"rows", report.rows}, {"train", train.rows}, {"validation", validation.rows}, {"eval", eval.rows}, {"findings", report.counts},
                     {"redacted", report.redacted}, {"dropped", report.dropped}, {"dropped_rows", report.dropped_rows}};
+  product.result["leaks"] = leakage->to_json();
   if (options.origin) product.result["origin"] = options.origin->about;
   return product;
 }
@@ -132,7 +142,7 @@ Result<governance::StepProduct> divide(File file, const PrepareOptions& options,
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps) {
   governance::StepPlan plan;
   plan.parameters = {{"eval_fraction", options.eval_fraction}, {"validation_fraction", options.validation_fraction},
-                     {"seed", options.seed}, {"policy", options.policy.to_json()}, {"question", options.question == rows::Question::user ? "user" : "prompt"}};
+                     {"sides_compared", true}, {"seed", options.seed}, {"policy", options.policy.to_json()}, {"question", options.question == rows::Question::user ? "user" : "prompt"}};
   if (options.origin) {
     const auto& origin = *options.origin;
     plan.inputs = {{"file", origin.file}, {"vault", origin.artifact}};

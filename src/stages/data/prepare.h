@@ -2,7 +2,7 @@
 //
 // The data step: checks the file, divides it into rows to train on, rows to choose the best epoch by, and rows that no
 // trainer sees, and seals all three as JSON lines, redacted and without what the policy drops. The file is read once for each of these,
-// so memory holds 150 bytes of a row; a file that changes meanwhile is tampered.
+// so memory holds 150 bytes of a row and as much again of each that is held out; a file that changes meanwhile is tampered.
 #pragma once
 
 #include "base/progress.h"
@@ -38,7 +38,7 @@ struct PrepareDeps {
 };
 
 // Inputs: file (its SHA-256), of a version of the vault also vault (its artifact). Outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl), of the rows as the policy leaves them. Result: rows, train,
-// validation, eval; by kind findings, redacted and dropped, dropped_rows, and of a version of the vault what it was (origin). gate_refused with file and line of the first finding that
+// validation, eval; by kind findings, redacted and dropped, dropped_rows, leaks between the sides (side_leakage.h), and of a version of the vault what it was (origin). gate_refused with file and line of the first finding that
 // stops the run.
 Result<governance::PreparedData> prepare(const PrepareOptions& options, PrepareDeps& deps);
 

@@ -55,7 +55,7 @@ Result<std::optional<CheckedRows::Next>> CheckedRows::next() {
   if (!*read) return std::nullopt;
   auto row = rows::row_of((*read)->value, (*read)->where);
   if (!row) return refuse(row.error());
-  return Next{std::move((*read)->text), std::move(*row), std::move((*read)->where)};
+  return Next{std::move((*read)->text), std::move(*row), std::move((*read)->where), (*read)->line};
 }
 
 Result<SplitCounts> split_rows(Source& source, const std::string& name, const SplitOptions& options, Sink& kept, Sink& held_out) {

@@ -41,6 +41,7 @@ class CheckedRows {
     std::string text;  // the row as a JSON line, without its end
     rows::Row row;
     std::string place;  // FILE:LINE
+    std::uint64_t line = 0;
   };
   Result<std::optional<Next>> next();
 
