@@ -53,7 +53,7 @@ DataCheck::~DataCheck() = default;
 
 Result<std::unique_ptr<DataCheck>> DataCheck::create(CheckOptions options) {
   std::unique_ptr<DataCheck> made(new DataCheck(std::move(options)));
-  made->examiner_ = TRY(RowExaminer::create(made->options_.policy, made->options_.question));
+  made->examiner_ = TRY(RowExaminer::create(made->options_.policy, made->options_.question, made->options_.detectors));
   return made;
 }
 

@@ -18,6 +18,7 @@ struct CheckOptions {
   Policy policy = {};
   rows::Question question = rows::Question::user;  // what makes two rows ask the same
   unsigned threads = 0;                            // 0: as many as there are processors, at most 8
+  std::shared_ptr<const Detectors> detectors = {}; // RowExaminer::detectors_of this policy, for who checks many files one by one; null: made
 };
 
 // Files that are looked at as one set of rows. Memory holds rows of at most 64 MiB at a time (one that is longer alone), and 150 bytes

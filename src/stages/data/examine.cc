@@ -290,11 +290,15 @@ class RowExaminer::Visit {
   ExaminedRow out_;
 };
 
-RowExaminer::RowExaminer(const Policy& policy, rows::Question question, std::unique_ptr<Detectors> detectors)
+RowExaminer::RowExaminer(const Policy& policy, rows::Question question, std::shared_ptr<const Detectors> detectors)
     : policy_(policy), question_(question), detectors_(std::move(detectors)), word_lists_(policy.word_lists), hasher_(policy.near_seed, policy.shingle_bytes), hash_key_(crypto::random_secret(32)) {}
 
-Result<std::unique_ptr<RowExaminer>> RowExaminer::create(const Policy& policy, rows::Question question) {
-  auto detectors = TRY(Detectors::create([&](std::string_view kind) { return policy.action_of(kind) != Action::ignore; }));
+Result<std::shared_ptr<const Detectors>> RowExaminer::detectors_of(const Policy& policy) {
+  return std::shared_ptr<const Detectors>(TRY(Detectors::create([&](std::string_view kind) { return policy.action_of(kind) != Action::ignore; })));
+}
+
+Result<std::unique_ptr<RowExaminer>> RowExaminer::create(const Policy& policy, rows::Question question, std::shared_ptr<const Detectors> detectors) {
+  if (detectors == nullptr) detectors = TRY(detectors_of(policy));
   return std::unique_ptr<RowExaminer>(new RowExaminer(policy, question, std::move(detectors)));
 }
 

@@ -41,18 +41,20 @@ struct ExaminedRow {
 // Safe to use from several threads.
 class RowExaminer {
  public:
-  // The policy must outlive it.
-  static Result<std::unique_ptr<RowExaminer>> create(const Policy& policy, rows::Question question);
+  // What a policy looks for; compiling it takes longer than looking at a small file.
+  static Result<std::shared_ptr<const Detectors>> detectors_of(const Policy& policy);
+  // The policy must outlive it. `detectors` as detectors_of made them for the same policy; null: made here.
+  static Result<std::unique_ptr<RowExaminer>> create(const Policy& policy, rows::Question question, std::shared_ptr<const Detectors> detectors = nullptr);
   enum class Want { findings, clean_row };
   ExaminedRow examine(const RawRow& row, const std::string& file, Want want) const;
 
  private:
   class Visit;
-  RowExaminer(const Policy& policy, rows::Question question, std::unique_ptr<Detectors> detectors);
+  RowExaminer(const Policy& policy, rows::Question question, std::shared_ptr<const Detectors> detectors);
 
   const Policy& policy_;
   rows::Question question_;
-  std::unique_ptr<Detectors> detectors_;
+  std::shared_ptr<const Detectors> detectors_;
   WordLists word_lists_;
   MinHasher hasher_;
   Secret hash_key_;  // drawn for this examiner alone, so that a hash in a report can't be tried out with likely texts
