@@ -24,7 +24,7 @@ constexpr unsigned kManyDigits = 4;  // most texts hold fewer in a row, so that 
 
 struct Pattern {
   struct Free {
-    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+    void operator()(pcre2_code* compiled) const { pcre2_code_free(compiled); }
   };
   const Rule* rule;
   std::unique_ptr<pcre2_code, Free> code;

@@ -32,12 +32,12 @@ class RawRowReader {
   std::uint64_t last_line() const { return last_line_; }
 
  private:
-  RawRowReader(Source& source, std::string name, std::uint64_t line_bytes_max) : name_(std::move(name)), line_bytes_max_(line_bytes_max), lines_(source, line_bytes_max) {}
+  RawRowReader(Source& source, std::string name, std::uint64_t line_bytes_max) : name_(std::move(name)), lines_(source, line_bytes_max) {}
   Result<std::optional<RawRow>> next_line();
   Result<std::optional<RawRow>> next_record();
 
   std::string name_;
-  std::uint64_t line_bytes_max_, last_line_ = 0;
+  std::uint64_t last_line_ = 0;
   rows::LineReader lines_;
   std::optional<rows::CsvReader> csv_;  // where the file is a table
   std::shared_ptr<const rows::CsvColumns> columns_;
