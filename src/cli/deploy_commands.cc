@@ -3,6 +3,9 @@
 // redoubt deploy, rollback, endpoint, key.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "cli/commands.h"
 #include "cli/deploy_version.h"
 #include "cli/endpoint_daemon.h"
@@ -15,8 +18,10 @@ namespace {
 
 struct Options {
   std::string version, environment, name, key_id;
-  std::vector<std::string> scopes;
-  int requests_per_minute = 600, days = 0;
+  std::vector<std::string> scopes, models, limits;
+  std::string tenant;
+  bool aws = false;
+  int requests_per_minute = 600, days = 0, overlap_hours = 24;
 };
 
 std::string environment_of(const Options& options) { return options.environment.empty() ? "production" : options.environment; }
@@ -84,26 +89,70 @@ Result<int> start(Invocation& invocation, const Options& options, const Output& 
   return answer(output, TRY(deploy_version(*session, {current->name(), current->version(), environment_of(options), false})).status);
 }
 
+// NAME=NUMBER, as docs/endpoint.md lists them.
+Result<gateway::UseLimits> parse_limits(const std::vector<std::string>& texts) {
+  Json limits = Json::object();
+  for (const auto& text : texts) {
+    const auto equals = std::min(text.find('='), text.size());
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data() + std::min(equals + 1, text.size()), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return fail(ErrorCode::invalid_argument, "a limit is NAME=NUMBER", text, "for example tokens_per_day=100000");
+    limits[text.substr(0, equals)] = value;
+  }
+  return gateway::use_limits_of(limits, "--limit");
+}
+
+using MadeKey = std::pair<gateway::ApiKeyInfo, Secret>;
+
+int show_key(Invocation& invocation, const Options& options, const Output& output, const MadeKey& made) {
+  // The key is shown whatever the endpoint does: nobody else has it.
+  if (auto told = endpoint_process(invocation.global, environment_of(options)).reload(); !told) output.say(told.error().message);
+  const auto& info = made.first;
+  const std::string key = to_text(made.second.reveal(SecretAccess::for_user()));
+  Json value = {{"id", info.id}, {"name", info.name}};
+  if (info.expires) value["expires"] = to_rfc3339(*info.expires);
+  if (!info.is_aws) {
+    value["key"] = key;
+    output.result(value, key);
+  } else {
+    value["access_key_id"] = gateway::access_key_id_of(info);
+    value["secret_access_key"] = key;
+    output.result(value, fmt::format("[default]\naws_access_key_id = {}\naws_secret_access_key = {}", gateway::access_key_id_of(info), key));
+  }
+  output.say("this key is not shown again");
+  return 0;
+}
+
 Result<int> create_key(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
   gateway::ApiKeyInfo wanted;
   wanted.name = options.name;
   wanted.requests_per_minute = options.requests_per_minute;
+  wanted.tenant = options.tenant;
+  wanted.models = {options.models.begin(), options.models.end()};
+  wanted.limits = TRY(parse_limits(options.limits));
+  wanted.is_aws = options.aws;
   if (!options.scopes.empty()) wanted.scopes.clear();
   for (const auto& scope : options.scopes) wanted.scopes.insert(TRY(gateway::parse_scope(scope)));
   if (options.days > 0) wanted.expires = session->clock().now() + std::chrono::days(options.days);
-  std::pair<gateway::ApiKeyInfo, Secret> created;  // set by the change
+  MadeKey created;  // set by the change
   TRY(session->record_change("key", [&]() -> Result<Json> {
     created = TRY(keys->create(std::move(wanted)));
     return Json{{"action", "create"}, {"id", created.first.id}, {"environment", environment_of(options)}};
   }));
-  // The key is shown whatever the endpoint does: nobody else has it.
-  if (auto told = endpoint_process(invocation.global, environment_of(options)).reload(); !told) output.say(told.error().message);
-  const std::string key = to_text(created.second.reveal(SecretAccess::for_user()));
-  output.result({{"id", created.first.id}, {"name", options.name}, {"key", key}}, key);
-  output.say("this key is not shown again");
-  return 0;
+  return show_key(invocation, options, output, created);
+}
+
+Result<int> rotate_key(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  auto keys = TRY(open_api_keys(*session, environment_of(options)));
+  MadeKey created;
+  TRY(session->record_change("key", [&]() -> Result<Json> {
+    created = TRY(keys->rotate(options.key_id, std::chrono::hours(options.overlap_hours)));
+    return Json{{"action", "rotate"}, {"id", created.first.id}, {"replaces", options.key_id}, {"environment", environment_of(options)}};
+  }));
+  return show_key(invocation, options, output, created);
 }
 
 Result<int> revoke_key(Invocation& invocation, const Options& options, const Output& output) {
@@ -125,7 +174,8 @@ Result<int> list_keys(Invocation& invocation, const Options& options, const Outp
   Table table{{"ID", "NAME", "CREATED", "EXPIRES", "REVOKED"}, {}};
   for (const auto& key : keys->list()) {
     const auto time = [](const std::optional<TimePoint>& at) { return at ? to_rfc3339(*at) : std::string("-"); };
-    values.push_back({{"id", key.id}, {"name", key.name}, {"created", to_rfc3339(key.created)}, {"expires", time(key.expires)}, {"revoked", time(key.revoked)}});
+    values.push_back({{"id", key.id}, {"name", key.name}, {"created", to_rfc3339(key.created)}, {"expires", time(key.expires)}, {"revoked", time(key.revoked)},
+                      {"tenant", key.tenant}, {"models", key.models}, {"limits", gateway::to_json(key.limits)}, {"aws", key.is_aws}, {"replaces", key.replaces}});
     table.rows.push_back({key.id, key.name, to_rfc3339(key.created), time(key.expires), time(key.revoked)});
   }
   output.result(values, table.rows.empty() ? "no keys; make one with 'redoubt key create --name NAME'" : render(table));
@@ -152,8 +202,15 @@ void add_deploy_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* create = add(*key, "create", "Makes a key and shows it once", create_key);
   create->add_option("--name", options->name, "whose it is")->required();
   create->add_option("--scope", options->scopes, "invoke, models, health, metrics (default: the first three)");
+  create->add_option("--model", options->models, "a model that it may ask, by name; may be repeated (default: all)");
+  create->add_option("--tenant", options->tenant, "whose limits it shares (default: its own)");
+  create->add_option("--limit", options->limits, "NAME=NUMBER, such as tokens_per_day=100000; may be repeated");
+  create->add_flag("--aws", options->aws, "an access key pair, for clients that sign requests as AWS's do");
   create->add_option("--requests-per-minute", options->requests_per_minute)->check(CLI::Range(1, 1'000'000));
   create->add_option("--days", options->days, "expires after so many days")->check(CLI::Range(1, 3650));
+  CLI::App* rotate = add(*key, "rotate", "Makes a new key in the place of one, which works on for a while", rotate_key);
+  rotate->add_option("id", options->key_id, "its id, as 'key list' shows it")->required();
+  rotate->add_option("--overlap-hours", options->overlap_hours, "how long the old one works on (default 24)")->check(CLI::Range(0, 24 * 90));
   add(*key, "revoke", "Makes a key useless", revoke_key)->add_option("id", options->key_id, "its id, as 'key list' shows it")->required();
   add(*key, "list", "Ids and names, no keys", list_keys);
 }

@@ -83,6 +83,8 @@ class Daemon {
     options.server.private_key_pem = certificate.key.to_pem();
     options.limits.answer_tokens_max = endpoint_.answer_tokens_max;
     options.limits.answer_tokens_default = std::min(options.limits.answer_tokens_default, endpoint_.answer_tokens_max);
+    options.signing.hosts = endpoint_.names;
+    options.signing.hosts.push_back(endpoint_.host);
     gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture ? &*prompts_ : nullptr,
                               [](const std::string& source, const std::string& why) { spdlog::warn("refused {}: {}", source, why); }};
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));

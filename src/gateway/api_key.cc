@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api_key.h"
 
+#include <algorithm>
+
 #include "crypto/hash.h"
 #include "crypto/random.h"
 
@@ -33,6 +35,11 @@ Json to_json(const ApiKeyInfo& info) {
   for (auto scope : info.scopes) json["scopes"].push_back(to_string(scope));
   if (info.expires) json["expires"] = to_rfc3339(*info.expires);
   if (info.revoked) json["revoked"] = to_rfc3339(*info.revoked);
+  if (!info.tenant.empty()) json["tenant"] = info.tenant;
+  if (!info.models.empty()) json["models"] = info.models;
+  if (info.limits != UseLimits{}) json["limits"] = to_json(info.limits);
+  if (info.is_aws) json["aws"] = true;
+  if (!info.replaces.empty()) json["replaces"] = info.replaces;
   return json;
 }
 
@@ -45,6 +52,12 @@ Result<ApiKeyInfo> from_json(const Json& json) {
   info.revoked = TRY(optional_time(json, "revoked"));
   info.requests_per_minute = static_cast<int>(TRY(json_integer(json, "requests_per_minute", kWhere)));
   info.concurrent_requests = static_cast<int>(TRY(json_integer(json, "concurrent_requests", kWhere)));
+  info.tenant = json_or(json, "tenant", "");
+  for (const auto& model : json_or(json, "models", Json::array()))
+    if (model.is_string()) info.models.insert(model.get<std::string>());
+  if (json.contains("limits")) info.limits = TRY(use_limits_of(json["limits"], kWhere));
+  info.is_aws = json_or(json, "aws", false);
+  info.replaces = json_or(json, "replaces", "");
   info.scopes.clear();
   const auto scopes = TRY(json_array(json, "scopes", kWhere));
   for (const auto& scope : scopes) {
@@ -55,7 +68,40 @@ Result<ApiKeyInfo> from_json(const Json& json) {
   return info;
 }
 
+constexpr std::pair<const char*, std::int64_t UseLimits::*> kUseLimits[] = {
+    {"requests_per_minute", &UseLimits::requests_per_minute}, {"requests_per_day", &UseLimits::requests_per_day},
+    {"tokens_per_minute", &UseLimits::tokens_per_minute},     {"tokens_per_day", &UseLimits::tokens_per_day},
+    {"money_per_day", &UseLimits::money_per_day},             {"money_per_month", &UseLimits::money_per_month},
+    {"prompt_tokens_max", &UseLimits::prompt_tokens_max},     {"answer_tokens_max", &UseLimits::answer_tokens_max}};
+
+constexpr std::string_view kAwsPrefix = "RDTK";
+
 }  // namespace
+
+Json to_json(const UseLimits& limits) {
+  Json json = Json::object();
+  for (const auto& [name, member] : kUseLimits)
+    if (limits.*member != 0) json[name] = limits.*member;
+  return json;
+}
+
+Result<UseLimits> use_limits_of(const Json& json, std::string_view where) {
+  UseLimits limits;
+  if (!json.is_object()) return fail(ErrorCode::invalid_argument, "limits must be an object", std::string(where));
+  for (const auto& [key, value] : json.items()) {
+    const auto known = std::find_if(std::begin(kUseLimits), std::end(kUseLimits), [name = key](const auto& entry) { return name == entry.first; });
+    if (known == std::end(kUseLimits)) return fail(ErrorCode::invalid_argument, "unknown limit: " + key, std::string(where));
+    limits.*known->second = TRY(json_integer(json, key.c_str(), where));
+    if (limits.*known->second < 0) return fail(ErrorCode::invalid_argument, "a limit is below 0: " + key, std::string(where), "0 is no limit");
+  }
+  return limits;
+}
+
+std::string access_key_id_of(const ApiKeyInfo& info) {
+  auto text = std::string(kAwsPrefix) + info.id;
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  return text;
+}
 
 const char* to_string(Scope scope) {
   for (auto [value, name] : kScopes)
@@ -93,8 +139,13 @@ Result<ApiKeys::Entries> ApiKeys::parse(const std::string& text) {
   const auto items = TRY(json_array(json, "keys", kWhere));
   for (const auto& item : items) {
     auto info = TRY(from_json(item));
-    const auto hash = TRY(Digest::parse(TRY(json_string(item, "sha256", kWhere))));
-    Entry entry{std::move(info), hash};
+    Entry entry;
+    if (info.is_aws) {
+      entry.aws_secret = Secret(TRY(json_string(item, "aws_secret", kWhere)));
+    } else {
+      entry.hash = TRY(Digest::parse(TRY(json_string(item, "sha256", kWhere))));
+    }
+    entry.info = std::move(info);
     auto id = entry.info.id;
     if (!entries.emplace(id, std::move(entry)).second) return fail(ErrorCode::invalid_argument, "a key is there twice", id);
   }
@@ -105,30 +156,64 @@ std::string ApiKeys::serialize(const Entries& entries) {
   Json json = {{"version", 1}, {"keys", Json::array()}};
   for (const auto& [id, entry] : entries) {
     auto item = to_json(entry.info);
-    item["sha256"] = entry.hash.hex();
+    if (entry.info.is_aws) {
+      item["aws_secret"] = text_of(entry.aws_secret.reveal(SecretAccess::for_storage()));
+    } else {
+      item["sha256"] = entry.hash.hex();
+    }
     json["keys"].push_back(std::move(item));
   }
   return dump_json(json);
 }
 
-Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::create(ApiKeyInfo wanted) {
-  if (wanted.name.empty() || wanted.name.size() > 128 || wanted.scopes.empty() || wanted.requests_per_minute < 1 ||
-      wanted.concurrent_requests < 1)
-    return fail(ErrorCode::invalid_argument, "a key needs a name of at most 128 bytes, a scope, and limits above 0",
-                wanted.name);
+Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::add(ApiKeyInfo wanted, Entries& entries) {
   wanted.id = to_hex(crypto::random_bytes(kIdSize / 2));
   wanted.created = clock_.now();
   wanted.revoked.reset();
-  auto text = std::string(kPrefix) + wanted.id + "_" + to_base64url(crypto::random_bytes(32));
+  auto text = to_base64url(crypto::random_bytes(32));
+  if (!wanted.is_aws) text = std::string(kPrefix) + wanted.id + "_" + text;
   Secret key(text);
   wipe_memory({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
+  Entry entry;
+  entry.info = wanted;
+  if (wanted.is_aws) {
+    entry.aws_secret = key;
+  } else {
+    entry.hash = crypto::sha256(key.reveal(SecretAccess::for_crypto()));
+  }
+  if (!entries.emplace(wanted.id, std::move(entry)).second) return fail(ErrorCode::already_exists, "the random id is taken", wanted.id, "try again");
+  return std::pair{std::move(wanted), std::move(key)};
+}
+
+Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::create(ApiKeyInfo wanted) {
+  if (wanted.name.empty() || wanted.name.size() > 128 || wanted.tenant.size() > 128 || wanted.scopes.empty() || wanted.requests_per_minute < 1 ||
+      wanted.concurrent_requests < 1)
+    return fail(ErrorCode::invalid_argument, "a key needs a name of at most 128 bytes, a scope, and limits above 0",
+                wanted.name);
   std::lock_guard lock(mutex_);
   auto next = entries_;
-  if (!next.emplace(wanted.id, Entry{wanted, crypto::sha256(key.reveal(SecretAccess::for_crypto()))}).second)
-    return fail(ErrorCode::already_exists, "the random id is taken", wanted.id, "try again");
+  auto made = TRY(add(std::move(wanted), next));
   TRY(storage_.save(serialize(next)));
   entries_ = std::move(next);
-  return std::pair{std::move(wanted), std::move(key)};
+  return made;
+}
+
+Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::rotate(std::string_view id, std::chrono::milliseconds overlap) {
+  std::lock_guard lock(mutex_);
+  auto next = entries_;
+  const auto found = next.find(id);
+  if (found == next.end()) return fail(ErrorCode::not_found, "no such key", std::string(id));
+  if (!is_valid(found->second.info)) return fail(ErrorCode::invalid_argument, "the key has ended, so it can't be rotated", std::string(id), "make a new one");
+  auto wanted = found->second.info;
+  wanted.replaces = wanted.id;
+  // As long a life as the old one had.
+  if (wanted.expires) wanted.expires = clock_.now() + (*wanted.expires - wanted.created);
+  auto& end = found->second.info.expires;
+  end = std::min(end.value_or(TimePoint::max()), clock_.now() + overlap);
+  auto made = TRY(add(std::move(wanted), next));
+  TRY(storage_.save(serialize(next)));
+  entries_ = std::move(next);
+  return made;
 }
 
 Status ApiKeys::revoke(std::string_view id) {
@@ -159,10 +244,25 @@ Result<ApiKeyInfo> ApiKeys::authenticate(std::string_view key) const {
   const Digest nobody{};
   const auto& expected = found == entries_.end() ? nobody : found->second.hash;
   bool equal = equal_constant_time(hash.bytes(), expected.bytes());
-  if (!equal || found == entries_.end()) return denied();
-  const auto& info = found->second.info;
-  if (info.revoked || (info.expires && clock_.now() >= *info.expires)) return denied();
-  return info;
+  if (!equal || found == entries_.end() || found->second.info.is_aws || !is_valid(found->second.info)) return denied();
+  return found->second.info;
+}
+
+bool ApiKeys::is_valid(const ApiKeyInfo& info) const { return !info.revoked && !(info.expires && clock_.now() >= *info.expires); }
+
+Result<ApiKeyInfo> ApiKeys::authenticate_aws(std::string_view access_key_id, const std::function<bool(const Secret&)>& fits) const {
+  static const Secret nobody(to_base64url(crypto::random_bytes(32)));
+  std::string id;
+  if (access_key_id.size() == kAwsPrefix.size() + kIdSize && access_key_id.starts_with(kAwsPrefix)) {
+    id = access_key_id.substr(kAwsPrefix.size());
+    std::transform(id.begin(), id.end(), id.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  }
+  std::lock_guard lock(mutex_);
+  const auto found = entries_.find(id);
+  const bool known = found != entries_.end() && found->second.info.is_aws && access_key_id_of(found->second.info) == access_key_id;
+  const bool right = fits(known ? found->second.aws_secret : nobody);
+  if (!right || !known || !is_valid(found->second.info)) return denied();
+  return found->second.info;
 }
 
 }  // namespace redoubt::gateway

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // API keys: "rdt_<id>_<secret>" with 256 random bits, shown once and stored as a SHA-256 (a hash without salt or stretching
-// is enough for 256 random bits). Looked up by the id, compared in constant time.
+// is enough for 256 random bits). Looked up by the id, compared in constant time. An AWS key pair is the exception: its secret is
+// the key of an HMAC, so it is kept, sealed by whoever stores the keys.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +27,19 @@ enum class Scope { invoke, models, health, metrics };
 const char* to_string(Scope scope);
 Result<Scope> parse_scope(std::string_view text);
 
+// How much may be used; 0 is no limit. Money is in millionths of the currency in which the models' prices are.
+struct UseLimits {
+  std::int64_t requests_per_minute = 0, requests_per_day = 0;
+  std::int64_t tokens_per_minute = 0, tokens_per_day = 0;  // of prompts and answers together
+  std::int64_t money_per_day = 0, money_per_month = 0;     // days and months of UTC
+  std::int64_t prompt_tokens_max = 0, answer_tokens_max = 0;  // of one request
+  bool operator==(const UseLimits&) const = default;
+};
+Json to_json(const UseLimits& limits);
+// Unknown members and what is no whole number from 0 on are invalid_argument.
+Result<UseLimits> use_limits_of(const Json& json, std::string_view where);
+
+// Who asks and what it may do, whichever way it proved itself.
 struct ApiKeyInfo {
   std::string id;    // 12 hexadecimal digits: what logs, limits and `key revoke` name it by
   std::string name;  // for people
@@ -33,7 +49,18 @@ struct ApiKeyInfo {
   TimePoint created{};
   std::optional<TimePoint> expires;
   std::optional<TimePoint> revoked;
+  std::string tenant = {};            // whose limits it shares; empty: it is its own
+  std::set<std::string> models = {};  // that it may ask and see, by name; empty: all
+  UseLimits limits = {};              // beside requests_per_minute
+  bool is_aws = false;                // an access key pair that signs requests
+  std::string replaces = {};          // the key that it was rotated from
+
+  bool may_use(const std::string& model) const { return models.empty() || models.contains(model); }
+  const std::string& payer() const { return tenant.empty() ? id : tenant; }
 };
+
+// What a signed request names an AWS key pair by.
+std::string access_key_id_of(const ApiKeyInfo& info);
 
 // Where the keys' JSON is kept, sealed by whoever provides these. `load` answers an empty text before the first save.
 struct ApiKeyStorage {
@@ -48,6 +75,8 @@ class ApiKeys {
 
   // A new key (id and created are filled in) and its text, which is never to be had again. Durable when it returns.
   Result<std::pair<ApiKeyInfo, Secret>> create(ApiKeyInfo wanted);
+  // A new key in the place of an old one, which works on for `overlap` and then ends.
+  Result<std::pair<ApiKeyInfo, Secret>> rotate(std::string_view id, std::chrono::milliseconds overlap);
   // not_found for an unknown id; to revoke twice is no error.
   Status revoke(std::string_view id);
   std::vector<ApiKeyInfo> list() const;
@@ -56,14 +85,20 @@ class ApiKeys {
 
   // Who sent this key. permission_denied for anything else; the error does not tell a wrong key from an expired one.
   Result<ApiKeyInfo> authenticate(std::string_view key) const;
+  // Calls `fits` with the secret of a key pair, and answers who it is if that was right. An unknown pair is tried with a secret that
+  // nobody has, so that the time does not tell which ids exist.
+  Result<ApiKeyInfo> authenticate_aws(std::string_view access_key_id, const std::function<bool(const Secret&)>& fits) const;
 
  private:
   struct Entry {
     ApiKeyInfo info;
-    Digest hash;
+    Digest hash;        // of an API key
+    Secret aws_secret;  // of a key pair
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
   ApiKeys(ApiKeyStorage storage, const Clock& clock) : storage_(std::move(storage)), clock_(clock) {}
+  Result<std::pair<ApiKeyInfo, Secret>> add(ApiKeyInfo wanted, Entries& entries);
+  bool is_valid(const ApiKeyInfo& info) const;
   static Result<Entries> parse(const std::string& text);
   static std::string serialize(const Entries& entries);
 

@@ -2,6 +2,8 @@
 #include "gateway/completion.h"
 
 #include "base/log.h"
+#include "crypto/random.h"
+#include "gateway/event_stream.h"
 
 namespace redoubt::gateway {
 
@@ -20,29 +22,53 @@ http::Headers Completion::headers_of(const char* content_type) const {
   return headers;
 }
 
+Status Completion::write(const std::string& events) {
+  if (events.empty()) return {};
+  return responder_.write(context_.framing == Framing::aws_event_stream ? payload_part(events) : events);
+}
+
 void Completion::begin_stream() {
   if (std::exchange(streaming_, true)) return;
-  responder_.begin(200, headers_of("text/event-stream; charset=utf-8"));
-  (void)responder_.write(stream_begin(context_.frame));
+  const bool is_aws = context_.framing == Framing::aws_event_stream;
+  auto headers = headers_of(is_aws ? kEventStreamType : "text/event-stream; charset=utf-8");
+  if (is_aws) headers.add("X-Amzn-SageMaker-Content-Type", "text/event-stream");
+  responder_.begin(200, std::move(headers));
+  (void)write(stream_begin(context_.frame));
+}
+
+Piece Completion::with_names(ToolCallReader::Found found) {
+  Piece piece{std::move(found.text)};
+  for (auto& call : found.calls) piece.calls.push_back({"call_" + to_hex(crypto::random_bytes(12)), std::move(call)});
+  return piece;
 }
 
 void Completion::on_token(const Piece& piece) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
-  if (answer_.empty()) first_token_ms_ = elapsed_ms();
+  if (first_token_ms_ == 0) first_token_ms_ = elapsed_ms();
+  if (!context_.tools) return tell(piece);
+  if (auto known = with_names(context_.tools->take(piece.text)); !known.empty()) tell(std::move(known));
+}
+
+void Completion::tell(Piece piece) {
   answer_.append(piece);
   if (!context_.stream) return;
   begin_stream();
   // A client that reads too slowly is cut: waiting for it would hold the worker's thread, and leaving text out would be a
   // lie.
-  if (auto written = responder_.write(stream_token(context_.frame, piece, offset_));
+  if (auto written = write(stream_token(context_.frame, piece, place_));
       !written && written.error().code == ErrorCode::limit_exceeded)
     responder_.abort();
 }
 
-void Completion::on_done(const GenerateEnd& end) {
+void Completion::on_done(const GenerateEnd& given) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
+  GenerateEnd end = given;
+  if (context_.tools) {
+    if (auto rest = with_names(context_.tools->end()); !rest.empty()) tell(std::move(rest));
+    if (!answer_.calls.empty() && end.finish_reason == "stop") end.finish_reason = "tool_calls";
+  }
   auto body = answer_body(context_.frame, answer_, end);
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
                                   static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_);
@@ -52,7 +78,7 @@ void Completion::on_done(const GenerateEnd& end) {
   finish(200);
   if (!context_.stream) return responder_.send({200, headers_of("application/json"), std::move(body), {}, 0, 0});
   begin_stream();
-  (void)responder_.write(stream_end(context_.frame, end, context_.include_usage));
+  (void)write(stream_end(context_.frame, end, context_.include_usage));
   responder_.end();
 }
 
@@ -71,12 +97,12 @@ void Completion::on_error(const Error& error) {
   context_.metrics.add(theirs ? GatewayMetrics::Count::client_errors : GatewayMetrics::Count::errors);
   finish(status);
   if (streaming_) {
-    (void)responder_.write(stream_error(body));
+    (void)responder_.write(context_.framing == Framing::aws_event_stream ? stream_failure(body) : stream_error(body));
     return responder_.end();
   }
   http::Headers headers{{"Content-Type", "application/json"}};
   if (!theirs) headers.add("Retry-After", "5");
-  responder_.send({status, std::move(headers), std::move(body), {}, 0, 0});
+  responder_.send(in_dialect(context_.dialect, {status, std::move(headers), std::move(body), {}, 0, 0}));
 }
 
 void Completion::refuse(const Error& error) {
@@ -87,8 +113,8 @@ void Completion::refuse(const Error& error) {
                    : error_body("the model is not ready, try again", "server_error", "", "engine_unavailable");
   context_.metrics.add(full ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::errors);
   finish(status);
-  responder_.send(
-      {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? "1" : "5"}}, std::move(body), {}, 0, 0});
+  responder_.send(in_dialect(
+      context_.dialect, {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? "1" : "5"}}, std::move(body), {}, 0, 0}));
 }
 
 void Completion::client_left() {

@@ -9,11 +9,15 @@
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
+#include "gateway/reply.h"
 #include "gateway/worker.h"
 #include "http/server.h"
 #include "openai/answer.h"
 
 namespace redoubt::gateway {
+
+// How a stream is cut into pieces: as OpenAI's clients read it, or those same events within AWS's event stream.
+enum class Framing { server_sent_events, aws_event_stream };
 
 class Completion final : public GenerateListener {
  public:
@@ -27,6 +31,9 @@ class Completion final : public GenerateListener {
     GatewayMetrics& metrics;
     const Clock& clock;
     CaptureSink* capture;
+    Dialect dialect = Dialect::openai;
+    Framing framing = Framing::server_sent_events;
+    std::optional<openai::ToolCallReader> tools = {};  // where the answer may call some
   };
   Completion(Context context, http::Responder responder);
 
@@ -41,6 +48,9 @@ class Completion final : public GenerateListener {
 
  private:
   void begin_stream();
+  Status write(const std::string& events);
+  void tell(openai::Piece piece);
+  openai::Piece with_names(openai::ToolCallReader::Found found);
   http::Headers headers_of(const char* content_type) const;
   // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.
   void finish(int status);
@@ -51,7 +61,7 @@ class Completion final : public GenerateListener {
   const http::Responder responder_;
   const TimePoint begun_;
   openai::Piece answer_;
-  std::size_t offset_ = 0;
+  openai::StreamPlace place_;
   double first_token_ms_ = 0;
   bool streaming_ = false, finished_ = false;
 };

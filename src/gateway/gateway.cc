@@ -5,7 +5,11 @@
 
 #include "base/log.h"
 #include "crypto/random.h"
+#include "gateway/authentication.h"
 #include "gateway/completion.h"
+#include "gateway/event_stream.h"
+#include "gateway/open_api.h"
+#include "gateway/reply.h"
 
 namespace redoubt::gateway {
 using namespace openai;
@@ -17,23 +21,6 @@ using http::Response;
 using Count = GatewayMetrics::Count;
 
 namespace {
-
-constexpr std::string_view kBearer = "Bearer ";
-
-Response json_response(int status, std::string body, Headers headers = {}) {
-  headers.add("Content-Type", "application/json");
-  return {status, std::move(headers), std::move(body), {}, 0, 0};
-}
-
-Response refusal(int status, const std::string& message, const std::string& type, const std::string& code,
-                 Headers headers = {}) {
-  return json_response(status, error_body(message, type, "", code), std::move(headers));
-}
-
-Response try_later(int status, const std::string& message, const std::string& code, int seconds) {
-  return refusal(status, message, status == 429 ? "rate_limit_error" : "server_error", code,
-                 {{"Retry-After", std::to_string(seconds)}});
-}
 
 Response unauthorized() {
   return refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
@@ -47,12 +34,34 @@ std::int64_t random_seed() {
   return seed & ((std::int64_t{1} << 53) - 1);
 }
 
+bool holds_control_token(std::string_view text, const std::vector<std::string>& tokens) {
+  return std::any_of(tokens.begin(), tokens.end(), [&](const auto& token) { return text.find(token) != text.npos; });
+}
+
+// Every string within a JSON text that was read before, names too.
+bool json_holds_control_token(const Json& value, const std::vector<std::string>& tokens) {
+  if (value.is_string()) return holds_control_token(value.get_ref<const std::string&>(), tokens);
+  if (!value.is_structured()) return false;
+  for (const auto& [key, inner] : value.items())
+    if (holds_control_token(key, tokens) || json_holds_control_token(inner, tokens)) return true;
+  return false;
+}
+
 // The first message that would speak with the template's voice: "<|im_start|>system" in a user's words is no new message.
 std::optional<std::string> field_with_control_token(const GenerateRequest& request, const std::vector<std::string>& tokens) {
+  const auto json_holds = [&](const std::string& text) { return !text.empty() && json_holds_control_token(parse_json(text, "").value_or(Json()), tokens); };
   for (std::size_t i = 0; i < request.messages.size(); ++i)
-    for (const auto& token : tokens)
-      if (request.messages[i].content.find(token) != std::string::npos) return "messages[" + std::to_string(i) + "].content";
+    if (holds_control_token(request.messages[i].content, tokens) || json_holds(request.messages[i].json)) return "messages[" + std::to_string(i) + "].content";
+  if (json_holds(request.tools)) return "tools";
   return std::nullopt;
+}
+
+// Headers of InvokeEndpoint that choose what would answer, or ask for more; none of them may be passed over.
+const std::string* unsupported_header(const Request& request) {
+  for (const auto& header : request.headers)
+    for (auto* name : {"target-model", "target-variant", "target-container-hostname", "inference-component", "enable-explanations", "session-id"})
+      if (header.name == std::string("x-amzn-sagemaker-") + name) return &header.name;
+  return nullptr;
 }
 
 std::int64_t seconds_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
@@ -64,6 +73,7 @@ class Gateway::Endpoint final : public http::Handler {
   Endpoint(const GatewayOptions& options, GatewayDeps deps)
       : limits_(options.limits),
         deps_(std::move(deps)),
+        authentication_(deps_.keys, deps_.clock, options.signing),
         lockout_(deps_.clock, options.lockout),
         key_limits_(deps_.clock),
         source_limits_(deps_.clock, options.open_routes) {}
@@ -73,36 +83,42 @@ class Gateway::Endpoint final : public http::Handler {
   Response on_refusal(int status, std::string_view why) override;
 
   using Action = void (Endpoint::*)(const Request&, const ApiKeyInfo&, const Responder&);
-  struct Route {
-    const char* method;
-    const char* pattern;  // one ending in '/' stands for exactly one more segment
-    std::optional<Scope> scope;  // nothing: open to anybody
+  struct Route : RouteInfo {
     Action action;
+    Dialect dialect = Dialect::openai;
   };
   static const std::vector<Route>& table();
 
  private:
   static const Route* find(const Request& request, bool& path_known);
-  tl::expected<ApiKeyInfo, Response> authorize(const Request& request, const Route* route);
+  enum class Moment { before_body, with_body };
+  tl::expected<ApiKeyInfo, Response> authorize(const Request& request, const Route* route, Moment moment);
   Response not_authorized(const Request& request, const std::string& why);
+  Response forbidden(const Request& request, const Route& route, const ApiKeyInfo& key, Scope scope);
+  Response unknown(const Request& request, bool path_known);
 
   void chat(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void completion(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void endpoint_invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void endpoint_stream(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void models(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void model(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void ping(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void health(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void metrics(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void document(const Request& request, const ApiKeyInfo& key, const Responder& responder);
 
   using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
-  void generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing = Framing::server_sent_events);
+  std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
   void start(CompletionRequest parsed, const Release& release, Completion::Context context, const Responder& responder);
   void reply(const Request& request, const Responder& responder, Response response);
   static Json model_json(const Release& release);
 
   const RequestLimits limits_;
   const GatewayDeps deps_;
+  const Authentication authentication_;
   Lockout lockout_;
   KeyLimits key_limits_;
   SourceLimits source_limits_;
@@ -110,33 +126,33 @@ class Gateway::Endpoint final : public http::Handler {
 
 const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
   static const std::vector<Route> kTable = {
-      {"POST", "/v1/chat/completions", Scope::invoke, &Endpoint::chat},
-      {"POST", "/v1/completions", Scope::invoke, &Endpoint::completion},
-      {"POST", "/invocations", Scope::invoke, &Endpoint::invocation},
-      {"GET", "/v1/models", Scope::models, &Endpoint::models},
-      {"GET", "/v1/models/", Scope::models, &Endpoint::model},
-      {"GET", "/ping", std::nullopt, &Endpoint::ping},
-      {"GET", "/health", Scope::health, &Endpoint::health},
-      {"GET", "/metrics", Scope::metrics, &Endpoint::metrics},
+      {{"POST", "/v1/chat/completions", Scope::invoke, "Answers a chat", "ChatRequest", "Chat"}, &Endpoint::chat},
+      {{"POST", "/v1/completions", Scope::invoke, "Goes on with a text", "CompletionRequest", "Completion"}, &Endpoint::completion},
+      {{"POST", "/invocations", Scope::invoke, "Either, as a SageMaker container takes it", "InvocationRequest", "Invocation"}, &Endpoint::invocation},
+      {{"POST", "/endpoints/{name}/invocations", Scope::invoke, "SageMaker's InvokeEndpoint", "EndpointRequest", "Invocation"}, &Endpoint::endpoint_invocation, Dialect::sagemaker},
+      {{"POST", "/endpoints/{name}/invocations-response-stream", Scope::invoke, "SageMaker's InvokeEndpointWithResponseStream", "StreamedEndpointRequest", kEventStreamType},
+       &Endpoint::endpoint_stream,
+       Dialect::sagemaker},
+      {{"GET", "/v1/models", Scope::models, "What is deployed", "", "Models"}, &Endpoint::models},
+      {{"GET", "/v1/models/{model}", Scope::models, "One of it", "", "Model"}, &Endpoint::model},
+      {{"GET", "/openapi.json", Scope::models, "This document", "", "Document"}, &Endpoint::document},
+      {{"GET", "/ping", std::nullopt, "Whether a worker is ready"}, &Endpoint::ping},
+      {{"GET", "/health", Scope::health, "How many workers are, and their requests", "", "Health"}, &Endpoint::health},
+      {{"GET", "/metrics", Scope::metrics, "Prometheus text", "", "text/plain"}, &Endpoint::metrics},
   };
   return kTable;
 }
 
 std::vector<RouteInfo> Gateway::route_table() {
   std::vector<RouteInfo> all;
-  for (const auto& route : Endpoint::table()) all.push_back({route.method, route.pattern, route.scope});
+  for (const auto& route : Endpoint::table()) all.push_back(route);
   return all;
 }
 
 const Gateway::Endpoint::Route* Gateway::Endpoint::find(const Request& request, bool& path_known) {
   path_known = false;
   for (const auto& route : table()) {
-    std::string_view pattern = route.pattern, path = request.path;
-    bool open_ended = pattern.ends_with('/');
-    bool fits =
-        open_ended ? path.size() > pattern.size() && path.starts_with(pattern) && path.find('/', pattern.size()) == path.npos
-                   : path == pattern;
-    if (!fits) continue;
+    if (!matches(route.pattern, request.path)) continue;
     path_known = true;
     if (request.method == route.method) return &route;
   }
@@ -150,31 +166,40 @@ Response Gateway::Endpoint::not_authorized(const Request& request, const std::st
   return unauthorized();
 }
 
+Response Gateway::Endpoint::forbidden(const Request& request, const Route& route, const ApiKeyInfo& key, Scope scope) {
+  deps_.metrics.add(Count::unauthorized);
+  deps_.metrics.add_response(route.pattern, 403);
+  if (deps_.on_refused) deps_.on_refused(request.peer, "key " + key.id + " lacks a scope");
+  return refusal(403, std::string("the key lacks the scope '") + to_string(scope) + "'", "invalid_request_error", "insufficient_scope");
+}
+
 // Who asks, and whether they may. An unknown route needs a key too, so that nothing is to be learnt without one.
-tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& request, const Route* route) {
-  const auto* header = request.headers.find("authorization");
-  if (!header || request.headers.count("authorization") != 1 ||
-      !http::equal_ignoring_case(std::string_view(*header).substr(0, kBearer.size()), kBearer))
-    return tl::unexpected<Response>(not_authorized(request, "no key"));
-  auto key = deps_.keys.authenticate(std::string_view(*header).substr(kBearer.size()));
+tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& request, const Route* route, Moment moment) {
+  auto key = moment == Moment::before_body ? authentication_.before_body(request) : authentication_.with_body(request);
   if (auto locked = lockout_.locked_s(request.peer); locked > 0 && !(key && lockout_.knows(request.peer, key->id))) {
     deps_.metrics.add(Count::unauthorized);
     deps_.metrics.add_response("refused", 429);
     return tl::unexpected<Response>(try_later(429, "too many wrong keys came from this address", "locked_out", locked));
   }
   if (!key) {
-    lockout_.note_failure(request.peer);
-    return tl::unexpected<Response>(not_authorized(request, "wrong key"));
+    // Who shows nothing guesses nothing.
+    if (request.headers.find("authorization") != nullptr) lockout_.note_failure(request.peer);
+    return tl::unexpected<Response>(not_authorized(request, key.error().message));
   }
-  lockout_.note_success(request.peer, key->id);
-  if (route && !key->scopes.contains(*route->scope)) {
-    deps_.metrics.add(Count::unauthorized);
-    deps_.metrics.add_response(route->pattern, 403);
-    if (deps_.on_refused) deps_.on_refused(request.peer, "key " + key->id + " lacks a scope");
-    return tl::unexpected<Response>(refusal(403, std::string("the key lacks the scope '") + to_string(*route->scope) + "'",
-                                            "invalid_request_error", "insufficient_scope"));
-  }
+  // Before the body a signature may be yet unproven.
+  if (moment == Moment::with_body || !is_signed(request)) lockout_.note_success(request.peer, key->id);
+  if (route && !key->scopes.contains(*route->scope)) return tl::unexpected<Response>(forbidden(request, *route, *key, *route->scope));
   return std::move(*key);
+}
+
+Response Gateway::Endpoint::unknown(const Request& request, bool path_known) {
+  deps_.metrics.add(Count::client_errors);
+  deps_.metrics.add_response("unknown", path_known ? 405 : 404);
+  if (!path_known) return refusal(404, "there is no such path", "invalid_request_error", "not_found");
+  std::string allowed;
+  for (const auto& route : table())
+    if (matches(route.pattern, request.path)) allowed += (allowed.empty() ? "" : ", ") + route.method;
+  return refusal(405, "this path does not take this method", "invalid_request_error", "method_not_allowed", {{"Allow", std::move(allowed)}});
 }
 
 // Before the body is read, so that nobody without a key makes us keep one.
@@ -188,24 +213,20 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
     deps_.metrics.add_response(route->pattern, 429);
     return Response{429, {{"Retry-After", "1"}}, "", {}, 0, 0};
   }
-  auto key = authorize(request, route);
-  if (!key) return std::move(key.error());
+  auto key = authorize(request, route, Moment::before_body);
+  if (!key) return in_dialect(route ? route->dialect : Dialect::openai, std::move(key.error()));
   if (route) return std::nullopt;
-  deps_.metrics.add(Count::client_errors);
-  deps_.metrics.add_response("unknown", path_known ? 405 : 404);
-  return path_known ? refusal(405, "this path does not take this method", "invalid_request_error", "method_not_allowed")
-                    : refusal(404, "there is no such path", "invalid_request_error", "not_found");
+  return unknown(request, path_known);
 }
 
 void Gateway::Endpoint::on_request(Request request, Responder responder) {
   bool path_known = false;
   const auto* route = find(request, path_known);
-  if (route && !route->scope) return (this->*route->action)(request, {}, responder);
-  const auto* header = request.headers.find("authorization");
-  // on_head let it pass; a key that was revoked while the body came is stopped here.
-  auto key = route && header ? deps_.keys.authenticate(std::string_view(*header).substr(kBearer.size()))
-                             : fail(ErrorCode::permission_denied, "no key");
-  if (!key) return responder.send(not_authorized(request, "key revoked"));
+  if (!route) return responder.send(unknown(request, path_known));
+  if (!route->scope) return (this->*route->action)(request, {}, responder);
+  // on_head let it pass; a key that was revoked while the body came, and a signature that is not of this body, are stopped here.
+  auto key = authorize(request, route, Moment::with_body);
+  if (!key) return responder.send(in_dialect(route->dialect, std::move(key.error())));
   (this->*route->action)(request, *key, responder);
 }
 
@@ -213,7 +234,7 @@ Response Gateway::Endpoint::on_refusal(int status, std::string_view why) {
   deps_.metrics.add(Count::requests);
   deps_.metrics.add(Count::client_errors);
   deps_.metrics.add_response("malformed", status);
-  return refusal(status, std::string(why), "invalid_request_error", "malformed_request");
+  return refusal(status, std::string(why), "invalid_request_error", "malformed_request", status == 405 ? Headers{{"Allow", "GET, POST"}} : Headers{});
 }
 
 void Gateway::Endpoint::reply(const Request& request, const Responder& responder, Response response) {
@@ -226,7 +247,7 @@ void Gateway::Endpoint::reply(const Request& request, const Responder& responder
     deps_.metrics.add(Count::errors);
   else if (response.status >= 400)
     deps_.metrics.add(Count::client_errors);
-  responder.send(std::move(response));
+  responder.send(in_dialect(route ? route->dialect : Dialect::openai, std::move(response)));
 }
 
 void Gateway::Endpoint::chat(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
@@ -239,7 +260,14 @@ void Gateway::Endpoint::invocation(const Request& request, const ApiKeyInfo& key
   generate(parse_invocation, request, key, responder);
 }
 
-void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::endpoint_invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  generate(parse_invocation, request, key, responder);
+}
+void Gateway::Endpoint::endpoint_stream(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  generate(parse_invocation, request, key, responder, Framing::aws_event_stream);
+}
+
+void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing) {
   deps_.metrics.add(Count::invocations);
   auto admission = key_limits_.admit(key);
   if (!admission)
@@ -248,24 +276,24 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
   if (!type || !http::equal_ignoring_case(std::string_view(*type).substr(0, 16), "application/json"))
     return reply(request, responder,
                  refusal(415, "the body must be application/json", "invalid_request_error", "unsupported_media_type"));
-  auto parsed = parse(request.body, limits_);
+  if (const auto* header = unsupported_header(request))
+    return reply(request, responder, refusal(400, "this endpoint does not take the header " + *header, "invalid_request_error", "unsupported"));
+  bool path_known = false;
+  const auto& route = *find(request, path_known);
+  auto limits = limits_;
+  limits.model_default = segment_of(route.pattern, request.path);
+  auto parsed = parse(request.body, limits);
+  if (parsed && framing == Framing::aws_event_stream && parsed->protocol == Protocol::inputs) parsed = fail(ErrorCode::unsupported, "'inputs' is not streamed: send messages or a prompt", "inputs");
   if (!parsed)
     return reply(request, responder,
                  json_response(400, error_body(parsed.error().message, "invalid_request_error", parsed.error().where,
                                                to_string(parsed.error().code))));
+  if (parsed->model.empty()) parsed->model = limits.model_default;
   auto release = deps_.router.active();
   if (!release) return reply(request, responder, try_later(503, "no model is deployed", "no_model", 30));
-  const bool is_release = parsed->model.empty() || parsed->model == release->name || parsed->model == release->name + "/" + release->version;
-  if (!is_release) parsed->generate.adapter = parsed->model;
-  const auto adapters = release->pool->state().adapters;
-  if (!is_release && std::find(adapters.begin(), adapters.end(), parsed->model) == adapters.end())
-    return reply(
-        request, responder,
-        json_response(404, error_body("the model does not exist", "invalid_request_error", "model", "model_not_found")));
-  if (auto field = field_with_control_token(parsed->generate, release->control_tokens))
-    return reply(request, responder,
-                 json_response(400, error_body(*field + " holds a text that the model reads as a control token",
-                                               "invalid_request_error", *field, "control_token")));
+  if (!limits.model_default.empty() && parsed->model != limits.model_default)
+    return reply(request, responder, refusal(404, "this endpoint does not serve the model that the body names", "invalid_request_error", "model_not_found", {}, "model"));
+  if (auto refused = check_model(*parsed, *release, key)) return reply(request, responder, std::move(*refused));
   // What was computed of a key's prompts serves that key alone.
   parsed->generate.scope = key.id + "/" + parsed->cache_salt;
   // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
@@ -274,10 +302,28 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
   AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + to_hex(crypto::random_bytes(12)),
                     release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (!parsed->model.empty()) frame.model = parsed->model;
-  start(std::move(*parsed), *release,
-        {std::move(frame), request.path, false, false, std::nullopt, deps_.capture ? request.body : std::string(), std::move(*admission),
-         deps_.metrics, deps_.clock, deps_.capture},
-        responder);
+  if (framing == Framing::aws_event_stream) parsed->stream = true;
+  Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, deps_.capture ? request.body : std::string(), std::move(*admission),
+                              deps_.metrics, deps_.clock, deps_.capture};
+  context.dialect = route.dialect;
+  context.framing = framing;
+  start(std::move(*parsed), *release, std::move(context), responder);
+}
+
+// Whether the model is there for this key, takes the request, and can't be spoken to with another's voice. Names the adapter.
+std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key) {
+  const auto state = release.pool->state();
+  const bool is_release = parsed.model.empty() || parsed.model == release.name || parsed.model == release.name + "/" + release.version;
+  const bool exists = is_release || std::find(state.adapters.begin(), state.adapters.end(), parsed.model) != state.adapters.end();
+  // A model that the key was not granted does not exist for it.
+  if (!exists || !key.may_use(is_release ? release.name : parsed.model))
+    return refusal(404, "the model does not exist", "invalid_request_error", "model_not_found", {}, "model");
+  if (!is_release) parsed.generate.adapter = parsed.model;
+  if (parsed.uses_tools && !state.knows_tools)
+    return refusal(400, "the engine that serves this model does not take tools", "invalid_request_error", "unsupported", {}, "tools");
+  if (auto field = field_with_control_token(parsed.generate, release.control_tokens))
+    return refusal(400, *field + " holds a text that the model reads as a control token", "invalid_request_error", "control_token", {}, *field);
+  return std::nullopt;
 }
 
 void Gateway::Endpoint::start(CompletionRequest parsed, const Release& release, Completion::Context context,
@@ -285,6 +331,7 @@ void Gateway::Endpoint::start(CompletionRequest parsed, const Release& release, 
   context.stream = parsed.stream;
   context.include_usage = parsed.include_usage;
   if (!parsed.generate.greedy) context.seed = parsed.generate.seed;
+  if (parsed.tools.may_call()) context.tools.emplace(std::move(parsed.tools));
   auto completion = std::make_shared<Completion>(std::move(context), responder);
   auto id = release.pool->generate(std::move(parsed.generate), completion);
   if (!id) return completion->refuse(id.error());
@@ -303,11 +350,12 @@ Json Gateway::Endpoint::model_json(const Release& release) {
           {"version", release.version}};
 }
 
-void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
   Json list = {{"object", "list"}, {"data", Json::array()}};
   if (auto release = deps_.router.active()) {
-    list["data"].push_back(model_json(*release));
+    if (key.may_use(release->name)) list["data"].push_back(model_json(*release));
     for (const auto& adapter : release->pool->state().adapters) {
+      if (!key.may_use(adapter)) continue;
       list["data"].push_back(model_json(*release));
       list["data"].back().update({{"id", adapter}, {"parent", release->name}});
     }
@@ -315,16 +363,30 @@ void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo&, const 
   reply(request, responder, json_response(200, dump_json(list)));
 }
 
-void Gateway::Endpoint::model(const Request& request, const ApiKeyInfo&, const Responder& responder) {
-  auto segments = http::path_segments(request.path);
-  auto release = deps_.router.active();
-  bool named = segments && release &&
-               (segments->back() == release->name || segments->back() == release->name + "/" + release->version);
-  if (!named)
-    return reply(
-        request, responder,
-        json_response(404, error_body("the model does not exist", "invalid_request_error", "model", "model_not_found")));
-  reply(request, responder, json_response(200, dump_json(model_json(*release))));
+void Gateway::Endpoint::model(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  const auto name = segment_of("/v1/models/{model}", request.path);
+  const auto release = deps_.router.active();
+  const bool is_release = release && (name == release->name || name == release->name + "/" + release->version);
+  const auto adapters = release ? release->pool->state().adapters : std::vector<std::string>();
+  const bool is_adapter = !is_release && std::find(adapters.begin(), adapters.end(), name) != adapters.end();
+  if (!(is_release && key.may_use(release->name)) && !(is_adapter && key.may_use(name)))
+    return reply(request, responder, refusal(404, "the model does not exist", "invalid_request_error", "model_not_found", {}, "model"));
+  auto json = model_json(*release);
+  if (is_adapter) json.update({{"id", name}, {"parent", release->name}});
+  reply(request, responder, json_response(200, dump_json(json)));
+}
+
+// Of what this key may ask, so that the document is true for whoever reads it.
+void Gateway::Endpoint::document(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+  Served served;
+  if (const auto release = deps_.router.active()) {
+    const auto state = release->pool->state();
+    served.knows_tools = state.knows_tools;
+    if (key.may_use(release->name)) served.models = {release->name, release->name + "/" + release->version};
+    for (const auto& adapter : state.adapters)
+      if (key.may_use(adapter)) served.models.push_back(adapter);
+  }
+  reply(request, responder, json_response(200, dump_json(open_api(route_table(), limits_, served))));
 }
 
 // Healthy means that a worker has lately answered, not that this process runs.

@@ -11,23 +11,20 @@
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
+#include "gateway/route.h"
 #include "gateway/router.h"
+#include "gateway/signed_request.h"
 #include "http/server.h"
 #include "openai/request.h"
 
 namespace redoubt::gateway {
 
-// A route as tests and documents read it. A pattern that ends in '/' stands for exactly one more segment.
-struct RouteInfo {
-  std::string method, pattern;
-  std::optional<Scope> scope;  // nothing: open to anybody
-};
-
 struct GatewayOptions {
   http::ServerOptions server;  // its `headers` get the security headers added
-  openai::RequestLimits limits;
+  openai::RequestLimits limits = {.tools = {.tools_max = 64}};
   LockoutOptions lockout;
   SourceLimitOptions open_routes;
+  SigningRules signing;
 };
 
 // All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to

@@ -96,7 +96,8 @@ TEST_F(GatewayTest, every_route_refuses_without_a_key_and_with_the_wrong_scope) 
     std::set<Scope> others = {Scope::invoke, Scope::models, Scope::health, Scope::metrics};
     others.erase(*route.scope);
     auto other = make_key({.id = {}, .name = "other", .scopes = others, .expires = {}, .revoked = {}});
-    auto path = route.pattern.ends_with('/') ? route.pattern + "bot" : route.pattern;
+    auto path = route.pattern;
+    if (const auto open = path.find('{'); open != path.npos) path.replace(open, path.find('}') + 1 - open, "bot");
     std::string body = route.method == "GET"       ? ""
                        : path == "/v1/completions" ? R"({"model":"bot","prompt":"a"})"
                                                    : chat_body("a");
@@ -106,7 +107,70 @@ TEST_F(GatewayTest, every_route_refuses_without_a_key_and_with_the_wrong_scope) 
     EXPECT_EQ(ask(route.method, path, other, body).status, 403) << path;
     EXPECT_NE(ask(route.method, path, key_, body).status / 100, 4) << path;
   }
-  EXPECT_EQ(log_->generates, 3);
+  EXPECT_EQ(log_->generates, 5);
+}
+
+TEST_F(GatewayTest, the_document_has_every_route_and_no_other) {
+  const auto document = ask("GET", "/openapi.json", key_).json;
+  std::size_t operations = 0;
+  for (const auto& [path, methods] : document["paths"].items()) operations += methods.size();
+  EXPECT_EQ(operations, Gateway::route_table().size());
+  for (const auto& route : Gateway::route_table()) {
+    const auto& operation = document["paths"][route.pattern][route.method == "GET" ? "get" : "post"];
+    ASSERT_TRUE(operation.is_object()) << route.pattern;
+    EXPECT_EQ(operation["security"].empty(), !route.scope.has_value()) << route.pattern;
+  }
+  EXPECT_EQ(document["components"]["schemas"]["ChatRequest"]["properties"]["max_tokens"]["maximum"], 4096);
+}
+
+TEST_F(GatewayTest, a_model_that_the_key_was_not_granted_does_not_exist_for_it) {
+  ApiKeyInfo wanted{.id = {}, .name = "tuned only", .expires = {}, .revoked = {}};
+  wanted.models = {"tuned"};
+  const auto key = make_key(wanted);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a")).status, 404);
+  EXPECT_EQ(ask("POST", "/endpoints/bot/invocations", key, chat_body("a")).status, 404);
+  EXPECT_EQ(ask("POST", "/invocations", key, R"({"inputs":"a"})").status, 404);
+  EXPECT_EQ(ask("GET", "/v1/models/bot", key).status, 404);
+  EXPECT_EQ(ask("GET", "/v1/models/bot%2F1", key).status, 404);
+  EXPECT_EQ(ask("GET", "/v1/models/tuned", key).status, 200);
+  EXPECT_EQ(ask("GET", "/v1/models", key).json["data"].size(), 1u);
+  EXPECT_EQ(ask("POST", "/v1/completions", key, R"({"model":"tuned","prompt":"a"})").status, 200);
+  EXPECT_EQ(ask("GET", "/openapi.json", key).json["components"]["schemas"]["ChatRequest"]["properties"]["model"]["enum"], Json::array({"tuned"}));
+  EXPECT_EQ(log_->generates, 1);
+}
+
+TEST_F(GatewayTest, tools_reach_the_engine_and_calls_come_back) {
+  const std::string tools = R"(,"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}])";
+  const auto answer = chat("calls", tools).json["choices"][0];
+  EXPECT_EQ(answer["finish_reason"], "tool_calls");
+  EXPECT_EQ(answer["message"]["tool_calls"].size(), 1u);
+  EXPECT_EQ(answer["message"]["tool_calls"][0]["function"]["name"], "weather");
+  // Of a tool that was not offered there is no call.
+  EXPECT_EQ(answer["message"]["content"], "Let me see.\n<tool_call>{\"name\": \"other\", \"arguments\": {}}</tool_call>");
+  EXPECT_EQ(chat("llama-calls", tools).json["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], R"({"city": "Ulm"})");
+  EXPECT_EQ(chat("calls").json["choices"][0]["finish_reason"], "stop");
+  const auto fields = Json::parse(chat("fields", tools).json["choices"][0]["message"]["content"].get<std::string>());
+  EXPECT_NE(fields["tools"].get<std::string>().find("weather"), std::string::npos);
+}
+
+TEST_F(GatewayTest, an_engine_that_knows_no_tools_is_sent_none) {
+  log_->is_old = true;
+  activate("2");
+  const auto answer = chat("a", R"(,"tools":[{"type":"function","function":{"name":"weather"}}])");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.json["error"]["param"], "tools");
+  EXPECT_EQ(chat("a", R"(,"tools":[],"tool_choice":"auto")").status, 200);
+}
+
+TEST_F(GatewayTest, sagemakers_route_answers_in_its_dialect) {
+  EXPECT_EQ(ask("POST", "/endpoints/bot/invocations", key_, R"({"messages":[{"role":"user","content":"hi"}]})").json["choices"][0]["message"]["content"], "hi ");
+  EXPECT_EQ(ask("POST", "/endpoints/bot/invocations", key_, R"({"inputs":"hi"})").json[0]["generated_text"], "hi ");
+  const auto other = ask("POST", "/endpoints/other/invocations", key_, R"({"inputs":"hi"})");
+  EXPECT_EQ(other.status, 404);
+  EXPECT_NE(other.head.find("x-amzn-ErrorType: ValidationError"), std::string::npos);
+  EXPECT_EQ(other.json["message"], other.json["error"]["message"]);
+  EXPECT_EQ(ask("POST", "/endpoints/bot/invocations", key_, R"({"model":"tuned","prompt":"a"})").status, 404);
+  EXPECT_EQ(ask("POST", "/endpoints/bot/invocations-response-stream", key_, R"({"inputs":"hi"})").json["error"]["param"], "inputs");
 }
 
 TEST_F(GatewayTest, unknown_paths_and_methods_are_refused_after_the_key) {

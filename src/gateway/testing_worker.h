@@ -8,7 +8,7 @@
 //   "fail"      answers an error                         "junk"   sends a line that is no JSON
 //   "long"      says that the prompt is too long          "odd"    says that the request is wrong
 //   "freeze"    stops reading, pings included       "fields" answers with the request's own JSON
-//   "unlike"    says that logit_bias is wrong
+//   "unlike"    says that logit_bias is wrong        "calls", "llama-calls"  calls the tool "weather"
 // With top_logprobs each token of an echo carries logprobs.
 #pragma once
 
@@ -40,7 +40,7 @@ class ScriptedWorker {
 
   void run() {
     Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", 4}};
-    if (!log_->is_old) ready["adapters"] = Json::array({"tuned"});
+    if (!log_->is_old) ready.update({{"adapters", Json::array({"tuned"})}, {"tools", true}});
     send(ready);
     std::string buffer;
     while (alive_) {
@@ -109,6 +109,16 @@ class ScriptedWorker {
     if (text == "fields") {
       send({{"type", "token"}, {"id", id}, {"text", message.dump()}});
       return done(id, "stop", 1);
+    }
+    if (text == "calls") {
+      for (const char* piece : {"Let me see. ", "\n<tool", "_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_", "call>",
+                                "\n<tool_call>{\"name\": \"other\", \"arguments\": {}}</tool_call>"})
+        send({{"type", "token"}, {"id", id}, {"text", piece}});
+      return done(id, "stop", 5);
+    }
+    if (text == "llama-calls") {
+      for (const char* piece : {"{\"name\": \"weather\", ", "\"parameters\": {\"city\": \"Ulm\"}}"}) send({{"type", "token"}, {"id", id}, {"text", piece}});
+      return done(id, "stop", 2);
     }
     if (text == "junk") return send_raw("not json\n");
     if (text == "freeze") {

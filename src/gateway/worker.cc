@@ -49,6 +49,7 @@ struct WorkerPool::Slot {
   bool ready = false;
   int capacity = 0, running = 0, context_length = 0;
   std::vector<std::string> adapters;
+  bool knows_tools = false;
   bool knows_scopes = false;  // the engine of an older image refuses the word
   Steady::time_point started, pinged, ponged;
   std::uint64_t pings = 0;
@@ -127,6 +128,7 @@ PoolState WorkerPool::state() const {
     state.slots += slot->capacity;
     state.context_length = slot->context_length;
     state.adapters = slot->adapters;
+    state.knows_tools = slot->knows_tools;
   }
   state.queued = static_cast<int>(queue_.size());
   state.restarts = restarts_;
@@ -224,6 +226,7 @@ Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
       slot.capacity = std::clamp(TRY(count_of(event, "slots")), 1, 1024);
       slot.context_length = TRY(count_of(event, "context_length"));
       slot.knows_scopes = event.contains("adapters");
+      slot.knows_tools = json_or(event, "tools", false);
       slot.adapters.clear();
       for (const auto& name : json_or(event, "adapters", Json::array())) {
         if (!name.is_string()) return broken("the worker named an adapter that has no name");

@@ -67,6 +67,7 @@ struct PoolState {
   int workers = 0, workers_ready = 0, running = 0, queued = 0, slots = 0, context_length = 0;
   std::uint64_t restarts = 0;
   std::vector<std::string> adapters = {};  // that a request may name
+  bool knows_tools = false;                // its engine hands tools and their calls to the chat template
 };
 
 class WorkerConnection;

@@ -39,6 +39,7 @@ Json generate_message(std::uint64_t id, const openai::GenerateRequest& request) 
   if (request.top_logprobs) message["top_logprobs"] = *request.top_logprobs;
   if (!request.adapter.empty()) message["adapter"] = request.adapter;
   if (!request.scope.empty()) message["scope"] = request.scope;
+  if (!request.tools.empty()) message["tools"] = request.tools;
   if (!request.schema.empty()) message["schema"] = request.schema;
   if (request.seed) message["seed"] = *request.seed;
   if (request.prompt) {
@@ -46,12 +47,16 @@ Json generate_message(std::uint64_t id, const openai::GenerateRequest& request) 
     return message;
   }
   message["messages"] = Json::array();
-  for (const auto& [role, content] : request.messages) message["messages"].push_back({{"role", role}, {"content", content}});
+  for (const auto& one : request.messages) {
+    message["messages"].push_back({{"role", one.role}, {"content", one.content}});
+    if (!one.json.empty()) message["messages"].back()["json"] = one.json;
+  }
   return message;
 }
 
 Result<openai::Piece> parse_piece(const Json& event) {
-  openai::Piece piece{TRY(json_string(event, "text", kWhere)), {}};
+  openai::Piece piece;
+  piece.text = TRY(json_string(event, "text", kWhere));
   if (!event.contains("logprobs")) return piece;
   for (const auto& entry : TRY(json_array(event, "logprobs", kWhere))) {
     piece.logprobs.push_back(TRY(parse_logprob(entry)));

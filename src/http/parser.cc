@@ -115,7 +115,8 @@ Parsed<void> parse_request_line(std::string_view line, const ParserLimits& limit
   if (first == line.npos || first == last) return refuse(400, "the request line has not three parts");
   auto method = line.substr(0, first), target = line.substr(first + 1, last - first - 1), version = line.substr(last + 1);
   if (!is_token(method) || method.size() > kMethodBytesMax) return refuse(400, "the method is malformed");
-  if (method == "CONNECT" || method == "TRACE") return refuse(501, "the method is not supported");
+  if (method == "TRACE") return refuse(405, "no resource takes TRACE");
+  if (method == "CONNECT") return refuse(501, "the method is not supported");
   if (target.size() > limits.target_bytes_max) return refuse(414, "the target is too long");
   if (version == "HTTP/1.0") {
     request.is_http_1_0 = true;

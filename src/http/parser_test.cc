@@ -165,7 +165,7 @@ TEST(Parser, other_versions_are_refused) {
 }
 TEST(Parser, connect_trace_and_asterisk_are_refused) {
   EXPECT_EQ(status_of("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"), 501);
-  EXPECT_EQ(status_of("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"), 501);
+  EXPECT_EQ(status_of("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"), 405);
   EXPECT_EQ(status_of("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
 }
 TEST(Parser, path_tricks_are_refused) {

@@ -61,7 +61,9 @@ class Handler {
   virtual void on_request(Request request, Responder responder) = 0;
   // The answer to bytes that are no acceptable request. `why` is a fixed sentence.
   virtual Response on_refusal(int status, std::string_view why) {
-    return {status, {{"Content-Type", "text/plain; charset=utf-8"}}, std::string(why) + "\n", {}, 0, 0};
+    Headers headers{{"Content-Type", "text/plain; charset=utf-8"}};
+    if (status == 405) headers.add("Allow", "GET, HEAD");
+    return {status, std::move(headers), std::string(why) + "\n", {}, 0, 0};
   }
 };
 

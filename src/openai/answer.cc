@@ -79,6 +79,18 @@ Json choice_of(const AnswerFrame& frame, Json delta, const Json& finish_reason, 
   return Json::array({std::move(choice)});
 }
 
+Json call_of(const NamedCall& named) {
+  return {{"id", named.id}, {"type", "function"}, {"function", {{"name", named.call.name}, {"arguments", named.call.arguments}}}};
+}
+
+Json message_of(const Piece& answer) {
+  Json message = {{"role", "assistant"}, {"content", answer.text}, {"refusal", nullptr}};
+  if (answer.calls.empty()) return message;
+  if (answer.text.empty()) message["content"] = nullptr;
+  for (const auto& call : answer.calls) message["tool_calls"].push_back(call_of(call));
+  return message;
+}
+
 }  // namespace
 
 std::string error_body(const std::string& message, const std::string& type, const std::string& param,
@@ -96,6 +108,7 @@ std::string refusal_body(const std::string& parameter) {
 void Piece::append(const Piece& more) {
   text += more.text;
   logprobs.insert(logprobs.end(), more.logprobs.begin(), more.logprobs.end());
+  calls.insert(calls.end(), more.calls.begin(), more.calls.end());
 }
 
 std::string answer_body(const AnswerFrame& frame, const Piece& answer, const GenerateEnd& end) {
@@ -104,7 +117,7 @@ std::string answer_body(const AnswerFrame& frame, const Piece& answer, const Gen
   std::size_t offset = 0;
   Json choice = {{"index", 0}, {"logprobs", logprobs_of(frame, answer.logprobs, offset)}, {"finish_reason", end.finish_reason}};
   if (chat)
-    choice["message"] = {{"role", "assistant"}, {"content", answer.text}, {"refusal", nullptr}};
+    choice["message"] = message_of(answer);
   else
     choice["text"] = answer.text;
   return dump_json({{"id", frame.id},
@@ -120,8 +133,21 @@ std::string stream_begin(const AnswerFrame& frame) {
   return event_of(chunk_of(frame, choice_of(frame, {{"role", "assistant"}, {"content", ""}}, nullptr)));
 }
 
+std::string stream_token(const AnswerFrame& frame, const Piece& piece, StreamPlace& place) {
+  Json delta = Json::object();
+  if (!piece.text.empty() || piece.calls.empty()) delta["content"] = piece.text;
+  for (const auto& call : piece.calls) {
+    delta["tool_calls"].push_back(call_of(call));
+    delta["tool_calls"].back()["index"] = place.calls++;
+  }
+  return event_of(chunk_of(frame, choice_of(frame, std::move(delta), nullptr, logprobs_of(frame, piece.logprobs, place.characters))));
+}
+
 std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size_t& offset) {
-  return event_of(chunk_of(frame, choice_of(frame, {{"content", piece.text}}, nullptr, logprobs_of(frame, piece.logprobs, offset))));
+  StreamPlace place{offset};
+  auto event = stream_token(frame, piece, place);
+  offset = place.characters;
+  return event;
 }
 
 std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage) {

@@ -13,7 +13,7 @@
 namespace redoubt::openai {
 
 struct GenerateEnd {
-  std::string finish_reason;  // "stop", "length" or "cancelled"
+  std::string finish_reason;  // "stop", "length", "cancelled"; with calls of tools "tool_calls"
   int prompt_tokens = 0, completion_tokens = 0;
   int reused_tokens = 0;  // of the prompt: computed for an earlier request of the same key
 };
@@ -25,11 +25,18 @@ struct TokenLogprob {
   std::vector<TokenLogprob> top = {};  // empty within another's
 };
 
+// A call of a tool in an answer, with the name that its result has to carry.
+struct NamedCall {
+  std::string id;
+  ToolCall call;
+};
+
 // A stretch of an answer: text, and where the request asked for them, logprobs of tokens.
 struct Piece {
   std::string text;
   std::vector<TokenLogprob> logprobs = {};
-  bool empty() const { return text.empty() && logprobs.empty(); }
+  std::vector<NamedCall> calls = {};
+  bool empty() const { return text.empty() && logprobs.empty() && calls.empty(); }
   void append(const Piece& more);
 };
 
@@ -50,7 +57,12 @@ struct AnswerFrame {
 std::string answer_body(const AnswerFrame& frame, const Piece& answer, const GenerateEnd& end);
 // Server-sent events, each with its "data: " and empty line.
 std::string stream_begin(const AnswerFrame& frame);
-// `offset`: code points of the tokens told so far, begun with 0.
+// What was told of an answer so far.
+struct StreamPlace {
+  std::size_t characters = 0, calls = 0;
+};
+std::string stream_token(const AnswerFrame& frame, const Piece& piece, StreamPlace& place);
+// Of an answer that calls no tools. `offset`: characters told so far, begun with 0.
 std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size_t& offset);
 std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage);
 std::string stream_error(const std::string& error_body);

@@ -35,6 +35,19 @@ TEST(OpenAi, a_chat_with_all_parameters_is_read) {
   EXPECT_FALSE(request.generate.greedy);
 }
 
+TEST(OpenAi, a_whole_number_may_be_written_with_a_point_and_lengths_are_characters) {
+  EXPECT_EQ(parse_chat_request(chat("\"max_tokens\":3.0,\"seed\":-2.0"), kLimits)->generate.max_tokens, 3);
+  EXPECT_EQ(refused(chat("\"max_tokens\":3.5")), "max_tokens");
+  EXPECT_EQ(refused(chat("\"seed\":1e300")), "seed");
+  std::string eth;
+  for (int i = 0; i < 64; ++i) eth += "ð";
+  EXPECT_EQ(refused(chat("\"stop\":\"" + eth + "\"")), "taken");
+  EXPECT_EQ(refused(chat("\"stop\":\"" + eth + "a\"")), "stop");
+  EXPECT_EQ(refused(chat("\"user\":null,\"cache_salt\":null")), "taken");
+  EXPECT_EQ(refused(chat("\"logit_bias\":{\"01\":1}")), "logit_bias");
+  EXPECT_EQ(refused(R"({"model":"","messages":[{"role":"user","content":"hi"}]})"), "model");
+}
+
 TEST(OpenAi, sampling_and_logprobs_are_read) {
   const auto request = parse_chat_request(chat(R"("presence_penalty":-2,"frequency_penalty":0.5,"repetition_penalty":1.2,"min_p":0.1,"top_k":7,
     "logit_bias":{"15":-100,"3":2.5},"logprobs":true,"top_logprobs":4)"), kLimits)->generate;
@@ -71,18 +84,18 @@ TEST(OpenAi, logprobs_are_told_in_both_forms) {
   const TokenLogprob half{"\xC3", -0.5, {{"\xC3", -0.5, {}}, {"b", -std::numeric_limits<double>::infinity(), {}}}};
   const Piece piece{"éb", {half, {"\xA9", -1, {}}, {"b", -2, {}}}};
   AnswerFrame frame{Protocol::chat, "id", "m", 1, true};
-  std::size_t offset = 0;
+  StreamPlace place;
   const auto chat_body = *parse_json(answer_body(frame, piece, {"stop", 1, 3}), "answer");
   const auto& entry = chat_body["choices"][0]["logprobs"]["content"][0];
   EXPECT_EQ(entry["token"], "\xEF\xBF\xBD");
   EXPECT_EQ(entry["bytes"], Json::array({0xC3}));
   EXPECT_EQ(entry["top_logprobs"][1]["logprob"], -9999);
   frame.protocol = Protocol::completion;
-  const auto event = stream_token(frame, piece, offset);
+  const auto event = stream_token(frame, piece, place);
   const auto chunk = *parse_json(std::string_view(event).substr(6), "event");
   EXPECT_EQ(chunk["choices"][0]["logprobs"]["text_offset"], Json::array({0, 1, 1}));
   EXPECT_EQ(chunk["choices"][0]["logprobs"]["token_logprobs"], Json::array({-0.5, -1.0, -2.0}));
-  EXPECT_EQ(offset, 2u);
+  EXPECT_EQ(place.characters, 2u);
   frame.logprobs = false;
   EXPECT_TRUE((*parse_json(answer_body(frame, piece, {"stop", 1, 3}), "answer"))["choices"][0]["logprobs"].is_null());
 }

@@ -14,10 +14,18 @@
 namespace redoubt::openai {
 namespace {
 
+constexpr int kTokenIdMax = 999'999'999;
 constexpr JsonLimits kBodyLimits{.bytes_max = 8 << 20, .depth_max = 40};
 
 tl::unexpected<Error> wrong(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
+}
+
+// "3.0" is 3: JSON knows one kind of number.
+Json whole_number(Json value) {
+  if (!value.is_number_float()) return value;
+  const double number = value.get<double>();
+  return std::abs(number) <= 0x1p53 && std::trunc(number) == number ? Json(static_cast<std::int64_t>(number)) : value;
 }
 
 // One object's fields. Each is taken once; what nobody took is unknown.
@@ -45,7 +53,7 @@ class Fields {
   }
 
   Result<std::int64_t> integer(const char* key, std::int64_t fallback, std::int64_t low, std::int64_t high) {
-    auto value = take(key);
+    auto value = whole_number(take(key));
     if (value.is_null()) return fallback;
     bool fits = value.is_number_integer() &&
                 !(value.is_number_unsigned() &&
@@ -70,13 +78,18 @@ class Fields {
     return value.get<bool>();
   }
 
-  Result<std::string> text(const char* key, std::size_t bytes_max, const std::string& fallback = {}) {
+  Result<std::string> text(const char* key, std::size_t characters_max, const std::string& fallback = {}) {
     auto value = take(key);
     if (value.is_null() && !fallback.empty()) return fallback;
     if (value.is_null()) return wrong(name(key) + " is required", name(key));
-    if (!value.is_string() || value.get_ref<const std::string&>().size() > bytes_max)
-      return wrong(name(key) + " must be a string of at most " + std::to_string(bytes_max) + " bytes", name(key));
+    if (!value.is_string() || characters_of(value.get_ref<const std::string&>()) > characters_max)
+      return wrong(name(key) + " must be a string of at most " + std::to_string(characters_max) + " characters", name(key));
     return value.get<std::string>();
+  }
+  // One that may be absent, or null; empty then.
+  Result<std::string> text_if_any(const char* key, std::size_t characters_max) {
+    if (!has(key) || json_[key].is_null()) return json_.erase(key), std::string();
+    return text(key, characters_max);
   }
 
   // A field that this server cannot honour: absent, null or one of the values that ask for nothing.
@@ -107,8 +120,8 @@ Result<std::vector<std::string>> parse_stop(const Json& value, const RequestLimi
     return wrong(field + " must be a string or a list of at most " + std::to_string(limits.stop_max), field);
   for (const auto& item : list) {
     if (!item.is_string() || item.get_ref<const std::string&>().empty() ||
-        item.get_ref<const std::string&>().size() > limits.stop_bytes_max)
-      return wrong(field + " must hold strings of 1 to " + std::to_string(limits.stop_bytes_max) + " bytes", field);
+        characters_of(item.get_ref<const std::string&>()) > limits.stop_characters_max)
+      return wrong(field + " must hold strings of 1 to " + std::to_string(limits.stop_characters_max) + " characters", field);
     stop.push_back(item.get<std::string>());
   }
   return stop;
@@ -124,7 +137,7 @@ Result<std::vector<std::pair<int, double>>> parse_logit_bias(const Json& value, 
   for (const auto& [key, bias] : value.items()) {
     int id = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc{} || end != key.data() + key.size() || id < 0) return bad();
+    if (error != std::errc{} || end != key.data() + key.size() || id < 0 || id > kTokenIdMax || key != std::to_string(id)) return bad();
     if (!bias.is_number() || !(std::abs(bias.get<double>()) <= 100)) return bad();
     biases.emplace_back(id, bias.get<double>());
   }
@@ -163,6 +176,27 @@ Result<std::string> parse_content(const Json& content, const std::string& field)
   return text;
 }
 
+Result<ChatMessage> parse_message(Fields& fields, const std::string& role, const std::string& field) {
+  ChatMessage message{role, {}};
+  auto content = fields.take("content");
+  auto calls = fields.take("tool_calls");
+  const bool has_calls = role == "assistant" && !calls.is_null() && calls != Json::array();
+  // Beside its calls an answer may have said nothing.
+  if (!has_calls || !content.is_null()) message.content = TRY(parse_content(content, field + ".content"));
+  if (has_calls) {
+    message.json = TRY(message_with_calls(message.content, calls, field + ".tool_calls"));
+  } else if (!calls.is_null() && calls != Json::array()) {
+    return wrong(field + ".tool_calls belong to the assistant", field + ".tool_calls");
+  }
+  if (role == "tool") {
+    const auto id = TRY(fields.text("tool_call_id", 64));
+    message.json = message_of_tool(message.content, id);
+  }
+  for (auto* nothing : {"name", "function_call", "refusal", "audio"}) TRY(fields.only(nothing, {}));
+  TRY(fields.only("annotations", {Json::array()}));
+  return message;
+}
+
 Result<std::vector<ChatMessage>> parse_messages(const Json& value, const RequestLimits& limits) {
   if (!value.is_array() || value.empty() || value.size() > limits.messages_max)
     return wrong("messages must be a list of 1 to " + std::to_string(limits.messages_max) + " messages", "messages");
@@ -173,19 +207,17 @@ Result<std::vector<ChatMessage>> parse_messages(const Json& value, const Request
     auto fields = TRY(Fields::of(item, field));
     auto role = TRY(fields.text("role", 32));
     if (role == "developer") role = "system";  // OpenAI's later name for it
-    if (role != "system" && role != "user" && role != "assistant")
-      return wrong(field + ".role must be system, user or assistant", field + ".role");
-    auto content = TRY(parse_content(fields.take("content"), field + ".content"));
-    TRY(fields.only("name", {}));
-    TRY(fields.only("tool_calls", {Json::array()}));
-    TRY(fields.only("function_call", {}));
-    TRY(fields.only("refusal", {}));
+    const bool takes_tools = limits.tools.tools_max > 0;
+    if (role != "system" && role != "user" && role != "assistant" && !(takes_tools && role == "tool"))
+      return wrong(field + ".role must be system, user" + (takes_tools ? ", assistant or tool" : " or assistant"), field + ".role");
+    if (!takes_tools) TRY(fields.only("tool_calls", {Json::array()}));
+    auto message = TRY(parse_message(fields, role, field));
     TRY(fields.end());
-    bytes += content.size();
+    bytes += message.json.empty() ? message.content.size() : message.json.size();
     if (bytes > limits.prompt_bytes_max)
       return fail(ErrorCode::limit_exceeded,
                   "the messages are longer than " + std::to_string(limits.prompt_bytes_max) + " bytes", "messages");
-    messages.push_back({std::move(role), std::move(content)});
+    messages.push_back(std::move(message));
   }
   return messages;
 }
@@ -202,12 +234,13 @@ Status check_prompt(const std::string& prompt, const RequestLimits& limits, cons
 Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionRequest& request) {
   auto& generate = request.generate;
   request.model = TRY(fields.text("model", 256, limits.model_default));
+  if (request.model.empty()) return wrong("model is empty", "model");
   generate.temperature = TRY(fields.number("temperature", 1.0, 0.0, 2.0));
   generate.top_p = TRY(fields.number("top_p", 1.0, 0.0, 1.0));
   generate.greedy = generate.temperature == 0 || generate.top_p == 0;
   if (generate.top_p == 0) generate.top_p = 1;  // the engine takes values above 0 only, and greedy ignores it
   generate.top_k = static_cast<int>(TRY(fields.integer("top_k", 0, 0, limits.top_k_max)));
-  if (auto seed = fields.take("seed"); !seed.is_null()) {
+  if (auto seed = whole_number(fields.take("seed")); !seed.is_null()) {
     if (!seed.is_number_integer() || (seed.is_number_unsigned() && seed.get<std::uint64_t>() >> 63))
       return wrong("seed must be a 64-bit integer", "seed");
     generate.seed = seed.get<std::int64_t>();
@@ -228,9 +261,8 @@ Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionReq
   generate.frequency_penalty = TRY(fields.number("frequency_penalty", 0, -2, 2));
   generate.logit_bias = TRY(parse_logit_bias(fields.take("logit_bias"), limits));
   // They name the caller's user or say how to store and bill: nothing that changes the answer.
-  if (fields.has("cache_salt")) request.cache_salt = TRY(fields.text("cache_salt", 128, " "));
-  for (auto* key : {"user", "safety_identifier", "prompt_cache_key"})
-    if (fields.has(key)) TRY(fields.text(key, 512));
+  request.cache_salt = TRY(fields.text_if_any("cache_salt", 128));
+  for (auto* key : {"user", "safety_identifier", "prompt_cache_key"}) (void)TRY(fields.text_if_any(key, 512));
   return {};
 }
 
@@ -251,7 +283,7 @@ Status parse_response_format(Fields& fields, const std::string& body, GenerateRe
   if (type == "json_schema") {
     auto described = TRY(Fields::of(format.take("json_schema"), "response_format.json_schema"));
     (void)TRY(described.text("name", 64));
-    (void)TRY(described.text("description", 4096, " "));
+    (void)TRY(described.text_if_any("description", 4096));
     (void)TRY(described.boolean("strict", true));
     const auto schema = member_text(body, {field, "json_schema", "schema"});
     if (described.take("schema").is_null() || !schema) return wrong("response_format.json_schema.schema is required", field);
@@ -266,6 +298,24 @@ Status parse_response_format(Fields& fields, const std::string& body, GenerateRe
   return {};
 }
 
+// What the answer may call, and how it is held to a call.
+Status parse_tool_use(Fields& fields, const std::string& body, const RequestLimits& limits, CompletionRequest& request) {
+  const auto tools = fields.take("tools"), choice = fields.take("tool_choice");
+  request.tools = TRY(parse_tools(tools, choice, body, limits.tools));
+  auto& generate = request.generate;
+  request.uses_tools = request.tools.may_call() || std::any_of(generate.messages.begin(), generate.messages.end(), [](const auto& message) { return !message.json.empty(); });
+  if (request.tools.names.empty()) return {};
+  if (generate.top_logprobs) return fail(ErrorCode::unsupported, "logprobs do not go with tools", "logprobs");
+  if (!request.tools.may_call()) return {};
+  generate.tools = request.tools.json;
+  if (request.tools.call_schema.empty()) return {};
+  generate.schema = request.tools.call_schema;
+  auto grammar = json_schema::compile_schema(generate.schema);
+  if (!grammar) return fail(grammar.error().code, "the parameters of a tool, at " + grammar.error().where + ": " + grammar.error().message, "tools");
+  generate.grammar = std::move(*grammar);
+  return {};
+}
+
 Result<CompletionRequest> parse_chat(Fields fields, const std::string& body, const RequestLimits& limits) {
   CompletionRequest request;
   request.protocol = Protocol::chat;
@@ -275,12 +325,15 @@ Result<CompletionRequest> parse_chat(Fields fields, const std::string& body, con
   request.generate.max_tokens = TRY(answer_tokens(fields, "max_completion_tokens", limits, older));
   request.generate.messages = TRY(parse_messages(fields.take("messages"), limits));
   request.generate.top_logprobs = TRY(parse_chat_logprobs(fields, limits));
-  TRY(fields.only("tools", {Json::array()}));
-  TRY(fields.only("tool_choice", {"none", "auto"}));
+  TRY(parse_tool_use(fields, body, limits, request));
   TRY(fields.only("parallel_tool_calls", {true, false}));
   TRY(fields.only("functions", {Json::array()}));
   TRY(fields.only("function_call", {"none"}));
-  TRY(parse_response_format(fields, body, request.generate));
+  if (request.tools.call_schema.empty()) {
+    TRY(parse_response_format(fields, body, request.generate));
+  } else {
+    TRY(fields.only("response_format", {{{"type", "text"}}}));
+  }
   TRY(fields.only("modalities", {Json::array({"text"})}));
   TRY(fields.only("store", {false}));
   TRY(fields.only("metadata", {Json::object()}));

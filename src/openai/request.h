@@ -13,11 +13,13 @@
 
 #include "base/result.h"
 #include "json_schema/grammar.h"
+#include "openai/tools.h"
 
 namespace redoubt::openai {
 
 struct ChatMessage {
   std::string role, content;
+  std::string json = {};  // a message with tool calls, or a tool's: the whole of it as the chat template reads it, which then counts alone
 };
 
 struct GenerateRequest {
@@ -36,6 +38,7 @@ struct GenerateRequest {
   bool greedy = false;
   std::string adapter = {};  // by name; empty: the model's own
   std::string scope = {};    // requests of one scope may share what was computed of their prompts; empty: with nobody
+  std::string tools = {};    // JSON list of what may be called, for the chat template
   // What the answer has to be: a JSON Schema as the client wrote it, and compiled. `json_object` is the schema of any object.
   std::string schema = {};
   std::shared_ptr<const json_schema::Grammar> grammar = {};
@@ -50,7 +53,8 @@ struct RequestLimits {
   std::size_t stop_max = 4;
   std::size_t logit_bias_max = 300;
   int top_logprobs_max = 20, completion_logprobs_max = 5;
-  std::size_t stop_bytes_max = 256;
+  std::size_t stop_characters_max = 64;
+  ToolLimits tools = {};
   std::string model_default = {};  // of a request that names no model; empty: it has to name one
 };
 
@@ -62,6 +66,8 @@ struct CompletionRequest {
   GenerateRequest generate;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage
+  Tools tools = {};             // that the answer may call
+  bool uses_tools = false;      // tools, or messages about earlier calls: only some engines know them
   std::string cache_salt = {};  // narrows the scope within which prompts are shared
 };
 

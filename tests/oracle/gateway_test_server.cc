@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A gateway in front of a scripted worker (see gateway/testing_worker.h), for clients in other languages to judge. It takes
-// a folder, writes ca.pem and key.txt there, prints its port, and serves until its stdin ends.
+// a folder, writes ca.pem, key.txt and aws.txt there, prints its port, and serves until its stdin ends.
 #include <cstdio>
 #include <filesystem>
 
@@ -21,10 +21,14 @@ int main(int argc, char** argv) {
   ApiKeyInfo info;
   info.name = "oracle";
   info.scopes.insert(Scope::metrics);
+  info.scopes.insert(Scope::health);
   info.requests_per_minute = 1'000'000;
   auto created = keys->create(info).value();
   if (!write_file(folder / "ca.pem", certificate.ca_pem)) return 1;
   if (!write_file(folder / "key.txt", created.second.reveal(SecretAccess::for_user()))) return 1;
+  info.is_aws = true;
+  const auto pair = keys->create(info).value();
+  if (!write_file(folder / "aws.txt", access_key_id_of(pair.first) + " " + to_text(pair.second.reveal(SecretAccess::for_user())))) return 1;
   GatewayMetrics metrics(clock);
   Router router;
   auto pool = WorkerPool::create(testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
@@ -34,6 +38,7 @@ int main(int argc, char** argv) {
   options.server.certificate_pem = certificate.certificate_pem;
   options.server.private_key_pem = certificate.private_key_pem;
   options.lockout.failures_max = 1'000'000'000;  // wrong keys are measured here
+  options.signing.hosts = {"localhost"};
   auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, nullptr, {}}).value();
   if (!gateway->start()) return 1;
   std::printf("%d\n", gateway->port());

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/authentication.h"
+
+#include "crypto/hash.h"
+
+namespace redoubt::gateway {
+namespace {
+
+constexpr std::string_view kBearer = "Bearer ";
+
+tl::unexpected<Error> denied(const char* why) { return fail(ErrorCode::permission_denied, why); }
+
+}  // namespace
+
+Result<ApiKeyInfo> Authentication::identify(const http::Request& request, Body body) const {
+  const auto* header = request.headers.find("authorization");
+  if (header == nullptr) return denied("no key");
+  if (request.headers.count("authorization") != 1) return denied("several Authorization headers");
+  if (is_signed(request)) return identify_signed(request, body);
+  if (!http::equal_ignoring_case(std::string_view(*header).substr(0, kBearer.size()), kBearer)) return denied("no key");
+  auto key = keys_.authenticate(std::string_view(*header).substr(kBearer.size()));
+  if (!key) return denied("wrong key");
+  return key;
+}
+
+// Without the body a signature counts only where the request names its hash; else the pair must at least exist, and the verdict comes
+// with the body.
+Result<ApiKeyInfo> Authentication::identify_signed(const http::Request& request, Body body) const {
+  const auto given = TRY(read_signed_request(request, signing_, clock_.now()));
+  const auto hash = body == Body::whole ? crypto::sha256(request.body).hex() : given.payload_hash.value_or("");
+  if (body == Body::whole && given.payload_hash && *given.payload_hash != hash) return denied("the body is not the signed one");
+  auto key = keys_.authenticate_aws(given.access_key_id, [&](const Secret& secret) {
+    const bool fits = signature_fits(given, request, signing_, secret, hash);
+    return hash.empty() || fits;
+  });
+  if (!key) return denied("wrong signature");
+  return key;
+}
+
+}  // namespace redoubt::gateway

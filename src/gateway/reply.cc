@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/reply.h"
+
+#include "base/json.h"
+#include "openai/answer.h"
+
+namespace redoubt::gateway {
+
+http::Response json_response(int status, std::string body, http::Headers headers) {
+  headers.add("Content-Type", "application/json");
+  return {status, std::move(headers), std::move(body), {}, 0, 0};
+}
+
+http::Response refusal(int status, const std::string& message, const std::string& type, const std::string& code, http::Headers headers,
+                       const std::string& parameter) {
+  return json_response(status, openai::error_body(message, type, parameter, code), std::move(headers));
+}
+
+http::Response try_later(int status, const std::string& message, const std::string& code, int seconds) {
+  return refusal(status, message, status == 429 ? "rate_limit_error" : "server_error", code, {{"Retry-After", std::to_string(seconds)}});
+}
+
+const char* aws_error_of(int status) {
+  switch (status) {
+    case 401:
+    case 403: return "AccessDeniedException";
+    case 429: return "ThrottlingException";
+    case 500: return "InternalFailure";
+    case 503: return "ServiceUnavailable";
+    default: return "ValidationError";
+  }
+}
+
+http::Response in_dialect(Dialect dialect, http::Response response) {
+  if (dialect == Dialect::openai || response.status < 400) return response;
+  response.headers.add("x-amzn-ErrorType", aws_error_of(response.status));
+  auto body = parse_json(response.body, "answer");
+  if (!body || !body->is_object()) return response;
+  (*body)["message"] = (*body)["error"].value("message", "");
+  response.body = dump_json(*body);
+  return response;
+}
+
+}  // namespace redoubt::gateway

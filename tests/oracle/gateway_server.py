@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway in front of a scripted worker, for clients to judge."""
+import contextlib
+import os
+import pathlib
+import subprocess
+
+BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
+
+
+class Server:
+    def __init__(self, folder, port):
+        self.folder, self.port = folder, port
+        self.url = f"https://localhost:{port}"
+        self.ca_file = str(folder / "ca.pem")
+        self.key = (folder / "key.txt").read_text()
+        self.access_key_id, self.secret_access_key = (folder / "aws.txt").read_text().split()
+
+
+@contextlib.contextmanager
+def serving(folder):
+    process = subprocess.Popen([BUILD / "gateway_test_server", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield Server(folder, int(process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        assert process.wait(30) == 0
