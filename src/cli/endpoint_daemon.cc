@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/endpoint_access.h"
 #include "cli/endpoint_parts.h"
 #include "cli/endpoint_watch.h"
 #include "cli/local_endpoint.h"
@@ -18,6 +19,7 @@ namespace {
 using stages::deploy::CurrentDeployment;
 
 constexpr auto kDrainMax = std::chrono::seconds(30);
+constexpr auto kCertificateRenewal = std::chrono::days(60);  // of the 90 that one of ours lives
 
 // Signals are waited for, never handled: blocked in every thread that starts after this.
 sigset_t block_signals() {
@@ -45,6 +47,7 @@ class Daemon {
     report_serving();
     serve(signals);
     gateway_->drain(kDrainMax);
+    tell_refusals();
     (void)capture_->flush();
     status_.running = false;
     report("stopped", "");
@@ -66,6 +69,7 @@ class Daemon {
     const auto deployment = TRY(current());
     endpoint_ = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
     keys_ = TRY(open_api_keys(*session_, environment_));
+    refusals_.emplace(session_->clock());
     metrics_.emplace(session_->clock());
     capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
     prompts_.emplace(capture_.get());
@@ -74,19 +78,45 @@ class Daemon {
     return start_gateway();
   }
 
+  // Of the files that are named, else a new one of the workspace's authority.
+  Result<std::pair<std::string, Secret>> certificate_of(const EndpointAccess& access) {
+    auto own = TRY(access.certificate());
+    certificate_made_ = session_->clock().now();
+    if (!own) {
+      const auto issued = TRY(endpoint_certificate(*session_, endpoint_));
+      own.emplace(issued.certificate, issued.key.to_pem());
+    }
+    certificate_pem_ = own->first;
+    return std::move(*own);
+  }
+
+  // New connections get the new certificate, those that are open keep theirs. What can't be used leaves the one before in place.
+  void renew_certificate() {
+    if (gateway_ == nullptr || access_ == nullptr) return;
+    const auto own = access_->certificate();
+    const bool is_due = own && (*own ? (*own)->first != certificate_pem_ : session_->clock().now() - certificate_made_ > kCertificateRenewal);
+    const auto fresh = !own ? Result<std::pair<std::string, Secret>>(fail(own.error())) : is_due ? certificate_of(*access_) : std::pair<std::string, Secret>();
+    const auto replaced = !fresh ? Status(fail(fresh.error())) : is_due ? gateway_->replace_certificate(fresh->first, fresh->second) : Status();
+    if (!replaced) spdlog::error("the certificate can't be renewed, the one before stays: {} ({})", replaced.error().message, replaced.error().where);
+    if (replaced && is_due) spdlog::info("the endpoint's certificate was renewed");
+  }
+
   Status start_gateway() {
-    const auto certificate = TRY(endpoint_certificate(*session_, endpoint_));
     gateway::GatewayOptions options;
+    auto access = TRY(EndpointAccess::create(endpoint_.access, session_->clock()));
+    TRY(access->configure(options));
     options.server.host = endpoint_.host;
     options.server.port = static_cast<std::uint16_t>(endpoint_.port);
-    options.server.certificate_pem = certificate.certificate;
-    options.server.private_key_pem = certificate.key.to_pem();
+    const auto certificate = TRY(certificate_of(*access));
+    options.server.certificate_pem = certificate.first;
+    options.server.private_key_pem = certificate.second;
     options.limits.answer_tokens_max = endpoint_.answer_tokens_max;
     options.limits.answer_tokens_default = std::min(options.limits.answer_tokens_default, endpoint_.answer_tokens_max);
     options.signing.hosts = endpoint_.names;
     options.signing.hosts.push_back(endpoint_.host);
     gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture ? &*prompts_ : nullptr,
-                              [](const std::string& source, const std::string& why) { spdlog::warn("refused {}: {}", source, why); }};
+                              [this](const std::string& source, const std::string& why) { refusals_->add(source, why); }, access->tokens()};
+    access_ = std::move(access);
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
     TRY(gateway_->start());
     status_.url = fmt::format("https://{}:{}", endpoint_.names.front(), gateway_->port());
@@ -164,11 +194,18 @@ class Daemon {
     if (*revoked && router_.active() != nullptr) follow_newest();
   }
 
+  void tell_refusals() {
+    if (auto told = record_refusals(*session_, environment_, *refusals_); !told) spdlog::error("cannot record what was refused: {} ({})", told.error().message, told.error().where);
+  }
+
   void serve(const sigset_t& signals) {
     auto next_tick = std::chrono::steady_clock::now();
     while (true) {
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
+        if (access_ != nullptr) access_->refresh();
+        renew_certificate();
+        tell_refusals();
         const auto release = router_.active();
         if (watch_ != nullptr) watch_->tick(metrics_->snapshot(), release ? release->pool->state() : gateway::PoolState{}, *prompts_);
         if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
@@ -195,6 +232,10 @@ class Daemon {
   std::optional<PromptWindow> prompts_;
   std::unique_ptr<EndpointWatch> watch_;
   gateway::Router router_;
+  std::optional<gateway::RefusalLog> refusals_;
+  std::string certificate_pem_;
+  TimePoint certificate_made_{};
+  std::unique_ptr<EndpointAccess> access_;  // outlives the gateway that asks it
   std::unique_ptr<gateway::Gateway> gateway_;
 };
 

@@ -114,6 +114,19 @@ Status harden(SSL_CTX* context, bool allow_tls_1_2) {
   return {};
 }
 
+// Tells clients whose certificates are asked for, and holds them to it.
+Status ask_for_certificates(SSL_CTX* context, const TlsServerOptions& options) {
+  if (options.client_certificates == ClientCertificates::none) return {};
+  TRY(load_roots(context, options.client_roots_pem));
+  auto bio = reader_of(view_of(options.client_roots_pem));
+  while (const Certificate root{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)})
+    if (SSL_CTX_add_client_CA(context, root.get()) != 1) return tls_failure("a root certificate cannot be used");
+  ERR_clear_error();
+  const bool required = options.client_certificates == ClientCertificates::required;
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+  return {};
+}
+
 Result<SSL*> connection_over(SSL_CTX* context, int fd) {
   SSL* ssl = SSL_new(context);
   if (!ssl) return fail(ErrorCode::limit_exceeded, "no memory for a TLS connection");
@@ -195,6 +208,16 @@ bool TlsConnection::peer_is_named(const std::string& dns_name) const {
          X509_check_host(certificate.get(), dns_name.data(), dns_name.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1;
 }
 
+std::string TlsConnection::peer_certificate() const {
+  const Certificate certificate(SSL_get1_peer_certificate(state_->ssl));
+  if (!certificate || SSL_get_verify_result(state_->ssl) != X509_V_OK) return "";
+  const std::unique_ptr<BIO, FreeBio> out(BIO_new(BIO_s_mem()));
+  if (!out || PEM_write_bio_X509(out.get(), certificate.get()) != 1) return "";
+  char* text = nullptr;
+  const auto size = BIO_get_mem_data(out.get(), &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+
 const std::string& TlsConnection::failure() const { return state_->failure; }
 
 struct TlsServerContext::State {
@@ -213,6 +236,7 @@ Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(const T
   SSL_CTX_set_alpn_select_cb(context, choose_http_1_1, nullptr);
   TRY(load_chain(context, options.certificate_pem));
   TRY(load_key(context, options.private_key_pem));
+  TRY(ask_for_certificates(context, options));
   return std::shared_ptr<const TlsServerContext>(new TlsServerContext(std::move(state)));
 }
 

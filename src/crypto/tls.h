@@ -37,6 +37,8 @@ class TlsConnection {
   std::string alpn() const;      // "http/1.1", or empty
   // Whether the other end proved a certificate that carries this DNS name. For ends of a TlsPeerContext, after the handshake.
   bool peer_is_named(const std::string& dns_name) const;
+  // The other end's certificate in PEM, where it showed one that was verified; empty otherwise. After the handshake.
+  std::string peer_certificate() const;
   // What the last call that failed came to, for a person: "certificate has expired".
   const std::string& failure() const;
 
@@ -50,10 +52,14 @@ class TlsConnection {
   std::unique_ptr<State> state_;
 };
 
+enum class ClientCertificates { none, optional, required };
+
 struct TlsServerOptions {
   std::string certificate_pem;  // the chain, leaf first
   Secret private_key_pem;
   bool allow_tls_1_2 = false;  // with forward-secret AEAD ciphers only
+  ClientCertificates client_certificates = ClientCertificates::none;
+  std::string client_roots_pem = {};  // whose certificates clients may show; one of another CA ends the handshake
 };
 
 // Safe to use from several threads.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/authentication.h"
 
+#include <algorithm>
+
 #include "crypto/hash.h"
 
 namespace redoubt::gateway {
@@ -14,13 +16,25 @@ tl::unexpected<Error> denied(const char* why) { return fail(ErrorCode::permissio
 
 Result<ApiKeyInfo> Authentication::identify(const http::Request& request, Body body) const {
   const auto* header = request.headers.find("authorization");
-  if (header == nullptr) return denied("no key");
+  if (header == nullptr) return identify_certificate(request);
   if (request.headers.count("authorization") != 1) return denied("several Authorization headers");
   if (is_signed(request)) return identify_signed(request, body);
   if (!http::equal_ignoring_case(std::string_view(*header).substr(0, kBearer.size()), kBearer)) return denied("no key");
-  auto key = keys_.authenticate(std::string_view(*header).substr(kBearer.size()));
+  const auto text = std::string_view(*header).substr(kBearer.size());
+  if (tokens_ != nullptr && text.find('.') != text.npos) return tokens_->authenticate(text);
+  auto key = keys_.authenticate(text);
   if (!key) return denied("wrong key");
   return key;
+}
+
+Result<ApiKeyInfo> Authentication::identify_certificate(const http::Request& request) const {
+  if (request.client == nullptr) return denied("no key");
+  const auto& client = *request.client;
+  for (const auto& rule : certificates_) {
+    const bool is_named = client.dns_names.empty() ? client.common_name == rule.name : std::find(client.dns_names.begin(), client.dns_names.end(), rule.name) != client.dns_names.end();
+    if (!rule.name.empty() && (is_named || client.fingerprint == rule.name)) return rule.caller;
+  }
+  return denied("a certificate of nobody that is known");
 }
 
 // Without the body a signature counts only where the request names its hash; else the pair must at least exist, and the verdict comes

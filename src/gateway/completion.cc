@@ -14,10 +14,43 @@ Completion::Completion(Context context, http::Responder responder)
 
 double Completion::elapsed_ms() const { return static_cast<double>((context_.clock.now() - begun_).count()); }
 
-void Completion::on_started(int) {}
+// The engine has counted the prompt: what is beyond a limit goes no further.
+void Completion::on_started(int prompt_tokens) {
+  std::function<void()> stop;
+  {
+    std::lock_guard lock(mutex_);
+    if (finished_) return;
+    const bool too_long = context_.prompt_tokens_max > 0 && prompt_tokens > context_.prompt_tokens_max;
+    if (!too_long && (!context_.reservation || context_.reservation->start(prompt_tokens))) return;
+    fail_early(too_long ? refusal(400, "the prompt is longer than this key may send", "invalid_request_error", "context_length_exceeded", {}, "messages")
+                        : try_later(429, "the prompt does not fit what is left of the limits", "rate_limit_exceeded", 60));
+    stop_wanted_ = true;
+    stop = std::exchange(stop_, nullptr);
+  }
+  if (stop) stop();
+}
+
+void Completion::fail_early(http::Response response) {
+  context_.metrics.add(response.status == 429 ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::client_errors);
+  context_.reservation.reset();
+  finish(response.status);
+  responder_.send(in_dialect(context_.dialect, std::move(response)));
+}
+
+void Completion::on_stop(std::function<void()> stop) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stop_wanted_) {
+      if (!finished_) stop_ = std::move(stop);
+      return;
+    }
+  }
+  stop();
+}
 
 http::Headers Completion::headers_of(const char* content_type) const {
-  http::Headers headers{{"Content-Type", content_type}};
+  http::Headers headers = context_.headers;
+  headers.add("Content-Type", content_type);
   if (context_.seed) headers.add("X-Redoubt-Seed", std::to_string(*context_.seed));
   return headers;
 }
@@ -69,9 +102,11 @@ void Completion::on_done(const GenerateEnd& given) {
     if (auto rest = with_names(context_.tools->end()); !rest.empty()) tell(std::move(rest));
     if (!answer_.calls.empty() && end.finish_reason == "stop") end.finish_reason = "tool_calls";
   }
+  if (context_.reservation) context_.reservation->settle({end.prompt_tokens, end.completion_tokens});
   auto body = answer_body(context_.frame, answer_, end);
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
-                                  static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_);
+                                  static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
+                                  end.finish_reason == "length" ? "length" : "stop");
   if (context_.capture &&
       !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body}))
     context_.metrics.add_capture_dropped(1);
@@ -88,6 +123,8 @@ void Completion::on_error(const Error& error) {
   const bool too_long = error.code == ErrorCode::limit_exceeded;
   const bool theirs = too_long || error.code == ErrorCode::invalid_argument;
   spdlog::warn("generation {} failed: {}", context_.frame.id, error.message);
+  // What was not answered is not paid for.
+  if (context_.reservation && !streaming_) context_.reservation->settle({});
   // What the engine said stays in the log: it may name paths or quote the prompt.
   auto body = too_long ? error_body("the prompt does not fit the model's context", "invalid_request_error", "messages",
                                     "context_length_exceeded")
@@ -127,6 +164,7 @@ void Completion::finish(int status) {
   finished_ = true;
   context_.metrics.add_response(context_.route, status);
   context_.admission.reset();
+  context_.reservation.reset();
 }
 
 }  // namespace redoubt::gateway

@@ -3,9 +3,11 @@
 // One generation on its way back to its client: gathers or streams the text, and at the end counts and captures it once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "gateway/budget.h"
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
@@ -33,6 +35,9 @@ class Completion final : public GenerateListener {
     CaptureSink* capture;
     Dialect dialect = Dialect::openai;
     Framing framing = Framing::server_sent_events;
+    std::shared_ptr<Reservation> reservation = {};  // of the limits that hold; null: none
+    std::int64_t prompt_tokens_max = 0;             // of the key; 0: no limit
+    http::Headers headers = {};                     // of every answer: how the limits stand
     std::optional<openai::ToolCallReader> tools = {};  // where the answer may call some
   };
   Completion(Context context, http::Responder responder);
@@ -43,6 +48,8 @@ class Completion final : public GenerateListener {
   void on_error(const Error& error) override;
   // The pool did not take the request at all.
   void refuse(const Error& error);
+  // How to stop what is running; called at most once, from any thread, and at once if it should have stopped by then.
+  void on_stop(std::function<void()> stop);
   // The client left; what is running is told to stop by whoever calls this.
   void client_left();
 
@@ -54,6 +61,7 @@ class Completion final : public GenerateListener {
   http::Headers headers_of(const char* content_type) const;
   // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.
   void finish(int status);
+  void fail_early(http::Response response);
   double elapsed_ms() const;
 
   std::mutex mutex_;
@@ -63,7 +71,8 @@ class Completion final : public GenerateListener {
   openai::Piece answer_;
   openai::StreamPlace place_;
   double first_token_ms_ = 0;
-  bool streaming_ = false, finished_ = false;
+  bool streaming_ = false, finished_ = false, stop_wanted_ = false;
+  std::function<void()> stop_;
 };
 
 }  // namespace redoubt::gateway

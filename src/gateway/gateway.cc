@@ -22,6 +22,8 @@ using Count = GatewayMetrics::Count;
 
 namespace {
 
+constexpr int kAnswerMsMax = 900'000;
+
 Response unauthorized() {
   return refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
                  {{"WWW-Authenticate", "Bearer"}});
@@ -64,6 +66,14 @@ const std::string* unsupported_header(const Request& request) {
   return nullptr;
 }
 
+// A token has a byte at least; a template adds its own. What is more than this the engine's count finds before it answers.
+std::int64_t prompt_tokens_at_most(const GenerateRequest& request) {
+  constexpr std::size_t kTemplate = 512, kPerMessage = 16;
+  std::size_t bytes = request.prompt ? request.prompt->size() : kTemplate + request.tools.size();
+  for (const auto& message : request.messages) bytes += kPerMessage + (message.json.empty() ? message.content.size() : message.json.size());
+  return static_cast<std::int64_t>(bytes) + 1;
+}
+
 std::int64_t seconds_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 
 }  // namespace
@@ -73,7 +83,8 @@ class Gateway::Endpoint final : public http::Handler {
   Endpoint(const GatewayOptions& options, GatewayDeps deps)
       : limits_(options.limits),
         deps_(std::move(deps)),
-        authentication_(deps_.keys, deps_.clock, options.signing),
+        authentication_(deps_.keys, deps_.clock, options.signing, deps_.tokens, options.certificates),
+        budgets_(deps_.clock, options.prices, options.tenants),
         lockout_(deps_.clock, options.lockout),
         key_limits_(deps_.clock),
         source_limits_(deps_.clock, options.open_routes) {}
@@ -105,12 +116,14 @@ class Gateway::Endpoint final : public http::Handler {
   void models(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void model(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void ping(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void live(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void health(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void metrics(const Request& request, const ApiKeyInfo& key, const Responder& responder);
   void document(const Request& request, const ApiKeyInfo& key, const Responder& responder);
 
   using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
   void generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing = Framing::server_sent_events);
+  Headers standing_of(const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
   void start(CompletionRequest parsed, const Release& release, Completion::Context context, const Responder& responder);
   void reply(const Request& request, const Responder& responder, Response response);
@@ -119,6 +132,7 @@ class Gateway::Endpoint final : public http::Handler {
   const RequestLimits limits_;
   const GatewayDeps deps_;
   const Authentication authentication_;
+  Budgets budgets_;
   Lockout lockout_;
   KeyLimits key_limits_;
   SourceLimits source_limits_;
@@ -137,6 +151,7 @@ const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
       {{"GET", "/v1/models/{model}", Scope::models, "One of it", "", "Model"}, &Endpoint::model},
       {{"GET", "/openapi.json", Scope::models, "This document", "", "Document"}, &Endpoint::document},
       {{"GET", "/ping", std::nullopt, "Whether a worker is ready"}, &Endpoint::ping},
+      {{"GET", "/live", std::nullopt, "Whether the process answers, whatever its workers do"}, &Endpoint::live},
       {{"GET", "/health", Scope::health, "How many workers are, and their requests", "", "Health"}, &Endpoint::health},
       {{"GET", "/metrics", Scope::metrics, "Prometheus text", "", "text/plain"}, &Endpoint::metrics},
   };
@@ -179,6 +194,7 @@ tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& r
   if (auto locked = lockout_.locked_s(request.peer); locked > 0 && !(key && lockout_.knows(request.peer, key->id))) {
     deps_.metrics.add(Count::unauthorized);
     deps_.metrics.add_response("refused", 429);
+    if (deps_.on_refused) deps_.on_refused(request.peer, "locked out");
     return tl::unexpected<Response>(try_later(429, "too many wrong keys came from this address", "locked_out", locked));
   }
   if (!key) {
@@ -270,8 +286,11 @@ void Gateway::Endpoint::endpoint_stream(const Request& request, const ApiKeyInfo
 void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing) {
   deps_.metrics.add(Count::invocations);
   auto admission = key_limits_.admit(key);
-  if (!admission)
-    return reply(request, responder, try_later(429, "the key's limit is reached", "rate_limit_exceeded", admission.error()));
+  if (!admission) {
+    auto refused = try_later(429, "the key's limit is reached", "rate_limit_exceeded", admission.error());
+    for (const auto& header : standing_of(key)) refused.headers.add(header.name, header.value);
+    return reply(request, responder, std::move(refused));
+  }
   const auto* type = request.headers.find("content-type");
   if (!type || !http::equal_ignoring_case(std::string_view(*type).substr(0, 16), "application/json"))
     return reply(request, responder,
@@ -282,6 +301,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
   const auto& route = *find(request, path_known);
   auto limits = limits_;
   limits.model_default = segment_of(route.pattern, request.path);
+  if (const auto most = key.limits.answer_tokens_max; most > 0) limits.answer_tokens_max = static_cast<int>(std::min<std::int64_t>(limits.answer_tokens_max, most));
   auto parsed = parse(request.body, limits);
   if (parsed && framing == Framing::aws_event_stream && parsed->protocol == Protocol::inputs) parsed = fail(ErrorCode::unsupported, "'inputs' is not streamed: send messages or a prompt", "inputs");
   if (!parsed)
@@ -307,7 +327,35 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
                               deps_.metrics, deps_.clock, deps_.capture};
   context.dialect = route.dialect;
   context.framing = framing;
+  context.prompt_tokens_max = key.limits.prompt_tokens_max;
+  const auto context_tokens = release->pool->state().context_length;
+  auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens});
+  context.headers = standing_of(key);
+  if (!reserved) {
+    const bool is_money = reserved.error().limit.starts_with("money");
+    auto refused = try_later(429, "the limit " + reserved.error().limit + " is reached", is_money ? "insufficient_quota" : "rate_limit_exceeded", reserved.error().retry_s);
+    for (const auto& header : context.headers) refused.headers.add(header.name, header.value);
+    return reply(request, responder, std::move(refused));
+  }
+  // The answer is cut where the budget ends.
+  parsed->generate.max_tokens = static_cast<int>((*reserved)->answer_tokens());
+  context.reservation = std::move(*reserved);
+  parsed->generate.payer = key.payer();
   start(std::move(*parsed), *release, std::move(context), responder);
+}
+
+// How the key's limits stand, in OpenAI's names.
+Headers Gateway::Endpoint::standing_of(const ApiKeyInfo& key) {
+  const auto requests = key_limits_.standing(key);
+  Headers headers{{"x-ratelimit-limit-requests", std::to_string(requests.limit)},
+                  {"x-ratelimit-remaining-requests", std::to_string(requests.remaining)},
+                  {"x-ratelimit-reset-requests", std::to_string(requests.reset_s) + "s"}};
+  if (const auto tokens = budgets_.tokens_of_minute(key)) {
+    headers.add("x-ratelimit-limit-tokens", std::to_string(tokens->limit));
+    headers.add("x-ratelimit-remaining-tokens", std::to_string(tokens->remaining));
+    headers.add("x-ratelimit-reset-tokens", std::to_string(tokens->reset_s) + "s");
+  }
+  return headers;
 }
 
 // Whether the model is there for this key, takes the request, and can't be spoken to with another's voice. Names the adapter.
@@ -316,7 +364,9 @@ std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed
   const bool is_release = parsed.model.empty() || parsed.model == release.name || parsed.model == release.name + "/" + release.version;
   const bool exists = is_release || std::find(state.adapters.begin(), state.adapters.end(), parsed.model) != state.adapters.end();
   // A model that the key was not granted does not exist for it.
-  if (!exists || !key.may_use(is_release ? release.name : parsed.model))
+  const bool granted = key.may_use(is_release ? release.name : parsed.model);
+  if (exists && !granted && deps_.on_refused) deps_.on_refused("key " + key.id, "a model that was not granted");
+  if (!exists || !granted)
     return refusal(404, "the model does not exist", "invalid_request_error", "model_not_found", {}, "model");
   if (!is_release) parsed.generate.adapter = parsed.model;
   if (parsed.uses_tools && !state.knows_tools)
@@ -335,6 +385,9 @@ void Gateway::Endpoint::start(CompletionRequest parsed, const Release& release, 
   auto completion = std::make_shared<Completion>(std::move(context), responder);
   auto id = release.pool->generate(std::move(parsed.generate), completion);
   if (!id) return completion->refuse(id.error());
+  completion->on_stop([pool = std::weak_ptr(release.pool), number = *id] {
+    if (auto alive = pool.lock()) alive->cancel(number);
+  });
   // Weak, because this callback lives as long as the answer, and the pool's end must not wait for itself.
   responder.on_abort([completion = std::weak_ptr(completion), pool = std::weak_ptr(release.pool), number = *id] {
     if (auto alive = completion.lock()) alive->client_left();
@@ -398,6 +451,12 @@ void Gateway::Endpoint::ping(const Request& request, const ApiKeyInfo&, const Re
   responder.send({healthy ? 200 : 503, {}, "", {}, 0, 0});
 }
 
+// Whoever restarts a process that is alive because its workers are not loses the requests under way: so this is another question.
+void Gateway::Endpoint::live(const Request&, const ApiKeyInfo&, const Responder& responder) {
+  deps_.metrics.add_response("/live", 200);
+  responder.send({200, {}, "", {}, 0, 0});
+}
+
 // What /ping keeps to itself.
 void Gateway::Endpoint::health(const Request& request, const ApiKeyInfo&, const Responder& responder) {
   const auto release = deps_.router.active();
@@ -430,6 +489,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(GatewayOptions options, Gateway
       limits.prompt_bytes_max < 1)
     return fail(ErrorCode::invalid_argument, "the limits of requests must be above 0", "endpoint.limits");
   auto& headers = options.server.headers;
+  if (options.server.answer_ms_max == 0) options.server.answer_ms_max = kAnswerMsMax;
   headers.add("Strict-Transport-Security", "max-age=63072000");
   headers.add("X-Content-Type-Options", "nosniff");
   headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");

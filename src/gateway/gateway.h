@@ -8,6 +8,8 @@
 #include <memory>
 
 #include "gateway/api_key.h"
+#include "gateway/authentication.h"
+#include "gateway/budget.h"
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
@@ -25,6 +27,9 @@ struct GatewayOptions {
   LockoutOptions lockout;
   SourceLimitOptions open_routes;
   SigningRules signing;
+  std::vector<CertificateRule> certificates;  // of clients, where `server` asks for them
+  std::map<std::string, UseLimits> tenants;
+  Prices prices;
 };
 
 // All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to
@@ -37,6 +42,7 @@ struct GatewayDeps {
   CaptureSink* capture = nullptr;  // null: nothing is captured
   // Hears of each refused key (source, why), for the ledger or a log; must not block. May be empty.
   std::function<void(const std::string& source, const std::string& why)> on_refused = {};
+  const TokenIssuer* tokens = nullptr;  // null: tokens of an issuer are not taken
 };
 
 class Gateway {

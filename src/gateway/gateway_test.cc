@@ -289,6 +289,60 @@ TEST_F(GatewayTest, a_keys_limits_hold) {
   EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a")).status, 200);
 }
 
+// docs/endpoint.md: what is left is told in OpenAI's names.
+TEST_F(GatewayTest, limits_are_told_and_a_token_budget_cuts_the_answer) {
+  ApiKeyInfo wanted{.id = {}, .name = "few tokens", .requests_per_minute = 10, .expires = {}, .revoked = {}};
+  wanted.limits.tokens_per_minute = 12;
+  const auto key = make_key(wanted);
+  // The scripted worker counts 7 tokens for any prompt; a token is a byte at least, so a prompt is reserved with its bytes.
+  const auto ask_for = [&](int tokens) { return ask("POST", "/v1/completions", key, R"({"model":"bot","prompt":"a b c d e f g h","max_tokens":)" + std::to_string(tokens) + "}"); };
+  EXPECT_EQ(ask_for(8).status, 429);  // 16 bytes may be more than 12 tokens
+  wanted.limits.tokens_per_minute = 30;
+  const auto more = make_key(wanted);
+  const std::string body = R"({"model":"bot","prompt":"a b c d e f g h i j k l","max_tokens":50})";
+  const auto first = ask("POST", "/v1/completions", more, body);
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(first.json["choices"][0]["finish_reason"], "length");  // 24 for the prompt were reserved, 6 were left
+  EXPECT_EQ(first.json["usage"]["completion_tokens"], 6);
+  EXPECT_NE(first.head.find("x-ratelimit-limit-requests: 10\r\n"), std::string::npos) << first.head;
+  EXPECT_NE(first.head.find("x-ratelimit-limit-tokens: 30\r\n"), std::string::npos);
+  const auto second = ask("POST", "/v1/completions", more, body);  // 13 were used, 17 are left
+  EXPECT_EQ(second.status, 429);
+  EXPECT_EQ(second.json["error"]["code"], "rate_limit_exceeded");
+  EXPECT_NE(second.head.find("x-ratelimit-remaining-tokens: 17\r\n"), std::string::npos) << second.head;
+  EXPECT_NE(second.head.find("Retry-After: "), std::string::npos);
+  clock_.advance(60s);
+  EXPECT_EQ(ask("POST", "/v1/completions", more, body).status, 200);
+}
+
+TEST_F(GatewayTest, a_budget_holds_on_every_route_that_generates) {
+  for (const auto& route : Gateway::route_table()) {
+    if (route.method != "POST") continue;
+    ApiKeyInfo wanted{.id = {}, .name = "one", .expires = {}, .revoked = {}};
+    wanted.limits.requests_per_day = 1;
+    const auto key = make_key(wanted);
+    auto path = route.pattern;
+    if (const auto open = path.find('{'); open != path.npos) path.replace(open, path.find('}') + 1 - open, "bot");
+    const std::string body = path == "/v1/completions" ? R"({"model":"bot","prompt":"a"})" : chat_body("a");
+    EXPECT_EQ(ask("POST", path, key, body).status, 200) << path;
+    EXPECT_EQ(ask("POST", path, key, body).status, 429) << path;
+    EXPECT_EQ(ask("POST", "/v1/completions", key, R"({"model":"bot","prompt":"a"})").status, 429) << path;
+  }
+}
+
+TEST_F(GatewayTest, prompts_and_answers_of_a_key_have_a_length) {
+  ApiKeyInfo wanted{.id = {}, .name = "short", .expires = {}, .revoked = {}};
+  wanted.limits.answer_tokens_max = 2;
+  auto key = make_key(wanted);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a b c")).json["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a", R"(,"max_tokens":3)")).json["error"]["param"], "max_tokens");
+  wanted.limits = {.prompt_tokens_max = 6};
+  key = make_key(wanted);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("slow")).json["error"]["code"], "context_length_exceeded");
+  EXPECT_TRUE(router_.active()->pool->drain(20s));
+  EXPECT_EQ(log_->cancels, 1);  // the engine was told, and did not generate for nobody
+}
+
 TEST_F(GatewayTest, concurrent_requests_of_a_key_are_limited) {
   auto key = make_key({.id = {}, .name = "one", .concurrent_requests = 1, .expires = {}, .revoked = {}});
   auto one = client();
@@ -324,7 +378,11 @@ TEST_F(GatewayTest, metrics_are_prometheus_text) {
   auto one = client();
   one.send(request("GET", "/metrics", key_));
   auto text = one.read_answer().second;
-  EXPECT_NE(text.find("\nvllm:generation_tokens_total 1\n"), std::string::npos);
+  for (const char* line : {"vllm:generation_tokens_total 1", "vllm:request_success_total{finished_reason=\"stop\"} 1", "vllm:request_prompt_tokens_sum 7", "vllm:time_per_output_token_seconds_count 0",
+                           "gen_ai_client_token_usage_count{gen_ai_operation_name=\"generate\",gen_ai_provider_name=\"redoubt\",gen_ai_token_type=\"output\"} 1"})
+    EXPECT_NE(text.find("\n" + std::string(line) + "\n"), std::string::npos) << line;
+  // A family is described once.
+  EXPECT_EQ(text.find("# TYPE gen_ai_client_token_usage"), text.rfind("# TYPE gen_ai_client_token_usage"));
   EXPECT_NE(text.find("redoubt_responses_total{route=\"/v1/chat/completions\",status=\"200\"} 1\n"), std::string::npos);
   EXPECT_EQ(text.find("hello"), std::string::npos);
 }
@@ -375,6 +433,7 @@ TEST_F(GatewayTest, ping_is_unhealthy_without_a_worker) {
   EXPECT_EQ(chat("die").status, 503);
   while (pool->state().workers_ready > 0) std::this_thread::sleep_for(1ms);
   EXPECT_EQ(ask("GET", "/ping", "").status, 503);
+  EXPECT_EQ(ask("GET", "/live", "").status, 200);
   EXPECT_EQ(ask("GET", "/health", key_).status, 503);
   EXPECT_EQ(chat("a").status, 503);
   router_.withdraw();

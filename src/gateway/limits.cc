@@ -6,19 +6,36 @@
 
 namespace redoubt::gateway {
 namespace {
-constexpr std::size_t kGoodKeysMax = 64;
+constexpr std::size_t kGoodKeysMax = 64, kUsesMax = 10'000;
 }
 
-tl::expected<Admission, int> KeyLimits::admit(const ApiKeyInfo& key) {
-  std::lock_guard lock(state_->mutex);
-  auto now = clock_.now();
-  auto [found, fresh] = state_->uses.try_emplace(key.id);
+// As it is now. With the lock held.
+KeyLimits::Use& KeyLimits::use_of(const ApiKeyInfo& key) {
+  auto& uses = state_->uses;
+  const auto now = clock_.now();
+  // Who comes with a token may be anybody: those whose bucket has long been full again are forgotten.
+  if (uses.size() >= kUsesMax) std::erase_if(uses, [&](const auto& entry) { return entry.second.running == 0 && now - entry.second.filled > std::chrono::minutes(1); });
+  auto [found, fresh] = uses.try_emplace(key.id);
   auto& use = found->second;
   const double per_minute = key.requests_per_minute;
   if (fresh) use = {per_minute, now, 0};
   auto passed_ms = static_cast<double>(std::max<std::int64_t>(0, (now - use.filled).count()));
   use.tokens = std::min(per_minute, use.tokens + passed_ms * per_minute / 60'000);
   use.filled = now;
+  return use;
+}
+
+KeyLimits::Standing KeyLimits::standing(const ApiKeyInfo& key) {
+  std::lock_guard lock(state_->mutex);
+  const auto& use = use_of(key);
+  const double per_minute = key.requests_per_minute;
+  return {key.requests_per_minute, static_cast<int>(use.tokens), static_cast<int>(std::ceil((per_minute - use.tokens) * 60 / per_minute))};
+}
+
+tl::expected<Admission, int> KeyLimits::admit(const ApiKeyInfo& key) {
+  std::lock_guard lock(state_->mutex);
+  auto& use = use_of(key);
+  const double per_minute = key.requests_per_minute;
   if (use.running >= key.concurrent_requests) return tl::unexpected<int>(1);
   if (use.tokens < 1)
     return tl::unexpected<int>(std::max(1, static_cast<int>(std::ceil((1 - use.tokens) * 60 / per_minute))));

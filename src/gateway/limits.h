@@ -24,6 +24,11 @@ class KeyLimits {
   explicit KeyLimits(const Clock& clock) : clock_(clock), state_(std::make_shared<State>()) {}
   // Or the seconds after which it is worth trying again.
   tl::expected<Admission, int> admit(const ApiKeyInfo& key);
+  // How many more requests a key may make at once, and when it may make all of them again.
+  struct Standing {
+    int limit = 0, remaining = 0, reset_s = 0;
+  };
+  Standing standing(const ApiKeyInfo& key);
 
  private:
   struct Use {
@@ -35,6 +40,8 @@ class KeyLimits {
     std::mutex mutex;
     std::map<std::string, Use> uses;
   };
+  Use& use_of(const ApiKeyInfo& key);
+
   const Clock& clock_;
   const std::shared_ptr<State> state_;  // shared with admissions, which may outlive this
 };

@@ -14,6 +14,10 @@ constexpr std::size_t kSamplesMax = 8192;
 constexpr auto kSampleWindow = std::chrono::minutes(5);
 constexpr double kBounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
 
+// Of the OpenTelemetry semantic conventions for generative AI: gen_ai.server.time_per_output_token and gen_ai.client.token.usage.
+constexpr double kPerTokenBounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5};
+constexpr double kTokenBounds[] = {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
+
 // The nearest-rank percentile.
 double percentile(std::vector<double>& values, double share) {
   if (values.empty()) return 0;
@@ -31,11 +35,14 @@ void write_value(std::string& out, const char* name, const char* kind, const cha
 
 }  // namespace
 
-void GatewayMetrics::Histogram::add(double seconds) {
+GatewayMetrics::GatewayMetrics(const Clock& clock)
+    : clock_(clock), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds) {}
+
+void GatewayMetrics::Histogram::add(double value) {
   for (std::size_t i = 0; i < buckets.size(); ++i)
-    if (seconds <= kBounds[i]) ++buckets[i];
+    if (value <= bounds[i]) ++buckets[i];
   ++count;
-  sum += seconds;
+  sum += value;
 }
 
 void GatewayMetrics::add(Count what) {
@@ -53,13 +60,17 @@ void GatewayMetrics::add_response(const std::string& route, int status) {
 }
 
 void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
-                                    double first_token_ms) {
+                                    double first_token_ms, const std::string& finish_reason) {
   std::lock_guard lock(mutex_);
   prompt_tokens_ += prompt_tokens;
   completion_tokens_ += completion_tokens;
   reused_tokens_ += reused_tokens;
   latency_.add(latency_ms / 1000);
   first_token_.add(first_token_ms / 1000);
+  if (completion_tokens > 1) per_token_.add((latency_ms - first_token_ms) / 1000 / static_cast<double>(completion_tokens - 1));
+  prompt_lengths_.add(static_cast<double>(prompt_tokens));
+  answer_lengths_.add(static_cast<double>(completion_tokens));
+  ++finished_[finish_reason];
   samples_.push_back({clock_.now(), latency_ms, first_token_ms});
   if (samples_.size() > kSamplesMax) samples_.pop_front();
 }
@@ -99,11 +110,29 @@ MetricsSnapshot GatewayMetrics::snapshot() const {
   return result;
 }
 
-void GatewayMetrics::write(std::string& out, const char* name, const char* help, const Histogram& histogram) {
-  out += fmt::format("# HELP {0} {1}\n# TYPE {0} histogram\n", name, help);
+void GatewayMetrics::write(std::string& out, const char* name, const char* help, const Histogram& histogram, const std::string& labels) {
+  const auto among = labels.empty() ? "" : labels + ",", alone = labels.empty() ? "" : "{" + labels + "}";
+  // One family may come in parts that differ in a label.
+  if (const auto head = fmt::format("# HELP {0} {1}\n# TYPE {0} histogram\n", name, help); out.find(head) == out.npos) out += head;
   for (std::size_t i = 0; i < histogram.buckets.size(); ++i)
-    out += fmt::format("{}_bucket{{le=\"{}\"}} {}\n", name, kBounds[i], histogram.buckets[i]);
-  out += fmt::format("{0}_bucket{{le=\"+Inf\"}} {1}\n{0}_sum {2}\n{0}_count {1}\n", name, histogram.count, histogram.sum);
+    out += fmt::format("{}_bucket{{{}le=\"{}\"}} {}\n", name, among, histogram.bounds[i], histogram.buckets[i]);
+  out += fmt::format("{0}_bucket{{{1}le=\"+Inf\"}} {3}\n{0}_sum{2} {4}\n{0}_count{2} {3}\n", name, among, alone, histogram.count, histogram.sum);
+}
+
+// The same measurements under vLLM's names and under those of the OpenTelemetry semantic conventions for generative AI, so that the
+// dashboards of both find them.
+void GatewayMetrics::write_histograms(std::string& out) const {
+  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", latency_);
+  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", first_token_);
+  write(out, "vllm:time_per_output_token_seconds", "Between an answer's tokens, its mean.", per_token_);
+  write(out, "vllm:request_prompt_tokens", "Tokens of a prompt.", prompt_lengths_);
+  write(out, "vllm:request_generation_tokens", "Tokens of an answer.", answer_lengths_);
+  const std::string what = "gen_ai_operation_name=\"generate\",gen_ai_provider_name=\"redoubt\"";
+  write(out, "gen_ai_server_request_duration_seconds", "From a request to the end of its answer.", latency_, what);
+  write(out, "gen_ai_server_time_to_first_token_seconds", "From a request to its first token.", first_token_, what);
+  write(out, "gen_ai_server_time_per_output_token_seconds", "Between an answer's tokens, its mean.", per_token_, what);
+  write(out, "gen_ai_client_token_usage", "Tokens of a request.", prompt_lengths_, what + ",gen_ai_token_type=\"input\"");
+  write(out, "gen_ai_client_token_usage", "Tokens of a request.", answer_lengths_, what + ",gen_ai_token_type=\"output\"");
 }
 
 std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
@@ -118,8 +147,9 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   write_value(out, "vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that could have been there already.", prompt_tokens_);
   write_value(out, "vllm:prefix_cache_hits_total", "counter", "Tokens of prompts that were.", reused_tokens_);
   write_value(out, "vllm:generation_tokens_total", "counter", "Tokens generated.", completion_tokens_);
-  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", latency_);
-  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", first_token_);
+  write_histograms(out);
+  out += "# HELP vllm:request_success_total Answers by how they ended.\n# TYPE vllm:request_success_total counter\n";
+  for (const auto& [reason, count] : finished_) out += fmt::format("vllm:request_success_total{{finished_reason=\"{}\"}} {}\n", reason, count);
   write_value(out, "redoubt_requests_total", "counter", "Requests of every route.", total(Count::requests));
   write_value(out, "redoubt_invocations_total", "counter", "Generations asked for.", total(Count::invocations));
   write_value(out, "redoubt_invocation_errors_total", "counter", "Generations that failed on our side.",

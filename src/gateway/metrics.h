@@ -8,7 +8,9 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -30,13 +32,13 @@ struct MetricsSnapshot {
 
 class GatewayMetrics {
  public:
-  explicit GatewayMetrics(const Clock& clock) : clock_(clock) {}
+  explicit GatewayMetrics(const Clock& clock);
 
   enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized };
   void add(Count what);
   void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
-                      double first_token_ms);
+                      double first_token_ms, const std::string& finish_reason = "stop");
   void add_capture_dropped(std::uint64_t records);
 
   MetricsSnapshot snapshot() const;
@@ -57,12 +59,16 @@ class GatewayMetrics {
     double latency_ms, first_token_ms;
   };
   struct Histogram {
-    std::array<std::uint64_t, 14> buckets{};
+    explicit Histogram(std::span<const double> upper) : bounds(upper), buckets(upper.size()) {}
+    std::span<const double> bounds;
+    std::vector<std::uint64_t> buckets;
     std::uint64_t count = 0;
     double sum = 0;
-    void add(double seconds);
+    void add(double value);
   };
-  static void write(std::string& out, const char* name, const char* help, const Histogram& histogram);
+  // `labels`: "name=\"value\"", or empty.
+  static void write(std::string& out, const char* name, const char* help, const Histogram& histogram, const std::string& labels = "");
+  void write_histograms(std::string& out) const;
 
   const Clock& clock_;
   mutable std::mutex mutex_;
@@ -70,7 +76,8 @@ class GatewayMetrics {
   std::array<std::uint64_t, kCounts> totals_{};
   std::map<std::pair<std::string, int>, std::uint64_t> responses_;
   std::deque<Sample> samples_;
-  Histogram latency_, first_token_;
+  Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_;
+  std::map<std::string, std::uint64_t> finished_;
   std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0, captures_dropped_ = 0;
 };
 

@@ -90,16 +90,37 @@ std::optional<Error> WorkerPool::last_failure() const {
 }
 
 Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener) {
-  std::lock_guard lock(mutex_);
-  bool ready = std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
-  if (stopping_ || !ready) return broken("no worker is ready");
-  if (queue_.size() >= static_cast<std::size_t>(options_.queue_max))
-    return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
-  auto id = next_id_++;
-  jobs_[id] = Job{std::move(request), std::move(listener), nullptr, false, false, Steady::now(), Steady::now()};
-  queue_.push_back(id);
-  assign();
+  Calls calls;
+  std::uint64_t id = 0;
+  {
+    std::lock_guard lock(mutex_);
+    bool ready = std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
+    if (stopping_ || !ready) return broken("no worker is ready");
+    if (queue_.size() >= static_cast<std::size_t>(options_.queue_max) && !make_room(request.payer, calls))
+      return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
+    id = next_id_++;
+    jobs_[id] = Job{std::move(request), std::move(listener), nullptr, false, false, Steady::now(), Steady::now()};
+    queue_.push_back(id);
+    assign();
+  }
+  for (auto& call : calls) call();
   return id;
+}
+
+// The newest waiting request of whoever has the most gives way, if `payer` has two fewer. With the lock held.
+bool WorkerPool::make_room(const std::string& payer, Calls& calls) {
+  std::map<std::string, std::size_t> waiting;
+  for (const auto id : queue_) ++waiting[jobs_.at(id).request.payer];
+  const auto most = std::max_element(waiting.begin(), waiting.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == waiting.end() || waiting[payer] + 1 >= most->second) return false;
+  const auto last = std::find_if(queue_.rbegin(), queue_.rend(), [&](const auto id) { return jobs_.at(id).request.payer == most->first; });
+  const auto found = jobs_.find(*last);
+  calls.push_back([listener = found->second.listener] {
+    if (listener) listener->on_error({ErrorCode::unavailable, "gave way to another payer's request", std::string(kWhere)});
+  });
+  queue_.erase(std::next(last).base());
+  jobs_.erase(found);
+  return true;
 }
 
 void WorkerPool::cancel(std::uint64_t id) {
@@ -140,6 +161,17 @@ bool WorkerPool::drain(milliseconds time_max) {
   return changed_.wait_for(lock, time_max, [this] { return jobs_.empty(); });
 }
 
+// The first waiting request of the payer who has the fewest running. With the lock held, and the queue not empty.
+std::uint64_t WorkerPool::take_next() {
+  std::map<std::string, int> running;
+  for (const auto& [id, job] : jobs_)
+    if (job.slot != nullptr) ++running[job.request.payer];
+  const auto next = std::min_element(queue_.begin(), queue_.end(), [&](auto a, auto b) { return running[jobs_.at(a).request.payer] < running[jobs_.at(b).request.payer]; });
+  const auto id = *next;
+  queue_.erase(next);
+  return id;
+}
+
 // Hands queued requests to the least busy workers. With the lock held.
 void WorkerPool::assign() {
   while (!queue_.empty()) {
@@ -147,8 +179,7 @@ void WorkerPool::assign() {
     for (auto& slot : slots_)
       if (slot->ready && slot->running < slot->capacity && (!best || slot->running < best->running)) best = slot.get();
     if (!best) return;
-    auto id = queue_.front();
-    queue_.pop_front();
+    auto id = take_next();
     auto& job = jobs_.at(id);
     job.slot = best;
     job.since = job.heard = Steady::now();

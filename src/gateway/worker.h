@@ -3,6 +3,9 @@
 // The engine's side of the gateway: a pool of engine processes that speak the worker protocol
 // (docs/formats/worker-protocol.md) over a Unix stream socket each. A worker that dies, lies or hangs is killed and
 // replaced; requests of which nothing was handed on yet are tried once more on another worker, others end with an error.
+//
+// Free slots go to the payer who has the fewest, so that one's flood does not move another's waiting; where the queue is full, who has
+// the most in it gives way to who has fewer.
 #pragma once
 
 #include <chrono>
@@ -104,6 +107,8 @@ class WorkerPool {
   Status watch(Slot& slot);
   void end_worker(Slot& slot, const Error& why);
   void assign();
+  std::uint64_t take_next();
+  bool make_room(const std::string& payer, Calls& calls);
   void expire(const Slot& slot, Calls& calls);
   bool pause(const Slot& slot, int ms);
 

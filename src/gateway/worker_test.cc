@@ -53,10 +53,12 @@ class WorkerPoolTest : public ::testing::Test {
     pool_ = WorkerPool::create(testing::scripted_workers(log_), options);
     ASSERT_TRUE(pool_->wait_ready(20s));
   }
-  std::shared_ptr<Recorder> ask(const std::string& prompt) {
+  std::shared_ptr<Recorder> ask(const std::string& prompt, const std::string& payer = "", int max_tokens = 512) {
     auto recorder = std::make_shared<Recorder>();
     GenerateRequest request;
     request.prompt = prompt;
+    request.payer = payer;
+    request.max_tokens = max_tokens;
     request.scope = "key";
     auto id = pool_->generate(std::move(request), recorder);
     EXPECT_TRUE(id) << id.error().message;
@@ -85,6 +87,20 @@ TEST_F(WorkerPoolTest, an_engine_of_an_older_image_is_not_told_of_scopes) {
   start();
   EXPECT_FALSE(Json::parse(ask("fields")->wait().text).contains("scope"));
   EXPECT_TRUE(pool_->state().adapters.empty());
+}
+
+TEST_F(WorkerPoolTest, one_payers_flood_does_not_keep_another_waiting) {
+  start({.queue_max = 6});
+  std::vector<std::shared_ptr<Recorder>> flood;
+  for (int i = 0; i < 10; ++i) flood.push_back(ask("slow", "flood", 20));  // four have the slots, six wait
+  GenerateRequest more;
+  more.payer = "flood";
+  EXPECT_FALSE(pool_->generate(more, std::make_shared<Recorder>()));
+  const auto other = ask("slow", "other", 1);  // the queue is full: the flood's newest gives way
+  EXPECT_EQ(flood.back()->wait().error->code, ErrorCode::unavailable);
+  EXPECT_TRUE(other->wait().end);
+  EXPECT_GE(pool_->state().queued, 1);
+  for (int i = 0; i < 9; ++i) EXPECT_TRUE(flood[static_cast<std::size_t>(i)]->wait().end);
 }
 
 TEST_F(WorkerPoolTest, many_requests_at_once_are_kept_apart) {

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "crypto/x509.h"
+
 namespace redoubt::http::detail {
 namespace {
 
@@ -104,11 +106,17 @@ bool Connection::step() {
 
 bool Connection::step_handshake() {
   switch (tls_->handshake()) {
-    case TlsOutcome::done: expect_request(shared_.options.head_ms_max); return true;
+    case TlsOutcome::done: note_client(); expect_request(shared_.options.head_ms_max); return true;
     case TlsOutcome::want_read: readable_ = false; return false;
     case TlsOutcome::want_write: writable_ = false; return false;
     default: close(); return false;
   }
+}
+
+void Connection::note_client() {
+  if (shared_.options.client_certificates == crypto::ClientCertificates::none) return;
+  const auto info = crypto::read_certificate(tls_->peer_certificate());
+  if (info) client_ = std::make_shared<const ClientCertificate>(ClientCertificate{info->common_name, info->dns_names, info->fingerprint.hex()});
 }
 
 void Connection::expect_request(int ms_max) {
@@ -137,6 +145,7 @@ bool Connection::step_head() {
 void Connection::start_body(RequestHead head) {
   request_ = std::move(head.request);
   request_.peer = peer_;
+  request_.client = client_;
   is_head_ = request_.method == "HEAD";
   http_1_0_ = request_.is_http_1_0;
   keep_alive_ = head.keep_alive;
@@ -193,6 +202,7 @@ bool Connection::read_more() {
 void Connection::dispatch() {
   phase_ = Phase::answer;
   deadline_ = SteadyTime::max();
+  if (shared_.options.answer_ms_max > 0) set_deadline(shared_.options.answer_ms_max);
   exchange_ = std::make_shared<Exchange>(id_, shared_.bell, shared_.options.stream_bytes_max);
   shared_.handler.on_request(std::exchange(request_, {}), Responder(exchange_));
 }

@@ -53,6 +53,7 @@ class Connection {
   void run();
   bool step();
   bool step_handshake();
+  void note_client();
   bool step_head();
   bool step_body();
   bool step_answer();
@@ -84,6 +85,7 @@ class Connection {
   SteadyTime deadline_ = SteadyTime::max();
   bool readable_ = true, writable_ = true;
 
+  std::shared_ptr<const ClientCertificate> client_;
   std::string in_;           // bytes of the client not yet taken
   std::size_t checked_ = 0;  // how much of in_ was searched for the end of the head
   bool head_begun_ = false;

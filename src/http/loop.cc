@@ -88,11 +88,14 @@ std::string http_date() {
   return {text, size};
 }
 
+crypto::TlsServerOptions tls_options(const ServerOptions& options, const std::string& certificate_pem, const Secret& private_key_pem) {
+  return {certificate_pem, private_key_pem, options.allow_tls_1_2, options.client_certificates, options.client_roots_pem};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handler) {
-  auto tls =
-      TRY(crypto::TlsServerContext::create({options.certificate_pem, options.private_key_pem, options.allow_tls_1_2}));
+  auto tls = TRY(crypto::TlsServerContext::create(tls_options(options, options.certificate_pem, options.private_key_pem)));
   const auto address = TRY(address_of(options.host, options.port));
   auto listener = TRY(listen_on(address, options.host + ":" + std::to_string(options.port)));
   auto bell = TRY(Bell::create());
@@ -122,7 +125,7 @@ void Loop::stop() {
 }
 
 Status Loop::replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem) {
-  auto fresh = TRY(crypto::TlsServerContext::create({certificate_pem, private_key_pem, shared_.options.allow_tls_1_2}));
+  auto fresh = TRY(crypto::TlsServerContext::create(tls_options(shared_.options, certificate_pem, private_key_pem)));
   std::lock_guard lock(mutex_);
   tls_ = std::move(fresh);
   return {};

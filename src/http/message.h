@@ -36,6 +36,13 @@ class Headers {
   std::vector<Header> headers_;
 };
 
+// The certificate that a client proved in its handshake.
+struct ClientCertificate {
+  std::string common_name;
+  std::vector<std::string> dns_names;
+  std::string fingerprint;  // SHA-256 of the DER form, 64 hexadecimal digits
+};
+
 struct Request {
   std::string method;  // as sent: methods are case-sensitive
   // Starts with '/', percent-encoding kept. Never holds an empty, "." or ".." segment, encoded or not, an encoded NUL, an
@@ -46,6 +53,7 @@ struct Request {
   std::string body;  // whole, chunked coding removed
   std::string peer;  // the client's address without its port
   bool is_http_1_0 = false;
+  std::shared_ptr<const ClientCertificate> client = {};  // null: none was shown
 };
 
 // An answer that is known as a whole: `body`, or `length` bytes of `source` from `offset` when a source is given.

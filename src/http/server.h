@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/secret.h"
+#include "crypto/tls.h"
 #include "http/message.h"
 
 namespace redoubt::http {
@@ -73,6 +74,8 @@ struct ServerOptions {
   std::string certificate_pem;     // the chain, leaf first
   Secret private_key_pem;
   bool allow_tls_1_2 = false;
+  crypto::ClientCertificates client_certificates = crypto::ClientCertificates::none;
+  std::string client_roots_pem = {};
 
   std::size_t head_bytes_max = 16 << 10;  // request line and headers
   std::size_t target_bytes_max = 8 << 10;
@@ -88,6 +91,7 @@ struct ServerOptions {
   int head_ms_max = 10'000;  // from the first byte of a request to the end of its headers
   int body_ms_max = 60'000;  // from there to the end of its body
   int send_ms_max = 30'000;  // for what waits to be sent at one moment (at most about stream_bytes_max) to be taken
+  int answer_ms_max = 0;     // from a request's end to its answer's last byte, however the client reads; 0 is no limit
   int linger_ms_max = 2'000;
 
   Headers headers;  // added to every answer

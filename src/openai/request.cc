@@ -32,6 +32,7 @@ Json whole_number(Json value) {
 class Fields {
  public:
   static Result<Fields> of(const std::string& body) {
+    if (body.starts_with("\xEF\xBB\xBF")) return wrong("the body begins with a byte order mark", "");
     auto json = parse_json(body, "body", kBodyLimits);
     if (!json) return wrong("the body is not valid JSON: " + json.error().message, "");
     if (!json->is_object()) return wrong("the body is not a JSON object", "");

@@ -37,6 +37,7 @@ struct GenerateRequest {
   std::vector<std::string> stop;
   bool greedy = false;
   std::string adapter = {};  // by name; empty: the model's own
+  std::string payer = {};    // among whom the workers' slots are shared out; not sent to the engine
   std::string scope = {};    // requests of one scope may share what was computed of their prompts; empty: with nobody
   std::string tools = {};    // JSON list of what may be called, for the chat template
   // What the answer has to be: a JSON Schema as the client wrote it, and compiled. `json_object` is the schema of any object.

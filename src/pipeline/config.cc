@@ -133,6 +133,7 @@ DeployOptions read_deploy(const Json& json) {
   deploy.slots = get<int>(json, "slots");
   deploy.context = get<int>(json, "context");
   deploy.weights = get<std::string>(json, "weights");
+  deploy.access = json_or(json, "access", Json::object());
   return deploy;
 }
 
@@ -142,6 +143,7 @@ Json DeployOptions::to_json() const {
   Json json = {{"environment", environment}, {"host", host}, {"port", port}, {"names", names}, {"workers", workers},
                {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture}};
   json.update(engine());
+  if (!access.empty()) json["access"] = access;
   return json;
 }
 
@@ -161,6 +163,7 @@ Result<DeployOptions> DeployOptions::from_json(const Json& value) {
   deploy.slots = static_cast<int>(json_or(value, "slots", std::int64_t{deploy.slots}));
   deploy.context = static_cast<int>(json_or(value, "context", std::int64_t{deploy.context}));
   deploy.weights = json_or(value, "weights", deploy.weights.c_str());
+  deploy.access = json_or(value, "access", Json::object());
   return deploy;
 }
 

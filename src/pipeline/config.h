@@ -59,6 +59,7 @@ struct DeployOptions {
   int slots = 8;                // requests that a worker answers together
   int context = 0;              // tokens of a prompt and its answer at most; 0: what the model has
   std::string weights = "bf16"; // or "int8", "int4"
+  Json access = Json::object(); // who may come besides the keys, and what tenants may use (gateway/access.h)
   Json to_json() const;
   // What each engine worker is started with: the hyperparameters of `serve`.
   Json engine() const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A gateway in front of a scripted worker (see gateway/testing_worker.h), for clients in other languages to judge. It takes
-// a folder, writes ca.pem, key.txt and aws.txt there, prints its port, and serves until its stdin ends.
+// a folder, writes ca.pem, key.txt, aws.txt and a client's certificate there, takes tokens of the key set jwks.json if one is there, prints its port, and serves until its stdin ends.
 #include <cstdio>
 #include <filesystem>
 
@@ -39,7 +39,27 @@ int main(int argc, char** argv) {
   options.server.private_key_pem = certificate.private_key_pem;
   options.lockout.failures_max = 1'000'000'000;  // wrong keys are measured here
   options.signing.hosts = {"localhost"};
-  auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, nullptr, {}}).value();
+  const auto clients = crypto::make_ca({.common_name = "Clients", .not_before = clock.now() - std::chrono::minutes(5), .days = 2}).value();
+  for (const char* name : {"known", "unknown"}) {
+    const auto client = crypto::issue_leaf(clients, {.use = crypto::LeafUse::client, .common_name = name, .not_before = clock.now() - std::chrono::minutes(5), .days = 1}).value();
+    const auto pem = client.certificate + to_text(client.key.to_pem().reveal(SecretAccess::for_user()));
+    if (!write_file(folder / (std::string(name) + ".pem"), pem)) return 1;
+  }
+  options.server.client_certificates = crypto::ClientCertificates::optional;
+  options.server.client_roots_pem = clients.certificate;
+  CertificateRule rule;
+  rule.name = "known";
+  rule.caller.id = "certificate known";
+  rule.caller.scopes = {Scope::models};
+  options.certificates = {rule};
+  std::unique_ptr<TokenIssuer> tokens;
+  if (const auto set = read_file(folder / "jwks.json", 1 << 20)) {
+    TokenRules rules;
+    rules.issuer = "https://issuer.example";
+    rules.audience = "redoubt";
+    tokens = TokenIssuer::create(rules, text_of(*set), clock).value();
+  }
+  auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, nullptr, {}, tokens.get()}).value();
   if (!gateway->start()) return 1;
   std::printf("%d\n", gateway->port());
   std::fflush(stdout);

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/access.h"
+
+#include <algorithm>
+
+namespace redoubt::gateway {
+namespace {
+
+constexpr std::string_view kWhere = "deploy.access";
+
+tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fail(ErrorCode::invalid_argument, std::move(what), std::string(kWhere), std::move(hint)); }
+
+Status only_members(const Json& object, std::initializer_list<std::string_view> known) {
+  if (!object.is_object()) return wrong("this must be an object");
+  for (const auto& [key, unused] : object.items())
+    if (std::find(known.begin(), known.end(), key) == known.end()) return wrong("unknown member: " + key);
+  return {};
+}
+
+Result<std::vector<std::string>> texts_of(const Json& object, const char* name) {
+  std::vector<std::string> texts;
+  for (const auto& text : json_or(object, name, Json::array())) {
+    if (!text.is_string()) return wrong(std::string(name) + " must be a list of texts");
+    texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+// What whoever comes this way may do: `scopes`, `models`, `tenant`, `limits`, `requests_per_minute`.
+Result<ApiKeyInfo> caller_of(const Json& json) {
+  ApiKeyInfo caller;
+  caller.tenant = json_or(json, "tenant", "");
+  caller.requests_per_minute = static_cast<int>(json_or(json, "requests_per_minute", std::int64_t{600}));
+  if (caller.requests_per_minute < 1) return wrong("requests_per_minute must be above 0");
+  for (auto& model : TRY(texts_of(json, "models"))) caller.models.insert(std::move(model));
+  const auto scopes = TRY(texts_of(json, "scopes"));
+  if (!scopes.empty()) caller.scopes.clear();
+  for (const auto& scope : scopes) caller.scopes.insert(TRY(parse_scope(scope)));
+  if (json.contains("limits")) caller.limits = TRY(use_limits_of(json["limits"], kWhere));
+  return caller;
+}
+
+Result<OidcOptions> oidc_of(const Json& json) {
+  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "ca_file", "tenant", "models", "limits", "requests_per_minute"}));
+  OidcOptions oidc;
+  oidc.rules.issuer = TRY(json_string(json, "issuer", kWhere));
+  oidc.rules.audience = TRY(json_string(json, "audience", kWhere));
+  oidc.rules.skew_s = static_cast<int>(json_or(json, "skew_s", std::int64_t{60}));
+  if (oidc.rules.skew_s < 0 || oidc.rules.skew_s > 600) return wrong("oidc.skew_s goes from 0 to 600");
+  oidc.rules.scopes_claim = json_or(json, "scopes_claim", "scope");
+  oidc.rules.tenant_claim = json_or(json, "tenant_claim", "");
+  const auto algorithms = TRY(texts_of(json, "algorithms"));
+  if (!algorithms.empty()) oidc.rules.algorithms.clear();
+  for (const auto& name : algorithms) {
+    const auto algorithm = crypto::parse_jwt_algorithm(name);
+    if (!algorithm) return wrong("oidc.algorithms: " + name + " is none that is taken", "RS256, PS256, ES256, EdDSA and their like");
+    oidc.rules.algorithms.insert(*algorithm);
+  }
+  oidc.key_set_file = json_or(json, "key_set_file", "");
+  oidc.key_set_url = json_or(json, "key_set_url", "");
+  oidc.ca_file = json_or(json, "ca_file", "");
+  if (oidc.key_set_file.empty() == oidc.key_set_url.empty()) return wrong("oidc needs either key_set_file or key_set_url");
+  if (!oidc.key_set_url.empty() && !oidc.key_set_url.starts_with("https://")) return wrong("oidc.key_set_url must be https");
+  oidc.rules.caller = TRY(caller_of(json));
+  return oidc;
+}
+
+Status read_certificates(const Json& json, AccessOptions& access) {
+  TRY(only_members(json, {"ca_file", "required", "clients"}));
+  access.client_ca_file = TRY(json_string(json, "ca_file", kWhere));
+  access.client_certificates = json_or(json, "required", false) ? crypto::ClientCertificates::required : crypto::ClientCertificates::optional;
+  for (const auto& client : json_or(json, "clients", Json::array())) {
+    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}));
+    CertificateRule rule;
+    rule.name = TRY(json_string(client, "name", kWhere));
+    rule.caller = TRY(caller_of(client));
+    rule.caller.id = "certificate " + rule.name;
+    rule.caller.name = rule.name;
+    if (rule.name.empty()) return wrong("a client certificate's rule has no name");
+    access.certificates.push_back(std::move(rule));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<AccessOptions> read_access(const Json& json) {
+  AccessOptions access;
+  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "oidc", "client_certificates", "tenants", "prices"}));
+  access.aws_region = json_or(json, "aws_region", access.aws_region.c_str());
+  access.certificate_file = json_or(json, "certificate_file", "");
+  access.key_file = json_or(json, "key_file", "");
+  if (access.certificate_file.empty() != access.key_file.empty()) return wrong("certificate_file and key_file go together");
+  if (json.contains("oidc")) access.oidc = TRY(oidc_of(json["oidc"]));
+  if (json.contains("client_certificates")) TRY(read_certificates(json["client_certificates"], access));
+  const auto tenants = json_or(json, "tenants", Json::object());
+  for (const auto& [name, limits] : tenants.items()) {
+    auto read = TRY(use_limits_of(limits, kWhere));
+    if (read.prompt_tokens_max != 0 || read.answer_tokens_max != 0) return wrong("the lengths of prompts and answers are a key's, not a tenant's");
+    access.tenants[name] = read;
+  }
+  const auto prices = json_or(json, "prices", Json::object());
+  TRY(only_members(prices, {"prompt", "answer"}));
+  access.prices = {json_or(prices, "prompt", std::int64_t{0}), json_or(prices, "answer", std::int64_t{0})};
+  if (access.prices.prompt < 0 || access.prices.answer < 0 || access.prices.prompt > 1'000'000'000'000 || access.prices.answer > 1'000'000'000'000) return wrong("a price is out of bounds");
+  return access;
+}
+
+}  // namespace redoubt::gateway

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `deploy.access` of the pipeline file: who may come besides the keys, and what tenants may use (docs/endpoint.md).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "crypto/tls.h"
+#include "gateway/authentication.h"
+#include "gateway/budget.h"
+
+namespace redoubt::gateway {
+
+struct OidcOptions {
+  TokenRules rules;
+  std::string key_set_file, key_set_url;  // one of them; the URL is https
+  std::string ca_file;                    // whose certificate the URL's host has; empty: the system's authorities
+};
+
+struct AccessOptions {
+  std::string aws_region = "us-east-1";
+  std::string certificate_file, key_file;  // PEM; empty: one of the workspace's own authority
+  std::optional<OidcOptions> oidc;
+  crypto::ClientCertificates client_certificates = crypto::ClientCertificates::none;
+  std::string client_ca_file;
+  std::vector<CertificateRule> certificates;
+  std::map<std::string, UseLimits> tenants;
+  Prices prices;
+};
+
+// invalid_argument names the member.
+Result<AccessOptions> read_access(const Json& json);
+
+}  // namespace redoubt::gateway

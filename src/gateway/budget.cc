@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/budget.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace redoubt::gateway {
+namespace {
+
+enum class Period { minute, day, month };
+enum class Unit { requests, tokens, money };
+
+struct MeterKind {
+  const char* name;
+  std::int64_t UseLimits::*limit;
+  Unit unit;
+  Period period;
+};
+constexpr MeterKind kMeters[] = {{"requests_per_minute", &UseLimits::requests_per_minute, Unit::requests, Period::minute},
+                                 {"requests_per_day", &UseLimits::requests_per_day, Unit::requests, Period::day},
+                                 {"tokens_per_minute", &UseLimits::tokens_per_minute, Unit::tokens, Period::minute},
+                                 {"tokens_per_day", &UseLimits::tokens_per_day, Unit::tokens, Period::day},
+                                 {"money_per_day", &UseLimits::money_per_day, Unit::money, Period::day},
+                                 {"money_per_month", &UseLimits::money_per_month, Unit::money, Period::month}};
+constexpr std::size_t kMeterCount = std::size(kMeters), kTokensOfMinute = 2;
+constexpr std::size_t kAccountsMax = 100'000;
+constexpr std::int64_t kMillion = 1'000'000;
+constexpr std::int64_t kLimitMax = std::int64_t{1} << 42;  // so that a million times it fits 64 bits
+
+TimePoint begin_of(Period period, TimePoint time) {
+  if (period == Period::minute) return std::chrono::floor<std::chrono::minutes>(time);
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  if (period == Period::day) return day;
+  const std::chrono::year_month_day date(day);
+  return std::chrono::sys_days(date.year() / date.month() / 1);
+}
+
+TimePoint end_of(Period period, TimePoint time) {
+  const auto begin = begin_of(period, time);
+  if (period == Period::minute) return begin + std::chrono::minutes(1);
+  if (period == Period::day) return begin + std::chrono::days(1);
+  const std::chrono::year_month_day date(std::chrono::floor<std::chrono::days>(begin));
+  return std::chrono::sys_days((date.year() / date.month() + std::chrono::months(1)) / 1);
+}
+
+int seconds_to(TimePoint end, TimePoint now) { return static_cast<int>(std::max<std::int64_t>(1, ((end - now).count() + 999) / 1000)); }
+
+// Money is counted in millionths of what limits are in, so that it needs no rounding.
+std::int64_t use_of(Unit unit, const Prices& prices, TokenUse tokens) {
+  if (unit == Unit::requests) return 0;
+  return unit == Unit::tokens ? tokens.prompt + tokens.answer : tokens.prompt * prices.prompt + tokens.answer * prices.answer;
+}
+
+std::int64_t limit_of(const MeterKind& kind, const UseLimits& limits) {
+  const auto limit = std::min(limits.*kind.limit, kLimitMax);
+  return kind.unit == Unit::money ? limit * kMillion : limit;
+}
+
+}  // namespace
+
+class BudgetState {
+ public:
+  struct Meter {
+    TimePoint begin{};
+    std::int64_t used = 0;
+  };
+  struct Account {
+    UseLimits limits;
+    std::array<Meter, kMeterCount> meters{};
+  };
+
+  // What is used of a meter in the period of `time`; a period that is over is forgotten.
+  Meter& meter(const std::string& account, std::size_t index, TimePoint time) {
+    auto& meter = accounts[account].meters[index];
+    if (const auto begin = begin_of(kMeters[index].period, time); meter.begin < begin) meter = {begin, 0};
+    return meter;
+  }
+
+  // Who comes with a token may be anybody: accounts that used nothing this month go when there are many.
+  void forget(TimePoint now) {
+    if (accounts.size() < kAccountsMax) return;
+    const auto month = begin_of(Period::month, now);
+    std::erase_if(accounts, [&](const auto& account) {
+      return std::all_of(account.second.meters.begin(), account.second.meters.end(), [&](const auto& meter) { return meter.begin < month; });
+    });
+  }
+
+  void add(const std::vector<std::string>& names, const Prices& prices, TokenUse tokens, std::int64_t requests, TimePoint time) {
+    for (const auto& name : names)
+      for (std::size_t i = 0; i < kMeterCount; ++i) {
+        auto& one = meter(name, i, time);
+        // What was reserved in a period that is over was forgotten with it.
+        if (one.begin > begin_of(kMeters[i].period, time)) continue;
+        one.used += kMeters[i].unit == Unit::requests ? requests : use_of(kMeters[i].unit, prices, tokens);
+      }
+  }
+
+  std::mutex mutex;
+  std::map<std::string, Account> accounts;
+};
+
+Budgets::Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants)
+    : clock_(clock), prices_(prices), tenants_(std::move(tenants)), state_(std::make_shared<BudgetState>()) {}
+
+std::vector<std::pair<std::string, UseLimits>> Budgets::accounts_of(const ApiKeyInfo& who) const {
+  std::vector<std::pair<std::string, UseLimits>> accounts;
+  if (who.limits != UseLimits{}) accounts.emplace_back("key " + who.id, who.limits);
+  if (const auto tenant = tenants_.find(who.tenant); tenant != tenants_.end()) accounts.emplace_back("tenant " + who.tenant, tenant->second);
+  return accounts;
+}
+
+tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const ApiKeyInfo& who, TokenUse most) {
+  const std::lock_guard lock(state_->mutex);
+  const auto now = clock_.now();
+  const auto accounts = accounts_of(who);
+  for (const auto& [name, limits] : accounts)
+    for (std::size_t i = 0; i < kMeterCount; ++i) {
+      const auto& kind = kMeters[i];
+      if (limits.*kind.limit <= 0) continue;
+      const auto left = limit_of(kind, limits) - state_->meter(name, i, now).used;
+      const auto for_answer = left - use_of(kind.unit, prices_, {most.prompt, 0});
+      const auto one = use_of(kind.unit, prices_, {0, 1});
+      if (kind.unit == Unit::requests ? left < 1 : for_answer < one) return tl::unexpected(BudgetRefusal{kind.name, seconds_to(end_of(kind.period, now), now)});
+      if (one > 0) most.answer = std::min(most.answer, for_answer / one);
+    }
+  state_->forget(now);
+  std::vector<std::string> names;
+  for (const auto& account : accounts) names.push_back(account.first);
+  for (const auto& [name, limits] : accounts) state_->accounts[name].limits = limits;
+  state_->add(names, prices_, most, 1, now);
+  return std::shared_ptr<Reservation>(new Reservation(*this, std::move(names), most, now));
+}
+
+std::optional<Budgets::Standing> Budgets::tokens_of_minute(const ApiKeyInfo& who) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto now = clock_.now();
+  std::optional<Standing> least;
+  for (const auto& [name, limits] : accounts_of(who)) {
+    if (limits.tokens_per_minute <= 0) continue;
+    const auto left = std::max<std::int64_t>(0, limits.tokens_per_minute - state_->meter(name, kTokensOfMinute, now).used);
+    if (!least || left < least->remaining) least = Standing{limits.tokens_per_minute, left, seconds_to(end_of(Period::minute, now), now)};
+  }
+  return least;
+}
+
+Reservation::Reservation(Budgets& budgets, std::vector<std::string> accounts, TokenUse reserved, TimePoint time)
+    : state_(budgets.state_), prices_(budgets.prices_), accounts_(std::move(accounts)), reserved_(reserved), time_(time) {}
+
+Reservation::~Reservation() {
+  const std::lock_guard lock(state_->mutex);
+  if (!settled_ && !started_) state_->add(accounts_, prices_, {-reserved_.prompt, -reserved_.answer}, 0, time_);
+}
+
+bool Reservation::start(std::int64_t prompt_tokens) {
+  const std::lock_guard lock(state_->mutex);
+  started_ = true;
+  const auto more = prompt_tokens - reserved_.prompt;
+  if (more <= 0) return true;
+  for (const auto& name : accounts_)
+    for (std::size_t i = 0; i < kMeterCount; ++i) {
+      const auto& limits = state_->accounts[name].limits;
+      const auto& kind = kMeters[i];
+      if (limits.*kind.limit <= 0 || kind.unit == Unit::requests) continue;
+      if (state_->meter(name, i, time_).used + use_of(kind.unit, prices_, {more, 0}) <= limit_of(kind, limits)) continue;
+      started_ = false;
+      return false;
+    }
+  state_->add(accounts_, prices_, {more, 0}, 0, time_);
+  reserved_.prompt = prompt_tokens;
+  return true;
+}
+
+void Reservation::settle(TokenUse used) {
+  const std::lock_guard lock(state_->mutex);
+  if (std::exchange(settled_, true)) return;
+  state_->add(accounts_, prices_, {used.prompt - reserved_.prompt, used.answer - reserved_.answer}, 0, time_);
+}
+
+}  // namespace redoubt::gateway

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What keys and tenants may use: requests, tokens and money, by the minute, the day and the month of UTC. What a request could use at most
+// is reserved before it starts, and what it did use is settled after, so that no limit is ever overshot, however many ask at once.
+// Counted in this process: a restart begins anew.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "gateway/api_key.h"
+
+namespace redoubt::gateway {
+
+// In millionths of a currency for a million tokens; the limits of money are in millionths of the same.
+struct Prices {
+  std::int64_t prompt = 0, answer = 0;
+};
+
+struct TokenUse {
+  std::int64_t prompt = 0, answer = 0;
+};
+
+struct BudgetRefusal {
+  std::string limit;  // "tokens_per_day"
+  int retry_s = 1;
+};
+
+class Budgets;
+
+// A request's part of all the limits that hold for it. Dropped unsettled it counts as used in full once the request has started, and as
+// not made before. Safe from several threads.
+class Reservation {
+ public:
+  ~Reservation();
+  std::int64_t answer_tokens() const { return reserved_.answer; }  // at most so many may be generated
+  // The engine counted the prompt. False when it is more than was reserved and the limits have no room for the rest.
+  bool start(std::int64_t prompt_tokens);
+  void settle(TokenUse used);
+
+ private:
+  friend class Budgets;
+  Reservation(Budgets& budgets, std::vector<std::string> accounts, TokenUse reserved, TimePoint time);
+  const std::shared_ptr<class BudgetState> state_;
+  const Prices prices_;
+  const std::vector<std::string> accounts_;
+  TokenUse reserved_;
+  const TimePoint time_;
+  bool started_ = false, settled_ = false;
+};
+
+class Budgets {
+ public:
+  Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants);
+
+  // `most`: an upper bound of the prompt, and the answer as it was asked for, which may be cut to what is left.
+  tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> reserve(const ApiKeyInfo& who, TokenUse most);
+  // How the tokens of this minute stand, for x-ratelimit-*; nothing where no limit of them holds.
+  struct Standing {
+    std::int64_t limit = 0, remaining = 0;
+    int reset_s = 0;
+  };
+  std::optional<Standing> tokens_of_minute(const ApiKeyInfo& who) const;
+
+ private:
+  friend class Reservation;
+  std::vector<std::pair<std::string, UseLimits>> accounts_of(const ApiKeyInfo& who) const;
+
+  const Clock& clock_;
+  const Prices prices_;
+  const std::map<std::string, UseLimits> tenants_;
+  const std::shared_ptr<BudgetState> state_;
+};
+
+}  // namespace redoubt::gateway

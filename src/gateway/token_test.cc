@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who comes with a token. That PyJWT's tokens are taken, and what its like can forge is not, tests/oracle/gateway_token_test.py asks.
+#include "gateway/token.h"
+
+#include <gtest/gtest.h>
+
+#include "crypto/sign.h"
+#include "gateway/access.h"
+#include "gateway/refusal_log.h"
+
+namespace redoubt::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+
+class TokenTest : public ::testing::Test {
+ protected:
+  TokenTest() {
+    rules_.issuer = "https://issuer.example";
+    rules_.audience = "redoubt";
+    rules_.algorithms = {crypto::JwtAlgorithm::eddsa};
+    rules_.caller.models = {"bot"};
+    issuer_ = TokenIssuer::create(rules_, key_set().dump(), clock_).value();
+  }
+  Json key_set() const {
+    return {{"keys", Json::array({{{"kty", "OKP"}, {"crv", "Ed25519"}, {"kid", "one"}, {"alg", "EdDSA"}, {"use", "sig"}, {"x", to_base64url(key_.public_key().ed25519())}}})}};
+  }
+  std::int64_t seconds() const { return std::chrono::floor<std::chrono::seconds>(clock_.now()).time_since_epoch().count(); }
+  Json claims() const { return {{"iss", rules_.issuer}, {"aud", "redoubt"}, {"sub", "alice@example.org"}, {"exp", seconds() + 300}, {"scope", "invoke models other"}}; }
+  std::string token(const std::string& header, const std::string& payload) const {
+    const auto text = to_base64url(view_of(header)) + "." + to_base64url(view_of(payload));
+    return text + "." + to_base64url(key_.sign(view_of(text)));
+  }
+  std::string token(const Json& claims) const { return token(R"({"alg":"EdDSA","kid":"one"})", claims.dump()); }
+  Json with(const char* name, const Json& value) const {
+    auto changed = claims();
+    changed[name] = value;
+    return changed;
+  }
+  // Why it was refused; empty if it was not.
+  std::string refused(const std::string& text) const {
+    const auto caller = issuer_->authenticate(text);
+    return caller ? "" : caller.error().message;
+  }
+
+  FakeClock clock_;
+  TokenRules rules_;
+  crypto::SigningKey key_ = crypto::SigningKey::generate(crypto::SignatureAlgorithm::ed25519);
+  std::unique_ptr<TokenIssuer> issuer_;
+};
+
+TEST_F(TokenTest, a_token_says_who_comes_and_what_for) {
+  const auto caller = issuer_->authenticate(token(claims())).value();
+  EXPECT_EQ(caller.name, "alice@example.org");
+  EXPECT_EQ(caller.scopes, (std::set<Scope>{Scope::invoke, Scope::models}));
+  EXPECT_FALSE(caller.may_use("other"));
+  EXPECT_TRUE(caller.id.starts_with("oidc-"));
+  EXPECT_EQ(caller.id.find("alice"), std::string::npos);
+  EXPECT_TRUE(issuer_->authenticate(token(with("aud", Json::array({"a", "redoubt"})))));
+  EXPECT_TRUE(issuer_->authenticate(token(with("scope", nullptr)))->scopes.empty());
+}
+
+TEST_F(TokenTest, times_have_a_skew_and_an_end) {
+  EXPECT_EQ(refused(token(with("exp", seconds() - 59))), "");
+  EXPECT_NE(refused(token(with("exp", seconds() - 60))), "");
+  EXPECT_NE(refused(token(with("exp", "soon"))), "");
+  EXPECT_NE(refused(token(with("exp", 1e300))), "");
+  auto endless = claims();
+  endless.erase("exp");
+  EXPECT_NE(refused(token(endless)), "");
+  EXPECT_EQ(refused(token(with("nbf", seconds() + 60))), "");
+  EXPECT_NE(refused(token(with("nbf", seconds() + 61))), "");
+  EXPECT_NE(refused(token(with("iat", seconds() + 61))), "");
+  EXPECT_NE(refused(token(with("nbf", "x"))), "");
+}
+
+TEST_F(TokenTest, other_issuers_audiences_and_nobody_are_refused) {
+  for (const auto& [name, value] : {std::pair<const char*, Json>{"iss", "https://issuer.example/"}, {"iss", 5}, {"aud", "redoubt2"}, {"aud", Json::array({"x"})}, {"aud", Json::object()}, {"sub", ""}, {"sub", 5}})
+    EXPECT_NE(refused(token(with(name, value))), "") << name << value;
+}
+
+TEST_F(TokenTest, the_header_can_not_choose_key_or_algorithm) {
+  for (const char* header : {R"({"alg":"none","kid":"one"})", R"({"alg":"HS256","kid":"one"})", R"({"alg":"ES256","kid":"one"})", R"({"alg":"eddsa","kid":"one"})", R"({"kid":"one"})",
+                             R"({"alg":"EdDSA","kid":"../one"})", R"({"alg":"EdDSA","kid":"two"})", R"({"alg":"EdDSA","kid":5})", R"({"alg":"EdDSA","kid":"one","jku":"https://evil.example"})",
+                             R"({"alg":"EdDSA","kid":"one","x5u":"https://evil.example"})", R"({"alg":"EdDSA","kid":"one","jwk":{}})", R"({"alg":"EdDSA","kid":"one","crit":["b64"],"b64":false})",
+                             R"({"alg":"EdDSA","kid":"one","kid":"one"})", R"(["EdDSA"])", ""})
+    EXPECT_NE(refused(token(header, claims().dump())), "") << header;
+  EXPECT_EQ(refused(token(R"({"alg":"EdDSA"})", claims().dump())), "");  // a set of one key needs no name
+}
+
+TEST_F(TokenTest, duplicate_claims_and_broken_texts_are_refused) {
+  auto doubled = claims().dump();
+  doubled.insert(1, R"("aud":"redoubt",)");
+  EXPECT_NE(refused(token(R"({"alg":"EdDSA","kid":"one"})", doubled)), "");
+  const auto good = token(claims());
+  for (const auto& text : {std::string(), std::string(".."), good + ".", good + "a", good.substr(0, good.size() - 2), good.substr(good.find('.') + 1), "a." + good, std::string(9000, 'a') + "." + good, good + "=="})
+    EXPECT_NE(refused(text), "") << text.substr(0, 40);
+}
+
+TEST_F(TokenTest, keys_are_replaced_and_a_broken_set_leaves_those_before) {
+  const auto good = token(claims());
+  EXPECT_FALSE(issuer_->replace_keys("{}"));
+  EXPECT_FALSE(issuer_->replace_keys(R"({"keys":[{"kty":"oct","k":"AAAA","kid":"one"}]})"));
+  EXPECT_EQ(refused(good), "");
+  auto set = key_set();
+  set["keys"][0]["kid"] = "two";
+  ASSERT_TRUE(issuer_->replace_keys(set.dump()));
+  EXPECT_NE(refused(good), "");
+}
+
+TEST(Access, what_is_wrong_is_named) {
+  const auto good = R"({"oidc":{"issuer":"i","audience":"a","algorithms":["ES256"],"key_set_file":"/k"},"client_certificates":{"ca_file":"/c","required":true,"clients":[{"name":"x","scopes":["invoke"]}]},
+    "tenants":{"t":{"tokens_per_day":5}},"prices":{"prompt":100,"answer":200},"aws_region":"eu-west-1"})"_json;
+  const auto access = read_access(good).value();
+  EXPECT_EQ(access.tenants.at("t").tokens_per_day, 5);
+  EXPECT_EQ(access.prices.answer, 200);
+  EXPECT_EQ(access.client_certificates, crypto::ClientCertificates::required);
+  for (const char* bad : {R"({"x":1})", R"({"oidc":{"issuer":"i","audience":"a"}})", R"({"oidc":{"issuer":"i","audience":"a","key_set_url":"http://x"}})", R"({"oidc":{"issuer":"i","audience":"a","key_set_file":"k","algorithms":["HS256"]}})",
+                          R"({"tenants":{"t":{"tokens":5}}})", R"({"tenants":{"t":{"tokens_per_day":-5}}})", R"({"client_certificates":{}})", R"({"prices":{"prompt":-1}})", R"([])"})
+    EXPECT_EQ(read_access(Json::parse(bad)).error().code, ErrorCode::invalid_argument) << bad;
+}
+
+TEST(RefusalLog, a_hundred_thousand_wrong_keys_are_one_entry) {
+  FakeClock clock;
+  RefusalLog log(clock, 3);
+  for (int i = 0; i < 100'000; ++i) log.add("192.0.2.1", "wrong key");
+  clock.advance(1s);
+  log.add("192.0.2.1", "wrong key");
+  for (int i = 0; i < 10; ++i) log.add("192.0.2." + std::to_string(i + 2), "no key");
+  const auto counts = log.take();
+  ASSERT_EQ(counts.size(), 4u);
+  std::uint64_t all = 0;
+  for (const auto& one : counts) all += one.count;
+  EXPECT_EQ(all, 100'011u);
+  EXPECT_EQ(counts[0].count, 100'001u);
+  EXPECT_EQ(counts[0].last - counts[0].first, 1s);
+  EXPECT_TRUE(log.take().empty());
+}
+
+}  // namespace
+}  // namespace redoubt::gateway
