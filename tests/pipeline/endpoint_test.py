@@ -59,8 +59,8 @@ WRONG_FIELDS = [
     ({"model": "other"}, "model"), ({"model": "tiny/9.9.9"}, "model"), ({"max_tokens": -1}, "max_tokens"), ({"max_tokens": 0}, "max_tokens"),
     ({"max_tokens": 10**30}, "max_tokens"), ({"max_tokens": 1.5}, "max_tokens"), ({"max_tokens": "8"}, "max_tokens"), ({"temperature": -1}, "temperature"),
     ({"temperature": "hot"}, "temperature"), ({"top_p": 2}, "top_p"), ({"stream": "yes"}, "stream"), ({"stop": [""]}, "stop"), ({"seed": "1"}, "seed"),
-    ({"n": 2}, "n"), ({"tools": [{}]}, "tools"), ({"colour": 1}, "colour"), ({"messages": []}, "messages"),
-    ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role"), ({"messages": [{"role": "user", "content": "a" * 300_000}]}, "messages"),
+    ({"n": 2}, "n"), ({"tools": [{}]}, "tools[0]"), ({"colour": 1}, "colour"), ({"messages": []}, "messages"),
+    ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].tool_call_id"), ({"messages": [{"role": "user", "content": "a" * 300_000}]}, "messages"),
 ]
 
 
