@@ -143,4 +143,8 @@ Result<StepRecord> to_step_record(const Statement& statement) {
   return record;
 }
 
+TrainedWeights trained_weights(const StepRecord& train) {
+  return train.outputs.contains("model") ? TrainedWeights{"model", "trained_model"} : TrainedWeights();
+}
+
 }  // namespace redoubt::attest

@@ -32,6 +32,15 @@ struct StepRecord {
   bool operator==(const StepRecord&) const = default;
 };
 
+// What training gave, and how the evaluation names it: an adapter, which belongs beside its base, or a whole model, which stands in its place.
+struct TrainedWeights {
+  const char* output = "adapter";  // of the step `train`
+  const char* input = "adapter";   // of the step `evaluate`
+
+  bool is_adapter() const { return std::string_view(output) == "adapter"; }
+};
+TrainedWeights trained_weights(const StepRecord& train);
+
 // The predicate type that a step's statement has.
 std::string step_predicate_type(std::string_view step);
 

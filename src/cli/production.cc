@@ -12,9 +12,31 @@ Result<Digest> input_of(const attest::StepRecord& record, const char* name) {
   return found->second;
 }
 
+// The model that an evaluation judged.
+Result<Production> judged_by(const attest::StepRecord& evaluation) {
+  Production one;
+  if (const auto whole = evaluation.inputs.find("trained_model"); whole != evaluation.inputs.end()) {
+    one.model = whole->second;
+    return one;
+  }
+  one.model = TRY(input_of(evaluation, "model"));
+  one.adapter = TRY(input_of(evaluation, "adapter"));
+  return one;
+}
+
+// The one that it compared that model with.
+Result<std::optional<Production>> compared_by(const attest::StepRecord& evaluation) {
+  if (!evaluation.inputs.contains("production_model")) return std::nullopt;
+  Production one;
+  one.version = json_or(evaluation.parameters, "production", "");
+  one.model = evaluation.inputs.at("production_model");
+  if (const auto adapter = evaluation.inputs.find("production_adapter"); adapter != evaluation.inputs.end()) one.adapter = adapter->second;
+  return std::optional(std::move(one));
+}
+
 }  // namespace
 
-Result<std::optional<Production>> production_of(Session& session, const std::string& name, const Digest& adapter) {
+Result<std::optional<Production>> production_of(Session& session, const std::string& name, const Digest& trained) {
   std::optional<provider::ModelVersion> deployed;
   for (auto& version : TRY(TRY(session.registry())->list()))
     if (version.name == name && version.state == provider::VersionState::deployed) deployed = std::move(version);
@@ -22,11 +44,10 @@ Result<std::optional<Production>> production_of(Session& session, const std::str
   auto* recorder = TRY(session.recorder());
   const auto registered = TRY(recorder->load<governance::RegisterStep>(TRY(Digest::parse(deployed->statement))));
   const auto evaluation = TRY(recorder->load<governance::EvaluateStep>(TRY(input_of(registered.record(), "statement:evaluate"))));
-  const auto& record = evaluation.record();
-  if (TRY(input_of(record, "adapter")) != adapter)
-    return std::optional(Production{deployed->version, TRY(input_of(record, "model")), TRY(input_of(record, "adapter"))});
-  if (!record.inputs.contains("production_adapter")) return std::nullopt;
-  return std::optional(Production{json_or(record.parameters, "production", ""), TRY(input_of(record, "production_model")), TRY(input_of(record, "production_adapter"))});
+  auto judged = TRY(judged_by(evaluation.record()));
+  if (judged.adapter.value_or(judged.model) == trained) return compared_by(evaluation.record());
+  judged.version = deployed->version;
+  return std::optional(std::move(judged));
 }
 
 }  // namespace redoubt::cli

@@ -10,8 +10,8 @@
 
 namespace redoubt::cli {
 
-// The newest version of the model that is deployed, as its signed statements name it; nothing where none is. Where the adapter at
-// hand is in production already, it is what that version was compared with, so that a pipeline that runs again repeats its answer.
-Result<std::optional<stages::evaluate::Production>> production_of(Session& session, const std::string& name, const Digest& adapter);
+// The newest version of the model that is deployed, as its signed statements name it; nothing where none is. Where the trained weights at
+// hand are in production already, it is what that version was compared with, so that a pipeline that runs again repeats its answer.
+Result<std::optional<stages::evaluate::Production>> production_of(Session& session, const std::string& name, const Digest& trained);
 
 }  // namespace redoubt::cli

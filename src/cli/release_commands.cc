@@ -50,7 +50,7 @@ Result<ledger::ReleaseContents> contents_of(Session& session, const governance::
     signers.insert(evidence.identity);
     const auto record = TRY(attest::to_step_record(evidence.statement));
     if (record.step == "acquire") contents.artifacts.push_back(TRY(artifact_of(session, record, "model", false)));
-    if (record.step == "train") contents.artifacts.push_back(TRY(artifact_of(session, record, "adapter", false)));
+    if (record.step == "train") contents.artifacts.push_back(TRY(artifact_of(session, record, attest::trained_weights(record).output, false)));
     if (record.step == "image") contents.artifacts.push_back(TRY(sbom_artifact(session, record)));
     if (record.step == "register") {
       contents.artifacts.push_back(TRY(artifact_of(session, record, "release", false)));

@@ -50,9 +50,9 @@ class PipelineRun {
     steps.prepare_data = [this] { return prepare_data(); };
     steps.build_image = [this] { return build_image(); };
     steps.train = [this](const auto& model, const auto& data, const auto& image) { return train(model, data, image); };
-    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& adapter) { return evaluate(model, data, image, adapter); };
-    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& adapter, const auto& evaluation) {
-      return publish({model, data, image, adapter, evaluation});
+    steps.evaluate = [this](const auto& model, const auto& data, const auto& image, const auto& trained) { return evaluate(model, data, image, trained); };
+    steps.publish = [this](const auto& model, const auto& data, const auto& image, const auto& trained, const auto& evaluation) {
+      return publish({model, data, image, trained, evaluation});
     };
     steps.look_up = [this](const RegisteredVersion& version) -> Result<provider::ModelVersion> {
       auto* registry = TRY(session_.registry());
@@ -137,13 +137,13 @@ class PipelineRun {
     return stages::image::build({TRY(find_engine()), config_.image.name, REDOUBT_VERSION}, TRY(scan_options()), deps);
   }
 
-  Result<TrainedAdapter> train(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image) {
+  Result<TrainedModel> train(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image) {
     TRY(session_.act_for(Duty::train));
     stages::train::Deps deps{session_.store(), *TRY(session_.runner("train")), *TRY(session_.recorder()), session_.notes(), invocation_.progress};
     return stages::train::run(model, data, image, config_.training, deps);
   }
 
-  Result<Evaluation> evaluate(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image, const TrainedAdapter& adapter) {
+  Result<Evaluation> evaluate(const AcquiredModel& model, const PreparedData& data, const BuiltImage& image, const TrainedModel& trained) {
     TRY(session_.act_for(Duty::evaluate));
     stages::evaluate::Deps deps{session_.store(), *TRY(session_.runner("evaluate")), *TRY(session_.recorder()), invocation_.progress};
     stages::evaluate::Options options;
@@ -152,8 +152,8 @@ class PipelineRun {
     options.weights = config_.deploy.weights;  // the gate is over what will answer
     options.max_length = json_or(config_.training, "max_length", std::int64_t{512});
     options.generations = config_.generations;
-    if (options.thresholds.not_worse_than) options.production = TRY(production_of(session_, config_.name, TRY(adapter.output("adapter"))));
-    return stages::evaluate::run(model, data, image, adapter, options, deps);
+    if (options.thresholds.not_worse_than) options.production = TRY(production_of(session_, config_.name, TRY(trained.output(attest::trained_weights(trained.record()).output))));
+    return stages::evaluate::run(model, data, image, trained, options, deps);
   }
 
   Result<RegisteredVersion> publish(const stages::publish::ReleaseChain& chain) {

@@ -47,7 +47,7 @@ class Recorded {
 using AcquiredModel = Recorded<AcquireStep>;     // outputs: model
 using PreparedData = Recorded<DataStep>;         // outputs: train (train.jsonl, validation.jsonl), eval (eval.jsonl), report
 using BuiltImage = Recorded<ImageStep>;          // outputs: image (OCI manifest), sbom
-using TrainedAdapter = Recorded<TrainStep>;      // outputs: adapter, metrics
+using TrainedModel = Recorded<TrainStep>;      // outputs: adapter (a PEFT folder) or model (a whole one), metrics
 using Evaluation = Recorded<EvaluateStep>;       // outputs: evaluation; result: the gate's verdict and the metrics
 using RegisteredVersion = Recorded<RegisterStep>;  // outputs: release, card, signature; result: name, version, state
 using ApprovedVersion = Recorded<ReviewStep>;      // result: decision "approve"

@@ -57,12 +57,12 @@ class ReleaseFixture {
   AcquiredModel acquired() { return record<AcquireStep>({}, {{"model", model}}, {{"repository", "owner/base"}, {"commit", "c0ffee"}}); }
   PreparedData prepared() { return record<DataStep>({}, {{"train", train_data}, {"eval", eval_data}}, {{"train", 90}, {"eval", 10}}); }
   BuiltImage built() { return record<ImageStep>({}, {{"image", image}}, {{"packages", 3}}); }
-  TrainedAdapter trained(const std::string& by = "operator") {
-    return record<TrainStep>({{"model", trained_on_model.value_or(model)}, {"data", trained_on_data.value_or(train_data)}, {"image", trained_by_image.value_or(image)}}, {{"adapter", adapter}},
+  TrainedModel trained(const std::string& by = "operator") {
+    return record<TrainStep>({{"model", trained_on_model.value_or(model)}, {"data", trained_on_data.value_or(train_data)}, {"image", trained_by_image.value_or(image)}}, {{trains_whole ? "model" : "adapter", adapter}},
                              Json::object(), by);
   }
   Evaluation evaluated() {
-    return record<EvaluateStep>({{"model", evaluated_model.value_or(model)}, {"data", evaluated_data.value_or(eval_data)}, {"adapter", evaluated_adapter.value_or(adapter)}},
+    return record<EvaluateStep>({{"model", evaluated_model.value_or(model)}, {"data", evaluated_data.value_or(eval_data)}, {trains_whole ? "trained_model" : "adapter", evaluated_adapter.value_or(adapter)}},
                                 {{"evaluation", crypto::sha256("evaluation")}},
                                 {{"gate", gate}, {"metrics", {{"eval_loss", 1.2}}}, {"failures", Json::array()}, {"explanation", "as measured"}});
   }
@@ -79,6 +79,7 @@ class ReleaseFixture {
   Digest model, train_data, eval_data, adapter, image = crypto::sha256("image");
   // What the later statements say that they used: the true one where a test leaves it alone.
   std::optional<Digest> trained_on_model, trained_on_data, trained_by_image, evaluated_model, evaluated_data, evaluated_adapter;
+  bool trains_whole = false;  // `adapter` is a whole model then
   std::string gate = "pass";
 };
 

@@ -29,7 +29,8 @@ struct ReleaseContents {
   TimePoint created{};
   std::vector<ReleaseIdentity> identities;  // everybody whose signature is in the chain
   std::vector<std::uint64_t> entries;       // the chain's entries in the ledger (find_release)
-  // The verifier asks for the manifests of acquire/model, train/adapter and register/release, register/card and
+  // The verifier asks for the manifests of acquire/model, train/adapter (or train/model, where every
+  // weight was trained) and register/release, register/card and
   // register/signature with all files, and image/sbom.
   std::vector<ReleaseArtifact> artifacts;
 };

@@ -22,8 +22,7 @@ struct Link {
 constexpr Link kLinks[] = {
     {"train", "model", "acquire", "model"},  {"train", "data", "data", "train"},
     {"train", "image", "image", "image"},    {"evaluate", "model", "acquire", "model"},
-    {"evaluate", "data", "data", "eval"},    {"evaluate", "adapter", "train", "adapter"},
-    {"evaluate", "image", "image", "image"},
+    {"evaluate", "data", "data", "eval"},    {"evaluate", "image", "image", "image"},
 };
 
 std::string text_member(const Json& object, const char* key) {
@@ -40,6 +39,7 @@ class Chain {
     if (!find_register()) return std::move(problems_);
     find_builds();
     for (const auto& link : kLinks) check_link(link);
+    check_trained();
     check_gate();
     check_reviews();
     check_deployments();
@@ -106,6 +106,14 @@ class Chain {
     if (producer->second->index >= consumer->second->index) {
       add("order", link.consumer, fmt::format("stands in the ledger before '{}', whose output it used", link.producer));
     }
+  }
+
+  // The weights that were trained are those that were evaluated.
+  void check_trained() {
+    const auto train = builds_.find("train");
+    if (train == builds_.end()) return;  // named already
+    const auto weights = attest::trained_weights(train->second->record);
+    check_link({"evaluate", weights.input, "train", weights.output});
   }
 
   void check_gate() {

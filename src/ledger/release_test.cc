@@ -50,10 +50,12 @@ class ReleaseTest : public testing::Test {
   void make_chain(Spoil spoil = {}) {
     spoil_ = std::move(spoil);
     const std::map<std::string, std::string> model{{"config.json", "{}"}, {"model.safetensors", "weights"}},
-        adapter{{"adapter.safetensors", "delta"}};
+        adapter{{"adapter.safetensors", "delta"}}, whole{{"config.json", "{}"}, {"model.safetensors", "other weights"}};
+    const auto& trained = trains_whole_ ? whole : adapter;
     std::map<std::string, std::string> release;
-    for (const auto& [path, text] : model) release["base/" + path] = text;
-    for (const auto& [path, text] : adapter) release["adapter/" + path] = text;
+    for (const auto& [path, text] : trains_whole_ ? whole : model) release["base/" + path] = text;
+    if (!trains_whole_)
+      for (const auto& [path, text] : adapter) release["adapter/" + path] = text;
     std::vector<attest::ModelResource> resources;
     for (const auto& [path, text] : release) resources.push_back({path, crypto::sha256(text)});
     const std::map<std::string, std::string> card{{"card.md", "# card"}, {"card.json", "{}"}},
@@ -69,10 +71,10 @@ class ReleaseTest : public testing::Test {
     said["statement:image"] = append({.step = "image", .outputs = {{"image", image}, {"sbom", crypto::sha256(sbom)}}});
     said["statement:train"] = append({.step = "train",
                                       .inputs = {{"model", digest(model)}, {"data", train}, {"image", image}},
-                                      .outputs = {{"adapter", digest(adapter)}}});
+                                      .outputs = {{trains_whole_ ? "model" : "adapter", digest(trained)}}});
     said["statement:evaluate"] =
         append({.step = "evaluate",
-                .inputs = {{"model", digest(model)}, {"data", eval}, {"image", image}, {"adapter", digest(adapter)}},
+                .inputs = {{"model", digest(model)}, {"data", eval}, {"image", image}, {trains_whole_ ? "trained_model" : "adapter", digest(trained)}},
                 .outputs = {{"evaluation", crypto::sha256("evaluation")}},
                 .result = {{"gate", "pass"}}});
     registered_ =
@@ -86,7 +88,7 @@ class ReleaseTest : public testing::Test {
       return result;
     };
     contents_.artifacts = {{"acquire", "model", manifest_of(model), {}},
-                           {"train", "adapter", manifest_of(adapter), {}},
+                           {"train", trains_whole_ ? "model" : "adapter", manifest_of(trained), {}},
                            {"register", "release", manifest_of(release), {}},
                            {"register", "card", manifest_of(card), bytes(card)},
                            {"register", "signature", manifest_of(signature), bytes(signature)},
@@ -132,6 +134,7 @@ class ReleaseTest : public testing::Test {
   Digest registered_, reviewed_;
   Spoil spoil_;
   int count_ = 0;
+  bool trains_whole_ = false;
 };
 
 TEST_F(ReleaseTest, a_whole_release_verifies_with_and_without_the_known_root) {
@@ -215,6 +218,24 @@ TEST_F(ReleaseTest, each_changed_part_is_named) {
   blame([](ReleaseBundle& b) { b.artifacts.erase(b.artifacts.begin() + 4); }, "artifact", "register/signature");
   blame([](ReleaseBundle& b) { b.artifacts[0].step = "data"; }, "artifact", "data/model");
   blame([](ReleaseBundle& b) { b.root[0] ^= 1; }, "root", "");
+}
+
+TEST_F(ReleaseTest, a_model_that_was_trained_whole_stands_in_the_place_of_its_base) {
+  trains_whole_ = true;
+  make_chain(), make_review();
+  EXPECT_TRUE(verify(bundle()).problems.empty());
+  contents_.entries.clear();
+  make_chain([](attest::StepRecord& record) {
+    if (record.step == "evaluate") record.inputs["trained_model"] = crypto::sha256("another");
+  });
+  make_review();
+  expect_blamed(bundle(), "chain", "evaluate");
+  contents_.entries.clear();
+  make_chain([](attest::StepRecord& record) {
+    if (record.step == "train") record.outputs["adapter"] = record.outputs.extract("model").mapped();
+  });
+  make_review();
+  expect_blamed(bundle(), "artifact", "train/model");
 }
 
 TEST_F(ReleaseTest, a_bundle_of_another_ledger_is_refused) {

@@ -120,6 +120,12 @@ class Verification {
     report_.steps.push_back({bundled.index, verified->digest, std::move(*record)});
   }
 
+  // What training gave: an adapter or a whole model.
+  ArtifactName trained() const {
+    const auto* train = step("train");
+    return {"train", train == nullptr ? "adapter" : attest::trained_weights(*train).output};
+  }
+
   const attest::StepRecord* step(const std::string& name) const {
     const auto found = std::find_if(report_.steps.begin(), report_.steps.end(),
                                     [&](const ReleaseStep& each) { return each.record.step == name; });
@@ -174,7 +180,7 @@ class Verification {
 
   void check_required() {
     for (const ArtifactName& name : {ArtifactName{"acquire", "model"},
-                                     {"train", "adapter"},
+                                     trained(),
                                      {"register", "release"},
                                      {"register", "card"},
                                      {"register", "signature"},
@@ -191,16 +197,18 @@ class Verification {
     }
   }
 
-  // The release is exactly the acquired model under base/ and the trained adapter under adapter/.
+  // The release is exactly the acquired model under base/ and the trained adapter under adapter/, or the trained model under base/.
   void check_release() {
-    const auto model = manifests_.find({"acquire", "model"}), adapter = manifests_.find({"train", "adapter"});
+    const bool is_adapter = trained() == ArtifactName{"train", "adapter"};
+    const auto base = manifests_.find(is_adapter ? ArtifactName{"acquire", "model"} : trained()), tuned = manifests_.find(trained());
     const auto release = manifests_.find({"register", "release"});
-    if (model == manifests_.end() || adapter == manifests_.end() || release == manifests_.end()) return;
+    if (base == manifests_.end() || tuned == manifests_.end() || release == manifests_.end()) return;
     std::map<std::string, Digest> expected;
-    for (const auto& [path, digest] : model->second) expected["base/" + path] = digest;
-    for (const auto& [path, digest] : adapter->second) expected["adapter/" + path] = digest;
+    for (const auto& [path, digest] : base->second) expected["base/" + path] = digest;
+    if (is_adapter)
+      for (const auto& [path, digest] : tuned->second) expected["adapter/" + path] = digest;
     if (expected != release->second) {
-      add("chain", "register/release", "the release's files are not those of the acquired model and the trained adapter");
+      add("chain", "register/release", is_adapter ? "the release's files are not those of the acquired model and the trained adapter" : "the release's files are not those of the trained model");
     }
   }
 

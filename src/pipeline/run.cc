@@ -119,11 +119,11 @@ RunReport run(const Steps& steps, const std::function<void(int, std::string_view
   if (!data) return runner.report;
   const auto image = runner.step<ImageStep>(steps.build_image, "image");
   if (!image) return runner.report;
-  const auto adapter = runner.step<TrainStep>([&] { return steps.train(*model, *data, *image); }, "adapter");
-  if (!adapter) return runner.report;
-  const auto evaluation = runner.step<EvaluateStep>([&] { return steps.evaluate(*model, *data, *image, *adapter); }, "evaluation");
+  const auto trained = runner.step<TrainStep>([&] { return steps.train(*model, *data, *image); }, "adapter");
+  if (!trained) return runner.report;
+  const auto evaluation = runner.step<EvaluateStep>([&] { return steps.evaluate(*model, *data, *image, *trained); }, "evaluation");
   if (!evaluation) return runner.report;
-  const auto version = runner.step<RegisterStep>([&] { return steps.publish(*model, *data, *image, *adapter, *evaluation); }, "release");
+  const auto version = runner.step<RegisterStep>([&] { return steps.publish(*model, *data, *image, *trained, *evaluation); }, "release");
   if (!version) return runner.report;
   const auto found = steps.look_up(*version);
   if (!found) {

@@ -18,12 +18,12 @@ struct Steps {
   std::function<Result<governance::AcquiredModel>()> acquire;
   std::function<Result<governance::PreparedData>()> prepare_data;
   std::function<Result<governance::BuiltImage>()> build_image;
-  std::function<Result<governance::TrainedAdapter>(const governance::AcquiredModel&, const governance::PreparedData&, const governance::BuiltImage&)> train;
+  std::function<Result<governance::TrainedModel>(const governance::AcquiredModel&, const governance::PreparedData&, const governance::BuiltImage&)> train;
   std::function<Result<governance::Evaluation>(const governance::AcquiredModel&, const governance::PreparedData&, const governance::BuiltImage&,
-                                               const governance::TrainedAdapter&)>
+                                               const governance::TrainedModel&)>
       evaluate;
   std::function<Result<governance::RegisteredVersion>(const governance::AcquiredModel&, const governance::PreparedData&, const governance::BuiltImage&,
-                                                      const governance::TrainedAdapter&, const governance::Evaluation&)>
+                                                      const governance::TrainedModel&, const governance::Evaluation&)>
       publish;
   // The version as the registry has it now.
   std::function<Result<provider::ModelVersion>(const governance::RegisteredVersion&)> look_up;

@@ -12,8 +12,10 @@ import urllib.error
 import urllib.request
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from conftest import TOKEN, Redoubt, write_pipeline
+from conftest import TOKEN, Redoubt, run_approved, write_pipeline
 
 
 def ask(redoubt, path="/v1/chat/completions", key=None, **body):
@@ -162,6 +164,41 @@ def test_a_failed_gate_registers_the_version_as_rejected(tiny_hub, tmp_path):
     assert version["state"] == "Rejected" and "eval_loss" in version["reason"]
     redoubt("registry", "approve", "tiny/0.1.0", "--reason", "but I want it", identity="reviewer", expect=3)
     redoubt("deploy", "tiny/0.1.0", "--environment", "dev", expect=3)
+
+
+def test_a_model_that_is_trained_whole_is_judged_registered_served_and_compared_with(tiny_hub, tmp_path):
+    redoubt = Redoubt(tmp_path / "here")
+    redoubt.folder.mkdir()
+    redoubt("init")
+    redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
+    pipeline = write_pipeline(redoubt.folder / "pipeline", tiny_hub)
+    lora = (pipeline.parent / "training_config.yaml").read_text()
+    (pipeline.parent / "training_config.yaml").write_text("version: 1\nmethod: full\nepochs: 2\nbatch_size: 8\nlearning_rate: 0.002\nmax_length: 128\ncheckpoint_steps: 5\n")
+    run_approved(redoubt, pipeline, "tiny/0.1.0")
+    assert "Every weight tuned of test/tiny" in redoubt("registry", "card", "tiny/0.1.0").stdout
+
+    redoubt("registry", "export", "tiny/0.1.0", "-o", tmp_path / "export")
+    assert not (tmp_path / "export/adapter").exists()
+    base, tuned = (load_file(str(folder / "model.safetensors")) for folder in (tiny_hub.root / "test/tiny", tmp_path / "export/base"))
+    assert base.keys() == tuned.keys() and all(not torch.equal(base[name].float(), tuned[name].float()) for name in base if "proj" in name)
+
+    redoubt.endpoint = redoubt.json("endpoint", "status", "--environment", "dev")
+    redoubt.key = redoubt.json("key", "create", "--name", "test", "--environment", "dev")["key"]
+    try:
+        assert ask(redoubt)["usage"]["completion_tokens"] >= 1
+        bundle = tmp_path / "release.bundle"
+        redoubt("release", "bundle", "tiny/0.1.0", "-o", bundle)
+        Redoubt(tmp_path, tmp_path / "none")("verify", bundle)
+        # An adapter after it is compared with the whole model that serves.
+        (pipeline.parent / "training_config.yaml").write_text(lora)
+        limits = {"version": 1, "perplexity_max": 1000, "eval_loss_max": 7, "examples_min": 10, "not_worse_than": {"margin": 5}}
+        (pipeline.parent / "thresholds.yaml").write_text(json.dumps(limits))
+        redoubt("run", pipeline, expect=6)
+        found = redoubt.json("runs", "list", "--step", "evaluate")
+        newest = redoubt.json("runs", "show", (found["runs"] if isinstance(found, dict) else found)[0]["id"])
+        assert newest["parameters"]["production"] == "0.1.0" and newest["inputs"]["production_model"].startswith("sha256:")
+    finally:
+        redoubt("endpoint", "stop", "--environment", "dev")
 
 
 def test_bad_input_ends_with_its_own_exit_status(tiny_hub, tmp_path):

@@ -44,7 +44,7 @@ Json training(const Json& card) {
     if (parameters.size() < 50) parameters.push_back({{"name", key}, {"value", cut_text(shown(value), 256)}});
   }
   Json made = {{"training_job_details", {{"user_provided_hyper_parameters", parameters}}}};
-  put_text(made, "training_observations", "LoRA adapter of " + json_or(card, "base_model", "the base model") + " at " + json_or(card, "base_revision", "no revision"));
+  put_text(made, "training_observations", (std::string(json_or(given, "method", "lora")) == "full" ? "Every weight tuned of " : "LoRA adapter of ") + json_or(card, "base_model", "the base model") + " at " + json_or(card, "base_revision", "no revision"));
   return made;
 }
 

@@ -31,19 +31,20 @@ Status Admission::read_chain(const provider::ModelVersion& version, AdmissionFac
   const auto model = TRY(input_of<AcquireStep>(registered, deps_.recorder));
   const auto data = TRY(input_of<DataStep>(registered, deps_.recorder));
   const auto image = TRY(input_of<ImageStep>(registered, deps_.recorder));
-  const auto adapter = TRY(input_of<TrainStep>(registered, deps_.recorder));
+  const auto trained = TRY(input_of<TrainStep>(registered, deps_.recorder));
   const auto evaluation = TRY(input_of<EvaluateStep>(registered, deps_.recorder));
   const auto input = [](const auto& step, const char* name) -> Result<Digest> {
     const auto found = step.record().inputs.find(name);
     if (found == step.record().inputs.end()) return fail(ErrorCode::tampered, "a statement lacks its input " + std::string(name));
     return found->second;
   };
-  TRY(same(TRY(model.output("model")), TRY(input(adapter, "model")), "the adapter was trained on another model"));
-  TRY(same(TRY(data.output("train")), TRY(input(adapter, "data")), "the adapter was trained on other data"));
-  TRY(same(TRY(image.output("image")), TRY(input(adapter, "image")), "the adapter was trained by another image"));
+  TRY(same(TRY(model.output("model")), TRY(input(trained, "model")), "the release was trained on another model"));
+  TRY(same(TRY(data.output("train")), TRY(input(trained, "data")), "the release was trained on other data"));
+  TRY(same(TRY(image.output("image")), TRY(input(trained, "image")), "the release was trained by another image"));
   TRY(same(TRY(model.output("model")), TRY(input(evaluation, "model")), "another model was evaluated"));
   TRY(same(TRY(data.output("eval")), TRY(input(evaluation, "data")), "the evaluation used other data"));
-  TRY(same(TRY(adapter.output("adapter")), TRY(input(evaluation, "adapter")), "another adapter was evaluated"));
+  const auto weights = attest::trained_weights(trained.record());
+  TRY(same(TRY(trained.output(weights.output)), TRY(input(evaluation, weights.input)), std::string("another ") + weights.output + " was evaluated"));
   TRY(same(TRY(Digest::parse(version.digest)), TRY(registered.output("release")), "the registry names another release"));
   facts.run_by = TRY(deps_.recorder.who_ran(registered.statement()));
   facts.license = json_or(registered.record().parameters, "license", "unknown");

@@ -125,6 +125,20 @@ TEST_F(AdmissionTest, a_chain_that_does_not_fit_together_is_tampered) {
   }
 }
 
+TEST_F(AdmissionTest, a_model_that_was_trained_whole_is_admitted_where_it_was_evaluated) {
+  fixture_.trains_whole = true;
+  register_version("0.1.0");
+  decide("approve", "reviewer", "0.1.0");
+  EXPECT_TRUE(admit("0.1.0"));
+  fixture_.evaluated_adapter = crypto::sha256("other");
+  register_version("0.2.0");
+  decide("approve", "reviewer", "0.2.0");
+  const auto admitted = admit("0.2.0");
+  ASSERT_FALSE(admitted);
+  EXPECT_EQ(admitted.error().code, ErrorCode::tampered);
+  EXPECT_THAT(admitted.error().message, HasSubstr("another model was evaluated"));
+}
+
 TEST_F(AdmissionTest, a_chain_without_one_of_its_steps_is_tampered) {
   int number = 1;
   for (const char* step : {"acquire", "data", "image", "train", "evaluate"}) {

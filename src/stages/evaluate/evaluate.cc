@@ -43,13 +43,14 @@ Result<std::string> read_output(vault::ArtifactStore& store, const Digest& artif
 
 // One of the models that are evaluated.
 struct Subject {
-  const char* name;                 // "base", "tuned", "production"
-  const char* kind;                 // of its output
-  const char* model;                // the plan's inputs
-  const char* adapter;              // null: none
+  const char* name;     // "base", "tuned", "production"
+  const char* kind;     // of its output
+  const char* model;    // the plan's inputs
+  const char* adapter;  // left out of the plan where there is none
 };
-constexpr Subject kBase{"base", "base-evaluation", "model", nullptr};
+constexpr Subject kBase{"base", "base-evaluation", "model", ""};
 constexpr Subject kTuned{"tuned", "evaluation", "model", "adapter"};
+constexpr Subject kTrainedWhole{"tuned", "evaluation", "trained_model", ""};
 constexpr Subject kProduction{"production", "production-evaluation", "production_model", "production_adapter"};
 
 struct Measured {
@@ -63,7 +64,7 @@ Result<Measured> measure(const StepPlan& plan, const Subject& subject, const Opt
   spec.key = governance::StepRecorder::input_key(governance::EvaluateStep::kName, plan).hex() + "-" + subject.name;
   spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at(subject.model)));
   spec.channels["eval"] = TRY(vault::job_files(deps.store, plan.inputs.at("data")));
-  if (subject.adapter != nullptr) spec.channels["adapter"] = TRY(vault::job_files(deps.store, plan.inputs.at(subject.adapter)));
+  if (const auto adapter = plan.inputs.find(subject.adapter); adapter != plan.inputs.end()) spec.channels["adapter"] = TRY(vault::job_files(deps.store, adapter->second));
   Handler handler(deps, std::string("evaluate ") + subject.name, subject.kind);
   TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "evaluation", handler));
   if (!handler.output) return fail(ErrorCode::internal, "the evaluator ended without output");
@@ -79,7 +80,7 @@ Result<Comparison> compare_outputs(const Digest& tuned, const Digest& production
 
 Result<StepProduct> evaluate(const StepPlan& plan, const Options& options, Deps& deps) {
   const Measured base = TRY(measure(plan, kBase, options, deps));
-  const Measured tuned = TRY(measure(plan, kTuned, options, deps));
+  const Measured tuned = TRY(measure(plan, plan.inputs.contains(kTrainedWhole.model) ? kTrainedWhole : kTuned, options, deps));
   StepProduct product{{{"evaluation", tuned.output}, {"base_evaluation", base.output}}, Json::object()};
   std::optional<Comparison> comparison;
   if (options.production) {
@@ -107,16 +108,17 @@ provider::JobSpec evaluation_job(const Options& options, const std::string& imag
 }
 
 Result<governance::Evaluation> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
-                                   const governance::BuiltImage& image, const governance::TrainedAdapter& adapter,
+                                   const governance::BuiltImage& image, const governance::TrainedModel& trained,
                                    const Options& options, Deps& deps) {
   const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("eval"));
-  const Digest image_digest = TRY(image.output("image")), adapter_digest = TRY(adapter.output("adapter"));
-  StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}, {"adapter", adapter_digest}},
+  const auto weights = attest::trained_weights(trained.record());
+  const Digest image_digest = TRY(image.output("image")), trained_digest = TRY(trained.output(weights.output));
+  StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}, {weights.input, trained_digest}},
                 {{"thresholds", options.thresholds.to_json()}, {"dtype", options.dtype}, {"weights", options.weights},
                  {"max_length", options.max_length}, {"generations", options.generations}}};
   if (options.production) {
     plan.inputs["production_model"] = options.production->model;
-    plan.inputs["production_adapter"] = options.production->adapter;
+    if (options.production->adapter) plan.inputs["production_adapter"] = *options.production->adapter;
     plan.parameters["production"] = options.production->version;
   }
   return deps.recorder.run<governance::EvaluateStep>(plan, [&] { return evaluate(plan, options, deps); });

@@ -22,7 +22,8 @@ struct Deps {
 // A version in production, which the tuned model is compared with.
 struct Production {
   std::string version;
-  Digest model, adapter;
+  Digest model;
+  std::optional<Digest> adapter;  // none: every weight of the model was trained
 };
 
 struct Options {
@@ -39,7 +40,7 @@ struct Options {
 // Result: gate, failures, explanation, metrics, base_metrics and, of a version in production, production_metrics, comparison and
 // the output production_evaluation. A gate that fails is a result, not an error.
 Result<governance::Evaluation> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
-                                   const governance::BuiltImage& image, const governance::TrainedAdapter& adapter,
+                                   const governance::BuiltImage& image, const governance::TrainedModel& trained,
                                    const Options& options, Deps& deps);
 
 // The job of one evaluation; its channels are left to the caller.

@@ -43,13 +43,15 @@ std::string key_table(const Json& values, const char* key_title, const char* val
   return out;
 }
 
+bool is_whole(const ModelCard& card) { return std::string(json_or(card.training, "method", "lora")) == "full"; }
+
 }  // namespace
 
 std::string to_markdown(const ModelCard& card) {
-  std::string out = fmt::format("---\nlicense: {}\nbase_model: {}\nlibrary_name: peft\n---\n\n# {} {}\n\n{}\n\n", dump_json(card.license),
-                                dump_json(card.base_model), plain(card.name), plain(card.version), plain(card.description));
+  std::string out = fmt::format("---\nlicense: {}\nbase_model: {}\nlibrary_name: {}\n---\n\n# {} {}\n\n{}\n\n", dump_json(card.license),
+                                dump_json(card.base_model), is_whole(card) ? "transformers" : "peft", plain(card.name), plain(card.version), plain(card.description));
   out += fmt::format("State at registration: **{}** ({}). Registered {} by {}.\n\n", card.state, plain(card.reason), card.created, plain(card.created_by));
-  out += fmt::format("## Model details\n\nLoRA adapter over {} at revision `{}`, license {}.\n\n", plain(card.base_model), plain(card.base_revision), plain(card.license));
+  out += fmt::format("## Model details\n\n{} {} at revision `{}`, license {}.\n\n", is_whole(card) ? "Every weight tuned of" : "LoRA adapter over", plain(card.base_model), plain(card.base_revision), plain(card.license));
   out += "## Intended use\n\n" + plain(card.intended_use) + "\n\n## Limitations\n\n" + plain(card.limitations) + "\n\n";
   out += "## Evaluation\n\nOn held-out rows that no trainer saw; loss in nats per answer token.\n\n" + metrics_table(card);
   out += fmt::format("\nGate: **{}**", json_or(card.gate, "gate", "none"));

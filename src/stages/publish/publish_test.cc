@@ -67,6 +67,15 @@ TEST_F(PublishTest, a_release_names_the_files_of_model_and_adapter) {
   EXPECT_EQ(files[1].sha256, crypto::sha256("weights"));
 }
 
+TEST_F(PublishTest, a_release_of_a_model_that_was_trained_whole_names_its_files_alone) {
+  fixture_.trains_whole = true;
+  const auto registered = publish();
+  const auto files = fixture_.store.manifest(*registered->output("release"))->files;
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(files[0].path, "base/file");
+  EXPECT_EQ(files[0].sha256, crypto::sha256("a small change"));
+}
+
 TEST_F(PublishTest, the_card_tells_origin_numbers_and_lineage) {
   const auto registered = publish();
   const std::string card = text_of_output(*registered, "card", "card.md");

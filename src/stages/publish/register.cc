@@ -20,12 +20,14 @@ Status add_files(vault::ArtifactStore& store, const Digest& artifact, const std:
   return {};
 }
 
-// The release holds no bytes of its own: it names the base model's and the adapter's files.
+// The release holds no bytes of its own: it names the base model's and the adapter's files, or those of the model that was trained whole.
 Result<vault::Manifest> release_manifest(const ReleaseChain& chain, vault::ArtifactStore& store) {
   vault::Manifest release;
   release.kind = "release";
-  TRY(add_files(store, TRY(chain.model.output("model")), "base", release));
-  TRY(add_files(store, TRY(chain.adapter.output("adapter")), "adapter", release));
+  const auto weights = attest::trained_weights(chain.trained.record());
+  const Digest trained = TRY(chain.trained.output(weights.output));
+  TRY(add_files(store, weights.is_adapter() ? TRY(chain.model.output("model")) : trained, "base", release));
+  if (weights.is_adapter()) TRY(add_files(store, trained, "adapter", release));
   return release;
 }
 
@@ -57,7 +59,7 @@ Json lineage_of(const ReleaseChain& chain) {
   add(chain.model);
   add(chain.data);
   add(chain.image);
-  add(chain.adapter);
+  add(chain.trained);
   add(chain.evaluation);
   if (const auto vault = chain.data.record().inputs.find("vault"); vault != chain.data.record().inputs.end()) lineage["data.vault"] = vault->second.tagged();
   return lineage;
@@ -78,7 +80,7 @@ ModelCard make_card(const ReleaseChain& chain, const RegisterOptions& options, c
   card.created_by = deps.recorder.identity();
   card.state = json_or(evaluation, "gate", "") == "pass" ? "PendingManualApproval" : "Rejected";
   card.reason = json_or(evaluation, "explanation", "");
-  card.training = chain.adapter.record().parameters;
+  card.training = chain.trained.record().parameters;
   card.metrics = json_or(evaluation, "metrics", Json::object());
   card.base_metrics = json_or(evaluation, "base_metrics", Json::object());
   card.gate = {{"gate", json_or(evaluation, "gate", "fail")}, {"failures", json_or(evaluation, "failures", Json::array())}};
@@ -125,7 +127,7 @@ Status describe(const ReleaseChain& chain, const governance::RegisteredVersion& 
   add(chain.model);
   add(chain.data);
   add(chain.image);
-  add(chain.adapter);
+  add(chain.trained);
   add(chain.evaluation);
   return deps.registry.describe(version, card, lineage);
 }
@@ -140,7 +142,7 @@ Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain
   }
   StepPlan plan;
   plan.inputs = {{"statement:acquire", chain.model.statement()}, {"statement:data", chain.data.statement()},
-                 {"statement:image", chain.image.statement()}, {"statement:train", chain.adapter.statement()},
+                 {"statement:image", chain.image.statement()}, {"statement:train", chain.trained.statement()},
                  {"statement:evaluate", chain.evaluation.statement()}};
   plan.parameters = {{"name", options.name}, {"description", options.description}, {"license", options.license},
                      {"bump", options.bump}, {"intended_use", options.intended_use}, {"limitations", options.limitations}, {"settings", options.settings}};

@@ -33,11 +33,11 @@ struct ReleaseChain {
   const governance::AcquiredModel& model;
   const governance::PreparedData& data;
   const governance::BuiltImage& image;
-  const governance::TrainedAdapter& adapter;
+  const governance::TrainedModel& trained;
   const governance::Evaluation& evaluation;
 };
 
-// Outputs: release (manifest of base/... and adapter/...), card (card.md, card.json), signature (model.sig, model.pub).
+// Outputs: release (manifest of base/... and, where an adapter was trained, adapter/...), card (card.md, card.json), signature (model.sig, model.pub).
 // Result: name, version, state, metrics, reason. Undecided evaluations are not registered: ErrorCode::undecided.
 Result<governance::RegisteredVersion> register_version(const ReleaseChain& chain, const RegisterOptions& options, RegisterDeps& deps);
 

@@ -11,10 +11,11 @@ using governance::StepPlan;
 using governance::StepProduct;
 using provider::JobFile;
 
-// Seals checkpoints, adapter and metrics as they come, and tells the person how far it is.
+// Seals checkpoints, weights and metrics as they come, and tells the person how far it is.
 class Handler final : public governance::ProgressHandler {
  public:
-  Handler(Deps& deps, std::string note) : ProgressHandler(deps.progress, "train"), deps_(deps), note_(std::move(note)) {}
+  Handler(Deps& deps, std::string weights, std::string note)
+      : ProgressHandler(deps.progress, "train"), deps_(deps), weights_(std::move(weights)), note_(std::move(note)) {}
 
   Status on_checkpoint(const std::string& name, const std::vector<JobFile>& files) override {
     std::vector<JobFile> named = files;
@@ -26,7 +27,7 @@ class Handler final : public governance::ProgressHandler {
     return deps_.notes.save(note_, {{"checkpoint", digest->tagged()}});
   }
   Status on_model(const std::vector<JobFile>& files) override {
-    outputs["adapter"] = TRY(vault::store_job_files(deps_.store, "adapter", files));
+    outputs[weights_] = TRY(vault::store_job_files(deps_.store, weights_, files));
     return {};
   }
   Status on_output(const std::vector<JobFile>& files) override {
@@ -38,6 +39,7 @@ class Handler final : public governance::ProgressHandler {
 
  private:
   Deps& deps_;
+  const std::string weights_;  // what comes out: an "adapter" or a "model"
   std::string note_;
 };
 
@@ -61,10 +63,11 @@ Result<StepProduct> train(const StepPlan& plan, const std::string& image, const 
   }
   spec.hyperparameters["redoubt_base_model"] = base_model;  // what the adapter says it belongs to
   spec.checkpoints = TRY(newest_checkpoint(deps, note));
-  Handler handler(deps, note);
+  const std::string weights = std::string(json_or(training, "method", "lora")) == "full" ? "model" : "adapter";
+  Handler handler(deps, weights, note);
   TRY(governance::check_job(TRY(deps.runner.run(spec, handler)), "training", handler));
-  if (!handler.outputs.contains("adapter") || !handler.outputs.contains("metrics")) {
-    return fail(ErrorCode::internal, "the trainer ended without an adapter or its metrics", image);
+  if (!handler.outputs.contains(weights) || !handler.outputs.contains("metrics")) {
+    return fail(ErrorCode::internal, "the trainer ended without the " + weights + " or its metrics", image);
   }
   TRY(deps.notes.remove(note));
   Json result = handler.result();
@@ -86,11 +89,8 @@ provider::JobSpec training_job(const Json& training, const std::string& image) {
   return spec;
 }
 
-Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
+Result<governance::TrainedModel> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
                                        const governance::BuiltImage& image, const Json& training, Deps& deps) {
-  if (std::string(json_or(training, "method", "lora")) == "full")
-    return fail(ErrorCode::unsupported, "method: full in a pipeline, whose steps judge and deploy adapters", "training_config.yaml: method",
-                "use method: lora, or train alone with 'redoubt train'");
   const Digest image_digest = TRY(image.output("image"));
   const Digest model_digest = TRY(model.output("model")), data_digest = TRY(data.output("train"));
   const StepPlan plan{{{"model", model_digest}, {"data", data_digest}, {"image", image_digest}}, training};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Step 3: LoRA training of the acquired model on the prepared data, by redoubt-engine in the sandbox of the built image.
-// Checkpoints are sealed as they appear, so that a killed run goes on from the newest one and ends at the same adapter.
+// Step 3: training (LoRA, or of every weight) of the acquired model on the prepared data, by redoubt-engine in the sandbox of the built image.
+// Checkpoints are sealed as they appear, so that a killed run goes on from the newest one and ends at the same weights.
 #pragma once
 
 #include "base/progress.h"
@@ -20,10 +20,11 @@ struct Deps {
   Progress& progress;
 };
 
-// `training` is config/training_config.yaml, checked. Outputs: adapter (PEFT folder), metrics (metrics.jsonl). Result: what the
+// `training` is config/training_config.yaml, checked. Outputs: adapter (PEFT folder) or, with `method: full`, model (in the
+// base's format), and metrics (metrics.jsonl). Result: what the
 // engine reports at its end (best epoch, its validation loss, steps, tokens). A job that fails is unavailable or, where the
 // engine blames its input, invalid_argument; its own words are in the message.
-Result<governance::TrainedAdapter> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
+Result<governance::TrainedModel> run(const governance::AcquiredModel& model, const governance::PreparedData& data,
                                        const governance::BuiltImage& image, const Json& training, Deps& deps);
 
 // The job of one training, for a pipeline's artifacts or a user's folders: hyperparameters and limits out of the configuration.
