@@ -18,16 +18,21 @@ namespace {
 
 constexpr std::int64_t kPanelRowsMax = 64;  // beyond, a matrix that is dense too is multiplied as such
 
-// x W^T plus `bias`, which may be undefined.
-at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& bias) {
+// x W^T plus `bias`, which may be undefined, and `more`, which is null but where the matrix is packed alone and can add it.
+at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& bias, const LowRank* more = nullptr) {
   const auto &dense = weights.products[product];
   const auto& quantised = weights.quantised[product];
   const auto& packed = weights.packed[product];
   const bool by_panels = packed.defined() && (x.size(0) <= kPanelRowsMax || !dense.defined());
   if (!by_panels && !quantised.defined()) return multiply_transposed(x, dense, bias);
-  auto y = by_panels ? packed.multiply(x) : quantised.multiply(x);
+  auto y = more ? packed.multiply(x, *more) : by_panels ? packed.multiply(x) : quantised.multiply(x);
   if (bias.defined()) y.add_(bias);
   return y;
+}
+
+bool adds_by_panels(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& low) {
+  const auto& packed = weights.packed[product];
+  return packed.defined() && !weights.products[product].defined() && x.scalar_type() == at::kBFloat16 && packed.can_add(low);
 }
 
 // DoRA's outputs: the scale is fp32 whatever the model's precision, and the bias is no part of it.
@@ -42,10 +47,16 @@ at::Tensor scale_rows(const at::Tensor& y, const at::Tensor& scale, const at::Te
 at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product product, const LoraPair* lora,
                    at::Tensor* reduced) {
   const bool scaled = lora && lora->row_scale.defined();
-  auto y = product_of(x, weights, product, scaled ? at::Tensor() : weights.biases[product]);
-  if (!lora) return y;
+  const auto& bias = scaled ? at::Tensor() : weights.biases[product];
+  if (!lora) return product_of(x, weights, product, bias);
   const auto& dropout = lora->dropout;
   auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
+  if (!scaled && adds_by_panels(x, weights, product, low)) {
+    const LowRank more{low, lora->b};
+    if (reduced) *reduced = std::move(low);
+    return product_of(x, weights, product, bias, &more);
+  }
+  auto y = product_of(x, weights, product, bias);
   if (x.size(0) <= 4)
     y.add_(multiply_transposed(low, lora->b));
   else

@@ -116,6 +116,13 @@ class CausalModel {
   // left to train. Matrices in 4 bits stay as they are.
   void pack();
 
+  // Lays the layers' weights out for training of an adapter beside them, both ways, where that is faster than the framework's products: in
+  // bf16 as loaded, on a machine with instructions for it and without tiles. What they were made from is given up, so that DoRA, which
+  // reads it, is not for such a model. Answers whether it did.
+  bool pack_for_training();
+  // Bytes that it adds to what the weights take.
+  static std::uint64_t training_pack_bytes(const Config& config, Precision precision, WeightFormat format);
+
   // Rounds the weights of all products and the head; an adapter beside them can still be trained. int4 is unsupported where a
   // matrix' inputs are no multiple of 32.
   Status quantise(WeightFormat format);

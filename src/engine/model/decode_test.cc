@@ -295,6 +295,34 @@ TEST(Decode, with_packed_weights_is_as_near_as_the_products_are) {
     }
 }
 
+TEST(PackedMatrix, adds_a_product_of_low_rank_before_it_rounds) {
+  c10::InferenceMode guard;
+  at::manual_seed(5);
+  for (const auto& [rows, outputs, inputs, rank] : {std::array<std::int64_t, 4>{300, 96, 64, 16}, {7, 70, 34, 6}, {1, 32, 2, 2}}) {
+    const auto x = at::randn({rows, inputs}).to(at::kBFloat16), w = at::randn({outputs, inputs}).to(at::kBFloat16), low = at::randn({rows, rank}).to(at::kBFloat16),
+               factor = at::randn({outputs, rank}).to(at::kBFloat16);
+    PackedMemory memory(PackedMatrix::bytes(w));
+    const PackedMatrix packed(w, memory);
+    if (!packed.can_add(low)) GTEST_SKIP() << "no instructions for bf16";
+    const auto expected = at::mm(x.to(at::kDouble), w.to(at::kDouble).t()) + at::mm(low.to(at::kDouble), factor.to(at::kDouble).t());
+    const auto sum = packed.multiply(x, {low, factor});
+    EXPECT_LT((sum.to(at::kDouble) - expected).abs().max().item<double>(), expected.abs().max().item<double>() / 256);
+    EXPECT_TRUE(packed.multiply(x, {low, factor.t().contiguous().t()}).equal(sum));
+  }
+}
+
+TEST(PackedMatrix, of_a_transposed_matrix_is_that_of_its_copy) {
+  c10::InferenceMode guard;
+  at::manual_seed(5);
+  for (const auto& [outputs, inputs] : {std::pair<std::int64_t, std::int64_t>{96, 64}, {70, 34}, {64, 33}}) {
+    const auto x = at::randn({5, inputs}).to(at::kBFloat16), w = at::randn({inputs, outputs}).to(at::kBFloat16);
+    PackedMemory memory(2 * PackedMatrix::bytes(w.t()) + 4096);
+    const PackedMatrix turned(w.t(), memory), copied(w.t().contiguous(), memory);
+    EXPECT_TRUE(turned.multiply(x).equal(copied.multiply(x)));
+    EXPECT_LT((turned.multiply(x).to(at::kFloat) - at::mm(x.to(at::kFloat), w.to(at::kFloat))).abs().max().item<float>(), 0.2);
+  }
+}
+
 TEST(Decode, with_rounded_weights_is_near) {
   for (const auto& [format, near] : {std::pair{WeightFormat::int8, 0.05f}, {WeightFormat::int4, 0.8f}}) {
     const auto exact = small_model(Precision::bf16), rounded = small_model(Precision::bf16);

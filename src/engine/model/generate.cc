@@ -69,6 +69,36 @@ void CausalModel::pack() {
   pack_one(weights_.packed_head, weights_.head, weights_.quantised_head, config_.tied_embeddings);
 }
 
+namespace {
+
+bool trains_by_panels(Precision precision) { return precision == Precision::bf16 && row::best_vectors() == row::Vectors::avx512_bf16 && !row::has_tiles(); }
+
+}  // namespace
+
+std::uint64_t CausalModel::training_pack_bytes(const Config& config, Precision precision, WeightFormat format) {
+  if (!trains_by_panels(precision) || format != WeightFormat::as_loaded) return 0;
+  std::int64_t values = 0;
+  for (const auto& module : modules_of(config)) values += module.rows * module.inputs;
+  return static_cast<std::uint64_t>(config.layers * values) * sizeof(row::bf16);
+}
+
+bool CausalModel::pack_for_training() {
+  c10::InferenceMode guard;
+  if (!trains_by_panels(precision_) || weights_.quantised_head.defined()) return false;
+  std::size_t bytes = 0;
+  for (const auto& layer : weights_.layers)
+    for (const auto& dense : layer.products) bytes += PackedMatrix::bytes(dense) + PackedMatrix::bytes(dense.t());
+  weights_.packed_memory = PackedMemory(bytes);
+  for (auto& layer : weights_.layers)
+    for (int product = 0; product < kProducts; ++product) {
+      auto& dense = layer.products[product];
+      layer.packed[product] = PackedMatrix(dense, weights_.packed_memory);
+      layer.packed_back[product] = PackedMatrix(dense.t(), weights_.packed_memory);
+      dense.reset();
+    }
+  return true;
+}
+
 Status CausalModel::check(std::span<const std::int32_t> tokens, const KeyValueCache& cache) const {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "no tokens to compute");
   for (auto token : tokens)

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -30,13 +32,70 @@ void pack_panel(const T* from, std::int64_t outputs, std::int64_t inputs, std::i
       to[(k / group * row::kPanel + o) * group + k % group] = o < outputs && k < inputs ? from[o * inputs + k] : T{};
 }
 
-template <class T>
-void pack(const T* from, std::int64_t outputs, std::int64_t inputs, std::int64_t padded, std::int64_t group, T* to) {
+// The same for a whole panel of pairs: they are turned as words, some from each row at a time.
+void pack_pairs(const row::bf16* from, std::int64_t inputs, row::bf16* to) {
+  constexpr std::int64_t kPairs = 16;
+  for (std::int64_t first = 0; first < inputs / 2; first += kPairs)
+    for (std::int64_t o = 0; o < row::kPanel; ++o)
+      for (std::int64_t k = first; k < std::min(first + kPairs, inputs / 2); ++k)
+        std::memcpy(to + (k * row::kPanel + o) * 2, from + o * inputs + k * 2, 2 * sizeof *to);
+}
+
+// A panel of a transposed matrix, whose inputs lie `stride` apart and whose outputs side by side: rows in turn.
+void pack_rows(const row::bf16* from, std::int64_t stride, std::int64_t inputs, row::bf16* to) {
+  for (std::int64_t k = 0; k < inputs; k += 2)
+    for (std::int64_t o = 0; o < row::kPanel; ++o) {
+      to[k * row::kPanel + 2 * o] = from[k * stride + o];
+      to[k * row::kPanel + 2 * o + 1] = from[(k + 1) * stride + o];
+    }
+}
+
+template <class F>
+void for_panels(std::int64_t outputs, F f) {
   at::parallel_for(0, panels_of(outputs), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto p = begin; p < end; ++p)
-      pack_panel(from + p * row::kPanel * inputs, std::min(row::kPanel, outputs - p * row::kPanel), inputs, padded, group, to + p * row::kPanel * padded);
+    for (auto p = begin; p < end; ++p) f(p);
   });
 }
+
+template <class T>
+void pack(const T* from, std::int64_t outputs, std::int64_t inputs, std::int64_t padded, std::int64_t group, T* to) {
+  for_panels(outputs, [&](std::int64_t p) {
+    const auto* rows = from + p * row::kPanel * inputs;
+    auto* panel = to + p * row::kPanel * padded;
+    const auto count = std::min(row::kPanel, outputs - p * row::kPanel);
+    if constexpr (std::is_same_v<T, row::bf16>)
+      if (group == 2 && count == row::kPanel && inputs % 2 == 0) return pack_pairs(rows, inputs, panel);
+    pack_panel(rows, count, inputs, padded, group, panel);
+  });
+}
+
+bool lies_transposed(const at::Tensor& matrix) {
+  return matrix.scalar_type() == at::kBFloat16 && matrix.stride(0) == 1 && matrix.stride(1) >= matrix.size(0) && matrix.size(0) % row::kPanel == 0 && matrix.size(1) % 2 == 0;
+}
+
+// Panels of a factor as they are needed, for one thread.
+class FactorPanel {
+ public:
+  explicit FactorPanel(const LowRank& more)
+      : factor_(more.factor), low_(more.low.const_data_ptr<row::bf16>()), rank_(more.factor.size(1)),
+        panel_(static_cast<std::size_t>(row::kPanel * rank_)) {}
+  void take(std::int64_t panel) {
+    const auto* from = factor_.const_data_ptr<row::bf16>() + panel * row::kPanel * factor_.stride(0);
+    const auto width = std::min(row::kPanel, factor_.size(0) - panel * row::kPanel);
+    for (std::int64_t k = 0; k < rank_; ++k)
+      for (std::int64_t o = 0; o < row::kPanel; ++o)
+        panel_[static_cast<std::size_t>((k / 2 * row::kPanel + o) * 2 + k % 2)] = o < width ? from[o * factor_.stride(0) + k * factor_.stride(1)] : row::bf16{};
+  }
+  void add(std::int64_t first, std::int64_t rows, row::Sums to) const {
+    row::multiply_panel({low_ + first * rank_, rows, rank_}, panel_.data(), rank_, to, row::Start::onto);
+  }
+
+ private:
+  const at::Tensor& factor_;
+  const row::bf16* low_;
+  const std::int64_t rank_;
+  std::vector<row::bf16> panel_;
+};
 
 }  // namespace
 
@@ -70,6 +129,12 @@ PackedMatrix::PackedMatrix(const at::Tensor& matrix, PackedMemory& memory)
     : kind_(matrix.scalar_type() == at::kFloat ? Kind::fp32 : Kind::bf16), outputs_(matrix.size(0)), inputs_(matrix.size(1)), padded_(padded(kind_, inputs_)) {
   auto* place = memory.take(bytes(kind_, outputs_, inputs_));
   panels_ = place;
+  if (lies_transposed(matrix)) {
+    auto* to = reinterpret_cast<row::bf16*>(place);
+    const auto* from = matrix.const_data_ptr<row::bf16>();
+    for_panels(outputs_, [&](std::int64_t p) { pack_rows(from + p * row::kPanel, matrix.stride(1), inputs_, to + p * row::kPanel * padded_); });
+    return;
+  }
   const auto whole = matrix.contiguous();
   if (kind_ == Kind::fp32) pack(whole.const_data_ptr<float>(), outputs_, inputs_, padded_, 1, reinterpret_cast<float*>(place));
   else pack(whole.const_data_ptr<row::bf16>(), outputs_, inputs_, padded_, 2, reinterpret_cast<row::bf16*>(place));
@@ -136,7 +201,14 @@ void PackedMatrix::multiply(const std::byte* prepared, std::int64_t rows, std::i
   }
 }
 
-at::Tensor PackedMatrix::multiply(const at::Tensor& x) const {
+at::Tensor PackedMatrix::multiply(const at::Tensor& x) const { return multiply(x, nullptr); }
+
+at::Tensor PackedMatrix::multiply(const at::Tensor& x, const LowRank& more) const {
+  CHECK(can_add(more.low) && more.low.is_contiguous() && more.low.scalar_type() == at::kBFloat16 && more.factor.scalar_type() == at::kBFloat16);
+  return multiply(x, &more);
+}
+
+at::Tensor PackedMatrix::multiply(const at::Tensor& x, const LowRank* more) const {
   const auto rows = x.size(0);
   auto out = at::empty({rows, outputs_}, x.options());
   with_type_of(x, [&](auto type) {
@@ -159,10 +231,14 @@ at::Tensor PackedMatrix::multiply(const at::Tensor& x) const {
       });
     at::parallel_for(0, panels_of(outputs_), 1, [&](std::int64_t begin, std::int64_t end) {
       std::array<float, kRowsAtOnce * row::kPanel> sums;
+      std::optional<FactorPanel> factor;
+      if (more) factor.emplace(*more);
       for (std::int64_t first = 0; first < rows; first += kRowsAtOnce)
         for (auto p = begin; p < end; ++p) {
+          if (factor) factor->take(p);
           const auto count = std::min(kRowsAtOnce, rows - first), width = std::min(row::kPanel, outputs_ - p * row::kPanel);
           multiply_panel(p, prepared + static_cast<std::size_t>(first) * stride, stride, count, {sums.data(), row::kPanel});
+          if (factor) factor->add(first, count, {sums.data(), row::kPanel});
           for (std::int64_t r = 0; r < count; ++r) row::store(sums.data() + r * row::kPanel, to + (first + r) * outputs_ + p * row::kPanel, width);
         }
     });

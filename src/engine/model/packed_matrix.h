@@ -25,6 +25,12 @@ class PackedMemory {
   std::size_t bytes_ = 0, taken_ = 0;
 };
 
+// A product of low rank beside a large one: low [rows, rank] times the transposed factor [outputs, rank], which may lie in any order. Both
+// are bf16, and the rank is even.
+struct LowRank {
+  at::Tensor low, factor;
+};
+
 class PackedMatrix {
  public:
   PackedMatrix() = default;
@@ -47,6 +53,9 @@ class PackedMatrix {
 
   // x W^T for x [rows, inputs], in x's type.
   at::Tensor multiply(const at::Tensor& x) const;
+  // The same plus `more`, summed in fp32 before it is rounded. Only where can_add().
+  at::Tensor multiply(const at::Tensor& x, const LowRank& more) const;
+  bool can_add(const at::Tensor& low) const { return takes_bf16() && low.size(1) % 2 == 0; }
 
  private:
   enum class Kind { fp32, bf16, int8 };
@@ -54,6 +63,7 @@ class PackedMatrix {
   static std::size_t bytes(Kind kind, std::int64_t outputs, std::int64_t inputs);
   static std::int64_t padded(Kind kind, std::int64_t inputs);
   bool takes_bf16() const;
+  at::Tensor multiply(const at::Tensor& x, const LowRank* more) const;
   void multiply_panel(std::int64_t panel, const std::byte* prepared, std::size_t stride, std::int64_t rows, row::Sums out) const;
 
   Kind kind_ = Kind::bf16;

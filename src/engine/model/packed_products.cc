@@ -124,9 +124,13 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512i pair_at(const T* x) {
 }
 
 template <int rows>
-REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out) {
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
   __m512 low[rows], high[rows];
-  for (int r = 0; r < rows; ++r) low[r] = high[r] = _mm512_setzero_ps();
+  for (int r = 0; r < rows; ++r) {
+    const float* before = out.values + r * out.stride;
+    low[r] = start == Start::zero ? _mm512_setzero_ps() : _mm512_loadu_ps(before);
+    high[r] = start == Start::zero ? _mm512_setzero_ps() : _mm512_loadu_ps(before + kPanel / 2);
+  }
   for (std::int64_t k = 0; k < inputs; k += 2) {
     const auto first = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kPanel)), second = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + (k + 1) * kPanel));
     for (int r = 0; r < rows; ++r) {
@@ -141,8 +145,8 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t s
   }
 }
 
-REDOUBT_AVX512_BF16 void bf16_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out) {
-  REDOUBT_UP_TO_8(rows, bf16_block, x, stride, panel, inputs, out)
+REDOUBT_AVX512_BF16 void bf16_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
+  REDOUBT_UP_TO_8(rows, bf16_block, x, stride, panel, inputs, out, start)
 }
 
 REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 to_floats(__m512i integers) {
@@ -236,9 +240,9 @@ void multiply_panel(Vectors vectors, Rows<float> x, const float* panel, std::int
 void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int64_t inputs, Sums out) {
   sum_by(vectors, x, reinterpret_cast<const std::uint16_t*>(panel), inputs, out);
 }
-void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out) {
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
   for_blocks(x.count, 8, [&](std::int64_t begin, std::int64_t end) {
-    bf16_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride});
+    bf16_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride}, start);
   });
 }
 

@@ -35,8 +35,9 @@ struct Sums {
 // Panels lie input by input, in bf16 and int8 in pairs of inputs: [inputs / 2][32 outputs][2]. `inputs` is then even.
 void multiply_panel(Vectors vectors, Rows<float> x, const float* panel, std::int64_t inputs, Sums out);
 void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int64_t inputs, Sums out);
-// Needs avx512_bf16.
-void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out);
+// Needs avx512_bf16. `onto`: what lies in `out` is added to.
+enum class Start { zero, onto };
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out, Start start = Start::zero);
 
 // Activations in 16 bits with a scale for every 64 inputs: sums within a group are exact integers.
 struct Int16Rows {

@@ -33,7 +33,8 @@ struct LayerWeights {
   at::Tensor products[kProducts];            // query+key+value, output, gate+up (or up alone), down
   at::Tensor biases[kProducts];
   QuantisedMatrix quantised[kProducts];      // in place of `products`, which are then undefined
-  PackedMatrix packed[kProducts];            // the same weights as they are generated with; before what stands above
+  PackedMatrix packed[kProducts];            // the same weights laid out for speed; before what stands above
+  PackedMatrix packed_back[kProducts];       // and transposed, for the way back of a training
 
   // A product's matrix as it is computed with; where it is rounded, it holds until this thread's next product.
   at::Tensor matrix(Product product, at::ScalarType type) const {

@@ -48,30 +48,31 @@ class Backward {
  private:
   // One product y = x W^T + low b^T with low = drop(x) a^T: the adapter's gradient, and that of x if wanted.
   at::Tensor product(Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, bool want_input) {
-    const auto weight = base_.weights().layers[static_cast<std::size_t>(layer_)].matrix(which, dy.scalar_type());
+    const auto& weights = base_.weights().layers[static_cast<std::size_t>(layer_)];
     const auto* pair = model::pair_of(&working_, layer_, which);
     if (pair && pair->row_scale.defined()) {
       // DoRA: y = row_scale * z, and z is computed anew; kept, it would be the largest tensor of the layer.
-      const auto z = at::mm(x, weight.t()).addmm_(low, pair->b.t());
+      const auto z = at::mm(x, weights.matrix(which, dy.scalar_type()).t()).addmm_(low, pair->b.t());
       adapter_.add_magnitude_gradient(layer_, which, (dy.to(at::kFloat) * z).sum(0), *pair, gradient_);
-      return plain_product(weight, pair, which, x, low, (dy.to(at::kFloat) * pair->row_scale).to(dy.scalar_type()), want_input);
+      return plain_product(pair, which, x, low, (dy.to(at::kFloat) * pair->row_scale).to(dy.scalar_type()), want_input);
     }
-    return plain_product(weight, pair, which, x, low, dy, want_input);
+    return plain_product(pair, which, x, low, dy, want_input);
   }
 
-  at::Tensor plain_product(const at::Tensor& weight, const model::LoraPair* pair, Product which, const at::Tensor& x,
-                           const at::Tensor& low, const at::Tensor& dy, bool want_input) {
-    at::Tensor dx = want_input ? at::mm(dy, weight) : at::Tensor();
-    if (!pair) return dx;
+  at::Tensor plain_product(const model::LoraPair* pair, Product which, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy,
+                           bool want_input) {
+    const auto& weights = base_.weights().layers[static_cast<std::size_t>(layer_)];
+    const auto& packed = weights.packed_back[which];
+    const auto through = [&] { return packed.defined() ? packed.multiply(dy) : at::mm(dy, weights.matrix(which, dy.scalar_type())); };
+    if (!pair) return want_input ? through() : at::Tensor();
     const auto dlow = at::mm(dy, pair->b);
     const auto [rate, key] = pair->dropout;
     adapter_.add_gradient(layer_, which, at::mm(dlow.t(), rate > 0 ? model::drop(x, rate, key) : x), at::mm(dy.t(), low),
                           gradient_);
-    if (want_input && rate > 0)
-      dx.add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
-    else if (want_input)
-      dx.addmm_(dlow, pair->a);
-    return dx;
+    if (!want_input) return {};
+    if (rate > 0) return through().add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
+    if (packed.defined() && packed.can_add(dlow)) return packed.multiply(dy, {dlow, pair->a.t()});
+    return through().addmm_(dlow, pair->a);
   }
 
   // The gradient of what a part answered, where a norm stands before the residual stream takes it.

@@ -89,7 +89,7 @@ Status write_metrics(const job::Paths& paths, const TrainOutcome& outcome) {
 
 // Trains and leaves the model; all that hangs on the method.
 Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparameters& values, const TrainOptions& options,
-                                  const model::CausalModel& base, TrainData data, const TrainHooks& hooks,
+                                  model::CausalModel& base, TrainData data, const TrainHooks& hooks,
                                   distributed::Group& group) {
   if (options.method == Method::full) {
     auto weights = FullWeights::of(base);
@@ -99,7 +99,9 @@ Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparam
     return outcome;
   }
   const auto name = TRY(base_name(paths, values));
-  AdapterTrainable trainable(base, TRY(start_adapter(paths, values, options, base)), options.precision);
+  auto adapter = TRY(start_adapter(paths, values, options, base));
+  if (!adapter.options().magnitude) base.pack_for_training();
+  AdapterTrainable trainable(base, std::move(adapter), options.precision);
   data.starts_from_adapter = paths.has_channel("adapter");
   data.identity["adapter"] = data.starts_from_adapter ? digest_of(trainable.values()) : "";
   auto outcome = TRY(run(base, data, options, paths.checkpoints(), hooks, group, trainable));

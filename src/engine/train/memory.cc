@@ -9,7 +9,7 @@
 #include <cstdio>
 
 #include "base/file.h"
-#include "engine/model/weights.h"
+#include "engine/model/causal_model.h"
 
 namespace redoubt::engine::train {
 namespace {
@@ -95,6 +95,7 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
   const std::int64_t element = options.precision == model::Precision::bf16 ? 2 : 4;
   MemoryPlan plan;
   plan.weights = unsigned_of(base_bytes(c, options.weights, element));
+  if (options.method == Method::lora && !options.lora.magnitude) plan.weights += model::CausalModel::training_pack_bytes(c, options.precision, options.weights);
   // Sums of accumulated batches hold one gradient for each halving.
   std::int64_t gradients = 1;
   for (std::int64_t batches = options.accumulation_steps; batches > 1; batches = (batches + 1) / 2) ++gradients;
