@@ -6,11 +6,10 @@ usage: training_rows.py chat|system|long|text IN.jsonl OUT.jsonl
 
 chat    the rows as they are: about 60 tokens each
 system  the same behind one system prompt of about 220 tokens
-long    arithmetic told as a story with a worked answer of about 150 tokens, as in GSM8K, drawn from a fixed seed
+long    questions of GSM8K with worked answers, of 70 to 400 tokens together; needs the package reasoning-gym
 text    {"text"} rows of about 3,000 characters, the chat rows' words joined
 """
 import json
-import random
 import sys
 
 SYSTEM = (
@@ -23,27 +22,14 @@ SYSTEM = (
     "invent options: when you are not sure that an option exists, choose another way that you are sure of. Numbers are decimal, sizes are in "
     "bytes unless the question says otherwise, and times are in seconds. Keep the answer short."
 )
-NAMES = ("Mara", "Tomas", "Ines", "Jonas", "Amira", "Felix", "Noor", "Oskar")
-THINGS = (("crates", "apples"), ("boxes", "pencils"), ("shelves", "books"), ("trays", "cups"), ("bags", "marbles"))
+def worked_answers(count):
+    """GSM-Symbolic (arXiv 2410.05229): the problems of GSM8K with other names and numbers, drawn from a fixed seed."""
+    from reasoning_gym.arithmetic.gsm_symbolic import GSMSymbolicDataset, GSMSymbolicDatasetConfig  # pip install reasoning-gym
 
-
-def story(draw):
-    name, (many, thing) = draw.choice(NAMES), draw.choice(THINGS)
-    groups, each, price, gone, friends = draw.randint(3, 19), draw.randint(4, 30), draw.randint(2, 9), draw.randint(1, 11), draw.randint(2, 6)
-    total, left = groups * each, groups * each - gone
-    share, rest = divmod(left, friends)
-    question = (
-        f"{name} has {groups} {many} with {each} {thing} in each of them. {gone} of the {thing} are broken and are thrown away. The others are shared out "
-        f"evenly among {friends} friends, who sell theirs for {price} dollars a piece, and {name} keeps what can not be shared. How much money does each friend get?"
-    )
-    answer = (
-        f"First count all the {thing}: {groups} {many} with {each} in each are {groups} * {each} = {total} {thing}.\n"
-        f"{gone} of them are broken, so {total} - {gone} = {left} {thing} are left to share.\n"
-        f"Sharing {left} {thing} among {friends} friends gives each of them {left} / {friends} = {share}, and {rest} can not be shared, which {name} keeps.\n"
-        f"Each friend sells {share} {thing} for {price} dollars a piece, which makes {share} * {price} = {share * price} dollars.\n"
-        f"The answer: each of the {friends} friends gets {share * price} dollars, and {name} keeps {rest} of the {thing}.\n#### {share * price}"
-    )
-    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+    asked_too = " Give the result as your final answer. Do not include units."
+    for row in GSMSymbolicDataset(GSMSymbolicDatasetConfig(seed=7, size=count)):
+        question = row["question"].removesuffix(asked_too).strip()
+        yield {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": row["metadata"]["answer_cot"]}]}
 
 
 def texts(rows):
@@ -54,11 +40,10 @@ def texts(rows):
 def main():
     kind, source, target = sys.argv[1:]
     rows = [json.loads(line) for line in open(source)]
-    draw = random.Random(7)
     made = {
         "chat": lambda: rows,
         "system": lambda: [{"messages": [{"role": "system", "content": SYSTEM}, *row["messages"]]} for row in rows],
-        "long": lambda: [story(draw) for _ in rows],
+        "long": lambda: list(worked_answers(len(rows))),
         "text": lambda: texts(rows),
     }[kind]()
     with open(target, "w") as out:
