@@ -53,7 +53,9 @@ class Worker:
         while running:
             event = self.receive()
             answer = answers[int(event["id"])]
-            if event["type"] == "token":
+            if event["type"] == "started":
+                answer["prompt_tokens"] = event["prompt_tokens"]
+            elif event["type"] == "token":
                 answer["text"] += event["text"]
                 answer["logprobs"] += event.get("logprobs", [])
             elif event["type"] in ("done", "error"):
@@ -103,6 +105,33 @@ def serve(tmp_path):
     yield start
     for worker in workers:
         worker.stop()
+
+
+TOOL_TEMPLATE = """{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}</tools>{% endif %}{% for message in messages %}[{{ message.role }}]{{ message.content }}{% for call in message.tool_calls or [] %}<call>{{ call.function | tojson }}</call>{% endfor %}
+{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"""
+
+
+def test_tools_and_their_calls_reach_the_chat_template_as_in_transformers(base, serve, tmp_path):
+    model = shutil.copytree(base, tmp_path / "tools")
+    (model / "chat_template.jinja").write_text(TOOL_TEMPLATE)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    worker = serve(model)
+    assert worker.ready["tools"] is True
+    tools = [{"type": "function", "function": {"name": "copy", "description": "copies", "parameters": {"type": "object", "properties": {"z": {}, "a": {}}}}}]
+    call = {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "copy", "arguments": {"z": 1, "a": "x"}}}]}
+    plain = [{"role": "user", "content": "How do I copy a1?"}]
+    called = [*plain, call, {"role": "tool", "content": "done", "tool_call_id": "c1"}]
+    for messages, given in ((plain, None), (plain, tools), (called, tools), (called, None)):
+        text = tokenizer.apply_chat_template(messages, tools=given, tokenize=False, add_generation_prompt=True)
+        sent = [{"role": m["role"], "content": m["content"], **({"json": json.dumps(m)} if len(m) > 2 else {})} for m in messages]
+        request = {"messages": sent, "max_tokens": 12, "greedy": True, **({"tools": json.dumps(given)} if given else {})}
+        answer, whole = worker.ask([request, {"prompt": text, "max_tokens": 12, "greedy": True}])
+        assert answer["text"] == whole["text"]
+        assert answer["prompt_tokens"] == len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    refused, broken = worker.ask([{"prompt": "a", "tools": "[]"}, {"messages": plain, "tools": "{"}])
+    assert "tools go with messages" in refused["message"] and refused["code"] == "invalid_argument"
+    assert broken["code"] == "invalid_argument", broken
 
 
 SCHEMAS = [

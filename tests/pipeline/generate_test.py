@@ -131,7 +131,7 @@ def test_a_plain_prompt_has_no_template_and_a_system_message_its_place_in_it(ask
     (["--logit-bias", "5"], ["--logit-bias", "'5'", "15=-100"]),
     (["--logit-bias", "5=101"], ["--logit-bias", "from -100 to 100", "101"]),
     (["--logit-bias", "5=1", "--logit-bias", "5=2"], ["--logit-bias", "5=2", "twice"]),
-    (["--stop", ""], ["--stop", "1 to 256 bytes"]),
+    (["--stop", ""], ["--stop", "1 to 64 characters"]),
     (["--weights", "int2"], ["--weights", "int2", "int8"]),
     (["--seed", "x"], ["--seed", "x"]),
     (["--plain", "--system", "a"], ["--system", "--plain"]),

@@ -103,7 +103,7 @@ Status generate_job(const job::Paths& paths) {
   const auto prompt = TRY(read_prompt(values));
   const auto adapters = TRY(adapter_folders(paths.channel("adapter"), paths.channel("adapters")));
   const auto model = TRY(load_model(paths.channel("model"), adapters, TRY(model_options(values))));
-  request.prompt = TRY(prompt.text ? encode_prompt(model, *prompt.text) : encode_messages(model, prompt.messages));
+  request.prompt = TRY(prompt.text ? encode_prompt(model, *prompt.text) : encode_messages(model, prompt));
   job::EventWriter events;
   const auto results = TRY(answer(model, requests_of(request, model), events));
   std::string lines;

@@ -72,13 +72,13 @@ Result<LoadedModel> load_model(const std::filesystem::path& folder, const Adapte
   return loaded;
 }
 
-Result<std::vector<std::int32_t>> encode_messages(const LoadedModel& model, const std::vector<chat_template::Message>& messages) {
+Result<std::vector<std::int32_t>> encode_messages(const LoadedModel& model, const Prompt& prompt) {
   if (!model.chat_template) return fail(ErrorCode::unsupported, "the model has no chat template", "", "give a prompt as plain text");
-  std::size_t bytes = 0;
-  for (const auto& message : messages) bytes += message.content.size() + message.role.size();
+  std::size_t bytes = prompt.tools.size();
+  for (const auto& message : prompt.messages) bytes += message.content.size() + message.role.size() + message.json.size();
   TRY(check_bytes(model, bytes));
-  const auto text = TRY(model.chat_template->render(messages, chat_template::GenerationPrompt::add));
-  return model.tokenizer->encode(text, tokenizer::SpecialTokens::leave_out);
+  const auto rendered = TRY(model.chat_template->render_marked(prompt.messages, {.prompt = chat_template::GenerationPrompt::add, .tools = prompt.tools}));
+  return model.tokenizer->encode(rendered.text, tokenizer::SpecialTokens::leave_out);
 }
 
 Result<std::vector<std::int32_t>> encode_prompt(const LoadedModel& model, std::string_view prompt) {

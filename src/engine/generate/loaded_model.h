@@ -12,6 +12,7 @@
 
 #include "engine/chat_template/chat_template.h"
 #include "engine/generate/job_options.h"
+#include "engine/generate/request_fields.h"
 #include "engine/model/causal_model.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -45,7 +46,7 @@ struct LoadedModel {
 Result<LoadedModel> load_model(const std::filesystem::path& folder, const AdapterFolders& adapters, const ModelOptions& options);
 
 // The tokens of a prompt: a conversation through the chat template up to the answer, or plain text.
-Result<std::vector<std::int32_t>> encode_messages(const LoadedModel& model, const std::vector<chat_template::Message>& messages);
+Result<std::vector<std::int32_t>> encode_messages(const LoadedModel& model, const Prompt& prompt);
 Result<std::vector<std::int32_t>> encode_prompt(const LoadedModel& model, std::string_view prompt);
 
 }  // namespace redoubt::engine::generate

@@ -33,10 +33,11 @@ Result<std::vector<chat_template::Message>> parse_messages(const Json& list) {
   std::vector<chat_template::Message> messages;
   for (const auto& entry : list) {
     if (!entry.is_object()) return bad("a message has a role and a content");
-    TRY(expect_fields(entry, {"role", "content"}));
+    TRY(expect_fields(entry, {"role", "content", "json"}));
     auto& message = messages.emplace_back();
     message.role = TRY(json_string(entry, "role", "request: messages"));
     message.content = TRY(json_string(entry, "content", "request: messages"));
+    if (entry.contains("json")) message.json = TRY(json_string(entry, "json", "request: messages"));
     if (message.role.empty() || message.role.size() > 64) return bad("a role has 1 to 64 bytes");
   }
   return messages;
@@ -75,7 +76,7 @@ Result<std::shared_ptr<const json_schema::Grammar>> parse_schema(std::string_vie
 const std::vector<std::string>& request_fields() {
   static const std::vector<std::string> fields = {"prompt",  "messages", "max_tokens", "temperature",        "top_p",            "top_k",
                                                   "min_p",   "greedy",   "seed",       "repetition_penalty", "presence_penalty", "frequency_penalty",
-                                                  "logit_bias", "top_logprobs", "stop", "schema"};
+                                                  "logit_bias", "top_logprobs", "stop", "schema", "tools"};
   return fields;
 }
 
@@ -105,7 +106,9 @@ Result<Prompt> read_prompt(const job::Hyperparameters& values) {
   Prompt prompt;
   if (messages) {
     prompt.messages = TRY(parse_messages(*messages));
+    prompt.tools = TRY(values.text("tools", ""));
   } else {
+    if (values.has("tools")) return bad("tools go with messages");
     prompt.text = TRY(values.text("prompt", ""));
   }
   return prompt;

@@ -39,6 +39,7 @@ Result<Request> read_options(const job::Hyperparameters& values);
 struct Prompt {
   std::optional<std::string> text = {};
   std::vector<chat_template::Message> messages = {};
+  std::string tools = {};  // JSON list of what the answer may call, for the chat template; with messages alone
 };
 Result<Prompt> read_prompt(const job::Hyperparameters& values);
 

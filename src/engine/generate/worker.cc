@@ -44,7 +44,7 @@ Status Worker::run() {
   Json named = Json::array();
   for (std::size_t i = 0; i < model_.adapters.size(); ++i)
     if (i + 1 != model_.default_adapter) named.push_back(model_.adapters[i]);
-  send({{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}, {"adapters", named}});
+  send({{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}, {"adapters", named}, {"tools", true}});
   while (true) {
     TRY(flush());
     if (!TRY(wait())) return {};
@@ -136,7 +136,7 @@ Result<Request> Worker::parse_request(const Json& message, const std::string& id
   if (request.owner.scope.size() > kScopeBytesMax) return fail(ErrorCode::invalid_argument, "a scope has at most 512 bytes", "request");
   request.owner.adapter = TRY(model_.adapter_of(TRY(values.text("adapter", ""))));
   const auto prompt = TRY(read_prompt(values));
-  request.prompt = TRY(prompt.text ? model_.encode_prompt(*prompt.text) : model_.encode_messages(prompt.messages));
+  request.prompt = TRY(prompt.text ? model_.encode_prompt(*prompt.text) : model_.encode_messages(prompt));
   return request;
 }
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "engine/chat_template/chat_template.h"
+#include "engine/generate/request_fields.h"
 #include "engine/generate/scheduler.h"
 
 namespace redoubt::engine::generate {
@@ -27,7 +27,7 @@ struct WorkerModel {
   SequenceModel& sequences;
   const tokenizer::Tokenizer& tokenizer;
   std::vector<std::int32_t> end_tokens;
-  std::function<Result<std::vector<std::int32_t>>(const std::vector<chat_template::Message>&)> encode_messages;
+  std::function<Result<std::vector<std::int32_t>>(const Prompt&)> encode_messages;
   std::function<Result<std::vector<std::int32_t>>(std::string_view)> encode_prompt;
   std::vector<std::string> adapters = {};  // names, of the sequences' adapters 1 and on
   std::size_t default_adapter = 0;         // of a request that names none

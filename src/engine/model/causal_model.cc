@@ -32,7 +32,7 @@ at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product 
 
 bool adds_by_panels(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& low) {
   const auto& packed = weights.packed[product];
-  return packed.defined() && !weights.products[product].defined() && x.scalar_type() == at::kBFloat16 && packed.can_add(low);
+  return packed.defined() && !weights.products[product].defined() && x.scalar_type() == at::kBFloat16 && PackedMatrix::can_add(low);
 }
 
 // DoRA's outputs: the scale is fp32 whatever the model's precision, and the bias is no part of it.

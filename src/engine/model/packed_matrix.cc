@@ -204,7 +204,7 @@ void PackedMatrix::multiply(const std::byte* prepared, std::int64_t rows, std::i
 at::Tensor PackedMatrix::multiply(const at::Tensor& x) const { return multiply(x, nullptr); }
 
 at::Tensor PackedMatrix::multiply(const at::Tensor& x, const LowRank& more) const {
-  CHECK(can_add(more.low) && more.low.is_contiguous() && more.low.scalar_type() == at::kBFloat16 && more.factor.scalar_type() == at::kBFloat16);
+  CHECK(can_add(more.low) && more.low.is_contiguous() && more.factor.scalar_type() == at::kBFloat16);
   return multiply(x, &more);
 }
 

@@ -53,9 +53,9 @@ class PackedMatrix {
 
   // x W^T for x [rows, inputs], in x's type.
   at::Tensor multiply(const at::Tensor& x) const;
-  // The same plus `more`, summed in fp32 before it is rounded. Only where can_add().
+  // The same plus `more`, summed in fp32 before it is rounded. Only where can_add(low).
   at::Tensor multiply(const at::Tensor& x, const LowRank& more) const;
-  bool can_add(const at::Tensor& low) const { return takes_bf16() && low.size(1) % 2 == 0; }
+  static bool can_add(const at::Tensor& low) { return low.scalar_type() == at::kBFloat16 && low.size(1) % 2 == 0 && row::best_vectors() == row::Vectors::avx512_bf16; }
 
  private:
   enum class Kind { fp32, bf16, int8 };

@@ -27,9 +27,9 @@ Result<Request> Decoder::prepare(const GenerateRequest& asked) const {
   if (asked.prompt) {
     request.prompt = TRY(model_.encode_prompt(*asked.prompt));
   } else {
-    std::vector<chat_template::Message> messages;
-    for (const auto& message : asked.messages) messages.push_back({message.role, message.content});
-    request.prompt = TRY(model_.encode_messages(messages));
+    generate::Prompt prompt{.tools = asked.tools};
+    for (const auto& message : asked.messages) prompt.messages.push_back({message.role, message.content, message.json});
+    request.prompt = TRY(model_.encode_messages(prompt));
   }
   // A model's name that is no adapter's is the container's own.
   const bool known = std::ranges::find(model_.adapters, asked.adapter) != model_.adapters.end();

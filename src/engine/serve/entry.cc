@@ -31,7 +31,7 @@ struct Served {
   generate::WorkerModel parts() const {
     std::vector<std::string> names;
     for (const auto& adapter : model.adapters) names.push_back(adapter.name);
-    return {*sequences, *model.tokenizer, model.end_tokens, [this](const auto& messages) { return encode_messages(model, messages); },
+    return {*sequences, *model.tokenizer, model.end_tokens, [this](const generate::Prompt& prompt) { return encode_messages(model, prompt); },
             [this](std::string_view prompt) { return encode_prompt(model, prompt); }, std::move(names), model.default_adapter};
   }
 };

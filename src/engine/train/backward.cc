@@ -71,7 +71,7 @@ class Backward {
                           gradient_);
     if (!want_input) return {};
     if (rate > 0) return through().add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
-    if (packed.defined() && packed.can_add(dlow)) return packed.multiply(dy, {dlow, pair->a.t()});
+    if (packed.defined() && model::PackedMatrix::can_add(dlow)) return packed.multiply(dy, {dlow, pair->a.t()});
     return through().addmm_(dlow, pair->a);
   }
 

@@ -68,6 +68,12 @@ TEST(PlanMemory, knows_what_a_base_takes_in_each_format) {
       const auto& held = base.weights();
       for (const auto& tensor : held.tensors()) bytes += tensor.nbytes();
       if (tied) bytes -= held.head.nbytes();  // the embedding once more
+      // Laid out for training a matrix lies there twice, and no longer as it was.
+      std::uint64_t more = 0;
+      for (const auto& layer : held.layers)
+        for (const auto& dense : layer.products)
+          if (dense.defined()) more += model::PackedMatrix::bytes(dense) + model::PackedMatrix::bytes(dense.t()) - dense.nbytes();
+      if (base.pack_for_training()) bytes += more;
       TrainOptions options;
       options.weights = format;
       const auto plan = plan_memory(config, options, 1000, {512, 64, 5000});
