@@ -23,7 +23,7 @@ class DecoderTest : public testing::Test {
  protected:
   Alphabet model_;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer_ = generate::testing_model::letters();
-  Decoder decoder_{{model_, *tokenizer_, {kEnd}, [this](const auto& messages) { return tokenizer_->encode(messages.back().content); },
+  Decoder decoder_{{model_, *tokenizer_, {kEnd}, [this](const generate::Prompt& prompt) { return tokenizer_->encode(prompt.messages.back().content); },
                     [this](std::string_view prompt) { return tokenizer_->encode(prompt); }},
                    {.waiting_max = 8}};
 
