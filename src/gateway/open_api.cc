@@ -117,7 +117,9 @@ std::string lower(std::string text) {
 
 Json open_api(const std::vector<RouteInfo>& routes, const openai::RequestLimits& limits, const Served& served) {
   auto schemas = parse_json(kOpenApiSchemas, "OpenAPI schemas");
-  CHECK(schemas);
+  const auto request = parse_json(kOpenApiRequest, "OpenAPI schemas");
+  CHECK(schemas && request);
+  for (auto* name : {"ChatRequest", "CompletionRequest"}) (*schemas)[name]["properties"].update(*request);
   put_limits(*schemas, limits, served);
   if (served.knows_tools && limits.tools.tools_max > 0) put_tools(*schemas, limits);
   put_endpoint_requests(*schemas);

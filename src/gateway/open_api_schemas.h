@@ -6,6 +6,21 @@
 
 namespace redoubt::gateway {
 
+// Properties of a request for a chat and of one for a completion.
+inline constexpr const char* kOpenApiRequest = R"JSON({
+    "model": {"type": "string"},
+    "max_tokens": {"type": ["integer", "null"], "minimum": 1},
+    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2}, "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    "top_k": {"type": ["integer", "null"], "minimum": 0}, "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
+    "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2}, "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+    "logit_bias": {"type": ["object", "null"], "additionalProperties": false, "patternProperties": {"^(0|[1-9][0-9]{0,8})$": {"type": "number", "minimum": -100, "maximum": 100}}},
+    "seed": {"type": ["integer", "null"], "minimum": -9223372036854775808, "maximum": 9223372036854775807},
+    "stop": {"$ref": "#/components/schemas/Stop"}, "n": {"enum": [1, null]}, "stream": {"type": ["boolean", "null"]},
+    "stream_options": {"$ref": "#/components/schemas/StreamOptions"},
+    "cache_salt": {"type": ["string", "null"], "maxLength": 128}, "user": {"type": ["string", "null"], "maxLength": 512},
+    "safety_identifier": {"type": ["string", "null"], "maxLength": 512}, "prompt_cache_key": {"type": ["string", "null"], "maxLength": 512}})JSON";
+
 inline constexpr const char* kOpenApiSchemas = R"JSON({
 "Stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}}, {"type": "null"}]},
 "StreamOptions": {"type": ["object", "null"], "additionalProperties": false,
@@ -44,41 +59,21 @@ inline constexpr const char* kOpenApiSchemas = R"JSON({
         "strict": {"type": ["boolean", "null"]}, "schema": {"$ref": "#/components/schemas/AnswerSchema"}}}}}]},
 "ChatRequest": {"type": "object", "additionalProperties": false, "required": ["model", "messages"],
   "allOf": [{"$ref": "#/components/schemas/StreamRule"}, {"$ref": "#/components/schemas/LogprobRule"}],
-  "properties": {"model": {"type": "string"},
+  "properties": {
     "messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
-    "max_tokens": {"type": ["integer", "null"], "minimum": 1}, "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1},
-    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2}, "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-    "top_k": {"type": ["integer", "null"], "minimum": 0}, "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-    "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
-    "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2}, "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-    "logit_bias": {"type": ["object", "null"], "additionalProperties": false, "patternProperties": {"^(0|[1-9][0-9]{0,8})$": {"type": "number", "minimum": -100, "maximum": 100}}},
-    "seed": {"type": ["integer", "null"], "minimum": -9223372036854775808, "maximum": 9223372036854775807},
-    "stop": {"$ref": "#/components/schemas/Stop"}, "n": {"enum": [1, null]}, "stream": {"type": ["boolean", "null"]},
-    "stream_options": {"$ref": "#/components/schemas/StreamOptions"}, "logprobs": {"type": ["boolean", "null"]}, "top_logprobs": {"type": ["integer", "null"], "minimum": 0},
+    "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1}, "logprobs": {"type": ["boolean", "null"]}, "top_logprobs": {"type": ["integer", "null"], "minimum": 0},
     "response_format": {"$ref": "#/components/schemas/ResponseFormat"},
     "tools": {"$ref": "#/components/schemas/Nothing"}, "tool_choice": {"enum": ["none", "auto", null]}, "parallel_tool_calls": {"type": ["boolean", "null"]},
-    "cache_salt": {"type": ["string", "null"], "maxLength": 128}, "user": {"type": ["string", "null"], "maxLength": 512},
-    "safety_identifier": {"type": ["string", "null"], "maxLength": 512}, "prompt_cache_key": {"type": ["string", "null"], "maxLength": 512},
     "functions": {"$ref": "#/components/schemas/Nothing"}, "function_call": {"enum": ["none", null]}, "modalities": {"enum": [["text"], null]}, "store": {"enum": [false, null]}, "metadata": {"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]},
     "service_tier": {"enum": ["auto", "default", null]}}},
 "StreamRule": {"if": {"properties": {"stream": {"const": true}}, "required": ["stream"]}, "then": true, "else": {"properties": {"stream_options": {"type": "null"}}}},
 "LogprobRule": {"if": {"properties": {"logprobs": {"const": true}}, "required": ["logprobs"]}, "then": true, "else": {"properties": {"top_logprobs": {"enum": [0, null]}}}},
 "CompletionRequest": {"type": "object", "additionalProperties": false, "required": ["model", "prompt"],
   "allOf": [{"$ref": "#/components/schemas/StreamRule"}],
-  "properties": {"model": {"type": "string"},
+  "properties": {
     "prompt": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "string", "minLength": 1}}]},
-    "max_tokens": {"type": ["integer", "null"], "minimum": 1},
-    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2}, "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-    "top_k": {"type": ["integer", "null"], "minimum": 0}, "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-    "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
-    "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2}, "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-    "logit_bias": {"type": ["object", "null"], "additionalProperties": false, "patternProperties": {"^(0|[1-9][0-9]{0,8})$": {"type": "number", "minimum": -100, "maximum": 100}}},
-    "seed": {"type": ["integer", "null"], "minimum": -9223372036854775808, "maximum": 9223372036854775807},
-    "stop": {"$ref": "#/components/schemas/Stop"}, "n": {"enum": [1, null]}, "stream": {"type": ["boolean", "null"]},
-    "stream_options": {"$ref": "#/components/schemas/StreamOptions"}, "logprobs": {"type": ["integer", "null"], "minimum": 0},
-    "echo": {"enum": [false, null]}, "suffix": {"enum": ["", null]}, "best_of": {"enum": [1, null]},
-    "cache_salt": {"type": ["string", "null"], "maxLength": 128}, "user": {"type": ["string", "null"], "maxLength": 512},
-    "safety_identifier": {"type": ["string", "null"], "maxLength": 512}, "prompt_cache_key": {"type": ["string", "null"], "maxLength": 512}}},
+    "logprobs": {"type": ["integer", "null"], "minimum": 0},
+    "echo": {"enum": [false, null]}, "suffix": {"enum": ["", null]}, "best_of": {"enum": [1, null]}}},
 "InputsRequest": {"type": "object", "additionalProperties": false, "required": ["inputs"],
   "properties": {"inputs": {"type": "string", "minLength": 1}, "stream": {"enum": [false, null]},
     "parameters": {"type": ["object", "null"], "additionalProperties": false, "properties": {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/counting_sink.h"
 #include "crypto/hash.h"
 #include "governance/backup_archive.h"
 #include "ledger/layout.h"
@@ -116,22 +117,6 @@ class UnnamedFile final : public Sink {
   UnnamedFile(fs::path path, fs::path folder, Fd fd) : path_(std::move(path)), folder_(std::move(folder)), fd_(std::move(fd)) {}
   fs::path path_, folder_;
   Fd fd_;
-};
-
-// Counts what is written, for the person who waits and the summary.
-class CountingSink final : public Sink {
- public:
-  explicit CountingSink(Sink& to) : to_(to) {}
-  Status write(ByteView bytes) override {
-    TRY(to_.write(bytes));
-    count_ += bytes.size();
-    return {};
-  }
-  std::uint64_t count() const { return count_; }
-
- private:
-  Sink& to_;
-  std::uint64_t count_ = 0;
 };
 
 Result<KeyFiles> read_key_files(const fs::path& folder) {

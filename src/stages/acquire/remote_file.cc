@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/counting_sink.h"
+
 namespace redoubt::stages::acquire {
 namespace {
 
@@ -38,19 +40,6 @@ class Blocks final : public Sink {
   Bytes block_;
 };
 
-class Counting final : public Sink {
- public:
-  explicit Counting(Sink& into) : into_(into) {}
-  Status write(ByteView bytes) override {
-    count += bytes.size();
-    return into_.write(bytes);
-  }
-  std::uint64_t count = 0;
-
- private:
-  Sink& into_;
-};
-
 }  // namespace
 
 Result<std::unique_ptr<RemoteFile>> RemoteFile::open(const Place& place, const HubFile& file, std::function<void(std::uint64_t)> fetched) {
@@ -77,12 +66,12 @@ Status RemoteFile::read_whole() {
 
 // Asks again for the rest as long as each time something comes.
 Status RemoteFile::receive(std::uint64_t offset, std::uint64_t length, Sink& into) const {
-  Counting counting(into);
+  CountingSink counting(into);
   while (true) {
-    const std::uint64_t begun = counting.count;
+    const std::uint64_t begun = counting.count();
     if (begun == length && begun > 0) return {};
     auto sent = place_.hub.download(place_.repository, place_.commit, file_, offset + begun, length - begun, counting);
-    if (sent || sent.error().code != ErrorCode::unavailable || counting.count == begun) return sent;
+    if (sent || sent.error().code != ErrorCode::unavailable || counting.count() == begun) return sent;
   }
 }
 

@@ -6,6 +6,8 @@
 #include <ctime>
 #include <thread>
 
+#include "base/counting_sink.h"
+
 namespace redoubt::provider::aws {
 namespace {
 
@@ -26,20 +28,6 @@ class PartSource final : public Source {
  private:
   const RandomAccess& object_;
   std::uint64_t offset_, rest_;
-};
-
-// Knows whether anything has reached the caller's sink.
-class CountingSink final : public Sink {
- public:
-  explicit CountingSink(Sink& sink) : sink_(sink) {}
-  Status write(ByteView bytes) override {
-    count += bytes.size();
-    return sink_.write(bytes);
-  }
-  std::uint64_t count = 0;
-
- private:
-  Sink& sink_;
 };
 
 // "Sun, 06 Nov 1994 08:49:37 GMT", the form that RFC 9110 tells senders to use.
@@ -124,9 +112,9 @@ class Attempts {
 
   int judge_failure(const http::ExchangeOutcome& outcome) {
     if (outcome.reached && !request_.repeatable) return -1;
-    if (body_.count > 0 && !request_.forget_body) return -1;
+    if (body_.count() > forgotten_ && !request_.forget_body) return -1;
     if (request_.forget_body) request_.forget_body();
-    body_.count = 0;
+    forgotten_ = body_.count();
     return next_pause(outcome.reached ? RetryPolicy::Cause::timeout : RetryPolicy::Cause::transient, {});
   }
 
@@ -177,6 +165,7 @@ class Attempts {
   const Outgoing& request_;
   CredentialCache* credentials_;
   CountingSink body_;
+  std::uint64_t forgotten_ = 0;  // of the body, by the caller
   int number_ = 1;
   bool clock_was_set_ = false, renewed_ = false;
   std::optional<Credentials> used_;
