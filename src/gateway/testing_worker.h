@@ -12,6 +12,7 @@
 // With top_logprobs each token of an echo carries logprobs.
 #pragma once
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -180,7 +181,10 @@ inline WorkerFactory scripted_workers(std::shared_ptr<WorkerLog> log) {
       return fail_errno(errno, "making a socket pair", "test");
     ++log->started;
     auto theirs = std::make_shared<Fd>(pair[1]);
-    auto thread = std::make_shared<std::thread>([theirs, log] { ScriptedWorker(theirs->get(), log).run(); });
+    auto thread = std::make_shared<std::thread>([theirs, log] {
+      pthread_setname_np(pthread_self(), "scripted");  // so that a measurement can leave it out
+      ScriptedWorker(theirs->get(), log).run();
+    });
     WorkerProcess process;
     process.socket = Fd(pair[0]);
     process.kill = [theirs] { shutdown(theirs->get(), SHUT_RDWR); };

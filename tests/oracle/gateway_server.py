@@ -9,8 +9,8 @@ BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", pathlib.Path(__file__).reso
 
 
 class Server:
-    def __init__(self, folder, port):
-        self.folder, self.port = folder, port
+    def __init__(self, folder, port, pid):
+        self.folder, self.port, self.pid = folder, port, pid
         self.url = f"https://localhost:{port}"
         self.ca_file = str(folder / "ca.pem")
         self.key = (folder / "key.txt").read_text()
@@ -18,10 +18,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder):
-    process = subprocess.Popen([BUILD / "gateway_test_server", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def serving(folder, *settings):
+    """The settings are those of gateway_test_server.cc."""
+    process = subprocess.Popen([BUILD / "gateway_test_server", folder, *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        yield Server(folder, int(process.stdout.readline()))
+        yield Server(folder, int(process.stdout.readline()), process.pid)
     finally:
         process.stdin.close()
         assert process.wait(30) == 0

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A gateway in front of a scripted worker (see gateway/testing_worker.h), for clients in other languages to judge. It takes
-// a folder, writes ca.pem, key.txt, aws.txt and a client's certificate there, takes tokens of the key set jwks.json if one is there, prints its port, and serves until its stdin ends.
+// a folder, writes ca.pem, server.pem, key.txt, aws.txt and clients' certificates there, takes tokens of the key set jwks.json if one is
+// there, prints its port, and serves until its stdin ends. After the folder come settings: `connections=N` at once and of one address,
+// `clients=N` that a key may have at once, `certificates=required` or `none`, `capture=on` (sealed in memory, then dropped).
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
+#include "crypto/aes_gcm.h"
+#include "crypto/random.h"
 #include "gateway/gateway.h"
 #include "gateway/testing_worker.h"
 #include "http/testing_client.h"
@@ -12,8 +17,29 @@
 using namespace redoubt;
 using namespace redoubt::gateway;
 
+namespace {
+
+std::map<std::string, std::string> settings_of(int argc, char** argv) {
+  std::map<std::string, std::string> settings;
+  for (int i = 2; i < argc; ++i) {
+    const std::string text = argv[i];
+    const auto equals = text.find('=');
+    if (equals != text.npos) settings[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return settings;
+}
+
+Status seal_and_drop(ByteView lines) {
+  static const auto key = crypto::random_secret(crypto::kAesGcmKeyBytes);
+  (void)crypto::aes_gcm_seal(key, crypto::random_bytes(crypto::kAesGcmNonceBytes), lines, {});
+  return {};
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc < 2) return 2;
+  auto settings = settings_of(argc, argv);
   const std::filesystem::path folder = argv[1];
   SystemClock clock;
   auto certificate = http::testing::make_test_certificate();
@@ -22,7 +48,8 @@ int main(int argc, char** argv) {
   info.name = "oracle";
   info.scopes.insert(Scope::metrics);
   info.scopes.insert(Scope::health);
-  info.requests_per_minute = 1'000'000;
+  info.requests_per_minute = 100'000'000;
+  if (const auto& clients = settings["clients"]; !clients.empty()) info.concurrent_requests = std::stoi(clients);
   auto created = keys->create(info).value();
   if (!write_file(folder / "ca.pem", certificate.ca_pem)) return 1;
   if (!write_file(folder / "key.txt", created.second.reveal(SecretAccess::for_user()))) return 1;
@@ -39,14 +66,21 @@ int main(int argc, char** argv) {
   options.server.private_key_pem = certificate.private_key_pem;
   options.lockout.failures_max = 1'000'000'000;  // wrong keys are measured here
   options.signing.hosts = {"localhost"};
+  if (!write_file(folder / "server.pem", certificate.certificate_pem + to_text(certificate.private_key_pem.reveal(SecretAccess::for_user())))) return 1;
   const auto clients = crypto::make_ca({.common_name = "Clients", .not_before = clock.now() - std::chrono::minutes(5), .days = 2}).value();
+  if (!write_file(folder / "clients_ca.pem", clients.certificate)) return 1;
   for (const char* name : {"known", "unknown"}) {
     const auto client = crypto::issue_leaf(clients, {.use = crypto::LeafUse::client, .common_name = name, .not_before = clock.now() - std::chrono::minutes(5), .days = 1}).value();
     const auto pem = client.certificate + to_text(client.key.to_pem().reveal(SecretAccess::for_user()));
     if (!write_file(folder / (std::string(name) + ".pem"), pem)) return 1;
   }
-  options.server.client_certificates = crypto::ClientCertificates::optional;
+  const auto& asked = settings["certificates"];
+  options.server.client_certificates = asked == "none"       ? crypto::ClientCertificates::none
+                                       : asked == "required" ? crypto::ClientCertificates::required
+                                                             : crypto::ClientCertificates::optional;
   options.server.client_roots_pem = clients.certificate;
+  if (const auto& connections = settings["connections"]; !connections.empty())
+    options.server.connections_max = options.server.connections_per_source_max = std::stoul(connections);
   CertificateRule rule;
   rule.name = "known";
   rule.caller.id = "certificate known";
@@ -59,7 +93,8 @@ int main(int argc, char** argv) {
     rules.audience = "redoubt";
     tokens = TokenIssuer::create(rules, text_of(*set), clock).value();
   }
-  auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, nullptr, {}, tokens.get()}).value();
+  const auto capture = BatchedCapture::create(seal_and_drop, {.batch_ms = 1'000});
+  auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()}).value();
   if (!gateway->start()) return 1;
   std::printf("%d\n", gateway->port());
   std::fflush(stdout);
