@@ -13,6 +13,7 @@ namespace {
 constexpr char kCiphers13[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 constexpr char kCiphers12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr unsigned char kHttp11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+constexpr unsigned char kHttp2And11[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -92,13 +93,21 @@ Status load_roots(SSL_CTX* context, std::string_view pem) {
   return {};
 }
 
-int choose_http_1_1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* offered,
-                    unsigned int length, void*) {
+int choose(ByteView known, const unsigned char** out, unsigned char* out_length, ByteView offered) {
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kHttp11, sizeof kHttp11, offered, length) != OPENSSL_NPN_NEGOTIATED)
+  if (SSL_select_next_proto(&chosen, out_length, known.data(), static_cast<unsigned>(known.size()), offered.data(), static_cast<unsigned>(offered.size())) !=
+      OPENSSL_NPN_NEGOTIATED)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
+}
+
+int choose_http_1_1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* offered, unsigned int length, void*) {
+  return choose(kHttp11, out, out_length, {offered, length});
+}
+
+int choose_http_2(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* offered, unsigned int length, void*) {
+  return choose(kHttp2And11, out, out_length, {offered, length});
 }
 
 Status harden(SSL_CTX* context, bool allow_tls_1_2) {
@@ -177,6 +186,8 @@ TlsIo TlsConnection::read(MutableByteView into) {
   return {outcome, bytes};
 }
 
+bool TlsConnection::holds_input() const { return SSL_has_pending(state_->ssl) == 1; }
+
 TlsIo TlsConnection::write(ByteView bytes) {
   if (state_->broken) return {};
   ERR_clear_error();
@@ -233,7 +244,8 @@ Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(const T
   auto* context = state->context.get();
   TRY(harden(context, options.allow_tls_1_2));
   SSL_CTX_set_num_tickets(context, 0);
-  SSL_CTX_set_alpn_select_cb(context, choose_http_1_1, nullptr);
+  SSL_CTX_set_alpn_select_cb(context, options.offers_http_2 ? choose_http_2 : choose_http_1_1, nullptr);
+  SSL_CTX_set_read_ahead(context, 1);  // a record's head and body in one call
   TRY(load_chain(context, options.certificate_pem));
   TRY(load_key(context, options.private_key_pem));
   TRY(ask_for_certificates(context, options));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // TLS over a socket that does not block (RFC 8446). 1.3 only unless told otherwise, the groups and ciphers of Mozilla's
-// "modern" profile, ALPN "http/1.1", no session tickets (their key would outlive forward secrecy), no renegotiation, no
+// "modern" profile, ALPN "http/1.1" and where wanted "h2", no session tickets (their key would outlive forward secrecy), no renegotiation, no
 // compression.
 #pragma once
 
@@ -29,6 +29,8 @@ class TlsConnection {
   ~TlsConnection();
   TlsOutcome handshake();
   TlsIo read(MutableByteView into);
+  // Whether bytes are here that were read from the socket but not handed out, so that waiting for the socket would be in vain.
+  bool holds_input() const;
   TlsIo write(ByteView bytes);
   // Sends close_notify, as far as the socket takes it at once.
   void shutdown();
@@ -60,6 +62,7 @@ struct TlsServerOptions {
   bool allow_tls_1_2 = false;  // with forward-secret AEAD ciphers only
   ClientCertificates client_certificates = ClientCertificates::none;
   std::string client_roots_pem = {};  // whose certificates clients may show; one of another CA ends the handshake
+  bool offers_http_2 = false;         // "h2" is chosen where the client offers it
 };
 
 // Safe to use from several threads.

@@ -19,8 +19,10 @@ Result<std::shared_ptr<Bell>> Bell::create() {
 
 void Bell::ring(std::uint64_t connection) {
   std::lock_guard lock(mutex_);
-  rung_.push_back(connection);
-  if (owner_ == std::this_thread::get_id()) return;
+  const bool is_first = rung_.empty();
+  if (is_first || rung_.back() != connection) rung_.push_back(connection);
+  // Who rang first has woken the thread, or is the thread, which looks before it sleeps.
+  if (!is_first || owner_ == std::this_thread::get_id()) return;
   const std::uint64_t one = 1;
   // It fails only when the counter is full, and then the thread is awake already.
   [[maybe_unused]] auto ignored = ::write(event_.get(), &one, sizeof one);
@@ -36,14 +38,14 @@ bool Bell::pending() {
   return !rung_.empty();
 }
 
-void Bell::clear() {
-  std::uint64_t count;
-  [[maybe_unused]] auto ignored = ::read(event_.get(), &count, sizeof count);
-}
-
 void Bell::set_owner(std::thread::id owner) {
   std::lock_guard lock(mutex_);
   owner_ = owner;
+}
+
+void Exchange::tell() {
+  news_ = true;
+  bell_->ring(connection_);
 }
 
 void Exchange::send(Response response) {
@@ -54,7 +56,7 @@ void Exchange::send(Response response) {
     output_.whole = std::move(response);
     output_.ended = true;
   }
-  bell_->ring(connection_);
+  tell();
 }
 
 void Exchange::begin(int status, Headers headers) {
@@ -64,7 +66,7 @@ void Exchange::begin(int status, Headers headers) {
     started_ = true;
     output_.begun = Response{status, std::move(headers), {}, {}, 0, 0};
   }
-  bell_->ring(connection_);
+  tell();
 }
 
 Status Exchange::write(std::string_view bytes) {
@@ -76,7 +78,7 @@ Status Exchange::write(std::string_view bytes) {
       return fail(ErrorCode::limit_exceeded, "the client reads more slowly than the answer comes");
     output_.bytes.append(bytes);
   }
-  bell_->ring(connection_);
+  tell();
   return {};
 }
 
@@ -86,7 +88,7 @@ void Exchange::end() {
     if (!started_ || ended_ || gone_) return;
     ended_ = output_.ended = true;
   }
-  bell_->ring(connection_);
+  tell();
 }
 
 void Exchange::abort() {
@@ -95,7 +97,7 @@ void Exchange::abort() {
     if (ended_ || gone_) return;
     cut();
   }
-  bell_->ring(connection_);
+  tell();
 }
 
 void Exchange::cut() {
@@ -121,7 +123,7 @@ void Exchange::on_drain(std::function<void()> callback) {
     if (ended_ || gone_) return;
     on_drain_ = std::move(callback);
   }
-  bell_->ring(connection_);
+  tell();
 }
 
 void Exchange::dropped() {
@@ -135,12 +137,13 @@ void Exchange::dropped() {
       output_.whole = Response{500, {}, {}, {}, 0, 0};
     }
   }
-  bell_->ring(connection_);
+  tell();
 }
 
 Exchange::Output Exchange::take() {
   Output output;
   std::function<void()> drained;
+  news_ = false;
   {
     std::lock_guard lock(mutex_);
     output = std::exchange(

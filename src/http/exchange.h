@@ -3,6 +3,7 @@
 // One request's answer on its way from any thread to the server's thread, and the bell that the answering threads ring.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -17,15 +18,15 @@
 
 namespace redoubt::http::detail {
 
-// Wakes the server's thread and tells it which connections have something to do. Safe from any thread.
+// Wakes the server's thread and tells it which connections have something to do. Safe from any thread. Its descriptor is for epoll's
+// edges: it is never read.
 class Bell {
  public:
   static Result<std::shared_ptr<Bell>> create();
   void ring(std::uint64_t connection);
-  // The connections that were rung for since the last call. For the server's thread, as are the next two.
+  // The connections that were rung for since the last call. For the server's thread, as is the next.
   std::vector<std::uint64_t> take();
   bool pending();
-  void clear();
   int fd() const { return event_.get(); }
   // The thread that takes: its own rings need no system call.
   void set_owner(std::thread::id owner);
@@ -62,10 +63,13 @@ class Exchange {
     bool aborted = false;           // cut the connection
   };
   Output take();
+  // Whether something was said since the last `take`.
+  bool has_news() const { return news_; }
   void client_left();
 
  private:
   void cut();
+  void tell();
 
   const std::uint64_t connection_;
   const std::shared_ptr<Bell> bell_;
@@ -73,6 +77,7 @@ class Exchange {
   std::mutex mutex_;
   Output output_;
   bool started_ = false, ended_ = false, gone_ = false;
+  std::atomic<bool> news_ = false;
   std::function<void()> on_abort_, on_drain_;
 };
 

@@ -89,7 +89,7 @@ std::string http_date() {
 }
 
 crypto::TlsServerOptions tls_options(const ServerOptions& options, const std::string& certificate_pem, const Secret& private_key_pem) {
-  return {certificate_pem, private_key_pem, options.allow_tls_1_2, options.client_certificates, options.client_roots_pem};
+  return {certificate_pem, private_key_pem, options.allow_tls_1_2, options.client_certificates, options.client_roots_pem, options.http_2 == Http2::offered};
 }
 
 }  // namespace
@@ -104,11 +104,12 @@ Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handle
   options.private_key_pem = {};
   auto port = port_of(listener.get());
   watch(epoll.get(), EPOLL_CTL_ADD, listener.get(), kListener, EPOLLIN);
-  watch(epoll.get(), EPOLL_CTL_ADD, bell->fd(), kBell, EPOLLIN);
+  watch(epoll.get(), EPOLL_CTL_ADD, bell->fd(), kBell, EPOLLIN | EPOLLET);
   ParserLimits limits{options.head_bytes_max, options.target_bytes_max, options.headers_max, options.body_bytes_max};
   std::unique_ptr<Loop> loop(
       new Loop(Shared{std::move(options), limits, handler, std::move(bell)}, std::move(listener), std::move(epoll), port));
   loop->tls_ = std::move(tls);
+  loop->shared_.name_fields();
   loop->thread_ = std::thread([raw = loop.get()] { raw->run(); });
   return loop;
 }
@@ -173,14 +174,13 @@ void Loop::turn() {
   for (int i = 0; i < count; ++i) {
     auto id = events[static_cast<std::size_t>(i)].data.u64;
     if (id == kListener) accept_all();
-    if (id == kBell) shared_.bell->clear();
     if (id > kBell) serve(id, events[static_cast<std::size_t>(i)].events);
   }
 }
 
 void Loop::tick() {
   next_tick_ = shared_.now + kTick;
-  shared_.date = http_date();
+  shared_.set_date(http_date());
   if (!listening_ && listener_) {
     watch(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN);
     listening_ = true;
@@ -242,11 +242,11 @@ void Loop::admit(Fd client, std::string peer) {
   ++per_source_[peer];
   auto fd = client.get();
   auto connection = std::make_unique<Connection>(id, std::move(client), std::move(peer), std::move(*tls), shared_);
-  watch(epoll_.get(), EPOLL_CTL_ADD, fd, id, 0);
   auto& added = *(connections_[id] = std::move(connection));
   open_ = connections_.size();
-  added.on_events(EPOLLIN);
-  settle(id, added);
+  // Its first bytes are hardly there yet.
+  added.armed = added.interest();
+  watch(epoll_.get(), EPOLL_CTL_ADD, fd, id, added.armed);
 }
 
 void Loop::serve(std::uint64_t id, std::uint32_t events) {

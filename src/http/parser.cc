@@ -15,12 +15,19 @@ tl::unexpected<Refusal> refuse(int status, const char* why) { return tl::unexpec
 
 bool is_alphanumeric(unsigned char c) { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
 
+// Letters, digits and these.
+constexpr std::array<bool, 256> set_with(std::string_view more) {
+  std::array<bool, 256> set{};
+  for (int c = 0; c < 256; ++c) set[static_cast<std::size_t>(c)] = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+  for (char c : more) set[static_cast<unsigned char>(c)] = true;
+  return set;
+}
+
 // tchar of RFC 9110 section 5.6.2.
+constexpr auto kToken = set_with("!#$%&'*+-.^_`|~");
+
 bool is_token(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return is_alphanumeric(c) ||
-           (c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos);
-  });
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return kToken[c]; });
 }
 
 bool is_field_value(std::string_view text) {
@@ -41,10 +48,9 @@ std::string_view take_line_of(std::string_view& text) {
 }
 
 // RFC 3986 unreserved, sub-delims, ':', '@', '/', '%': what a path may hold.
-bool is_path_character(unsigned char c) {
-  return is_alphanumeric(c) ||
-         (c != 0 && std::string_view("-._~!$&'()*+,;=:@/%").find(static_cast<char>(c)) != std::string_view::npos);
-}
+constexpr auto kPath = set_with("-._~!$&'()*+,;=:@/%");
+
+bool is_path_character(unsigned char c) { return kPath[c]; }
 
 bool is_host(std::string_view host) {
   if (host.empty() || host.size() > 255 + 6) return false;
@@ -109,14 +115,19 @@ Parsed<void> parse_target(std::string_view target, Request& request, std::string
   return check_path(request.path);
 }
 
+Parsed<void> check_method(std::string_view method) {
+  if (!is_token(method) || method.size() > kMethodBytesMax) return refuse(400, "the method is malformed");
+  if (method == "TRACE") return refuse(405, "no resource takes TRACE");
+  if (method == "CONNECT") return refuse(501, "the method is not supported");
+  return {};
+}
+
 Parsed<void> parse_request_line(std::string_view line, const ParserLimits& limits, Request& request,
                                 std::string_view& authority) {
   auto first = line.find(' '), last = line.rfind(' ');
   if (first == line.npos || first == last) return refuse(400, "the request line has not three parts");
   auto method = line.substr(0, first), target = line.substr(first + 1, last - first - 1), version = line.substr(last + 1);
-  if (!is_token(method) || method.size() > kMethodBytesMax) return refuse(400, "the method is malformed");
-  if (method == "TRACE") return refuse(405, "no resource takes TRACE");
-  if (method == "CONNECT") return refuse(501, "the method is not supported");
+  if (auto checked = check_method(method); !checked) return checked;
   if (target.size() > limits.target_bytes_max) return refuse(414, "the target is too long");
   if (version == "HTTP/1.0") {
     request.is_http_1_0 = true;
@@ -195,6 +206,16 @@ Parsed<void> find_expectation(RequestHead& head) {
   return {};
 }
 
+// What is asked of a head once its target and its headers are read.
+Parsed<RequestHead> finish_head(RequestHead head, std::string_view authority, const ParserLimits& limits) {
+  auto checked = check_host(head.request, authority).and_then([&] { return find_framing(head, limits); }).and_then([&] {
+    return find_expectation(head);
+  });
+  if (!checked) return tl::unexpected<Refusal>(checked.error());
+  head.keep_alive = keeps_alive(head.request);
+  return head;
+}
+
 }  // namespace
 
 Parsed<std::size_t> find_head_end(std::string_view buffer, std::size_t checked, const ParserLimits& limits) {
@@ -215,6 +236,10 @@ Parsed<RequestHead> parse_head(std::string_view text, const ParserLimits& limits
   auto end = find_head_end(text, 0, limits);
   if (!end) return tl::unexpected<Refusal>(end.error());
   if (*end != text.size() || text.empty()) return refuse(400, "the head is not complete");
+  return parse_checked_head(text, limits);
+}
+
+Parsed<RequestHead> parse_checked_head(std::string_view text, const ParserLimits& limits) {
   RequestHead head;
   std::string_view authority;
   if (auto line = parse_request_line(take_line_of(text), limits, head.request, authority); !line)
@@ -225,12 +250,27 @@ Parsed<RequestHead> parse_head(std::string_view text, const ParserLimits& limits
     if (!header) return tl::unexpected<Refusal>(header.error());
     head.request.headers.add(std::move(header->name), std::move(header->value));
   }
-  auto checked = check_host(head.request, authority).and_then([&] { return find_framing(head, limits); }).and_then([&] {
-    return find_expectation(head);
-  });
-  if (!checked) return tl::unexpected<Refusal>(checked.error());
-  head.keep_alive = keeps_alive(head.request);
-  return head;
+  return finish_head(std::move(head), authority, limits);
+}
+
+Parsed<RequestHead> head_of_fields(RequestFields fields, BodyFraming framing, const ParserLimits& limits) {
+  if (auto checked = check_method(fields.method); !checked) return tl::unexpected<Refusal>(checked.error());
+  if (fields.target.size() > limits.target_bytes_max) return refuse(414, "the target is too long");
+  if (!fields.target.starts_with('/')) return refuse(400, "the target is not a path");
+  if (fields.headers.size() > limits.headers_max) return refuse(431, "there are too many headers");
+  for (const auto& [name, value] : fields.headers) {
+    if (!is_token(name)) return refuse(400, "a header's name is malformed");
+    if (!is_field_value(value) || trim(value).size() != value.size()) return refuse(400, "a header's value has a control character or a space at its end");
+    if (name == "transfer-encoding" || name == "connection") return refuse(400, "HTTP/2 has no header of the connection");
+  }
+  RequestHead head;
+  head.framing = framing;
+  head.request.method = std::move(fields.method);
+  head.request.headers = std::move(fields.headers);
+  if (!fields.authority.empty() && head.request.headers.count("host") == 0) head.request.headers.add("host", fields.authority);
+  std::string_view nobody;
+  if (auto parsed = parse_target(fields.target, head.request, nobody); !parsed) return tl::unexpected<Refusal>(parsed.error());
+  return finish_head(std::move(head), fields.authority, limits);
 }
 
 BodyParser::BodyParser(const RequestHead& head, std::size_t bytes_max) : bytes_max_(bytes_max) {

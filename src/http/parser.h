@@ -43,6 +43,17 @@ Parsed<std::size_t> find_head_end(std::string_view buffer, std::size_t checked, 
 
 // `head` is everything up to and with the empty line.
 Parsed<RequestHead> parse_head(std::string_view head, const ParserLimits& limits);
+// The same of what find_head_end has found the end of, and so has read already.
+Parsed<RequestHead> parse_checked_head(std::string_view head, const ParserLimits& limits);
+
+// A head as HTTP/2 has it: no text, but fields.
+struct RequestFields {
+  std::string method, target, authority;
+  Headers headers;  // names in lower case
+};
+// The same rules for it; an authority becomes the Host header where there is none. `framing` is what the stream says of its body:
+// none, or chunked for one whose length nobody announced; a Content-Length makes that `length`.
+Parsed<RequestHead> head_of_fields(RequestFields fields, BodyFraming framing, const ParserLimits& limits);
 
 // Takes a body out of a stream of bytes, at any split.
 class BodyParser {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An HTTPS/1.1 server: one thread with epoll and non-blocking TLS. Nothing is ever answered in clear; a client that does not
-// finish its handshake, its request or its reading in time is dropped; every size and count has a limit.
+// An HTTPS server for HTTP/1.1 and HTTP/2: one thread with epoll and non-blocking TLS. Nothing is ever answered in clear; a client
+// that does not finish its handshake, its request or its reading in time is dropped; every size and count has a limit. Handlers see
+// no difference between the two but that a connection may have several requests under way.
 #pragma once
 
 #include <chrono>
@@ -68,6 +69,8 @@ class Handler {
   }
 };
 
+enum class Http2 { offered, off };
+
 struct ServerOptions {
   std::string host = "127.0.0.1";  // a numeric IPv4 or IPv6 address
   std::uint16_t port = 0;          // 0: the system chooses, see Server::port
@@ -76,6 +79,7 @@ struct ServerOptions {
   bool allow_tls_1_2 = false;
   crypto::ClientCertificates client_certificates = crypto::ClientCertificates::none;
   std::string client_roots_pem = {};
+  Http2 http_2 = Http2::offered;
 
   std::size_t head_bytes_max = 16 << 10;  // request line and headers
   std::size_t target_bytes_max = 8 << 10;
@@ -83,6 +87,7 @@ struct ServerOptions {
   std::size_t body_bytes_max = 1 << 20;
   std::size_t body_bytes_total_max = 256 << 20;  // of all requests that are being read or handled
   std::size_t stream_bytes_max = 1 << 20;        // of a streamed answer that the client has not yet taken
+  std::size_t streams_max = 100;  // of an HTTP/2 connection at once
   std::size_t connections_max = 1024;
   std::size_t connections_per_source_max = 256;  // an address; 0 is no limit
 

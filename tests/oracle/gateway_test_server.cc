@@ -3,7 +3,8 @@
 // A gateway in front of a scripted worker (see gateway/testing_worker.h), for clients in other languages to judge. It takes
 // a folder, writes ca.pem, server.pem, key.txt, aws.txt and clients' certificates there, takes tokens of the key set jwks.json if one is
 // there, prints its port, and serves until its stdin ends. After the folder come settings: `connections=N` at once and of one address,
-// `clients=N` that a key may have at once, `certificates=required` or `none`, `capture=on` (sealed in memory, then dropped).
+// `clients=N` that a key may have at once, `certificates=required` or `none`, `send_ms=N` and `head_ms=N` for a client to take
+// an answer and to send a head, `capture=on` (sealed in memory, then dropped).
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -86,6 +87,8 @@ int main(int argc, char** argv) {
   rule.caller.id = "certificate known";
   rule.caller.scopes = {Scope::models};
   options.certificates = {rule};
+  if (const auto& ms = settings["send_ms"]; !ms.empty()) options.server.send_ms_max = std::stoi(ms);
+  if (const auto& ms = settings["head_ms"]; !ms.empty()) options.server.head_ms_max = std::stoi(ms);
   std::unique_ptr<TokenIssuer> tokens;
   if (const auto set = read_file(folder / "jwks.json", 1 << 20)) {
     TokenRules rules;
