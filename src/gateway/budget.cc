@@ -2,7 +2,11 @@
 #include "gateway/budget.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+
+#include "base/json.h"
+#include "base/log.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -23,7 +27,7 @@ constexpr MeterKind kMeters[] = {{"requests_per_minute", &UseLimits::requests_pe
                                  {"money_per_day", &UseLimits::money_per_day, Unit::money, Period::day},
                                  {"money_per_month", &UseLimits::money_per_month, Unit::money, Period::month}};
 constexpr std::size_t kMeterCount = std::size(kMeters), kTokensOfMinute = 2;
-constexpr std::size_t kAccountsMax = 100'000;
+constexpr std::size_t kAccountsMax = 100'000, kBookBytesMax = 64 << 20;
 constexpr std::int64_t kMillion = 1'000'000;
 constexpr std::int64_t kLimitMax = std::int64_t{1} << 42;  // so that a million times it fits 64 bits
 
@@ -69,12 +73,18 @@ class BudgetState {
     std::array<Meter, kMeterCount> meters{};
   };
 
-  // What is used of a meter in the period of `time`; a period that is over is forgotten.
-  Meter& meter(const std::string& account, std::size_t index, TimePoint time) {
-    auto& meter = accounts[account].meters[index];
-    if (const auto begin = begin_of(kMeters[index].period, time); meter.begin < begin) meter = {begin, 0};
-    return meter;
+  // A period that is over is forgotten. Where the clock was set back, what was used counts in the period that it is now: else nothing
+  // would count until that time comes again.
+  void follow(const std::string& account, TimePoint now) {
+    auto& meters = accounts[account].meters;
+    for (std::size_t i = 0; i < kMeterCount; ++i) {
+      const auto begin = begin_of(kMeters[i].period, now);
+      if (meters[i].begin < begin) meters[i].used = 0;
+      meters[i].begin = begin;
+    }
   }
+
+  std::int64_t used(const std::string& account, std::size_t index) { return accounts[account].meters[index].used; }
 
   // Who comes with a token may be anybody: accounts that used nothing this month go when there are many.
   void forget(TimePoint now) {
@@ -86,21 +96,99 @@ class BudgetState {
   }
 
   void add(const std::vector<std::string>& names, const Prices& prices, TokenUse tokens, std::int64_t requests, TimePoint time) {
+    ++changes;
+    latest = time;
     for (const auto& name : names)
       for (std::size_t i = 0; i < kMeterCount; ++i) {
-        auto& one = meter(name, i, time);
+        auto& one = accounts[name].meters[i];
         // What was reserved in a period that is over was forgotten with it.
         if (one.begin > begin_of(kMeters[i].period, time)) continue;
         one.used += kMeters[i].unit == Unit::requests ? requests : use_of(kMeters[i].unit, prices, tokens);
       }
   }
 
+  Json to_json() const;
+  Status restore(const Json& saved);
+
   std::mutex mutex;
   std::map<std::string, Account> accounts;
+  std::uint64_t changes = 0;
+  TimePoint latest{};  // when something last changed
 };
 
-Budgets::Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants)
-    : clock_(clock), prices_(prices), tenants_(std::move(tenants)), state_(std::make_shared<BudgetState>()) {}
+// Without the periods that are over.
+Json BudgetState::to_json() const {
+  Json all = Json::object();
+  for (const auto& [name, account] : accounts) {
+    Json meters = Json::object();
+    for (std::size_t i = 0; i < kMeterCount; ++i)
+      if (account.meters[i].used != 0 && account.meters[i].begin >= begin_of(kMeters[i].period, latest)) meters[kMeters[i].name] = {{"since", to_rfc3339(account.meters[i].begin)}, {"used", account.meters[i].used}};
+    if (!meters.empty()) all[name] = std::move(meters);
+  }
+  return {{"version", 1}, {"accounts", std::move(all)}};
+}
+
+Status BudgetState::restore(const Json& saved) {
+  constexpr std::string_view kWhere = "budgets";
+  if (TRY(json_integer(saved, "version", kWhere)) != 1) return fail(ErrorCode::unsupported, "counts of another version", std::string(kWhere));
+  const Json saved_accounts = TRY(json_object(saved, "accounts", kWhere));
+  for (const auto& [name, meters] : saved_accounts.items()) {
+    if (!meters.is_object()) return fail(ErrorCode::invalid_argument, "the counts of an account are no object", std::string(kWhere));
+    for (std::size_t i = 0; i < kMeterCount; ++i) {
+      const auto found = meters.find(kMeters[i].name);
+      if (found == meters.end()) continue;
+      const auto begin = TRY(parse_rfc3339(TRY(json_string(*found, "since", kWhere))));
+      accounts[name].meters[i] = {begin_of(kMeters[i].period, begin), TRY(json_integer(*found, "used", kWhere))};
+    }
+  }
+  return {};
+}
+
+BudgetBook::BudgetBook(BudgetStorage storage, std::chrono::milliseconds pause) : storage_(std::move(storage)), pause_(pause), state_(std::make_shared<BudgetState>()) {}
+
+Result<std::unique_ptr<BudgetBook>> BudgetBook::open(BudgetStorage storage, int save_ms) {
+  std::unique_ptr<BudgetBook> book(new BudgetBook(std::move(storage), std::chrono::milliseconds(save_ms)));
+  if (const auto saved = TRY(book->storage_.load()); !saved.empty()) TRY(book->state_->restore(TRY(parse_json(saved, "budgets", {kBookBytesMax, 8}))));
+  book->thread_ = std::thread([raw = book.get()] { raw->keep_saving(); });
+  return book;
+}
+
+BudgetBook::~BudgetBook() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+Status BudgetBook::save() {
+  const std::lock_guard once(saving_);
+  Json now;
+  std::uint64_t changes;
+  {
+    const std::lock_guard lock(state_->mutex);
+    changes = state_->changes;
+    if (changes == saved_) return {};
+    now = state_->to_json();
+  }
+  TRY(storage_.save(dump_json(now)));
+  saved_ = changes;
+  return {};
+}
+
+void BudgetBook::keep_saving() {
+  for (bool last = false; !last;) {
+    {
+      std::unique_lock lock(mutex_);
+      last = changed_.wait_for(lock, pause_, [this] { return stopping_; });
+    }
+    if (auto saved = save(); !saved) spdlog::error("the counts of the budgets can't be saved, which is tried again: {} ({})", saved.error().message, saved.error().where);
+  }
+}
+
+Budgets::Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants, BudgetBook* book)
+    : clock_(clock), prices_(prices), tenants_(std::move(tenants)), state_(book == nullptr ? std::make_shared<BudgetState>() : book->state_) {}
 
 std::vector<std::pair<std::string, UseLimits>> Budgets::accounts_of(const ApiKeyInfo& who) const {
   std::vector<std::pair<std::string, UseLimits>> accounts;
@@ -113,11 +201,12 @@ tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const
   const std::lock_guard lock(state_->mutex);
   const auto now = clock_.now();
   const auto accounts = accounts_of(who);
+  for (const auto& account : accounts) state_->follow(account.first, now);
   for (const auto& [name, limits] : accounts)
     for (std::size_t i = 0; i < kMeterCount; ++i) {
       const auto& kind = kMeters[i];
       if (limits.*kind.limit <= 0) continue;
-      const auto left = limit_of(kind, limits) - state_->meter(name, i, now).used;
+      const auto left = limit_of(kind, limits) - state_->used(name, i);
       const auto for_answer = left - use_of(kind.unit, prices_, {most.prompt, 0});
       const auto one = use_of(kind.unit, prices_, {0, 1});
       if (kind.unit == Unit::requests ? left < 1 : for_answer < one) return tl::unexpected(BudgetRefusal{kind.name, seconds_to(end_of(kind.period, now), now)});
@@ -137,7 +226,8 @@ std::optional<Budgets::Standing> Budgets::tokens_of_minute(const ApiKeyInfo& who
   std::optional<Standing> least;
   for (const auto& [name, limits] : accounts_of(who)) {
     if (limits.tokens_per_minute <= 0) continue;
-    const auto left = std::max<std::int64_t>(0, limits.tokens_per_minute - state_->meter(name, kTokensOfMinute, now).used);
+    state_->follow(name, now);
+    const auto left = std::max<std::int64_t>(0, limits.tokens_per_minute - state_->used(name, kTokensOfMinute));
     if (!least || left < least->remaining) least = Standing{limits.tokens_per_minute, left, seconds_to(end_of(Period::minute, now), now)};
   }
   return least;
@@ -161,7 +251,7 @@ bool Reservation::start(std::int64_t prompt_tokens) {
       const auto& limits = state_->accounts[name].limits;
       const auto& kind = kMeters[i];
       if (limits.*kind.limit <= 0 || kind.unit == Unit::requests) continue;
-      if (state_->meter(name, i, time_).used + use_of(kind.unit, prices_, {more, 0}) <= limit_of(kind, limits)) continue;
+      if (state_->used(name, i) + use_of(kind.unit, prices_, {more, 0}) <= limit_of(kind, limits)) continue;
       started_ = false;
       return false;
     }

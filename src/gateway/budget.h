@@ -2,15 +2,17 @@
 //
 // What keys and tenants may use: requests, tokens and money, by the minute, the day and the month of UTC. What a request could use at most
 // is reserved before it starts, and what it did use is settled after, so that no limit is ever overshot, however many ask at once.
-// Counted in this process: a restart begins anew.
+// The counts live in a book, which outlives gateways, and a restart where it is given a place to be kept (docs/formats/budgets.md).
 #pragma once
 
-#include <array>
+#include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -33,6 +35,40 @@ struct BudgetRefusal {
 };
 
 class Budgets;
+class BudgetState;
+
+// Where the counts are kept, sealed by whoever provides these. `load` answers an empty text before the first save; `save` is atomic and
+// durable, and called from the book's own thread.
+struct BudgetStorage {
+  std::function<Result<std::string>()> load;
+  std::function<Status(const std::string& json)> save;
+};
+
+// All that was used. What changed is saved in the background, `save_ms` after the last time at the earliest, and when the book is dropped:
+// no request ever waits for a disk. A process that is killed forgets what was used since the last save; what was reserved then counts as used.
+class BudgetBook {
+ public:
+  // Without a storage nothing is kept. invalid_argument for a text that no book saved.
+  static Result<std::unique_ptr<BudgetBook>> open(BudgetStorage storage, int save_ms = 1'000);
+  ~BudgetBook();
+  // Now, if anything changed.
+  Status save();
+
+ private:
+  friend class Budgets;
+  BudgetBook(BudgetStorage storage, std::chrono::milliseconds pause);
+  void keep_saving();
+
+  const BudgetStorage storage_;
+  const std::chrono::milliseconds pause_;
+  const std::shared_ptr<BudgetState> state_;
+  std::mutex saving_;  // one save at a time
+  std::uint64_t saved_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
 
 // A request's part of all the limits that hold for it. Dropped unsettled it counts as used in full once the request has started, and as
 // not made before. Safe from several threads.
@@ -47,7 +83,7 @@ class Reservation {
  private:
   friend class Budgets;
   Reservation(Budgets& budgets, std::vector<std::string> accounts, TokenUse reserved, TimePoint time);
-  const std::shared_ptr<class BudgetState> state_;
+  const std::shared_ptr<BudgetState> state_;
   const Prices prices_;
   const std::vector<std::string> accounts_;
   TokenUse reserved_;
@@ -57,7 +93,8 @@ class Reservation {
 
 class Budgets {
  public:
-  Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants);
+  // Without a book the counts are this object's own.
+  Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants, BudgetBook* book = nullptr);
 
   // `most`: an upper bound of the prompt, and the answer as it was asked for, which may be cut to what is left.
   tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> reserve(const ApiKeyInfo& who, TokenUse most);

@@ -127,5 +127,83 @@ TEST_F(BudgetsTest, many_at_once_never_overshoot) {
   EXPECT_GT(used.load(), 19'000);
 }
 
+class BudgetBookTest : public BudgetsTest {
+ protected:
+  BudgetStorage storage() {
+    return {[this]() -> Result<std::string> { return stored_; },
+            [this](const std::string& json) -> Status {
+              if (fails_) return fail(ErrorCode::unavailable, "the disk is full");
+              const std::lock_guard lock(mutex_);
+              stored_ = json;
+              return {};
+            }};
+  }
+  std::mutex mutex_;
+  std::string stored_;
+  std::atomic<bool> fails_ = false;
+};
+
+TEST_F(BudgetBookTest, what_was_used_counts_after_a_restart_and_what_was_under_way_counts_in_full) {
+  const auto key = key_with({.tokens_per_minute = 50, .tokens_per_day = 100}, "t");
+  const std::map<std::string, UseLimits> tenants = {{"t", {.money_per_month = 1000}}};
+  std::shared_ptr<Reservation> held;
+  {
+    const auto book = BudgetBook::open(storage()).value();
+    Budgets budgets(clock_, {1'000'000, 1'000'000}, tenants, book.get());
+    budgets.reserve(key, {20, 20}).value()->settle({20, 10});
+    held = budgets.reserve(key, {5, 5}).value();
+  }
+  const auto book = BudgetBook::open(storage()).value();
+  Budgets budgets(clock_, {1'000'000, 1'000'000}, tenants, book.get());
+  EXPECT_EQ(budgets.tokens_of_minute(key)->remaining, 10);
+  EXPECT_EQ(budgets.reserve(key, {20, 1}).error().limit, "tokens_per_minute");
+  clock_.advance(60s);  // another day and month
+  EXPECT_EQ(budgets.reserve(key, {1, 500}).value()->answer_tokens(), 49);
+}
+
+TEST_F(BudgetBookTest, a_new_gateway_over_the_same_book_does_not_begin_anew) {
+  const auto book = BudgetBook::open({[] { return std::string(); }, [](const std::string&) { return Status(); }}).value();
+  const auto key = key_with({.tokens_per_day = 100});
+  Budgets(clock_, {}, {}, book.get()).reserve(key, {50, 40}).value()->settle({50, 40});
+  EXPECT_EQ(Budgets(clock_, {}, {}, book.get()).reserve(key, {1, 500}).value()->answer_tokens(), 9);
+}
+
+TEST_F(BudgetBookTest, saves_in_the_background_and_again_when_it_could_not) {
+  fails_ = true;
+  const auto book = BudgetBook::open(storage(), 5).value();
+  Budgets budgets(clock_, {}, {}, book.get());
+  budgets.reserve(key_with({.tokens_per_day = 100}), {10, 20}).value()->settle({10, 20});
+  std::this_thread::sleep_for(30ms);
+  fails_ = false;
+  const auto is_saved = [&] {
+    const std::lock_guard lock(mutex_);
+    return stored_.find("\"used\":30") != std::string::npos;
+  };
+  for (int i = 0; i < 1000 && !is_saved(); ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_TRUE(is_saved()) << stored_;
+}
+
+TEST_F(BudgetBookTest, what_no_book_saved_is_refused) {
+  for (const char* text : {"[]", "{}", R"({"version":2,"accounts":{}})", R"({"version":1,"accounts":{"key k":{"tokens_per_day":{"used":1}}}})", R"({"version":1,"accounts":{"key k":7}})"}) {
+    stored_ = text;
+    EXPECT_FALSE(BudgetBook::open(storage())) << text;
+  }
+}
+
+// Show 3: the clock is moved, a day on and two back.
+TEST_F(BudgetsTest, a_clock_that_is_set_back_gives_nothing_back) {
+  Budgets budgets(clock_, {}, {});
+  const auto key = key_with({.tokens_per_day = 100});
+  budgets.reserve(key, {40, 20}).value()->settle({40, 20});
+  clock_.advance(-24h);
+  EXPECT_EQ(budgets.reserve(key, {10, 500}).value()->answer_tokens(), 30);
+  auto held = budgets.reserve(key, {10, 10}).value();
+  clock_.advance(-24h);
+  held->settle({10, 10});
+  EXPECT_EQ(budgets.reserve(key, {10, 500}).value()->answer_tokens(), 10);
+  clock_.advance(24h);  // a day that is new to it
+  EXPECT_EQ(budgets.reserve(key, {10, 500}).value()->answer_tokens(), 90);
+}
+
 }  // namespace
 }  // namespace redoubt::gateway

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/completion.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "crypto/random.h"
 #include "gateway/event_stream.h"
@@ -10,15 +12,47 @@ namespace redoubt::gateway {
 using namespace openai;
 
 Completion::Completion(Context context, http::Responder responder)
-    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.clock.now()) {}
+    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.clock.now()), fresh_tools_(context_.tools) {}
 
 double Completion::elapsed_ms() const { return static_cast<double>((context_.clock.now() - begun_).count()); }
+
+bool Completion::forget() {
+  std::lock_guard lock(mutex_);
+  if (finished_ || streaming_) return false;
+  forget_heard();
+  return true;
+}
+
+void Completion::forget_heard() {
+  answer_ = {};
+  place_ = {};
+  heard_ = {};
+  first_token_ms_ = 0;
+  context_.tools.reset();
+  if (fresh_tools_) context_.tools.emplace(*fresh_tools_);
+}
+
+// What a candidate can't answer the release that stands does, as long as nobody has seen anything of it. The candidate is blamed all the same.
+bool Completion::fall_back(bool is_their_fault) {
+  std::optional<Context::Fallback> fallback;
+  {
+    std::lock_guard lock(mutex_);
+    if (finished_ || streaming_ || !context_.fallback) return false;
+    if (!is_their_fault && context_.meter) context_.meter->add_error();
+    fallback.swap(context_.fallback);
+    context_.meter = fallback->meter;
+    context_.version = fallback->version;
+    forget_heard();
+  }
+  return fallback->ask(shared_from_this());
+}
 
 // The engine has counted the prompt: what is beyond a limit goes no further.
 void Completion::on_started(int prompt_tokens) {
   std::function<void()> stop;
   {
     std::lock_guard lock(mutex_);
+    heard_.prompt = prompt_tokens;
     if (finished_) return;
     const bool too_long = context_.prompt_tokens_max > 0 && prompt_tokens > context_.prompt_tokens_max;
     if (!too_long && (!context_.reservation || context_.reservation->start(prompt_tokens))) return;
@@ -52,6 +86,7 @@ http::Headers Completion::headers_of(const char* content_type) const {
   http::Headers headers = context_.headers;
   headers.add("Content-Type", content_type);
   if (context_.seed) headers.add("X-Redoubt-Seed", std::to_string(*context_.seed));
+  if (!context_.version.empty()) headers.add("X-Redoubt-Version", context_.version);
   return headers;
 }
 
@@ -79,6 +114,7 @@ void Completion::on_token(const Piece& piece) {
   std::lock_guard lock(mutex_);
   if (finished_) return;
   if (first_token_ms_ == 0) first_token_ms_ = elapsed_ms();
+  heard_.answer += static_cast<std::int64_t>(std::max<std::size_t>(1, piece.logprobs.size()));
   if (!context_.tools) return tell(piece);
   if (auto known = with_names(context_.tools->take(piece.text)); !known.empty()) tell(std::move(known));
 }
@@ -96,6 +132,7 @@ void Completion::tell(Piece piece) {
 
 void Completion::on_done(const GenerateEnd& given) {
   std::lock_guard lock(mutex_);
+  if (left_) return charge_left({given.prompt_tokens, given.completion_tokens});
   if (finished_) return;
   GenerateEnd end = given;
   if (context_.tools) {
@@ -107,6 +144,7 @@ void Completion::on_done(const GenerateEnd& given) {
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
                                   static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
                                   end.finish_reason == "length" ? "length" : "stop");
+  if (context_.meter) context_.meter->add_answer(elapsed_ms());
   if (context_.capture &&
       !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body}))
     context_.metrics.add_capture_dropped(1);
@@ -118,13 +156,16 @@ void Completion::on_done(const GenerateEnd& given) {
 }
 
 void Completion::on_error(const Error& error) {
-  std::lock_guard lock(mutex_);
-  if (finished_) return;
   const bool too_long = error.code == ErrorCode::limit_exceeded;
   const bool theirs = too_long || error.code == ErrorCode::invalid_argument;
+  if (fall_back(theirs)) return;
+  std::lock_guard lock(mutex_);
+  if (left_) return charge_left(heard_);
+  if (finished_) return;
+  if (!theirs && context_.meter) context_.meter->add_error();
   spdlog::warn("generation {} failed: {}", context_.frame.id, error.message);
-  // What was not answered is not paid for.
-  if (context_.reservation && !streaming_) context_.reservation->settle({});
+  // What was not answered is not paid for, and of what broke off what came.
+  if (context_.reservation) context_.reservation->settle(streaming_ ? heard_ : TokenUse{});
   // What the engine said stays in the log: it may name paths or quote the prompt.
   auto body = too_long ? error_body("the prompt does not fit the model's context", "invalid_request_error", "messages",
                                     "context_length_exceeded")
@@ -142,29 +183,39 @@ void Completion::on_error(const Error& error) {
   responder_.send(in_dialect(context_.dialect, {status, std::move(headers), std::move(body), {}, 0, 0}));
 }
 
-void Completion::refuse(const Error& error) {
+void Completion::refuse(const Error& error, int retry_s) {
+  const bool full = error.code == ErrorCode::limit_exceeded;
+  if (fall_back(full)) return;
   std::lock_guard lock(mutex_);
-  bool full = error.code == ErrorCode::limit_exceeded;
   int status = full ? 429 : 503;
   auto body = full ? error_body("too many requests wait already", "rate_limit_error", "", "queue_full")
                    : error_body("the model is not ready, try again", "server_error", "", "engine_unavailable");
   context_.metrics.add(full ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::errors);
   finish(status);
   responder_.send(in_dialect(
-      context_.dialect, {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? "1" : "5"}}, std::move(body), {}, 0, 0}));
+      context_.dialect, {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? std::to_string(retry_s) : "5"}}, std::move(body), {}, 0, 0}));
 }
 
 void Completion::client_left() {
   std::lock_guard lock(mutex_);
   if (finished_) return;
+  left_ = true;
   finish(499);  // nginx's number for it; only metrics see it
+}
+
+// Once, with the lock held. What never got a slot costs nothing.
+void Completion::charge_left(TokenUse made) {
+  const auto reservation = std::exchange(context_.reservation, nullptr);
+  if (heard_.prompt == 0) return;
+  if (reservation) reservation->settle(made);
+  context_.metrics.add_unfinished(static_cast<std::uint64_t>(made.prompt), static_cast<std::uint64_t>(made.answer));
 }
 
 void Completion::finish(int status) {
   finished_ = true;
   context_.metrics.add_response(context_.route, status);
   context_.admission.reset();
-  context_.reservation.reset();
+  if (!left_) context_.reservation.reset();
 }
 
 }  // namespace redoubt::gateway

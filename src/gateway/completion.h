@@ -11,6 +11,7 @@
 #include "gateway/capture.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
+#include "gateway/release_meter.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 #include "http/server.h"
@@ -21,7 +22,7 @@ namespace redoubt::gateway {
 // How a stream is cut into pieces: as OpenAI's clients read it, or those same events within AWS's event stream.
 enum class Framing { server_sent_events, aws_event_stream };
 
-class Completion final : public GenerateListener {
+class Completion final : public GenerateListener, public std::enable_shared_from_this<Completion> {
  public:
   struct Context {
     openai::AnswerFrame frame;
@@ -39,18 +40,27 @@ class Completion final : public GenerateListener {
     std::int64_t prompt_tokens_max = 0;             // of the key; 0: no limit
     http::Headers headers = {};                     // of every answer: how the limits stand
     std::optional<openai::ToolCallReader> tools = {};  // where the answer may call some
+    std::shared_ptr<ReleaseMeter> meter = {};          // of the release that answers; may be null
+    std::string version = {};                          // of that release, named in the answer's head
+    struct Fallback {
+      std::function<bool(std::shared_ptr<GenerateListener>)> ask;  // another release; false when it does not take the request either
+      std::shared_ptr<ReleaseMeter> meter;
+      std::string version;
+    };
+    std::optional<Fallback> fallback = {};  // who answers when this release can't, while nothing was sent
   };
   Completion(Context context, http::Responder responder);
 
+  bool forget() override;
   void on_started(int prompt_tokens) override;
   void on_token(const Piece& piece) override;
   void on_done(const GenerateEnd& end) override;
   void on_error(const Error& error) override;
-  // The pool did not take the request at all.
-  void refuse(const Error& error);
+  // The pool did not take the request at all; who comes too much may come again after so many seconds.
+  void refuse(const Error& error, int retry_s);
   // How to stop what is running; called at most once, from any thread, and at once if it should have stopped by then.
   void on_stop(std::function<void()> stop);
-  // The client left; what is running is told to stop by whoever calls this.
+  // The client left; what is running is told to stop by whoever calls this. What was made until it stopped is charged, and no more.
   void client_left();
 
  private:
@@ -62,6 +72,9 @@ class Completion final : public GenerateListener {
   // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.
   void finish(int status);
   void fail_early(http::Response response);
+  void forget_heard();
+  bool fall_back(bool is_their_fault);
+  void charge_left(TokenUse made);
   double elapsed_ms() const;
 
   std::mutex mutex_;
@@ -71,7 +84,9 @@ class Completion final : public GenerateListener {
   openai::Piece answer_;
   openai::StreamPlace place_;
   double first_token_ms_ = 0;
-  bool streaming_ = false, finished_ = false, stop_wanted_ = false;
+  const std::optional<openai::ToolCallReader> fresh_tools_;  // as the answer begins
+  TokenUse heard_;  // what is known of an answer that has not come to its end: tokens held back by the engine are not in it
+  bool streaming_ = false, finished_ = false, left_ = false, stop_wanted_ = false;
   std::function<void()> stop_;
 };
 

@@ -10,6 +10,7 @@
 #include "gateway/event_stream.h"
 #include "gateway/open_api.h"
 #include "gateway/reply.h"
+#include "gateway/request_run.h"
 
 namespace redoubt::gateway {
 using namespace openai;
@@ -84,7 +85,7 @@ class Gateway::Endpoint final : public http::Handler {
       : limits_(options.limits),
         deps_(std::move(deps)),
         authentication_(deps_.keys, deps_.clock, options.signing, deps_.tokens, options.certificates),
-        budgets_(deps_.clock, options.prices, options.tenants),
+        budgets_(deps_.clock, options.prices, options.tenants, deps_.budgets),
         lockout_(deps_.clock, options.lockout),
         key_limits_(deps_.clock),
         source_limits_(deps_.clock, options.open_routes) {}
@@ -125,7 +126,7 @@ class Gateway::Endpoint final : public http::Handler {
   void generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing = Framing::server_sent_events);
   Headers standing_of(const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
-  void start(CompletionRequest parsed, const Release& release, Completion::Context context, const Responder& responder);
+  void start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, const Responder& responder);
   void reply(const Request& request, const Responder& responder, Response response);
   static Json model_json(const Release& release);
 
@@ -309,11 +310,17 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
                  json_response(400, error_body(parsed.error().message, "invalid_request_error", parsed.error().where,
                                                to_string(parsed.error().code))));
   if (parsed->model.empty()) parsed->model = limits.model_default;
-  auto release = deps_.router.active();
-  if (!release) return reply(request, responder, try_later(503, "no model is deployed", "no_model", 30));
+  auto choice = deps_.router.choose(parsed->model);
+  if (!choice.release) return reply(request, responder, try_later(503, "no model is deployed", "no_model", 30));
   if (!limits.model_default.empty() && parsed->model != limits.model_default)
     return reply(request, responder, refusal(404, "this endpoint does not serve the model that the body names", "invalid_request_error", "model_not_found", {}, "model"));
-  if (auto refused = check_model(*parsed, *release, key)) return reply(request, responder, std::move(*refused));
+  auto refused_model = check_model(*parsed, *choice.release, key);
+  if (refused_model && choice.fallback) {
+    choice = {choice.fallback, nullptr, nullptr};
+    refused_model = check_model(*parsed, *choice.release, key);
+  }
+  if (refused_model) return reply(request, responder, std::move(*refused_model));
+  const auto& release = choice.release;
   // What was computed of a key's prompts serves that key alone.
   parsed->generate.scope = key.id + "/" + parsed->cache_salt;
   // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
@@ -341,7 +348,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
   parsed->generate.max_tokens = static_cast<int>((*reserved)->answer_tokens());
   context.reservation = std::move(*reserved);
   parsed->generate.payer = key.payer();
-  start(std::move(*parsed), *release, std::move(context), responder);
+  start(std::move(*parsed), choice, std::move(context), responder);
 }
 
 // How the key's limits stand, in OpenAI's names.
@@ -361,7 +368,7 @@ Headers Gateway::Endpoint::standing_of(const ApiKeyInfo& key) {
 // Whether the model is there for this key, takes the request, and can't be spoken to with another's voice. Names the adapter.
 std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key) {
   const auto state = release.pool->state();
-  const bool is_release = parsed.model.empty() || parsed.model == release.name || parsed.model == release.name + "/" + release.version;
+  const bool is_release = release.answers_to(parsed.model);
   const bool exists = is_release || std::find(state.adapters.begin(), state.adapters.end(), parsed.model) != state.adapters.end();
   // A model that the key was not granted does not exist for it.
   const bool granted = key.may_use(is_release ? release.name : parsed.model);
@@ -376,22 +383,28 @@ std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed
   return std::nullopt;
 }
 
-void Gateway::Endpoint::start(CompletionRequest parsed, const Release& release, Completion::Context context,
-                              const Responder& responder) {
+void Gateway::Endpoint::start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, const Responder& responder) {
   context.stream = parsed.stream;
   context.include_usage = parsed.include_usage;
   if (!parsed.generate.greedy) context.seed = parsed.generate.seed;
   if (parsed.tools.may_call()) context.tools.emplace(std::move(parsed.tools));
+  context.meter = choice.release->meter;
+  context.version = choice.release->version;
+  const auto run = std::make_shared<RequestRun>();
+  if (choice.fallback)
+    context.fallback = {[run, pool = std::weak_ptr(choice.fallback->pool), request = parsed.generate](std::shared_ptr<GenerateListener> listener) {
+                          const auto alive = pool.lock();
+                          return alive && run->ask(alive, request, std::move(listener)).has_value();
+                        },
+                        choice.fallback->meter, choice.fallback->version};
+  if (choice.shadow) copy_to(*choice.shadow, parsed.generate);
   auto completion = std::make_shared<Completion>(std::move(context), responder);
-  auto id = release.pool->generate(std::move(parsed.generate), completion);
-  if (!id) return completion->refuse(id.error());
-  completion->on_stop([pool = std::weak_ptr(release.pool), number = *id] {
-    if (auto alive = pool.lock()) alive->cancel(number);
-  });
-  // Weak, because this callback lives as long as the answer, and the pool's end must not wait for itself.
-  responder.on_abort([completion = std::weak_ptr(completion), pool = std::weak_ptr(release.pool), number = *id] {
+  if (auto asked = run->ask(choice.release->pool, std::move(parsed.generate), completion); !asked)
+    completion->refuse(asked.error(), std::clamp(choice.release->pool->state().expected_wait_ms / 1000, 1, 60));
+  completion->on_stop([run] { run->stop(); });
+  responder.on_abort([completion = std::weak_ptr(completion), run] {
     if (auto alive = completion.lock()) alive->client_left();
-    if (auto alive = pool.lock()) alive->cancel(number);
+    run->stop();
   });
 }
 
@@ -442,10 +455,10 @@ void Gateway::Endpoint::document(const Request& request, const ApiKeyInfo& key, 
   reply(request, responder, json_response(200, dump_json(open_api(route_table(), limits_, served))));
 }
 
-// Healthy means that a worker has lately answered, not that this process runs.
+// Healthy means that a worker has lately answered, or is started by the next request; not that this process runs.
 void Gateway::Endpoint::ping(const Request& request, const ApiKeyInfo&, const Responder& responder) {
   auto release = deps_.router.active();
-  bool healthy = release && release->pool->state().workers_ready > 0;
+  const bool healthy = release && release->pool->state().can_answer;
   deps_.metrics.add_response("/ping", healthy ? 200 : 503);
   (void)request;
   responder.send({healthy ? 200 : 503, {}, "", {}, 0, 0});
@@ -461,7 +474,7 @@ void Gateway::Endpoint::live(const Request&, const ApiKeyInfo&, const Responder&
 void Gateway::Endpoint::health(const Request& request, const ApiKeyInfo&, const Responder& responder) {
   const auto release = deps_.router.active();
   const auto state = release ? release->pool->state() : PoolState{};
-  const bool healthy = state.workers_ready > 0;
+  const bool healthy = state.can_answer;
   const Json body = {{"status", healthy ? "healthy" : "unhealthy"}, {"workers", state.workers}, {"workers_ready", state.workers_ready},
                      {"running", state.running}, {"queued", state.queued}};
   deps_.metrics.add_response("/health", healthy ? 200 : 503);

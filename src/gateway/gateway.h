@@ -43,6 +43,7 @@ struct GatewayDeps {
   // Hears of each refused key (source, why), for the ledger or a log; must not block. May be empty.
   std::function<void(const std::string& source, const std::string& why)> on_refused = {};
   const TokenIssuer* tokens = nullptr;  // null: tokens of an issuer are not taken
+  BudgetBook* budgets = nullptr;        // what was used; null: counted from this gateway's start
 };
 
 class Gateway {

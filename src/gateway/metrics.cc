@@ -75,6 +75,13 @@ void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t c
   if (samples_.size() > kSamplesMax) samples_.pop_front();
 }
 
+void GatewayMetrics::add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens) {
+  std::lock_guard lock(mutex_);
+  prompt_tokens_ += prompt_tokens;
+  completion_tokens_ += completion_tokens;
+  ++finished_["abort"];  // vLLM's word
+}
+
 void GatewayMetrics::add_capture_dropped(std::uint64_t records) {
   std::lock_guard lock(mutex_);
   captures_dropped_ += records;

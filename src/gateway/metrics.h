@@ -39,6 +39,8 @@ class GatewayMetrics {
   void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
                       double first_token_ms, const std::string& finish_reason = "stop");
+  // Tokens of an answer that nobody waited for; its times say nothing.
+  void add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
   void add_capture_dropped(std::uint64_t records);
 
   MetricsSnapshot snapshot() const;

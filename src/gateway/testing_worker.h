@@ -4,6 +4,7 @@
 // told by the prompt (the last message's content).
 //   "echo A B"  answers the words one token each         "hang"   says nothing more
 //   "die"       closes the socket before a token         "half"   sends one token and closes the socket
+//   "halfway"   as "half", but obeys as "die" does
 //   "slow"      sends a token every 10 ms until cancelled, at most max_tokens
 //   "fail"      answers an error                         "junk"   sends a line that is no JSON
 //   "long"      says that the prompt is too long          "odd"    says that the request is wrong
@@ -28,9 +29,13 @@ namespace redoubt::gateway::testing {
 
 // Counters that a test reads; one for all workers of a factory.
 struct WorkerLog {
-  std::atomic<int> started = 0, generates = 0, cancels = 0, finished = 0;
+  std::atomic<int> started = 0, generates = 0, cancels = 0, finished = 0, tokens = 0, ended = 0;
+  std::atomic<int> slots = 4;               // of a worker that starts
+  std::atomic<bool> kill_first = false;     // the first worker to see this closes its socket
+  std::atomic<std::int64_t> cancelled_ns = 0;  // when the last cancel came, by the steady clock
   std::mutex mutex;
   std::vector<Json> seeds;  // of the generates, null where none was given
+  std::atomic<bool> is_broken = false;       // every request fails
   std::atomic<bool> is_old = false;          // workers say and know nothing of adapters and scopes
   std::atomic<int> deaths_left = 1'000'000;  // "die" obeys this many times and echoes after
 };
@@ -40,7 +45,7 @@ class ScriptedWorker {
   ScriptedWorker(int fd, std::shared_ptr<WorkerLog> log) : fd_(fd), log_(std::move(log)) {}
 
   void run() {
-    Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", 4}};
+    Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", log_->slots.load()}};
     if (!log_->is_old) ready.update({{"adapters", Json::array({"tuned"})}, {"tools", true}});
     send(ready);
     std::string buffer;
@@ -72,8 +77,12 @@ class ScriptedWorker {
     auto type = message["type"].get<std::string>(), id = message["id"].get<std::string>();
     if (type == "ping") send({{"type", "pong"}, {"id", id}});
     if (type == "cancel") {
+      log_->cancelled_ns = std::chrono::steady_clock::now().time_since_epoch().count();
       ++log_->cancels;
-      if (slow_.erase(id) > 0) done(id, "cancelled", 1);
+      if (const auto found = slow_.find(id); found != slow_.end()) {
+        done(id, "cancelled", found->second.made);
+        slow_.erase(found);
+      }
     }
     if (type == "generate") generate(id, message);
   }
@@ -89,10 +98,15 @@ class ScriptedWorker {
     send({{"type", "started"}, {"id", id}, {"prompt_tokens", 7}});
     if (text == "hang") return;
     if (text == "slow") {
-      slow_[id] = message["max_tokens"].get<int>();
+      slow_[id] = {message["max_tokens"].get<int>()};
       return;
     }
     if (text == "die" && log_->deaths_left-- > 0) return end();
+    if (log_->is_broken) return send({{"type", "error"}, {"id", id}, {"code", "internal"}, {"message", "secret detail"}});
+    if (text == "halfway" && log_->deaths_left-- > 0) {
+      send({{"type", "token"}, {"id", id}, {"text", "seen by nobody "}});
+      return end();
+    }
     if (text == "half") {
       send({{"type", "token"}, {"id", id}, {"text", "half "}});
       return end();
@@ -152,13 +166,16 @@ class ScriptedWorker {
   }
 
   void tick() {
+    if (log_->kill_first.exchange(false)) return end();
     for (auto at = slow_.begin(); at != slow_.end();) {
       send({{"type", "token"}, {"id", at->first}, {"text", "x "}});
-      if (--at->second > 0) {
+      ++log_->tokens;
+      ++at->second.made;
+      if (--at->second.left > 0) {
         ++at;
         continue;
       }
-      done(at->first, "length", 1);
+      done(at->first, "length", at->second.made);
       at = slow_.erase(at);
     }
   }
@@ -171,7 +188,10 @@ class ScriptedWorker {
   int fd_;
   std::shared_ptr<WorkerLog> log_;
   bool alive_ = true;
-  std::map<std::string, int> slow_;  // tokens left
+  struct Slow {
+    int left = 0, made = 0;  // tokens
+  };
+  std::map<std::string, Slow> slow_;
 };
 
 inline WorkerFactory scripted_workers(std::shared_ptr<WorkerLog> log) {
@@ -184,6 +204,7 @@ inline WorkerFactory scripted_workers(std::shared_ptr<WorkerLog> log) {
     auto thread = std::make_shared<std::thread>([theirs, log] {
       pthread_setname_np(pthread_self(), "scripted");  // so that a measurement can leave it out
       ScriptedWorker(theirs->get(), log).run();
+      ++log->ended;
     });
     WorkerProcess process;
     process.socket = Fd(pair[0]);

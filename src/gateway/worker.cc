@@ -2,6 +2,7 @@
 #include "gateway/worker.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/log.h"
 #include "gateway/worker_connection.h"
@@ -14,6 +15,9 @@ using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kTickMs = 100;
+constexpr auto kMeasured = std::chrono::seconds(30);             // waits are looked back at
+constexpr std::size_t kPayersMax = 4096;
+constexpr std::size_t kServicesMin = 5, kServicesMax = 64;  // answers whose mean time counts; below them it says little
 constexpr std::string_view kWhere = "engine worker";
 
 tl::unexpected<Error> broken(std::string message) {
@@ -36,20 +40,21 @@ Result<int> count_of(const Json& event, const char* key) {
 
 struct WorkerPool::Job {
   GenerateRequest request;
-  std::shared_ptr<GenerateListener> listener;  // null once cancelled
+  std::shared_ptr<GenerateListener> listener;  // null once it was told of an end
   Slot* slot = nullptr;                        // null while queued
   bool handed_on = false;                      // a token reached the listener
   bool retried = false;
+  bool cancelled = false;
   Steady::time_point since, heard;
 };
 
 struct WorkerPool::Slot {
   std::thread thread;
   std::shared_ptr<WorkerConnection> connection;  // null while there is no process
+  bool wanted = true;   // else it takes no request, and its worker ends once it has none
   bool ready = false;
-  int capacity = 0, running = 0, context_length = 0;
-  std::vector<std::string> adapters;
-  bool knows_tools = false;
+  bool failed = false;  // the last start or worker did
+  int capacity = 0, running = 0;
   bool knows_scopes = false;  // the engine of an older image refuses the word
   Steady::time_point started, pinged, ponged;
   std::uint64_t pings = 0;
@@ -59,7 +64,14 @@ WorkerPool::WorkerPool(WorkerFactory factory, WorkerPoolOptions options) : facto
 
 std::shared_ptr<WorkerPool> WorkerPool::create(WorkerFactory factory, WorkerPoolOptions options) {
   std::shared_ptr<WorkerPool> pool(new WorkerPool(std::move(factory), options));
-  for (int i = 0; i < std::max(1, options.workers); ++i) pool->slots_.push_back(std::make_unique<Slot>());
+  const int most = options.scale ? options.scale->max : std::max(1, options.workers);
+  // One at least is started whatever is asked: a release that can't start is not served.
+  const int first = options.scale ? std::max(1, options.scale->min) : most;
+  for (int i = 0; i < most; ++i) {
+    pool->slots_.push_back(std::make_unique<Slot>());
+    pool->slots_.back()->wanted = i < first;
+  }
+  if (options.scale && !options.scale->is_fixed()) pool->scaler_ = std::thread([raw = pool.get()] { raw->keep_scaling(); });
   for (auto& slot : pool->slots_) slot->thread = std::thread([raw = pool.get(), &slot = *slot] { raw->keep_worker(slot); });
   return pool;
 }
@@ -72,6 +84,7 @@ WorkerPool::~WorkerPool() {
       if (slot->connection) slot->connection->wake();
   }
   changed_.notify_all();
+  if (scaler_.joinable()) scaler_.join();
   for (auto& slot : slots_) slot->thread.join();
   for (auto& [id, job] : jobs_)
     if (job.listener) job.listener->on_error({ErrorCode::unavailable, "the endpoint stops", std::string(kWhere)});
@@ -94,17 +107,96 @@ Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_
   std::uint64_t id = 0;
   {
     std::lock_guard lock(mutex_);
-    bool ready = std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
-    if (stopping_ || !ready) return broken("no worker is ready");
+    if (stopping_ || !can_answer()) return broken("no worker is ready");
+    const bool waits_already = std::any_of(queue_.begin(), queue_.end(), [&](const auto waiting) { return jobs_.at(waiting).request.payer == request.payer; });
+    if (waits_already && expected_wait_ms() > options_.queue_ms_max) return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWhere));
     if (queue_.size() >= static_cast<std::size_t>(options_.queue_max) && !make_room(request.payer, calls))
       return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
     id = next_id_++;
-    jobs_[id] = Job{std::move(request), std::move(listener), nullptr, false, false, Steady::now(), Steady::now()};
+    jobs_[id] = Job{std::move(request), std::move(listener), nullptr, false, false, false, Steady::now(), Steady::now()};
     queue_.push_back(id);
     assign();
+    if (std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->wanted; })) want(1);
   }
   for (auto& call : calls) call();
   return id;
+}
+
+// Whether a worker is ready, or the first is on its way. With the lock held.
+bool WorkerPool::can_answer() const {
+  bool starting = false, wanted = false;
+  for (const auto& slot : slots_) {
+    if (slot->ready && slot->wanted) return true;
+    wanted |= slot->wanted;
+    starting |= slot->wanted && !slot->failed;
+  }
+  return options_.scale && (starting || !wanted);
+}
+
+// By how long answers took lately and how many are made together; 0 where too few have to tell. With the lock held.
+int WorkerPool::expected_wait_ms() const {
+  std::int64_t slots = 0;
+  for (const auto& slot : slots_) slots += slot->wanted && slot->ready ? slot->capacity : 0;
+  if (queue_.empty() || services_.size() < kServicesMin || slots == 0) return 0;
+  const auto sum = std::accumulate(services_.begin(), services_.end(), milliseconds(0)).count();
+  return static_cast<int>(std::min<std::int64_t>(3'600'000, sum * (std::ssize(queue_) + 1) / std::ssize(services_) / slots));
+}
+
+// So many workers from now on: the busiest stay. With the lock held.
+void WorkerPool::want(int workers) {
+  std::vector<Slot*> order;
+  for (auto& slot : slots_) order.push_back(slot.get());
+  const auto worth = [](const Slot* slot) { return slot->wanted ? 2 + (slot->ready ? 1 + slot->running : 0) : slot->connection ? 1 : 0; };
+  std::stable_sort(order.begin(), order.end(), [&](const Slot* a, const Slot* b) { return worth(a) > worth(b); });
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const bool is_wanted = static_cast<int>(i) < workers;
+    if (is_wanted && !order[i]->wanted) order[i]->failed = false;
+    order[i]->wanted = is_wanted;
+  }
+  assign();
+  changed_.notify_all();
+}
+
+// With the lock held.
+Scaling::Load WorkerPool::load() const {
+  Scaling::Load load;
+  for (const auto& slot : slots_) load.workers += slot->wanted;
+  load.requests = static_cast<int>(jobs_.size());
+  load.tokens_per_second = tokens_per_second_;
+  const auto now = Steady::now();
+  milliseconds waited{0};
+  std::int64_t count = 0;
+  for (auto at = waits_.rbegin(); at != waits_.rend() && at->time >= now - kMeasured; ++at, ++count) waited += at->waited;
+  load.queue_ms = count > 0 ? static_cast<double>(waited.count()) / static_cast<double>(count) : 0;
+  for (const auto id : queue_) load.queue_ms = std::max(load.queue_ms, std::chrono::duration<double, std::milli>(now - jobs_.at(id).since).count());
+  return load;
+}
+
+void WorkerPool::keep_scaling() {
+  Scaling scaling(*options_.scale);
+  std::unique_lock lock(mutex_);
+  looked_ = Steady::now();
+  while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_; })) {
+    const auto now = Steady::now();
+    // A second's mean: a tick has too few tokens to tell.
+    if (now - looked_ >= std::chrono::seconds(1)) {
+      tokens_per_second_ = static_cast<double>(tokens_ - tokens_looked_) / std::chrono::duration<double>(now - looked_).count();
+      tokens_looked_ = tokens_;
+      looked_ = now;
+    }
+    const auto now_load = load();
+    const int workers = scaling.look(now_load, now);
+    if (workers != now_load.workers) {
+      spdlog::info("engine workers: {} instead of {}, for {} requests, {:.0f} tokens a second, {:.0f} ms in the queue", workers, now_load.workers, now_load.requests, now_load.tokens_per_second,
+                   now_load.queue_ms);
+      want(workers);
+    }
+    Calls calls;
+    expire(nullptr, calls);
+    lock.unlock();
+    for (auto& call : calls) call();
+    lock.lock();
+  }
 }
 
 // The newest waiting request of whoever has the most gives way, if `payer` has two fewer. With the lock held.
@@ -128,11 +220,11 @@ void WorkerPool::cancel(std::uint64_t id) {
   std::lock_guard lock(mutex_);
   auto found = jobs_.find(id);
   if (found == jobs_.end()) return;
-  dropped = std::exchange(found->second.listener, nullptr);
   if (found->second.slot) {
-    found->second.slot->connection->post({{"type", "cancel"}, {"id", std::to_string(id)}});
+    if (!std::exchange(found->second.cancelled, true)) found->second.slot->connection->post({{"type", "cancel"}, {"id", std::to_string(id)}});
     return;
   }
+  dropped = std::exchange(found->second.listener, nullptr);
   std::erase(queue_, id);
   jobs_.erase(found);
   changed_.notify_all();
@@ -141,16 +233,22 @@ void WorkerPool::cancel(std::uint64_t id) {
 PoolState WorkerPool::state() const {
   std::lock_guard lock(mutex_);
   PoolState state;
-  state.workers = static_cast<int>(slots_.size());
   for (const auto& slot : slots_) {
-    if (!slot->ready) continue;
-    ++state.workers_ready;
+    state.workers += slot->wanted;
     state.running += slot->running;
+    if (!slot->wanted) continue;
+    if (!slot->ready) {
+      state.workers_starting += !slot->failed;
+      continue;
+    }
+    ++state.workers_ready;
     state.slots += slot->capacity;
-    state.context_length = slot->context_length;
-    state.adapters = slot->adapters;
-    state.knows_tools = slot->knows_tools;
   }
+  state.can_answer = can_answer();
+  state.context_length = known_.context_length;
+  state.adapters = known_.adapters;
+  state.knows_tools = known_.knows_tools;
+  state.expected_wait_ms = expected_wait_ms();
   state.queued = static_cast<int>(queue_.size());
   state.restarts = restarts_;
   return state;
@@ -161,13 +259,21 @@ bool WorkerPool::drain(milliseconds time_max) {
   return changed_.wait_for(lock, time_max, [this] { return jobs_.empty(); });
 }
 
-// The first waiting request of the payer who has the fewest running. With the lock held, and the queue not empty.
+// The first waiting request of the payer who has the fewest running, and among such of who was last served longest ago. With the lock held,
+// and the queue not empty.
 std::uint64_t WorkerPool::take_next() {
   std::map<std::string, int> running;
   for (const auto& [id, job] : jobs_)
     if (job.slot != nullptr) ++running[job.request.payer];
-  const auto next = std::min_element(queue_.begin(), queue_.end(), [&](auto a, auto b) { return running[jobs_.at(a).request.payer] < running[jobs_.at(b).request.payer]; });
+  const auto turn = [&](std::uint64_t id) {
+    const auto& payer = jobs_.at(id).request.payer;
+    const auto served = served_.find(payer);
+    return std::pair(running[payer], served == served_.end() ? 0 : served->second);
+  };
+  const auto next = std::min_element(queue_.begin(), queue_.end(), [&](auto a, auto b) { return turn(a) < turn(b); });
   const auto id = *next;
+  if (served_.size() > kPayersMax) served_.clear();
+  served_[jobs_.at(id).request.payer] = ++turns_;
   queue_.erase(next);
   return id;
 }
@@ -177,12 +283,15 @@ void WorkerPool::assign() {
   while (!queue_.empty()) {
     Slot* best = nullptr;
     for (auto& slot : slots_)
-      if (slot->ready && slot->running < slot->capacity && (!best || slot->running < best->running)) best = slot.get();
+      if (slot->wanted && slot->ready && slot->running < slot->capacity && (!best || slot->running < best->running)) best = slot.get();
     if (!best) return;
     auto id = take_next();
     auto& job = jobs_.at(id);
     job.slot = best;
-    job.since = job.heard = Steady::now();
+    const auto now = Steady::now();
+    waits_.push_back({now, std::chrono::duration_cast<milliseconds>(now - job.since)});
+    while (waits_.front().time < now - kMeasured) waits_.pop_front();
+    job.since = job.heard = now;
     ++best->running;
     auto message = generate_message(id, job.request);
     if (!best->knows_scopes) message.erase("scope");
@@ -199,21 +308,29 @@ bool WorkerPool::pause(const Slot& slot, int ms) {
       std::unique_lock lock(mutex_);
       const auto tick = std::min(end, Steady::now() + milliseconds(kTickMs));
       if (changed_.wait_until(lock, tick, [this] { return stopping_; })) return false;
-      expire(slot, calls);
+      expire(&slot, calls);
     }
     for (auto& call : calls) call();
   }
   return true;
 }
 
+// False when the pool stops.
+bool WorkerPool::await_wanted(Slot& slot) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stopping_ || slot.wanted; });
+  return !stopping_;
+}
+
 // A slot's thread: one worker after another, for as long as the pool lives.
 void WorkerPool::keep_worker(Slot& slot) {
-  int wait_ms = options_.restart_ms;
-  for (bool first = true;; first = false) {
-    if (!first && !pause(slot, wait_ms)) return;
+  int wait_ms = 0;
+  for (;;) {
+    if (wait_ms > 0 && !pause(slot, wait_ms)) return;
+    if (!await_wanted(slot)) return;
     auto process = factory_();
     auto why = Error{ErrorCode::unavailable, "the worker could not be started", std::string(kWhere)};
-    bool was_ready = false;
+    bool was_ready = false, was_wanted = true;
     if (!process) {
       why = process.error();
     } else if (auto connection = WorkerConnection::create(std::move(process->socket))) {
@@ -225,14 +342,19 @@ void WorkerPool::keep_worker(Slot& slot) {
       if (auto served = serve_worker(slot); !served) why = served.error();
       std::lock_guard lock(mutex_);
       was_ready = slot.ready;
+      was_wanted = slot.wanted;
     }
     end_worker(slot, why);
     if (process && process->kill) process->kill();
     if (process && process->wait) process->wait();
     std::lock_guard lock(mutex_);
     if (stopping_) return;
+    if (!was_wanted) {
+      wait_ms = 0;
+      continue;
+    }
     ++restarts_;
-    wait_ms = was_ready ? options_.restart_ms : std::min(wait_ms * 2, options_.restart_ms_max);
+    wait_ms = was_ready ? options_.restart_ms : std::clamp(wait_ms * 2, options_.restart_ms, options_.restart_ms_max);
     spdlog::warn("engine worker ended: {}", why.message);
   }
 }
@@ -255,15 +377,17 @@ Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
       if (slot.ready || TRY(json_integer(event, "protocol", kWhere)) != 1)
         return broken("the worker speaks another protocol");
       slot.capacity = std::clamp(TRY(count_of(event, "slots")), 1, 1024);
-      slot.context_length = TRY(count_of(event, "context_length"));
+      Known known;
+      known.context_length = TRY(count_of(event, "context_length"));
       slot.knows_scopes = event.contains("adapters");
-      slot.knows_tools = json_or(event, "tools", false);
-      slot.adapters.clear();
+      known.knows_tools = json_or(event, "tools", false);
       for (const auto& name : json_or(event, "adapters", Json::array())) {
         if (!name.is_string()) return broken("the worker named an adapter that has no name");
-        slot.adapters.push_back(name);
+        known.adapters.push_back(name);
       }
+      known_ = std::move(known);
       slot.ready = true;
+      slot.failed = false;
       slot.pinged = slot.ponged = Steady::now();
       last_failure_.reset();
       assign();
@@ -299,7 +423,8 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
   if (type == "token") {
     job.handed_on = true;
     auto piece = TRY(parse_piece(event));
-    if (listener) calls.push_back([listener, piece = std::move(piece)] { listener->on_token(piece); });
+    tokens_ += std::max<std::size_t>(1, piece.logprobs.size());
+    if (listener && !job.cancelled) calls.push_back([listener, piece = std::move(piece)] { listener->on_token(piece); });
     return {};
   }
   if (type == "done") {
@@ -321,6 +446,8 @@ Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::st
   } else {
     return broken("the worker sent an unknown event");
   }
+  if (type == "done" && !job.cancelled) services_.push_back(std::chrono::duration_cast<milliseconds>(Steady::now() - job.since));
+  if (services_.size() > kServicesMax) services_.pop_front();
   jobs_.erase(found);
   --slot.running;
   assign();
@@ -334,6 +461,7 @@ Status WorkerPool::watch(Slot& slot) {
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return broken("the endpoint stops");
+    if (!slot.wanted && slot.running == 0) return broken("the worker is no longer needed");
     auto now = Steady::now();
     if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken("the worker did not become ready in time");
     if (slot.ready && now - slot.pinged > milliseconds(options_.ping_ms)) {
@@ -347,20 +475,22 @@ Status WorkerPool::watch(Slot& slot) {
     for (const auto& [id, job] : jobs_)
       if (job.slot == &slot && now - job.heard > milliseconds(options_.silence_ms_max))
         return broken("the worker hangs on a request");
-    expire(slot, calls);
+    expire(&slot, calls);
   }
   for (auto& call : calls) call();
   return {};
 }
 
 // Ends what waited too long, or ran too long on this slot (its thread alone speaks to those listeners). With the lock held.
-void WorkerPool::expire(const Slot& slot, Calls& calls) {
+void WorkerPool::expire(const Slot* slot, Calls& calls) {
   auto now = Steady::now();
+  const bool any_ready = std::any_of(slots_.begin(), slots_.end(), [](const auto& one) { return one->ready; });
+  const int queue_ms_max = options_.scale && !any_ready ? std::max(options_.queue_ms_max, options_.scale->start_s_max * 1000) : options_.queue_ms_max;
   for (auto at = jobs_.begin(); at != jobs_.end();) {
     auto& [id, job] = *at;
     bool queued = job.slot == nullptr;
-    bool late = now - job.since > milliseconds(queued ? options_.queue_ms_max : options_.request_ms_max);
-    if (!late || !job.listener || (!queued && job.slot != &slot)) {
+    bool late = now - job.since > milliseconds(queued ? queue_ms_max : options_.request_ms_max);
+    if (!late || !job.listener || (!queued && job.slot != slot)) {
       ++at;
       continue;
     }
@@ -377,20 +507,40 @@ void WorkerPool::expire(const Slot& slot, Calls& calls) {
   }
 }
 
-// The worker is gone: its requests go back to the head of the queue, once, if nothing of them was handed on.
-void WorkerPool::end_worker(Slot& slot, const Error& why) {
-  Calls calls;
+// Which of a lost worker's requests nobody has seen anything of. Listeners are asked without the lock; only its own thread speaks to them.
+std::set<std::uint64_t> WorkerPool::unseen(const Slot& slot) {
+  std::vector<std::pair<std::uint64_t, std::shared_ptr<GenerateListener>>> asked;
+  std::set<std::uint64_t> found;
   {
     std::lock_guard lock(mutex_);
-    last_failure_ = why;
+    for (const auto& [id, job] : jobs_) {
+      if (job.slot != &slot || !job.listener || job.retried || job.cancelled || stopping_) continue;
+      if (job.handed_on) asked.emplace_back(id, job.listener);
+      else found.insert(id);
+    }
+  }
+  for (const auto& [id, listener] : asked)
+    if (listener->forget()) found.insert(id);
+  return found;
+}
+
+// The worker is gone: its requests go back to the head of the queue, once, if nothing of them was seen.
+void WorkerPool::end_worker(Slot& slot, const Error& why) {
+  Calls calls;
+  const auto again = unseen(slot);
+  {
+    std::lock_guard lock(mutex_);
+    slot.failed = slot.wanted;
+    if (slot.failed) last_failure_ = why;
     slot.ready = false;
     slot.running = slot.capacity = 0;
     slot.pings = 0;
     for (auto at = jobs_.rbegin(); at != jobs_.rend(); ++at) {
       auto& [id, job] = *at;
-      if (job.slot != &slot || !job.listener || job.handed_on || job.retried || stopping_) continue;
+      if (job.slot != &slot || job.cancelled || !again.contains(id)) continue;
       job.slot = nullptr;
       job.retried = true;
+      job.handed_on = false;
       job.since = Steady::now();
       queue_.push_front(id);
     }

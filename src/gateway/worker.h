@@ -17,12 +17,14 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "gateway/scaling.h"
 #include "openai/answer.h"
 #include "openai/request.h"
 
@@ -45,6 +47,9 @@ using openai::Piece;
 class GenerateListener {
  public:
   virtual ~GenerateListener() = default;
+  // The worker was lost after tokens were handed on. True when nobody else has seen any of them: then all that was heard is forgotten,
+  // and the request is tried again.
+  virtual bool forget() { return false; }
   virtual void on_started(int prompt_tokens) = 0;  // again when the request is tried on another worker
   virtual void on_token(const Piece& piece) = 0;
   virtual void on_done(const GenerateEnd& end) = 0;
@@ -54,7 +59,8 @@ class GenerateListener {
 };
 
 struct WorkerPoolOptions {
-  int workers = 1;
+  int workers = 1;               // where `scale` is not given
+  std::optional<ScaleOptions> scale = std::nullopt;
   int queue_max = 64;            // requests that wait for a free slot
   int queue_ms_max = 30'000;     // how long they wait
   int request_ms_max = 600'000;  // from the start on a worker to its end
@@ -67,7 +73,12 @@ struct WorkerPoolOptions {
 };
 
 struct PoolState {
-  int workers = 0, workers_ready = 0, running = 0, queued = 0, slots = 0, context_length = 0;
+  int workers = 0;  // that are wanted
+  int workers_ready = 0, workers_starting = 0;  // of them; the rest failed and is tried again
+  int running = 0, queued = 0, slots = 0;
+  int context_length = 0;      // as the last worker said
+  bool can_answer = false;     // a worker is ready, or there is none because nobody asked for a while and the next request starts one
+  int expected_wait_ms = 0;    // of a request that comes now and has to wait; 0: not known, or none
   std::uint64_t restarts = 0;
   std::vector<std::string> adapters = {};  // that a request may name
   bool knows_tools = false;                // its engine hands tools and their calls to the chat template
@@ -86,9 +97,11 @@ class WorkerPool {
   bool wait_ready(std::chrono::milliseconds time_max);
   std::optional<Error> last_failure() const;
 
-  // Queues a request and answers its number. limit_exceeded when the queue is full, unavailable when no worker is ready.
+  // Queues a request and answers its number. limit_exceeded when the queue is full, or so slow that a payer who waits already would wait in
+  // vain; unavailable when no worker is ready and none is being started for the first request.
   Result<std::uint64_t> generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener);
-  // Nobody wants the answer any more: the listener hears nothing further, the worker is told to stop.
+  // Nobody wants the answer any more: the worker is told to stop. The listener hears no further token, but still how the request ended
+  // (`cancelled`, with what was made until then), so that what was made can be counted. One that waited hears nothing.
   void cancel(std::uint64_t id);
   PoolState state() const;
   // Waits until no request is queued or running; false when the time is over.
@@ -105,11 +118,18 @@ class WorkerPool {
   Status handle_line(Slot& slot, std::string_view line);
   Status handle_job_event(Slot& slot, const Json& event, const std::string& type, Calls& calls);
   Status watch(Slot& slot);
+  bool await_wanted(Slot& slot);
+  void keep_scaling();
+  Scaling::Load load() const;
+  void want(int workers);
+  bool can_answer() const;
+  int expected_wait_ms() const;
+  std::set<std::uint64_t> unseen(const Slot& slot);
   void end_worker(Slot& slot, const Error& why);
   void assign();
   std::uint64_t take_next();
   bool make_room(const std::string& payer, Calls& calls);
-  void expire(const Slot& slot, Calls& calls);
+  void expire(const Slot* slot, Calls& calls);
   bool pause(const Slot& slot, int ms);
 
   const WorkerFactory factory_;
@@ -120,8 +140,26 @@ class WorkerPool {
   std::uint64_t next_id_ = 1, restarts_ = 0;
   std::map<std::uint64_t, Job> jobs_;
   std::deque<std::uint64_t> queue_;
+  std::map<std::string, std::uint64_t> served_;  // by payer, the turn that was last its own
+  std::uint64_t turns_ = 0;
   std::optional<Error> last_failure_;
+  struct Known {  // what the last worker that became ready can do; its fellows are alike
+    int context_length = 0;
+    std::vector<std::string> adapters;
+    bool knows_tools = false;
+  };
+  Known known_;
+  struct Wait {
+    std::chrono::steady_clock::time_point time;
+    std::chrono::milliseconds waited;
+  };
+  std::deque<Wait> waits_;                           // for a slot, of the last half minute
+  std::deque<std::chrono::milliseconds> services_;  // how long the last answers took on their workers
+  std::uint64_t tokens_ = 0, tokens_looked_ = 0;
+  std::chrono::steady_clock::time_point looked_{};
+  double tokens_per_second_ = 0;
   std::vector<std::unique_ptr<Slot>> slots_;
+  std::thread scaler_;  // where the number of workers is not fixed
 };
 
 }  // namespace redoubt::gateway

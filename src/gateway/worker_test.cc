@@ -20,9 +20,14 @@ struct Outcome {
 
 class Recorder final : public GenerateListener {
  public:
+  bool forget() override {
+    if (!forgets) return false;
+    outcome_.text.clear();
+    return true;
+  }
   void on_started(int) override {}
   void on_token(const Piece& piece) override {
-    if (outcome_.text.empty()) first_.set_value();
+    if (!std::exchange(started_, true)) first_.set_value();
     outcome_.text += piece.text;
   }
   void on_done(const GenerateEnd& end) override {
@@ -39,12 +44,19 @@ class Recorder final : public GenerateListener {
     return future.get();
   }
   void wait_first() { first_.get_future().wait_for(30s); }
+  bool forgets = false;  // as one whose client has seen nothing
 
  private:
   Outcome outcome_;
+  bool started_ = false;
   std::promise<Outcome> finished_;
   std::promise<void> first_;
 };
+
+void until(const std::function<bool()>& is_so) {
+  for (int i = 0; i < 2000 && !is_so(); ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_TRUE(is_so());
+}
 
 class WorkerPoolTest : public ::testing::Test {
  protected:
@@ -135,6 +147,32 @@ TEST_F(WorkerPoolTest, a_request_of_which_something_was_handed_on_is_not_repeate
   EXPECT_TRUE(pool_->wait_ready(20s));
 }
 
+// Show 3: of 200 streams those on the killed worker that nobody has seen anything of are answered all the same, the others end at once, and
+// those of the other workers go on.
+TEST_F(WorkerPoolTest, a_worker_killed_under_200_streams_loses_only_what_was_seen) {
+  log_->slots = 100;
+  start({.workers = 3, .queue_max = 200});
+  for (int i = 0; i < 1000 && pool_->state().workers_ready < 3; ++i) std::this_thread::sleep_for(5ms);
+  std::vector<std::shared_ptr<Recorder>> seen, unseen;
+  for (int i = 0; i < 200; ++i) {
+    auto& group = i % 2 == 0 ? seen : unseen;
+    group.push_back(ask("slow", "", 60));
+    group.back()->forgets = i % 2 == 1;
+  }
+  for (const auto& one : seen) one->wait_first();
+  log_->kill_first = true;
+  int broken = 0;
+  for (const auto& one : seen) broken += one->wait().error.has_value();
+  EXPECT_GT(broken, 10);
+  EXPECT_LT(broken, 60);
+  for (const auto& one : unseen) {
+    const auto outcome = one->wait();
+    ASSERT_TRUE(outcome.end);
+    EXPECT_EQ(outcome.text.size(), 120);  // nothing twice
+  }
+  EXPECT_TRUE(pool_->drain(20s));
+}
+
 TEST_F(WorkerPoolTest, a_worker_that_sends_junk_is_replaced) {
   start();
   EXPECT_TRUE(ask("junk")->wait().error);
@@ -162,6 +200,9 @@ TEST_F(WorkerPoolTest, cancelling_tells_the_worker_and_frees_the_slot) {
   EXPECT_TRUE(pool_->drain(20s));
   EXPECT_EQ(log_->cancels, 1);
   EXPECT_EQ(pool_->state().running, 0);
+  const auto outcome = recorder->wait();  // how much was made is told all the same
+  ASSERT_TRUE(outcome.end);
+  EXPECT_EQ(outcome.end->finish_reason, "cancelled");
 }
 
 TEST_F(WorkerPoolTest, a_full_queue_refuses_and_a_queued_request_can_be_cancelled) {
@@ -198,6 +239,82 @@ TEST_F(WorkerPoolTest, without_a_worker_requests_are_refused) {
   EXPECT_FALSE(pool->wait_ready(100ms));
   EXPECT_EQ(pool->last_failure()->message, "no image");
   EXPECT_EQ(pool->generate({}, std::make_shared<Recorder>()).error().code, ErrorCode::unavailable);
+}
+
+ScaleOptions scale_of(const char* text) { return ScaleOptions::from_json(Json::parse(text)).value(); }
+
+TEST_F(WorkerPoolTest, workers_come_and_go_with_the_load_and_no_request_is_lost) {
+  start({.scale = scale_of(R"({"min": 1, "max": 3, "requests": 4, "scale_in_s": 0})")});
+  EXPECT_EQ(pool_->state().workers, 1);
+  std::vector<std::shared_ptr<Recorder>> recorders;
+  for (int i = 0; i < 12; ++i) recorders.push_back(ask("slow", "", 100));
+  until([&] { return pool_->state().workers_ready == 3; });
+  for (const auto& one : recorders) EXPECT_EQ(one->wait().text.size(), 200);
+  until([&] { return pool_->state().workers_ready == 1 && pool_->state().workers == 1; });
+  EXPECT_EQ(ask("well")->wait().text, "well ");
+  EXPECT_EQ(pool_->state().restarts, 0);  // none of them failed
+  EXPECT_EQ(pool_->last_failure(), std::nullopt);
+}
+
+TEST_F(WorkerPoolTest, a_worker_that_is_no_longer_needed_ends_its_requests_first) {
+  log_->slots = 1;
+  start({.scale = scale_of(R"({"min": 0, "max": 2, "requests": 2, "scale_in_s": 0})")});
+  const auto one = ask("slow", "", 100), other = ask("slow", "", 100);
+  ask("slow");
+  until([&] { return pool_->state().running == 2; });
+  pool_->cancel(last_id_);  // two requests are left, for which one worker is enough
+  until([&] { return pool_->state().workers == 1; });
+  EXPECT_EQ(pool_->state().running, 2);
+  EXPECT_EQ(one->wait().text.size(), 200);
+  EXPECT_EQ(other->wait().text.size(), 200);
+  until([&] { return log_->ended == log_->started; });
+}
+
+TEST_F(WorkerPoolTest, the_first_request_after_a_while_waits_for_a_start) {
+  start({.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 20})")});
+  until([&] { return pool_->state().workers == 0 && log_->ended == 1; });
+  EXPECT_TRUE(pool_->state().can_answer);
+  EXPECT_EQ(pool_->state().context_length, 2048);  // as it was
+  EXPECT_EQ(ask("well")->wait().text, "well ");
+  EXPECT_EQ(log_->started, 2);
+}
+
+TEST_F(WorkerPoolTest, a_start_that_does_not_come_ends_the_wait) {
+  std::atomic<bool> stuck = false;
+  auto factory = testing::scripted_workers(log_);
+  pool_ = WorkerPool::create([&, factory]() -> Result<WorkerProcess> { return stuck ? fail(ErrorCode::unavailable, "no memory") : factory(); },
+                             {.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 1})"), .queue_ms_max = 100, .restart_ms = 10});
+  ASSERT_TRUE(pool_->wait_ready(20s));
+  until([&] { return pool_->state().workers == 0 && log_->ended == 1; });
+  stuck = true;
+  EXPECT_EQ(ask("well")->wait().error->code, ErrorCode::unavailable);
+  EXPECT_FALSE(pool_->generate({}, std::make_shared<Recorder>()));  // it is known to fail by now
+  stuck = false;
+  until([&] { return pool_->state().can_answer; });
+  EXPECT_EQ(ask("well")->wait().text, "well ");
+}
+
+TEST_F(WorkerPoolTest, a_queue_that_is_too_slow_sheds_who_waits_already) {
+  log_->slots = 1;
+  start({.queue_max = 1'000, .queue_ms_max = 2'000});
+  for (int i = 0; i < 5; ++i) ask("slow", "", 10)->wait();  // 100 ms each at least
+  std::vector<std::shared_ptr<Recorder>> recorders;
+  GenerateRequest more;
+  more.prompt = "slow";
+  more.payer = "a";
+  more.max_tokens = 10;
+  Error refused{ErrorCode::internal, "", ""};
+  for (int i = 0; i < 900 && refused.code == ErrorCode::internal; ++i) {
+    recorders.push_back(std::make_shared<Recorder>());
+    if (auto id = pool_->generate(more, recorders.back()); !id) refused = id.error();
+  }
+  EXPECT_EQ(refused.code, ErrorCode::limit_exceeded);
+  EXPECT_GT(recorders.size(), 2u);
+  EXPECT_LT(recorders.size(), 30u);
+  EXPECT_GT(pool_->state().expected_wait_ms, 2'000);
+  EXPECT_TRUE(ask("slow", "b", 1)->wait().end);  // who waits for nothing yet may
+  EXPECT_TRUE(recorders.front()->wait().end);
+  EXPECT_TRUE(pool_->drain(20s));
 }
 
 TEST_F(WorkerPoolTest, dropping_the_pool_ends_what_is_under_way) {

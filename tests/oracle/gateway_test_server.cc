@@ -5,8 +5,11 @@
 // there, prints its port, and serves until its stdin ends. After the folder come settings: `connections=N` at once and of one address,
 // `clients=N` that a key may have at once, `certificates=required` or `none`, `send_ms=N` and `head_ms=N` for a client to take
 // an answer and to send a head, `capture=on` (sealed in memory, then dropped).
+// Each line on stdin is done and answered with "done": "certificate" reloads it, "release" switches to new workers, "drain" drains the
+// gateway and starts another on its port.
 #include <cstdio>
 #include <filesystem>
+#include <iostream>
 #include <map>
 
 #include "crypto/aes_gcm.h"
@@ -97,10 +100,32 @@ int main(int argc, char** argv) {
     tokens = TokenIssuer::create(rules, text_of(*set), clock).value();
   }
   const auto capture = BatchedCapture::create(seal_and_drop, {.batch_ms = 1'000});
-  auto gateway = Gateway::create(std::move(options), {*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()}).value();
-  if (!gateway->start()) return 1;
+  const auto make_gateway = [&]() -> std::unique_ptr<Gateway> {
+    auto made = Gateway::create(options, {*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()}).value();
+    return made->start() ? std::move(made) : nullptr;
+  };
+  auto gateway = make_gateway();
+  if (gateway == nullptr) return 1;
   std::printf("%d\n", gateway->port());
   std::fflush(stdout);
-  while (std::getchar() != EOF) continue;
+  int version = 1;
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    bool is_done = line.empty();
+    if (line == "certificate") is_done = gateway->replace_certificate(certificate.certificate_pem, certificate.private_key_pem).has_value();
+    if (line == "release") {
+      auto fresh = WorkerPool::create(testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
+      is_done = fresh->wait_ready(std::chrono::seconds(20)) && router.activate({"bot", std::to_string(++version), clock.now(), std::move(fresh)});
+    }
+    if (line == "drain") {
+      options.server.port = gateway->port();
+      is_done = gateway->drain(std::chrono::seconds(30));
+      gateway = make_gateway();
+      is_done = is_done && gateway != nullptr;
+    }
+    std::printf("%s\n", is_done ? "done" : "failed");
+    std::fflush(stdout);
+    if (gateway == nullptr) return 1;
+  }
   return gateway->drain(std::chrono::seconds(5)) ? 0 : 1;
 }
