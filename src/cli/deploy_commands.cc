@@ -22,15 +22,40 @@ struct Options {
   std::string tenant;
   bool aws = false;
   int requests_per_minute = 600, days = 0, overlap_hours = 24;
+  // Of a rollout; 0 or -1: not given.
+  int canary = 0, shadow = 0, wait_s = -1, bake_s = -1, errors_max = -1;
+  bool blue_green = false, at_once = false;
+  std::string from = "staging";
 };
+
+// What the flags of `deploy` ask for; null: what the version was registered with.
+Result<Json> plan_of(const Options& options) {
+  const int kinds = (options.canary > 0) + (options.shadow > 0) + options.blue_green + options.at_once;
+  if (kinds > 1) return fail(ErrorCode::invalid_argument, "one way to bring a version into service, not several", "--canary, --shadow, --blue-green, --at-once");
+  const bool is_tuned = options.wait_s >= 0 || options.bake_s >= 0 || options.errors_max >= 0;
+  if (kinds == 0 || options.at_once) return is_tuned ? Result<Json>(fail(ErrorCode::invalid_argument, "these belong to a rollout", "--wait-s, --bake-s, --errors-max", "give --canary, --shadow or --blue-green too")) : Json();
+  Json plan = {{"kind", options.canary > 0 ? "canary" : options.shadow > 0 ? "shadow" : "blue_green"}};
+  if (const int percent = options.canary + options.shadow; percent > 0) plan["percent"] = percent;
+  if (options.wait_s >= 0) plan["wait_s"] = options.wait_s;
+  if (options.bake_s >= 0) plan["bake_s"] = options.bake_s;
+  if (options.errors_max >= 0) plan["errors_max"] = options.errors_max;
+  return plan;
+}
 
 std::string environment_of(const Options& options) { return options.environment.empty() ? "production" : options.environment; }
 
 // How a client checks who answers.
 std::string trust_of(const provider::EndpointStatus& status) { return status.ca_file.empty() ? "" : fmt::format(" (certificates: {})", status.ca_file); }
 
+std::string describe(const Json& rollout) {
+  return fmt::format("{}/{} is tried beside it ({}, {} % of the requests, {}): {} answers, {} errors in the last minute", rollout.value("name", ""), rollout.value("version", ""), rollout.value("kind", ""),
+                     rollout.value("percent", 0), rollout.value("step", ""), rollout.value("answers", 0), rollout.value("errors", 0));
+}
+
 int answer(const Output& output, const provider::EndpointStatus& status) {
-  output.result(status.to_json(), fmt::format("{}/{} is served at {}{}", status.name, status.version, status.url, trust_of(status)));
+  std::string text = fmt::format("{}/{} is served at {}{}", status.name, status.version, status.url, trust_of(status));
+  if (!status.rollout.empty()) text += "\n" + describe(status.rollout);
+  output.result(status.to_json(), text);
   return 0;
 }
 
@@ -42,18 +67,57 @@ Result<std::unique_ptr<Session>> open_for_deploying(Invocation& invocation) {
 
 Result<int> deploy(Invocation& invocation, const Options& options, const Output& output) {
   const auto name = TRY(governance::parse_version_name(options.version));
+  DeployTarget target{name.name, name.version, options.environment};
+  target.at_once = options.at_once;
+  target.rollout = TRY(plan_of(options));
   auto session = TRY(open_for_deploying(invocation));
   const auto lock = TRY(session->workspace().lock());
-  return answer(output, TRY(deploy_version(*session, {name.name, name.version, options.environment, false})).status);
+  return answer(output, TRY(deploy_version(*session, target)).status);
+}
+
+// Ends a rollout either way. What served before has never stopped, and the candidate was admitted when it came: there is nothing to start and
+// nothing to check again, so that it takes no longer than an entry in the ledger.
+Result<int> decide_rollout(Session& session, const std::string& environment, const stages::deploy::Standing& standing, stages::deploy::RolloutAction action, const Output& output) {
+  TRY(record_rollout(session, environment, action, "by command"));
+  const auto& leaves = action == stages::deploy::RolloutAction::promoted ? *standing.current : *standing.candidate;
+  const auto host = TRY(session.endpoint_host());
+  TRY(host->withdraw(environment, leaves.name(), leaves.version()));  // the endpoint looks at the ledger
+  return answer(output, TRY(host->status(environment)));
+}
+
+Result<int> finish_rollout(Invocation& invocation, const Options& options, const Output& output) {
+  auto session = TRY(open_for_deploying(invocation));
+  const auto lock = TRY(session->workspace().lock());
+  const auto standing = TRY(stages::deploy::standing_of(session->evidence(), environment_of(options)));
+  if (!standing.candidate) return fail(ErrorCode::not_found, "no version is being rolled out", environment_of(options), "begin with: redoubt deploy NAME/VERSION --canary 10");
+  if (TRY(stages::deploy::is_revoked(session->evidence(), *standing.candidate))) return fail(ErrorCode::gate_refused, "the version was revoked", standing.candidate->name() + "/" + standing.candidate->version());
+  return decide_rollout(*session, environment_of(options), standing, stages::deploy::RolloutAction::promoted, output);
+}
+
+// The bytes that stand in one environment, into the next.
+Result<int> promote(Invocation& invocation, const Options& options, const Output& output) {
+  const std::string environment = environment_of(options);
+  if (options.from == environment) return fail(ErrorCode::invalid_argument, "a version is promoted from one environment to another", environment);
+  auto session = TRY(open_for_deploying(invocation));
+  const auto lock = TRY(session->workspace().lock());
+  const auto stands = TRY(stages::deploy::current_deployment(session->evidence(), options.from));
+  if (!stands) return fail(ErrorCode::not_found, "nothing stands in " + options.from, options.from, "deploy there first: redoubt deploy NAME/VERSION --environment " + options.from);
+  DeployTarget target{stands->name(), stands->version(), environment};
+  target.at_once = options.at_once;
+  target.rollout = TRY(plan_of(options));
+  target.promoted_from = options.from;
+  return answer(output, TRY(deploy_version(*session, target)).status);
 }
 
 Result<int> rollback(Invocation& invocation, const Options& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   const auto lock = TRY(session->workspace().lock());
   const std::string environment = environment_of(options);
+  const auto standing = TRY(stages::deploy::standing_of(session->evidence(), environment));
+  if (standing.candidate) return decide_rollout(*session, environment, standing, stages::deploy::RolloutAction::rolled_back, output);
   const auto previous = TRY(stages::deploy::previous_deployment(session->evidence(), environment));
   if (!previous) return fail(ErrorCode::not_found, "there is no version before the present one that may still be served", environment, "deploy another version: redoubt deploy NAME/VERSION");
-  return answer(output, TRY(deploy_version(*session, {previous->name(), previous->version(), environment, true})).status);
+  return answer(output, TRY(deploy_version(*session, {.name = previous->name(), .version = previous->version(), .environment = environment, .rollback = true})).status);
 }
 
 // A workspace that does not open still has its endpoint's file.
@@ -67,6 +131,7 @@ Result<int> show_status(Invocation& invocation, const Options& options, const Ou
   const auto status = TRY(status_of(invocation, environment_of(options)));
   std::string text = fmt::format("{}: {}", environment_of(options), status.state);
   if (status.running) text += fmt::format(", {}/{} at {}{}{}", status.name, status.version, status.url, trust_of(status), status.pid == 0 ? "" : fmt::format(", process {}", status.pid));
+  if (!status.rollout.empty()) text += "\n" + describe(status.rollout);
   if (!status.error.empty()) text += "\nerror: " + status.error;
   output.result(status.to_json(), text);
   return 0;
@@ -86,7 +151,7 @@ Result<int> start(Invocation& invocation, const Options& options, const Output& 
   auto session = TRY(open_for_deploying(invocation));
   const auto current = TRY(stages::deploy::current_deployment(session->evidence(), environment_of(options)));
   if (!current) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_of(options), "redoubt deploy NAME/VERSION");
-  return answer(output, TRY(deploy_version(*session, {current->name(), current->version(), environment_of(options), false})).status);
+  return answer(output, TRY(deploy_version(*session, {.name = current->name(), .version = current->version(), .environment = environment_of(options), .at_once = true})).status);
 }
 
 // NAME=NUMBER, as docs/endpoint.md lists them.
@@ -191,8 +256,24 @@ void add_deploy_commands(CLI::App& app, Invocation& invocation) {
     command->add_option("--environment", options->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
     return command;
   };
-  add(app, "deploy", "Admits an approved version and serves it", deploy)->add_option("version", options->version, "NAME/VERSION")->required();
-  add(app, "rollback", "Serves the version before the present one", rollback);
+  const auto add_plan = [&](CLI::App* command) {
+    command->add_option("--canary", options->canary, "percent of the requests that it answers first")->check(CLI::Range(1, 100));
+    command->add_option("--shadow", options->shadow, "percent of the requests that it gets copies of first")->check(CLI::Range(1, 100));
+    command->add_flag("--blue-green", options->blue_green, "all requests at once, and back if an alarm rises");
+    command->add_flag("--at-once", options->at_once, "whatever rollout it was registered with");
+    command->add_option("--wait-s", options->wait_s, "how long it is tried (default 300)")->check(CLI::Range(0, 7 * 24 * 3600));
+    command->add_option("--bake-s", options->bake_s, "how long alarms turn it back after that (default 300)")->check(CLI::Range(0, 7 * 24 * 3600));
+    command->add_option("--errors-max", options->errors_max, "errors a minute that it may have (default 3)")->check(CLI::Range(0, 1'000'000));
+  };
+  CLI::App* deploys = add(app, "deploy", "Admits an approved version and serves it", deploy);
+  deploys->add_option("version", options->version, "NAME/VERSION")->required();
+  add_plan(deploys);
+  CLI::App* promotes = add(app, "promote", "Serves the very bytes that stand in another environment", promote);
+  promotes->add_option("--from", options->from, "that environment (default staging)")->check(CLI::IsMember({"dev", "staging", "production"}));
+  add_plan(promotes);
+  CLI::App* rollouts = app.add_subcommand("rollout", "A version that is tried beside what is served")->require_subcommand(1);
+  add(*rollouts, "finish", "Serves it for good now", finish_rollout);
+  add(app, "rollback", "Ends a rollout, or serves the version before the present one", rollback);
   CLI::App* endpoint = app.add_subcommand("endpoint", "The HTTPS endpoint's process")->require_subcommand(1);
   add(*endpoint, "status", "Whether it runs, where, and what it serves", show_status);
   add(*endpoint, "start", "Starts it again for what was deployed", start);

@@ -9,6 +9,7 @@
 #include "cli/endpoint_parts.h"
 #include "cli/image_check.h"
 #include "cli/image_signing.h"
+#include "gateway/rollout.h"
 #include "monitor/drift.h"
 #include "pipeline/config.h"
 #include "stages/deploy/admission.h"
@@ -58,6 +59,28 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
   return spec;
 }
 
+// The plan by which it comes into service; null: at once.
+Result<Json> plan_of(Session& session, const DeployTarget& target, const pipeline::DeployOptions& endpoint) {
+  if (target.at_once || target.rollback) return Json();
+  const Json& given = target.rollout.is_null() ? endpoint.rollout : target.rollout;
+  if (given.empty()) return Json();
+  const auto plan = TRY(gateway::RolloutPlan::from_json(given));
+  if (!TRY(session.endpoint_host())->rolls_out())
+    return fail(ErrorCode::unsupported, "the host of this workspace's endpoints rolls out by its own settings", "rollout", "set canary_percent in its providers block, and leave deploy.rollout out");
+  return plan.to_json();
+}
+
+// Promotion is by digest: the bytes that stand in the other environment, and the image that runs them, or nothing.
+Result<std::optional<Digest>> promoted_statement(Session& session, const DeployTarget& target, const stages::deploy::AdmittedRelease& release) {
+  if (target.promoted_from.empty()) return std::optional<Digest>();
+  const auto stands = TRY(stages::deploy::current_deployment(session.evidence(), target.promoted_from));
+  if (!stands) return fail(ErrorCode::not_found, "nothing stands in " + target.promoted_from, target.promoted_from, "deploy there first: redoubt deploy NAME/VERSION --environment " + target.promoted_from);
+  const auto& inputs = stands->record.inputs;
+  if (inputs.at("release") != release.release() || inputs.at("image") != release.image())
+    return fail(ErrorCode::gate_refused, "what stands in " + target.promoted_from + " has other bytes: " + inputs.at("release").tagged(), release.release().tagged(), "deploy this version to " + target.promoted_from + " first");
+  return std::optional(stands->statement);
+}
+
 Result<std::set<std::string>> image_signers(Session& session, const Digest& image, const std::vector<governance::ImageSigner>& signers) {
   std::vector<NamedKey> keys;
   for (const auto& signer : signers) {
@@ -70,7 +93,23 @@ Result<std::set<std::string>> image_signers(Session& session, const Digest& imag
 }  // namespace
 
 Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint) {
+  if (!endpoint.scale.empty()) (void)TRY(gateway::ScaleOptions::from_json(endpoint.scale));
+  if (!endpoint.rollout.empty()) (void)TRY(gateway::RolloutPlan::from_json(endpoint.rollout));
   return stages::deploy::check_serving(session.store(), artifact, folder, {endpoint.slots, endpoint.context, TRY(session.endpoint_host())->worker_bytes_max()});
+}
+
+Status record_rollout(Session& session, const stages::deploy::CurrentDeployment& candidate, const stages::deploy::CurrentDeployment& current, stages::deploy::RolloutAction action,
+                      const std::string& reason) {
+  const auto event = TRY(stages::deploy::rollout_event(candidate, current, action, reason, *TRY(session.registry())));
+  TRY(session.record_event(governance::kRolloutEvent, event));
+  (void)TRY(session.registry());  // which follows the event
+  return {};
+}
+
+Status record_rollout(Session& session, const std::string& environment, stages::deploy::RolloutAction action, const std::string& reason) {
+  const auto standing = TRY(stages::deploy::standing_of(session.evidence(), environment));
+  if (!standing.candidate) return fail(ErrorCode::not_found, "no version is being rolled out", environment);
+  return record_rollout(session, *standing.candidate, *standing.current, action, reason);
 }
 
 Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
@@ -93,6 +132,8 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   stages::deploy::DeploymentOptions deployment_options;
   deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", json_or(settings, "watch", Json::object())}, {"scan", json_or(settings, "scan", Json::object())}};
   deployment_options.rollback = target.rollback;
+  deployment_options.rollout = TRY(plan_of(session, target, endpoint));
+  deployment_options.promoted_from = TRY(promoted_statement(session, target, release));
   auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
   (void)TRY(session.registry());  // the registry follows the statement
   const auto watch = TRY(pipeline::WatchOptions::from_json(json_or(settings, "watch", Json::object())));

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
+#include "crypto/x509.h"
 #include "http/client.h"
 
 namespace redoubt::cli {
@@ -49,6 +50,8 @@ Result<std::optional<std::pair<std::string, Secret>>> EndpointAccess::certificat
   if (options_.certificate_file.empty()) return std::nullopt;
   auto chain = to_text(TRY(read_file(options_.certificate_file, kFileBytesMax)));
   Secret key(TRY(read_file(options_.key_file, kFileBytesMax)));
+  const auto info = TRY(crypto::read_certificate(chain));
+  if (info.not_after <= clock_.now()) return fail(ErrorCode::invalid_argument, "the endpoint's certificate has expired, on " + to_rfc3339(info.not_after), options_.certificate_file, "put a new chain and its key there");
   return std::pair(std::move(chain), std::move(key));
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cli/endpoint_access.h"
 #include "cli/endpoint_parts.h"
+#include "cli/endpoint_rollout.h"
 #include "cli/endpoint_watch.h"
 #include "cli/local_endpoint.h"
 #include "gateway/gateway.h"
@@ -17,9 +18,11 @@ namespace redoubt::cli {
 namespace {
 
 using stages::deploy::CurrentDeployment;
+using stages::deploy::Standing;
 
-constexpr auto kDrainMax = std::chrono::seconds(30);
+constexpr auto kRolloutStep = std::chrono::milliseconds(250);
 constexpr auto kCertificateRenewal = std::chrono::days(60);  // of the 90 that one of ours lives
+constexpr auto kClockSetBack = std::chrono::minutes(5);        // then one of ours is not valid yet, or soon
 
 // Signals are waited for, never handled: blocked in every thread that starts after this.
 sigset_t block_signals() {
@@ -46,7 +49,8 @@ class Daemon {
     }
     report_serving();
     serve(signals);
-    gateway_->drain(kDrainMax);
+    gateway_->drain(drain_max());
+    if (trial_ != nullptr) (void)trial_->step();
     tell_refusals();
     (void)capture_->flush();
     status_.running = false;
@@ -58,6 +62,8 @@ class Daemon {
   void report(const char* state, const std::string& error) {
     status_.state = state;
     status_.error = error;
+    status_.candidate = trial_ ? trial_->candidate().statement.tagged() : "";
+    status_.rollout = trial_ ? trial_->to_json() : Json::object();
     if (auto written = provider::local::write_status(process_.status_file(), status_); !written) spdlog::error("cannot write the status: {}", written.error().message);
   }
 
@@ -66,17 +72,24 @@ class Daemon {
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
     TRY(session_->require(governance::Permission::deploy));
-    const auto deployment = TRY(current());
+    const auto standing = TRY(this->standing());
+    const auto& deployment = *standing.current;
     endpoint_ = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
     keys_ = TRY(open_api_keys(*session_, environment_));
     refusals_.emplace(session_->clock());
     metrics_.emplace(session_->clock());
+    budgets_ = TRY(open_budgets(*session_, environment_));
     capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
     prompts_.emplace(capture_.get());
-    TRY(follow(deployment));
+    TRY(follow_current(deployment));
     if (router_.active() == nullptr) return fail(ErrorCode::gate_refused, "the deployed version was revoked", deployment.name() + "/" + deployment.version(), "deploy another version");
-    return start_gateway();
+    TRY(start_gateway());
+    // What stands is served, whatever becomes of what is tried.
+    if (auto tried = begin_trial(standing); !tried) spdlog::error("the rollout can't go on: {} ({})", tried.error().message, tried.error().where);
+    return {};
   }
+
+  std::chrono::seconds drain_max() const { return std::chrono::seconds(endpoint_.drain_s); }
 
   // Of the files that are named, else a new one of the workspace's authority.
   Result<std::pair<std::string, Secret>> certificate_of(const EndpointAccess& access) {
@@ -94,7 +107,8 @@ class Daemon {
   void renew_certificate() {
     if (gateway_ == nullptr || access_ == nullptr) return;
     const auto own = access_->certificate();
-    const bool is_due = own && (*own ? (*own)->first != certificate_pem_ : session_->clock().now() - certificate_made_ > kCertificateRenewal);
+    const auto age = session_->clock().now() - certificate_made_;
+    const bool is_due = own && (*own ? (*own)->first != certificate_pem_ : age > kCertificateRenewal || age < -kClockSetBack);
     const auto fresh = !own ? Result<std::pair<std::string, Secret>>(fail(own.error())) : is_due ? certificate_of(*access_) : std::pair<std::string, Secret>();
     const auto replaced = !fresh ? Status(fail(fresh.error())) : is_due ? gateway_->replace_certificate(fresh->first, fresh->second) : Status();
     if (!replaced) spdlog::error("the certificate can't be renewed, the one before stays: {} ({})", replaced.error().message, replaced.error().where);
@@ -115,7 +129,7 @@ class Daemon {
     options.signing.hosts = endpoint_.names;
     options.signing.hosts.push_back(endpoint_.host);
     gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture ? &*prompts_ : nullptr,
-                              [this](const std::string& source, const std::string& why) { refusals_->add(source, why); }, access->tokens()};
+                              [this](const std::string& source, const std::string& why) { refusals_->add(source, why); }, access->tokens(), budgets_.get()};
     access_ = std::move(access);
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
     TRY(gateway_->start());
@@ -130,10 +144,11 @@ class Daemon {
     // How its workers are started is nothing of the gateway's.
     const auto of_gateway = [engine = before.engine()](Json settings) {
       for (const auto& [name, unused] : engine.items()) settings.erase(name);
+      for (const char* name : {"workers", "scale", "hang_s", "rollout", "drain_s"}) settings.erase(name);
       return settings;
     };
     if (gateway_ == nullptr || of_gateway(before.to_json()) == of_gateway(wanted.to_json())) return {};
-    gateway_->drain(kDrainMax);
+    gateway_->drain(std::chrono::seconds(before.drain_s));
     gateway_.reset();
     const auto started = start_gateway();
     if (started) return {};
@@ -143,17 +158,89 @@ class Daemon {
     return fail(started.error());
   }
 
-  Result<CurrentDeployment> current() {
-    auto found = TRY(stages::deploy::current_deployment(session_->evidence(), environment_));
-    if (!found) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_, "deploy a version: redoubt deploy NAME/VERSION");
-    return std::move(*found);
+  Result<Standing> standing() {
+    auto found = TRY(stages::deploy::standing_of(session_->evidence(), environment_));
+    if (!found.current) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_, "deploy a version: redoubt deploy NAME/VERSION");
+    return found;
   }
 
   void report_serving() { report(router_.active() == nullptr ? "revoked" : "serving", router_.active() == nullptr ? "the deployed version was revoked" : ""); }
 
+  Status follow(const Standing& standing) {
+    TRY(follow_trial(standing));
+    TRY(follow_current(*standing.current));
+    return begin_trial(TRY(this->standing()));
+  }
+
+  // What became of the deployment that is tried here, where it was decided elsewhere.
+  Status follow_trial(const Standing& standing) {
+    if (trial_ == nullptr) return {};
+    const auto& tried = trial_->candidate();
+    if (standing.candidate && standing.candidate->statement == tried.statement) {
+      if (!TRY(stages::deploy::is_revoked(session_->evidence(), tried))) return {};
+      trial_->roll_back("the version was revoked");
+      step_rollout();
+      return {};
+    }
+    const bool is_promoted = standing.current->statement == tried.statement;
+    // It may be on its way back by an alarm at this moment: then what stood before has to come again, as any deployment does.
+    if (trial_->follow(is_promoted ? EndpointRollout::State::promoted : EndpointRollout::State::rolled_back) && is_promoted) TRY(take_over(tried));
+    trial_.reset();
+    return {};
+  }
+
+  Status begin_trial(const Standing& standing) {
+    if (trial_ != nullptr || !standing.candidate || router_.active() == nullptr) return {};
+    trial_ = TRY(EndpointRollout::begin(*session_, router_, standing));
+    had_drift_ = watch_->is_in_alarm("DataDrift");
+    return {};
+  }
+
+  void step_rollout() {
+    if (trial_ == nullptr) return;
+    if (!had_drift_ && watch_->is_in_alarm("DataDrift")) trial_->roll_back("DataDrift");
+    const auto state = trial_->step();
+    if (state == EndpointRollout::State::going) return;
+    if (state == EndpointRollout::State::promoted) {
+      if (auto taken = take_over(trial_->candidate()); !taken) spdlog::error("the promoted version is not wholly in place: {} ({})", taken.error().message, taken.error().where);
+    }
+    trial_.reset();
+    report_serving();
+  }
+
+  // The router has it active already: its watch, its gateway's settings, its place in the status.
+  Status take_over(const CurrentDeployment& deployment) {
+    const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
+    auto watch = TRY(make_watch(deployment, options));
+    TRY(serve_with(TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]))));
+    settle(deployment, std::move(watch), options);
+    return {};
+  }
+
+  Result<std::unique_ptr<EndpointWatch>> make_watch(const CurrentDeployment& deployment, const pipeline::WatchOptions& options) {
+    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"]));
+    TRY(watch->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
+    return watch;
+  }
+
+  void settle(const CurrentDeployment& deployment, std::unique_ptr<EndpointWatch> watch, const pipeline::WatchOptions& options) {
+    watch_ = std::move(watch);  // it goes on with the states that the one before has kept
+    interval_ = std::chrono::seconds(options.interval_s);
+    status_.deployment = deployment.statement.tagged();
+    status_.name = deployment.name();
+    status_.version = deployment.version();
+  }
+
+  // Whether a release's workers run just that, whoever asked for them: those that serve, or those that served before and are still warm.
+  static bool runs(const std::shared_ptr<const gateway::Release>& release, const CurrentDeployment& deployment, const pipeline::DeployOptions& serve) {
+    return release && release->name == deployment.name() && release->version == deployment.version() && release->content == content_of(deployment, serve) && release->pool->state().can_answer;
+  }
+
   // Serves what a deploy statement says, if it is another than now; nothing once its version was revoked.
-  Status follow(const CurrentDeployment& deployment) {
+  Status follow_current(const CurrentDeployment& deployment) {
     if (TRY(stages::deploy::is_revoked(session_->evidence(), deployment))) {
+      if (trial_ != nullptr) trial_->roll_back("what stands beside it was revoked");
+      step_rollout();
       if (router_.active() != nullptr) spdlog::warn("{}/{} was revoked: it is served no longer", deployment.name(), deployment.version());
       router_.withdraw();
       status_.deployment = status_.name = status_.version = "";
@@ -161,17 +248,19 @@ class Daemon {
     }
     if (status_.deployment == deployment.statement.tagged()) return {};
     const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
-    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"]));
-    TRY(watch->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
+    auto watch = TRY(make_watch(deployment, options));
     const auto serve = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
-    auto release = TRY(start_release(*session_, deployment, serve));
-    TRY(serve_with(serve));
-    TRY(router_.activate(std::move(release)));
-    watch_ = std::move(watch);  // it goes on with the states that the one before has kept
-    interval_ = std::chrono::seconds(options.interval_s);
-    status_.deployment = deployment.statement.tagged();
-    status_.name = deployment.name();
-    status_.version = deployment.version();
+    if (runs(router_.active(), deployment, serve)) {
+      TRY(serve_with(serve));
+    } else if (runs(router_.previous(), deployment, serve)) {
+      TRY(serve_with(serve));
+      TRY(router_.roll_back());
+    } else {
+      auto release = TRY(start_release(*session_, deployment, serve));
+      TRY(serve_with(serve));
+      TRY(router_.activate(std::move(release)));
+    }
+    settle(deployment, std::move(watch), options);
     return {};
   }
 
@@ -179,7 +268,7 @@ class Daemon {
     ++status_.looks_begun;
     report(std::string(status_.state).c_str(), std::string(status_.error));
     if (auto reloaded = keys_->reload(); !reloaded) spdlog::error("cannot read the API keys again: {}", reloaded.error().message);
-    const auto newest = current();
+    const auto newest = standing();
     const auto followed = newest ? follow(*newest) : Status(fail(newest.error()));
     // What served before serves on; whoever asked for the change reads the error.
     status_.looks_done = status_.looks_begun;
@@ -188,8 +277,10 @@ class Daemon {
 
   // A revocation reaches the endpoint even if nobody could tell it.
   void end_revoked() {
-    const auto newest = current();
-    const auto revoked = newest ? stages::deploy::is_revoked(session_->evidence(), *newest) : Result<bool>(fail(newest.error()));
+    const auto newest = standing();
+    const auto is_revoked = [&](const std::optional<CurrentDeployment>& one) { return one ? stages::deploy::is_revoked(session_->evidence(), *one) : Result<bool>(false); };
+    auto revoked = newest ? is_revoked(newest->current) : Result<bool>(fail(newest.error()));
+    if (revoked && !*revoked && trial_ != nullptr) revoked = is_revoked(newest->candidate);
     if (!revoked) return spdlog::error("cannot see whether the version was revoked: {}", revoked.error().message);
     if (*revoked && router_.active() != nullptr) follow_newest();
   }
@@ -201,6 +292,7 @@ class Daemon {
   void serve(const sigset_t& signals) {
     auto next_tick = std::chrono::steady_clock::now();
     while (true) {
+      step_rollout();
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
         if (access_ != nullptr) access_->refresh();
@@ -208,10 +300,12 @@ class Daemon {
         tell_refusals();
         const auto release = router_.active();
         if (watch_ != nullptr) watch_->tick(metrics_->snapshot(), release ? release->pool->state() : gateway::PoolState{}, *prompts_);
+        if (trial_ != nullptr) report_serving();  // how it stands
         if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
-      const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_tick - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
+      const auto next_step = trial_ != nullptr ? std::min(next_tick, std::chrono::steady_clock::now() + kRolloutStep) : next_tick;
+      const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_step - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
       const timespec time{static_cast<time_t>(wait.count() / 1'000'000'000), static_cast<long>(wait.count() % 1'000'000'000)};
       const int signal = sigtimedwait(&signals, nullptr, &time);
       if (signal == SIGHUP) follow_newest();
@@ -231,7 +325,10 @@ class Daemon {
   std::unique_ptr<gateway::BatchedCapture> capture_;
   std::optional<PromptWindow> prompts_;
   std::unique_ptr<EndpointWatch> watch_;
+  std::unique_ptr<gateway::BudgetBook> budgets_;
   gateway::Router router_;
+  std::unique_ptr<EndpointRollout> trial_;
+  bool had_drift_ = false;  // before the trial began
   std::optional<gateway::RefusalLog> refusals_;
   std::string certificate_pem_;
   TimePoint certificate_made_{};

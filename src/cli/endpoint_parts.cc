@@ -139,6 +139,17 @@ Result<std::unique_ptr<gateway::ApiKeys>> open_api_keys(Session& session, const 
   return gateway::ApiKeys::open(std::move(storage), session.clock());
 }
 
+Result<std::unique_ptr<gateway::BudgetBook>> open_budgets(Session& session, const std::string& environment) {
+  const std::string name = "budgets-" + environment;
+  gateway::BudgetStorage storage;
+  storage.load = [&session, name]() -> Result<std::string> {
+    const auto file = TRY(session.workspace().state_file(name));
+    return file.exists() ? to_text(TRY(file.read())) : std::string();
+  };
+  storage.save = [&session, name](const std::string& json) -> Status { return TRY(session.workspace().state_file(name)).write(view_of(json)); };
+  return gateway::BudgetBook::open(std::move(storage));
+}
+
 gateway::BatchedCapture::Put capture_store(Session& session, const std::string& environment) {
   return [&session, environment](ByteView lines) -> Status {
     MemorySource source(lines);
@@ -168,6 +179,11 @@ Result<std::vector<std::string>> training_prompts(Session& session, const Digest
   return prompts;
 }
 
+std::string content_of(const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint) {
+  const auto& inputs = deployment.record.inputs;
+  return dump_json({{"release", inputs.at("release").tagged()}, {"image", inputs.at("image").tagged()}, {"engine", endpoint.engine()}, {"workers", endpoint.workers}, {"scale", endpoint.scale}, {"hang_s", endpoint.hang_s}});
+}
+
 Result<gateway::Release> start_release(Session& session, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint) {
   const auto& inputs = deployment.record.inputs;
   auto files = TRY(release_files(session.store(), inputs.at("release")));
@@ -183,10 +199,13 @@ Result<gateway::Release> start_release(Session& session, const stages::deploy::C
   };
   gateway::WorkerPoolOptions pool;
   pool.workers = endpoint.workers;
+  pool.silence_ms_max = endpoint.hang_s * 1000;
+  if (!endpoint.scale.empty()) pool.scale = TRY(gateway::ScaleOptions::from_json(endpoint.scale));
   gateway::Release release;
   release.name = deployment.name();
   release.version = deployment.version();
   release.since = session.clock().now();
+  release.content = content_of(deployment, endpoint);
   release.control_tokens = TRY(control_tokens(session.store(), inputs.at("release")));
   release.pool = gateway::WorkerPool::create(worker_factory(session, std::move(spec), *TRY(session.images())), pool);
   if (!release.pool->wait_ready(kReadyDeadline)) {

@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "crypto/x509.h"
 #include "gateway/api_key.h"
+#include "gateway/budget.h"
 #include "gateway/capture.h"
 #include "gateway/router.h"
 #include "pipeline/config.h"
@@ -23,6 +24,9 @@ Result<crypto::CertificateAndKey> endpoint_certificate(Session& session, const p
 // API keys of an environment, sealed.
 Result<std::unique_ptr<gateway::ApiKeys>> open_api_keys(Session& session, const std::string& environment);
 
+// What keys and tenants of an environment have used, sealed; saved in the background.
+Result<std::unique_ptr<gateway::BudgetBook>> open_budgets(Session& session, const std::string& environment);
+
 // Seals batches of capture lines and remembers where they are.
 gateway::BatchedCapture::Put capture_store(Session& session, const std::string& environment);
 // The captured prompts, oldest first, at most `count` of the newest.
@@ -30,6 +34,8 @@ Result<std::vector<std::string>> captured_prompts(Session& session, const std::s
 // The prompts that the deployed model was trained on: the drift monitor's baseline.
 Result<std::vector<std::string>> training_prompts(Session& session, const Digest& training_data);
 
+// What the workers of a deploy statement run and how: the same text is the same workers.
+std::string content_of(const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint);
 // The release of a deploy statement with its workers started and ready. The session outlives the release.
 Result<gateway::Release> start_release(Session& session, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint);
 

@@ -64,11 +64,11 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
   if (auto looked = reports_->look(values); !looked) log_problem("evaluate the alarms", looked.error());
 }
 
-// Workers that were replaced since the last look, or are not back yet.
+// Workers that were replaced since the last look, or are not back yet; those that are started because of the load are well.
 double EndpointWatch::worker_failures(const gateway::PoolState& pool) {
   const auto before = std::exchange(restarts_, pool.restarts);
   const std::uint64_t ended = pool.restarts >= before ? pool.restarts - before : pool.restarts;
-  return std::max(static_cast<double>(ended), static_cast<double>(pool.workers - pool.workers_ready));
+  return std::max(static_cast<double>(ended), static_cast<double>(pool.workers - pool.workers_ready - pool.workers_starting));
 }
 
 void EndpointWatch::measure_vulnerabilities(stages::watch::Measurements& values) {

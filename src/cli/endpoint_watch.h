@@ -37,6 +37,7 @@ class EndpointWatch {
   Status follow(const Digest& image, const Digest& training_data);
   // One look at everything; problems of watching are logged, never fatal. What could not be told of is tried again at the next.
   void tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts);
+  bool is_in_alarm(std::string_view alarm) const { return reports_->is_in(alarm, stages::watch::AlarmState::alarm); }
 
  private:
   EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan)

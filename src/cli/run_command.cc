@@ -60,7 +60,7 @@ class PipelineRun {
     };
     steps.deploy = [this](const provider::ModelVersion& version) -> Result<Deployment> {
       TRY(session_.act_for(Duty::deploy));
-      auto deployed = TRY(deploy_version(session_, {version.name, version.version, "", false}));
+      auto deployed = TRY(deploy_version(session_, {.name = version.name, .version = version.version, .environment = ""}));
       endpoint = deployed.status;
       return std::move(deployed.deployment);
     };

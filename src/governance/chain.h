@@ -20,6 +20,9 @@ struct RegisterStep { static constexpr const char* kName = "register"; };
 struct ReviewStep { static constexpr const char* kName = "review"; };
 struct DeployStep { static constexpr const char* kName = "deploy"; };
 
+// An event, not a step: how a deployment that is tried beside another goes on (stages/deploy/deployment.h).
+inline constexpr const char* kRolloutEvent = "rollout";
+
 template <class Step>
 class Recorded {
  public:

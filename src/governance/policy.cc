@@ -68,18 +68,21 @@ Result<Policy> Policy::from_json(const Json& checked) {
   policy.evaluation_age_days_max = static_cast<int>(TRY(json_integer(checked, "evaluation_age_days_max", "policy")));
   policy.licenses = TRY(json_array(checked, "licenses", "policy")).get<std::vector<std::string>>();
   policy.environments = TRY(json_array(checked, "environments", "policy")).get<std::vector<std::string>>();
+  policy.promotion = json_or(checked, "promotion", Json::object()).get<std::map<std::string, std::string>>();
   return policy;
 }
 
 Json Policy::to_json() const {
   Json signers = Json::array();
   for (const auto& signer : image_signers) signers.push_back({{"name", signer.name}, {"key", signer.key}});
-  return {{"approvals_min", approvals_min},
+  Json json = {{"approvals_min", approvals_min},
           {"vulnerabilities", {{"block", vulnerabilities_block}, {"scan_age_hours_max", scan_age_hours_max}, {"block_exploited", block_exploited}, {"epss_block", epss_block}}},
           {"images", {{"signed_by", signers}, {"signatures_min", image_signatures_min}}},
           {"evaluation_age_days_max", evaluation_age_days_max},
           {"licenses", licenses},
           {"environments", environments}};
+  if (!promotion.empty()) json["promotion"] = promotion;
+  return json;
 }
 
 std::vector<std::string> admission_refusals(const Policy& policy, const AdmissionFacts& facts, TimePoint now) {
@@ -89,6 +92,9 @@ std::vector<std::string> admission_refusals(const Policy& policy, const Admissio
   }
   if (!contains(policy.environments, facts.environment)) {
     refusals.push_back(fmt::format("the policy does not allow the environment '{}'", facts.environment));
+  }
+  if (const auto before = policy.promotion.find(facts.environment); before != policy.promotion.end() && !facts.stood_in.contains(before->second)) {
+    refusals.push_back(fmt::format("these bytes have not served in {0}; deploy them there, then: redoubt promote --from {0} --environment {1}", before->second, facts.environment));
   }
   if (facts.gate != "pass") refusals.push_back("the evaluation did not pass its thresholds");
   if (is_older_than(facts.evaluated, now, std::chrono::days(policy.evaluation_age_days_max))) {

@@ -32,6 +32,7 @@ struct Policy {
   int evaluation_age_days_max = 90;
   std::vector<std::string> licenses;  // SPDX identifiers of base models; empty: any
   std::vector<std::string> environments = {"dev", "staging", "production"};
+  std::map<std::string, std::string> promotion;  // environments and the one where the very bytes must have stood before
 
   // The signers' keys are PEM texts here; in the file they are names of files.
   static Result<Policy> from_json(const Json& checked);
@@ -42,6 +43,7 @@ struct Policy {
 struct AdmissionFacts {
   std::string state;          // of the version: "Approved" or "Deployed" may be deployed
   std::string environment;    // where to
+  std::set<std::string> stood_in = {};  // environments that have served the same release by the same image
   std::string license;        // SPDX identifier of the base model
   std::set<std::string> run_by;  // identities that ran any step of the pipeline
   std::set<std::string> approved_by;  // identities with a signed approval and the role for it

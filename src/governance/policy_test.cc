@@ -98,6 +98,21 @@ TEST(Policy, is_read_back_as_it_was_written_and_an_older_one_blocks_what_is_expl
   EXPECT_TRUE(read.image_signers.empty());
 }
 
+TEST(Policy, production_takes_what_has_stood_in_staging_where_it_says_so) {
+  Policy policy;
+  policy.promotion = {{"production", "staging"}};
+  auto facts = good();
+  facts.stood_in = {"dev"};
+  ASSERT_EQ(admission_refusals(policy, facts, kNow).size(), 1u);
+  EXPECT_NE(admission_refusals(policy, facts, kNow)[0].find("staging"), std::string::npos);
+  facts.stood_in = {"staging"};
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+  facts.stood_in = {};
+  facts.environment = "staging";
+  EXPECT_TRUE(admission_refusals(policy, facts, kNow).empty());
+  EXPECT_EQ(Policy::from_json(policy.to_json())->promotion, policy.promotion);
+}
+
 TEST(Policy, licenses_count_when_listed) {
   Policy policy;
   policy.licenses = {"MIT"};

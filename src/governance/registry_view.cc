@@ -65,6 +65,16 @@ Result<std::vector<StateChange>> deployment_of(const attest::StepRecord& record)
   return changes;
 }
 
+// Which versions stand and which do not, once a rollout was decided; the recording command names none that was revoked.
+Result<std::vector<StateChange>> rollout_of(const attest::StepRecord& record) {
+  std::vector<StateChange> changes;
+  const std::string name = TRY(json_string(record.result, "name", "rollout event"));
+  const std::string environment = TRY(json_string(record.result, "environment", "rollout event"));
+  if (const auto left = json_or(record.result, "left", ""); !left.empty()) changes.push_back({name, left, VersionState::approved, "left in " + environment});
+  if (const auto stands = json_or(record.result, "stands", ""); !stands.empty()) changes.push_back({name, stands, VersionState::deployed, "deployed to " + environment});
+  return changes;
+}
+
 std::string describe(const ModelVersion& version) {
   return fmt::format("{} {} {} {} {} {}", version.digest, to_string(version.state), version.created, version.created_by, version.statement,
                      dump_json(version.metrics));
@@ -77,6 +87,7 @@ Result<RegistryChange> change_of(std::uint64_t ledger_index, const Digest& state
   if (record.step == RegisterStep::kName) change.added.push_back(TRY(version_of(statement, record)));
   if (record.step == ReviewStep::kName) change.states.push_back(TRY(review_of(record)));
   if (record.step == DeployStep::kName) change.states = TRY(deployment_of(record));
+  if (record.step == kRolloutEvent) change.states = TRY(rollout_of(record));
   return change;
 }
 

@@ -120,6 +120,15 @@ Result<governance::Policy> read_policy(const fs::path& file) {
   return governance::Policy::from_json(checked);
 }
 
+// Versions that were registered before there were these have the defaults.
+void read_service(const Json& json, DeployOptions& deploy) {
+  deploy.access = json_or(json, "access", Json::object());
+  deploy.scale = json_or(json, "scale", Json::object());
+  deploy.rollout = json_or(json, "rollout", Json::object());
+  deploy.hang_s = static_cast<int>(json_or(json, "hang_s", std::int64_t{deploy.hang_s}));
+  deploy.drain_s = static_cast<int>(json_or(json, "drain_s", std::int64_t{deploy.drain_s}));
+}
+
 DeployOptions read_deploy(const Json& json) {
   DeployOptions deploy;
   deploy.environment = get<std::string>(json, "environment");
@@ -133,7 +142,7 @@ DeployOptions read_deploy(const Json& json) {
   deploy.slots = get<int>(json, "slots");
   deploy.context = get<int>(json, "context");
   deploy.weights = get<std::string>(json, "weights");
-  deploy.access = json_or(json, "access", Json::object());
+  read_service(json, deploy);
   return deploy;
 }
 
@@ -143,7 +152,12 @@ Json DeployOptions::to_json() const {
   Json json = {{"environment", environment}, {"host", host}, {"port", port}, {"names", names}, {"workers", workers},
                {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture}};
   json.update(engine());
+  const DeployOptions defaults;
   if (!access.empty()) json["access"] = access;
+  if (!scale.empty()) json["scale"] = scale;
+  if (!rollout.empty()) json["rollout"] = rollout;
+  if (hang_s != defaults.hang_s) json["hang_s"] = hang_s;
+  if (drain_s != defaults.drain_s) json["drain_s"] = drain_s;
   return json;
 }
 
@@ -163,7 +177,7 @@ Result<DeployOptions> DeployOptions::from_json(const Json& value) {
   deploy.slots = static_cast<int>(json_or(value, "slots", std::int64_t{deploy.slots}));
   deploy.context = static_cast<int>(json_or(value, "context", std::int64_t{deploy.context}));
   deploy.weights = json_or(value, "weights", deploy.weights.c_str());
-  deploy.access = json_or(value, "access", Json::object());
+  read_service(value, deploy);
   return deploy;
 }
 

@@ -59,6 +59,10 @@ struct DeployOptions {
   int slots = 8;                // requests that a worker answers together
   int context = 0;              // tokens of a prompt and its answer at most; 0: what the model has
   std::string weights = "bf16"; // or "int8", "int4"
+  int hang_s = 120;             // without a word of a request its worker hangs
+  int drain_s = 30;             // requests under way have so long when the endpoint stops
+  Json scale = Json::object();  // how many workers, by the load (gateway/scaling.h); empty: `workers`
+  Json rollout = Json::object(); // how a new version comes into service (gateway/rollout.h); empty: at once
   Json access = Json::object(); // who may come besides the keys, and what tenants may use (gateway/access.h)
   Json to_json() const;
   // What each engine worker is started with: the hyperparameters of `serve`.

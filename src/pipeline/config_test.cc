@@ -53,6 +53,23 @@ TEST_F(ConfigTest, how_workers_serve_is_configured_recorded_and_has_the_engines_
   }
 }
 
+TEST_F(ConfigTest, scale_and_rollout_are_recorded_as_they_stand_and_only_where_they_are_given) {
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\ndeploy: ";
+  const auto plain = load()->deploy.to_json();
+  for (const char* name : {"scale", "rollout", "hang_s", "drain_s"}) EXPECT_FALSE(plain.contains(name)) << name;  // a statement of before stays the same
+  write("redoubt.yaml", start + "{scale: {min: 0, max: 3, queue_ms: 100}, rollout: {kind: canary, percent: 5}, hang_s: 20, drain_s: 60}\n");
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message;
+  const auto recorded = config->deploy.to_json();
+  EXPECT_EQ(recorded["scale"], (Json{{"min", 0}, {"max", 3}, {"queue_ms", 100}}));
+  EXPECT_EQ(recorded["rollout"], (Json{{"kind", "canary"}, {"percent", 5}}));
+  EXPECT_EQ(DeployOptions::from_json(recorded)->to_json(), recorded);
+  for (const char* wrong : {"{scale: {min: -1}}", "{scale: {most: 3}}", "{rollout: {percent: 5}}", "{rollout: {kind: linear}}", "{hang_s: 0}", "{drain_s: 901}"}) {
+    write("redoubt.yaml", start + wrong + "\n");
+    EXPECT_FALSE(load()) << wrong;
+  }
+}
+
 TEST_F(ConfigTest, names_the_file_and_line_of_a_mistake_in_any_of_them) {
   write("training_config.yaml", "version: 1\n\nepoch: 2\n");
   EXPECT_EQ(load().error().where, (folder_.path() / "training_config.yaml").string() + ":3");

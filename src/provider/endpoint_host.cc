@@ -4,9 +4,12 @@
 namespace redoubt::provider {
 
 Json EndpointStatus::to_json() const {
-  return {{"running", running}, {"pid", pid}, {"state", state}, {"url", url}, {"ca_file", ca_file}, {"model", name},
+  Json json = {{"running", running}, {"pid", pid}, {"state", state}, {"url", url}, {"ca_file", ca_file}, {"model", name},
           {"version", version}, {"deployment", deployment}, {"error", error}, {"started", started},
           {"looks_begun", looks_begun}, {"looks_done", looks_done}};
+  if (!candidate.empty()) json["candidate"] = candidate;
+  if (!rollout.empty()) json["rollout"] = rollout;
+  return json;
 }
 
 }  // namespace redoubt::provider

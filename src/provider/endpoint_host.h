@@ -41,6 +41,8 @@ struct EndpointStatus {
   int pid = 0;         // of an endpoint on this machine
   std::string state;   // "starting", "serving", "updating", "revoked", "failed", "stopped"
   std::string url, ca_file, name, version, deployment, error, started;
+  std::string candidate;   // the deployment that is tried beside it
+  Json rollout = Json::object();  // how that stands
   std::int64_t looks_begun = 0, looks_done = 0;  // of an endpoint on this machine at the ledger and the keys, each because somebody told it to
   Json to_json() const;
 };
@@ -57,6 +59,8 @@ class EndpointHost {
   virtual Status withdraw(const std::string& environment, const std::string& model, const std::string& version) = 0;
   // Requests under way are answered, then all that was made for the environment goes. No error where nothing serves.
   virtual Status stop(const std::string& environment) = 0;
+  // Whether a deployment may come into service beside what serves, by a plan of its statement.
+  virtual bool rolls_out() const { return false; }
   // The memory that one engine worker may take; 0 where only the machine that it comes to knows.
   virtual std::uint64_t worker_bytes_max() const { return 0; }
 };

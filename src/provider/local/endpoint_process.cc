@@ -55,6 +55,8 @@ Result<EndpointStatus> EndpointProcess::status() const {
   status.version = TRY(json_string(json, "version", where));
   status.deployment = TRY(json_string(json, "deployment", where));
   status.error = TRY(json_string(json, "error", where));
+  status.candidate = json_or(json, "candidate", "");
+  status.rollout = json_or(json, "rollout", Json::object());
   status.started = TRY(json_string(json, "started", where));
   status.looks_begun = TRY(json_integer(json, "looks_begun", where));
   status.looks_done = TRY(json_integer(json, "looks_done", where));
@@ -90,7 +92,8 @@ Status EndpointProcess::spawn() const {
 
 Result<EndpointStatus> EndpointProcess::serve(const std::string& deployment) const {
   const EndpointStatus before = TRY(status());
-  if (before.running && before.state == "serving" && before.deployment == deployment) return before;
+  const auto serves = [&](const EndpointStatus& one) { return one.running && one.state == "serving" && (one.deployment == deployment || one.candidate == deployment); };
+  if (serves(before)) return before;
   if (before.running) {
     ::kill(before.pid, SIGHUP);
   } else {
@@ -100,7 +103,7 @@ Result<EndpointStatus> EndpointProcess::serve(const std::string& deployment) con
   while (std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(kPollInterval);
     const EndpointStatus now = TRY(status());
-    if (now.running && now.state == "serving" && now.deployment == deployment) return now;
+    if (serves(now)) return now;
     // What an earlier look of a running process failed at says nothing about this one.
     const bool looked = !before.running || !now.running || now.pid != before.pid || now.looks_done > before.looks_begun;
     if (now.state == "failed" && looked) {

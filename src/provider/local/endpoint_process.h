@@ -56,6 +56,7 @@ class LocalEndpointHost final : public EndpointHost {
   // The process finds in the ledger what was withdrawn.
   Status withdraw(const std::string& environment, const std::string&, const std::string&) override { return process(environment).reload(); }
   Status stop(const std::string& environment) override { return process(environment).stop(); }
+  bool rolls_out() const override { return true; }
   std::uint64_t worker_bytes_max() const override { return WorkerSpec().memory_bytes_max; }
 
  private:

@@ -3,6 +3,8 @@
 
 #include <fmt/ranges.h>
 
+#include "stages/deploy/deployment.h"
+
 namespace redoubt::stages::deploy {
 namespace {
 
@@ -87,6 +89,7 @@ Result<AdmittedRelease> Admission::admit(const std::string& name, const std::str
   facts.vulnerabilities = scan.vulnerabilities;
   facts.exploited = scan.exploited;
   facts.epss_max = scan.epss_max;
+  if (!policy.promotion.empty()) facts.stood_in = TRY(environments_of(deps_.evidence, release.release_, release.image_));
   if (!policy.image_signers.empty() && deps_.image_signers) facts.image_signed_by = TRY(deps_.image_signers(release.image_, policy.image_signers));
   TRY(deps_.store.verify(release.release_));
   const auto refusals = admission_refusals(policy, facts, deps_.clock.now());

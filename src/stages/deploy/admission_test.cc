@@ -242,5 +242,101 @@ TEST_F(DeploymentTest, the_newest_decision_counts_and_the_one_before_is_where_a_
   EXPECT_FALSE((*current_deployment(*fixture_.evidence, "staging")).has_value());
 }
 
+struct RolloutStep {
+  static constexpr const char* kName = governance::kRolloutEvent;
+};
+
+class RolloutTest : public DeploymentTest {
+ protected:
+  void SetUp() override {
+    DeploymentTest::SetUp();
+    for (const char* version : {"0.1.0", "0.2.0", "0.3.0"}) {
+      register_version(version);
+      decide("approve", "reviewer", version);
+    }
+    deploy("0.1.0");
+  }
+  Deployment begin(const std::string& version) {
+    DeploymentOptions options;
+    options.rollout = {{"kind", "canary"}};
+    return deploy(version, options);
+  }
+  Standing standing() { return standing_of(*fixture_.evidence, "production").value(); }
+  void decide_rollout(RolloutAction action) {
+    const auto now = standing();
+    const auto event = rollout_event(*now.candidate, *now.current, action, "because", *fixture_.registry).value();
+    governance::StepPlan plan;
+    plan.parameters = {{"number", ++decisions_}};
+    CHECK(recorder_->run<RolloutStep>(plan, [&]() -> Result<governance::StepProduct> { return governance::StepProduct{{}, event}; }).has_value());
+    CHECK(catch_up(*fixture_.evidence, *fixture_.registry).has_value());
+  }
+  std::string states() {
+    std::string all;
+    for (const char* version : {"0.1.0", "0.2.0"}) all += std::string(provider::to_string(fixture_.registry->get("m", version)->state)) + " ";
+    return all;
+  }
+  int decisions_ = 0;
+};
+
+TEST_F(RolloutTest, what_stands_stands_until_the_candidate_is_promoted) {
+  const auto tried = begin("0.2.0");
+  EXPECT_EQ(standing().current->version(), "0.1.0");
+  EXPECT_EQ(standing().candidate->version(), "0.2.0");
+  EXPECT_EQ((*current_deployment(*fixture_.evidence, "production"))->version(), "0.1.0");
+  EXPECT_EQ(states(), "Deployed Deployed ");
+  EXPECT_TRUE(begin("0.2.0").reused());
+  EXPECT_TRUE(deploy("0.1.0").reused());
+  decide_rollout(RolloutAction::shifted);
+  EXPECT_EQ(standing().candidate->statement, tried.statement());
+  decide_rollout(RolloutAction::promoted);
+  EXPECT_EQ(standing().current->version(), "0.2.0");
+  EXPECT_FALSE(standing().candidate);
+  EXPECT_EQ(states(), "Approved Deployed ");
+  EXPECT_EQ((*previous_deployment(*fixture_.evidence, "production"))->version(), "0.1.0");
+  EXPECT_TRUE(deploy("0.2.0").reused());  // as a restart does
+}
+
+TEST_F(RolloutTest, what_was_rolled_back_never_served_and_may_be_tried_again) {
+  const auto first = begin("0.2.0");
+  decide_rollout(RolloutAction::rolled_back);
+  EXPECT_EQ(standing().current->version(), "0.1.0");
+  EXPECT_FALSE(standing().candidate);
+  EXPECT_EQ(states(), "Deployed Approved ");
+  EXPECT_FALSE((*previous_deployment(*fixture_.evidence, "production")).has_value());
+  EXPECT_NE(begin("0.2.0").statement(), first.statement());
+  EXPECT_EQ(standing().candidate->version(), "0.2.0");
+}
+
+TEST_F(RolloutTest, one_at_a_time_and_beside_its_own_kind) {
+  begin("0.2.0");
+  const auto admitted = admit("0.3.0");
+  const auto other = record_deployment(*admitted, {}, *fixture_.evidence, *fixture_.registry, *recorder_);
+  EXPECT_EQ(other.error().code, ErrorCode::already_exists);
+  EXPECT_THAT(other.error().hint, HasSubstr("redoubt rollback"));
+  decide_rollout(RolloutAction::rolled_back);
+  DeploymentOptions options;
+  options.rollout = {{"kind", "canary"}};
+  options.endpoint = {{"other", 1}};
+  EXPECT_EQ(record_deployment(*admit("0.1.0"), options, *fixture_.evidence, *fixture_.registry, *recorder_).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(RolloutTest, a_policy_may_ask_that_the_bytes_have_served_elsewhere) {
+  Policy policy;
+  policy.promotion = {{"production", "staging"}};
+  EXPECT_THAT(admit("0.2.0", policy).error().message, HasSubstr("have not served in staging"));
+  begin("0.2.0");
+  EXPECT_TRUE(environments_of(*fixture_.evidence, fixture_.artifact("release", "0.2.0"), fixture_.image)->empty());  // tried is not served
+  decide_rollout(RolloutAction::promoted);
+  EXPECT_EQ(*environments_of(*fixture_.evidence, fixture_.artifact("release", "0.2.0"), fixture_.image), std::set<std::string>{"production"});
+  EXPECT_EQ(*environments_of(*fixture_.evidence, fixture_.artifact("release", "0.1.0"), fixture_.image), std::set<std::string>{"production"});
+}
+
+TEST_F(RolloutTest, a_revoked_candidate_stays_revoked) {
+  begin("0.2.0");
+  decide("revoke", "reviewer", "0.2.0");
+  decide_rollout(RolloutAction::rolled_back);
+  EXPECT_EQ(states(), "Deployed Revoked ");
+}
+
 }  // namespace
 }  // namespace redoubt::stages::deploy

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages/deploy/deployment.h"
 
+#include <algorithm>
+#include <array>
+#include <map>
+
 namespace redoubt::stages::deploy {
 namespace {
 
@@ -16,6 +20,31 @@ Result<std::vector<CurrentDeployment>> deployments(ledger::EvidenceLog& evidence
   return found;
 }
 
+// What was last decided of each deployment that was tried, by its statement.
+Result<std::map<std::string, std::string>> rollout_actions(ledger::EvidenceLog& evidence) {
+  std::map<std::string, std::string> actions;
+  for (const auto& entry : TRY(evidence.of_step(governance::kRolloutEvent))) {
+    const auto record = TRY(attest::to_step_record(entry.statement));
+    const auto deployment = TRY(json_string(record.result, "deployment", "rollout event"));
+    actions[deployment] = TRY(json_string(record.result, "action", "rollout event"));
+  }
+  return actions;
+}
+
+bool is_same(const CurrentDeployment& deployment, const Json& parameters, const AdmittedRelease& release) {
+  Json before = deployment.record.parameters;
+  before.erase("rollout");  // how it came into service says nothing of what serves
+  return before == parameters && deployment.record.inputs.at("statement:review") == release.review_statement() && deployment.record.inputs.at("release") == release.release();
+}
+
+// A plan where there is something to try it beside.
+Result<Json> plan_beside(const std::optional<CurrentDeployment>& current, const AdmittedRelease& release, const Json& plan) {
+  if (plan.is_null() || !current) return Json();
+  if (current->name() == release.name() && current->version() != release.version()) return plan;
+  return fail(ErrorCode::invalid_argument, "a version is tried beside another version of the same model; what stands is " + current->name() + "/" + current->version(), release.name() + "/" + release.version(),
+              "deploy it at once");
+}
+
 // The version whose place is taken; "" when it is the same one or may not go back to Approved.
 Result<std::string> replaced_version(const std::optional<CurrentDeployment>& current, const AdmittedRelease& release,
                                      provider::ModelRegistry& registry) {
@@ -26,10 +55,52 @@ Result<std::string> replaced_version(const std::optional<CurrentDeployment>& cur
 
 }  // namespace
 
+Result<Standing> standing_of(ledger::EvidenceLog& evidence, const std::string& environment) {
+  const auto actions = TRY(rollout_actions(evidence));
+  Standing standing;
+  for (auto& one : TRY(deployments(evidence, environment))) {
+    const auto action = actions.find(one.statement.tagged());
+    const auto decided = action == actions.end() ? "" : action->second;
+    if (decided == to_string(RolloutAction::rolled_back)) continue;
+    const bool is_tried = standing.current && one.record.parameters.contains("rollout") && decided != to_string(RolloutAction::promoted);
+    if (!is_tried) standing.candidate.reset();
+    (is_tried ? standing.candidate : standing.current) = std::move(one);
+  }
+  return standing;
+}
+
 Result<std::optional<CurrentDeployment>> current_deployment(ledger::EvidenceLog& evidence, const std::string& environment) {
-  auto found = TRY(deployments(evidence, environment));
-  if (found.empty()) return std::optional<CurrentDeployment>();
-  return std::optional(std::move(found.back()));
+  return std::move(TRY(standing_of(evidence, environment)).current);
+}
+
+Result<std::set<std::string>> environments_of(ledger::EvidenceLog& evidence, const Digest& release, const Digest& image) {
+  const auto actions = TRY(rollout_actions(evidence));
+  std::set<std::string> environments;
+  for (const auto& entry : TRY(evidence.of_step(DeployStep::kName))) {
+    const auto record = TRY(attest::to_step_record(entry.statement));
+    if (record.inputs.at("release") != release || record.inputs.at("image") != image) continue;
+    const auto action = actions.find(entry.digest.tagged());
+    const bool has_served = record.parameters.contains("rollout") ? action != actions.end() && action->second == to_string(RolloutAction::promoted) : true;
+    if (has_served) environments.insert(json_or(record.result, "environment", ""));
+  }
+  return environments;
+}
+
+const char* to_string(RolloutAction action) {
+  constexpr std::array kNames = {"shifted", "promoted", "rolled_back"};
+  return kNames[static_cast<std::size_t>(action)];
+}
+
+Result<Json> rollout_event(const CurrentDeployment& candidate, const CurrentDeployment& current, RolloutAction action, const std::string& reason, provider::ModelRegistry& registry) {
+  const auto state_of = [&](const CurrentDeployment& one) -> Result<provider::VersionState> { return TRY(registry.get(one.name(), one.version())).state; };
+  const auto tried = TRY(state_of(candidate)), stood = TRY(state_of(current));
+  const bool is_promoted = action == RolloutAction::promoted, is_back = action == RolloutAction::rolled_back;
+  std::string left, stands;
+  if (is_promoted && stood == provider::VersionState::deployed) left = current.version();
+  if (is_back && tried == provider::VersionState::deployed) left = candidate.version();
+  if (is_back && stood == provider::VersionState::approved) stands = current.version();  // where it had been promoted by then
+  return Json{{"environment", json_or(candidate.record.result, "environment", "")}, {"deployment", candidate.statement.tagged()}, {"name", candidate.name()}, {"version", candidate.version()},
+              {"action", to_string(action)}, {"reason", reason}, {"from", current.version()}, {"left", left}, {"stands", stands}};
 }
 
 Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& deployment) {
@@ -44,9 +115,18 @@ Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& 
 }
 
 Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment) {
-  const auto found = TRY(deployments(evidence, environment));
-  for (auto at = found.rbegin(); at != found.rend(); ++at) {
-    if (at->name() == found.back().name() && at->version() == found.back().version()) continue;
+  const auto current = TRY(current_deployment(evidence, environment));
+  if (!current) return std::optional<CurrentDeployment>();
+  const auto actions = TRY(rollout_actions(evidence));
+  auto found = TRY(deployments(evidence, environment));
+  // A version that was only tried has never served.
+  std::erase_if(found, [&](const auto& one) {
+    const auto action = actions.find(one.statement.tagged());
+    return action != actions.end() && action->second == to_string(RolloutAction::rolled_back);
+  });
+  const auto stands = std::find_if(found.begin(), found.end(), [&](const auto& one) { return one.statement == current->statement; });
+  for (auto at = std::make_reverse_iterator(stands); at != found.rend(); ++at) {
+    if (at->name() == current->name() && at->version() == current->version()) continue;
     if (!TRY(is_revoked(evidence, *at))) return std::optional(*at);
   }
   return std::optional<CurrentDeployment>();
@@ -55,19 +135,26 @@ Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog
 Result<governance::Deployment> record_deployment(const AdmittedRelease& release, const DeploymentOptions& options,
                                                  ledger::EvidenceLog& evidence, provider::ModelRegistry& registry,
                                                  governance::StepRecorder& recorder) {
-  const auto current = TRY(current_deployment(evidence, release.environment()));
-  const Json parameters = {{"environment", release.environment()}, {"endpoint", options.endpoint}};
-  if (current && current->record.parameters == parameters && current->record.inputs.at("statement:review") == release.review_statement() &&
-      current->record.inputs.at("release") == release.release()) {
-    return recorder.load<DeployStep>(current->statement);
-  }
-  governance::StepPlan plan;
-  plan.inputs = {{"statement:review", release.review_statement()}, {"release", release.release()}, {"image", release.image()},
+  const auto standing = TRY(standing_of(evidence, release.environment()));
+  const auto& current = standing.current;
+  Json parameters = {{"environment", release.environment()}, {"endpoint", options.endpoint}};
+  for (const auto* one : {&standing.candidate, &current})
+    if (*one && is_same(**one, parameters, release)) return recorder.load<DeployStep>((*one)->statement);
+  if (const auto& tried = standing.candidate)
+    return fail(ErrorCode::already_exists, "another version is being rolled out in " + release.environment(), tried->name() + "/" + tried->version(), "end that first: redoubt rollback, or redoubt rollout finish");
+  const Json plan = TRY(plan_beside(current, release, options.rollout));
+  if (!plan.is_null()) parameters["rollout"] = plan;
+  governance::StepPlan step;
+  step.inputs = {{"statement:review", release.review_statement()}, {"release", release.release()}, {"image", release.image()},
                  {"training_data", release.training_data()}};
-  if (current) plan.inputs["statement:deploy"] = current->statement;  // makes each decision one of its own
-  plan.parameters = parameters;
-  const std::string previous = TRY(replaced_version(current, release, registry));
-  return recorder.run<DeployStep>(plan, [&]() -> Result<governance::StepProduct> {
+  // These make each decision one of its own: what was rolled back may be tried again.
+  if (current) step.inputs["statement:deploy"] = current->statement;
+  if (const auto tries = TRY(evidence.of_step(governance::kRolloutEvent)); !tries.empty()) step.inputs["statement:rollout"] = tries.back().digest;
+  if (options.promoted_from) step.inputs["statement:promoted"] = *options.promoted_from;
+  step.parameters = parameters;
+  // Both are deployed while one is tried.
+  const std::string previous = plan.is_null() ? TRY(replaced_version(current, release, registry)) : std::string();
+  return recorder.run<DeployStep>(step, [&]() -> Result<governance::StepProduct> {
     Json result = {{"name", release.name()}, {"version", release.version()}, {"environment", release.environment()}, {"previous", previous}, {"rollback", options.rollback}};
     result.update(release.evidence());
     return governance::StepProduct{{}, std::move(result)};
