@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A version that comes into service beside the one that stands: tried, finished, rolled back by command and by itself; and promotion by digest."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+import yaml
+
+from conftest import Endpoint, deploy_tiny, until, workers_of
+
+
+@pytest.fixture(scope="module")
+def two(tiny_hub, tmp_path_factory):
+    """0.1.0 is served, 0.2.0 is approved."""
+    redoubt = deploy_tiny(tmp_path_factory.mktemp("rollout"), tiny_hub, watch={"interval_s": 1, "latency_p99_ms_max": 600000})
+    file = redoubt.pipeline.parent / "training_config.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "epochs": 1, "learning_rate": 0.001}))
+    redoubt("run", redoubt.pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    yield redoubt
+    for environment in ("dev", "staging"):
+        redoubt("endpoint", "stop", "--environment", environment)
+
+
+class Load:
+    """Asks all the time and keeps who answered, or with what it failed."""
+
+    def __init__(self, endpoint):
+        self.endpoint, self.answers, self.ending = endpoint, [], threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(3)]
+
+    def ask(self):
+        while not self.ending.is_set():
+            self.answers.append(answer(self.endpoint))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+
+    def failed(self):
+        return [one for one in self.answers if one[0] != 200]
+
+
+def answer(endpoint, model="tiny"):
+    body = {"model": model, "messages": [{"role": "user", "content": "How do I copy a1?"}], "max_tokens": 8}
+    with endpoint.open("/v1/chat/completions", body) as got:
+        return got.status, got.headers.get("X-Redoubt-Version"), got.read()
+
+
+def versions(endpoint, count=6):
+    return {answer(endpoint)[1] for _ in range(count)}
+
+
+def states(redoubt):
+    return {version["version"]: version["state"] for version in redoubt.json("registry", "list")}
+
+
+def status(redoubt):
+    return redoubt.json("endpoint", "status", "--environment", "dev")
+
+
+def decisions(redoubt):
+    """What the ledger says of rollouts in dev, oldest first."""
+    entries = [entry["result"] for entry in redoubt.json("audit", "query", "--step", "rollout", "--limit", "1000")]
+    return [(entry["version"], entry["action"], entry["reason"]) for entry in reversed(entries)]
+
+
+def test_a_canary_is_tried_and_a_command_ends_it_in_under_five_seconds(two):
+    endpoint = Endpoint(two)
+    with Load(endpoint) as load:
+        tried = two.json("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "50", "--wait-s", "600")
+        assert tried["version"] == "0.1.0" and tried["rollout"]["version"] == "0.2.0" and tried["rollout"]["percent"] == 50, tried
+        assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Deployed"}
+        assert versions(endpoint) == {"0.1.0", "0.2.0"}
+        assert [answer(endpoint, model)[1] for model in ("tiny/0.1.0", "tiny/0.2.0")] == ["0.1.0", "0.2.0"]
+        begun = time.monotonic()
+        back = two.json("rollback", "--environment", "dev")
+        took = time.monotonic() - begun
+        assert "rollout" not in back and back["version"] == "0.1.0" and back["pid"] == endpoint.status["pid"], back
+        assert versions(endpoint) == {"0.1.0"}
+    assert not load.failed() and len(load.answers) > 10, load.failed()
+    assert took < 5, took
+    assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
+    assert decisions(two) == [("0.2.0", "rolled_back", "by command")]
+    assert two.json("audit", "verify")["ok"]
+
+
+def test_a_canary_whose_worker_dies_rolls_back_by_itself(two):
+    endpoint = Endpoint(two)
+    before = {worker.pid for worker in workers_of(two)}
+    two("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "30", "--wait-s", "600")
+    [worker] = [one for one in workers_of(two) if one.pid not in before]
+    with Load(endpoint) as load:
+        until(lambda: "0.2.0" in {one[1] for one in load.answers})
+        worker.kill(signal.SIGKILL)
+        until(worker.is_gone, every=0.01)
+        died = time.monotonic()
+        until(lambda: "rollout" not in status(two), every=0.05)
+        took = time.monotonic() - died
+        assert versions(endpoint) == {"0.1.0"}
+    # What it had in hand was answered by the version that stands.
+    assert not load.failed(), load.failed()
+    assert took < 2 + 1, took  # until the status says so, asked by a process each time
+    # Whichever alarm was first: the dead worker, or what could not be asked of it.
+    assert decisions(two)[-1][:2] == ("0.2.0", "rolled_back") and decisions(two)[-1][2].startswith(("WorkerFailures", "InvocationErrors"))
+    assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
+
+
+def test_a_gateway_that_is_killed_goes_on_with_the_canary(two):
+    endpoint = Endpoint(two)
+    two("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "50", "--wait-s", "600")
+    os.kill(endpoint.status["pid"], signal.SIGKILL)
+    until(lambda: not status(two)["running"])
+    two("endpoint", "start", "--environment", "dev")
+    endpoint = Endpoint(two)
+    until(lambda: status(two).get("rollout"))
+    assert versions(endpoint) == {"0.1.0", "0.2.0"}
+    two("rollout", "finish", "--environment", "dev")
+    assert versions(endpoint) == {"0.2.0"} and status(two)["version"] == "0.2.0"
+    assert states(two) == {"0.1.0": "Approved", "0.2.0": "Deployed"}
+    workers = {worker.pid for worker in workers_of(two)}
+    back = two.json("rollback", "--environment", "dev")
+    assert back["version"] == "0.1.0" and versions(endpoint) == {"0.1.0"}
+    assert {worker.pid for worker in workers_of(two)} == workers, "what served before was still warm"
+    assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
+
+
+def test_blue_green_ends_by_itself(two):
+    endpoint = Endpoint(two)
+    two("deploy", "tiny/0.2.0", "--environment", "dev", "--blue-green", "--bake-s", "2")
+    assert versions(endpoint) == {"0.2.0"}
+    until(lambda: status(two)["version"] == "0.2.0")
+    assert decisions(two)[-1] == ("0.2.0", "promoted", "")
+    two("rollback", "--environment", "dev")
+    assert versions(endpoint) == {"0.1.0"}
+
+
+def test_a_shadow_answers_nobody_and_is_measured(two):
+    endpoint = Endpoint(two)
+    two("deploy", "tiny/0.2.0", "--environment", "dev", "--shadow", "100", "--wait-s", "600")
+    assert versions(endpoint) == {"0.1.0"}
+    until(lambda: status(two)["rollout"]["answers"] >= 3)
+    two("rollback", "--environment", "dev")
+
+
+def test_promotion_takes_the_bytes_of_the_other_environment(two):
+    two("promote", "--from", "staging", "--environment", "dev", expect=1)
+    two("deploy", "tiny/0.2.0", "--environment", "staging")
+    promoted = two.json("promote", "--from", "staging", "--environment", "dev")
+    assert promoted["version"] == "0.2.0"
+    deploys = [entry for entry in two.json("audit", "query", "--step", "deploy", "--limit", "1000")]
+    dev, staging = ([entry for entry in deploys if entry["result"]["environment"] == name][0] for name in ("dev", "staging"))
+    assert dev["inputs"]["release"] == staging["inputs"]["release"] and dev["inputs"]["statement:promoted"] == staging["statement"]
+    two("promote", "--from", "dev", "--environment", "dev", expect=2)
+    assert two.json("audit", "verify")["ok"]
+
+
+WRONG = [(["--canary", "0"], 2), (["--canary", "10", "--shadow", "10"], 2), (["--wait-s", "5"], 2), (["--at-once", "--bake-s", "5"], 2), (["--canary", "101"], 2)]
+
+
+@pytest.mark.parametrize("flags, code", WRONG)
+def test_a_plan_that_is_none_is_refused(two, flags, code):
+    two("deploy", "tiny/0.1.0", "--environment", "dev", *flags, expect=code)
+
+
+def test_nothing_to_finish(two):
+    assert "canary" in two("rollout", "finish", "--environment", "dev", expect=1).stderr
