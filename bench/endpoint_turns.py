@@ -65,9 +65,10 @@ def memory_mib(pid):
             return int(line.split()[1]) / 1024
 
 
-def turn(server, line, count):
+def turn(server, line, count, pause):
     begun = time.monotonic()
     for _ in range(count):
+        time.sleep(pause)
         server.stdin.write(line + "\n")
         server.stdin.flush()
         said = server.stdout.readline().strip()
@@ -90,9 +91,9 @@ def main():
             client.start()
         time.sleep(1)
         before = memory_mib(server.pid)
-        for line, count in (("certificate", wanted.certificates), ("release", wanted.releases), ("drain", wanted.drains)):
+        for line, count, pause in (("certificate", wanted.certificates, 0.02), ("release", wanted.releases, 0.2), ("drain", wanted.drains, 0.2)):
             answered = sum(client.answered for client in clients)
-            took = turn(server, line, count)
+            took = turn(server, line, count, pause)
             print(f"{count} x {line}: {took:.1f} s, {sum(client.answered for client in clients) - answered} requests answered meanwhile, {sum(len(client.failures) for client in clients)} failed so far")
         ending.set()
         for client in clients:

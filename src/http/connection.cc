@@ -3,6 +3,8 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
+
 #include "crypto/x509.h"
 #include "http/http1_session.h"
 #include "http/http2_session.h"
@@ -40,7 +42,7 @@ void Connection::on_tick() {
 void Connection::drain() {
   transport_.readable = true;
   run();
-  if (phase_ == Phase::handshake) return close();
+  if (phase_ == Phase::handshake) deadline_ = std::min(deadline_, shared_.now + std::chrono::milliseconds(kDrainIdleMs));
   if (phase_ == Phase::session) {
     const auto next = session_->drain();
     next == Next::again ? run() : act(next);
@@ -91,7 +93,7 @@ Next Connection::step_handshake() {
   else
     session_ = std::make_unique<Http1Session>(id_, std::move(peer), transport_, shared_);
   phase_ = Phase::session;
-  return Next::again;
+  return shared_.draining && session_->drain() == Next::cut ? Next::cut : Next::again;
 }
 
 std::shared_ptr<const ClientCertificate> Connection::client() const {

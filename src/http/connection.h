@@ -18,7 +18,7 @@ class Connection {
   void on_events(std::uint32_t events);
   // Drops it when a deadline is over.
   void on_tick();
-  // Finishes what is under way and closes; at once when nothing is.
+  // Finishes what is under way and closes; soon when nothing is, since a request may be on its way.
   void drain();
 
   bool closed() const { return phase_ == Phase::closed; }

@@ -24,13 +24,17 @@ void Http1Session::set_deadline(int ms_max) { deadline_ = shared_.now + std::chr
 Next Http1Session::on_tick() {
   if (transport_.is_late()) return Next::cut;
   if (shared_.now < deadline_) return Next::wait;
+  if (shared_.draining && is_quiet()) return Next::linger;
   const bool slow_request = phase_ == Phase::body || (phase_ == Phase::head && head_begun_);
   if (!slow_request || verdict_) return Next::cut;
   refuse({408, "the request did not come in time"});
   return Next::again;
 }
 
-Next Http1Session::drain() { return is_quiet() ? Next::linger : Next::wait; }
+Next Http1Session::drain() {
+  if (is_quiet()) deadline_ = std::min(deadline_, shared_.now + std::chrono::milliseconds(kDrainIdleMs));
+  return Next::wait;
+}
 
 Next Http1Session::step() {
   switch (phase_) {

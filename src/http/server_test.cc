@@ -326,6 +326,24 @@ TEST_F(ServerTest, drain_finishes_what_is_under_way) {
   EXPECT_TRUE(drained.get());
 }
 
+// Who has just connected, or asks again over an open connection at that moment, can't know that the server goes.
+TEST_F(ServerTest, a_request_that_is_on_its_way_when_a_drain_begins_is_answered) {
+  start();
+  auto fresh = client(), used = client();
+  used.send(get("/a"));
+  used.read_answer();
+  auto drained = std::async(std::launch::async, [&] { return server_->drain(20s); });
+  while (testing::connect_to(server_->port())) std::this_thread::sleep_for(1ms);
+  for (auto* one : {&fresh, &used}) {
+    one->send(get("/b"));
+    const auto [head, body] = one->read_answer();
+    EXPECT_EQ(body, "GET /b ");
+    EXPECT_NE(head.find("Connection: close"), std::string::npos);
+    one->close();
+  }
+  EXPECT_TRUE(drained.get());
+}
+
 TEST_F(ServerTest, drain_gives_up_when_the_time_is_over) {
   start();
   auto busy = client();

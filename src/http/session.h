@@ -34,6 +34,7 @@ class Session {
   virtual bool is_quiet() const = 0;
 };
 
+constexpr int kDrainIdleMs = 300;  // while a server drains, a request that is on its way has so long to come
 constexpr std::size_t kSourceBytes = 256 << 10;       // read of a source at once
 constexpr std::uint64_t kDiscardBytesMax = 64 << 10;  // a refused body up to this is read off to keep the connection
 
