@@ -4,9 +4,9 @@
 #include <string>
 
 #include "base/check.h"
+#include "detectors/detectors.h"
 #include "fuzz_input.h"
 #include "rows/lines.h"
-#include "stages/data/detectors.h"
 #include "stages/data/word_lists.h"
 
 using namespace redoubt;
@@ -18,7 +18,7 @@ bool is_border(std::string_view text, std::size_t at) { return at == text.size()
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const auto detectors = *stages::data::Detectors::create([](std::string_view) { return true; });
+  static const auto detectors = *detectors::Detectors::create([](std::string_view) { return true; });
   static const std::vector<stages::data::WordList> lists = {{"RUDE", stages::data::Action::warn, {"fool", "utter fool", "Straße"}, ""}};
   static const stages::data::WordLists words(lists);
   const auto text = fuzz_text(data, size);

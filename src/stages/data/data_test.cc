@@ -9,8 +9,6 @@
 #include "base/file.h"
 #include "stages/data/check.h"
 #include "stages/data/fold.h"
-#include "stages/data/json_text.h"
-#include "stages/data/numbers.h"
 #include "stages/data/split.h"
 
 namespace redoubt::stages::data {
@@ -209,16 +207,6 @@ TEST(Fold, case_width_composition_and_invisible_characters_do_not_count) {
   EXPECT_FALSE(folded("\xff"));
 }
 
-TEST(Numbers, cards_and_accounts_need_their_lengths) {
-  EXPECT_EQ(card_length("378282246310005"), 15u);   // published test numbers of the issuers
-  EXPECT_EQ(card_length("6011111111111117 1"), 16u);
-  EXPECT_EQ(card_length("411111111111111"), 0u);
-  EXPECT_EQ(iban_length("NO9386011117947"), 15u);   // SWIFT's examples
-  EXPECT_EQ(iban_length("MT84MALT011000012345MTLCAST001S"), 31u);
-  EXPECT_EQ(iban_length("NO93860111179470"), 0u);
-  EXPECT_EQ(iban_length("ZZ9386011117947"), 0u);
-}
-
 struct Sides {
   std::string kept, held_out;
   std::uint64_t kept_rows = 0, held_out_rows = 0;
@@ -372,12 +360,6 @@ TEST(CheckTable, a_table_without_our_columns_and_a_broken_record_are_findings_th
   EXPECT_EQ(check_rows(others, other.size(), "d.csv")->findings.at(0).kind, "SCHEMA");
   MemorySource parquet(view_of(std::string_view("PAR1\x15\x04")));
   EXPECT_EQ(check_rows(parquet, 6, "d.jsonl").error().code, ErrorCode::unsupported);
-}
-
-TEST(JsonText, decodes_surrogate_pairs) {
-  const auto literals = string_literals(R"({"a":"\ud83d\ude00\n\/"})");
-  ASSERT_EQ(literals.size(), 2u);
-  EXPECT_EQ(literals[1].text, "\U0001F600\n/");
 }
 
 }  // namespace

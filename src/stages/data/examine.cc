@@ -8,10 +8,10 @@
 
 #include "crypto/hash.h"
 #include "crypto/random.h"
+#include "detectors/redact.h"
 #include "stages/data/fold.h"
 #include "stages/data/language.h"
 #include "stages/data/plain_json.h"
-#include "stages/data/redact.h"
 #include "stages/data/row_text.h"
 
 namespace redoubt::stages::data {

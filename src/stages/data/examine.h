@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/secret.h"
-#include "stages/data/detectors.h"
-#include "stages/data/json_text.h"
+#include "detectors/detectors.h"
+#include "detectors/json_text.h"
 #include "stages/data/near_duplicates.h"
 #include "stages/data/policy.h"
 #include "stages/data/raw_rows.h"

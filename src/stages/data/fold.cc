@@ -8,10 +8,11 @@
 
 #include <array>
 
+#include "detectors/byte_scan.h"
 #include "rows/lines.h"
-#include "stages/data/byte_scan.h"
 
 namespace redoubt::stages::data {
+using namespace detectors;
 namespace {
 
 std::string trimmed(const std::string& text) {

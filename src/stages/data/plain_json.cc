@@ -3,10 +3,11 @@
 
 #include <charconv>
 
-#include "stages/data/byte_scan.h"
-#include "stages/data/utf8.h"
+#include "detectors/byte_scan.h"
+#include "detectors/utf8.h"
 
 namespace redoubt::stages::data {
+using namespace detectors;
 namespace {
 
 constexpr int kDepthMax = 32;

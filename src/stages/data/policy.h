@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "base/json.h"
-#include "stages/data/kinds.h"
+#include "detectors/kinds.h"
 
 namespace redoubt::stages::data {
+using namespace detectors;
 
 // Words and phrases of the user's.
 struct WordList {

@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "base/json.h"
+#include "detectors/kinds.h"
 #include "sarif/sarif.h"
-#include "stages/data/kinds.h"
 
 namespace redoubt::stages::data {
+using namespace detectors;
 
 struct Finding {
   std::string kind;  // of kinds.h, of a word list, or MORE_FINDINGS

@@ -3,9 +3,10 @@
 
 #include <cctype>
 
-#include "stages/data/utf8.h"
+#include "detectors/utf8.h"
 
 namespace redoubt::stages::data {
+using namespace detectors;
 
 std::string text_of(const rows::Row& row) {
   std::string out;

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "stages/data/utf8.h"
+#include "detectors/utf8.h"
 
 namespace redoubt::stages::data {
 namespace {

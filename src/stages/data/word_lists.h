@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "stages/data/detectors.h"
+#include "detectors/detectors.h"
 #include "stages/data/policy.h"
 
 namespace redoubt::stages::data {

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <vector>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 class OffsetMap {
  public:
@@ -40,4 +40,4 @@ class OffsetMap {
   std::vector<Step> steps_;
 };
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

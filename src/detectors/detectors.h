@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 struct Match {
   std::string_view kind;
@@ -35,4 +35,4 @@ class Detectors {
   std::unique_ptr<Compiled> compiled_;
 };
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/byte_scan.h"
+#include "detectors/byte_scan.h"
 
 #include <bit>
 #include <cstring>
@@ -8,7 +8,7 @@
 #include <emmintrin.h>
 #endif
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 bool ends_json_run(char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20; }
@@ -119,4 +119,4 @@ bool is_ascii(std::string_view text) {
   return (bits & 0x8080808080808080u) == 0;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/redact.h"
+#include "detectors/redact.h"
 
 #include <algorithm>
 
-#include "stages/data/kinds.h"
+#include "detectors/kinds.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 std::string placeholder(std::string_view kind) {
@@ -36,4 +36,4 @@ std::string without_spans(std::string_view line, std::vector<Span> spans) {
   return out;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "stages/data/rule.h"
+#include "detectors/rule.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // Letters and digits alone, letters as capitals.
 std::string compact(std::string_view text);
@@ -58,4 +58,4 @@ std::size_t jwt_length(const Candidate& candidate);
 std::size_t discord_length(const Candidate& candidate);
 std::size_t basic_length(const Candidate& candidate);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

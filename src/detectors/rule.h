@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // What a rule's expression matched, inside the text around it.
 struct Candidate {
@@ -58,4 +58,4 @@ bool has_context(const Candidate& candidate, std::string_view words);
 // Shannon's entropy of the bytes, in bits a byte.
 double entropy_of(std::string_view text);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/hidden.h"
+#include "detectors/hidden.h"
 
 #include <algorithm>
 
-#include "stages/data/byte_scan.h"
-#include "stages/data/utf8.h"
+#include "detectors/byte_scan.h"
+#include "detectors/utf8.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 bool within(std::uint32_t c, std::uint32_t first, std::uint32_t last) { return c >= first && c <= last; }
@@ -132,4 +132,4 @@ std::optional<JsonText> as_seen(std::string_view text) {
   return out;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -7,10 +7,10 @@
 #include <cmath>
 #include <string>
 
-#include "stages/data/checksums.h"
-#include "stages/data/rule.h"
+#include "detectors/checksums.h"
+#include "detectors/rule.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 std::string lower(std::string_view text) {
@@ -189,4 +189,4 @@ double entropy_of(std::string_view text) {
   return bits;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -2,10 +2,10 @@
 //
 // Personal data, under Presidio's names. A number without a check of its own, or with a weak one, needs a word near by that says
 // what it is.
-#include "stages/data/checksums.h"
-#include "stages/data/rule.h"
+#include "detectors/checksums.h"
+#include "detectors/rule.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 constexpr const char* kPhone =
@@ -100,4 +100,4 @@ constexpr Rule kRules[] = {
 
 std::span<const Rule> personal_rules() { return kRules; }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

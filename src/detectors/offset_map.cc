@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/offset_map.h"
+#include "detectors/offset_map.h"
 
 #include <algorithm>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 std::size_t OffsetMap::step_of(std::size_t decoded) const {
   const auto after = std::upper_bound(steps_.begin(), steps_.end(), decoded, [](std::size_t at, const Step& step) { return at < step.decoded; });
@@ -30,4 +30,4 @@ OffsetMap OffsetMap::through(const OffsetMap& outer) const {
   return out;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "stages/data/detectors.h"
-#include "stages/data/json_text.h"
+#include "detectors/detectors.h"
+#include "detectors/json_text.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // HIDDEN_TAG, BIDI_CONTROL, ZERO_WIDTH, CONTROL_CHARACTER and MOJIBAKE in the order of their places; neighbours of one kind are one match.
 // What scripts need is none: joiners inside Persian, Indic and emoji, one variation selector after a character, the flags of
@@ -21,4 +21,4 @@ void find_hidden(std::string_view text, std::vector<Match>& matches);
 // ASCII has them. Nothing where that is the text itself.
 std::optional<JsonText> as_seen(std::string_view text);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -5,9 +5,9 @@
 
 #include <string_view>
 
-#include "stages/data/rule.h"
+#include "detectors/rule.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 struct TextShape {
   unsigned digits = 0;  // most digits with at most two signs of grouping between one and the next
@@ -23,4 +23,4 @@ struct TextShape {
 
 TextShape shape_of(std::string_view text);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 inline constexpr std::size_t kAnchorOwnersMax = 256;
 using AnchorOwners = std::bitset<kAnchorOwnersMax>;
@@ -36,4 +36,4 @@ class Anchors {
   std::vector<AnchorOwners> owners_;        // after `build` of these alone
 };
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

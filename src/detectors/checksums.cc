@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/checksums.h"
+#include "detectors/checksums.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <initializer_list>
 
-#include "stages/data/numbers.h"
+#include "detectors/numbers.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -301,4 +301,4 @@ std::size_t ethereum_length(const Candidate& candidate) { return whole(candidate
 std::size_t card_number_length(const Candidate& candidate) { return card_length(candidate.value()); }
 std::size_t iban_number_length(const Candidate& candidate) { return iban_length(candidate.value()); }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

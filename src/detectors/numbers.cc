@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/numbers.h"
+#include "detectors/numbers.h"
 
 #include <algorithm>
 #include <cctype>
 #include <iterator>
 #include <string>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -99,4 +99,4 @@ std::size_t iban_length(std::string_view text) {
   return ends_here && passes_iban_check(text.substr(0, at)) ? at : 0;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

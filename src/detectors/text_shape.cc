@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/text_shape.h"
+#include "detectors/text_shape.h"
 
 #include <algorithm>
 #include <array>
@@ -8,9 +8,9 @@
 #include <cstring>
 #include <utility>
 
-#include "stages/data/byte_scan.h"
+#include "detectors/byte_scan.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 enum Class : std::uint8_t { kDigit = 1, kLetter = 2, kHexadecimal = 4, kGroups = 8, kAddress = 16, kCapital = 32 };
@@ -167,4 +167,4 @@ class ShapeReader {
 
 TextShape shape_of(std::string_view text) { return ShapeReader(text).read(); }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

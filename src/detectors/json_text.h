@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "stages/data/offset_map.h"
+#include "detectors/offset_map.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 struct JsonText {
   std::string text;  // decoded, UTF-8
@@ -25,4 +25,4 @@ std::vector<JsonText> string_literals(std::string_view line);
 // The same one after the other; each is good until the next one is told.
 void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/utf8.h"
+#include "detectors/utf8.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 void append_utf8(std::string& out, std::uint32_t code_point) {
   const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
@@ -19,4 +19,4 @@ void append_utf8(std::string& out, std::uint32_t code_point) {
   put(0x80 | (code_point & 0x3f));
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

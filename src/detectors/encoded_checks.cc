@@ -9,9 +9,9 @@
 
 #include "base/json.h"
 #include "crypto/hash.h"
-#include "stages/data/checksums.h"
+#include "detectors/checksums.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 bool is_base58check(std::string_view text) {
@@ -132,4 +132,4 @@ std::size_t basic_length(const Candidate& candidate) {
   return printable && colon != plain.npos && colon > 0 && colon + 1 < plain.size() ? candidate.length : 0;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "stages/data/detectors.h"
+#include "detectors/detectors.h"
 
 #include <pcre2.h>
 
 #include <algorithm>
 
 #include "base/check.h"
+#include "detectors/anchors.h"
+#include "detectors/byte_scan.h"
+#include "detectors/context.h"
+#include "detectors/hidden.h"
+#include "detectors/rule.h"
+#include "detectors/text_shape.h"
 #include "rows/lines.h"
-#include "stages/data/anchors.h"
-#include "stages/data/byte_scan.h"
-#include "stages/data/context.h"
-#include "stages/data/hidden.h"
-#include "stages/data/rule.h"
-#include "stages/data/text_shape.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 constexpr std::size_t kMatchesMax = 1000;  // of one kind in one text
@@ -136,4 +136,4 @@ std::vector<Match> Detectors::scan(std::string_view text) const {
   return without_repeats(std::move(matches));
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

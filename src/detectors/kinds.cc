@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/kinds.h"
+#include "detectors/kinds.h"
 
 #include <algorithm>
 #include <array>
 #include <iterator>
 #include <unordered_map>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 constexpr Kind kKinds[] = {
@@ -211,4 +211,4 @@ std::vector<Action> allowed_actions(const Kind& kind) {
   return {};
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

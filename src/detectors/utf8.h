@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 void append_utf8(std::string& out, std::uint32_t code_point);
 
@@ -25,4 +25,4 @@ inline CodePoint code_point_at(std::string_view text, std::size_t at) {
   return {(lead & 0x07) << 18 | (byte(1) & 0x3f) << 12 | (byte(2) & 0x3f) << 6 | (byte(3) & 0x3f), 4};
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

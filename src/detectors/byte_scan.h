@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // Of 64 bytes, one bit each, the first the lowest.
 struct ByteMasks {
@@ -23,4 +23,4 @@ std::size_t printable_run_end(std::string_view text, std::size_t at);
 
 bool is_ascii(std::string_view text);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/json_text.h"
+#include "detectors/json_text.h"
 
 #include <charconv>
 
 #include "base/json.h"
-#include "stages/data/byte_scan.h"
-#include "stages/data/utf8.h"
+#include "detectors/byte_scan.h"
+#include "detectors/utf8.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 constexpr int kDepthMax = 4;
@@ -79,4 +79,4 @@ std::vector<JsonText> string_literals(std::string_view line) {
 
 void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, each); }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

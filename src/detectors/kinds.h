@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 enum class Action {
   ignore,  // not looked for, or not told
@@ -40,4 +40,4 @@ std::vector<std::string> kind_names();
 // be dropped.
 std::vector<Action> allowed_actions(const Kind& kind);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/anchors.h"
+#include "detectors/anchors.h"
 
 #include <algorithm>
 #include <cctype>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 constexpr std::size_t kShortText = 64;  // not worth more than one walk
@@ -116,4 +116,4 @@ AnchorOwners Anchors::find(std::string_view text) const {
   return found;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

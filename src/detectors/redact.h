@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // A match in a line, from the first byte that it is written with to the one after the last.
 struct Span {
@@ -18,4 +18,4 @@ struct Span {
 // In place of each span "<KIND>", of hidden characters nothing; spans that overlap are one, under the first one's kind.
 std::string without_spans(std::string_view line, std::vector<Span> spans);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
-#include "stages/data/detectors.h"
-#include "stages/data/rule.h"
+#include "detectors/detectors.h"
+#include "detectors/rule.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // Calls `each` with every word of a list that '|' divides.
 template <typename Each>
@@ -25,4 +25,4 @@ void for_each_word(std::string_view words, const Each& each) {
 // key is no GENERIC_SECRET, the address in a URL's credentials no mail address, a check digit beats a telephone number.
 std::vector<Match> without_repeats(std::vector<Match> matches);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

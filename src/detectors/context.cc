@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/data/context.h"
+#include "detectors/context.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <string>
 
-#include "stages/data/kinds.h"
+#include "detectors/kinds.h"
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 namespace {
 
 constexpr std::size_t kBytesBefore = 100, kBytesAfter = 50;
@@ -80,4 +80,4 @@ std::vector<Match> without_repeats(std::vector<Match> matches) {
   return out;
 }
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace redoubt::stages::data {
+namespace redoubt::detectors {
 
 // ISO/IEC 7812-1 annex B over the digits of a text; 12 to 19 digits.
 bool passes_luhn(std::string_view text);
@@ -20,4 +20,4 @@ std::size_t card_length(std::string_view text);
 // The same for an IBAN (capitals, digits, spaces) of the length that the SWIFT registry gives for its country.
 std::size_t iban_length(std::string_view text);
 
-}  // namespace redoubt::stages::data
+}  // namespace redoubt::detectors
