@@ -5,6 +5,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/check.h"
 #include "detectors/anchors.h"
@@ -47,8 +48,18 @@ pcre2_match_data* match_data() {
   return data.get();
 }
 
+// Whether one of the words that a rule is tried for stands in what its expression matched, or near by.
+bool has_anchor_near(const Rule& rule, std::string_view matched, const Candidate& candidate) {
+  if (rule.anchors == nullptr || rule.context != nullptr) return true;
+  std::string folded(matched);
+  std::transform(folded.begin(), folded.end(), folded.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  bool within = false;
+  for_each_word(rule.anchors, [&](std::string_view word) { within = within || folded.find(word) != folded.npos; });
+  return within || has_context(candidate, rule.anchors);
+}
+
 // Appends the matches of one rule.
-void match(const Pattern& pattern, std::string_view text, std::vector<Match>& matches) {
+void match(const Pattern& pattern, std::string_view text, Reach reach, std::vector<Match>& matches) {
   std::size_t from = 0;
   for (std::size_t count = 0; from < text.size() && count < kMatchesMax;) {
     const int found = pcre2_match(pattern.code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, PCRE2_NO_UTF_CHECK, match_data(), nullptr);
@@ -65,6 +76,7 @@ void match(const Pattern& pattern, std::string_view text, std::vector<Match>& ma
     const std::size_t end = ends[1];
     std::size_t length = rule.real_length == nullptr ? candidate.length : rule.real_length(candidate);
     if (length > 0 && rule.context != nullptr && !has_context({text, candidate.offset, length}, rule.context)) length = 0;
+    if (length > 0 && reach == Reach::near_by && !has_anchor_near(rule, text.substr(ends[0], end - ends[0]), {text, candidate.offset, length})) length = 0;
     if (length > 0) {
       matches.push_back({rule.kind, candidate.offset, length});
       ++count;
@@ -82,13 +94,14 @@ struct Detectors::Compiled {
   Anchors anchors, digit_anchors;  // of rules that ask for few digits or none, and of the others
   AnchorOwners without_anchor;
   std::function<bool(std::string_view)> is_wanted;
+  Reach reach = Reach::whole_text;
 
   void match_all(std::string_view text, std::vector<Match>& matches) const {
     const TextShape shape = shape_of(text);
     AnchorOwners candidates = anchors.find(text) | without_anchor;
     if (shape.digits >= kManyDigits) candidates |= digit_anchors.find(text);
     for (std::size_t i = candidates._Find_first(); i < patterns.size(); i = candidates._Find_next(i)) {
-      if (shape.fits(*patterns[i].rule)) match(patterns[i], text, matches);
+      if (shape.fits(*patterns[i].rule)) match(patterns[i], text, reach, matches);
     }
   }
 };
@@ -96,8 +109,9 @@ struct Detectors::Compiled {
 Detectors::Detectors(std::unique_ptr<Compiled> compiled) : compiled_(std::move(compiled)) {}
 Detectors::~Detectors() = default;
 
-Result<std::unique_ptr<Detectors>> Detectors::create(const std::function<bool(std::string_view kind)>& is_wanted) {
+Result<std::unique_ptr<Detectors>> Detectors::create(const std::function<bool(std::string_view kind)>& is_wanted, Reach reach) {
   auto compiled = std::make_unique<Compiled>();
+  compiled->reach = reach;
   compiled->is_wanted = is_wanted ? is_wanted : [](std::string_view kind) { return kind != "URL"; };
   for (const auto& rules : {secret_rules(), personal_rules()}) {
     for (const Rule& rule : rules) {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "telemetry/access_log.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace redoubt::telemetry {
+namespace {
+
+Result<std::pair<Fd, std::uint64_t>> open_log(const std::filesystem::path& file) {
+  Fd opened(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (opened.get() < 0) return fail_errno(errno, "opening the access log", file.string());
+  struct stat facts = {};
+  if (::fstat(opened.get(), &facts) != 0) return fail_errno(errno, "looking at the access log", file.string());
+  if (!S_ISREG(facts.st_mode)) return fail(ErrorCode::invalid_argument, "the access log is no file", file.string());
+  return std::pair(std::move(opened), static_cast<std::uint64_t>(facts.st_size));
+}
+
+}  // namespace
+
+std::string to_access_line(const RequestRecord& record) {
+  Json line = {{"time", to_rfc3339(record.begun)},
+               {"id", record.id},
+               {"method", record.method},
+               {"route", record.route},
+               {"status", record.status},
+               {"key", record.key_id},
+               {"tenant", record.tenant},
+               {"duration_ms", (record.ended - record.begun).count()},
+               {"trace", record.trace.trace_id}};
+  if (!record.operation.empty()) {
+    line.update({{"model", record.model}, {"prompt_tokens", record.prompt_tokens}, {"completion_tokens", record.completion_tokens}, {"cached_tokens", record.reused_tokens}});
+    if (record.first_token_ms >= 0) line["first_token_ms"] = record.first_token_ms;
+    if (!record.finish_reason.empty()) line["finish_reason"] = record.finish_reason;
+  }
+  return dump_json(line) + "\n";
+}
+
+Result<std::unique_ptr<AccessLog>> AccessLog::create(AccessLogOptions options) {
+  if (options.files < 1 || options.bytes_max < 1024) return fail(ErrorCode::invalid_argument, "an access log has at least one file of at least 1024 bytes", options.file.string());
+  auto opened = TRY(open_log(options.file));
+  return std::unique_ptr<AccessLog>(new AccessLog(std::move(options), std::move(opened.first), opened.second));
+}
+
+AccessLog::AccessLog(AccessLogOptions options, Fd file, std::uint64_t bytes)
+    : options_(std::move(options)), file_(std::move(file)), bytes_(bytes), queue_(options_.queue, [this](const auto& records) { write(records); }, options_.on_lost) {}
+
+void AccessLog::write(const std::vector<RequestRecord>& records) {
+  std::string text;
+  for (const auto& record : records) text += to_access_line(record);
+  const auto written = write_text(text);
+  if (!written && options_.on_lost) options_.on_lost(records.size());
+  if (!written && !failed_) spdlog::error("the access log can't be written: {} ({})", written.error().message, written.error().where);
+  if (written && failed_) spdlog::info("the access log is written again");
+  failed_ = !written;
+}
+
+Status AccessLog::write_text(const std::string& text) {
+  if (bytes_ > 0 && bytes_ + text.size() > options_.bytes_max) TRY(turn_over());
+  for (std::size_t at = 0; at < text.size();) {
+    const auto count = ::write(file_.get(), text.data() + at, text.size() - at);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return fail_errno(errno, "writing the access log", options_.file.string());
+    at += static_cast<std::size_t>(count);
+    bytes_ += static_cast<std::uint64_t>(count);
+  }
+  return {};
+}
+
+Status AccessLog::turn_over() {
+  const auto numbered = [&](int number) { return number == 0 ? options_.file : std::filesystem::path(options_.file.string() + "." + std::to_string(number)); };
+  std::error_code error;
+  for (int number = options_.files - 1; number > 0; --number) {
+    std::filesystem::rename(numbered(number - 1), numbered(number), error);
+    if (error && error != std::errc::no_such_file_or_directory) return fail(ErrorCode::unavailable, "the access log can't be turned over: " + error.message(), options_.file.string());
+  }
+  if (options_.files == 1) std::filesystem::remove(options_.file, error);
+  auto opened = TRY(open_log(options_.file));
+  file_ = std::move(opened.first);
+  bytes_ = opened.second;
+  return {};
+}
+
+}  // namespace redoubt::telemetry

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is told of one request once it is answered: who, what, how long, how many tokens. Never a prompt, an answer, a key or a path of the
+// client's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "telemetry/trace_context.h"
+
+namespace redoubt::telemetry {
+
+struct RequestRecord {
+  std::string id;      // that the answer names in X-Request-Id
+  std::string method;
+  std::string route;   // the route table's pattern
+  std::string key_id, tenant;
+  std::string model;   // "name/version" or an adapter's name; empty where none was asked
+  std::string operation;  // "chat" or "text_completion" of a generation
+  int status = 0;
+  std::string finish_reason;
+  std::int64_t prompt_tokens = 0, completion_tokens = 0, reused_tokens = 0;
+  TimePoint begun{}, ended{};
+  std::int64_t first_token_ms = -1;  // from the beginning; -1: none came
+  TraceContext trace;        // the span of this request
+  std::string parent_span;   // that the client named; empty: none
+};
+
+// Hears of every answered request.
+class RequestSink {
+ public:
+  virtual ~RequestSink() = default;
+  // Never blocks.
+  virtual void tell(const RequestRecord& record) = 0;
+};
+
+// One request until its end, which is told once: by `end`, or when the last of its owners goes. One thread at a time.
+class Observation {
+ public:
+  Observation(RequestRecord record, const std::vector<RequestSink*>& sinks, const Clock& clock) : record(std::move(record)), sinks_(sinks), clock_(clock) {}
+  ~Observation() { end(500); }
+  Observation(const Observation&) = delete;
+  Observation& operator=(const Observation&) = delete;
+
+  RequestRecord record;
+  void end(int status) {
+    if (ended_) return;
+    ended_ = true;
+    record.status = status;
+    record.ended = clock_.now();
+    for (auto* sink : sinks_) sink->tell(record);
+  }
+
+ private:
+  const std::vector<RequestSink*>& sinks_;
+  const Clock& clock_;
+  bool ended_ = false;
+};
+
+}  // namespace redoubt::telemetry

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "telemetry/trace_exporter.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace redoubt::telemetry {
+namespace {
+
+constexpr int kServerKind = 2, kErrorStatus = 2;
+
+// 64-bit numbers are texts in the JSON encoding of protocol buffers.
+std::string nanoseconds(TimePoint time) { return std::to_string(std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count()); }
+
+Json attribute(const char* key, Json value) { return {{"key", key}, {"value", std::move(value)}}; }
+Json text_of(const std::string& value) { return {{"stringValue", value}}; }
+Json number_of(std::int64_t value) { return {{"intValue", std::to_string(value)}}; }
+
+Json attributes_of(const RequestRecord& record) {
+  Json attributes = Json::array({attribute("http.request.method", text_of(record.method)), attribute("http.route", text_of(record.route)),
+                                 attribute("http.response.status_code", number_of(record.status)), attribute("redoubt.request.id", text_of(record.id))});
+  if (!record.key_id.empty()) attributes.push_back(attribute("redoubt.key.id", text_of(record.key_id)));
+  if (!record.tenant.empty()) attributes.push_back(attribute("redoubt.tenant", text_of(record.tenant)));
+  if (record.status >= 500) attributes.push_back(attribute("error.type", text_of(std::to_string(record.status))));
+  if (record.operation.empty()) return attributes;
+  attributes.push_back(attribute("gen_ai.operation.name", text_of(record.operation)));
+  attributes.push_back(attribute("gen_ai.provider.name", text_of("redoubt")));
+  attributes.push_back(attribute("gen_ai.request.model", text_of(record.model)));
+  attributes.push_back(attribute("gen_ai.usage.input_tokens", number_of(record.prompt_tokens)));
+  attributes.push_back(attribute("gen_ai.usage.output_tokens", number_of(record.completion_tokens)));
+  if (!record.finish_reason.empty())
+    attributes.push_back(attribute("gen_ai.response.finish_reasons", {{"arrayValue", {{"values", Json::array({text_of(record.finish_reason)})}}}}));
+  return attributes;
+}
+
+Json span_of(const RequestRecord& record) {
+  // Identifiers are hexadecimal in OTLP's JSON, unlike other bytes of protocol buffers.
+  Json span = {{"traceId", record.trace.trace_id},
+               {"spanId", record.trace.span_id},
+               {"name", record.operation.empty() ? record.method + " " + record.route : record.operation + " " + record.model},
+               {"kind", kServerKind},
+               {"startTimeUnixNano", nanoseconds(record.begun)},
+               {"endTimeUnixNano", nanoseconds(record.ended)},
+               {"attributes", attributes_of(record)},
+               {"flags", record.trace.sampled ? 1 : 0}};
+  if (!record.parent_span.empty()) span["parentSpanId"] = record.parent_span;
+  if (record.first_token_ms >= 0)
+    span["events"] = Json::array({{{"name", "first token"}, {"timeUnixNano", nanoseconds(record.begun + std::chrono::milliseconds(record.first_token_ms))}}});
+  if (record.status >= 500) span["status"] = {{"code", kErrorStatus}};
+  return span;
+}
+
+http::ClientOptions client_options(const TraceOptions& options) {
+  http::ClientOptions client;
+  client.ca_file = options.ca_file;
+  client.allow_plain_loopback = true;
+  client.connect_s_max = 5;
+  client.total_s_max = 15;
+  client.redirects_max = 0;
+  return client;
+}
+
+}  // namespace
+
+std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::string& service) {
+  Json spans = Json::array();
+  for (const auto& record : records) spans.push_back(span_of(record));
+  const Json scope = {{"scope", {{"name", "redoubt.gateway"}}}, {"spans", std::move(spans)}};
+  const Json resource = {{"resource", {{"attributes", Json::array({attribute("service.name", text_of(service))})}}}, {"scopeSpans", Json::array({scope})}};
+  return dump_json({{"resourceSpans", Json::array({resource})}});
+}
+
+Result<std::unique_ptr<TraceExporter>> TraceExporter::create(TraceOptions options) {
+  const auto url = TRY(http::parse_url(options.url));
+  const bool is_here = url.host == "127.0.0.1" || url.host == "[::1]" || url.host == "::1" || url.host == "localhost";
+  if (url.scheme != "https" && !is_here) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(options.url));
+  return std::unique_ptr<TraceExporter>(new TraceExporter(std::move(options)));
+}
+
+TraceExporter::TraceExporter(TraceOptions options)
+    : options_(std::move(options)), client_(client_options(options_)), queue_(options_.queue, [this](const auto& records) { send(records); }, options_.on_lost) {}
+
+void TraceExporter::send(const std::vector<RequestRecord>& records) {
+  http::ClientRequest request;
+  request.method = "POST";
+  request.url = options_.url;
+  request.headers.add("Content-Type", "application/json");
+  request.body = to_otlp_json(records, options_.service);
+  request.bytes_max = 1 << 20;
+  Result<std::pair<http::ClientResponse, std::string>> sent = client_.fetch(request);
+  for (int attempt = 1; !sent && sent.error().code == ErrorCode::unavailable && attempt < options_.attempts; ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100 << attempt));
+    sent = client_.fetch(request);
+  }
+  // A collector may take some and tell how many it did not.
+  std::uint64_t lost = sent ? 0 : records.size();
+  if (sent) {
+    const auto body = parse_json(sent->second, "collector");
+    const auto partial = body && body->is_object() ? json_or(*body, "partialSuccess", Json::object()) : Json::object();
+    if (partial.is_object() && partial.contains("rejectedSpans")) {
+      const auto& rejected = partial["rejectedSpans"];
+      lost = rejected.is_number_unsigned() ? rejected.get<std::uint64_t>() : rejected.is_string() ? std::strtoull(rejected.get<std::string>().c_str(), nullptr, 10) : 0;
+    }
+  }
+  if (lost > 0 && options_.on_lost) options_.on_lost(std::min<std::uint64_t>(lost, records.size()));
+  if (!sent && !failed_) spdlog::warn("traces can't be sent: {}", sent.error().message);
+  if (sent && failed_) spdlog::info("traces are sent again");
+  failed_ = !sent;
+}
+
+}  // namespace redoubt::telemetry
