@@ -43,6 +43,8 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_registry_commands(app, invocation);
   add_runs_commands(app, invocation);
   add_deploy_commands(app, invocation);
+  add_top_command(app, invocation);
+  add_guard_commands(app, invocation);
   add_watch_commands(app, invocation);
   add_audit_commands(app, invocation);
   add_aws_commands(app, invocation);

@@ -31,6 +31,8 @@ void add_generate_command(CLI::App& app, Invocation& invocation);  // below add_
 void add_registry_commands(CLI::App& app, Invocation& invocation);
 void add_runs_commands(CLI::App& app, Invocation& invocation);  // runs list, show, diff, plot
 void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rollback, endpoint, key
+void add_top_command(CLI::App& app, Invocation& invocation);
+void add_guard_commands(CLI::App& app, Invocation& invocation);  // guard sign, rules
 void add_watch_commands(CLI::App& app, Invocation& invocation);   // monitor, alarm, incident
 void add_audit_commands(CLI::App& app, Invocation& invocation);
 void add_aws_commands(CLI::App& app, Invocation& invocation);      // aws up, diff, down, doctor, cost

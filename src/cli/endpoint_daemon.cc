@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/endpoint_access.h"
+#include "cli/endpoint_guards.h"
 #include "cli/endpoint_parts.h"
 #include "cli/endpoint_rollout.h"
 #include "cli/endpoint_watch.h"
@@ -130,6 +131,10 @@ class Daemon {
     options.signing.hosts.push_back(endpoint_.host);
     gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture ? &*prompts_ : nullptr,
                               [this](const std::string& source, const std::string& why) { refusals_->add(source, why); }, access->tokens(), budgets_.get()};
+    deps.guards = TRY(make_guards(endpoint_.guards));
+    auto told = TRY(make_telemetry(endpoint_.telemetry, std::filesystem::absolute(options_.workspace), *metrics_));
+    deps.sinks = std::move(told.sinks);
+    options.traces_share = told.traces_share;
     access_ = std::move(access);
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
     TRY(gateway_->start());

@@ -30,6 +30,7 @@ void Completion::forget_heard() {
   first_token_ms_ = 0;
   context_.tools.reset();
   if (fresh_tools_) context_.tools.emplace(*fresh_tools_);
+  if (context_.guard) context_.guard->begin_again();
 }
 
 // What a candidate can't answer the release that stands does, as long as nobody has seen anything of it. The candidate is blamed all the same.
@@ -111,15 +112,35 @@ Piece Completion::with_names(ToolCallReader::Found found) {
 }
 
 void Completion::on_token(const Piece& piece) {
-  std::lock_guard lock(mutex_);
-  if (finished_) return;
-  if (first_token_ms_ == 0) first_token_ms_ = elapsed_ms();
-  heard_.answer += static_cast<std::int64_t>(std::max<std::size_t>(1, piece.logprobs.size()));
-  if (!context_.tools) return tell(piece);
-  if (auto known = with_names(context_.tools->take(piece.text)); !known.empty()) tell(std::move(known));
+  std::function<void()> stop;
+  {
+    std::lock_guard lock(mutex_);
+    if (finished_) return;
+    if (first_token_ms_ == 0) first_token_ms_ = elapsed_ms();
+    heard_.answer += static_cast<std::int64_t>(std::max<std::size_t>(1, piece.logprobs.size()));
+    if (!context_.tools) tell(piece);
+    else if (auto known = with_names(context_.tools->take(piece.text)); !known.empty()) tell(std::move(known));
+    if (!is_cut()) return;
+    // Nothing more of the answer may be told: what goes on is stopped.
+    complete({context_.guard->ended(), static_cast<int>(heard_.prompt), static_cast<int>(heard_.answer)});
+    stop_wanted_ = true;
+    stop = std::exchange(stop_, nullptr);
+  }
+  if (stop) stop();
 }
 
 void Completion::tell(Piece piece) {
+  if (!context_.guard) return write_piece(piece);
+  if (auto known = context_.guard->take(std::move(piece)); !known.empty()) write_piece(known);
+  meter_guard();
+}
+
+// What a release's answers hold that they may not is one of its alarms.
+void Completion::meter_guard() {
+  for (auto hits = context_.guard->take_count(); hits > 0 && context_.meter; --hits) context_.meter->add_guard_hit();
+}
+
+void Completion::write_piece(const Piece& piece) {
   answer_.append(piece);
   if (!context_.stream) return;
   begin_stream();
@@ -130,24 +151,38 @@ void Completion::tell(Piece piece) {
     responder_.abort();
 }
 
-void Completion::on_done(const GenerateEnd& given) {
+void Completion::on_done(const GenerateEnd& end) {
   std::lock_guard lock(mutex_);
-  if (left_) return charge_left({given.prompt_tokens, given.completion_tokens});
-  if (finished_) return;
-  GenerateEnd end = given;
-  if (context_.tools) {
+  if (left_) return charge_left({end.prompt_tokens, end.completion_tokens});
+  if (!finished_) complete(end);
+}
+
+void Completion::complete(GenerateEnd end) {
+  if (context_.tools && !is_cut()) {
     if (auto rest = with_names(context_.tools->end()); !rest.empty()) tell(std::move(rest));
-    if (!answer_.calls.empty() && end.finish_reason == "stop") end.finish_reason = "tool_calls";
   }
+  if (context_.guard) {
+    if (auto rest = context_.guard->end(); !rest.empty()) write_piece(rest);
+    if (is_cut()) end.finish_reason = context_.guard->ended();
+    meter_guard();
+  }
+  if (!answer_.calls.empty() && end.finish_reason == "stop") end.finish_reason = "tool_calls";
   if (context_.reservation) context_.reservation->settle({end.prompt_tokens, end.completion_tokens});
   auto body = answer_body(context_.frame, answer_, end);
   context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
                                   static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
-                                  end.finish_reason == "length" ? "length" : "stop");
+                                  end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop");
   if (context_.meter) context_.meter->add_answer(elapsed_ms());
   if (context_.capture &&
       !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body}))
     context_.metrics.add_capture_dropped(1);
+  if (context_.seen) {
+    auto& record = context_.seen->record;
+    record.finish_reason = end.finish_reason;
+    record.prompt_tokens = end.prompt_tokens;
+    record.completion_tokens = end.completion_tokens;
+    record.reused_tokens = end.reused_tokens;
+  }
   finish(200);
   if (!context_.stream) return responder_.send({200, headers_of("application/json"), std::move(body), {}, 0, 0});
   begin_stream();
@@ -216,6 +251,13 @@ void Completion::finish(int status) {
   context_.metrics.add_response(context_.route, status);
   context_.admission.reset();
   if (!left_) context_.reservation.reset();
+  if (context_.seen == nullptr) return;
+  if (heard_.answer > 0) context_.seen->record.first_token_ms = static_cast<std::int64_t>(first_token_ms_);
+  if (context_.seen->record.completion_tokens == 0) {  // an answer that broke off
+    context_.seen->record.prompt_tokens = heard_.prompt;
+    context_.seen->record.completion_tokens = heard_.answer;
+  }
+  context_.seen->end(status);
 }
 
 }  // namespace redoubt::gateway

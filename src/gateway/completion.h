@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/answer_guard.h"
 #include "gateway/budget.h"
 #include "gateway/capture.h"
 #include "gateway/limits.h"
@@ -16,6 +17,7 @@
 #include "gateway/worker.h"
 #include "http/server.h"
 #include "openai/answer.h"
+#include "telemetry/request_record.h"
 
 namespace redoubt::gateway {
 
@@ -48,6 +50,8 @@ class Completion final : public GenerateListener, public std::enable_shared_from
       std::string version;
     };
     std::optional<Fallback> fallback = {};  // who answers when this release can't, while nothing was sent
+    std::optional<AnswerGuard> guard = {};             // what may be told of it
+    std::shared_ptr<telemetry::Observation> seen = {}; // what is told of it; null: nothing
   };
   Completion(Context context, http::Responder responder);
 
@@ -67,6 +71,10 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void begin_stream();
   Status write(const std::string& events);
   void tell(openai::Piece piece);
+  void write_piece(const openai::Piece& piece);
+  bool is_cut() const { return context_.guard && !context_.guard->ended().empty(); }
+  void complete(GenerateEnd end);
+  void meter_guard();
   openai::Piece with_names(openai::ToolCallReader::Found found);
   http::Headers headers_of(const char* content_type) const;
   // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "crypto/random.h"
 #include "gateway/authentication.h"
+#include "gateway/caller.h"
 #include "gateway/completion.h"
 #include "gateway/event_stream.h"
 #include "gateway/open_api.h"
@@ -75,6 +76,26 @@ std::int64_t prompt_tokens_at_most(const GenerateRequest& request) {
   return static_cast<std::int64_t>(bytes) + 1;
 }
 
+// An answer that is held back until it was looked at has no room for what its tokens could have been.
+std::optional<Response> refuse_logprobs(const GenerateRequest& request, const std::shared_ptr<const guards::Guards>& guards) {
+  if (guards == nullptr || !guards->holds_answers() || !request.top_logprobs) return std::nullopt;
+  return refusal(400, "logprobs are not told while answers are filtered", "invalid_request_error", "unsupported", {}, "logprobs");
+}
+
+// The first of the system's messages is the one that a marker is hidden in.
+void add_marker(GenerateRequest& request, const std::shared_ptr<const guards::Guards>& guards) {
+  if (guards == nullptr || guards->marker().empty()) return;
+  const auto system = std::find_if(request.messages.begin(), request.messages.end(), [](const auto& message) { return message.role == "system" && message.json.empty(); });
+  if (system != request.messages.end()) system->content += "\n(" + guards->marker() + ")";
+}
+
+// Of every so many requests one, whatever thread they come on.
+bool is_sampled(double share) {
+  if (share >= 1 || share <= 0) return share >= 1;
+  const auto bytes = crypto::random_bytes(2);
+  return (bytes[0] << 8 | bytes[1]) < share * 65536;
+}
+
 std::int64_t seconds_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 
 }  // namespace
@@ -88,13 +109,14 @@ class Gateway::Endpoint final : public http::Handler {
         budgets_(deps_.clock, options.prices, options.tenants, deps_.budgets),
         lockout_(deps_.clock, options.lockout),
         key_limits_(deps_.clock),
-        source_limits_(deps_.clock, options.open_routes) {}
+        source_limits_(deps_.clock, options.open_routes),
+        traces_share_(options.traces_share) {}
 
   std::optional<Response> on_head(const Request& request) override;
   void on_request(Request request, Responder responder) override;
   Response on_refusal(int status, std::string_view why) override;
 
-  using Action = void (Endpoint::*)(const Request&, const ApiKeyInfo&, const Responder&);
+  using Action = void (Endpoint::*)(const Request&, const Caller&, const Responder&);
   struct Route : RouteInfo {
     Action action;
     Dialect dialect = Dialect::openai;
@@ -109,25 +131,29 @@ class Gateway::Endpoint final : public http::Handler {
   Response forbidden(const Request& request, const Route& route, const ApiKeyInfo& key, Scope scope);
   Response unknown(const Request& request, bool path_known);
 
-  void chat(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void completion(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void endpoint_invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void endpoint_stream(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void models(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void model(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void ping(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void live(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void health(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void metrics(const Request& request, const ApiKeyInfo& key, const Responder& responder);
-  void document(const Request& request, const ApiKeyInfo& key, const Responder& responder);
+  void chat(const Request& request, const Caller& key, const Responder& responder);
+  void completion(const Request& request, const Caller& key, const Responder& responder);
+  void invocation(const Request& request, const Caller& key, const Responder& responder);
+  void endpoint_invocation(const Request& request, const Caller& key, const Responder& responder);
+  void endpoint_stream(const Request& request, const Caller& key, const Responder& responder);
+  void models(const Request& request, const Caller& key, const Responder& responder);
+  void model(const Request& request, const Caller& key, const Responder& responder);
+  void ping(const Request& request, const Caller& key, const Responder& responder);
+  void live(const Request& request, const Caller& key, const Responder& responder);
+  void health(const Request& request, const Caller& key, const Responder& responder);
+  void metrics(const Request& request, const Caller& key, const Responder& responder);
+  void document(const Request& request, const Caller& key, const Responder& responder);
 
   using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
-  void generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing = Framing::server_sent_events);
+  void generate(Parse parse, const Request& request, const Caller& key, const Responder& responder, Framing framing = Framing::server_sent_events);
   Headers standing_of(const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
   void start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, const Responder& responder);
-  void reply(const Request& request, const Responder& responder, Response response);
+  std::shared_ptr<telemetry::Observation> observe(const Request& request, const Route* route, const ApiKeyInfo& key);
+  Response told(const Request& request, const Route* route, Response response);
+  std::optional<Response> guard_request(std::string& body, Result<CompletionRequest>& parsed, Parse parse, const RequestLimits& limits, const ApiKeyInfo& key);
+  NoteHits notes_of(const ApiKeyInfo& key) const;
+  void reply(const Request& request, const Caller& key, const Responder& responder, Response response);
   static Json model_json(const Release& release);
 
   const RequestLimits limits_;
@@ -137,6 +163,7 @@ class Gateway::Endpoint final : public http::Handler {
   Lockout lockout_;
   KeyLimits key_limits_;
   SourceLimits source_limits_;
+  const double traces_share_;
 };
 
 const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
@@ -228,33 +255,83 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
     if (source_limits_.admit(request.peer)) return std::nullopt;
     deps_.metrics.add(Count::throttled);
     deps_.metrics.add_response(route->pattern, 429);
-    return Response{429, {{"Retry-After", "1"}}, "", {}, 0, 0};
+    return told(request, route, Response{429, {{"Retry-After", "1"}}, "", {}, 0, 0});
   }
   auto key = authorize(request, route, Moment::before_body);
-  if (!key) return in_dialect(route ? route->dialect : Dialect::openai, std::move(key.error()));
+  if (!key) return told(request, route, in_dialect(route ? route->dialect : Dialect::openai, std::move(key.error())));
   if (route) return std::nullopt;
-  return unknown(request, path_known);
+  return told(request, route, unknown(request, path_known));
 }
 
 void Gateway::Endpoint::on_request(Request request, Responder responder) {
   bool path_known = false;
   const auto* route = find(request, path_known);
-  if (!route) return responder.send(unknown(request, path_known));
-  if (!route->scope) return (this->*route->action)(request, {}, responder);
+  if (!route) return responder.send(told(request, route, unknown(request, path_known)));
+  if (!route->scope) return (this->*route->action)(request, {{}, observe(request, route, {})}, responder);
   // on_head let it pass; a key that was revoked while the body came, and a signature that is not of this body, are stopped here.
   auto key = authorize(request, route, Moment::with_body);
-  if (!key) return responder.send(in_dialect(route->dialect, std::move(key.error())));
-  (this->*route->action)(request, *key, responder);
+  if (!key) return responder.send(told(request, route, in_dialect(route->dialect, std::move(key.error()))));
+  auto seen = observe(request, route, *key);
+  const Caller caller{std::move(*key), std::move(seen)};
+  (this->*route->action)(request, caller, responder);
+}
+
+// What will be told of a request once it is answered. Its id goes into the answer.
+std::shared_ptr<telemetry::Observation> Gateway::Endpoint::observe(const Request& request, const Route* route, const ApiKeyInfo& key) {
+  telemetry::RequestRecord record;
+  record.method = request.method;
+  record.route = route ? route->pattern : "unknown";
+  record.key_id = key.id;
+  record.tenant = key.tenant;
+  record.begun = deps_.clock.now();
+  const auto* header = request.headers.find("traceparent");
+  const auto parent = header && request.headers.count("traceparent") == 1 ? telemetry::parse_traceparent(*header) : std::nullopt;
+  record.trace = telemetry::new_span(parent, is_sampled(traces_share_));
+  record.id = record.trace.span_id;
+  if (parent) record.parent_span = parent->span_id;
+  return std::make_shared<telemetry::Observation>(std::move(record), deps_.sinks, deps_.clock);
+}
+
+// An answer that is given at once, to nobody or to a request that goes no further.
+Response Gateway::Endpoint::told(const Request& request, const Route* route, Response response) {
+  const auto seen = observe(request, route, {});
+  response.headers.add("X-Request-Id", seen->record.id);
+  seen->end(response.status);
+  return response;
+}
+
+// An answer may outlive the gateway: it holds on to nothing of it.
+NoteHits Gateway::Endpoint::notes_of(const ApiKeyInfo& key) const {
+  return [&metrics = deps_.metrics, on_refused = deps_.on_refused, source = "key " + key.id](const std::vector<guards::Hit>& hits) {
+    for (const auto& hit : hits) {
+      const std::string direction = guards::to_string(hit.direction), action = guards::to_string(hit.action);
+      metrics.add_guard_hit({direction, hit.group, hit.kind, action});
+      if (on_refused) on_refused(source, "guard of " + direction + ": " + hit.kind + ", " + action);
+    }
+  };
+}
+
+// What a request holds that it may not. A redacted body takes the place of the one that came, wherever that would go.
+std::optional<Response> Gateway::Endpoint::guard_request(std::string& body, Result<CompletionRequest>& parsed, Parse parse, const RequestLimits& limits, const ApiKeyInfo& key) {
+  if (deps_.guards == nullptr) return std::nullopt;
+  auto checked = deps_.guards->check_request(body);
+  notes_of(key)(checked.hits);
+  if (!checked.refused && checked.changed) {
+    body = std::move(checked.json);
+    parsed = parse(body, limits);
+  }
+  if (checked.refused || !parsed) return refusal(400, "the request holds what this endpoint does not take", "invalid_request_error", "content_filter");
+  return refuse_logprobs(parsed->generate, deps_.guards);
 }
 
 Response Gateway::Endpoint::on_refusal(int status, std::string_view why) {
   deps_.metrics.add(Count::requests);
   deps_.metrics.add(Count::client_errors);
   deps_.metrics.add_response("malformed", status);
-  return refusal(status, std::string(why), "invalid_request_error", "malformed_request", status == 405 ? Headers{{"Allow", "GET, POST"}} : Headers{});
+  return told({}, nullptr, refusal(status, std::string(why), "invalid_request_error", "malformed_request", status == 405 ? Headers{{"Allow", "GET, POST"}} : Headers{}));
 }
 
-void Gateway::Endpoint::reply(const Request& request, const Responder& responder, Response response) {
+void Gateway::Endpoint::reply(const Request& request, const Caller& key, const Responder& responder, Response response) {
   bool path_known = false;
   const auto* route = find(request, path_known);
   deps_.metrics.add_response(route ? route->pattern : "unknown", response.status);
@@ -264,40 +341,42 @@ void Gateway::Endpoint::reply(const Request& request, const Responder& responder
     deps_.metrics.add(Count::errors);
   else if (response.status >= 400)
     deps_.metrics.add(Count::client_errors);
+  response.headers.add("X-Request-Id", key.seen->record.id);
+  key.seen->end(response.status);
   responder.send(in_dialect(route ? route->dialect : Dialect::openai, std::move(response)));
 }
 
-void Gateway::Endpoint::chat(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::chat(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_chat_request, request, key, responder);
 }
-void Gateway::Endpoint::completion(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::completion(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_completion_request, request, key, responder);
 }
-void Gateway::Endpoint::invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::invocation(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_invocation, request, key, responder);
 }
 
-void Gateway::Endpoint::endpoint_invocation(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::endpoint_invocation(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_invocation, request, key, responder);
 }
-void Gateway::Endpoint::endpoint_stream(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::endpoint_stream(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_invocation, request, key, responder, Framing::aws_event_stream);
 }
 
-void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiKeyInfo& key, const Responder& responder, Framing framing) {
+void Gateway::Endpoint::generate(Parse parse, const Request& request, const Caller& key, const Responder& responder, Framing framing) {
   deps_.metrics.add(Count::invocations);
   auto admission = key_limits_.admit(key);
   if (!admission) {
     auto refused = try_later(429, "the key's limit is reached", "rate_limit_exceeded", admission.error());
     for (const auto& header : standing_of(key)) refused.headers.add(header.name, header.value);
-    return reply(request, responder, std::move(refused));
+    return reply(request, key, responder, std::move(refused));
   }
   const auto* type = request.headers.find("content-type");
   if (!type || !http::equal_ignoring_case(std::string_view(*type).substr(0, 16), "application/json"))
-    return reply(request, responder,
+    return reply(request, key, responder,
                  refusal(415, "the body must be application/json", "invalid_request_error", "unsupported_media_type"));
   if (const auto* header = unsupported_header(request))
-    return reply(request, responder, refusal(400, "this endpoint does not take the header " + *header, "invalid_request_error", "unsupported"));
+    return reply(request, key, responder, refusal(400, "this endpoint does not take the header " + *header, "invalid_request_error", "unsupported"));
   bool path_known = false;
   const auto& route = *find(request, path_known);
   auto limits = limits_;
@@ -306,20 +385,22 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
   auto parsed = parse(request.body, limits);
   if (parsed && framing == Framing::aws_event_stream && parsed->protocol == Protocol::inputs) parsed = fail(ErrorCode::unsupported, "'inputs' is not streamed: send messages or a prompt", "inputs");
   if (!parsed)
-    return reply(request, responder,
+    return reply(request, key, responder,
                  json_response(400, error_body(parsed.error().message, "invalid_request_error", parsed.error().where,
                                                to_string(parsed.error().code))));
+  std::string body = deps_.guards || deps_.capture ? request.body : std::string();
+  if (auto refused = guard_request(body, parsed, parse, limits, key)) return reply(request, key, responder, std::move(*refused));
   if (parsed->model.empty()) parsed->model = limits.model_default;
   auto choice = deps_.router.choose(parsed->model);
-  if (!choice.release) return reply(request, responder, try_later(503, "no model is deployed", "no_model", 30));
+  if (!choice.release) return reply(request, key, responder, try_later(503, "no model is deployed", "no_model", 30));
   if (!limits.model_default.empty() && parsed->model != limits.model_default)
-    return reply(request, responder, refusal(404, "this endpoint does not serve the model that the body names", "invalid_request_error", "model_not_found", {}, "model"));
+    return reply(request, key, responder, refusal(404, "this endpoint does not serve the model that the body names", "invalid_request_error", "model_not_found", {}, "model"));
   auto refused_model = check_model(*parsed, *choice.release, key);
   if (refused_model && choice.fallback) {
     choice = {choice.fallback, nullptr, nullptr};
     refused_model = check_model(*parsed, *choice.release, key);
   }
-  if (refused_model) return reply(request, responder, std::move(*refused_model));
+  if (refused_model) return reply(request, key, responder, std::move(*refused_model));
   const auto& release = choice.release;
   // What was computed of a key's prompts serves that key alone.
   parsed->generate.scope = key.id + "/" + parsed->cache_salt;
@@ -330,19 +411,26 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const ApiK
                     release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (!parsed->model.empty()) frame.model = parsed->model;
   if (framing == Framing::aws_event_stream) parsed->stream = true;
-  Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, deps_.capture ? request.body : std::string(), std::move(*admission),
+  Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, deps_.capture ? std::move(body) : std::string(), std::move(*admission),
                               deps_.metrics, deps_.clock, deps_.capture};
   context.dialect = route.dialect;
   context.framing = framing;
   context.prompt_tokens_max = key.limits.prompt_tokens_max;
+  add_marker(parsed->generate, deps_.guards);
+  if (deps_.guards && (deps_.guards->looks_at_answers() || deps_.guards->answer_characters_max() > 0))
+    context.guard.emplace(deps_.guards, notes_of(key));
+  context.seen = key.seen;
+  context.seen->record.model = context.frame.model;
+  context.seen->record.operation = chat ? "chat" : "text_completion";
   const auto context_tokens = release->pool->state().context_length;
   auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens});
   context.headers = standing_of(key);
+  context.headers.add("X-Request-Id", key.seen->record.id);
   if (!reserved) {
     const bool is_money = reserved.error().limit.starts_with("money");
     auto refused = try_later(429, "the limit " + reserved.error().limit + " is reached", is_money ? "insufficient_quota" : "rate_limit_exceeded", reserved.error().retry_s);
-    for (const auto& header : context.headers) refused.headers.add(header.name, header.value);
-    return reply(request, responder, std::move(refused));
+    for (const auto& header : standing_of(key)) refused.headers.add(header.name, header.value);
+    return reply(request, key, responder, std::move(refused));
   }
   // The answer is cut where the budget ends.
   parsed->generate.max_tokens = static_cast<int>((*reserved)->answer_tokens());
@@ -416,7 +504,7 @@ Json Gateway::Endpoint::model_json(const Release& release) {
           {"version", release.version}};
 }
 
-void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::models(const Request& request, const Caller& key, const Responder& responder) {
   Json list = {{"object", "list"}, {"data", Json::array()}};
   if (auto release = deps_.router.active()) {
     if (key.may_use(release->name)) list["data"].push_back(model_json(*release));
@@ -426,24 +514,24 @@ void Gateway::Endpoint::models(const Request& request, const ApiKeyInfo& key, co
       list["data"].back().update({{"id", adapter}, {"parent", release->name}});
     }
   }
-  reply(request, responder, json_response(200, dump_json(list)));
+  reply(request, key, responder, json_response(200, dump_json(list)));
 }
 
-void Gateway::Endpoint::model(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::model(const Request& request, const Caller& key, const Responder& responder) {
   const auto name = segment_of("/v1/models/{model}", request.path);
   const auto release = deps_.router.active();
   const bool is_release = release && (name == release->name || name == release->name + "/" + release->version);
   const auto adapters = release ? release->pool->state().adapters : std::vector<std::string>();
   const bool is_adapter = !is_release && std::find(adapters.begin(), adapters.end(), name) != adapters.end();
   if (!(is_release && key.may_use(release->name)) && !(is_adapter && key.may_use(name)))
-    return reply(request, responder, refusal(404, "the model does not exist", "invalid_request_error", "model_not_found", {}, "model"));
+    return reply(request, key, responder, refusal(404, "the model does not exist", "invalid_request_error", "model_not_found", {}, "model"));
   auto json = model_json(*release);
   if (is_adapter) json.update({{"id", name}, {"parent", release->name}});
-  reply(request, responder, json_response(200, dump_json(json)));
+  reply(request, key, responder, json_response(200, dump_json(json)));
 }
 
 // Of what this key may ask, so that the document is true for whoever reads it.
-void Gateway::Endpoint::document(const Request& request, const ApiKeyInfo& key, const Responder& responder) {
+void Gateway::Endpoint::document(const Request& request, const Caller& key, const Responder& responder) {
   Served served;
   if (const auto release = deps_.router.active()) {
     const auto state = release->pool->state();
@@ -452,43 +540,46 @@ void Gateway::Endpoint::document(const Request& request, const ApiKeyInfo& key, 
     for (const auto& adapter : state.adapters)
       if (key.may_use(adapter)) served.models.push_back(adapter);
   }
-  reply(request, responder, json_response(200, dump_json(open_api(route_table(), limits_, served))));
+  reply(request, key, responder, json_response(200, dump_json(open_api(route_table(), limits_, served))));
 }
 
 // Healthy means that a worker has lately answered, or is started by the next request; not that this process runs.
-void Gateway::Endpoint::ping(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+void Gateway::Endpoint::ping(const Request& request, const Caller& key, const Responder& responder) {
   auto release = deps_.router.active();
   const bool healthy = release && release->pool->state().can_answer;
   deps_.metrics.add_response("/ping", healthy ? 200 : 503);
+  key.seen->end(healthy ? 200 : 503);
   (void)request;
   responder.send({healthy ? 200 : 503, {}, "", {}, 0, 0});
 }
 
 // Whoever restarts a process that is alive because its workers are not loses the requests under way: so this is another question.
-void Gateway::Endpoint::live(const Request&, const ApiKeyInfo&, const Responder& responder) {
+void Gateway::Endpoint::live(const Request&, const Caller& key, const Responder& responder) {
   deps_.metrics.add_response("/live", 200);
+  key.seen->end(200);
   responder.send({200, {}, "", {}, 0, 0});
 }
 
 // What /ping keeps to itself.
-void Gateway::Endpoint::health(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+void Gateway::Endpoint::health(const Request& request, const Caller& key, const Responder& responder) {
   const auto release = deps_.router.active();
   const auto state = release ? release->pool->state() : PoolState{};
   const bool healthy = state.can_answer;
   const Json body = {{"status", healthy ? "healthy" : "unhealthy"}, {"workers", state.workers}, {"workers_ready", state.workers_ready},
                      {"running", state.running}, {"queued", state.queued}};
   deps_.metrics.add_response("/health", healthy ? 200 : 503);
+  key.seen->end(healthy ? 200 : 503);
   (void)request;
   responder.send(json_response(healthy ? 200 : 503, dump_json(body)));
 }
 
-void Gateway::Endpoint::metrics(const Request& request, const ApiKeyInfo&, const Responder& responder) {
+void Gateway::Endpoint::metrics(const Request& request, const Caller& key, const Responder& responder) {
   GatewayMetrics::Gauges gauges;
   if (auto release = deps_.router.active()) {
     auto state = release->pool->state();
     gauges = {state.running, state.queued, state.workers_ready, state.restarts};
   }
-  reply(request, responder,
+  reply(request, key, responder,
         {200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, deps_.metrics.prometheus(gauges), {}, 0, 0});
 }
 

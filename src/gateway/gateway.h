@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "gateway/api_key.h"
+#include "gateway/answer_guard.h"
 #include "gateway/authentication.h"
 #include "gateway/budget.h"
 #include "gateway/capture.h"
@@ -18,6 +19,7 @@
 #include "gateway/signed_request.h"
 #include "http/server.h"
 #include "openai/request.h"
+#include "telemetry/request_record.h"
 
 namespace redoubt::gateway {
 
@@ -30,6 +32,7 @@ struct GatewayOptions {
   std::vector<CertificateRule> certificates;  // of clients, where `server` asks for them
   std::map<std::string, UseLimits> tenants;
   Prices prices;
+  double traces_share = 1;  // of requests that bring no traceparent: how many are sampled
 };
 
 // All outlive the gateway, and but for the router itself all outlive the router's pools, whose last requests still report to
@@ -44,6 +47,8 @@ struct GatewayDeps {
   std::function<void(const std::string& source, const std::string& why)> on_refused = {};
   const TokenIssuer* tokens = nullptr;  // null: tokens of an issuer are not taken
   BudgetBook* budgets = nullptr;        // what was used; null: counted from this gateway's start
+  std::shared_ptr<const guards::Guards> guards = {};  // null: nothing is looked for
+  telemetry::Observation::Sinks sinks = {};           // hear of each answered request
 };
 
 class Gateway {

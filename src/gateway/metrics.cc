@@ -87,6 +87,18 @@ void GatewayMetrics::add_capture_dropped(std::uint64_t records) {
   captures_dropped_ += records;
 }
 
+void GatewayMetrics::add_guard_hit(const GuardHit& hit) {
+  // What is only logged is no reason for an alarm.
+  if (hit.action == "redact" || hit.action == "refuse") add(Count::guard_hits);
+  std::lock_guard lock(mutex_);
+  ++guard_hits_[hit];
+}
+
+void GatewayMetrics::add_telemetry_lost(const std::string& what, std::uint64_t records) {
+  std::lock_guard lock(mutex_);
+  telemetry_lost_[what] += records;
+}
+
 MetricsSnapshot GatewayMetrics::snapshot() const {
   std::lock_guard lock(mutex_);
   MetricsSnapshot result;
@@ -103,6 +115,7 @@ MetricsSnapshot GatewayMetrics::snapshot() const {
   result.client_errors_per_minute = sum(Count::client_errors);
   result.throttled_per_minute = sum(Count::throttled);
   result.unauthorized_per_minute = sum(Count::unauthorized);
+  result.guard_hits_per_minute = sum(Count::guard_hits);
   std::vector<double> latencies, first_tokens;
   for (const auto& sample : samples_) {
     if (result.time - sample.time > kSampleWindow) continue;
@@ -171,6 +184,11 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   out += "# HELP redoubt_responses_total Answers by route and status.\n# TYPE redoubt_responses_total counter\n";
   for (const auto& [key, count] : responses_)
     out += fmt::format("redoubt_responses_total{{route=\"{}\",status=\"{}\"}} {}\n", key.first, key.second, count);
+  out += "# HELP redoubt_guard_hits_total What guards found, and did.\n# TYPE redoubt_guard_hits_total counter\n";
+  for (const auto& [hit, count] : guard_hits_)
+    out += fmt::format("redoubt_guard_hits_total{{direction=\"{}\",guard=\"{}\",kind=\"{}\",action=\"{}\"}} {}\n", hit.direction, hit.guard, hit.kind, hit.action, count);
+  out += "# HELP redoubt_telemetry_lost_total Records of requests that were not written or sent.\n# TYPE redoubt_telemetry_lost_total counter\n";
+  for (const auto& [what, count] : telemetry_lost_) out += fmt::format("redoubt_telemetry_lost_total{{what=\"{}\"}} {}\n", what, count);
   return out;
 }
 

@@ -25,6 +25,7 @@ struct MetricsSnapshot {
   std::uint64_t client_errors_per_minute = 0;  // 4xx but 401, 403 and 429
   std::uint64_t throttled_per_minute = 0;      // 429
   std::uint64_t unauthorized_per_minute = 0;   // no, a wrong or an insufficient key
+  std::uint64_t guard_hits_per_minute = 0;     // what guards took out or refused
   double latency_p50_ms = 0, latency_p99_ms = 0;
   double first_token_p50_ms = 0, first_token_p99_ms = 0;
   std::uint64_t latency_samples = 0;
@@ -34,7 +35,7 @@ class GatewayMetrics {
  public:
   explicit GatewayMetrics(const Clock& clock);
 
-  enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized };
+  enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized, guard_hits };
   void add(Count what);
   void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
@@ -42,6 +43,13 @@ class GatewayMetrics {
   // Tokens of an answer that nobody waited for; its times say nothing.
   void add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
   void add_capture_dropped(std::uint64_t records);
+  // All names are of ours: a direction, a group of kinds, a kind or rule, an action.
+  struct GuardHit {
+    std::string direction, guard, kind, action;
+    auto operator<=>(const GuardHit&) const = default;
+  };
+  void add_guard_hit(const GuardHit& hit);
+  void add_telemetry_lost(const std::string& what, std::uint64_t records);  // "access_log", "traces"
 
   MetricsSnapshot snapshot() const;
   struct Gauges {
@@ -51,7 +59,7 @@ class GatewayMetrics {
   std::string prometheus(const Gauges& gauges) const;
 
  private:
-  static constexpr std::size_t kCounts = 6, kSeconds = 60;
+  static constexpr std::size_t kCounts = 7, kSeconds = 60;
   struct Second {
     std::int64_t second = -1;
     std::array<std::uint64_t, kCounts> counts{};
@@ -77,6 +85,8 @@ class GatewayMetrics {
   std::array<Second, kSeconds> seconds_{};
   std::array<std::uint64_t, kCounts> totals_{};
   std::map<std::pair<std::string, int>, std::uint64_t> responses_;
+  std::map<GuardHit, std::uint64_t> guard_hits_;
+  std::map<std::string, std::uint64_t> telemetry_lost_;
   std::deque<Sample> samples_;
   Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_;
   std::map<std::string, std::uint64_t> finished_;

@@ -13,7 +13,7 @@ namespace {
 
 const char* group_of(std::string_view kind) {
   const auto* known = detectors::find_kind(kind);
-  return known == nullptr ? "unscannable" : detectors::to_string(known->group);
+  return known == nullptr || kind == kUnscannable ? "unscannable" : detectors::to_string(known->group);
 }
 
 // A private key goes on to its last line, which may be far.

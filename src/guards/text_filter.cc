@@ -57,7 +57,7 @@ std::string TextFilter::advance(Text is) {
   make_utf8(window_, released_);
   std::string out;
   if (is == Text::whole || Scanner::decided_at_most(window_) > released_) {
-    auto looked = scanner_.look(window_, released_, is);
+    auto looked = scanner_->look(window_, released_, is);
     out = release(std::max(looked.decided, released_), looked.findings);
     if (!refused_ && is == Text::may_go_on) forget(looked);
   }
@@ -65,7 +65,7 @@ std::string TextFilter::advance(Text is) {
   const std::size_t held = window_.size() - released_;
   if (held > kHeldMax) {
     refused_ = true;
-    hits_.push_back({scanner_.direction(), "unscannable", std::string(kUnscannable), Action::refuse});
+    hits_.push_back({scanner_->direction(), "unscannable", std::string(kUnscannable), Action::refuse});
   }
   next_look_ = held > kLargeHold ? window_.size() + held / 8 : 0;
   window_ += tail;
@@ -86,7 +86,7 @@ std::string TextFilter::release(std::size_t cut, std::vector<Finding>& findings)
   for (const auto& finding : findings) {
     if (finding.begin >= cut || finding.end <= released_) continue;
     // What was let go before was told then.
-    if (finding.begin >= released_) hits_.push_back({scanner_.direction(), finding.group, std::string(finding.kind), finding.action});
+    if (finding.begin >= released_) hits_.push_back({scanner_->direction(), finding.group, std::string(finding.kind), finding.action});
     if (finding.action == Action::refuse) {
       refused_ = true;
       cut = std::max(finding.begin, released_);

@@ -15,7 +15,7 @@ namespace redoubt::guards {
 class TextFilter {
  public:
   // The scanner outlives it.
-  explicit TextFilter(const Scanner& scanner) : scanner_(scanner) {}
+  explicit TextFilter(const Scanner& scanner) : scanner_(&scanner) {}
   // What may be told by now.
   std::string take(std::string_view piece);
   // The rest. Nothing may be taken after it.
@@ -30,7 +30,7 @@ class TextFilter {
   std::string release(std::size_t cut, std::vector<Finding>& findings);
   void forget(const Looked& looked);
 
-  const Scanner& scanner_;
+  const Scanner* scanner_;
   std::string window_;          // the text from some place on that is no candidate's inside
   std::size_t released_ = 0;    // of the window
   std::size_t next_look_ = 0;   // a window that is held as a whole is not looked at for every piece

@@ -123,6 +123,8 @@ Result<governance::Policy> read_policy(const fs::path& file) {
 // Versions that were registered before there were these have the defaults.
 void read_service(const Json& json, DeployOptions& deploy) {
   deploy.access = json_or(json, "access", Json::object());
+  deploy.guards = json_or(json, "guards", Json::object());
+  deploy.telemetry = json_or(json, "telemetry", Json::object());
   deploy.scale = json_or(json, "scale", Json::object());
   deploy.rollout = json_or(json, "rollout", Json::object());
   deploy.hang_s = static_cast<int>(json_or(json, "hang_s", std::int64_t{deploy.hang_s}));
@@ -158,6 +160,8 @@ Json DeployOptions::to_json() const {
   if (!rollout.empty()) json["rollout"] = rollout;
   if (hang_s != defaults.hang_s) json["hang_s"] = hang_s;
   if (drain_s != defaults.drain_s) json["drain_s"] = drain_s;
+  if (!guards.empty()) json["guards"] = guards;
+  if (!telemetry.empty()) json["telemetry"] = telemetry;
   return json;
 }
 

@@ -64,6 +64,8 @@ struct DeployOptions {
   Json scale = Json::object();  // how many workers, by the load (gateway/scaling.h); empty: `workers`
   Json rollout = Json::object(); // how a new version comes into service (gateway/rollout.h); empty: at once
   Json access = Json::object(); // who may come besides the keys, and what tenants may use (gateway/access.h)
+  Json guards = Json::object(); // what requests may hold and answers may tell (guards/options.h)
+  Json telemetry = Json::object();  // the access log and traces (telemetry/options.h)
   Json to_json() const;
   // What each engine worker is started with: the hyperparameters of `serve`.
   Json engine() const;

@@ -15,7 +15,7 @@
 namespace redoubt::telemetry {
 
 struct RequestRecord {
-  std::string id;      // that the answer names in X-Request-Id
+  std::string id;      // that the answer names in X-Request-Id: the span's
   std::string method;
   std::string route;   // the route table's pattern
   std::string key_id, tenant;
@@ -41,7 +41,8 @@ class RequestSink {
 // One request until its end, which is told once: by `end`, or when the last of its owners goes. One thread at a time.
 class Observation {
  public:
-  Observation(RequestRecord record, const std::vector<RequestSink*>& sinks, const Clock& clock) : record(std::move(record)), sinks_(sinks), clock_(clock) {}
+  using Sinks = std::vector<std::shared_ptr<RequestSink>>;
+  Observation(RequestRecord what, Sinks sinks, const Clock& clock) : record(std::move(what)), sinks_(std::move(sinks)), clock_(clock) {}
   ~Observation() { end(500); }
   Observation(const Observation&) = delete;
   Observation& operator=(const Observation&) = delete;
@@ -52,11 +53,11 @@ class Observation {
     ended_ = true;
     record.status = status;
     record.ended = clock_.now();
-    for (auto* sink : sinks_) sink->tell(record);
+    for (const auto& sink : sinks_) sink->tell(record);
   }
 
  private:
-  const std::vector<RequestSink*>& sinks_;
+  const Sinks sinks_;
   const Clock& clock_;
   bool ended_ = false;
 };

@@ -6,6 +6,8 @@
 
 #include "base/json.h"
 #include "telemetry/access_log.h"
+#include "telemetry/exposition.h"
+#include "telemetry/options.h"
 #include "telemetry/trace_exporter.h"
 
 namespace redoubt::telemetry {
@@ -101,6 +103,7 @@ TEST(AccessLog, what_can_not_be_written_is_counted) {
   const auto folder = *TemporaryFolder::create();
   options.file = folder.path() / "access.log";
   options.bytes_max = 1024;
+  options.files = 2;
   options.queue = {.batch = 1, .wait_ms = 1};
   options.on_lost = [&](std::uint64_t count) { lost += count; };
   { const auto log = AccessLog::create(options).value(); std::filesystem::create_directory(options.file.string() + ".1"); std::filesystem::create_directory(options.file.string() + ".1/x"); for (int i = 0; i < 10; ++i) log->tell(record_of("i")); }
@@ -146,12 +149,37 @@ TEST(Observation, is_told_once_even_if_nobody_ends_it) {
   struct Sink final : RequestSink {
     void tell(const RequestRecord& record) override { statuses.push_back(record.status); }
     std::vector<int> statuses;
-  } sink;
+  };
+  const auto sink = std::make_shared<Sink>();
   const FakeClock clock;
-  const std::vector<RequestSink*> sinks = {&sink};
+  const Observation::Sinks sinks = {sink};
   { Observation seen({}, sinks, clock); seen.end(200); seen.end(500); }
   { Observation seen({}, sinks, clock); }
-  EXPECT_EQ(sink.statuses, (std::vector<int>{200, 500}));
+  EXPECT_EQ(sink->statuses, (std::vector<int>{200, 500}));
+}
+
+// The histogram and its answers are those of prometheus.io/docs/practices/histograms' estimation by linear interpolation.
+TEST(Exposition, sums_and_estimates_quantiles_as_prometheus_does) {
+  const auto parsed = parse_exposition("# HELP a b\n# TYPE a counter\na{x=\"1\",y=\"q\\\"\"} 2\na{x=\"2\"} 3.5\nt_bucket{le=\"0.1\"} 0\nt_bucket{le=\"0.5\"} 50\nt_bucket{le=\"1\"} 90\nt_bucket{le=\"+Inf\"} 100\n");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->at(0).labels.at("y"), "q\"");
+  const Exposition now(*parsed);
+  EXPECT_DOUBLE_EQ(now.sum("a"), 5.5);
+  EXPECT_DOUBLE_EQ(now.sum("none"), 0);
+  EXPECT_DOUBLE_EQ(*now.quantile("t", 0.5, nullptr), 0.5);
+  EXPECT_DOUBLE_EQ(*now.quantile("t", 0.25, nullptr), 0.3);
+  EXPECT_DOUBLE_EQ(*now.quantile("t", 0.99, nullptr), 1);
+  EXPECT_FALSE(now.quantile("t", 0.5, &now));
+  EXPECT_FALSE(now.quantile("none", 0.5, nullptr));
+  for (const char* bad : {"a", "a{x=\"1} 2", "a{x=\"1\"}", "a b", " 1"}) EXPECT_FALSE(parse_exposition(bad)) << bad;
+}
+
+TEST(TelemetryOptions, what_is_wrong_is_named) {
+  EXPECT_EQ(read_telemetry({{"traces", {{"url", "https://c.example/v1/traces"}, {"share", 2}}}}).error().where, "deploy.telemetry");
+  EXPECT_FALSE(read_telemetry({{"access_log", {{"file", "a"}, {"files", 0}}}}));
+  EXPECT_FALSE(read_telemetry({{"other", 1}}));
+  EXPECT_EQ(read_telemetry({{"access_log", {{"file", "a"}}}})->access_log->files, 8);
+  EXPECT_FALSE(read_telemetry(Json::object())->traces);
 }
 
 }  // namespace

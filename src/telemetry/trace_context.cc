@@ -29,7 +29,8 @@ std::optional<TraceContext> parse_traceparent(std::string_view header) {
 std::string to_traceparent(const TraceContext& context) { return "00-" + context.trace_id + "-" + context.span_id + (context.sampled ? "-01" : "-00"); }
 
 TraceContext new_span(const std::optional<TraceContext>& parent, bool sampled) {
-  return {parent ? parent->trace_id : to_hex(crypto::random_bytes(16)), to_hex(crypto::random_bytes(8)), parent ? parent->sampled : sampled};
+  const auto drawn = to_hex(crypto::random_bytes(24));
+  return {parent ? parent->trace_id : drawn.substr(0, 32), drawn.substr(32), parent ? parent->sampled : sampled};
 }
 
 }  // namespace redoubt::telemetry

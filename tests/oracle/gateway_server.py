@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway in front of a scripted worker, for clients to judge."""
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -18,8 +19,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder, *settings):
-    """The settings are those of gateway_test_server.cc."""
+def serving(folder, *settings, configuration=None):
+    """The settings are those of gateway_test_server.cc; the configuration, with `guards` and `telemetry` as a pipeline's `deploy`, its file's."""
+    if configuration is not None:
+        (folder / "settings.json").write_text(json.dumps(configuration))
     process = subprocess.Popen([BUILD / "gateway_test_server", folder, *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield Server(folder, int(process.stdout.readline()), process.pid)

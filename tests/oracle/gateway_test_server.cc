@@ -4,7 +4,8 @@
 // a folder, writes ca.pem, server.pem, key.txt, aws.txt and clients' certificates there, takes tokens of the key set jwks.json if one is
 // there, prints its port, and serves until its stdin ends. After the folder come settings: `connections=N` at once and of one address,
 // `clients=N` that a key may have at once, `certificates=required` or `none`, `send_ms=N` and `head_ms=N` for a client to take
-// an answer and to send a head, `capture=on` (sealed in memory, then dropped).
+// an answer and to send a head, `capture=on` (sealed in memory, then dropped). A file settings.json there holds `guards` and
+// `telemetry` as the pipeline file's `deploy` has them.
 // Each line on stdin is done and answered with "done": "certificate" reloads it, "release" switches to new workers, "drain" drains the
 // gateway and starts another on its port.
 #include <cstdio>
@@ -17,6 +18,7 @@
 #include "gateway/gateway.h"
 #include "gateway/testing_worker.h"
 #include "http/testing_client.h"
+#include "telemetry/options.h"
 
 using namespace redoubt;
 using namespace redoubt::gateway;
@@ -36,6 +38,28 @@ std::map<std::string, std::string> settings_of(int argc, char** argv) {
 Status seal_and_drop(ByteView lines) {
   static const auto key = crypto::random_secret(crypto::kAesGcmKeyBytes);
   (void)crypto::aes_gcm_seal(key, crypto::random_bytes(crypto::kAesGcmNonceBytes), lines, {});
+  return {};
+}
+
+Status configure(const std::filesystem::path& folder, GatewayDeps& deps) {
+  const auto text = read_file(folder / "settings.json", 1 << 20);
+  if (!text) return {};
+  const Json settings = TRY(parse_json(text_of(*text), "settings.json"));
+  if (settings.contains("guards")) {
+    const auto wanted = TRY(guards::read_guards(settings["guards"]));
+    deps.guards = TRY(guards::Guards::create(wanted));
+  }
+  auto told = TRY(telemetry::read_telemetry(json_or(settings, "telemetry", Json::object())));
+  const auto lost = [&metrics = deps.metrics](const char* what) { return [&metrics, what](std::uint64_t count) { metrics.add_telemetry_lost(what, count); }; };
+  if (told.access_log) {
+    told.access_log->file = folder / told.access_log->file;
+    told.access_log->on_lost = lost("access_log");
+    deps.sinks.push_back(TRY(telemetry::AccessLog::create(std::move(*told.access_log))));
+  }
+  if (told.traces) {
+    told.traces->on_lost = lost("traces");
+    deps.sinks.push_back(TRY(telemetry::TraceExporter::create(std::move(*told.traces))));
+  }
   return {};
 }
 
@@ -101,7 +125,12 @@ int main(int argc, char** argv) {
   }
   const auto capture = BatchedCapture::create(seal_and_drop, {.batch_ms = 1'000});
   const auto make_gateway = [&]() -> std::unique_ptr<Gateway> {
-    auto made = Gateway::create(options, {*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()}).value();
+    GatewayDeps deps{*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()};
+    if (auto done = configure(folder, deps); !done) {
+      std::fprintf(stderr, "%s\n", done.error().message.c_str());
+      return nullptr;
+    }
+    auto made = Gateway::create(options, std::move(deps)).value();
     return made->start() ? std::move(made) : nullptr;
   };
   auto gateway = make_gateway();

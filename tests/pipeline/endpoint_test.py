@@ -8,7 +8,8 @@ import pytest
 from conftest import TOKEN, Endpoint, Redoubt, deploy_tiny, until, write_pipeline
 
 
-SERVED = {"port": 0, "environment": "dev", "slots": 2, "context": 448, "weights": "int8"}
+SERVED = {"port": 0, "environment": "dev", "slots": 2, "context": 448, "weights": "int8", "guards": {"input": {"secrets": "refuse"}},
+          "telemetry": {"access_log": {"file": "access.log"}}}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,22 @@ def test_a_content_may_be_a_list_of_texts(endpoint):
     messages = [{"role": "system", "content": [{"type": "text", "text": "Be short."}]}, {"role": "user", "content": parts},
                 {"role": "assistant", "content": "a"}]
     assert endpoint.post("/v1/chat/completions", {"model": "tiny", "messages": messages, "max_tokens": 4})[0] == 200
+
+
+def test_what_is_configured_is_guarded_logged_and_seen_by_top(endpoint, deployed, tmp_path):
+    status, answer = endpoint.chat("my key is AKIAIOSFODNN7EXAMPLE")
+    assert (status, answer["error"]["code"]) == (400, "content_filter")
+    log = deployed.workspace / "access.log"
+    until(lambda: '"status":400' in log.read_text())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all(line["route"] and line["id"] for line in lines) and "AKIA" not in log.read_text()
+    key = tmp_path / "key"
+    key.write_text(deployed.json("key", "create", "--name", "top", "--scope", "metrics", "--environment", "dev")["key"])
+    key.chmod(0o600)
+    view = deployed.json("top", "--environment", "dev", "--once", "--key-file", key)
+    assert view["workers_ready"] == 1 and view["requests"] >= 1 and view["responses"]["400"] >= 1
+    assert view["guard_hits"] == [{"action": "refuse", "count": 1, "direction": "input", "guard": "secrets", "kind": "AWS_ACCESS_KEY"}]
+    assert "workers ready" in deployed("top", "--environment", "dev", "--once", "--key-file", key).stdout
 
 
 WRONG_FIELDS = [
