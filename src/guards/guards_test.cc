@@ -51,6 +51,7 @@ std::vector<Sample> samples() {
           {"to GB82 WEST 1234 5698 7654 32", "GB82 WEST"},
           {"the ssn is 078-05-1120", "078-05"},
           {"078051120 is my ssn, as it were", "0780511"},
+          {"27654 4111 passport foo 4\u65e5ssn it is", "27654"},  // the number that a word names need not be the last
           {"call me: +1 212 555 0123", "+1 212 5"},
           {"QQ 12 34 56 C is AB 12 34 56 C", "AB 12 34"},
           {"key AKIAIOSFODNN7EXAMPLE", "AKIAIOSF"},

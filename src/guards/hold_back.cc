@@ -6,7 +6,7 @@
 namespace redoubt::guards {
 namespace {
 
-constexpr std::size_t kCandidateMax = 192;   // of several runs: a telephone number of eight groups, with the words after it
+constexpr std::size_t kNumberMax = 128;      // of several runs: a telephone number of eight groups
 constexpr std::size_t kAfterDigits = 80;     // letters that end a number, and the words that may stand after it
 constexpr std::size_t kDigitGap = 12;        // between two groups of one number
 constexpr std::size_t kShortWord = 3;        // "AB 12 34 56 C"
@@ -43,13 +43,12 @@ std::size_t start_in_last_run(std::string_view text, std::size_t begin) {
   return std::min(ascii_tail, foreign ? back(kForeignRun) : mixed);
 }
 
-// Where the groups of digits begin of which the last may go on or be named by a word that is still to come.
+// Where the first of the numbers begins that may go on or be named by a word that is still to come.
 std::size_t start_of_digits(std::string_view text) {
-  const std::size_t first = text.size() - std::min(kCandidateMax, text.size());
-  std::size_t last = text.size();
-  while (last > first && !is_digit(text[last - 1])) --last;
-  if (last == first || text.size() - last >= kAfterDigits) return text.size();
-  std::size_t begin = last - 1;
+  std::size_t begin = text.size() - std::min(kAfterDigits, text.size());
+  while (begin < text.size() && !is_digit(text[begin])) ++begin;
+  if (begin == text.size()) return begin;
+  const std::size_t first = begin - std::min(kNumberMax, begin);
   for (std::size_t at = begin; at > first && begin - at < kDigitGap; --at)
     if (is_digit(text[at - 1])) begin = at - 1;
   begin = word_start(text, begin);
@@ -63,7 +62,7 @@ std::size_t undecided_from(std::string_view text) {
   const std::size_t run = word_start(text, text.size());
   const std::size_t word_end = skip_spaces_back(text, run), word = word_start(text, word_end);
   std::size_t held = start_in_last_run(text, run);
-  if (held == run) held = word_end - word <= kCandidateMax ? word : run;
+  if (held == run) held = word_end - word <= kNumberMax ? word : run;
   held = std::min(held, start_of_digits(text));
   const std::size_t tail = text.size() - std::min(kKeyHeader, text.size());
   if (const auto header = text.find("-----", tail); header != text.npos) held = std::min(held, header);
