@@ -59,7 +59,7 @@ def test_a_content_may_be_a_list_of_texts(endpoint):
 def test_what_is_configured_is_guarded_logged_and_seen_by_top(endpoint, deployed, tmp_path):
     status, answer = endpoint.chat("my key is AKIAIOSFODNN7EXAMPLE")
     assert (status, answer["error"]["code"]) == (400, "content_filter")
-    log = deployed.workspace / "access.log"
+    log = deployed.workspace / "logs" / "access.log"
     until(lambda: '"status":400' in log.read_text())
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(line["route"] and line["id"] for line in lines) and "AKIA" not in log.read_text()
