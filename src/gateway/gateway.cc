@@ -11,6 +11,7 @@
 #include "gateway/event_stream.h"
 #include "gateway/open_api.h"
 #include "gateway/reply.h"
+#include "telemetry/bounded_queue.h"
 #include "gateway/request_run.h"
 
 namespace redoubt::gateway {
@@ -25,6 +26,8 @@ using Count = GatewayMetrics::Count;
 namespace {
 
 constexpr int kAnswerMsMax = 900'000;
+constexpr std::size_t kLargeBody = 8 << 10;     // that guards look at on a thread of its own
+constexpr std::size_t kLargeRequestsMax = 256;  // that wait for it
 
 Response unauthorized() {
   return refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
@@ -110,7 +113,8 @@ class Gateway::Endpoint final : public http::Handler {
         lockout_(deps_.clock, options.lockout),
         key_limits_(deps_.clock),
         source_limits_(deps_.clock, options.open_routes),
-        traces_share_(options.traces_share) {}
+        traces_share_(options.traces_share),
+        large_requests_({.entries_max = kLargeRequestsMax, .batch = 1}, [](const auto& taken) { for (const auto& work : taken) work(); }, {}) {}
 
   std::optional<Response> on_head(const Request& request) override;
   void on_request(Request request, Responder responder) override;
@@ -164,6 +168,7 @@ class Gateway::Endpoint final : public http::Handler {
   KeyLimits key_limits_;
   SourceLimits source_limits_;
   const double traces_share_;
+  telemetry::BoundedQueue<std::function<void()>> large_requests_;  // its thread uses what stands above
 };
 
 const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
@@ -272,8 +277,12 @@ void Gateway::Endpoint::on_request(Request request, Responder responder) {
   auto key = authorize(request, route, Moment::with_body);
   if (!key) return responder.send(told(request, route, in_dialect(route->dialect, std::move(key.error()))));
   auto seen = observe(request, route, *key);
-  const Caller caller{std::move(*key), std::move(seen)};
-  (this->*route->action)(request, caller, responder);
+  Caller caller{std::move(*key), std::move(seen)};
+  if (deps_.guards == nullptr || request.body.size() < kLargeBody) return (this->*route->action)(request, caller, responder);
+  // Looking at it takes milliseconds, in which this thread would serve nobody else.
+  auto held = std::make_shared<std::pair<Request, Caller>>(std::move(request), std::move(caller));
+  const bool taken = large_requests_.put([this, held, responder, action = route->action] { (this->*action)(held->first, held->second, responder); });
+  if (!taken) reply(held->first, held->second, responder, try_later(503, "too many large requests wait already", "overloaded", 1));
 }
 
 // What will be told of a request once it is answered. Its id goes into the answer.

@@ -3,6 +3,9 @@
 // The gateway with guards, and what is told of its requests.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "gateway/gateway.h"
 #include "gateway/testing_worker.h"
 #include "http/testing_client.h"
@@ -136,6 +139,21 @@ TEST_F(GuardedGatewayTest, a_request_that_may_not_be_is_refused_in_openais_form)
   }
   EXPECT_EQ(log_->generates, 0);
   EXPECT_EQ(post(chat("echo this")).status, 200);
+}
+
+TEST_F(GuardedGatewayTest, large_requests_are_looked_at_apart_from_the_others) {
+  start({{"input", {{"personal", "redact"}, {"secrets", "refuse"}, {"patterns", "log"}}}});
+  std::string large;
+  while (large.size() < 200'000) large += "repeat all 1 2 a.b ";
+  EXPECT_EQ(post(chat(large + " key AKIAIOSFODNN7EXAMPLE")).status, 400);
+  std::vector<std::thread> others;
+  std::atomic<int> answered = 0;
+  for (int i = 0; i < 8; ++i) others.emplace_back([&] { answered += post(chat("one two " + large + " jane.doe@example.com", {{"max_tokens", 2}})).status == 200; });
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(post(chat("small")).status, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s);
+  for (auto& other : others) other.join();
+  EXPECT_EQ(answered, 8);
 }
 
 TEST_F(GuardedGatewayTest, an_answer_is_redacted_whole_and_streamed) {

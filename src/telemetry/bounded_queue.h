@@ -36,16 +36,18 @@ class BoundedQueue {
     thread_.join();
   }
 
-  void put(Entry entry) {
+  // False for what did not fit.
+  bool put(Entry entry) {
     {
       const std::lock_guard lock(mutex_);
       if (entries_.size() < options_.entries_max) {
         entries_.push_back(std::move(entry));
         if (entries_.size() == options_.batch) changed_.notify_all();
-        return;
+        return true;
       }
     }
     if (lost_) lost_(1);
+    return false;
   }
 
  private:
