@@ -7,6 +7,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace redoubt::crypto {
 namespace {
 
@@ -14,6 +17,9 @@ constexpr char kCiphers13[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA2
 constexpr char kCiphers12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr unsigned char kHttp11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 constexpr unsigned char kHttp2And11[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+// What is sent at once where there is much to send. A record holds 16 KiB; with its header, type, tag and padding it stays below 512 bytes more.
+constexpr std::size_t kRecordBytes = 16 << 10, kRecordOverheadMax = 512, kBatchBytes = 128 << 10;
 
 struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -154,6 +160,8 @@ struct TlsConnection::State {
   SSL* ssl;
   bool broken = false;  // after a fatal error OpenSSL allows no further call, not even a shutdown
   std::string failure = {};
+  BIO* batch = nullptr;      // stands before the socket once much was written; `ssl` owns it
+  std::size_t sealed = 0;    // of the caller's bytes, as records in `batch` that the socket has not taken yet
 };
 
 TlsConnection::TlsConnection(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -191,9 +199,36 @@ bool TlsConnection::holds_input() const { return SSL_has_pending(state_->ssl) ==
 TlsIo TlsConnection::write(ByteView bytes) {
   if (state_->broken) return {};
   ERR_clear_error();
+  if (state_->batch != nullptr || bytes.size() > kRecordBytes) return write_batch(bytes);
   std::size_t written = 0;
   auto outcome = outcome_of(SSL_write_ex(state_->ssl, bytes.data(), bytes.size(), &written));
   return {outcome, written};
+}
+
+// Each record on its own would be a call of the system, and would wake up who waits for it at the other end.
+TlsIo TlsConnection::write_batch(ByteView bytes) {
+  auto& state = *state_;
+  if (state.batch == nullptr) {
+    state.batch = BIO_new(BIO_f_buffer());
+    if (state.batch == nullptr || BIO_set_write_buffer_size(state.batch, kBatchBytes + kBatchBytes / kRecordBytes * kRecordOverheadMax) != 1) return {TlsOutcome::failed, 0};
+    BIO* socket = SSL_get_wbio(state.ssl);
+    BIO_up_ref(socket);
+    SSL_set0_wbio(state.ssl, BIO_push(state.batch, socket));
+  }
+  const std::size_t most = std::min(bytes.size(), kBatchBytes);
+  while (state.sealed < most) {
+    std::size_t written = 0;
+    const auto outcome = outcome_of(SSL_write_ex(state.ssl, bytes.data() + state.sealed, std::min(most - state.sealed, kRecordBytes), &written));
+    if (outcome != TlsOutcome::done) return {outcome, 0};
+    state.sealed += written;
+  }
+  if (BIO_flush(state.batch) != 1) {
+    if (BIO_should_retry(state.batch)) return {TlsOutcome::want_write, 0};
+    state.broken = true;
+    state.failure = reason_of(state.ssl);
+    return {TlsOutcome::failed, 0};
+  }
+  return {TlsOutcome::done, std::exchange(state.sealed, 0)};
 }
 
 void TlsConnection::shutdown() {

@@ -31,6 +31,7 @@ class TlsConnection {
   TlsIo read(MutableByteView into);
   // Whether bytes are here that were read from the socket but not handed out, so that waiting for the socket would be in vain.
   bool holds_input() const;
+  // After want_write the same bytes are to be given again, and more may stand behind them.
   TlsIo write(ByteView bytes);
   // Sends close_notify, as far as the socket takes it at once.
   void shutdown();
@@ -51,6 +52,7 @@ class TlsConnection {
   struct State;
   explicit TlsConnection(std::unique_ptr<State> state);
   TlsOutcome outcome_of(int result);
+  TlsIo write_batch(ByteView bytes);
   std::unique_ptr<State> state_;
 };
 
