@@ -2,6 +2,7 @@
 #include "vault/artifact_store.h"
 
 #include "base/file.h"
+#include "crypto/checked_source.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "vault/spool.h"
@@ -16,28 +17,7 @@ constexpr const char* kManifest = "manifest";
 
 std::string object_key(const char* kind, const Digest& digest) { return std::string(kind) + "s/" + digest.hex(); }
 
-// Hashes what passes through, and fails at the end unless it is what was announced.
-class CheckedSource final : public Source {
- public:
-  CheckedSource(Source& from, const Digest& expected) : from_(from), expected_(expected) {}
-
-  Result<std::size_t> read(MutableByteView into) override {
-    if (ended_) return std::size_t{0};
-    const std::size_t count = TRY(from_.read(into));
-    hash_.update(ByteView(into).first(count));
-    ended_ = count == 0;
-    if (ended_ && hash_.finish() != expected_) {
-      return fail(ErrorCode::tampered, "the contents are not those that the digest names", expected_.tagged());
-    }
-    return count;
-  }
-
- private:
-  Source& from_;
-  Digest expected_;
-  crypto::Sha256 hash_;
-  bool ended_ = false;
-};
+constexpr const char* kNotNamed = "the contents are not those that the digest names";
 
 // Errors about an object name its key; one of a service that did not give it keeps that service's own name of what it refused.
 tl::unexpected<Error> named(Error error, const std::string& object) {
@@ -65,7 +45,7 @@ Result<std::unique_ptr<SealedReader>> ArtifactStore::open_object(const char* kin
 }
 
 Status ArtifactStore::put_object(const char* kind, const Digest& digest, Source& contents) {
-  CheckedSource checked(contents, digest);
+  crypto::CheckedSource checked(contents, digest, kNotNamed);
   auto sealing = TRY(SealingSource::create(options_.key, context(kind, digest.hex()), checked));
   auto put = objects_.put(object_key(kind, digest), *sealing, provider::PutMode::create_only);
   if (!put && put.error().code == ErrorCode::already_exists) return verify_object(kind, digest);
@@ -216,7 +196,7 @@ Status ArtifactStore::export_folder(const Digest& artifact, const std::filesyste
     TRY(make_folder(path.parent_path()));
     const auto blob = TRY(open_for_reader(file.sha256));
     RandomAccessSource plain(*blob);
-    CheckedSource checked(plain, file.sha256);
+    crypto::CheckedSource checked(plain, file.sha256, kNotNamed);
     auto out = TRY(AtomicFile::create(path));
     TRY(copy(checked, *out));
     TRY(out->commit());
