@@ -97,26 +97,14 @@ Result<std::vector<FoundSource>> Context::find(const std::string& source) const 
   return found;
 }
 
-// The paths that a pattern fits, part by part, so that only its own folders are listed.
 Result<std::vector<std::string>> Context::expand(const std::string& pattern) const {
-  std::vector<std::string> open = {""};
-  std::string_view rest = pattern;
-  while (!rest.empty()) {
-    const auto end = std::min(rest.find('/'), rest.size());
-    const auto part = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    std::vector<std::string> next;
-    for (const auto& folder : open) {
-      const auto info = look_at(folder_ / folder);
-      if (!info || !S_ISDIR(info->st_mode)) continue;
-      for (const auto& name : TRY(list_folder(folder_ / folder))) {
-        if (matches_name(part, name) && !(rest.empty() && ignore_.ignores(joined(folder, name)))) next.push_back(joined(folder, name));
-      }
-      if (next.size() > kEntriesMax) return fail(ErrorCode::limit_exceeded, "a pattern that fits too much: " + pattern, folder_.string());
-    }
-    open = std::move(next);
-  }
-  return open;
+  auto paths = TRY(paths_that_fit(pattern, [&](const std::string& folder) -> Result<std::vector<std::string>> {
+    const auto info = look_at(folder_ / folder);
+    if (!info || !S_ISDIR(info->st_mode)) return std::vector<std::string>{};
+    return list_folder(folder_ / folder);
+  }));
+  std::erase_if(paths, [&](const std::string& path) { return ignore_.ignores(path); });
+  return paths;
 }
 
 Result<FoundSource> Context::take(const std::string& path) const {

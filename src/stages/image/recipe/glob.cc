@@ -101,6 +101,26 @@ bool matches_path(std::string_view pattern, std::string_view path) {
   return reached[given.size()] != 0 && !wanted.empty();
 }
 
+Result<std::vector<std::string>> paths_that_fit(const std::string& pattern, const std::function<Result<std::vector<std::string>>(const std::string& folder)>& names_in) {
+  constexpr std::size_t kPathsMax = 1'000'000;
+  std::vector<std::string> open = {""};
+  std::string_view rest = pattern;
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find('/'), rest.size());
+    const auto part = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    std::vector<std::string> next;
+    for (const auto& folder : open) {
+      for (const auto& name : TRY(names_in(folder))) {
+        if (matches_name(part, name)) next.push_back(folder.empty() ? name : folder + "/" + name);
+      }
+      if (next.size() > kPathsMax) return fail(ErrorCode::limit_exceeded, "a pattern that fits too much: " + pattern);
+    }
+    open = std::move(next);
+  }
+  return open;
+}
+
 IgnoreRules IgnoreRules::parse(std::string_view text) {
   IgnoreRules rules;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);

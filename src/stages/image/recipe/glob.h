@@ -4,9 +4,12 @@
 // any number of parts. Time grows with pattern times path, whatever both hold.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/result.h"
 
 namespace redoubt::stages::image::recipe {
 
@@ -15,6 +18,10 @@ bool is_pattern(std::string_view text);
 bool matches_name(std::string_view pattern, std::string_view name);
 // A whole path, both relative and without dots.
 bool matches_path(std::string_view pattern, std::string_view path);
+
+// The paths that a pattern fits, part by part, so that only its own folders are listed. `names_in` answers what stands in a folder ("" is
+// the root), nothing for what is none. limit_exceeded above a million paths.
+Result<std::vector<std::string>> paths_that_fit(const std::string& pattern, const std::function<Result<std::vector<std::string>>(const std::string& folder)>& names_in);
 
 // The rules of a .dockerignore: what is left out of a build's context. The last rule that fits a path or a folder above it decides.
 class IgnoreRules {

@@ -10,24 +10,16 @@ namespace {
 
 // The paths of a tree that a pattern fits; the folders on the way may be links.
 Result<std::vector<std::string>> expand(const oci::ImageTree& tree, const std::string& pattern) {
-  std::vector<std::string> open = {""};
-  std::string_view rest = pattern;
-  while (!rest.empty()) {
-    const auto end = std::min(rest.find('/'), rest.size());
-    const auto part = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    std::vector<std::string> next;
-    for (const auto& folder : open) {
-      const std::string real = TRY(tree.resolve(folder));
-      const auto [first, last] = tree.below(real);
-      for (auto at = first; at != last; ++at) {
-        const std::string name = real.empty() ? at->first : at->first.substr(real.size() + 1);
-        if (name.find('/') == name.npos && matches_name(part, name)) next.push_back(folder.empty() ? name : folder + "/" + name);
-      }
+  return paths_that_fit(pattern, [&](const std::string& folder) -> Result<std::vector<std::string>> {
+    const std::string real = TRY(tree.resolve(folder));
+    std::vector<std::string> names;
+    const auto [first, last] = tree.below(real);
+    for (auto at = first; at != last; ++at) {
+      std::string name = real.empty() ? at->first : at->first.substr(real.size() + 1);
+      if (name.find('/') == name.npos) names.push_back(std::move(name));
     }
-    open = std::move(next);
-  }
-  return open;
+    return names;
+  });
 }
 
 Result<FoundSource> take(const oci::ImageTree& tree, const std::string& path) {
