@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rows/lines.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace redoubt::rows {
 namespace {
 
-constexpr std::size_t kChunkBytes = 1 << 20;
+constexpr std::size_t kChunkBytesMax = 1 << 20;
 
 }  // namespace
 
 Result<bool> LineReader::fill() {
   if (ended_) return false;
-  held_.erase(0, std::exchange(at_, 0));
-  const std::size_t before = held_.size();
-  held_.resize(before + kChunkBytes);
-  const auto read = source_.read({reinterpret_cast<std::uint8_t*>(held_.data()) + before, kChunkBytes});
-  const std::size_t count = read.value_or(0);
-  held_.resize(before + count);
+  std::memmove(buffer_.data(), buffer_.data() + at_, end_ - at_);
+  end_ -= std::exchange(at_, 0);
+  if (buffer_.size() < end_ + chunk_bytes_) buffer_.resize(end_ + chunk_bytes_);  // else used again as it is: clearing it would cost more than a short source
+  const std::size_t count = TRY(source_.read({reinterpret_cast<std::uint8_t*>(buffer_.data()) + end_, chunk_bytes_}));
+  chunk_bytes_ = std::min(chunk_bytes_ * 4, kChunkBytesMax);
+  end_ += count;
   bytes_read_ += count;
-  if (!read) return fail(read.error());
   ended_ = count == 0;
   return !ended_;
 }
 
 Result<std::string_view> LineReader::peek(std::size_t size) {
-  while (held_.size() - at_ < size && TRY(fill())) continue;
-  return std::string_view(held_).substr(at_, size);
+  while (held().size() < size && TRY(fill())) continue;
+  return held().substr(0, size);
 }
 
 Result<std::optional<Line>> LineReader::next() {
   Line line;
-  std::size_t searched = 0;  // bytes after at_ that hold no newline
+  std::size_t searched = 0;  // bytes of held() without a newline
   while (true) {
-    const std::size_t end = held_.find('\n', at_ + searched);
-    if (end != held_.npos || ended_) {
-      const bool last = end == held_.npos;
-      line.text = std::string_view(held_).substr(at_, last ? held_.npos : end - at_);
-      at_ = last ? held_.size() : end + 1;
+    const std::size_t end = held().find('\n', searched);
+    if (end != held().npos || ended_) {
+      const bool last = end == held().npos;
+      line.text = held().substr(0, end);
+      at_ += last ? line.text.size() : end + 1;
       if (last && line.text.empty() && line.left_out == 0) return std::nullopt;
       line.number = ++number_;
       if (line.left_out > 0 || line.text.size() > line_bytes_max_) {
@@ -46,10 +47,10 @@ Result<std::optional<Line>> LineReader::next() {
       }
       return line;
     }
-    searched = held_.size() - at_;
+    searched = held().size();
     if (line.left_out > 0 || searched > line_bytes_max_) {
       line.left_out += searched;
-      at_ = held_.size();
+      at_ = end_;
       searched = 0;
     }
     TRY(fill());

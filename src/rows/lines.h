@@ -30,11 +30,13 @@ class LineReader {
 
  private:
   Result<bool> fill();
+  std::string_view held() const { return std::string_view(buffer_).substr(at_, end_ - at_); }
 
   Source& source_;
   std::uint64_t line_bytes_max_;
-  std::string held_;      // read and not handed out yet, from at_ on
-  std::size_t at_ = 0;
+  std::string buffer_;    // from at_ to end_ it holds what was read and not handed out yet
+  std::size_t at_ = 0, end_ = 0;
+  std::size_t chunk_bytes_ = 16 << 10;  // as much is asked for at once; more with each read, since most sources are short
   bool ended_ = false;
   std::uint64_t number_ = 0, bytes_read_ = 0;
 };
