@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/mirror_ledger.h"
 #include "cli/prompt.h"
 #include "hub/server.h"
 #include "model_scan/model_scan.h"
@@ -26,7 +27,8 @@ struct Options {
   std::string name, scope = "read", repository, token;
   std::vector<std::string> repositories;
   int expires_days = 0;
-  bool is_off = false;
+  bool is_off = false, in_ledger = false;
+  const GlobalOptions* global = nullptr;
 };
 
 // A root that is not there is a slip of the finger, not a new mirror.
@@ -34,6 +36,8 @@ Result<fs::path> state_of(const Options& options) {
   if (!is_folder(options.root)) return fail(ErrorCode::not_found, "no such folder of models", options.root, "name a folder that holds OWNER/NAME/...");
   return options.state.empty() ? fs::path(options.root) / ".hub" : fs::path(options.state);
 }
+
+Result<fs::path> audit_file_of(const Options& options) { return options.audit_file.empty() ? TRY(state_of(options)) / "audit.jsonl" : fs::path(options.audit_file); }
 
 // What the scan of every model says to the mirror: one line a finding.
 Result<std::vector<std::string>> scan_repository(const hub::Repository& repository) {
@@ -122,11 +126,19 @@ Result<int> serve(const Options& options, const Output& output) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   auto hub = TRY(serving_options(options));
   const std::string host = hub.host;
+  std::optional<MirrorLedger> ledger;
+  if (options.in_ledger) {
+    ledger = TRY(MirrorLedger::open(*options.global, TRY(audit_file_of(options))));
+    TRY(ledger->require_known());
+  }
   const auto server = TRY(hub::HubServer::start(std::move(hub)));
   output.say(fmt::format("serving {} at https://{}:{}", options.root, host, server->port()));
-  int signal = 0;
-  sigwait(&signals, &signal);
+  const timespec minute{60, 0};
+  while (sigtimedwait(&signals, nullptr, &minute) < 0) {
+    if (ledger) ledger->tell(server->take_audit());
+  }
   server->stop();
+  if (ledger) ledger->tell(server->take_audit());
   return 0;
 }
 
@@ -207,15 +219,22 @@ Result<int> grant(const Options& options, const Output& output, bool is_given) {
 }
 
 Result<int> check_audit(const Options& options, const Output& output) {
-  const auto check = TRY(hub::check_audit(options.audit_file.empty() ? TRY(state_of(options)) / "audit.jsonl" : fs::path(options.audit_file)));
+  const auto file = TRY(audit_file_of(options));
+  hub::AuditHead known;
+  if (options.in_ledger) {
+    known = TRY(TRY(MirrorLedger::open(*options.global, file)).known());
+    if (known.lines == 0) return fail(ErrorCode::not_found, "the ledger knows nothing of this audit file", file.string(), "serve with '--ledger', as the same workspace");
+  }
+  const auto check = TRY(hub::check_audit(file, known));
   Json problems = Json::array();
   std::string text;
   for (const auto& problem : check.problems) {
     problems.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
     text += fmt::format("{}: {}\n", problem.object, problem.detail);
   }
-  output.result({{"ok", check.problems.empty()}, {"lines", check.lines}, {"last", check.last}, {"problems", problems}},
-                check.problems.empty() ? fmt::format("{} lines, every one follows the one before; the last is {}", check.lines, check.last) : text);
+  const std::string anchored = options.in_ledger ? fmt::format("; the ledger knows the first {}", known.lines) : "";
+  output.result({{"ok", check.problems.empty()}, {"lines", check.head.lines}, {"last", check.head.last}, {"known_lines", known.lines}, {"problems", problems}},
+                check.problems.empty() ? fmt::format("{} lines, every one follows the one before; the last is {}{}", check.head.lines, check.head.last, anchored) : text);
   return check.problems.empty() ? 0 : exit_code_of(ErrorCode::tampered);
 }
 
@@ -235,6 +254,7 @@ void add_serve(CLI::App& group, Invocation& invocation, const std::shared_ptr<Op
   command->add_option("--tls-key", options->key, "PEM file")->required();
   command->add_option("--token-file", options->token_file, "a file with a token that reads every model, beside those of 'hub token create'");
   command->add_option("--audit-file", options->audit_file, "where each download is recorded (default: STATE/audit.jsonl)");
+  command->add_flag("--ledger", options->in_ledger, "each minute the workspace's ledger gets what was downloaded, and how far the audit file goes");
   command->add_option("--access-log", options->access_log, "a file that gets a JSON line for each request, without tokens");
   command->add_option("--upstream", options->upstream, "another hub, as https://huggingface.co: models that are not here are fetched from it, scanned, and then served");
   command->add_option("--upstream-token-file", options->upstream_token, "a file with the mirror's token there");
@@ -259,6 +279,7 @@ void add_tokens(CLI::App& group, Invocation& invocation, const std::shared_ptr<O
 
 void add_hub_commands(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
+  options->global = &invocation.global;
   CLI::App* group = app.add_subcommand("hub", "A private model mirror: serve, token, gate, grant, ungrant, audit")->require_subcommand(1);
   add_serve(*group, invocation, options);
   add_tokens(*group, invocation, options);
@@ -273,8 +294,9 @@ void add_hub_commands(CLI::App& app, Invocation& invocation) {
     command->add_option("repository", options->repository, "as it was gated")->required();
     command->add_option("token", options->token, "the token's NAME or ID")->required();
   }
-  add(*group, invocation, options, "audit", "Checks that no line of the audit file was changed or taken out; exit status 4 when one was", check_audit)
-      ->add_option("--audit-file", options->audit_file, "the file (default: STATE/audit.jsonl)");
+  CLI::App* audit = add(*group, invocation, options, "audit", "Checks that no line of the audit file was changed or taken out; exit status 4 when one was", check_audit);
+  audit->add_option("--audit-file", options->audit_file, "the file (default: STATE/audit.jsonl)");
+  audit->add_flag("--ledger", options->in_ledger, "and that it holds what the workspace's ledger knows of it");
 }
 
 }  // namespace redoubt::cli

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <utility>
 
 #include "crypto/hash.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::size_t kLineBytesMax = 16 << 10;
 constexpr std::size_t kProblemsMax = 100;
+constexpr std::size_t kCountsMax = 256;
 const std::string kFirst(64, '0');
 
 Status write_all(int fd, std::string_view text, const std::string& path) {
@@ -54,43 +56,66 @@ Result<std::shared_ptr<AuditLog>> AuditLog::open(const std::filesystem::path& fi
   if (!lock) return fail(lock.error().code, "another process writes the audit file", file.string(), "one mirror serves a folder at a time; name another file with '--audit-file'");
   Fd fd(::open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return fail_errno(errno, "open the audit file", file.string());
-  std::string previous = kFirst;
+  AuditHead head{0, kFirst};
   bool is_torn = false;
   const auto reader = TRY(FileReader::open_regular(file, Links::refuse));
   TRY(for_each_line(*reader, [&](std::string_view line, bool is_whole) {
-    previous = crypto::sha256(line).hex();
+    head = {head.lines + 1, crypto::sha256(line).hex()};
     is_torn = !is_whole;
   }));
   // What a power cut tore stays as it is, a line of its own.
   if (is_torn) TRY(write_all(fd.get(), "\n", file.string()));
-  return std::shared_ptr<AuditLog>(new AuditLog(std::move(fd), std::move(*lock), std::move(previous), file.string(), clock));
+  return std::shared_ptr<AuditLog>(new AuditLog(std::move(fd), std::move(*lock), std::move(head), file.string(), clock));
 }
 
 Status AuditLog::append(Json event, Wait wait) {
   const std::scoped_lock lock(mutex_);
-  event["time"] = to_rfc3339(clock_.now());
-  event["previous"] = previous_;
+  const auto time = clock_.now();
+  event["time"] = to_rfc3339(time);
+  event["previous"] = head_.last;
   const std::string line = dump_json(event);
   if (line.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "an audit event is too long", path_);
   TRY(write_all(fd_.get(), line + "\n", path_));
-  previous_ = crypto::sha256(line).hex();
+  head_ = {head_.lines + 1, crypto::sha256(line).hex()};
+  count(event, time);
   const auto now = std::chrono::steady_clock::now();
   if (wait == Wait::never || now - synced_ < std::chrono::seconds(1)) return {};
   synced_ = now;
   return ::fdatasync(fd_.get()) == 0 ? Status() : fail_errno(errno, "sync the audit file", path_);
 }
 
-Result<AuditCheck> check_audit(const std::filesystem::path& file) {
+void AuditLog::count(const Json& event, TimePoint now) {
+  if (json_or(event, "event", "") != "download") return;
+  std::tuple key(json_or(event, "token", ""), json_or(event, "repository", ""), json_or(event, "commit", ""));
+  if (counts_.size() >= kCountsMax && !counts_.contains(key)) key = {"others", "others", "others"};
+  const auto [at, is_new] = counts_.try_emplace(key, DownloadCount{std::get<0>(key), std::get<1>(key), std::get<2>(key), 0, 0, now, now});
+  ++at->second.files;
+  at->second.bytes += static_cast<std::uint64_t>(json_or(event, "bytes", std::int64_t{0}));
+  at->second.last = now;
+}
+
+AuditLog::Since AuditLog::take() {
+  const std::scoped_lock lock(mutex_);
+  Since since{head_, {}};
+  for (auto& [key, count] : std::exchange(counts_, {})) since.downloads.push_back(std::move(count));
+  return since;
+}
+
+Result<AuditCheck> check_audit(const std::filesystem::path& file, const AuditHead& known) {
   const auto reader = TRY(FileReader::open_regular(file, Links::refuse));
-  AuditCheck check;
-  check.last = kFirst;
+  AuditCheck check{{0, kFirst}, {}};
+  auto& head = check.head;
+  const auto tell = [&](std::uint64_t line, const char* problem) {
+    if (check.problems.size() < kProblemsMax) check.problems.push_back({"chain", fmt::format("line {}", line), problem});
+  };
   TRY(for_each_line(*reader, [&](std::string_view line, bool) {
-    ++check.lines;
     const auto json = parse_json(line, "line", {.bytes_max = kLineBytesMax, .depth_max = 4});
-    const char* problem = !json || !json->is_object() ? "not a line that the mirror wrote" : json_or(*json, "previous", "") != check.last ? "does not follow the line before it" : nullptr;
-    if (problem != nullptr && check.problems.size() < kProblemsMax) check.problems.push_back({"chain", fmt::format("line {}", check.lines), problem});
-    check.last = crypto::sha256(line).hex();
+    const bool follows = json && json->is_object() && json_or(*json, "previous", "") == head.last;
+    head = {head.lines + 1, crypto::sha256(line).hex()};
+    if (!follows) tell(head.lines, !json || !json->is_object() ? "not a line that the mirror wrote" : "does not follow the line before it");
+    if (head.lines == known.lines && head.last != known.last) tell(head.lines, "not the line that was known before");
   }));
+  if (head.lines < known.lines) tell(known.lines, "was there before, and is missing");
   return check;
 }
 

@@ -6,9 +6,12 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -16,6 +19,18 @@
 #include "base/problem.h"
 
 namespace redoubt::hub {
+
+// How far the chain goes. Whoever keeps one notices a file that was cut, changed or replaced since.
+struct AuditHead {
+  std::uint64_t lines = 0;
+  std::string last;  // SHA-256 of that line; 64 zeros without any
+};
+
+struct DownloadCount {
+  std::string token, repository, commit;  // the token's id
+  std::uint64_t files = 0, bytes = 0;
+  TimePoint first{}, last{};
+};
 
 class AuditLog {
  public:
@@ -26,23 +41,32 @@ class AuditLog {
   // second; Wait::never is for threads that must not block. Safe to call from several threads.
   Status append(Json event, Wait wait = Wait::for_disk);
 
+  struct Since {
+    AuditHead head;
+    std::vector<DownloadCount> downloads;  // beyond 256 different ones the rest are counted together, with "others" for each name
+  };
+  // What was downloaded since the last call, and the line that tells of the newest of it. With the first call, since `open`.
+  Since take();
+
  private:
-  AuditLog(Fd fd, FileLock lock, std::string previous, std::string path, const Clock& clock)
-      : fd_(std::move(fd)), lock_(std::move(lock)), previous_(std::move(previous)), path_(std::move(path)), clock_(clock) {}
+  AuditLog(Fd fd, FileLock lock, AuditHead head, std::string path, const Clock& clock)
+      : fd_(std::move(fd)), lock_(std::move(lock)), head_(std::move(head)), path_(std::move(path)), clock_(clock) {}
+  void count(const Json& event, TimePoint now);
   std::mutex mutex_;
   Fd fd_;
   FileLock lock_;
-  std::string previous_;
+  AuditHead head_;
+  std::map<std::tuple<std::string, std::string, std::string>, DownloadCount> counts_;
   std::string path_;
   const Clock& clock_;
   std::chrono::steady_clock::time_point synced_{};
 };
 
 struct AuditCheck {
-  std::uint64_t lines = 0;
-  std::string last;   // SHA-256 of the last line: whoever keeps it notices a file that was cut
-  Problems problems;  // "line N": not JSON, or not the one that the chain has there
+  AuditHead head;
+  Problems problems;  // "line N": not JSON, not the one that the chain has there, or not the one that `known` names
 };
-Result<AuditCheck> check_audit(const std::filesystem::path& file);
+// `known` is a head that was kept elsewhere.
+Result<AuditCheck> check_audit(const std::filesystem::path& file, const AuditHead& known = {});
 
 }  // namespace redoubt::hub

@@ -78,9 +78,9 @@ Status PullThrough::take(const std::string& id, const std::string& commit) {
   auto repository = download(id, commit, added);
   auto findings = repository ? scan_(*repository) : Result<std::vector<std::string>>(std::vector<std::string>{});
   const bool passes = repository && findings && findings->empty();
-  if (!passes) {
-    std::error_code error;
-    for (const auto& digest : added) fs::remove(store_.blob(digest), error);
+  // A file that another model holds too stays, whoever brought it.
+  if (const auto discarded = passes ? Status() : store_.discard(added); !discarded) {
+    spdlog::error("hub: what was fetched for {} stays for now: {} ({})", id, discarded.error().message, discarded.error().where);
   }
   if (!repository) return fail(repository.error());
   if (!findings) return fail(findings.error());

@@ -47,6 +47,7 @@ class HubServer final : public http::Handler {
   ~HubServer() override;
   std::uint16_t port() const { return server_->port(); }
   void stop();
+  AuditLog::Since take_audit() { return audit_log_->take(); }
 
   std::optional<http::Response> on_head(const http::Request& request) override;
   void on_request(http::Request request, http::Responder responder) override;

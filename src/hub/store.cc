@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "base/parallel.h"
 #include "hub/repository_json.h"
@@ -40,13 +41,17 @@ bool is_ref_name(std::string_view text) {
 
 bool Store::has(const std::string& id) const { return is_plain_file(of(id) / "refs.json"); }
 
-std::vector<std::string> Store::names() const {
+std::vector<std::string> Store::begun() const {
   std::vector<std::string> names;
   for (const auto& owner : folders_of(folder_ / "models")) {
-    for (const auto& name : folders_of(folder_ / "models" / owner)) {
-      if (has(owner + "/" + name)) names.push_back(owner + "/" + name);
-    }
+    for (const auto& name : folders_of(folder_ / "models" / owner)) names.push_back(owner + "/" + name);
   }
+  return names;
+}
+
+std::vector<std::string> Store::names() const {
+  auto names = begun();
+  std::erase_if(names, [&](const std::string& id) { return !has(id); });
   return names;
 }
 
@@ -153,7 +158,26 @@ Status Store::put_commit(const Commit& commit) {
   json.update(Json{{"parent", commit.parent}, {"title", commit.title}, {"message", commit.message}, {"author", commit.author}});
   const auto folder = of(commit.repository.id) / "commits";
   TRY(make_folder(folder));
+  const std::scoped_lock lock(committing_);
+  for (const auto& file : commit.repository.files) {
+    if (!has_blob(file.sha256)) return fail(ErrorCode::unavailable, "a file of the commit was removed meanwhile", commit.repository.id + "/" + file.path, "try again");
+  }
   return write_file(folder / (commit.repository.commit + ".json"), json.dump(1) + "\n");
+}
+
+Status Store::discard(const std::vector<Digest>& digests) {
+  std::set<Digest> unnamed(digests.begin(), digests.end());
+  const std::scoped_lock lock(committing_);
+  for (const auto& id : begun()) {
+    if (!is_folder(of(id) / "commits")) continue;
+    for (const auto& name : TRY(list_folder(of(id) / "commits"))) {
+      if (!name.ends_with(".json")) continue;
+      for (const auto& file : TRY(load(id, name.substr(0, name.size() - 5))).repository.files) unnamed.erase(file.sha256);
+    }
+  }
+  std::error_code error;
+  for (const auto& digest : unnamed) fs::remove(blob(digest), error);
+  return {};
 }
 
 fs::path Store::blob(const Digest& digest) const { return folder_ / "blobs" / digest.hex().substr(0, 2) / digest.hex(); }

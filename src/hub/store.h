@@ -47,8 +47,10 @@ class Store {
   std::optional<Commit> ready(const std::string& id, const std::string& revision);
   // The commit and those before it, at most `count`.
   Result<std::vector<Commit>> history(const std::string& id, const std::string& revision, std::size_t count);
-  // Writes the commit's record; its files must be there.
+  // Writes the commit's record; unavailable where a file of it is not there any more.
   Status put_commit(const Commit& commit);
+  // Removes those contents that no commit names.
+  Status discard(const std::vector<Digest>& digests);
 
   // Contents. What comes in is written beside and counts once `keep` has put it under its digest.
   std::filesystem::path blob(const Digest& digest) const;
@@ -61,12 +63,14 @@ class Store {
   std::shared_ptr<std::mutex> lock_of(const std::string& id);
 
  private:
+  std::vector<std::string> begun() const;  // those too that have a commit and no branch yet
   std::filesystem::path of(const std::string& id) const { return folder_ / "models" / id; }
   Result<Commit> load(const std::string& id, const std::string& commit);
   bool locate_known(Repository& repository);
   Status locate(Repository& repository);
 
   std::filesystem::path folder_;
+  std::mutex committing_;  // so that no commit comes to name what is being removed
   std::mutex mutex_;
   std::map<std::pair<Digest, std::string>, RepositoryFile> verified_;  // blobs that were hashed, as long as they have that identity
   std::map<std::string, Commit> loaded_;  // "OWNER/NAME@commit": records never change

@@ -117,8 +117,10 @@ Result<std::string> Uploads::commit(const std::string& id, const std::string& br
   auto& repository = next.repository;
   std::sort(repository.files.begin(), repository.files.end(), [](const RepositoryFile& a, const RepositoryFile& b) { return a.path < b.path; });
   if (repository.files.size() > kFilesMax) return fail(ErrorCode::limit_exceeded, "too many files", id);
-  for (std::size_t i = 1; i < repository.files.size(); ++i) {
-    if (repository.files[i].path.starts_with(repository.files[i - 1].path + "/")) return fail(ErrorCode::invalid_argument, "a path that is a file and a folder", repository.files[i - 1].path);
+  for (const auto& file : repository.files) {
+    for (auto slash = file.path.find('/'); slash != file.path.npos; slash = file.path.find('/', slash + 1)) {
+      if (std::ranges::binary_search(repository.files, file.path.substr(0, slash), {}, &RepositoryFile::path)) return fail(ErrorCode::invalid_argument, "a path that is a file and a folder", file.path.substr(0, slash));
+    }
   }
   next.parent = at->second;
   next.title = request.summary;
