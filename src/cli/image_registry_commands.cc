@@ -39,12 +39,13 @@ Result<int> pull_into(Invocation& invocation, const Options& options, const Outp
   const auto report = TRY(stages::image::pull_image(registry, reference.name(), images, platforms_of(options), platform, invocation.progress));
   Json signatures = nullptr;
   if (!options.keys.empty()) signatures = to_json(TRY(verify_signatures(registry, report.image.digest, TRY(read_public_keys(options.keys)))));
+  const std::size_t brought = TRY(bring_signatures(registry, report.image, images));
   const std::string tag = options.tag.empty() ? local_tag(reference, report.image.digest) : options.tag;
   TRY(images.tag(tag, report.image));
   const Json facts = {{"digest", report.image.digest.tagged()}, {"tag", tag}, {"reference", reference.text()}, {"media_type", report.image.media_type}, {"blobs_fetched", report.blobs_fetched},
-                      {"blobs_present", report.blobs_present}, {"bytes_fetched", report.bytes_fetched}, {"signatures", signatures}};
+                      {"blobs_present", report.blobs_present}, {"bytes_fetched", report.bytes_fetched}, {"signatures", signatures}, {"signatures_brought", brought}};
   if (session != nullptr) TRY(session->record_event("pull", facts, {{"image", report.image.digest}}));
-  output.result(facts, fmt::format("{} {}\n{} blobs fetched, {} were there", tag, report.image.digest.tagged(), report.blobs_fetched, report.blobs_present));
+  output.result(facts, fmt::format("{} {}\n{} blobs fetched, {} were there; {} signatures beside it", tag, report.image.digest.tagged(), report.blobs_fetched, report.blobs_present, brought));
   return 0;
 }
 

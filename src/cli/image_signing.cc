@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "attest/image_signature.h"
 #include "base/file.h"
@@ -50,19 +51,39 @@ Status collect_bundles(Place& place, const Digest& image, const std::vector<Name
   return {};
 }
 
-Status collect_simple(const provider::registry::RegistryClient& registry, const Digest& image, const std::vector<NamedKey>& keys, std::vector<FoundSignature>& found, std::size_t& seen) {
+using SimpleVisitor = std::function<Status(const std::string& payload, const std::string& signature)>;
+
+// The simple signatures of a registry lie under a tag of their own.
+Status for_each_simple(const provider::registry::RegistryClient& registry, const Digest& image, const SimpleVisitor& visit) {
   const auto there = TRY(registry.manifest(signature_tag(image)));
   if (!there) return {};
   const auto manifest = TRY(oci::parse_manifest(there->bytes, signature_tag(image)));
   for (const auto& layer : manifest.layers) {
     const std::string signature = json_or(layer.annotations, attest::kSimpleSignatureAnnotation, "");
     if (layer.blob.media_type != attest::kSimpleSigningType || signature.empty()) continue;
-    if (++seen > kSignaturesMax) return fail(ErrorCode::limit_exceeded, "the image has more than 100 signatures", image.tagged());
     const std::string payload = to_text(TRY(read_all(*TRY(registry.open_blob(layer.blob.digest)), attest::kImageSignatureBytesMax)));
-    const auto key = made_by(keys, [&](const crypto::PublicKey& candidate) { return attest::verify_simple(payload, signature, image, candidate, signature_tag(image)).has_value(); });
-    if (key) found.push_back({"simple", *key, {}});
+    TRY(visit(payload, signature));
   }
   return {};
+}
+
+// Those of the store stand beside the image, as `bring_signatures` has put them.
+Status for_each_simple(provider::ImageStore& images, const Digest& image, const SimpleVisitor& visit) {
+  for (const auto& referrer : TRY(stages::image::referrers(images, image, attest::kSimpleSigningType))) {
+    const std::string payload = TRY(stages::image::contents_of(images, referrer));
+    TRY(visit(payload, json_or(referrer.manifest.annotations, attest::kSimpleSignatureAnnotation, "")));
+  }
+  return {};
+}
+
+template <class Place>
+Status collect_simple(Place& place, const Digest& image, const std::vector<NamedKey>& keys, std::vector<FoundSignature>& found, std::size_t& seen) {
+  return for_each_simple(place, image, [&](const std::string& payload, const std::string& signature) -> Status {
+    if (++seen > kSignaturesMax) return fail(ErrorCode::limit_exceeded, "the image has more than 100 signatures", image.tagged());
+    const auto key = made_by(keys, [&](const crypto::PublicKey& candidate) { return attest::verify_simple(payload, signature, image, candidate, signature_tag(image)).has_value(); });
+    if (key) found.push_back({"simple", *key, {}});
+    return {};
+  });
 }
 
 std::string without_https_port(std::string text) {
@@ -139,8 +160,27 @@ Result<std::vector<FoundSignature>> verify_signatures(const provider::registry::
 Result<std::vector<FoundSignature>> verify_signatures(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys) {
   std::vector<FoundSignature> found;
   std::size_t seen = 0;
+  TRY(collect_simple(images, image, keys, found, seen));
   TRY(collect_bundles(images, image, keys, found, seen));
   return judged(std::move(found), seen, image);
+}
+
+Result<std::size_t> bring_signatures(const provider::registry::RegistryClient& registry, const provider::ImageDescriptor& image, provider::ImageStore& images) {
+  std::size_t count = 0;
+  const auto put = [&](const stages::image::Artifact& artifact) -> Status {
+    if (++count > kSignaturesMax) return fail(ErrorCode::limit_exceeded, "the image has more than 100 signatures", image.digest.tagged());
+    TRY(stages::image::attach(images, image, artifact));
+    return {};
+  };
+  TRY(for_each_simple(registry, image.digest, [&](const std::string& payload, const std::string& signature) {
+    return put({attest::kSimpleSigningType, payload, {{attest::kSimpleSignatureAnnotation, signature}}});
+  }));
+  for (const auto& referrer : TRY(stages::image::referrers(registry, image.digest, attest::kBundleType))) {
+    auto bundle = TRY(stages::image::contents_of(registry, referrer));
+    if (bundle.size() > attest::kImageSignatureBytesMax) return fail(ErrorCode::limit_exceeded, "a signature of more than 4 MiB", referrer.manifest.blob.digest.tagged());
+    TRY(put({attest::kBundleType, std::move(bundle), referrer.manifest.annotations}));
+  }
+  return count;
 }
 
 Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys) {
@@ -148,6 +188,7 @@ Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Dig
   for (const auto& key : keys) {
     std::vector<FoundSignature> found;
     std::size_t seen = 0;
+    TRY(collect_simple(images, image, {key}, found, seen));
     TRY(collect_bundles(images, image, {key}, found, seen));
     if (!found.empty()) signers.insert(key.file);
   }

@@ -48,6 +48,10 @@ Json to_json(const std::vector<FoundSignature>& signatures);
 Result<std::vector<FoundSignature>> verify_signatures(const provider::registry::RegistryClient& registry, const Digest& image, const std::vector<NamedKey>& keys);
 Result<std::vector<FoundSignature>> verify_signatures(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys);
 
+// Brings what a registry has of an image's signatures to the image in the store, where they stand as in a registry that lists referrers;
+// answers how many there are. Nothing is believed by this: who asks for a signature verifies it.
+Result<std::size_t> bring_signatures(const provider::registry::RegistryClient& registry, const provider::ImageDescriptor& image, provider::ImageStore& images);
+
 // Which of the named keys signed an image of the store; empty where none did.
 Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys);
 
