@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A strict registry of the OCI distribution specification v1.1 for what Debian's docker-registry 2.8 lacks or does not do on demand:
 tokens that run out, uploads that break off and are taken up again, mounts, referrers in pages, rate limits, redirects to another
-host. It refuses what the specification does not allow, and keeps a list of each offence."""
+host. It refuses what the specification does not allow, and keeps a list of each offence; and where a test wants it, it lies."""
 import base64
 import hashlib
 import http.server
@@ -13,8 +13,8 @@ import urllib.parse
 import uuid
 
 from conftest import make_certificate
+from registry import PASSWORD, USER
 
-USER, PASSWORD = "pusher", "correct horse:battery"
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
@@ -73,7 +73,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         need = "pull" if self.command in ("GET", "HEAD") and (not parts or parts["kind"] != "blobs/uploads") else "push"
         if scopes is None or (name and need not in scopes.get(name, set())):
             self.rfile.read(length)
-            return self.answer(401, WWW_Authenticate=f'Bearer realm="{server.url}/token",service="strict",scope="repository:{name}:pull,push"')
+            return self.answer(401, WWW_Authenticate=f'Bearer realm="{server.url}/token",service="a strict one",scope="repository:{name}:pull,push"')
         if parts is None:
             return self.offend("no such route", 404)
         if not name:
@@ -101,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(201, Location=f"/v2/{name}/blobs/{mount}", Docker_Content_Digest=mount)
             session = uuid.uuid4().hex
             server.uploads[session] = b""
-            return self.answer(202, Location=f"/v2/{name}/blobs/uploads/{session}?state=a")
+            return self.answer(202, Location="https://127.0.0.1:1/elsewhere" if server.lie == "location" else f"/v2/{name}/blobs/uploads/{session}?state=a")
         if rest not in server.uploads:
             self.rfile.read(length)
             return self.answer(404)
@@ -130,7 +130,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.offend("the upload is not its digest")
         del server.uploads[rest]
         repository["blobs"][digest] = data
-        return self.answer(201, Location=f"/v2/{name}/blobs/{digest}", Docker_Content_Digest=digest)
+        return self.answer(201, Location=f"/v2/{name}/blobs/{digest}", Docker_Content_Digest="sha256:" + "0" * 64 if server.lie == "blob" else digest)
 
     def on_manifests(self, repository, name, rest, query, length):
         if self.command == "PUT":
@@ -145,7 +145,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             digest = digest_of(data)
             if rest.startswith("sha256:") and rest != digest:
                 return self.offend("another digest than the manifest's")
-            repository["manifests"][digest] = (self.headers["Content-Type"], data)
+            repository["manifests"][digest] = (self.headers["Content-Type"], data + b" " if self.server.lie == "manifest" else data)
             if not rest.startswith("sha256:"):
                 repository["tags"][rest] = digest
             more = {"OCI_Subject": manifest["subject"]["digest"]} if "subject" in manifest and self.server.has_referrers else {}
@@ -219,7 +219,7 @@ class StrictRegistry:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.certificate, key)
         self.server = self.start(Handler)
-        self.server.__dict__.update(tokens={}, token_requests=[], repositories={}, uploads={}, offences=[], requests=[], breaks=0, get_breaks=0, limit_every=0, blob_host=None, ranges=True, has_referrers=True)
+        self.server.__dict__.update(tokens={}, token_requests=[], repositories={}, uploads={}, offences=[], requests=[], breaks=0, get_breaks=0, limit_every=0, blob_host=None, ranges=True, has_referrers=True, lie="")
         self.url = self.server.url = f"https://localhost:{self.server.server_port}"
         self.others = []
 

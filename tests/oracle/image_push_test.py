@@ -1,23 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`redoubt image push` against Debian's docker-registry (CNCF distribution) over TLS with a password; skopeo says what is there."""
-import base64
 import hashlib
-import http.server
 import json
 import os
 import pathlib
-import socket
-import ssl
 import subprocess
 import sys
-import threading
-import time
-import urllib.parse
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from conftest import Redoubt, free_port, make_certificate  # noqa: E402
+from conftest import Redoubt  # noqa: E402
+from oci_registry import StrictRegistry  # noqa: E402
 from registry import PASSWORD, USER, Registry  # noqa: E402
 
 
@@ -117,84 +111,24 @@ def test_a_changed_blob_here_never_becomes_an_image_there(workspace, registry):
     push(workspace, registry, "team/changed:1")
 
 
-class LyingRegistry(http.server.BaseHTTPRequestHandler):
-    """Takes everything behind a token, and tells what the test wants it to lie about."""
-    protocol_version = "HTTP/1.1"
-    lie, blobs, manifests, tokens, parts = "", {}, {}, [], []
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, body=b"", **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if self.command != "HEAD" or "Content_Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def serve(self):
-        length = int(self.headers.get("Content-Length", 0))
-        body = self.rfile.read(length)
-        path = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qs(path.query)
-        if path.path == "/token":
-            self.tokens.append((self.headers.get("Authorization"), query))
-            return self.answer(200, json.dumps({"token": "granted"}).encode())
-        if self.headers.get("Authorization") != "Bearer granted":
-            return self.answer(401, WWW_Authenticate=f'Bearer realm="https://localhost:{self.server.server_port}/token",service="a b",scope="x"')
-        if path.path == "/v2/":
-            return self.answer(200)
-        kind, name = path.path.rsplit("/", 2)[1:]
-        digest = query.get("digest", [""])[0]
-        if self.command == "POST":
-            where = "https://127.0.0.1:1/elsewhere" if self.lie == "location" else "/v2/a/blobs/uploads/1?state=x"
-            return self.answer(202, Location=where)
-        if self.command == "PATCH":
-            self.parts.append(body)
-            return self.answer(202, Location="/v2/a/blobs/uploads/1?state=y", Range=f"0-{sum(map(len, self.parts)) - 1}")
-        if self.command == "PUT" and kind == "uploads":
-            self.blobs[digest] = b"".join(self.parts) + body
-            self.parts.clear()
-            return self.answer(201, Docker_Content_Digest="sha256:" + "0" * 64 if self.lie == "blob" else digest)
-        if self.command == "PUT":
-            self.manifests[name] = body + b" " if self.lie == "manifest" else body
-            return self.answer(201)
-        if kind == "blobs":
-            return self.answer(404)
-        found = self.manifests.get(name)
-        return self.answer(200, found) if found else self.answer(404)
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = serve
-
-
 @pytest.fixture
-def liar(tmp_path):
-    certificate, key = make_certificate(tmp_path)
-    handler = type("Handler", (LyingRegistry,), {"blobs": {}, "manifests": {}, "tokens": [], "parts": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    handler.url, handler.certificate = f"https://localhost:{server.server_port}", certificate
-    yield handler
-    server.shutdown()
+def strict(tmp_path):
+    registry = StrictRegistry(tmp_path)
+    yield registry
+    registry.stop()
+    assert registry.server.offences == []
 
 
-def test_a_token_is_fetched_where_the_registry_says_and_used(workspace, liar):
-    told = json.loads(push(workspace, liar, "a:1").stdout)
-    authorization, query = liar.tokens[0]
-    assert base64.b64decode(authorization.removeprefix("Basic ")).decode() == f"{USER}:{PASSWORD}"
-    assert query == {"service": ["a b"], "scope": ["repository:a:pull,push"]}
-    assert "sha256:" + hashlib.sha256(liar.manifests["1"]).hexdigest() == told["digest"]
-    assert all("sha256:" + hashlib.sha256(blob).hexdigest() == digest for digest, blob in liar.blobs.items())
+def test_a_token_is_fetched_where_the_registry_says_and_used(workspace, strict):
+    told = json.loads(push(workspace, strict, "a:1").stdout)
+    assert strict.server.token_requests[0] == {"service": ["a strict one"], "scope": ["repository:a:pull,push"]}
+    kept = strict.server.repositories["a"]
+    assert kept["tags"]["1"] == told["digest"] == "sha256:" + hashlib.sha256(kept["manifests"][told["digest"]][1]).hexdigest()
+    assert all("sha256:" + hashlib.sha256(blob).hexdigest() == digest for digest, blob in kept["blobs"].items())
 
 
 @pytest.mark.parametrize("lie,exit_status", [("blob", 4), ("manifest", 4), ("location", 3)])
-def test_a_registry_that_lies_is_noticed(workspace, liar, lie, exit_status):
-    liar.lie = lie
-    push(workspace, liar, "a:1", expect=exit_status)
-    assert lie == "manifest" or not liar.manifests
+def test_a_registry_that_lies_is_noticed(workspace, strict, lie, exit_status):
+    strict.server.lie = lie
+    push(workspace, strict, "a:1", expect=exit_status)
+    assert lie == "manifest" or not strict.server.repositories["a"]["manifests"]
