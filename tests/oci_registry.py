@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import ssl
 import threading
 import urllib.parse
@@ -119,8 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if server.breaks > 0:  # half of it arrives, and the line goes dead
                 server.breaks -= 1
                 server.uploads[rest] = have + self.rfile.read(length // 2)
-                self.connection.close()
-                return None
+                return hang_up(self)
             server.uploads[rest] = have + self.rfile.read(length)
             where["Range"] = f"0-{len(server.uploads[rest]) - 1}"
             return self.answer(202, **where)
@@ -179,6 +179,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, body, Content_Type=INDEX, **more)
 
 
+def hang_up(handler):
+    """`close` alone leaves the socket open as long as the handler's files are, and the other end waits until it gives up."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
 def serve_bytes(handler, blob, digest, ranges):
     wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers.get("Range") or "")
     if not wanted or not ranges:
@@ -193,8 +199,7 @@ def serve_bytes(handler, blob, digest, ranges):
         handler.end_headers()
         handler.wfile.write(part[:len(part) // 2])
         handler.wfile.flush()
-        handler.connection.close()
-        return None
+        return hang_up(handler)
     return handler.answer(206, part, Content_Range=f"bytes {first}-{last}/{len(blob)}", Docker_Content_Digest=digest)
 
 

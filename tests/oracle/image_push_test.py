@@ -28,6 +28,11 @@ def workspace(tmp_path_factory):
     redoubt("init")
     redoubt("secret", "put", "registry/login", stdin=f"{USER}:{PASSWORD}")
     redoubt.image = redoubt.json("image", "build")
+    context = redoubt.folder / "context"
+    context.mkdir()
+    (context / "small").write_text("x")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY small /\nUSER 1\n")
+    redoubt("image", "build", context, "-t", "small:1")
     redoubt.login = redoubt.folder / "login"
     redoubt.login.write_text(f"{USER}:{PASSWORD}\n")
     redoubt.login.chmod(0o600)
@@ -120,7 +125,7 @@ def strict(tmp_path):
 
 
 def test_a_token_is_fetched_where_the_registry_says_and_used(workspace, strict):
-    told = json.loads(push(workspace, strict, "a:1").stdout)
+    told = json.loads(push(workspace, strict, "a:1", image="small:1").stdout)
     assert strict.server.token_requests[0] == {"service": ["a strict one"], "scope": ["repository:a:pull,push"]}
     kept = strict.server.repositories["a"]
     assert kept["tags"]["1"] == told["digest"] == "sha256:" + hashlib.sha256(kept["manifests"][told["digest"]][1]).hexdigest()
@@ -130,5 +135,5 @@ def test_a_token_is_fetched_where_the_registry_says_and_used(workspace, strict):
 @pytest.mark.parametrize("lie,exit_status", [("blob", 4), ("manifest", 4), ("location", 3)])
 def test_a_registry_that_lies_is_noticed(workspace, strict, lie, exit_status):
     strict.server.lie = lie
-    push(workspace, strict, "a:1", expect=exit_status)
+    push(workspace, strict, "a:1", image="small:1", expect=exit_status)
     assert lie == "manifest" or not strict.server.repositories["a"]["manifests"]

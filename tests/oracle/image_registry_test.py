@@ -335,14 +335,15 @@ def test_the_signatures_of_a_pulled_image_come_along(workspace, registry, signed
     other = Redoubt(tmp_path)
     other("init")
     other("secret", "put", "registry/login", stdin=f"{USER}:{PASSWORD}")
-    assert image(other, registry, "pull", url, "-t", "app:1")["signatures_brought"] == 2
+    brought = image(other, registry, "pull", url, "-t", "app:1")["signatures_brought"]
+    assert brought >= 2
     registry_is_not_asked = other.json("image", "verify", "app:1", "--key", signed)
     assert {one["form"] for one in registry_is_not_asked["signatures"]} == {"simple", "bundle"}
     run("openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", tmp_path / "k.key")
     run("openssl", "ec", "-in", tmp_path / "k.key", "-pubout", "-out", tmp_path / "k.pub")
     assert "by this key" in other.json("image", "verify", "app:1", "--key", tmp_path / "k.pub", expect=4)["error"]["message"]
     image(other, registry, "pull", url, "-t", "app:1")  # again: no second one
-    assert len(other.json("image", "referrers", "app:1")) == 2
+    assert len(other.json("image", "referrers", "app:1")) == brought
 
 
 def test_a_workspace_is_not_needed_to_read(workspace, registry, signed, tmp_path):
