@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Taking a model from a hub: `redoubt model pull` (download, SHA-256, checks, scan, seal and store in one pass) against `openssl dgst
--sha256` over the same bytes, and against huggingface_hub, modelscan and model_signing one after the other.
+-sha256` over the same bytes, and against huggingface_hub, modelscan and model_signing one after the other; and `redoubt model scan` of the
+same model where it lies on the hub.
 
     bench/acquire_vs_peers.py --redoubt build/redoubt --python VENV/bin/python [--modelscan VENV/bin/modelscan] [--gib 2] [--shards 8] [--folder /dev/shm]
 
 The hub is `redoubt hub serve` on this machine over HTTPS, warm: it has hashed and scanned the model before. It runs on the same
-cores as what is measured. Needs huggingface_hub, model_signing and openssl; modelscan where it is named."""
+cores as what is measured. "openssl, one process" is one `openssl dgst -sha256 FILE...`, which hashes one file after the other on one core; "all
+cores" is one such process a file, as many at once as there are cores, which is how a pull takes the files. Both read files that are in the
+page cache and write nothing. Needs huggingface_hub, model_signing and openssl; modelscan where it is named."""
 import argparse
 import json
 import os
@@ -76,7 +79,8 @@ def pull(options, folder, url):
     shutil.rmtree(folder / "config", ignore_errors=True)
     subprocess.run([options.redoubt, "init"], env={**os.environ, **environment}, check=True, capture_output=True)
     subprocess.run([options.redoubt, "secret", "put", "hub"], input=TOKEN, text=True, env={**os.environ, **environment}, check=True, capture_output=True)
-    return measured([options.redoubt, "model", "pull", "bench/model", "--endpoint", url, "--ca-file", folder / "tls.pem", "--token-secret", "hub"], environment)
+    hub = ["bench/model", "--endpoint", url, "--ca-file", folder / "tls.pem", "--token-secret", "hub"]
+    return measured([options.redoubt, "model", "pull", *hub], environment), lambda: measured([options.redoubt, "model", "scan", *hub], environment)
 
 
 def peers(options, folder, url):
@@ -118,17 +122,20 @@ def main():
         served = lambda: sum(map(int, pathlib.Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / ticks  # seconds of processor of the hub
         rates = lambda results: f"{total / 1e6 / statistics.median(r['s'] for r in results):8.0f} MB/s  {statistics.median(r['cpu_s'] for r in results):6.2f} s CPU  {max(r['mb'] for r in results):6.0f} MB"
         try:
-            one, all_cores, ours, hub = [], [], [], []
+            one, all_cores, ours, scans, hub = [], [], [], [], []
             for _ in range(options.runs):
                 one.append(measured(["openssl", "dgst", "-sha256", *files]))
                 all_cores.append(measured(["xargs", "-a", make_list(folder, files), "-P", cores, "-n", "1", "openssl", "dgst", "-sha256"]))
                 before = served()
-                ours.append(pull(options, folder, url))
+                pulled, scan = pull(options, folder, url)
+                ours.append(pulled)
                 hub.append(served() - before)
+                scans.append(scan())
             print(f"{total / 2**30:.2f} GiB in {options.shards} shards, {cores} cores, {options.folder}")
             print(f"openssl dgst, one process      {rates(one)}")
             print(f"openssl dgst, {cores} processes      {rates(all_cores)}")
             print(f"redoubt model pull             {rates(ours)}, and the hub {statistics.median(hub):.2f} s CPU")
+            print(f"redoubt model scan, remote     {rates(scans)}")
             steps = peers(options, folder, url)
             for name, result in steps.items():
                 print(f"{name:30} {rates([result])}")

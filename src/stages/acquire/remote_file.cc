@@ -45,7 +45,7 @@ class Blocks final : public Sink {
 Result<std::unique_ptr<RemoteFile>> RemoteFile::open(const Place& place, const HubFile& file, std::function<void(std::uint64_t)> fetched) {
   std::unique_ptr<RemoteFile> remote(new RemoteFile(place, file, std::move(fetched)));
   if (file.sha256) {
-    remote->digests_.resize(remote->count());
+    remote->tags_.resize(remote->count());
   } else {
     TRY(remote->read_whole());
   }
@@ -78,14 +78,22 @@ Status RemoteFile::receive(std::uint64_t offset, std::uint64_t length, Sink& int
 // A block that was just fetched: the same as before, and in its turn a part of the file's digest.
 Status RemoteFile::take(std::uint64_t number, ByteView bytes) const {
   if (bytes.size() != length_of(number)) return fail(ErrorCode::tampered, fmt::format("the hub sent {} bytes of {}", number * kBlockBytes + bytes.size(), file_.size), where(), kHint);
-  const Digest digest = crypto::sha256(bytes);
-  if (digests_[number] && *digests_[number] != digest) return fail(ErrorCode::tampered, "the hub sends other bytes the second time", where(), kHint);
-  if (!digests_[number] && fetched_) fetched_(bytes.size());
-  digests_[number] = digest;
+  const Tag tag = tag_of(number, bytes);
+  if (tags_[number] && *tags_[number] != tag) return fail(ErrorCode::tampered, "the hub sends other bytes the second time", where(), kHint);
+  if (!tags_[number] && fetched_) fetched_(bytes.size());
+  tags_[number] = tag;
   if (number != hashed_) return {};
   hash_.update(bytes);
   ++hashed_;
   return {};
+}
+
+RemoteFile::Tag RemoteFile::tag_of(std::uint64_t number, ByteView bytes) const {
+  std::array<std::uint8_t, crypto::kAesGcmNonceBytes> nonce{};
+  std::memcpy(nonce.data(), &number, sizeof number);
+  Tag tag;
+  crypto::aes_gcm_seal_into(key_, nonce, {}, bytes, tag);
+  return tag;
 }
 
 Result<const Bytes*> RemoteFile::block(std::uint64_t number) const {

@@ -3,11 +3,14 @@
 // A file of a hub, read in place: block by block as it is asked for, nothing of it kept.
 #pragma once
 
+#include <array>
 #include <list>
 #include <mutex>
 
 #include "base/stream.h"
+#include "crypto/aes_gcm.h"
 #include "crypto/hash.h"
+#include "crypto/random.h"
 #include "stages/acquire/hub_client.h"
 
 namespace redoubt::stages::acquire {
@@ -33,6 +36,7 @@ class RemoteFile final : public RandomAccess {
   Status finish();
 
  private:
+  using Tag = std::array<std::uint8_t, crypto::kAesGcmTagBytes>;
   struct Block {
     std::uint64_t number;
     Bytes bytes;
@@ -42,6 +46,7 @@ class RemoteFile final : public RandomAccess {
   Status receive(std::uint64_t offset, std::uint64_t length, Sink& into) const;
   Result<const Bytes*> block(std::uint64_t number) const;
   Status take(std::uint64_t number, ByteView bytes) const;
+  Tag tag_of(std::uint64_t number, ByteView bytes) const;
   std::uint64_t length_of(std::uint64_t number) const { return std::min(kBlockBytes, file_.size - number * kBlockBytes); }
   std::uint64_t count() const { return (file_.size + kBlockBytes - 1) / kBlockBytes; }
   std::string where() const { return place_.repository + "/" + file_.path; }
@@ -52,7 +57,10 @@ class RemoteFile final : public RandomAccess {
   mutable std::mutex mutex_;  // guards all that follows
   mutable std::optional<Error> failed_;
   mutable std::list<Block> blocks_;  // the newest first
-  mutable std::vector<std::optional<Digest>> digests_;  // of the blocks that were seen
+  // Of the blocks that were seen: only this process compares them, so a MAC under a key of its own (GMAC, the block's number as the nonce)
+  // says as much as a second SHA-256 of every byte, in a fraction of its time.
+  Secret key_ = crypto::random_secret(crypto::kAesGcmKeyBytes);
+  mutable std::vector<std::optional<Tag>> tags_;
   mutable crypto::Sha256 hash_;      // of the blocks before hashed_
   mutable std::uint64_t hashed_ = 0;
 };
