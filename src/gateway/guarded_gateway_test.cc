@@ -241,5 +241,18 @@ TEST_F(GuardedGatewayTest, a_failed_answer_is_told_as_one) {
   EXPECT_EQ(sink_->records.at(0).status, 503);
 }
 
+TEST(AnswerGuard, forgets_an_answer_of_which_nothing_was_told) {
+  const std::shared_ptr<const guards::Guards> guards = guards::Guards::create(guards::read_guards({{"output", {{"personal", "redact"}}}, {"answer_characters_max", 30}}).value()).value();
+  AnswerGuard guard(guards, {});
+  EXPECT_EQ(guard.take({"jane.doe@exam"}).text, "");
+  guard.begin_again();
+  std::string told = guard.take({"it is done by jane.doe@example.com and others"}).text;
+  told += guard.end().text;
+  EXPECT_EQ(told, "it is done by <EMAIL_ADDRESS> ");
+  EXPECT_EQ(guard.ended(), "length");
+  EXPECT_EQ(guard.take_count(), 1u);
+  EXPECT_EQ(guard.take_count(), 0u);
+}
+
 }  // namespace
 }  // namespace redoubt::gateway
