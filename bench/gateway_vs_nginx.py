@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT / "tests" / "oracle")]
 from gateway_server import serving  # noqa: E402
 
 CLIENTS = 32
-QUESTION = json.dumps({"model": "bot", "messages": [{"role": "user", "content": "echo all is well with the harbour today"}], "max_tokens": 16})
+QUESTION = json.dumps({"model": "bot", "messages": [{"role": "user", "content": "Is the harbour open today?"}], "max_tokens": 1})
 NGINX = """
 daemon off;
 pid %(folder)s/nginx.pid;
@@ -221,7 +221,7 @@ def main():
             one.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {ours.key}\r\n"
                         f"Content-Type: application/json\r\nContent-Length: {len(QUESTION)}\r\n\r\n{QUESTION}".encode())
             answer = b"".join(iter(lambda: one.recv(4096), b"")).partition(b"\r\n\r\n")[2].decode()
-            assert "well with" in answer, answer
+            assert "Is " in answer, answer
         (folder / "www").mkdir()
         (folder / "www/data.json").write_text(refusal)
         names = {"folder": folder, "key": ours.key, "plain": plain, "mutual": mutual, "engine": engine, "answer": answer.replace("\\", "\\\\").replace("'", "\\'")}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -65,6 +67,15 @@ TEST(Json, reads_what_it_dumps) {
   EXPECT_EQ(*json_integer(value, "a", "test"), -3);
   EXPECT_EQ(json_string(value, "a", "row 7").error().where, "row 7");
   EXPECT_FALSE(json_string(value, "missing", "test"));
+}
+
+TEST(Json, is_written_as_the_library_writes_it) {
+  std::string bytes;
+  for (int c = 0; c < 256; ++c) bytes += static_cast<char>(c);
+  Json value = {{"bytes", bytes}, {"ascii", bytes.substr(0, 128)}, {"utf-8", "\u00e4\u20ac\U0001f600"}, {"broken", "a\xc3"}, {"\"key\"\n", Json::array({Json::array(), Json::object()})},
+                {"numbers", {0, -1, INT64_MIN, UINT64_MAX, 0.1, -0.0, 1e300, 1.5, std::numeric_limits<double>::infinity()}}, {"rest", {nullptr, true, false, ""}}};
+  for (int c = 0; c < 256; ++c) value["one"].push_back(std::string("a") + static_cast<char>(c));
+  EXPECT_EQ(dump_json(value), value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 TEST(Time, writes_and_reads_rfc_3339) {

@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <set>
 #include <vector>
+
+#include "base/json_text.h"
 
 namespace redoubt {
 namespace {
@@ -88,6 +92,63 @@ Result<const Json*> member(const Json& object, const char* key, std::string_view
   return &*found;
 }
 
+// Bytes that a string holds as they are; those from 0x80 are looked at together.
+constexpr auto kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t c = 0x20; c < 0x80; ++c) plain[c] = c != '"' && c != '\\';
+  return plain;
+}();
+
+void append_escape(std::string& out, unsigned char c) {
+  constexpr std::string_view kNamed = "\"\\\b\f\n\r\t", kNames = "\"\\bfnrt";
+  if (const auto at = kNamed.find(static_cast<char>(c)); at != kNamed.npos) {
+    out += '\\';
+    out += kNames[at];
+    return;
+  }
+  constexpr char kHex[] = "0123456789abcdef";
+  out += "\\u00";
+  out += kHex[c >> 4];
+  out += kHex[c & 15];
+}
+
+template <class Integer>
+void append_integer(std::string& out, Integer value) {
+  char text[24];
+  out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
+// What the library's dump writes, several times as fast: most of a service's JSON is short strings and integers.
+void append(std::string& out, const Json& value) {
+  char separator = '{';
+  switch (value.type()) {
+    case Json::value_t::object:
+      if (value.empty()) out += '{';
+      for (const auto& [key, inner] : value.get_ref<const Json::object_t&>()) {
+        out += std::exchange(separator, ',');
+        append_json_string(out, key);
+        out += ':';
+        append(out, inner);
+      }
+      out += '}';
+      return;
+    case Json::value_t::array:
+      separator = '[';
+      if (value.empty()) out += '[';
+      for (const auto& inner : value) {
+        out += std::exchange(separator, ',');
+        append(out, inner);
+      }
+      out += ']';
+      return;
+    case Json::value_t::string: return append_json_string(out, value.get_ref<const std::string&>());
+    case Json::value_t::number_integer: return append_integer(out, value.get<std::int64_t>());
+    case Json::value_t::number_unsigned: return append_integer(out, value.get<std::uint64_t>());
+    case Json::value_t::boolean: out += value.get<bool>() ? "true" : "false"; return;
+    default: out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+}
+
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits) {
@@ -101,7 +162,32 @@ Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimit
   return builder.take();
 }
 
-std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+void append_json_string(std::string& out, std::string_view text) {
+  const auto begin = out.size();
+  out += '"';
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (kPlain[c]) continue;
+    if (c >= 0x80) {
+      // The library knows what is UTF-8.
+      out.resize(begin);
+      out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+      return;
+    }
+    out += text.substr(copied, i - copied);
+    append_escape(out, c);
+    copied = i + 1;
+  }
+  out += text.substr(copied);
+  out += '"';
+}
+
+std::string dump_json(const Json& value) {
+  std::string out;
+  append(out, value);
+  return out;
+}
 
 Result<std::string> json_string(const Json& object, const char* key, std::string_view where) {
   return TRY(member(object, key, where, [](const Json& v) { return v.is_string(); }, "a string"))->get<std::string>();

@@ -121,7 +121,7 @@ Status harden(SSL_CTX* context, bool allow_tls_1_2) {
   SSL_CTX_set_options(context,
                       SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (SSL_CTX_set_min_proto_version(context, allow_tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(context, kCiphers13) != 1 || SSL_CTX_set_cipher_list(context, kCiphers12) != 1 ||
       SSL_CTX_set1_groups_list(context, groups) != 1)
@@ -192,6 +192,10 @@ TlsIo TlsConnection::read(MutableByteView into) {
   std::size_t bytes = 0;
   auto outcome = outcome_of(SSL_read_ex(state_->ssl, into.data(), into.size(), &bytes));
   return {outcome, bytes};
+}
+
+void TlsConnection::release_buffers() {
+  if (!state_->broken && SSL_has_pending(state_->ssl) == 0) SSL_free_buffers(state_->ssl);
 }
 
 bool TlsConnection::holds_input() const { return SSL_has_pending(state_->ssl) == 1; }

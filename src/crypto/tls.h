@@ -29,6 +29,9 @@ class TlsConnection {
   ~TlsConnection();
   TlsOutcome handshake();
   TlsIo read(MutableByteView into);
+  // Gives the memory of records back, some 32 KiB, until it is needed again: for a connection that waits. Does nothing while one is
+  // under way.
+  void release_buffers();
   // Whether bytes are here that were read from the socket but not handed out, so that waiting for the socket would be in vain.
   bool holds_input() const;
   // After want_write the same bytes are to be given again, and more may stand behind them.

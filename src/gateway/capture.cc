@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/capture.h"
 
-#include "base/json.h"
+#include "base/json_text.h"
 #include "base/log.h"
 
 namespace redoubt::gateway {
 
 std::string to_capture_line(const CaptureRecord& record) {
-  auto side = [](const char* mode, const std::string& data) {
-    return Json{{"observedContentType", "application/json"}, {"mode", mode}, {"data", data}, {"encoding", "JSON"}};
+  std::string out;
+  out.reserve(512 + record.input.size() * 5 / 4 + record.output.size() * 5 / 4);
+  const auto append_side = [&](const char* name, const char* mode, const std::string& data) {
+    out.append("\"").append(name).append("\":{\"data\":");
+    append_json_string(out, data);
+    out.append(",\"encoding\":\"JSON\",\"mode\":\"").append(mode).append("\",\"observedContentType\":\"application/json\"}");
   };
-  Json line = {
-      {"captureData", {{"endpointInput", side("INPUT", record.input)}, {"endpointOutput", side("OUTPUT", record.output)}}},
-      {"eventMetadata",
-       {{"eventId", record.event_id},
-        {"customAttributes", {"model=" + record.model}},
-        {"inferenceTime", to_rfc3339(record.time)}}},
-      {"eventVersion", "0"}};
-  return dump_json(line) + "\n";
+  out += "{\"captureData\":{";
+  append_side("endpointInput", "INPUT", record.input);
+  out += ',';
+  append_side("endpointOutput", "OUTPUT", record.output);
+  out += "},\"eventMetadata\":{\"customAttributes\":[";
+  append_json_string(out, "model=" + record.model);
+  out += "],\"eventId\":";
+  append_json_string(out, record.event_id);
+  out += ",\"inferenceTime\":";
+  append_json_string(out, to_rfc3339(record.time));
+  out += "},\"eventVersion\":\"0\"}\n";
+  return out;
 }
 
 std::unique_ptr<BatchedCapture> BatchedCapture::create(Put put, BatchedCaptureOptions options) {

@@ -30,8 +30,9 @@ constexpr std::size_t kLargeBody = 8 << 10;     // that guards look at on a thre
 constexpr std::size_t kLargeRequestsMax = 256;  // that wait for it
 
 Response unauthorized() {
-  return refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
-                 {{"WWW-Authenticate", "Bearer"}});
+  static const Response kAnswer = refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
+                                          {{"WWW-Authenticate", "Bearer"}});
+  return kAnswer;
 }
 
 // 53 bits, so that a client that reads numbers as doubles can send it back.

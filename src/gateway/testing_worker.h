@@ -48,11 +48,12 @@ class ScriptedWorker {
     Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", log_->slots.load()}};
     if (!log_->is_old) ready.update({{"adapters", Json::array({"tuned"})}, {"tools", true}});
     send(ready);
+    flush();
+    timeval wait{0, 10'000};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     std::string buffer;
     while (alive_) {
       char bytes[4096];
-      timeval wait{0, 10'000};
-      setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
       auto count = recv(fd_, bytes, sizeof bytes, 0);
       if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) return;
       if (count > 0) buffer.append(bytes, static_cast<std::size_t>(count));
@@ -61,13 +62,17 @@ class ScriptedWorker {
         buffer.erase(0, end + 1);
       }
       tick();
+      flush();
     }
   }
 
  private:
   void send(const Json& message) { send_raw(message.dump() + "\n"); }
-  void send_raw(const std::string& line) {
-    [[maybe_unused]] auto ignored = ::send(fd_, line.data(), line.size(), MSG_NOSIGNAL);
+  void send_raw(const std::string& line) { out_ += line; }
+  void flush() {
+    if (out_.empty()) return;
+    [[maybe_unused]] auto ignored = ::send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL);
+    out_.clear();
   }
   void done(const std::string& id, const char* reason, int tokens) {
     send({{"type", "done"}, {"id", id}, {"finish_reason", reason}, {"prompt_tokens", 7}, {"completion_tokens", tokens}});
@@ -181,6 +186,7 @@ class ScriptedWorker {
   }
 
   void end() {
+    flush();
     alive_ = false;
     shutdown(fd_, SHUT_RDWR);
   }
@@ -188,6 +194,7 @@ class ScriptedWorker {
   int fd_;
   std::shared_ptr<WorkerLog> log_;
   bool alive_ = true;
+  std::string out_;
   struct Slow {
     int left = 0, made = 0;  // tokens
   };

@@ -31,9 +31,18 @@ void WorkerConnection::wake() {
 
 void WorkerConnection::post(const Json& message) {
   auto line = dump_json(message) + "\n";
+  std::string_view rest = line;
   {
     std::lock_guard lock(mutex_);
-    out_ += line;
+    // Where nothing waits the line goes out at once: to wake the thread that reads for it costs more than to send it. What fails here
+    // fails for that thread too, which knows what to do about it.
+    const bool is_first = out_.empty();
+    if (is_first) {
+      const auto sent = ::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL);
+      if (sent > 0) rest.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    out_ += rest;
+    if (rest.empty() || !is_first) return;
   }
   wake();
 }

@@ -33,6 +33,7 @@ void Connection::on_events(std::uint32_t events) {
 }
 
 void Connection::on_tick() {
+  transport_.rest();
   if (phase_ != Phase::session) return shared_.now >= deadline_ ? close() : void();
   const auto next = session_->on_tick();
   if (next == Next::again) return run();

@@ -65,7 +65,13 @@ void SendWatch::note(std::uint64_t sent_total, std::size_t waiting, SteadyTime n
 Transport::Transport(Fd fd, std::unique_ptr<crypto::TlsConnection> tls, Shared& shared)
     : fd_(std::move(fd)), tls_(std::move(tls)), shared_(shared) {}
 
+void Transport::rest() {
+  if (!std::exchange(used_, false) && !std::exchange(rests_, true)) tls_->release_buffers();
+}
+
 Transport::Outcome Transport::handshake() {
+  used_ = true;
+  rests_ = false;
   switch (tls_->handshake()) {
     case TlsOutcome::done: readable = tls_->holds_input(); return Outcome::done;
     case TlsOutcome::want_read: readable = false; return Outcome::wait;
@@ -76,6 +82,8 @@ Transport::Outcome Transport::handshake() {
 
 Transport::Outcome Transport::read(std::string_view& bytes) {
   if (!readable) return Outcome::wait;
+  used_ = true;
+  rests_ = false;
   shared_.scratch.resize(kReadBytes);
   const auto io = tls_->read(shared_.scratch);
   switch (io.outcome) {
@@ -93,6 +101,8 @@ Transport::Outcome Transport::read(std::string_view& bytes) {
 Transport::Outcome Transport::flush() {
   if (out_.empty()) return Outcome::done;
   if (writable) {
+    used_ = true;
+    rests_ = false;
     const auto io = tls_->write(view_of(std::string_view(out_).substr(out_sent_)));
     if (io.outcome == TlsOutcome::want_write) {
       writable = false;

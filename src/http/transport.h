@@ -66,6 +66,8 @@ class Transport {
   std::size_t waiting() const { return out_.size() - out_sent_; }
   // One write. `done` when nothing waits or the socket may take more, `wait` when it is full.
   Outcome flush();
+  // From time to time: lets go of memory where nothing was read or sent since the last call.
+  void rest();
   // Whether what waits has waited too long.
   bool is_late() const { return watch_.is_late(shared_.now); }
 
@@ -84,6 +86,7 @@ class Transport {
   std::unique_ptr<crypto::TlsConnection> tls_;
   Shared& shared_;
   bool broken_ = false;  // the client closed, or the connection failed
+  bool used_ = true, rests_ = false;
   std::string out_;
   std::size_t out_sent_ = 0;
   std::uint64_t sent_total_ = 0;
