@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/evaluate/eval_rows.h"
+#include "engine/evaluate/evaluator.h"
+#include "engine/train/testing.h"
 
 namespace redoubt::engine::evaluate {
 namespace {
@@ -30,6 +32,38 @@ TEST(PackAnswers, only_the_runs_that_count_have_rows) {
   EXPECT_TRUE(batch.rows.equal(at::tensor({0, 3, 4}, at::kLong)));
   EXPECT_TRUE(batch.targets.equal(at::tensor({6, 9, 10}, at::kLong)));
   EXPECT_EQ(batch.answers, std::vector<std::int64_t>{3});
+}
+
+// Passes of any size, side by side or not, over matrices as they are loaded and in panels.
+TEST(Evaluate, an_example_s_score_hangs_on_no_other_example_and_on_no_number_of_threads) {
+  const auto examples = train::testing::random_examples(23, 97, 3);
+  const auto score = [&](const model::CausalModel& base, const EvaluateOptions& options, int threads) {
+    at::set_num_threads(threads);
+    std::vector<std::int64_t> told;
+    auto with_progress = options;
+    with_progress.progress = [&](std::int64_t done, std::int64_t total) {
+      EXPECT_EQ(total, 23);
+      told.push_back(done);
+    };
+    auto scores = evaluate(base, nullptr, examples, with_progress)->examples;
+    EXPECT_TRUE(std::is_sorted(told.begin(), told.end()) && told.front() == 0 && told.back() == 23);
+    return scores;
+  };
+  const auto before = at::get_num_threads();
+  const auto dense = train::testing::tiny_model(5), packed = train::testing::tiny_model(5);
+  packed->pack();
+  const auto alone = score(*dense, {.examples_max = 1}, 1);
+  for (const auto* base : {dense.get(), packed.get()})
+    for (const auto& options : {EvaluateOptions{}, EvaluateOptions{.rows_max = 64}, EvaluateOptions{.examples_max = 4}})
+      for (int threads : {1, 2, 3}) {
+        const auto scores = score(*base, options, threads);
+        for (std::size_t i = 0; i < alone.size(); ++i) {
+          EXPECT_NEAR(scores[i].log_likelihood, alone[i].log_likelihood, 1e-4) << i;
+          EXPECT_EQ(scores[i].correct, alone[i].correct) << i;
+          EXPECT_EQ(scores[i].tokens, alone[i].tokens) << i;
+        }
+      }
+  at::set_num_threads(before);
 }
 
 // lm_eval.utils: list(map(make_disjoint_window, get_rolling_token_windows(tokens, 99, 4, 1))), of lm-eval 0.4.13.

@@ -32,11 +32,11 @@ struct Evaluation {
 };
 
 struct EvaluateOptions {
-  std::int64_t rows_max = 1024;   // tokens computed in one pass, unless one example is longer
+  std::int64_t rows_max = 512;    // tokens computed in one pass, unless one example is longer; each thread has a pass of its own
   std::int64_t examples_max = 0;  // examples in one pass; 0 means as many as fit
   // Of several processes that share out the passes, the `share`-th of `shares`: the other examples' scores stay empty.
   std::int64_t share = 0, shares = 1;
-  // Called before the first pass and after each with examples done and all examples.
+  // Called before the first pass and after each with examples done and all examples; by one thread at a time.
   std::function<void(std::int64_t, std::int64_t)> progress = {};
 };
 

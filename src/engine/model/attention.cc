@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/attention.h"
 
-#include <atomic>
 #include <map>
+#include <type_traits>
 
+#include "engine/model/half_attention.h"
 #include "engine/model/layer_math.h"
+#include "engine/model/tasks.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -13,17 +15,6 @@ namespace {
 constexpr std::int64_t kTaskRows = 128;
 // On the way back each task has gradients of all its keys, so that a long sequence is cut into no more than these.
 constexpr std::int64_t kBackwardTasks = 4;
-
-// Calls f(0) to f(count - 1) from the pool's threads, each as soon as one is free. What f computes must not depend on the order.
-template <class F>
-void for_each_task(std::int64_t count, F f) {
-  std::atomic<std::int64_t> next{0};
-  const std::int64_t threads = std::min<std::int64_t>(at::get_num_threads(), count);
-  at::parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (; begin < end; ++begin)
-      for (std::int64_t i; (i = next++) < count;) f(i);
-  });
-}
 
 // Some neighbouring rows of a segment, counted from its first.
 struct Piece {
@@ -103,18 +94,46 @@ void prepare_rows(const HeadsOfRows<T>& heads, const AttentionLayer& layer, std:
   });
 }
 
-// The queries `begin` to `end` - 1 of a sequence that sees `past` keys before its first; out has a row for each query.
+// Heads of any type, as fp32 tiles.
 template <class T>
-void attend_rows(HeadAttention<T>& keys, const HeadRows<T>& query, const HeadRows<T>& out, std::int64_t d, std::int64_t begin, std::int64_t end,
-                 std::int64_t past) {
-  constexpr std::int64_t kRows = HeadAttention<T>::kTileRows;
-  Tile tile(kRows, d), attended(kRows, d);
-  for (; begin < end; begin += kRows) {
-    const std::int64_t rows = std::min(kRows, end - begin);
-    tile.load(query, begin, begin + rows);
-    keys.attend(tile, rows, past + begin + 1, attended);
-    for (std::int64_t r = 0; r < rows; ++r) row::store(attended.row(r), out.row(begin + r), d);
+class TileAttention {
+ public:
+  static constexpr std::int64_t kTileRows = HeadAttention<T>::kTileRows;
+  static std::int64_t width(std::int64_t d) { return row::padded(d); }
+
+  TileAttention(const HeadPieces<T>& keys, const HeadPieces<T>& values, std::int64_t d, std::int64_t first, std::int64_t end, const Scoring& scoring)
+      : head_(keys, values, d, first, end, scoring), query_(kTileRows, d), other_(kTileRows, d), dquery_(kTileRows, d) {}
+
+  void attend(const HeadRows<T>& query, std::int64_t begin, std::int64_t count, std::int64_t seen, const HeadRows<T>& out) {
+    query_.load(query, begin, begin + count);
+    head_.attend(query_, count, seen, other_);
+    for (std::int64_t r = 0; r < count; ++r) row::store(other_.row(r), out.row(begin + r), query_.d());
   }
+  void gather_gradients(float* dkeys, float* dvalues) { head_.gather_gradients(dkeys, dvalues); }
+  void attend_backward(const HeadRows<T>& query, const HeadRows<T>& dout, std::int64_t begin, std::int64_t count, std::int64_t seen, float* dquery) {
+    query_.load(query, begin, begin + count);
+    other_.load(dout, begin, begin + count);
+    head_.attend_backward(query_, other_, count, seen, dquery_);
+    std::copy_n(dquery_.row(0), count * dquery_.width(), dquery);
+  }
+
+ private:
+  HeadAttention<T> head_;
+  Tile query_, other_, dquery_;
+};
+
+// Calls f with the best way for heads of d values.
+template <class T, class F>
+void with_attention_of(std::int64_t d, F f) {
+  if constexpr (std::is_same_v<T, row::bf16>)
+    if (HalfAttention::can_take(d)) return f(std::type_identity<HalfAttention>());
+  f(std::type_identity<TileAttention<T>>());
+}
+
+// The queries `begin` to `end` - 1 of a sequence that sees `past` keys before its first; out has a row for each query.
+template <class T, class Attention>
+void attend_rows(Attention& keys, const HeadRows<T>& query, const HeadRows<T>& out, std::int64_t begin, std::int64_t end, std::int64_t past) {
+  for (; begin < end; begin += Attention::kTileRows) keys.attend(query, begin, std::min(Attention::kTileRows, end - begin), past + begin + 1, out);
 }
 
 // The gradient of prepared heads becomes that of the rows they were, which begin at `raw` (read only where normed).
@@ -143,7 +162,7 @@ class GradientOfRaw {
 
 // The way back of one layer. A task has the queries of a piece and of the heads that share a key head; it writes their gradient, and keeps
 // what it has for each of their keys and values until all that meet these are done.
-template <class T>
+template <class T, class Attention>
 class Backward {
  public:
   Backward(const AttentionLayer& layer, std::span<const Segment> segments, const AttentionState& state, const at::Tensor& dout, at::Tensor& dqkv)
@@ -170,7 +189,7 @@ class Backward {
   }
 
  private:
-  std::int64_t width() const { return row::padded(config_.head_size); }
+  std::int64_t width() const { return Attention::width(config_.head_size); }
   std::int64_t first_key(const Piece& piece) const { return layer_.scoring.first(segments_[piece.segment].past + piece.begin + 1); }
   std::int64_t keys_of(const Piece& piece) const { return segments_[piece.segment].past + piece.end - first_key(piece); }
   // Gradients of the keys that a piece's task met, from its first on; those of the values lie behind them.
@@ -179,24 +198,23 @@ class Backward {
   }
 
   void queries(std::size_t index, std::int64_t head) {
-    constexpr std::int64_t kRows = HeadAttention<T>::kTileRows;
+    constexpr std::int64_t kRows = Attention::kTileRows;
     const Piece& piece = pieces_[index];
     const Segment& s = segments_[piece.segment];
     const std::int64_t d = config_.head_size, g = config_.query_group(), keys = keys_of(piece);
-    HeadAttention<T> attention(heads_.keys_of_sequence(s, head), heads_.values_of_sequence(s, head), d, first_key(piece), s.past + piece.end, layer_.scoring);
+    Attention attention(heads_.keys_of_sequence(s, head), heads_.values_of_sequence(s, head), d, first_key(piece), s.past + piece.end, layer_.scoring);
     float* part = part_of(index, head);
     std::fill_n(part, 2 * keys * width(), 0.0f);
     attention.gather_gradients(part, part + keys * width());
-    Tile query(kRows, d), dout(kRows, d), dquery(kRows, d);
+    const auto dquery = floats(kRows * width());
     GradientOfRaw<T> give(layer_, layer_.query_norm);
     for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
       for (std::int64_t begin = piece.begin; begin < piece.end; begin += kRows) {
         const std::int64_t rows = std::min(kRows, piece.end - begin);
-        query.load(heads_.query(s, j), begin, begin + rows);
-        dout.load(HeadRows<T>{dout_ + s.begin * config_.query_width() + j * d, config_.query_width(), s.length}, begin, begin + rows);
-        attention.attend_backward(query, dout, rows, s.past + begin + 1, dquery);
+        const HeadRows<T> dout{dout_ + s.begin * config_.query_width() + j * d, config_.query_width(), s.length};
+        attention.attend_backward(heads_.query(s, j), dout, begin, rows, s.past + begin + 1, dquery.get());
         for (std::int64_t r = 0; r < rows; ++r)
-          give(dquery.row(r), turns_[piece.segment], s.past + begin + r, raw_.query(s, j).row(begin + r), gradient_.query(s, j).row(begin + r));
+          give(dquery.get() + r * width(), turns_[piece.segment], s.past + begin + r, raw_.query(s, j).row(begin + r), gradient_.query(s, j).row(begin + r));
       }
   }
 
@@ -222,8 +240,8 @@ class Backward {
     Tile dkey(1, d), dvalue(1, d);
     GradientOfRaw<T> give(layer_, layer_.key_norm);
     for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-      std::fill_n(dkey.row(0), width(), 0.0f);
-      std::fill_n(dvalue.row(0), width(), 0.0f);
+      std::fill_n(dkey.row(0), d, 0.0f);
+      std::fill_n(dvalue.row(0), d, 0.0f);
       for (const auto& meeting : meetings_[rows.segment]) {
         const Piece& piece = pieces_[meeting.piece];
         const std::int64_t key = meeting.at + r - first_key(piece), keys = keys_of(piece);
@@ -270,14 +288,16 @@ at::Tensor attend(at::Tensor qkv, const AttentionLayer& layer, std::span<const S
     T* to = out.template mutable_data_ptr<T>();
     prepare_rows(heads, layer, segments);
     const auto pieces = pieces_of(segments, forward_rows);
-    for_each_task(std::ssize(pieces) * c.key_heads, [&](std::int64_t i) {
-      const auto& [index, begin, end] = pieces[static_cast<std::size_t>(i / c.key_heads)];
-      const Segment& s = segments[index];
-      const std::int64_t head = i % c.key_heads;
-      HeadAttention<T> keys(heads.keys_of_sequence(s, head), heads.values_of_sequence(s, head), d, layer.scoring.first(s.past + begin + 1), s.past + end,
-                            layer.scoring);
-      for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
-        attend_rows(keys, heads.query(s, j), HeadRows<T>{to + s.begin * c.query_width() + j * d, c.query_width(), s.length}, d, begin, end, s.past);
+    with_attention_of<T>(d, [&](auto kind) {
+      for_each_task(std::ssize(pieces) * c.key_heads, [&](std::int64_t i) {
+        const auto& [index, begin, end] = pieces[static_cast<std::size_t>(i / c.key_heads)];
+        const Segment& s = segments[index];
+        const std::int64_t head = i % c.key_heads;
+        typename decltype(kind)::type keys(heads.keys_of_sequence(s, head), heads.values_of_sequence(s, head), d, layer.scoring.first(s.past + begin + 1), s.past + end,
+                                           layer.scoring);
+        for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
+          attend_rows(keys, heads.query(s, j), HeadRows<T>{to + s.begin * c.query_width() + j * d, c.query_width(), s.length}, begin, end, s.past);
+      });
     });
   });
   if (keep) keep->prepared = std::move(qkv);
@@ -287,7 +307,10 @@ at::Tensor attend(at::Tensor qkv, const AttentionLayer& layer, std::span<const S
 at::Tensor attend_backward(const at::Tensor& dout, const AttentionLayer& layer, std::span<const Segment> segments, AttentionState& state) {
   auto dqkv = at::empty_like(state.prepared);
   clear_rest(segments, dqkv);
-  with_type_of(dout, [&](auto type) { Backward<decltype(type)>(layer, segments, state, dout, dqkv).run(); });
+  with_type_of(dout, [&](auto type) {
+    using T = decltype(type);
+    with_attention_of<T>(layer.config.head_size, [&](auto kind) { Backward<T, typename decltype(kind)::type>(layer, segments, state, dout, dqkv).run(); });
+  });
   state = {};
   return dqkv;
 }
@@ -306,9 +329,9 @@ at::Tensor attend_cached(const at::Tensor& prepared, const at::Tensor& keys, con
       const auto of_cache = [&](const at::Tensor& all) {
         return HeadPieces<T>{HeadRows<const T>{}, HeadRows<const T>{all.const_data_ptr<T>() + head * all.stride(0), d, seen + n - 1}};
       };
-      HeadAttention<T> attention(of_cache(keys), of_cache(values), d, layer.scoring.first(seen + begin), seen + end - 1, layer.scoring);
+      TileAttention<T> attention(of_cache(keys), of_cache(values), d, layer.scoring.first(seen + begin), seen + end - 1, layer.scoring);
       for (std::int64_t j = head * g; j < (head + 1) * g; ++j)
-        attend_rows(attention, heads.query(rows, j), HeadRows<T>{to + j * d, c.query_width(), n}, d, begin, end, seen - 1);
+        attend_rows(attention, heads.query(rows, j), HeadRows<T>{to + j * d, c.query_width(), n}, begin, end, seen - 1);
     });
   });
   return out;

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/head_loss.h"
 
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
 #include "engine/model/layer_math.h"
+#include "engine/model/tasks.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -35,6 +41,74 @@ void slice_loss(at::Tensor& logits, const std::int64_t* targets, float cap, floa
   });
 }
 
+// What a run of outputs makes of a row: of all of them the loss follows, and no row's logits ever lie in memory at once.
+struct RowOutputs {
+  row::RunningSum sum;
+  std::int64_t likeliest = 0;
+  float target = 0;
+};
+
+// The losses of rows [count, hidden] behind the final norm, over a head in panels.
+class PackedHeadLoss {
+ public:
+  PackedHeadLoss(const PackedMatrix& head, float cap) : head_(head), cap_(cap), runs_((head.outputs() + kRun - 1) / kRun) {}
+
+  void compute(const at::Tensor& normed, const std::int64_t* targets, float* losses, bool* correct) {
+    const std::int64_t rows = normed.size(0);
+    prepare(normed);
+    parts_.assign(static_cast<std::size_t>(runs_ * rows), {});
+    for_each_task(runs_, [&](std::int64_t run) { outputs_of(run, rows, targets, parts_.data() + run * rows); });
+    for (std::int64_t r = 0; r < rows; ++r) {
+      RowOutputs whole;
+      for (std::int64_t run = 0; run < runs_; ++run) {
+        const auto& part = parts_[static_cast<std::size_t>(run * rows + r)];
+        if (part.sum.max > whole.sum.max) whole.likeliest = part.likeliest;
+        whole.sum.add(part.sum);
+        if (targets[r] / kRun == run) whole.target = part.target;
+      }
+      losses[r] = whole.sum.max + std::log(whole.sum.sum) - whole.target;
+      correct[r] = whole.likeliest == targets[r];
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kRun = 1024;  // outputs of one task, whatever the machine has: so are a row's sums formed alike everywhere
+  static constexpr std::int64_t kAtOnce = 4 * row::kPanel;  // of which the panels, and the logits of some rows, lie in the cache
+
+  void prepare(const at::Tensor& normed) {
+    const std::int64_t n = normed.size(1);
+    prepared_.resize(static_cast<std::size_t>(normed.size(0)) * head_.prepared_bytes());
+    with_type_of(normed, [&](auto type) {
+      const auto* from = normed.const_data_ptr<decltype(type)>();
+      std::vector<float> wide(static_cast<std::size_t>(n));
+      for (std::int64_t r = 0; r < normed.size(0); ++r) {
+        row::load(from + r * n, wide.data(), n);
+        head_.prepare(wide.data(), prepared_.data() + static_cast<std::size_t>(r) * head_.prepared_bytes());
+      }
+    });
+  }
+
+  void outputs_of(std::int64_t run, std::int64_t rows, const std::int64_t* targets, RowOutputs* to) const {
+    std::vector<float> logits(static_cast<std::size_t>(rows * kAtOnce));
+    for (std::int64_t begin = run * kRun, last = std::min(begin + kRun, head_.outputs()); begin < last; begin += kAtOnce) {
+      const std::int64_t end = std::min(begin + kAtOnce, last);
+      head_.multiply(prepared_.data(), rows, begin, end, logits.data(), kAtOnce);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        float* of_row = logits.data() + r * kAtOnce;
+        if (cap_ > 0) row::soft_cap(of_row, 1, cap_, end - begin);
+        if (row::add_exponentials(of_row, end - begin, to[r].sum)) to[r].likeliest = begin + row::argmax(of_row, end - begin);
+        if (targets[r] >= begin && targets[r] < end) to[r].target = of_row[targets[r] - begin];
+      }
+    }
+  }
+
+  const PackedMatrix& head_;
+  const float cap_;
+  const std::int64_t runs_;
+  std::vector<std::byte> prepared_;
+  std::vector<RowOutputs> parts_;  // [runs][rows]
+};
+
 }  // namespace
 
 HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale) {
@@ -43,6 +117,8 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
   const double epsilon = base.config().norm_epsilon;
   const auto cap = static_cast<float>(base.config().logit_softcap);
   const std::int64_t rows = residual.size(0);
+  std::optional<PackedHeadLoss> packed;
+  if (gradient_scale == 0 && weights.packed_head.defined()) packed.emplace(weights.packed_head, cap);
   // The way back needs the matrix whole.
   const auto head = gradient_scale != 0 ? weights.head_matrix(residual.scalar_type()) : at::Tensor();
   HeadLoss out{at::empty({rows}, at::kFloat), at::empty({rows}, at::kBool), {}};
@@ -51,6 +127,10 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
     const std::int64_t size = std::min(kSlice, rows - begin);
     const auto slice = residual.narrow(0, begin, size);
     const auto normed = normalise(slice, weights.final_norm, epsilon);
+    if (packed) {
+      packed->compute(normed, targets.const_data_ptr<std::int64_t>() + begin, out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
+      continue;
+    }
     auto logits = head.defined() ? at::linear(normed, head) : base.apply_head(normed);
     with_type_of(logits, [&](auto type) {
       slice_loss<decltype(type)>(logits, targets.const_data_ptr<std::int64_t>() + begin, cap, gradient_scale,

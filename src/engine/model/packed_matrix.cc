@@ -32,13 +32,13 @@ void pack_panel(const T* from, std::int64_t outputs, std::int64_t inputs, std::i
       to[(k / group * row::kPanel + o) * group + k % group] = o < outputs && k < inputs ? from[o * inputs + k] : T{};
 }
 
-// The same for a whole panel of pairs: they are turned as words, some from each row at a time.
-void pack_pairs(const row::bf16* from, std::int64_t inputs, row::bf16* to) {
+// The same for a whole panel of pairs, of rows that lie `stride` apart: they are turned as words, some from each row at a time.
+void pack_pairs(const row::bf16* from, std::int64_t stride, std::int64_t inputs, row::bf16* to) {
   constexpr std::int64_t kPairs = 16;
   for (std::int64_t first = 0; first < inputs / 2; first += kPairs)
     for (std::int64_t o = 0; o < row::kPanel; ++o)
       for (std::int64_t k = first; k < std::min(first + kPairs, inputs / 2); ++k)
-        std::memcpy(to + (k * row::kPanel + o) * 2, from + o * inputs + k * 2, 2 * sizeof *to);
+        std::memcpy(to + (k * row::kPanel + o) * 2, from + o * stride + k * 2, 2 * sizeof *to);
 }
 
 // A panel of a transposed matrix, whose inputs lie `stride` apart and whose outputs side by side: rows in turn.
@@ -64,7 +64,7 @@ void pack(const T* from, std::int64_t outputs, std::int64_t inputs, std::int64_t
     auto* panel = to + p * row::kPanel * padded;
     const auto count = std::min(row::kPanel, outputs - p * row::kPanel);
     if constexpr (std::is_same_v<T, row::bf16>)
-      if (group == 2 && count == row::kPanel && inputs % 2 == 0) return pack_pairs(rows, inputs, panel);
+      if (group == 2 && count == row::kPanel && inputs % 2 == 0) return pack_pairs(rows, inputs, inputs, panel);
     pack_panel(rows, count, inputs, padded, group, panel);
   });
 }
@@ -82,10 +82,14 @@ class FactorPanel {
   void take(std::int64_t panel) {
     const auto* from = factor_.const_data_ptr<row::bf16>() + panel * row::kPanel * factor_.stride(0);
     const auto width = std::min(row::kPanel, factor_.size(0) - panel * row::kPanel);
+    if (width == row::kPanel && factor_.stride(1) == 1) return pack_pairs(from, factor_.stride(0), rank_, panel_.data());
+    if (width == row::kPanel && factor_.stride(0) == 1) return pack_rows(from, factor_.stride(1), rank_, panel_.data());
     for (std::int64_t k = 0; k < rank_; ++k)
       for (std::int64_t o = 0; o < row::kPanel; ++o)
         panel_[static_cast<std::size_t>((k / 2 * row::kPanel + o) * 2 + k % 2)] = o < width ? from[o * factor_.stride(0) + k * factor_.stride(1)] : row::bf16{};
   }
+
+  row::LowRankPanel of(std::int64_t first) const { return {low_ + first * rank_, panel_.data(), rank_}; }
   void add(std::int64_t first, std::int64_t rows, row::Sums to) const {
     row::multiply_panel({low_ + first * rank_, rows, rank_}, panel_.data(), rank_, to, row::Start::onto);
   }
@@ -189,15 +193,15 @@ void PackedMatrix::multiply_panel(std::int64_t panel, const std::byte* prepared,
 }
 
 void PackedMatrix::multiply(const std::byte* prepared, std::int64_t rows, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride) const {
-  for (auto at = begin; at < end; at += row::kPanel) {
+  for (auto at = begin; at < end; at += row::kPanel, out += row::kPanel) {
     const auto panel = at / row::kPanel, width = std::min(row::kPanel, outputs_ - at);
     if (width == row::kPanel) {
-      multiply_panel(panel, prepared, prepared_bytes(), rows, {out + at, stride});
+      multiply_panel(panel, prepared, prepared_bytes(), rows, {out, stride});
       continue;
     }
     std::vector<float> whole(static_cast<std::size_t>(rows * row::kPanel));
     multiply_panel(panel, prepared, prepared_bytes(), rows, {whole.data(), row::kPanel});
-    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(whole.data() + r * row::kPanel, width, out + r * stride + at);
+    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(whole.data() + r * row::kPanel, width, out + r * stride);
   }
 }
 
@@ -229,17 +233,27 @@ at::Tensor PackedMatrix::multiply(const at::Tensor& x, const LowRank* more) cons
           prepare(wide.data(), static_cast<std::byte*>(copy.mutable_data_ptr()) + static_cast<std::size_t>(r) * stride);
         }
       });
+    // bf16 of bf16 never lies in memory as fp32 sums.
+    const bool rounded = std::is_same_v<T, row::bf16> && takes_bf16();
     at::parallel_for(0, panels_of(outputs_), 1, [&](std::int64_t begin, std::int64_t end) {
       std::array<float, kRowsAtOnce * row::kPanel> sums;
       std::optional<FactorPanel> factor;
       if (more) factor.emplace(*more);
       for (std::int64_t first = 0; first < rows; first += kRowsAtOnce)
         for (auto p = begin; p < end; ++p) {
-          if (factor) factor->take(p);
           const auto count = std::min(kRowsAtOnce, rows - first), width = std::min(row::kPanel, outputs_ - p * row::kPanel);
-          multiply_panel(p, prepared + static_cast<std::size_t>(first) * stride, stride, count, {sums.data(), row::kPanel});
+          const auto* some = prepared + static_cast<std::size_t>(first) * stride;
+          T* place = to + first * outputs_ + p * row::kPanel;
+          if (factor) factor->take(p);
+          if constexpr (std::is_same_v<T, row::bf16>)
+            if (rounded) {
+              const row::Rows<row::bf16> in{reinterpret_cast<const row::bf16*>(some), count, static_cast<std::int64_t>(stride / sizeof(row::bf16))};
+              row::multiply_panel(in, reinterpret_cast<const row::bf16*>(panels_) + p * row::kPanel * padded_, padded_, factor ? factor->of(first) : row::LowRankPanel{}, {place, outputs_, width});
+              continue;
+            }
+          multiply_panel(p, some, stride, count, {sums.data(), row::kPanel});
           if (factor) factor->add(first, count, {sums.data(), row::kPanel});
-          for (std::int64_t r = 0; r < count; ++r) row::store(sums.data() + r * row::kPanel, to + (first + r) * outputs_ + p * row::kPanel, width);
+          for (std::int64_t r = 0; r < count; ++r) row::store(sums.data() + r * row::kPanel, place + r * outputs_, width);
         }
     });
   });

@@ -48,7 +48,7 @@ class PackedMatrix {
   std::size_t prepared_bytes() const;
   void prepare(const float* x, std::byte* to) const;
   // `rows` prepared rows, one behind the other, times outputs `begin` to `end`; `begin` is a multiple of 32, and so is `end` where it
-  // is not the last. out [rows, stride] is that of output 0. A row's results do not depend on the others.
+  // is not the last. out [rows, stride] begins with output `begin`. A row's results do not depend on the others.
   void multiply(const std::byte* prepared, std::int64_t rows, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride) const;
 
   // x W^T for x [rows, inputs], in x's type.

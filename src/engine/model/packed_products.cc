@@ -123,30 +123,60 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512i pair_at(const T* x) {
   return _mm512_set1_epi32(pair);
 }
 
+// The sums of some rows, in registers while a panel passes by.
 template <int rows>
-REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
+struct Bf16Sums {
   __m512 low[rows], high[rows];
-  for (int r = 0; r < rows; ++r) {
-    const float* before = out.values + r * out.stride;
-    low[r] = start == Start::zero ? _mm512_setzero_ps() : _mm512_loadu_ps(before);
-    high[r] = start == Start::zero ? _mm512_setzero_ps() : _mm512_loadu_ps(before + kPanel / 2);
+
+  REDOUBT_AVX512_BF16 REDOUBT_INLINE void clear() {
+    for (int r = 0; r < rows; ++r) low[r] = high[r] = _mm512_setzero_ps();
   }
-  for (std::int64_t k = 0; k < inputs; k += 2) {
-    const auto first = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kPanel)), second = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + (k + 1) * kPanel));
+  REDOUBT_AVX512_BF16 REDOUBT_INLINE void read(Sums from) {
     for (int r = 0; r < rows; ++r) {
-      const auto pair = reinterpret_cast<__m512bh>(pair_at(x + r * stride + k));
-      low[r] = _mm512_dpbf16_ps(low[r], pair, first);
-      high[r] = _mm512_dpbf16_ps(high[r], pair, second);
+      low[r] = _mm512_loadu_ps(from.values + r * from.stride);
+      high[r] = _mm512_loadu_ps(from.values + r * from.stride + kPanel / 2);
     }
   }
-  for (int r = 0; r < rows; ++r) {
-    _mm512_storeu_ps(out.values + r * out.stride, low[r]);
-    _mm512_storeu_ps(out.values + r * out.stride + kPanel / 2, high[r]);
+  REDOUBT_AVX512_BF16 REDOUBT_INLINE void add(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs) {
+    for (std::int64_t k = 0; k < inputs; k += 2) {
+      const auto first = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kPanel)), second = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + (k + 1) * kPanel));
+      for (int r = 0; r < rows; ++r) {
+        const auto pair = reinterpret_cast<__m512bh>(pair_at(x + r * stride + k));
+        low[r] = _mm512_dpbf16_ps(low[r], pair, first);
+        high[r] = _mm512_dpbf16_ps(high[r], pair, second);
+      }
+    }
   }
+};
+
+template <int rows>
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
+  Bf16Sums<rows> sums;
+  if (start == Start::onto) sums.read(out);
+  else sums.clear();
+  sums.add(x, stride, panel, inputs);
+  for (int r = 0; r < rows; ++r) {
+    _mm512_storeu_ps(out.values + r * out.stride, sums.low[r]);
+    _mm512_storeu_ps(out.values + r * out.stride + kPanel / 2, sums.high[r]);
+  }
+}
+
+template <int rows>
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void rounded_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
+  Bf16Sums<rows> sums;
+  sums.clear();
+  sums.add(x, stride, panel, inputs);
+  sums.add(more.rows, more.rank, more.panel, more.rank);
+  const auto used = static_cast<__mmask32>(out.width < kPanel ? (1u << out.width) - 1 : ~0u);
+  for (int r = 0; r < rows; ++r) _mm512_mask_storeu_epi16(out.values + r * out.stride, used, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(sums.high[r], sums.low[r])));
 }
 
 REDOUBT_AVX512_BF16 void bf16_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
   REDOUBT_UP_TO_8(rows, bf16_block, x, stride, panel, inputs, out, start)
+}
+
+REDOUBT_AVX512_BF16 void rounded_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
+  REDOUBT_UP_TO_8(rows, rounded_block, x, stride, panel, inputs, more, out)
 }
 
 REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 to_floats(__m512i integers) {
@@ -243,6 +273,12 @@ void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int6
 void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out, Start start) {
   for_blocks(x.count, 8, [&](std::int64_t begin, std::int64_t end) {
     bf16_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride}, start);
+  });
+}
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
+  for_blocks(x.count, 8, [&](std::int64_t begin, std::int64_t end) {
+    const LowRankPanel some{more.rows + begin * more.rank, more.panel, more.rank};
+    rounded_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, some, {out.values + begin * out.stride, out.stride, out.width});
   });
 }
 

@@ -39,6 +39,20 @@ void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int6
 enum class Start { zero, onto };
 void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out, Start start = Start::zero);
 
+// Rows [rows, rank] and a panel of a second matrix: its products are part of the same sums. The rank is even, 0 for none.
+struct LowRankPanel {
+  const bf16* rows = nullptr;
+  const bf16* panel = nullptr;
+  std::int64_t rank = 0;
+};
+// The first `width` of each row's outputs in bf16, each row `stride` elements behind the one before.
+struct Outputs {
+  bf16* values;
+  std::int64_t stride, width;
+};
+// Needs avx512_bf16. The sums are rounded once, to the nearest even; what is too small for a normal number becomes 0.
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out);
+
 // Activations in 16 bits with a scale for every 64 inputs: sums within a group are exact integers.
 struct Int16Rows {
   const std::int16_t* values;

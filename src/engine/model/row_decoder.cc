@@ -232,7 +232,7 @@ class RowDecoder {
     // This thread's outputs of a product without bias, for all rows: out [n, outputs].
     void multiply(const Matrix<T>& matrix, const Input& x, float* out) {
       const auto [begin, end] = share(matrix.outputs);
-      if (matrix.packed) keeping_failure([&, begin = begin, end = end] { matrix.packed->multiply(x.prepared, all.n_, begin, end, out, matrix.outputs); });
+      if (matrix.packed) keeping_failure([&, begin = begin, end = end] { matrix.packed->multiply(x.prepared, all.n_, begin, end, out + begin, matrix.outputs); });
       else multiply_rows(matrix, x.wide, begin, end, out);
     }
 

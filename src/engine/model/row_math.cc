@@ -242,6 +242,33 @@ REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
   return {most, std::log(sum)};
 }
 
+REDOUBT_VECTORISED static float most_of(const float* x, std::int64_t n) {
+  float most = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : most)
+  for (std::int64_t i = 0; i < n; ++i) most = x[i] > most ? x[i] : most;
+  return most;
+}
+
+REDOUBT_VECTORISED static float sum_exponentials(const float* x, float max, std::int64_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += exponential(x[i] - max);
+  return sum;
+}
+
+void RunningSum::add(const RunningSum& other) {
+  if (other.max > max) sum *= std::exp(max - other.max), max = other.max;
+  sum += other.sum * std::exp(other.max - max);
+}
+
+bool add_exponentials(const float* x, std::int64_t n, RunningSum& to) {
+  const float most = most_of(x, n);
+  const bool greater = most > to.max;
+  if (greater) to.sum *= std::exp(to.max - most), to.max = most;
+  to.sum += sum_exponentials(x, to.max, n);
+  return greater;
+}
+
 REDOUBT_VECTORISED void softmax_backward(const float* p, float scale, float* dp, std::int64_t n) {
   float along = 0;
 #pragma omp simd reduction(+ : along)
@@ -262,13 +289,6 @@ REDOUBT_VECTORISED void drop(float* x, double rate, std::uint64_t key, std::int6
     h ^= h >> 15;
     x[i] = h < threshold ? 0.0f : x[i] * scale;
   }
-}
-
-REDOUBT_VECTORISED static float most_of(const float* x, std::int64_t n) {
-  float most = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : most)
-  for (std::int64_t i = 0; i < n; ++i) most = x[i] > most ? x[i] : most;
-  return most;
 }
 
 std::int64_t argmax(const float* x, std::int64_t n) {

@@ -7,6 +7,7 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <limits>
 
 namespace redoubt::engine::model::row {
 
@@ -57,6 +58,13 @@ struct Normaliser {
   float max, log_sum;
 };
 Normaliser softmax(float* x, float scale, std::int64_t n);
+// The sum of exponentials of values that come piece by piece, relative to the greatest so far.
+struct RunningSum {
+  float max = -std::numeric_limits<float>::infinity(), sum = 0;
+  void add(const RunningSum& other);
+};
+// Answers whether one of the n values is greater than all before.
+bool add_exponentials(const float* x, std::int64_t n, RunningSum& to);
 // dp = p * (dp - their dot product) * scale: the gradient of softmax's argument for that of its result p.
 void softmax_backward(const float* p, float scale, float* dp, std::int64_t n);
 // Zeroes each element with probability `rate` (by `key` and place), divides the others by 1 - rate.
