@@ -34,7 +34,7 @@ void pack_inputs(const bf16* row_, const bf16* next, std::int64_t columns, bf16*
 HalfAttention::HalfAttention(const HeadPieces<bf16>& keys, const HeadPieces<bf16>& values, std::int64_t d, std::int64_t first, std::int64_t end, const Scoring& scoring)
     : d_(d), width_(width(d)), first_(first), count_(end - first), even_(even(count_)), columns_(width(count_)), scoring_(scoring), keys_(rows_of(keys)),
       values_(rows_of(values)), keys_as_outputs_(panels_of_rows(keys_)), values_as_inputs_(panels_of_columns(values_)), scores_(floats(kTileRows * columns_)),
-      rounded_(halves(kTileRows * columns_)) {}
+      attended_(floats(kTileRows * width_)), rounded_(halves(kTileRows * columns_)) {}
 
 std::vector<const bf16*> HalfAttention::rows_of(const HeadPieces<bf16>& pieces) const {
   std::vector<const bf16*> rows;
@@ -72,7 +72,7 @@ void HalfAttention::score(const Rows& query, std::int64_t begin, std::int64_t co
     float* at = scores_.get() + r * columns_;
     if (scoring_.softcap > 0) row::soft_cap(at + from, scoring_.scale, scoring_.softcap, end - from);
     if (capped_) std::copy(at + from, at + end, capped_.get() + r * columns_ + from);
-    row::softmax(at + from, scoring_.softcap > 0 ? 1 : scoring_.scale, end - from);
+    sums_[static_cast<std::size_t>(r)] = row::exponentials(at + from, scoring_.softcap > 0 ? 1 : scoring_.scale, end - from);
     std::fill(at, at + from, 0.0f);
     std::fill(at + end, at + even(used), 0.0f);
   }
@@ -82,12 +82,19 @@ void HalfAttention::round_tile(const float* values, std::int64_t count, std::int
   for (std::int64_t r = 0; r < count; ++r) row::store(values + r * columns_, rounded_.get() + r * columns_, even(used));
 }
 
+void HalfAttention::multiply_by_columns(std::int64_t count, std::int64_t used, const Halves& panels, float* out) const {
+  for (std::int64_t at = 0; at < d_; at += row::kPanel) row::multiply_panel({rounded_.get(), count, columns_}, panels.get() + at * even_, even(used), {out + at, width_});
+}
+
 void HalfAttention::attend(const Rows& query, std::int64_t begin, std::int64_t count, std::int64_t seen, const Rows& out) {
   const std::int64_t used = keys_of(count, seen);
   score(query, begin, count, seen);
   round_tile(scores_.get(), count, used);
-  for (std::int64_t at = 0; at < d_; at += row::kPanel)
-    row::multiply_panel({rounded_.get(), count, columns_}, values_as_inputs_.get() + at * even_, even(used), {}, {out.row(begin) + at, out.stride, std::min(row::kPanel, d_ - at)});
+  multiply_by_columns(count, used, values_as_inputs_, attended_.get());
+  for (std::int64_t r = 0; r < count; ++r) {
+    row::multiply_by(attended_.get() + r * width_, 1 / sums_[static_cast<std::size_t>(r)], d_);
+    row::store(attended_.get() + r * width_, out.row(begin + r), d_);
+  }
 }
 
 void HalfAttention::gather_gradients(float* dkeys, float* dvalues) {
@@ -115,6 +122,7 @@ void HalfAttention::add_transposed(const float* values, const Rows& rows, std::i
 void HalfAttention::attend_backward(const Rows& query, const Rows& dout, std::int64_t begin, std::int64_t count, std::int64_t seen, float* dquery) {
   const std::int64_t used = keys_of(count, seen);
   score(query, begin, count, seen);
+  for (std::int64_t r = 0; r < count; ++r) row::multiply_by(scores_.get() + r * columns_, 1 / sums_[static_cast<std::size_t>(r)], used);
   add_transposed(scores_.get(), dout, begin, count, used, dvalues_);
   multiply_by_rows(dout, begin, count, used, values_as_outputs_, dscores_.get());
   for (std::int64_t r = 0; r < count; ++r) {
@@ -126,7 +134,7 @@ void HalfAttention::attend_backward(const Rows& query, const Rows& dout, std::in
     std::fill(at + end, at + even(used), 0.0f);
   }
   round_tile(dscores_.get(), count, used);
-  for (std::int64_t at = 0; at < d_; at += row::kPanel) row::multiply_panel({rounded_.get(), count, columns_}, keys_as_inputs_.get() + at * even_, even(used), {dquery + at, width_});
+  multiply_by_columns(count, used, keys_as_inputs_, dquery);
   add_transposed(dscores_.get(), query, begin, count, used, dkeys_);
 }
 

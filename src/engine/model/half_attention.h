@@ -5,6 +5,7 @@
 // does, arXiv 2307.08691).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -41,6 +42,9 @@ class HalfAttention {
   std::int64_t keys_of(std::int64_t count, std::int64_t seen) const { return seen + count - 1 - first_; }
   // Products of a tile's rows and those that the panels are made of, [count, columns].
   void multiply_by_rows(const Rows& rows, std::int64_t begin, std::int64_t count, std::int64_t used, const Halves& panels, float* out) const;
+  // Products of the rounded tile and the columns, [count, width].
+  void multiply_by_columns(std::int64_t count, std::int64_t used, const Halves& panels, float* out) const;
+  // A tile's probabilities into scores_, each row times its sum: so the greatest is exact when it is rounded.
   void score(const Rows& query, std::int64_t begin, std::int64_t count, std::int64_t seen);
   // Adds to a gradient [keys, width] what the tile's `values` [count, columns] take from `rows`.
   void add_transposed(const float* values, const Rows& rows, std::int64_t begin, std::int64_t count, std::int64_t used, float* gradient);
@@ -52,6 +56,8 @@ class HalfAttention {
   Halves keys_as_outputs_, values_as_outputs_;  // panels of keys [d / 2][32][2]
   Halves keys_as_inputs_, values_as_inputs_;    // panels of columns [even / 2][32][2]
   std::unique_ptr<float[]> scores_, dscores_, capped_, turned_;  // [kTileRows, columns]; the last [columns, kTileRows]
+  std::unique_ptr<float[]> attended_;                            // [kTileRows, width]
+  std::array<float, kTileRows> sums_ = {};
   Halves rounded_, turned_halves_, panel_;
   float *dkeys_ = nullptr, *dvalues_ = nullptr;
 };

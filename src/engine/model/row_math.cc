@@ -226,7 +226,11 @@ REDOUBT_VECTORISED void rotate(float* head, const float* cosine, const float* si
   }
 }
 
-REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
+// Exponentials of scale * x relative to the greatest, which is answered with their sum.
+struct Exponentials {
+  float max, sum;
+};
+REDOUBT_INLINE static Exponentials exponentiate(float* x, float scale, std::int64_t n) {
   float most = x[0];
 #pragma omp simd reduction(max : most)
   for (std::int64_t i = 0; i < n; ++i) most = x[i] > most ? x[i] : most;
@@ -237,6 +241,17 @@ REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
     x[i] = exponential(x[i] * scale - most);
     sum += x[i];
   }
+  return {most, sum};
+}
+
+REDOUBT_VECTORISED float exponentials(float* x, float scale, std::int64_t n) { return exponentiate(x, scale, n).sum; }
+
+REDOUBT_VECTORISED void multiply_by(float* x, float factor, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+REDOUBT_VECTORISED Normaliser softmax(float* x, float scale, std::int64_t n) {
+  const auto [most, sum] = exponentiate(x, scale, n);
   const float inverse = 1.0f / sum;
   for (std::int64_t i = 0; i < n; ++i) x[i] *= inverse;
   return {most, std::log(sum)};

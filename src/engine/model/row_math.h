@@ -58,6 +58,9 @@ struct Normaliser {
   float max, log_sum;
 };
 Normaliser softmax(float* x, float scale, std::int64_t n);
+// In place: what softmax divides by the sum, which is answered. The greatest becomes 1.
+float exponentials(float* x, float scale, std::int64_t n);
+void multiply_by(float* x, float factor, std::int64_t n);
 // The sum of exponentials of values that come piece by piece, relative to the greatest so far.
 struct RunningSum {
   float max = -std::numeric_limits<float>::infinity(), sum = 0;
