@@ -6,6 +6,7 @@
 #include <future>
 
 #include "gateway/rollout.h"
+#include "gateway/testing_capture.h"
 #include "gateway/testing_worker.h"
 #include "http/testing_client.h"
 
@@ -14,17 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using http::testing::TestClient;
-
-class MemoryCapture final : public CaptureSink {
- public:
-  bool record(CaptureRecord record) override {
-    std::lock_guard lock(mutex);
-    records.push_back(std::move(record));
-    return true;
-  }
-  std::mutex mutex;
-  std::vector<CaptureRecord> records;
-};
+using testing::MemoryCapture;
 
 std::string chat_body(const std::string& text, const std::string& more = "") {
   return R"({"model":"bot","messages":[{"role":"user","content":")" + text + "\"}]" + more + "}";

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "gateway/gateway.h"
+#include "gateway/testing_capture.h"
 #include "gateway/testing_worker.h"
 #include "http/testing_client.h"
 
@@ -15,17 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using http::testing::TestClient;
-
-class MemoryCapture final : public CaptureSink {
- public:
-  bool record(CaptureRecord record) override {
-    std::lock_guard lock(mutex);
-    records.push_back(std::move(record));
-    return true;
-  }
-  std::mutex mutex;
-  std::vector<CaptureRecord> records;
-};
+using testing::MemoryCapture;
 
 class MemorySink final : public telemetry::RequestSink {
  public:

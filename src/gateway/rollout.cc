@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/log.h"
+#include "gateway/settings.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -15,14 +16,6 @@ constexpr std::array<const char*, 3> kKinds = {"blue_green", "canary", "shadow"}
 constexpr auto kLook = std::chrono::milliseconds(100);
 constexpr std::uint64_t kAnswersMin = 20;  // below them a percentile says little
 constexpr std::int64_t kSecondsMax = 7 * 24 * 3600, kCountMax = 1'000'000;
-
-Status read_count(const Json& json, const char* key, int& value, std::int64_t least, std::int64_t most) {
-  if (!json.contains(key)) return {};
-  const auto given = TRY(json_integer(json, key, "rollout"));
-  if (given < least || given > most) return fail(ErrorCode::invalid_argument, fmt::format("{} goes from {} to {}", key, least, most), std::string("rollout.") + key);
-  value = static_cast<int>(given);
-  return {};
-}
 
 }  // namespace
 
@@ -42,12 +35,12 @@ Result<RolloutPlan> RolloutPlan::from_json(const Json& json) {
   const Json known = plan.to_json();
   for (const auto& [key, value] : json.items())
     if (!known.contains(key)) return fail(ErrorCode::invalid_argument, "a rollout has no such setting", "rollout." + key);
-  TRY(read_count(json, "percent", plan.percent, 1, 100));
-  TRY(read_count(json, "wait_s", plan.wait_s, 0, kSecondsMax));
-  TRY(read_count(json, "bake_s", plan.bake_s, 0, kSecondsMax));
-  TRY(read_count(json, "errors_max", plan.errors_max, 0, kCountMax));
-  TRY(read_count(json, "guard_hits_max", plan.guard_hits_max, 0, kCountMax));
-  TRY(read_count(json, "worker_failures_max", plan.worker_failures_max, 0, kCountMax));
+  TRY(read_count(json, "rollout", "percent", plan.percent, 1, 100));
+  TRY(read_count(json, "rollout", "wait_s", plan.wait_s, 0, kSecondsMax));
+  TRY(read_count(json, "rollout", "bake_s", plan.bake_s, 0, kSecondsMax));
+  TRY(read_count(json, "rollout", "errors_max", plan.errors_max, 0, kCountMax));
+  TRY(read_count(json, "rollout", "guard_hits_max", plan.guard_hits_max, 0, kCountMax));
+  TRY(read_count(json, "rollout", "worker_failures_max", plan.worker_failures_max, 0, kCountMax));
   if (json.contains("latency_p99_ms_max")) plan.latency_p99_ms_max = TRY(json_number(json, "latency_p99_ms_max", "rollout"));
   if (!(plan.latency_p99_ms_max >= 0)) return fail(ErrorCode::invalid_argument, "a time is 0 or more", "rollout.latency_p99_ms_max");
   return plan;

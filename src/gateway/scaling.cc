@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/scaling.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "gateway/settings.h"
 
 namespace redoubt::gateway {
 namespace {
 
 constexpr std::int64_t kWorkersMax = 64, kSecondsMax = 24 * 3600;
-
-Status read_count(const Json& json, const char* key, int& value, std::int64_t least, std::int64_t most) {
-  if (!json.contains(key)) return {};
-  const auto given = TRY(json_integer(json, key, "scale"));
-  if (given < least || given > most) return fail(ErrorCode::invalid_argument, fmt::format("{} goes from {} to {}", key, least, most), std::string("scale.") + key);
-  value = static_cast<int>(given);
-  return {};
-}
 
 Status read_target(const Json& json, const char* key, double& value) {
   if (!json.contains(key)) return {};
@@ -36,14 +28,14 @@ Result<ScaleOptions> ScaleOptions::from_json(const Json& json) {
   for (const auto& [key, value] : json.items())
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) return fail(ErrorCode::invalid_argument, "the scale has no such setting", "scale." + key);
   ScaleOptions scale;
-  TRY(read_count(json, "min", scale.min, 0, kWorkersMax));
+  TRY(read_count(json, "scale", "min", scale.min, 0, kWorkersMax));
   scale.max = std::max(1, scale.min);
-  TRY(read_count(json, "max", scale.max, std::max(1, scale.min), kWorkersMax));
+  TRY(read_count(json, "scale", "max", scale.max, std::max(1, scale.min), kWorkersMax));
   TRY(read_target(json, "requests", scale.requests));
   TRY(read_target(json, "tokens_per_second", scale.tokens_per_second));
-  TRY(read_count(json, "queue_ms", scale.queue_ms, 1, 1'000 * kSecondsMax));
-  TRY(read_count(json, "scale_in_s", scale.scale_in_s, 0, kSecondsMax));
-  TRY(read_count(json, "start_s_max", scale.start_s_max, 1, kSecondsMax));
+  TRY(read_count(json, "scale", "queue_ms", scale.queue_ms, 1, 1'000 * kSecondsMax));
+  TRY(read_count(json, "scale", "scale_in_s", scale.scale_in_s, 0, kSecondsMax));
+  TRY(read_count(json, "scale", "start_s_max", scale.start_s_max, 1, kSecondsMax));
   const bool has_target = scale.requests > 0 || scale.tokens_per_second > 0 || scale.queue_ms > 0;
   if (scale.max > std::max(1, scale.min) && !has_target)
     return fail(ErrorCode::invalid_argument, "several workers need a target that says how many", "scale", "set requests, tokens_per_second or queue_ms");

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mutex>
+#include <vector>
+
+#include "gateway/capture.h"
+
+namespace redoubt::gateway::testing {
+
+class MemoryCapture final : public CaptureSink {
+ public:
+  bool record(CaptureRecord record) override {
+    std::lock_guard lock(mutex);
+    records.push_back(std::move(record));
+    return true;
+  }
+  std::mutex mutex;
+  std::vector<CaptureRecord> records;
+};
+
+}  // namespace redoubt::gateway::testing
