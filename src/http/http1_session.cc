@@ -61,7 +61,11 @@ Next Http1Session::step_head() {
   auto end = find_head_end(in_, checked_, shared_.parser_limits);
   if (!end) return refuse(end.error()), Next::again;
   checked_ = in_.size();
-  if (*end == 0) return read_more();
+  if (*end == 0) {
+    const auto next = read_more();
+    if (next == Next::wait) transport_.let_go();
+    return next;
+  }
   auto head = parse_checked_head(std::string_view(in_).substr(0, *end), shared_.parser_limits);
   if (!head) return refuse(head.error()), Next::again;
   in_.erase(0, *end);

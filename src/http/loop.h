@@ -8,7 +8,6 @@
 #include <map>
 #include <mutex>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "http/connection.h"
@@ -30,6 +29,7 @@ class Loop {
   void run();
   void turn();
   void tick();
+  void look_after_some();
   void accept_all();
   bool accept_one();
   void admit(Fd client, std::string peer);
@@ -50,9 +50,11 @@ class Loop {
   std::atomic<bool> drain_asked_ = false, stop_asked_ = false;
   std::atomic<std::size_t> open_ = 0;
   std::uint64_t next_id_ = 2;  // 0 is the listener, 1 the bell
-  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<std::string, std::size_t> per_source_;
   SteadyTime next_tick_{};
+  int to_look_after_ = 0;            // how many connections more, until the next tick
+  std::uint64_t looked_after_ = 0;  // the last one of this round
   bool listening_ = true;
   std::thread thread_;
 };

@@ -2,8 +2,10 @@
 #include "http/server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <ctime>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -297,6 +299,31 @@ TEST_F(ServerTest, a_silent_connection_is_dropped) {
   auto fd = testing::connect_to(server_->port());
   char byte;
   EXPECT_LE(::recv(fd.get(), &byte, 1, 0), 0);
+}
+
+// Looking after thousands of connections at once would hold every request up.
+TEST_F(ServerTest, looking_after_more_connections_takes_no_more_of_the_servers_time) {
+  rlimit descriptors{};
+  getrlimit(RLIMIT_NOFILE, &descriptors);
+  descriptors.rlim_cur = descriptors.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &descriptors);
+  if (descriptors.rlim_max < 15'000) GTEST_SKIP() << "too few descriptors";
+  ServerOptions options;
+  options.connections_max = options.connections_per_source_max = 8'000;
+  options.handshake_ms_max = 60'000;
+  start(std::move(options));
+  std::vector<Fd> silent;
+  const auto used_with = [&](std::size_t count) {
+    while (silent.size() < count) silent.push_back(testing::connect_to(server_->port()));
+    while (server_->connections() < count) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(1s);  // until they are at rest
+    const auto begun = std::clock();
+    std::this_thread::sleep_for(1s);
+    return std::clock() - begun;
+  };
+  const auto of_few = used_with(1'000);
+  const auto of_many = used_with(7'000);
+  EXPECT_LT(of_many, 2 * of_few) << of_few << " us of processor time for 1,000";
 }
 
 TEST_F(ServerTest, connections_beyond_the_limit_are_closed) {

@@ -66,7 +66,12 @@ Transport::Transport(Fd fd, std::unique_ptr<crypto::TlsConnection> tls, Shared& 
     : fd_(std::move(fd)), tls_(std::move(tls)), shared_(shared) {}
 
 void Transport::rest() {
-  if (!std::exchange(used_, false) && !std::exchange(rests_, true)) tls_->release_buffers();
+  if (!std::exchange(used_, false) && !rests_) let_go();
+}
+
+void Transport::let_go() {
+  rests_ = true;
+  tls_->release_buffers();
 }
 
 Transport::Outcome Transport::handshake() {

@@ -68,6 +68,8 @@ class Transport {
   Outcome flush();
   // From time to time: lets go of memory where nothing was read or sent since the last call.
   void rest();
+  // The same at once, where the client lets us wait in the middle of a head.
+  void let_go();
   // Whether what waits has waited too long.
   bool is_late() const { return watch_.is_late(shared_.now); }
 
