@@ -153,9 +153,8 @@ def test_rounded_weights_keep_the_perplexity(redoubt, model, data, plain_text, a
     assert rounded != exact and rounded < worse * exact
 
 
-# The first loss is that of the base; int4 forgets some of what the model knew, and learns it again. Over a rounded base the adapter's part is
-# added to outputs that are bf16 already, which rounds some of it away; over weights as they are it is summed before, and learns as in fp32.
-@pytest.mark.parametrize("weights, first, last", [("int8", 0.02, 0.15), ("int4", 0.15, 0.45)])
+# The first loss is that of the base; int4 forgets some of what the model knew, and learns it again.
+@pytest.mark.parametrize("weights, first, last", [("int8", 0.02, 0.03), ("int4", 0.15, 0.40)])
 def test_an_adapter_over_rounded_weights_learns_as_one_over_the_weights_as_they_are(model, tmp_path, weights, first, last):
     parameters = {"seed": 3, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "lora_r": 8, "lora_alpha": 16}
     losses = {kind: [event["loss"] for event in run_engine("train", tmp_path / kind, model, {**parameters, "weights": kind}, train=ROWS) if event["event"] == "step"]

@@ -18,19 +18,22 @@ namespace {
 
 constexpr std::int64_t kPanelRowsMax = 64;  // beyond, a matrix that is dense too is multiplied as such
 
-// x W^T plus `bias`, which may be undefined, and `more`, which is null but where the matrix is packed alone and can add it.
+// x W^T plus `bias`, which may be undefined, and `more`, which is null but where adds_within() says so.
 at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& bias, const LowRank* more = nullptr) {
   const auto &dense = weights.products[product];
   const auto& quantised = weights.quantised[product];
   const auto& packed = weights.packed[product];
   const bool by_panels = packed.defined() && (x.size(0) <= kPanelRowsMax || !dense.defined());
   if (!by_panels && !quantised.defined()) return multiply_transposed(x, dense, bias);
-  auto y = more ? packed.multiply(x, *more) : by_panels ? packed.multiply(x) : quantised.multiply(x);
+  const auto multiply = [&](const auto& matrix) { return more ? matrix.multiply(x, *more) : matrix.multiply(x); };
+  auto y = by_panels ? multiply(packed) : multiply(quantised);
   if (bias.defined()) y.add_(bias);
   return y;
 }
 
-bool adds_by_panels(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& low) {
+// Whether the adapter's part can be a part of the product's own sums, so that it is not added to what is rounded already.
+bool adds_within(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& low) {
+  if (weights.quantised[product].defined()) return true;
   const auto& packed = weights.packed[product];
   return packed.defined() && !weights.products[product].defined() && x.scalar_type() == at::kBFloat16 && PackedMatrix::can_add(low);
 }
@@ -51,7 +54,7 @@ at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product pro
   if (!lora) return product_of(x, weights, product, bias);
   const auto& dropout = lora->dropout;
   auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
-  if (!scaled && adds_by_panels(x, weights, product, low)) {
+  if (!scaled && adds_within(x, weights, product, low)) {
     const LowRank more{low, lora->b};
     if (reduced) *reduced = std::move(low);
     return product_of(x, weights, product, bias, &more);

@@ -311,6 +311,26 @@ TEST(PackedMatrix, adds_a_product_of_low_rank_before_it_rounds) {
   }
 }
 
+// A sum that is rounded twice would be off by the size of the large part's last bit, which is all of the small part.
+TEST(QuantisedMatrix, adds_a_product_of_low_rank_before_it_rounds_forward_and_back) {
+  c10::InferenceMode guard;
+  at::manual_seed(5);
+  const auto doubled = [](const at::Tensor& t) { return t.to(at::kDouble); };
+  const auto w = at::randn({96, 64}) * 8, small = at::randn({64, 6}).to(at::kBFloat16) / 64;
+  const auto near = [&](const at::Tensor& sum, const at::Tensor& expected) {
+    EXPECT_LT(((doubled(sum) - expected).abs() / (expected.abs() + 1)).max().item<double>(), 1.0 / 250);
+  };
+  for (const auto format : {WeightFormat::int8, WeightFormat::int4})
+    for (std::int64_t rows : {3, 40}) {
+      const auto matrix = QuantisedMatrix::of(w, format);
+      const auto x = at::randn({rows, 64}).to(at::kBFloat16), y = at::randn({rows, 96}).to(at::kBFloat16), low = at::randn({rows, 6}).to(at::kBFloat16);
+      const auto factor = at::cat({small, small.narrow(0, 0, 32)});
+      const auto exact = doubled(matrix.dense(rows < 16 ? at::kFloat : at::kBFloat16));  // a few rows take the values as they are stored
+      near(matrix.multiply(x, {low, factor}), at::mm(doubled(x), exact.t()) + at::mm(doubled(low), doubled(factor).t()));
+      near(matrix.multiply_back(y, {low, small}), at::mm(doubled(y), doubled(matrix.dense(at::kBFloat16))) + at::mm(doubled(low), doubled(small).t()));
+    }
+}
+
 TEST(PackedMatrix, of_a_transposed_matrix_is_that_of_its_copy) {
   c10::InferenceMode guard;
   at::manual_seed(5);

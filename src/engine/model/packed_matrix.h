@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "engine/model/low_rank.h"
 #include "engine/model/packed_products.h"
 #include "engine/model/quantised.h"
 #include "engine/torch.h"
@@ -23,12 +24,6 @@ class PackedMemory {
  private:
   std::shared_ptr<std::byte> memory_;
   std::size_t bytes_ = 0, taken_ = 0;
-};
-
-// A product of low rank beside a large one: low [rows, rank] times the transposed factor [outputs, rank], which may lie in any order. Both
-// are bf16, and the rank is even.
-struct LowRank {
-  at::Tensor low, factor;
 };
 
 class PackedMatrix {
@@ -53,7 +48,7 @@ class PackedMatrix {
 
   // x W^T for x [rows, inputs], in x's type.
   at::Tensor multiply(const at::Tensor& x) const;
-  // The same plus `more`, summed in fp32 before it is rounded. Only where can_add(low).
+  // The same plus `more`, summed in fp32 before it is rounded. Only where can_add(low): bf16 of an even rank.
   at::Tensor multiply(const at::Tensor& x, const LowRank& more) const;
   static bool can_add(const at::Tensor& low) { return low.scalar_type() == at::kBFloat16 && low.size(1) % 2 == 0 && row::best_vectors() == row::Vectors::avx512_bf16; }
 

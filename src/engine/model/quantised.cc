@@ -130,7 +130,7 @@ void QuantisedMatrix::write_dense(std::int64_t begin, at::Tensor& out) const {
       std::vector<float> wide(static_cast<std::size_t>(inputs_));
       for (std::int64_t r = first; r < last; ++r) {
         load_row(begin + r, wide.data());
-        row::store(wide.data(), to + r * inputs_, inputs_);
+        row::store(wide.data(), to + r * out.stride(0), inputs_);
       }
     });
   });
@@ -142,18 +142,39 @@ at::Tensor QuantisedMatrix::dense(at::ScalarType type, std::int64_t begin, std::
   return out;
 }
 
-at::Tensor QuantisedMatrix::dense_in_buffer(at::ScalarType type) const {
+at::Tensor QuantisedMatrix::buffer_of(std::int64_t rows, std::int64_t columns, at::ScalarType type) const {
   thread_local at::Tensor buffer;
-  const std::int64_t size = outputs() * inputs_;
-  if (!buffer.defined() || buffer.scalar_type() != type || buffer.numel() < size) buffer = at::empty({size}, type);
-  auto out = buffer.narrow(0, 0, size).view({outputs(), inputs_});
+  if (!buffer.defined() || buffer.scalar_type() != type || buffer.numel() < rows * columns) buffer = at::empty({rows * columns}, type);
+  return buffer.narrow(0, 0, rows * columns).view({rows, columns});
+}
+
+at::Tensor QuantisedMatrix::dense_in_buffer(at::ScalarType type) const {
+  auto out = buffer_of(outputs(), inputs_, type);
   write_dense(0, out);
   return out;
 }
 
-at::Tensor QuantisedMatrix::multiply(const at::Tensor& x) const {
+at::Tensor QuantisedMatrix::multiply(const at::Tensor& x, const LowRank* more) const {
+  if (x.size(0) <= kDirectRowsMax) return multiply_few(x, more);
+  if (!more) return at::linear(x, dense_in_buffer(x.scalar_type()));
+  // One product: what it sums is rounded once.
+  auto both = buffer_of(outputs(), inputs_ + more->factor.size(1), x.scalar_type());
+  auto weights = both.narrow(1, 0, inputs_);
+  write_dense(0, weights);
+  both.narrow(1, inputs_, more->factor.size(1)).copy_(more->factor);
+  return at::linear(at::cat({x, more->low}, 1), both);
+}
+
+at::Tensor QuantisedMatrix::multiply_back(const at::Tensor& y, const LowRank& more) const {
+  auto both = buffer_of(outputs() + more.factor.size(1), inputs_, y.scalar_type());
+  auto weights = both.narrow(0, 0, outputs());
+  write_dense(0, weights);
+  both.narrow(0, outputs(), more.factor.size(1)).copy_(more.factor.t());
+  return at::mm(at::cat({y, more.low}, 1), both);
+}
+
+at::Tensor QuantisedMatrix::multiply_few(const at::Tensor& x, const LowRank* more) const {
   const auto rows = x.size(0);
-  if (rows > kDirectRowsMax) return at::linear(x, dense_in_buffer(x.scalar_type()));
   const auto wide = x.to(at::kFloat).contiguous();
   auto out = at::empty({rows, outputs()}, at::kFloat);
   const auto group_sums = at::empty({rows, inputs_ / kGroup + 1}, at::kFloat);
@@ -167,6 +188,7 @@ at::Tensor QuantisedMatrix::multiply(const at::Tensor& x) const {
       for (std::int64_t r = 0; r < rows; ++r)
         multiply_rows(from + r * inputs_, sums + r * group_sums.size(1), at, std::min(at + kBlock, end), to + r * outputs() + at);
   });
+  if (more) out.addmm_(more->low.to(at::kFloat), more->factor.to(at::kFloat).t());
   return out.to(x.scalar_type());
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/model/low_rank.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
@@ -35,7 +36,11 @@ class QuantisedMatrix {
   const c10::BFloat16* int8_scales() const { return scales_.const_data_ptr<c10::BFloat16>(); }
 
   // x W^T for x [rows, inputs], in x's type.
-  at::Tensor multiply(const at::Tensor& x) const;
+  at::Tensor multiply(const at::Tensor& x) const { return multiply(x, nullptr); }
+  // The same plus `more`, summed before it is rounded.
+  at::Tensor multiply(const at::Tensor& x, const LowRank& more) const { return multiply(x, &more); }
+  // The way back: y W for y [rows, outputs], plus `more`, whose factor is then [inputs, rank].
+  at::Tensor multiply_back(const at::Tensor& y, const LowRank& more) const;
   // One vector times rows `begin` to `end` of the matrix; `group_sums` of x are used by int4 alone (row_products.h).
   void multiply_rows(const float* x, const float* group_sums, std::int64_t begin, std::int64_t end, float* out) const;
   // The matrix as it is computed with, in bf16 or fp32; or `rows` of it from `begin` on.
@@ -48,7 +53,11 @@ class QuantisedMatrix {
   std::vector<at::Tensor> tensors() const { return {values_, scales_}; }
 
  private:
+  at::Tensor multiply(const at::Tensor& x, const LowRank* more) const;
+  at::Tensor multiply_few(const at::Tensor& x, const LowRank* more) const;
+  // Into out [rows, inputs], whose rows may lie further apart.
   void write_dense(std::int64_t begin, at::Tensor& out) const;
+  at::Tensor buffer_of(std::int64_t rows, std::int64_t columns, at::ScalarType type) const;
   // One row, widened.
   void load_row(std::int64_t row, float* to) const;
   bool is_int4() const { return values_.scalar_type() == at::kByte; }

@@ -72,6 +72,7 @@ class Backward {
     if (!want_input) return {};
     if (rate > 0) return through().add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
     if (packed.defined() && model::PackedMatrix::can_add(dlow)) return packed.multiply(dy, {dlow, pair->a.t()});
+    if (const auto& quantised = weights.quantised[which]; quantised.defined()) return quantised.multiply_back(dy, {dlow, pair->a.t()});
     return through().addmm_(dlow, pair->a);
   }
 
