@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hostile clients do to the others: p99 of a client that asks 200 chats a second over 8 connections of its own, counted from the moment that each was due,
-and the server's memory, before, while and after
+and the server's memory, while
 
     slow    10,000 TLS connections send their heads byte by byte, a byte in ten seconds each (the limits raised, so that all of them are held)
     limits  10,000 sockets of one address say nothing, against the limits as they are, then 1,000 a second more
-    keys    100,000 wrong keys are tried, each another, 4,000 a second
-    wrong   smuggling, oversized heads, malformed JSON and UTF-8 and path tricks are sent, each first once to see that it is refused
-    http2   HTTP/2 floods, one connection after the other
+    keys    100,000 wrong keys are tried, each another, nearly 4,000 a second
+    wrong   smuggling, oversized heads, malformed JSON and UTF-8 and path tricks are sent, 40 connections a second, each first once to see that it is refused
+    good    as many connections with a good request each, to tell what the handshakes alone do
+    http2   HTTP/2 floods, 4 connections a second
 
-    REDOUBT_BUILD=build python3 bench/gateway_hostile.py [--only slow,limits,keys,wrong,http2] [--seconds 10] [--times 1]
+    REDOUBT_BUILD=build python3 bench/gateway_hostile.py [--only slow,limits,keys,wrong,good,http2] [--seconds 10] [--times 1]
 
 The hostile processes run at the lowest priority and the client at real-time priority, where the system lets it, since they share the machine's cores with the
-server. The time before and after together is what the time under attack is compared with.
+server. What the time under attack is compared with is the time before and after together where connections are held, else every other second.
 """
 import argparse
 import base64
@@ -23,6 +24,7 @@ import pathlib
 import re
 import resource
 import secrets
+import signal
 import socket
 import ssl
 import struct
@@ -151,10 +153,9 @@ def trickle(server):
         held[-1].sendall(b"GET /v1/models HTTP/1.1\r\nX: ")
     print("ready", flush=True)
     while True:
-        for number, one in enumerate(held):
+        for one in held:  # one after the other, as 10,000 clients would: bytes that come at once are served at once
             one.sendall(b"a")
-            if number % 10 == 0:
-                time.sleep(10 * 10 / SOCKETS)
+            time.sleep(10 / SOCKETS)
 
 
 def fill(server):
@@ -183,12 +184,13 @@ def guess(server):
                 assert more, "the connection was closed"
                 answers += more
             refused += answers.count(b"HTTP/1.1 401")
-            time.sleep(max(0, begun + asked / KEYS_PER_SECOND - time.monotonic()))
-    print(f"{refused} of {asked} keys refused, {asked / (time.monotonic() - begun):.0f} a second", flush=True)
+            time.sleep(max(0, begun + at_once / KEYS_PER_SECOND - time.monotonic()))
+            begun = time.monotonic()
+    print(f"{refused} of {asked} keys refused", flush=True)
 
 
-def pester(server):
-    ones, sent = [data for *_, data in wrong_ones(server)], 0
+def pester(server, ones=None):
+    ones, sent = ones or [data for *_, data in wrong_ones(server)], 0
     print("ready", flush=True)
     while True:
         begun = time.monotonic()
@@ -197,6 +199,10 @@ def pester(server):
             one.recv(1 << 16)
         sent += 1
         time.sleep(max(0, begun + 1 / WRONG_PER_SECOND - time.monotonic()))
+
+
+def come_and_go(server):
+    pester(server, [f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.key}\r\n\r\n".encode()])
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -225,7 +231,8 @@ def flood(server):
         time.sleep(max(0, begun + 1 / FLOODS_PER_SECOND - time.monotonic()))
 
 
-HOSTILE = {"slow": trickle, "limits": fill, "keys": guess, "wrong": pester, "http2": flood}
+HOSTILE = {"slow": trickle, "limits": fill, "keys": guess, "wrong": pester, "good": come_and_go, "http2": flood}
+HOLDING = {"slow", "limits"}  # their connections stay when they are stopped
 RAISED = ("connections=16000", "head_ms=100000")
 SETTINGS = {"slow": RAISED}
 
@@ -281,34 +288,62 @@ def tell(what, times, server):
     print(f"  {what}: p50 {percentile(times, .5):.2f} ms, p99 {percentile(times, .99):.2f} ms, memory {memory(server.pid):.1f} MiB, {descriptors(server.pid)} descriptors", flush=True)
 
 
-def attack(kind, server, seconds):
-    """Before, under and after; the hostile process's share of a core while it was measured."""
-    client = Client(server)
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+@contextlib.contextmanager
+def hostile_process(kind, server):
+    process = subprocess.Popen([sys.executable, __file__, "--as", kind, str(server.port), server.ca_file, server.key], stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(19))
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def hold(client, server, kind, seconds):
+    """Before, under and after."""
     before = client.ask(seconds * PER_SECOND)
     tell("before", before, server)
-    hostile = subprocess.Popen([sys.executable, __file__, "--as", kind, str(server.port), server.ca_file, server.key], stdout=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: os.nice(19))
-    try:
-        assert hostile.stdout.readline() == "ready\n"
-        at_first, spent, used, started = memory(server.pid), processor_s(hostile.pid), processor_s(server.pid), time.monotonic()
-        under = client.ask((KEYS // KEYS_PER_SECOND if kind == "keys" else seconds) * PER_SECOND)
-        passed = time.monotonic() - started
-        spent, used = (processor_s(hostile.pid) - spent) / passed, (processor_s(server.pid) - used) / passed
-        print(f"  memory at its begin {at_first:.1f} MiB; of a core: the hostile process {spent:.2f}, the server {used:.2f}")
+    with hostile_process(kind, server) as hostile:
+        print(f"  memory when it has begun {memory(server.pid):.1f} MiB")
+        spent = processor_s(hostile.pid), processor_s(server.pid)
+        under = client.ask(seconds * PER_SECOND)
+        spent = (processor_s(hostile.pid) - spent[0]) / seconds, (processor_s(server.pid) - spent[1]) / seconds
         tell("under attack", under, server)
-        if kind == "keys":
-            print("  " + hostile.communicate()[0].strip())
-    finally:
-        hostile.kill()
-        hostile.wait()
     time.sleep(1)
     after = client.ask(seconds * PER_SECOND)
     tell("after", after, server)
+    return before + after, under, spent
+
+
+def alternate(client, server, kind, seconds):
+    """A second without and a second under attack, by turns, so that the machine's own moods fall on both."""
+    alone, under, spent = [], [], [0, 0]
+    print(f"  memory before {memory(server.pid):.1f} MiB")
+    with hostile_process(kind, server) as hostile:
+        for _ in range(KEYS // KEYS_PER_SECOND if kind == "keys" else seconds):
+            hostile.send_signal(signal.SIGSTOP)
+            time.sleep(0.02)
+            alone += client.ask(PER_SECOND)
+            used = processor_s(hostile.pid), processor_s(server.pid)
+            hostile.send_signal(signal.SIGCONT)
+            under += client.ask(PER_SECOND)
+            spent = [spent[0] + processor_s(hostile.pid) - used[0], spent[1] + processor_s(server.pid) - used[1]]
+        tell("alone", alone, server)
+        tell("under attack", under, server)
+        if kind == "keys":
+            print("  " + hostile.communicate()[0].strip())
+    return alone, under, [one / len(under) * PER_SECOND for one in spent]
+
+
+def attack(kind, server, seconds):
+    client = Client(server)
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    alone, under, spent = (hold if kind in HOLDING else alternate)(client, server, kind, seconds)
+    print(f"  of a core under attack: the hostile process {spent[0]:.2f}, the server {spent[1]:.2f}")
     for share in (.5, .99):
-        alone, moved = percentile(before + after, share), percentile(under, share)
-        print(f"{kind}: p{share * 100:.0f} {moved:.2f} ms under attack against {alone:.2f} alone, ratio {moved / alone:.2f}", flush=True)
+        first, moved = percentile(alone, share), percentile(under, share)
+        print(f"{kind}: p{share * 100:.0f} {moved:.2f} ms under attack against {first:.2f} alone, ratio {moved / first:.2f}", flush=True)
 
 
 def judge(server):

@@ -3,12 +3,15 @@
 and p99 at 32 clients over TLS 1.3, of a refusal and of the whole way to an engine that answers at once; full handshakes with and
 without client certificates; memory of idle connections.
 
-    apt-get install nginx-light wrk
-    REDOUBT_BUILD=build python3 bench/gateway_vs_nginx.py [--rounds 3] [--seconds 4] [--idle 10000] [--only refused,path,handshakes,idle]
+    apt-get install nginx-light wrk nghttp2-client
+    REDOUBT_BUILD=build python3 bench/gateway_vs_nginx.py [--rounds 3] [--seconds 4] [--idle 10000] [--only refused,path,handshakes,idle,litellm]
+
+`litellm` is the whole way once more, before LiteLLM's proxy: `pip install --target SITE 'litellm[proxy]'`, then `--litellm SITE`.
 
 Both serve with the same P-256 certificate and cipher, one processing thread each. nginx answers a file of the refusal's size; as a
 proxy it checks the key (a map), limits requests and writes a JSON line for each, before another nginx that answers a chat at once and isn't
-counted. Ours checks, limits, reads the request, captures, and asks a scripted worker, whose thread isn't counted either.
+counted. Ours checks, limits, reads the request, looks at request and answer with all guards, writes its access log (a JSON line each too), captures, and asks
+a scripted worker, whose thread isn't counted either. LiteLLM checks its master key, and has neither limits, guards nor capture here.
 """
 import argparse
 import contextlib
@@ -31,6 +34,13 @@ from gateway_server import serving  # noqa: E402
 
 CLIENTS = 32
 QUESTION = json.dumps({"model": "bot", "messages": [{"role": "user", "content": "Is the harbour open today?"}], "max_tokens": 1})
+ALL_GUARDS = {"secrets": "refuse", "personal": "redact", "hidden": "redact", "patterns": "refuse"}
+WHOLE = {"guards": {"input": ALL_GUARDS, "output": ALL_GUARDS, "canary": "refuse", "answer_characters_max": 20000},
+         "telemetry": {"access_log": {"file": "access.log", "bytes_max": 1 << 30}}}
+LITELLM = """
+model_list: [{model_name: bot, litellm_params: {model: openai/bot, api_base: "http://127.0.0.1:%d/v1", api_key: none}}]
+general_settings: {master_key: sk-of-the-bench}
+"""
 NGINX = """
 daemon off;
 pid %(folder)s/nginx.pid;
@@ -127,8 +137,45 @@ def nginx(folder, text):
         process.wait(20)
 
 
+def memory_at_100_a_second(folder, server):
+    """About what LiteLLM's proxy does at most."""
+    (folder / "question.json").write_text(QUESTION)
+    out = subprocess.run(["h2load", "--h1", "-n", str(32 * 30), "-c", "32", "--rps", "3", "-d", folder / "question.json", "-H", f"authorization: Bearer {server.key}",
+                          "-H", "content-type: application/json", f"{server.url}/v1/chat/completions"], check=True, capture_output=True, text=True).stdout
+    assert "960 2xx" in out, out
+    return memory(server.pid)
+
+
+def metrics(server):
+    """By name, summed over labels."""
+    context = ssl.create_default_context(cafile=server.ca_file)
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port)), server_hostname="localhost") as one:
+        one.sendall(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {server.key}\r\n\r\n".encode())
+        text = b"".join(iter(lambda: one.recv(1 << 16), b"")).decode()
+    sums = {}
+    for name, value in re.findall(r"^(\w+)(?:\{.*\})? ([\d.e+]+)", text, re.M):
+        sums[name] = sums.get(name, 0) + float(value)
+    return sums
+
+
+@contextlib.contextmanager
+def litellm(folder, site, engine):
+    (folder / "litellm.yaml").write_text(LITELLM % engine)
+    port = free_ports(1)[0]
+    command = [sys.executable, site / "bin/litellm", "--config", folder / "litellm.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1",
+               "--ssl_keyfile_path", folder / "server.pem", "--ssl_certfile_path", folder / "server.pem"]
+    with open(folder / "litellm.log", "w") as log:
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(site), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, stdout=log, stderr=log)
+    try:
+        wait_for(port)
+        yield process.pid, f"https://localhost:{port}/v1/chat/completions"
+    finally:
+        process.kill()
+        process.wait()
+
+
 def wait_for(port):
-    for _ in range(200):
+    for _ in range(1000):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
@@ -177,7 +224,7 @@ def idle(folder, pid, port, count):
         one.sendall(b"GET /data.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
         one.recv(4096)
         held.append(one)
-    time.sleep(1)
+    time.sleep(3)  # with 10,000 connections it takes two seconds until all are at rest
     after = memory(pid)
     held[0].sendall(b"GET /data.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert held[0].recv(4096), "the first connection was dropped"
@@ -189,7 +236,7 @@ def idle(folder, pid, port, count):
 
 def report(name, ours, theirs, unit="us"):
     us, them = (statistics.median(one[0] for one in side) for side in (ours, theirs))
-    line = f"{name}: {us:.1f} {unit} against {them:.1f}, ratio {us / them:.2f}"
+    line = f"{name}: {us:.1f} {unit} against {them:.1f}, ratio {us / them:.{2 if us > them / 10 else 4}f}"
     if ours[0][1]:
         p, q = (statistics.median(one[1] for one in side) for side in (ours, theirs))
         line += f"; p99 {p:.2f} ms against {q:.2f}, ratio {p / q:.2f}"
@@ -205,6 +252,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--idle", type=int, default=10_000)
     parser.add_argument("--only", default="refused,path,handshakes,idle")
+    parser.add_argument("--litellm", type=pathlib.Path, help="where pip put LiteLLM's proxy")
     options = parser.parse_args()
     wanted = options.only.split(",")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
@@ -240,9 +288,28 @@ def main():
 
         if "refused" in wanted:
             report("a refusal", *both(lambda: load(folder, ours.pid, us + "/v1/models", options.seconds), lambda: load(folder, theirs, them + "/data.json", options.seconds)))
+        if "path" in wanted or "litellm" in wanted:
+            second = folder / "whole"
+            second.mkdir()
+            whole = stack.enter_context(serving(second, "clients=1000", "capture=on", "certificates=none", configuration=WHOLE))
+            way = "/v1/chat/completions"
+            ask = lambda: load(folder, whole.pid, whole.url + way, options.seconds, whole.key, QUESTION)
         if "path" in wanted:
-            path = "/v1/chat/completions"
-            report("the whole way", *both(lambda: load(folder, ours.pid, us + path, options.seconds, ours.key, QUESTION), lambda: load(folder, theirs, them + path, options.seconds, ours.key, QUESTION)))
+            with nginx(folder, NGINX % {**names, "key": whole.key, "plain": (port := free_ports(1)[0]), "mutual": free_ports(1)[0]}) as other:
+                wait_for(port)
+                report("the whole way", *both(ask, lambda: load(folder, other, f"https://localhost:{port}{way}", options.seconds, whole.key, QUESTION)))
+        if "litellm" in wanted:
+            with litellm(folder, options.litellm, engine) as (proxy, url):
+                report("the whole way, and LiteLLM", *both(ask, lambda: load(folder, proxy, url, options.seconds, "sk-of-the-bench", QUESTION)))
+                busy, its = memory(whole.pid), memory(proxy)
+                third = folder / "calm"
+                third.mkdir()
+                with serving(third, "clients=1000", "capture=on", "certificates=none", configuration=WHOLE) as calm:
+                    mine = memory_at_100_a_second(folder, calm)
+                print(f"memory: {mine / 2**20:.1f} MiB at 100 requests a second, {busy / 2**20:.1f} after as many as it could, against {its / 2**20:.1f}, ratios {mine / its:.3f} and {busy / its:.3f}", flush=True)
+        if "path" in wanted or "litellm" in wanted:
+            told = metrics(whole)
+            print(f"of {told['redoubt_requests_total']:.0f} requests not in the access log {told.get('redoubt_telemetry_lost_total', 0):.0f}, not captured {told.get('redoubt_captures_dropped_total', 0):.0f}", flush=True)
         if "handshakes" in wanted:
             report("a full handshake", *both(lambda: handshakes(folder, ours.pid, ours.port, options.seconds, False), lambda: handshakes(folder, theirs, plain, options.seconds, False)))
             second = folder / "mutual"
