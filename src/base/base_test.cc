@@ -43,6 +43,17 @@ TEST(Json, refuses_duplicate_keys_deep_nesting_and_bad_utf8) {
   EXPECT_FALSE(parse_json("", "test"));
 }
 
+// To the library a NUL is the end of the text, whatever stands behind it.
+TEST(Json, a_text_does_not_end_at_a_NUL) {
+  using namespace std::string_view_literals;
+  for (const auto text : {"1\0"sv, "1\0 2"sv, "{\"a\": 1}\0{"sv, "\0"sv, "[1,\0 2]"sv}) {
+    const auto json = parse_json(text, "file.json");
+    ASSERT_FALSE(json);
+    EXPECT_EQ(json.error().code, ErrorCode::invalid_argument);
+    EXPECT_EQ(json.error().where, "file.json");
+  }
+}
+
 TEST(JsonTest, a_member_of_another_type_gives_the_fallback_and_never_an_exception) {
   const Json json = {{"text", "a"}, {"number", 1.5}, {"whole", 3}, {"huge", UINT64_MAX}, {"list", Json::array({1})}, {"yes", true}};
   EXPECT_EQ(json_or(json, "text", "b"), "a");

@@ -155,6 +155,8 @@ Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimit
   if (text.size() > limits.bytes_max) {
     return fail(ErrorCode::limit_exceeded, fmt::format("JSON text of more than {} bytes", limits.bytes_max), std::string(where));
   }
+  // To the library it ends the text, and what stands behind it would never be looked at.
+  if (text.find('\0') != text.npos) return fail(ErrorCode::invalid_argument, "a NUL byte in JSON text", std::string(where));
   BoundedBuilder builder(limits.depth_max);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
     return fail(builder.code(), builder.problem(), std::string(where));

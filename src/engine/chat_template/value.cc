@@ -334,7 +334,8 @@ Result<Value> parse_value(std::string_view json, std::string_view where) {
   constexpr std::size_t kBytesMax = 16 << 20;
   if (json.size() > kBytesMax) return fail(ErrorCode::limit_exceeded, "a part of the conversation is longer than 16 MiB", std::string(where));
   ValueBuilder builder;
-  if (!nlohmann::json::sax_parse(json.begin(), json.end(), &builder))
+  // The library takes a NUL for the end of the text.
+  if (json.find('\0') != json.npos || !nlohmann::json::sax_parse(json.begin(), json.end(), &builder))
     return fail(ErrorCode::invalid_argument, "a part of the conversation " + builder.problem, std::string(where));
   return std::move(builder.root);
 }

@@ -152,6 +152,7 @@ TEST_F(CheckTest, broken_rows_hide_nothing_and_repeat_nothing) {
   };
   EXPECT_EQ(found("{\"text\": \"jane@example.com\""), (Kinds{"MALFORMED_JSON", "EMAIL_ADDRESS"}));
   EXPECT_EQ(found("{\"text\": \"\xff\xfe jane@example.com\"}"), (Kinds{"INVALID_UTF8", "EMAIL_ADDRESS"}));
+  EXPECT_EQ(found(std::string("\t1\0\0064\"", 6)), (Kinds{"MALFORMED_JSON", "CONTROL_CHARACTER"}));
   EXPECT_EQ(found("{\"jane\": 1, \"jane\": 2}"), Kinds{"MALFORMED_JSON"});
 }
 
