@@ -2,7 +2,8 @@
 #include "engine/model/half_attention.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "engine/model/panels.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -12,28 +13,21 @@ using row::bf16;
 std::int64_t even(std::int64_t n) { return (n + 1) / 2 * 2; }
 std::unique_ptr<bf16[]> halves(std::int64_t count) { return std::make_unique_for_overwrite<bf16[]>(static_cast<std::size_t>(count)); }
 
-// A panel [d / 2][32][2] of up to 32 rows of d values: they are turned as pairs, some from each row at a time.
-void pack_outputs(const bf16* const* rows, std::int64_t count, std::int64_t d, bf16* to) {
-  constexpr std::int64_t kPairs = 16;
-  if (count < row::kPanel) std::fill_n(to, d * row::kPanel, bf16{});
-  for (std::int64_t first = 0; first < d / 2; first += kPairs)
-    for (std::int64_t o = 0; o < count; ++o)
-      for (std::int64_t k = first; k < std::min(first + kPairs, d / 2); ++k) std::memcpy(to + (k * row::kPanel + o) * 2, rows[o] + k * 2, 2 * sizeof *to);
-}
-
-// A pair of inputs, `columns` of 32 outputs: those of a row and of the one behind it, which may be missing.
-void pack_inputs(const bf16* row_, const bf16* next, std::int64_t columns, bf16* to) {
-  if (columns < row::kPanel || next == nullptr) std::fill_n(to, 2 * row::kPanel, bf16{});
-  for (std::int64_t o = 0; o < columns; ++o) to[2 * o] = row_[o];
-  if (next != nullptr)
-    for (std::int64_t o = 0; o < columns; ++o) to[2 * o + 1] = next[o];
+// A pair of inputs whose second row may be missing, up to 32 columns of each; what is missing is 0.
+void pack_pair(const bf16* first, const bf16* second, std::int64_t columns, bf16* to) {
+  if (columns == row::kPanel && second != nullptr) return row::pack_inputs(first, second, columns, to);
+  std::fill_n(to, 2 * row::kPanel, bf16{});
+  for (std::int64_t o = 0; o < columns; ++o) {
+    to[2 * o] = first[o];
+    if (second != nullptr) to[2 * o + 1] = second[o];
+  }
 }
 
 }  // namespace
 
 HalfAttention::HalfAttention(const HeadPieces<bf16>& keys, const HeadPieces<bf16>& values, std::int64_t d, std::int64_t first, std::int64_t end, const Scoring& scoring)
-    : d_(d), width_(width(d)), first_(first), count_(end - first), even_(even(count_)), columns_(width(count_)), scoring_(scoring), keys_(rows_of(keys)),
-      values_(rows_of(values)), keys_as_outputs_(panels_of_rows(keys_)), values_as_inputs_(panels_of_columns(values_)), scores_(floats(kTileRows * columns_)),
+    : d_(d), width_(width(d)), first_(first), count_(end - first), even_(even(count_)), columns_(width(count_)), keys_(rows_of(keys)),
+      values_(rows_of(values)), keys_as_outputs_(panels_of_rows(keys_)), values_as_inputs_(panels_of_columns(values_)), scores_(columns_, first, scoring),
       attended_(floats(kTileRows * width_)), rounded_(halves(kTileRows * columns_)) {}
 
 std::vector<const bf16*> HalfAttention::rows_of(const HeadPieces<bf16>& pieces) const {
@@ -46,7 +40,9 @@ std::vector<const bf16*> HalfAttention::rows_of(const HeadPieces<bf16>& pieces) 
 
 HalfAttention::Halves HalfAttention::panels_of_rows(const std::vector<const bf16*>& rows) const {
   auto panels = halves(columns_ * d_);
-  for (std::int64_t at = 0; at < count_; at += row::kPanel) pack_outputs(rows.data() + at, std::min(row::kPanel, count_ - at), d_, panels.get() + at * d_);
+  std::fill(panels.get() + count_ / row::kPanel * row::kPanel * d_, panels.get() + columns_ * d_, bf16{});  // the last panel may not be full
+  for (std::int64_t at = 0; at < count_; at += row::kPanel)
+    row::pack_outputs([&](std::int64_t o) { return rows[static_cast<std::size_t>(at + o)]; }, std::min(row::kPanel, count_ - at), d_, panels.get() + at * d_);
   return panels;
 }
 
@@ -55,7 +51,7 @@ HalfAttention::Halves HalfAttention::panels_of_columns(const std::vector<const b
   for (std::int64_t at = 0; at < d_; at += row::kPanel)
     for (std::int64_t k = 0; k < count_; k += 2) {
       const auto* next = k + 1 < count_ ? rows[static_cast<std::size_t>(k + 1)] + at : nullptr;
-      pack_inputs(rows[static_cast<std::size_t>(k)] + at, next, std::min(row::kPanel, d_ - at), panels.get() + at * even_ + k * row::kPanel);
+      pack_pair(rows[static_cast<std::size_t>(k)] + at, next, std::min(row::kPanel, d_ - at), panels.get() + at * even_ + k * row::kPanel);
     }
   return panels;
 }
@@ -66,16 +62,8 @@ void HalfAttention::multiply_by_rows(const Rows& rows, std::int64_t begin, std::
 
 void HalfAttention::score(const Rows& query, std::int64_t begin, std::int64_t count, std::int64_t seen) {
   const std::int64_t used = keys_of(count, seen);
-  multiply_by_rows(query, begin, count, used, keys_as_outputs_, scores_.get());
-  for (std::int64_t r = 0; r < count; ++r) {
-    const std::int64_t from = scoring_.first(seen + r) - first_, end = seen + r - first_;
-    float* at = scores_.get() + r * columns_;
-    if (scoring_.softcap > 0) row::soft_cap(at + from, scoring_.scale, scoring_.softcap, end - from);
-    if (capped_) std::copy(at + from, at + end, capped_.get() + r * columns_ + from);
-    sums_[static_cast<std::size_t>(r)] = row::exponentials(at + from, scoring_.softcap > 0 ? 1 : scoring_.scale, end - from);
-    std::fill(at, at + from, 0.0f);
-    std::fill(at + end, at + even(used), 0.0f);
-  }
+  multiply_by_rows(query, begin, count, used, keys_as_outputs_, scores_.values());
+  scores_.exponentiate(count, seen, even(used));
 }
 
 void HalfAttention::round_tile(const float* values, std::int64_t count, std::int64_t used) {
@@ -89,10 +77,10 @@ void HalfAttention::multiply_by_columns(std::int64_t count, std::int64_t used, c
 void HalfAttention::attend(const Rows& query, std::int64_t begin, std::int64_t count, std::int64_t seen, const Rows& out) {
   const std::int64_t used = keys_of(count, seen);
   score(query, begin, count, seen);
-  round_tile(scores_.get(), count, used);
+  round_tile(scores_.values(), count, used);
   multiply_by_columns(count, used, values_as_inputs_, attended_.get());
   for (std::int64_t r = 0; r < count; ++r) {
-    row::multiply_by(attended_.get() + r * width_, 1 / sums_[static_cast<std::size_t>(r)], d_);
+    row::multiply_by(attended_.get() + r * width_, scores_.share_of(r), d_);
     row::store(attended_.get() + r * width_, out.row(begin + r), d_);
   }
 }
@@ -101,11 +89,10 @@ void HalfAttention::gather_gradients(float* dkeys, float* dvalues) {
   dkeys_ = dkeys, dvalues_ = dvalues;
   values_as_outputs_ = panels_of_rows(values_);
   keys_as_inputs_ = panels_of_columns(keys_);
-  dscores_ = floats(kTileRows * columns_);
+  scores_.keep_for_gradients();
   turned_ = floats(kTileRows * columns_);
   turned_halves_ = halves(kTileRows * columns_);
   panel_ = halves(kTileRows * row::kPanel);
-  if (scoring_.softcap > 0) capped_ = floats(kTileRows * columns_);
 }
 
 void HalfAttention::add_transposed(const float* values, const Rows& rows, std::int64_t begin, std::int64_t count, std::int64_t used, float* gradient) {
@@ -114,7 +101,7 @@ void HalfAttention::add_transposed(const float* values, const Rows& rows, std::i
   row::store(turned_.get(), turned_halves_.get(), used * kTileRows);
   for (std::int64_t at = 0; at < d_; at += row::kPanel) {
     for (std::int64_t r = 0; r < count; r += 2)
-      pack_inputs(rows.row(begin + r) + at, r + 1 < count ? rows.row(begin + r + 1) + at : nullptr, std::min(row::kPanel, d_ - at), panel_.get() + r * row::kPanel);
+      pack_pair(rows.row(begin + r) + at, r + 1 < count ? rows.row(begin + r + 1) + at : nullptr, std::min(row::kPanel, d_ - at), panel_.get() + r * row::kPanel);
     row::multiply_panel({turned_halves_.get(), used, kTileRows}, panel_.get(), even(count), {gradient + at, width_}, row::Start::onto);
   }
 }
@@ -122,20 +109,13 @@ void HalfAttention::add_transposed(const float* values, const Rows& rows, std::i
 void HalfAttention::attend_backward(const Rows& query, const Rows& dout, std::int64_t begin, std::int64_t count, std::int64_t seen, float* dquery) {
   const std::int64_t used = keys_of(count, seen);
   score(query, begin, count, seen);
-  for (std::int64_t r = 0; r < count; ++r) row::multiply_by(scores_.get() + r * columns_, 1 / sums_[static_cast<std::size_t>(r)], used);
-  add_transposed(scores_.get(), dout, begin, count, used, dvalues_);
-  multiply_by_rows(dout, begin, count, used, values_as_outputs_, dscores_.get());
-  for (std::int64_t r = 0; r < count; ++r) {
-    const std::int64_t from = scoring_.first(seen + r) - first_, end = seen + r - first_;
-    float* at = dscores_.get() + r * columns_;
-    row::softmax_backward(scores_.get() + r * columns_ + from, scoring_.scale, at + from, end - from);
-    if (capped_) row::soft_cap_backward(capped_.get() + r * columns_ + from, scoring_.softcap, at + from, end - from);
-    std::fill(at, at + from, 0.0f);
-    std::fill(at + end, at + even(used), 0.0f);
-  }
-  round_tile(dscores_.get(), count, used);
+  scores_.to_probabilities(count, used);
+  add_transposed(scores_.values(), dout, begin, count, used, dvalues_);
+  multiply_by_rows(dout, begin, count, used, values_as_outputs_, scores_.gradients());
+  scores_.to_gradients_of_products(count, seen, even(used));
+  round_tile(scores_.gradients(), count, used);
   multiply_by_columns(count, used, keys_as_inputs_, dquery);
-  add_transposed(dscores_.get(), query, begin, count, used, dkeys_);
+  add_transposed(scores_.gradients(), query, begin, count, used, dkeys_);
 }
 
 }  // namespace redoubt::engine::model

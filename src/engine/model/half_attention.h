@@ -5,7 +5,6 @@
 // does, arXiv 2307.08691).
 #pragma once
 
-#include <array>
 #include <memory>
 #include <vector>
 
@@ -17,7 +16,7 @@ namespace redoubt::engine::model {
 class HalfAttention {
  public:
   using Rows = HeadRows<row::bf16>;
-  static constexpr std::int64_t kTileRows = 16;
+  static constexpr std::int64_t kTileRows = TileScores::kRows;
   static bool can_take(std::int64_t d) { return d % 2 == 0 && row::best_vectors() == row::Vectors::avx512_bf16; }
   // Of a row of gradients of d values.
   static std::int64_t width(std::int64_t d) { return (d + row::kPanel - 1) / row::kPanel * row::kPanel; }
@@ -44,20 +43,19 @@ class HalfAttention {
   void multiply_by_rows(const Rows& rows, std::int64_t begin, std::int64_t count, std::int64_t used, const Halves& panels, float* out) const;
   // Products of the rounded tile and the columns, [count, width].
   void multiply_by_columns(std::int64_t count, std::int64_t used, const Halves& panels, float* out) const;
-  // A tile's probabilities into scores_, each row times its sum: so the greatest is exact when it is rounded.
+  // A tile's exponentials into scores_: the greatest of each row is exact when it is rounded.
   void score(const Rows& query, std::int64_t begin, std::int64_t count, std::int64_t seen);
   // Adds to a gradient [keys, width] what the tile's `values` [count, columns] take from `rows`.
   void add_transposed(const float* values, const Rows& rows, std::int64_t begin, std::int64_t count, std::int64_t used, float* gradient);
   void round_tile(const float* values, std::int64_t count, std::int64_t used);
 
   const std::int64_t d_, width_, first_, count_, even_, columns_;
-  const Scoring scoring_;
   std::vector<const row::bf16*> keys_, values_;
   Halves keys_as_outputs_, values_as_outputs_;  // panels of keys [d / 2][32][2]
   Halves keys_as_inputs_, values_as_inputs_;    // panels of columns [even / 2][32][2]
-  std::unique_ptr<float[]> scores_, dscores_, capped_, turned_;  // [kTileRows, columns]; the last [columns, kTileRows]
-  std::unique_ptr<float[]> attended_;                            // [kTileRows, width]
-  std::array<float, kTileRows> sums_ = {};
+  TileScores scores_;
+  std::unique_ptr<float[]> attended_;  // [kTileRows, width]
+  std::unique_ptr<float[]> turned_;    // [columns, kTileRows]
   Halves rounded_, turned_halves_, panel_;
   float *dkeys_ = nullptr, *dvalues_ = nullptr;
 };

@@ -12,17 +12,9 @@
 
 #include "engine/model/row_math.h"
 #include "engine/model/tile_products.h"
+#include "engine/model/tile_scores.h"
 
 namespace redoubt::engine::model {
-
-// How scores become probabilities: softmax of scale * query key^T, capped, over the last `window` keys.
-struct Scoring {
-  float scale = 1;
-  float softcap = 0;        // 0: none, else cap * tanh(score / cap)
-  std::int64_t window = 0;  // 0: all keys up to the query's own
-  // The first of `seen` keys that counts.
-  std::int64_t first(std::int64_t seen) const { return window > 0 && seen > window ? seen - window : 0; }
-};
 
 // Rows of one head: `count` of them, `stride` values apart.
 template <class T>
@@ -31,9 +23,6 @@ struct HeadRows {
   std::int64_t stride = 0, count = 0;
   T* row(std::int64_t r) const { return first + r * stride; }
 };
-
-// Memory that is written before it is read.
-inline std::unique_ptr<float[]> floats(std::int64_t count) { return std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(count)); }
 
 // A tile of rows in fp32, `d` of `width` columns used and the others zero.
 class Tile {
@@ -65,11 +54,11 @@ using HeadPieces = std::array<HeadRows<const T>, 2>;
 template <class T>
 class HeadAttention {
  public:
-  static constexpr std::int64_t kTileRows = 16;
+  static constexpr std::int64_t kTileRows = TileScores::kRows;
 
   HeadAttention(const HeadPieces<T>& keys, const HeadPieces<T>& values, std::int64_t d, std::int64_t first, std::int64_t end, const Scoring& scoring)
-      : first_(first), count_(end - first), columns_(row::padded(count_)), scoring_(scoring), keys_(count_, d), values_(count_, d),
-        keys_by_column_(floats(d * columns_)), scores_(floats(kTileRows * columns_)) {
+      : first_(first), count_(end - first), columns_(row::padded(count_)), keys_(count_, d), values_(count_, d), keys_by_column_(floats(d * columns_)),
+        scores_(columns_, first, scoring) {
     take(keys, keys_);
     take(values, values_);
     row::transpose_tile(keys_.row(0), keys_.width(), count_, d, keys_by_column_.get(), columns_);
@@ -78,7 +67,7 @@ class HeadAttention {
   // out = what `rows` queries, up to kTileRows, take from the values; the first of them sees `seen` keys of the sequence.
   void attend(const Tile& query, std::int64_t rows, std::int64_t seen, Tile& out) {
     score(query, rows, seen);
-    row::multiply_tile(view_of(scores_), values_.row(0), values_.width(), rows, keys_of(rows, seen), values_.width(), out.row(0), out.width());
+    row::multiply_tile(view_of(scores_.values()), values_.row(0), values_.width(), rows, keys_of(rows, seen), values_.width(), out.row(0), out.width());
   }
 
   // To be called before attend_backward. The gradients of keys and values [end - first, padded d] are added to what lies there.
@@ -86,19 +75,18 @@ class HeadAttention {
     dkeys_ = dkeys, dvalues_ = dvalues;
     values_by_column_ = floats(values_.d() * columns_);
     row::transpose_tile(values_.row(0), values_.width(), count_, values_.d(), values_by_column_.get(), columns_);
-    dscores_ = floats(kTileRows * columns_);
-    if (scoring_.softcap > 0) capped_ = floats(kTileRows * columns_);
+    scores_.keep_for_gradients();
   }
 
   // dquery = the gradient of a tile of queries for `dout`, that of what they took.
   void attend_backward(const Tile& query, const Tile& dout, std::int64_t rows, std::int64_t seen, Tile& dquery) {
     score(query, rows, seen);
     const std::int64_t used = keys_of(rows, seen), width = query.width();
-    row::add_tile(transposed_view_of(scores_), dout.row(0), width, used, rows, width, dvalues_, width);
-    row::multiply_tile(dout.view(), values_by_column_.get(), columns_, rows, dout.d(), row::padded(used), dscores_.get(), columns_);
-    for (std::int64_t r = 0; r < rows; ++r) softmax_backward(r, seen + r, row::padded(used));
-    row::multiply_tile(view_of(dscores_), keys_.row(0), width, rows, used, width, dquery.row(0), width);
-    row::add_tile(transposed_view_of(dscores_), query.row(0), width, used, rows, width, dkeys_, width);
+    row::add_tile(transposed_view_of(scores_.values()), dout.row(0), width, used, rows, width, dvalues_, width);
+    row::multiply_tile(dout.view(), values_by_column_.get(), columns_, rows, dout.d(), row::padded(used), scores_.gradients(), columns_);
+    scores_.to_gradients_of_products(rows, seen, row::padded(used));
+    row::multiply_tile(view_of(scores_.gradients()), keys_.row(0), width, rows, used, width, dquery.row(0), width);
+    row::add_tile(transposed_view_of(scores_.gradients()), query.row(0), width, used, rows, width, dkeys_, width);
   }
 
  private:
@@ -107,41 +95,23 @@ class HeadAttention {
     if (first_ < past) to.load(pieces[0], first_, std::min(past, end), 0);
     if (end > past) to.load(pieces[1], std::max<std::int64_t>(first_ - past, 0), end - past, std::max<std::int64_t>(past - first_, 0));
   }
-  row::TileView view_of(const std::unique_ptr<float[]>& scores) const { return {scores.get(), columns_, 1}; }
-  row::TileView transposed_view_of(const std::unique_ptr<float[]>& scores) const { return {scores.get(), 1, columns_}; }
+  row::TileView view_of(const float* scores) const { return {scores, columns_, 1}; }
+  row::TileView transposed_view_of(const float* scores) const { return {scores, 1, columns_}; }
   // How many of the keys the last of the rows sees.
   std::int64_t keys_of(std::int64_t rows, std::int64_t seen) const { return seen + rows - 1 - first_; }
 
-  // The probabilities of a tile into scores_; keys that a row does not see are zero.
+  // The probabilities of a tile into scores_.
   void score(const Tile& query, std::int64_t rows, std::int64_t seen) {
     const std::int64_t used = row::padded(keys_of(rows, seen));
-    row::multiply_tile(query.view(), keys_by_column_.get(), columns_, rows, query.d(), used, scores_.get(), columns_);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t begin = scoring_.first(seen + r) - first_, end = seen + r - first_;
-      float* at = scores_.get() + r * columns_;
-      if (scoring_.softcap > 0) row::soft_cap(at + begin, scoring_.scale, scoring_.softcap, end - begin);
-      if (capped_) std::copy(at + begin, at + end, capped_.get() + r * columns_ + begin);
-      row::softmax(at + begin, scoring_.softcap > 0 ? 1 : scoring_.scale, end - begin);
-      std::fill(at, at + begin, 0.0f);
-      std::fill(at + end, at + used, 0.0f);
-    }
-  }
-
-  // The gradient of a row's scores, in place of that of its probabilities.
-  void softmax_backward(std::int64_t r, std::int64_t seen, std::int64_t used) {
-    const std::int64_t begin = scoring_.first(seen) - first_, end = seen - first_;
-    float* at = dscores_.get() + r * columns_;
-    row::softmax_backward(scores_.get() + r * columns_ + begin, scoring_.scale, at + begin, end - begin);
-    if (capped_) row::soft_cap_backward(capped_.get() + r * columns_ + begin, scoring_.softcap, at + begin, end - begin);
-    std::fill(at, at + begin, 0.0f);
-    std::fill(at + end, at + used, 0.0f);
+    row::multiply_tile(query.view(), keys_by_column_.get(), columns_, rows, query.d(), used, scores_.values(), columns_);
+    scores_.exponentiate(rows, seen, used);
+    scores_.to_probabilities(rows, used);
   }
 
   const std::int64_t first_, count_, columns_;
-  const Scoring scoring_;
   Tile keys_, values_;
   std::unique_ptr<float[]> keys_by_column_, values_by_column_;  // [d, columns]
-  std::unique_ptr<float[]> scores_, dscores_, capped_;          // [kTileRows, columns]
+  TileScores scores_;
   float *dkeys_ = nullptr, *dvalues_ = nullptr;
 };
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 #include <optional>
 #include <utility>
@@ -14,6 +13,7 @@
 
 #include "base/check.h"
 #include "engine/model/layer_math.h"
+#include "engine/model/panels.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -32,22 +32,14 @@ void pack_panel(const T* from, std::int64_t outputs, std::int64_t inputs, std::i
       to[(k / group * row::kPanel + o) * group + k % group] = o < outputs && k < inputs ? from[o * inputs + k] : T{};
 }
 
-// The same for a whole panel of pairs, of rows that lie `stride` apart: they are turned as words, some from each row at a time.
+// The same for a whole panel of pairs, of rows that lie `stride` apart.
 void pack_pairs(const row::bf16* from, std::int64_t stride, std::int64_t inputs, row::bf16* to) {
-  constexpr std::int64_t kPairs = 16;
-  for (std::int64_t first = 0; first < inputs / 2; first += kPairs)
-    for (std::int64_t o = 0; o < row::kPanel; ++o)
-      for (std::int64_t k = first; k < std::min(first + kPairs, inputs / 2); ++k)
-        std::memcpy(to + (k * row::kPanel + o) * 2, from + o * stride + k * 2, 2 * sizeof *to);
+  row::pack_outputs([&](std::int64_t o) { return from + o * stride; }, row::kPanel, inputs, to);
 }
 
-// A panel of a transposed matrix, whose inputs lie `stride` apart and whose outputs side by side: rows in turn.
+// A panel of a transposed matrix, whose inputs lie `stride` apart and whose outputs side by side.
 void pack_rows(const row::bf16* from, std::int64_t stride, std::int64_t inputs, row::bf16* to) {
-  for (std::int64_t k = 0; k < inputs; k += 2)
-    for (std::int64_t o = 0; o < row::kPanel; ++o) {
-      to[k * row::kPanel + 2 * o] = from[k * stride + o];
-      to[k * row::kPanel + 2 * o + 1] = from[(k + 1) * stride + o];
-    }
+  for (std::int64_t k = 0; k < inputs; k += 2) row::pack_inputs(from + k * stride, from + (k + 1) * stride, row::kPanel, to + k * row::kPanel);
 }
 
 template <class F>
