@@ -20,7 +20,7 @@ Result<std::vector<CurrentDeployment>> deployments(ledger::EvidenceLog& evidence
   return found;
 }
 
-// What was last decided of each deployment that was tried, by its statement.
+// What was last decided of the deployments that were tried, by their statements.
 Result<std::map<std::string, std::string>> rollout_actions(ledger::EvidenceLog& evidence) {
   std::map<std::string, std::string> actions;
   for (const auto& entry : TRY(evidence.of_step(governance::kRolloutEvent))) {
@@ -29,6 +29,27 @@ Result<std::map<std::string, std::string>> rollout_actions(ledger::EvidenceLog& 
     actions[deployment] = TRY(json_string(record.result, "action", "rollout event"));
   }
   return actions;
+}
+
+// Of an environment's deployments that were not turned back, oldest first, and which of them are tried still.
+struct Placement {
+  CurrentDeployment deployment;
+  bool is_tried = false;
+};
+
+Result<std::vector<Placement>> placements(ledger::EvidenceLog& evidence, const std::string& environment) {
+  const auto actions = TRY(rollout_actions(evidence));
+  std::vector<Placement> found;
+  bool stands = false;
+  for (auto& one : TRY(deployments(evidence, environment))) {
+    const auto action = actions.find(one.statement.tagged());
+    const auto decided = action == actions.end() ? "" : action->second;
+    if (decided == to_string(RolloutAction::rolled_back)) continue;
+    const bool is_tried = stands && one.record.parameters.contains("rollout") && decided != to_string(RolloutAction::promoted);
+    stands |= !is_tried;
+    found.push_back({std::move(one), is_tried});
+  }
+  return found;
 }
 
 bool is_same(const CurrentDeployment& deployment, const Json& parameters, const AdmittedRelease& release) {
@@ -56,15 +77,10 @@ Result<std::string> replaced_version(const std::optional<CurrentDeployment>& cur
 }  // namespace
 
 Result<Standing> standing_of(ledger::EvidenceLog& evidence, const std::string& environment) {
-  const auto actions = TRY(rollout_actions(evidence));
   Standing standing;
-  for (auto& one : TRY(deployments(evidence, environment))) {
-    const auto action = actions.find(one.statement.tagged());
-    const auto decided = action == actions.end() ? "" : action->second;
-    if (decided == to_string(RolloutAction::rolled_back)) continue;
-    const bool is_tried = standing.current && one.record.parameters.contains("rollout") && decided != to_string(RolloutAction::promoted);
+  for (auto& [deployment, is_tried] : TRY(placements(evidence, environment))) {
     if (!is_tried) standing.candidate.reset();
-    (is_tried ? standing.candidate : standing.current) = std::move(one);
+    (is_tried ? standing.candidate : standing.current) = std::move(deployment);
   }
   return standing;
 }
@@ -115,19 +131,12 @@ Result<bool> is_revoked(ledger::EvidenceLog& evidence, const CurrentDeployment& 
 }
 
 Result<std::optional<CurrentDeployment>> previous_deployment(ledger::EvidenceLog& evidence, const std::string& environment) {
-  const auto current = TRY(current_deployment(evidence, environment));
-  if (!current) return std::optional<CurrentDeployment>();
-  const auto actions = TRY(rollout_actions(evidence));
-  auto found = TRY(deployments(evidence, environment));
-  // A version that was only tried has never served.
-  std::erase_if(found, [&](const auto& one) {
-    const auto action = actions.find(one.statement.tagged());
-    return action != actions.end() && action->second == to_string(RolloutAction::rolled_back);
-  });
-  const auto stands = std::find_if(found.begin(), found.end(), [&](const auto& one) { return one.statement == current->statement; });
-  for (auto at = std::make_reverse_iterator(stands); at != found.rend(); ++at) {
-    if (at->name() == current->name() && at->version() == current->version()) continue;
-    if (!TRY(is_revoked(evidence, *at))) return std::optional(*at);
+  const auto found = TRY(placements(evidence, environment));
+  const auto current = std::find_if(found.rbegin(), found.rend(), [](const auto& one) { return !one.is_tried; });
+  if (current == found.rend()) return std::optional<CurrentDeployment>();
+  for (auto at = std::next(current); at != found.rend(); ++at) {
+    if (at->deployment.name() == current->deployment.name() && at->deployment.version() == current->deployment.version()) continue;
+    if (!TRY(is_revoked(evidence, at->deployment))) return std::optional(at->deployment);
   }
   return std::optional<CurrentDeployment>();
 }
