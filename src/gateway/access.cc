@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/access.h"
 
-#include <algorithm>
+#include "base/json_members.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -9,13 +9,6 @@ namespace {
 constexpr std::string_view kWhere = "deploy.access";
 
 tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fail(ErrorCode::invalid_argument, std::move(what), std::string(kWhere), std::move(hint)); }
-
-Status only_members(const Json& object, std::initializer_list<std::string_view> known) {
-  if (!object.is_object()) return wrong("this must be an object");
-  for (const auto& [key, unused] : object.items())
-    if (std::find(known.begin(), known.end(), key) == known.end()) return wrong("unknown member: " + key);
-  return {};
-}
 
 Result<std::vector<std::string>> texts_of(const Json& object, const char* name) {
   std::vector<std::string> texts;
@@ -41,7 +34,7 @@ Result<ApiKeyInfo> caller_of(const Json& json) {
 }
 
 Result<OidcOptions> oidc_of(const Json& json) {
-  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "ca_file", "tenant", "models", "limits", "requests_per_minute"}));
+  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "ca_file", "tenant", "models", "limits", "requests_per_minute"}, kWhere));
   OidcOptions oidc;
   oidc.rules.issuer = TRY(json_string(json, "issuer", kWhere));
   oidc.rules.audience = TRY(json_string(json, "audience", kWhere));
@@ -66,11 +59,11 @@ Result<OidcOptions> oidc_of(const Json& json) {
 }
 
 Status read_certificates(const Json& json, AccessOptions& access) {
-  TRY(only_members(json, {"ca_file", "required", "clients"}));
+  TRY(only_members(json, {"ca_file", "required", "clients"}, kWhere));
   access.client_ca_file = TRY(json_string(json, "ca_file", kWhere));
   access.client_certificates = json_or(json, "required", false) ? crypto::ClientCertificates::required : crypto::ClientCertificates::optional;
   for (const auto& client : json_or(json, "clients", Json::array())) {
-    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}));
+    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}, kWhere));
     CertificateRule rule;
     rule.name = TRY(json_string(client, "name", kWhere));
     rule.caller = TRY(caller_of(client));
@@ -86,7 +79,7 @@ Status read_certificates(const Json& json, AccessOptions& access) {
 
 Result<AccessOptions> read_access(const Json& json) {
   AccessOptions access;
-  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "oidc", "client_certificates", "tenants", "prices"}));
+  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "oidc", "client_certificates", "tenants", "prices"}, kWhere));
   access.aws_region = json_or(json, "aws_region", access.aws_region.c_str());
   access.certificate_file = json_or(json, "certificate_file", "");
   access.key_file = json_or(json, "key_file", "");
@@ -100,7 +93,7 @@ Result<AccessOptions> read_access(const Json& json) {
     access.tenants[name] = read;
   }
   const auto prices = json_or(json, "prices", Json::object());
-  TRY(only_members(prices, {"prompt", "answer"}));
+  TRY(only_members(prices, {"prompt", "answer"}, kWhere));
   access.prices = {json_or(prices, "prompt", std::int64_t{0}), json_or(prices, "answer", std::int64_t{0})};
   if (access.prices.prompt < 0 || access.prices.answer < 0 || access.prices.prompt > 1'000'000'000'000 || access.prices.answer > 1'000'000'000'000) return wrong("a price is out of bounds");
   return access;

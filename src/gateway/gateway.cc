@@ -11,8 +11,8 @@
 #include "gateway/event_stream.h"
 #include "gateway/open_api.h"
 #include "gateway/reply.h"
-#include "telemetry/bounded_queue.h"
 #include "gateway/request_run.h"
+#include "telemetry/bounded_queue.h"
 
 namespace redoubt::gateway {
 using namespace openai;
@@ -152,6 +152,7 @@ class Gateway::Endpoint final : public http::Handler {
   using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
   void generate(Parse parse, const Request& request, const Caller& key, const Responder& responder, Framing framing = Framing::server_sent_events);
   Headers standing_of(const ApiKeyInfo& key);
+  tl::expected<Router::Choice, Response> choose(CompletionRequest& parsed, const RequestLimits& limits, const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
   void start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, const Responder& responder);
   std::shared_ptr<telemetry::Observation> observe(const Request& request, const Route* route, const ApiKeyInfo& key);
@@ -401,17 +402,9 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   std::string body = deps_.guards || deps_.capture ? request.body : std::string();
   if (auto refused = guard_request(body, parsed, parse, limits, key)) return reply(request, key, responder, std::move(*refused));
   if (parsed->model.empty()) parsed->model = limits.model_default;
-  auto choice = deps_.router.choose(parsed->model);
-  if (!choice.release) return reply(request, key, responder, try_later(503, "no model is deployed", "no_model", 30));
-  if (!limits.model_default.empty() && parsed->model != limits.model_default)
-    return reply(request, key, responder, refusal(404, "this endpoint does not serve the model that the body names", "invalid_request_error", "model_not_found", {}, "model"));
-  auto refused_model = check_model(*parsed, *choice.release, key);
-  if (refused_model && choice.fallback) {
-    choice = {choice.fallback, nullptr, nullptr};
-    refused_model = check_model(*parsed, *choice.release, key);
-  }
-  if (refused_model) return reply(request, key, responder, std::move(*refused_model));
-  const auto& release = choice.release;
+  auto chosen = choose(*parsed, limits, key);
+  if (!chosen) return reply(request, key, responder, std::move(chosen.error()));
+  const auto& release = chosen->release;
   // What was computed of a key's prompts serves that key alone.
   parsed->generate.scope = key.id + "/" + parsed->cache_salt;
   // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
@@ -435,18 +428,33 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   const auto context_tokens = release->pool->state().context_length;
   auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens});
   context.headers = standing_of(key);
-  context.headers.add("X-Request-Id", key.seen->record.id);
   if (!reserved) {
     const bool is_money = reserved.error().limit.starts_with("money");
     auto refused = try_later(429, "the limit " + reserved.error().limit + " is reached", is_money ? "insufficient_quota" : "rate_limit_exceeded", reserved.error().retry_s);
-    for (const auto& header : standing_of(key)) refused.headers.add(header.name, header.value);
+    for (const auto& header : context.headers) refused.headers.add(header.name, header.value);
     return reply(request, key, responder, std::move(refused));
   }
+  context.headers.add("X-Request-Id", key.seen->record.id);
   // The answer is cut where the budget ends.
   parsed->generate.max_tokens = static_cast<int>((*reserved)->answer_tokens());
   context.reservation = std::move(*reserved);
   parsed->generate.payer = key.payer();
-  start(std::move(*parsed), choice, std::move(context), responder);
+  start(std::move(*parsed), *chosen, std::move(context), responder);
+}
+
+// Who answers: a candidate that does not take the request leaves it to the release that stands.
+tl::expected<Router::Choice, Response> Gateway::Endpoint::choose(CompletionRequest& parsed, const RequestLimits& limits, const ApiKeyInfo& key) {
+  auto choice = deps_.router.choose(parsed.model);
+  if (!choice.release) return tl::unexpected(try_later(503, "no model is deployed", "no_model", 30));
+  if (!limits.model_default.empty() && parsed.model != limits.model_default)
+    return tl::unexpected(refusal(404, "this endpoint does not serve the model that the body names", "invalid_request_error", "model_not_found", {}, "model"));
+  auto refused = check_model(parsed, *choice.release, key);
+  if (refused && choice.fallback) {
+    choice = {choice.fallback, nullptr, nullptr};
+    refused = check_model(parsed, *choice.release, key);
+  }
+  if (refused) return tl::unexpected(std::move(*refused));
+  return choice;
 }
 
 // How the key's limits stand, in OpenAI's names.
@@ -530,7 +538,7 @@ void Gateway::Endpoint::models(const Request& request, const Caller& key, const 
 void Gateway::Endpoint::model(const Request& request, const Caller& key, const Responder& responder) {
   const auto name = segment_of("/v1/models/{model}", request.path);
   const auto release = deps_.router.active();
-  const bool is_release = release && (name == release->name || name == release->name + "/" + release->version);
+  const bool is_release = release && !name.empty() && release->answers_to(name);
   const auto adapters = release ? release->pool->state().adapters : std::vector<std::string>();
   const bool is_adapter = !is_release && std::find(adapters.begin(), adapters.end(), name) != adapters.end();
   if (!(is_release && key.may_use(release->name)) && !(is_adapter && key.may_use(name)))

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
+
+#include "gateway/percentile.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -17,15 +17,6 @@ constexpr double kBounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 // Of the OpenTelemetry semantic conventions for generative AI: gen_ai.server.time_per_output_token and gen_ai.client.token.usage.
 constexpr double kPerTokenBounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5};
 constexpr double kTokenBounds[] = {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
-
-// The nearest-rank percentile.
-double percentile(std::vector<double>& values, double share) {
-  if (values.empty()) return 0;
-  auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(values.size())));
-  auto at = values.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(rank, 1) - 1);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
 
 std::int64_t second_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/release_meter.h"
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
+
+#include "gateway/percentile.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -34,11 +34,7 @@ ReleaseMeter::Reading ReleaseMeter::read() const {
     }
   }
   reading.answers = latencies.size();
-  if (latencies.empty()) return reading;
-  const auto rank = static_cast<std::size_t>(std::ceil(0.99 * static_cast<double>(latencies.size())));
-  const auto at = latencies.begin() + static_cast<std::ptrdiff_t>(rank - 1);
-  std::nth_element(latencies.begin(), at, latencies.end());
-  reading.latency_p99_ms = *at;
+  reading.latency_p99_ms = percentile(latencies, 0.99);
   return reading;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json_members.h"
 #include "detectors/kinds.h"
 
 namespace redoubt::guards {
@@ -15,13 +16,6 @@ constexpr std::int64_t kAnswerCharactersMax = 100'000'000;
 
 tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fail(ErrorCode::invalid_argument, std::move(what), std::string(kWhere), std::move(hint)); }
 
-Status only_members(const Json& object, std::initializer_list<std::string_view> known) {
-  if (!object.is_object()) return wrong("this must be an object");
-  for (const auto& [key, unused] : object.items())
-    if (std::find(known.begin(), known.end(), key) == known.end()) return wrong("unknown member: " + key);
-  return {};
-}
-
 Result<Action> action_in(const Json& object, const std::string& name) {
   const auto action = object[name].is_string() ? action_of_word(object[name].get<std::string>()) : std::nullopt;
   if (!action) return wrong(name + " must be ignore, log, redact or refuse");
@@ -29,7 +23,7 @@ Result<Action> action_in(const Json& object, const std::string& name) {
 }
 
 Result<GroupActions> groups_of(const Json& json) {
-  TRY(only_members(json, {"secrets", "personal", "hidden", "patterns"}));
+  TRY(only_members(json, {"secrets", "personal", "hidden", "patterns"}, kWhere));
   GroupActions groups;
   if (json.contains("secrets")) groups.secrets = TRY(action_in(json, "secrets"));
   if (json.contains("personal")) groups.personal = TRY(action_in(json, "personal"));
@@ -59,7 +53,7 @@ std::optional<Action> action_of_word(std::string_view word) {
 }
 
 Result<GuardOptions> read_guards(const Json& json) {
-  TRY(only_members(json, {"input", "output", "kinds", "own_rules", "packs", "canary", "answer_characters_max"}));
+  TRY(only_members(json, {"input", "output", "kinds", "own_rules", "packs", "canary", "answer_characters_max"}, kWhere));
   GuardOptions options;
   if (json.contains("input")) options.input = TRY(groups_of(json["input"]));
   if (json.contains("output")) options.output = TRY(groups_of(json["output"]));
@@ -71,7 +65,7 @@ Result<GuardOptions> read_guards(const Json& json) {
   }
   options.own_rules = json_or(json, "own_rules", true);
   for (const auto& pack : json_or(json, "packs", Json::array())) {
-    TRY(only_members(pack, {"file", "key_file"}));
+    TRY(only_members(pack, {"file", "key_file"}, kWhere));
     PackFile file;
     file.file = TRY(json_string(pack, "file", kWhere));
     file.key_file = TRY(json_string(pack, "key_file", kWhere));

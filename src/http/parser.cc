@@ -13,12 +13,12 @@ constexpr std::size_t kMethodBytesMax = 32;
 
 tl::unexpected<Refusal> refuse(int status, const char* why) { return tl::unexpected<Refusal>(Refusal{status, why}); }
 
-bool is_alphanumeric(unsigned char c) { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
+constexpr bool is_alphanumeric(unsigned char c) { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
 
 // Letters, digits and these.
 constexpr std::array<bool, 256> set_with(std::string_view more) {
   std::array<bool, 256> set{};
-  for (int c = 0; c < 256; ++c) set[static_cast<std::size_t>(c)] = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+  for (int c = 0; c < 256; ++c) set[static_cast<std::size_t>(c)] = is_alphanumeric(static_cast<unsigned char>(c));
   for (char c : more) set[static_cast<unsigned char>(c)] = true;
   return set;
 }

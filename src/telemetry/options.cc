@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/options.h"
 
-#include <algorithm>
+#include "base/json_members.h"
 
 namespace redoubt::telemetry {
 namespace {
 
 constexpr std::string_view kWhere = "deploy.telemetry";
 
-Status only_members(const Json& object, std::initializer_list<std::string_view> known) {
-  if (!object.is_object()) return fail(ErrorCode::invalid_argument, "this must be an object", std::string(kWhere));
-  for (const auto& [key, unused] : object.items())
-    if (std::find(known.begin(), known.end(), key) == known.end()) return fail(ErrorCode::invalid_argument, "unknown member: " + key, std::string(kWhere));
-  return {};
-}
-
 Result<AccessLogOptions> access_log_of(const Json& json) {
-  TRY(only_members(json, {"file", "bytes_max", "files"}));
+  TRY(only_members(json, {"file", "bytes_max", "files"}, kWhere));
   AccessLogOptions options;
   options.file = TRY(json_string(json, "file", kWhere));
   const auto bytes = json_or(json, "bytes_max", static_cast<std::int64_t>(options.bytes_max));
@@ -30,12 +23,12 @@ Result<AccessLogOptions> access_log_of(const Json& json) {
 }  // namespace
 
 Result<TelemetryOptions> read_telemetry(const Json& json) {
-  TRY(only_members(json, {"access_log", "traces"}));
+  TRY(only_members(json, {"access_log", "traces"}, kWhere));
   TelemetryOptions options;
   if (json.contains("access_log")) options.access_log = TRY(access_log_of(json["access_log"]));
   if (!json.contains("traces")) return options;
   const auto& traces = json["traces"];
-  TRY(only_members(traces, {"url", "ca_file", "service", "share"}));
+  TRY(only_members(traces, {"url", "ca_file", "service", "share"}, kWhere));
   options.traces.emplace();
   options.traces->url = TRY(json_string(traces, "url", kWhere));
   options.traces->ca_file = json_or(traces, "ca_file", "");

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "http/loopback.h"
 
 namespace redoubt::telemetry {
 namespace {
@@ -72,8 +73,7 @@ std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::s
 
 Result<std::unique_ptr<TraceExporter>> TraceExporter::create(TraceOptions options) {
   const auto url = TRY(http::parse_url(options.url));
-  const bool is_here = url.host == "127.0.0.1" || url.host == "[::1]" || url.host == "::1" || url.host == "localhost";
-  if (url.scheme != "https" && !is_here) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(options.url));
+  if (url.scheme != "https" && !http::is_loopback(url.host)) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(options.url));
   return std::unique_ptr<TraceExporter>(new TraceExporter(std::move(options)));
 }
 

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "crypto/hash.h"
 #include "http/client.h"
+#include "http/loopback.h"
 
 namespace redoubt::provider::local {
 namespace {
@@ -13,13 +14,11 @@ namespace {
 constexpr std::size_t kAuthoritiesBytesMax = 1 << 20;
 constexpr std::uint64_t kAnswerBytesMax = 1 << 20;
 
-bool is_loopback(const std::string& host) { return host == "localhost" || host == "127.0.0.1" || host == "[::1]" || host == "::1"; }
-
 }  // namespace
 
 Result<std::unique_ptr<WebhookNotifier>> WebhookNotifier::create(WebhookOptions options, SecretStore& secrets, const Clock& clock) {
   const auto url = TRY(http::parse_url(options.url));
-  if (url.scheme != "https" && !is_loopback(url.host)) {
+  if (url.scheme != "https" && !http::is_loopback(url.host)) {
     return fail(ErrorCode::invalid_argument, "a webhook must be https", http::without_query(options.url), "only a receiver on this machine may be plain http");
   }
   if (!options.ca_file.empty()) (void)TRY(read_text_file(options.ca_file, kAuthoritiesBytesMax));

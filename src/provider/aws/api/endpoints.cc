@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "http/client.h"
+#include "http/loopback.h"
 #include "provider/aws/api/sigv4.h"
 
 namespace redoubt::provider::aws {
@@ -30,11 +31,9 @@ constexpr RegionPrefix kRegionPrefixes[] = {
     {"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"}, {"eusc-", "aws-eusc"},
 };
 
-bool is_loopback(const std::string& host) { return host == "127.0.0.1" || host == "[::1]" || host == "::1" || host == "localhost"; }
-
 Result<Endpoint> custom_endpoint(const std::string& url, const std::string& region) {
   const auto parts = TRY(http::parse_url(url));
-  if (parts.scheme != "https" && !is_loopback(parts.host)) {
+  if (parts.scheme != "https" && !http::is_loopback(parts.host)) {
     return fail(ErrorCode::invalid_argument, "an endpoint's URL is plain HTTP to another machine", http::without_query(url), "use https://");
   }
   if (parts.target.find('?') != std::string::npos) return fail(ErrorCode::invalid_argument, "an endpoint's URL has a query", http::without_query(url));
