@@ -13,6 +13,8 @@ import threading
 import urllib.parse
 import uuid
 
+import pytest
+
 from conftest import make_certificate
 from registry import PASSWORD, USER
 
@@ -245,3 +247,11 @@ class StrictRegistry:
     def stop(self):
         for server in [self.server, *self.others]:
             server.shutdown()
+
+
+@pytest.fixture
+def strict(tmp_path):
+    registry = StrictRegistry(tmp_path)
+    yield registry
+    registry.stop()
+    assert registry.server.offences == []

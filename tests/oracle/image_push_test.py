@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from conftest import Redoubt  # noqa: E402
-from oci_registry import StrictRegistry  # noqa: E402
+from oci_registry import strict  # noqa: E402, F401  (a fixture)
 from registry import PASSWORD, USER, Registry  # noqa: E402
 
 
@@ -114,14 +114,6 @@ def test_a_changed_blob_here_never_becomes_an_image_there(workspace, registry):
             file.seek(layer.stat().st_size // 2)
             file.write(before)
     push(workspace, registry, "team/changed:1")
-
-
-@pytest.fixture
-def strict(tmp_path):
-    registry = StrictRegistry(tmp_path)
-    yield registry
-    registry.stop()
-    assert registry.server.offences == []
 
 
 def test_a_token_is_fetched_where_the_registry_says_and_used(workspace, strict):

@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two versions of a model, one after the other and back, under load; and what may not be deployed."""
 import shutil
-import threading
 
 import pytest
 import yaml
 
 from conftest import Endpoint, Redoubt, deploy_tiny, free_port, run_approved, until
-
-
-def train_again(redoubt, **changes):
-    """The pipeline with other hyperparameters, which is another version."""
-    file = redoubt.pipeline.parent / "training_config.yaml"
-    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+from two_versions import Load, states, train_again
 
 
 def configure(redoubt, **deploy):
@@ -20,10 +14,6 @@ def configure(redoubt, **deploy):
     config = yaml.safe_load(redoubt.pipeline.read_text())
     config["deploy"].update(deploy)
     redoubt.pipeline.write_text(yaml.safe_dump(config))
-
-
-def states(redoubt):
-    return {version["version"]: version["state"] for version in redoubt.json("registry", "list")}
 
 
 def deployments(redoubt):
@@ -46,30 +36,15 @@ def two(tiny_hub, tmp_path_factory):
         redoubt("endpoint", "stop", "--environment", environment)
 
 
-class Load:
+def asking(endpoint):
     """Asks all the time, on connections of its own, and keeps what came."""
-
-    def __init__(self, endpoint):
-        self.endpoint, self.answers, self.ending = endpoint, [], threading.Event()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(3)]
-
-    def ask(self):
-        while not self.ending.is_set():
-            try:
-                status, answer = self.endpoint.chat("How do I copy a1?", max_tokens=16)
-                self.answers.append((status, answer.get("choices", [{}])[0].get("finish_reason")))
-            except OSError as error:
-                self.answers.append((str(error), None))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ending.set()
-        for thread in self.threads:
-            thread.join()
+    def ask():
+        try:
+            status, answer = endpoint.chat("How do I copy a1?", max_tokens=16)
+            return status, answer.get("choices", [{}])[0].get("finish_reason")
+        except OSError as error:
+            return str(error), None
+    return Load(ask)
 
 
 def served(endpoint):
@@ -79,7 +54,7 @@ def served(endpoint):
 def test_a_rollback_brings_the_version_before_back_and_loses_no_request(two):
     endpoint = Endpoint(two)
     before = endpoint.chat("How do I copy a1?", temperature=0)[1]["choices"]
-    with Load(endpoint) as load:
+    with asking(endpoint) as load:
         stream = endpoint.stream("Count.", max_tokens=300)
         next(stream)
         two("deploy", "tiny/0.2.0", "--environment", "dev")

@@ -2,21 +2,19 @@
 """A version that comes into service beside the one that stands: tried, finished, rolled back by command and by itself; and promotion by digest."""
 import os
 import signal
-import threading
 import time
 
 import pytest
-import yaml
 
 from conftest import Endpoint, deploy_tiny, until, workers_of
+from two_versions import Load, states, train_again
 
 
 @pytest.fixture(scope="module")
 def two(tiny_hub, tmp_path_factory):
     """0.1.0 is served, 0.2.0 is approved."""
     redoubt = deploy_tiny(tmp_path_factory.mktemp("rollout"), tiny_hub, watch={"interval_s": 1, "latency_p99_ms_max": 600000})
-    file = redoubt.pipeline.parent / "training_config.yaml"
-    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "epochs": 1, "learning_rate": 0.001}))
+    train_again(redoubt, epochs=1, learning_rate=0.001)
     redoubt("run", redoubt.pipeline, expect=6)
     redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
     yield redoubt
@@ -24,29 +22,13 @@ def two(tiny_hub, tmp_path_factory):
         redoubt("endpoint", "stop", "--environment", environment)
 
 
-class Load:
+def asking(endpoint):
     """Asks all the time and keeps who answered, or with what it failed."""
+    return Load(lambda: answer(endpoint))
 
-    def __init__(self, endpoint):
-        self.endpoint, self.answers, self.ending = endpoint, [], threading.Event()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(3)]
 
-    def ask(self):
-        while not self.ending.is_set():
-            self.answers.append(answer(self.endpoint))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ending.set()
-        for thread in self.threads:
-            thread.join()
-
-    def failed(self):
-        return [one for one in self.answers if one[0] != 200]
+def failed(load):
+    return [one for one in load.answers if one[0] != 200]
 
 
 def answer(endpoint, model="tiny"):
@@ -57,10 +39,6 @@ def answer(endpoint, model="tiny"):
 
 def versions(endpoint, count=6):
     return {answer(endpoint)[1] for _ in range(count)}
-
-
-def states(redoubt):
-    return {version["version"]: version["state"] for version in redoubt.json("registry", "list")}
 
 
 def status(redoubt):
@@ -75,7 +53,7 @@ def decisions(redoubt):
 
 def test_a_canary_is_tried_and_a_command_ends_it_in_under_five_seconds(two):
     endpoint = Endpoint(two)
-    with Load(endpoint) as load:
+    with asking(endpoint) as load:
         tried = two.json("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "50", "--wait-s", "600")
         assert tried["version"] == "0.1.0" and tried["rollout"]["version"] == "0.2.0" and tried["rollout"]["percent"] == 50, tried
         assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Deployed"}
@@ -86,7 +64,7 @@ def test_a_canary_is_tried_and_a_command_ends_it_in_under_five_seconds(two):
         took = time.monotonic() - begun
         assert "rollout" not in back and back["version"] == "0.1.0" and back["pid"] == endpoint.status["pid"], back
         assert versions(endpoint) == {"0.1.0"}
-    assert not load.failed() and len(load.answers) > 10, load.failed()
+    assert not failed(load) and len(load.answers) > 10, failed(load)
     assert took < 5, took
     assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
     assert decisions(two) == [("0.2.0", "rolled_back", "by command")]
@@ -98,7 +76,7 @@ def test_a_canary_whose_worker_dies_rolls_back_by_itself(two):
     before = {worker.pid for worker in workers_of(two)}
     two("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "30", "--wait-s", "600")
     [worker] = [one for one in workers_of(two) if one.pid not in before]
-    with Load(endpoint) as load:
+    with asking(endpoint) as load:
         until(lambda: "0.2.0" in {one[1] for one in load.answers})
         worker.kill(signal.SIGKILL)
         until(worker.is_gone, every=0.01)
@@ -107,7 +85,7 @@ def test_a_canary_whose_worker_dies_rolls_back_by_itself(two):
         took = time.monotonic() - died
         assert versions(endpoint) == {"0.1.0"}
     # What it had in hand was answered by the version that stands.
-    assert not load.failed(), load.failed()
+    assert not failed(load), failed(load)
     assert took < 2 + 1, took  # until the status says so, asked by a process each time
     # Whichever alarm was first: the dead worker, or what could not be asked of it.
     assert decisions(two)[-1][:2] == ("0.2.0", "rolled_back") and decisions(two)[-1][2].startswith(("WorkerFailures", "InvocationErrors"))
