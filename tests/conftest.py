@@ -16,6 +16,7 @@ import urllib.request
 import pytest
 
 from aws_account import aws, judge, moto_url  # noqa: F401  (fixtures)
+from module_folders import pytest_fixture_setup  # noqa: F401  (hook)
 
 # Threads that wait for work must not spin: tests run beside builds and beside each other. Before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
