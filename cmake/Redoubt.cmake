@@ -48,7 +48,8 @@ if(MOLD)
 endif()
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # What a source includes is known from the compiler that ran: without it each miss would be preprocessed twice.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_DEPEND=1 ${CCACHE})
 endif()
 
 if(REDOUBT_TESTS)
@@ -62,6 +63,14 @@ function(redoubt_target_of folder out)
   set(${out} redoubt_${name} PARENT_SCOPE)
 endfunction()
 
+# For tests, which are compiled more often than they run, and for folders whose code waits for disks, services and other programs.
+function(redoubt_compile_quickly target)
+  if(CMAKE_BUILD_TYPE STREQUAL Release)
+    target_compile_options(${target} PRIVATE -O1)
+  endif()
+endfunction()
+set(redoubt_waiting_folders "^(cli|custody|governance|provider|stages)(/|$)")
+
 function(redoubt_library folder)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   redoubt_target_of(${folder} target)
@@ -69,6 +78,9 @@ function(redoubt_library folder)
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   add_library(${target} STATIC ${sources})
   target_link_libraries(${target} PUBLIC redoubt_flags ${ARG_DEPENDS})
+  if(folder MATCHES "${redoubt_waiting_folders}")
+    redoubt_compile_quickly(${target})
+  endif()
 endfunction()
 
 # The schemas of config/schema/ are compiled in, so that the program checks a file wherever it runs: FOLDER/schemas.h, with a text of the
@@ -90,13 +102,6 @@ function(redoubt_schemas folder who)
   file(CONFIGURE OUTPUT ${header} CONTENT "${text}" @ONLY ESCAPE_QUOTES)
   redoubt_target_of(${folder} target)
   target_include_directories(${target} ${who} ${CMAKE_CURRENT_BINARY_DIR})
-endfunction()
-
-# For what only tests run: it is compiled more often than it runs.
-function(redoubt_compile_quickly target)
-  if(CMAKE_BUILD_TYPE STREQUAL Release)
-    target_compile_options(${target} PRIVATE -O1)
-  endif()
 endfunction()
 
 function(redoubt_test folder)
