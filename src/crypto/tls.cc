@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "crypto/certificate_info.h"
+
 namespace redoubt::crypto {
 namespace {
 
@@ -258,14 +260,11 @@ bool TlsConnection::peer_is_named(const std::string& dns_name) const {
          X509_check_host(certificate.get(), dns_name.data(), dns_name.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1;
 }
 
-std::string TlsConnection::peer_certificate() const {
-  const Certificate certificate(SSL_get1_peer_certificate(state_->ssl));
-  if (!certificate || SSL_get_verify_result(state_->ssl) != X509_V_OK) return "";
-  const std::unique_ptr<BIO, FreeBio> out(BIO_new(BIO_s_mem()));
-  if (!out || PEM_write_bio_X509(out.get(), certificate.get()) != 1) return "";
-  char* text = nullptr;
-  const auto size = BIO_get_mem_data(out.get(), &text);
-  return {text, static_cast<std::size_t>(size)};
+std::optional<CertificateInfo> TlsConnection::peer_certificate() const {
+  X509* const certificate = SSL_get0_peer_certificate(state_->ssl);
+  if (certificate == nullptr || SSL_get_verify_result(state_->ssl) != X509_V_OK) return std::nullopt;
+  auto info = info_of(certificate);
+  return info ? std::optional(std::move(*info)) : std::nullopt;
 }
 
 const std::string& TlsConnection::failure() const { return state_->failure; }

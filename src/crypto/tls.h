@@ -6,11 +6,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/bytes.h"
 #include "base/secret.h"
+#include "crypto/x509.h"
 
 namespace redoubt::crypto {
 
@@ -43,8 +45,8 @@ class TlsConnection {
   std::string alpn() const;      // "http/1.1", or empty
   // Whether the other end proved a certificate that carries this DNS name. For ends of a TlsPeerContext, after the handshake.
   bool peer_is_named(const std::string& dns_name) const;
-  // The other end's certificate in PEM, where it showed one that was verified; empty otherwise. After the handshake.
-  std::string peer_certificate() const;
+  // Of the other end's certificate, where it showed one that was verified; nothing otherwise. After the handshake.
+  std::optional<CertificateInfo> peer_certificate() const;
   // What the last call that failed came to, for a person: "certificate has expired".
   const std::string& failure() const;
 

@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "base/check.h"
+#include "crypto/certificate_info.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
 
@@ -227,14 +228,18 @@ Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOpti
 
 Result<CertificateInfo> read_certificate(std::string_view pem) {
   const auto certificate = TRY(parse(pem));
+  return info_of(certificate.get());
+}
+
+Result<CertificateInfo> info_of(X509* certificate) {
   CertificateInfo info;
-  info.common_name = common_name_of(certificate.get());
-  info.not_before = TRY(time_of(X509_get0_notBefore(certificate.get())));
-  info.not_after = TRY(time_of(X509_get0_notAfter(certificate.get())));
-  info.is_ca = X509_check_ca(certificate.get()) == 1;
-  read_alternative_names(certificate.get(), info);
+  info.common_name = common_name_of(certificate);
+  info.not_before = TRY(time_of(X509_get0_notBefore(certificate)));
+  info.not_after = TRY(time_of(X509_get0_notAfter(certificate)));
+  info.is_ca = X509_check_ca(certificate) == 1;
+  read_alternative_names(certificate, info);
   unsigned char* der = nullptr;
-  const int size = i2d_X509(certificate.get(), &der);
+  const int size = i2d_X509(certificate, &der);
   CHECK(size > 0);
   info.fingerprint = sha256(ByteView(der, static_cast<std::size_t>(size)));
   OPENSSL_free(der);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "crypto/x509.h"
 #include "http/http1_session.h"
 #include "http/http2_session.h"
 
@@ -99,7 +98,7 @@ Next Connection::step_handshake() {
 
 std::shared_ptr<const ClientCertificate> Connection::client() const {
   if (shared_.options.client_certificates == crypto::ClientCertificates::none) return nullptr;
-  const auto info = crypto::read_certificate(transport_.tls().peer_certificate());
+  const auto info = transport_.tls().peer_certificate();
   if (!info) return nullptr;
   return std::make_shared<const ClientCertificate>(ClientCertificate{info->common_name, info->dns_names, info->fingerprint.hex()});
 }
