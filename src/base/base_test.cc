@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/json_writer.h"
 #include "base/secret.h"
 #include "base/terminal.h"
 
@@ -87,6 +88,29 @@ TEST(Json, is_written_as_the_library_writes_it) {
                 {"numbers", {0, -1, INT64_MIN, UINT64_MAX, 0.1, -0.0, 1e300, 1.5, std::numeric_limits<double>::infinity()}}, {"rest", {nullptr, true, false, ""}}};
   for (int c = 0; c < 256; ++c) value["one"].push_back(std::string("a") + static_cast<char>(c));
   EXPECT_EQ(dump_json(value), value.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+TEST(Json, a_writer_writes_the_bytes_of_a_dump) {
+  const Json value = {{"a", Json::array({1, -2, 0.5, 3.0, -0.0, 1e300, 123456789.0, nullptr, true, "x\n\"\xff"})}, {"b", Json::object()}, {"c", {{"d", Json::array()}, {"e", ""}}}};
+  std::string out = "before ";
+  JsonWriter json(out);
+  json.begin_object();
+  json.member("a").begin_array();
+  json.integer(1);
+  json.integer(-2);
+  for (const double number : {0.5, 3.0, -0.0, 1e300, 123456789.0}) json.number(number);
+  json.null();
+  json.boolean(true);
+  json.text("x\n\"\xff");
+  json.end_array();
+  json.member("b").json("{}");
+  json.member("c").begin_object();
+  json.member("d").begin_array();
+  json.end_array();
+  json.member("e").text("");
+  json.end_object();
+  json.end_object();
+  EXPECT_EQ(out, "before " + dump_json(value));
 }
 
 TEST(Time, writes_and_reads_rfc_3339) {

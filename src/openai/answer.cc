@@ -2,8 +2,10 @@
 #include "openai/answer.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/json.h"
+#include "base/json_writer.h"
 
 namespace redoubt::openai {
 namespace {
@@ -18,23 +20,24 @@ std::string as_utf8(const std::string& bytes) {
   return Json::parse(dump_json(bytes)).get<std::string>();
 }
 
-Json usage_of(const GenerateEnd& end) {
-  return {{"prompt_tokens", end.prompt_tokens},
-          {"completion_tokens", end.completion_tokens},
-          {"total_tokens", end.prompt_tokens + end.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", end.reused_tokens}}}};
+void write_usage(JsonWriter& json, const GenerateEnd& end) {
+  json.member("usage").begin_object();
+  json.member("completion_tokens").integer(end.completion_tokens);
+  json.member("prompt_tokens").integer(end.prompt_tokens);
+  json.member("prompt_tokens_details").begin_object();
+  json.member("cached_tokens").integer(end.reused_tokens);
+  json.end_object();
+  json.member("total_tokens").integer(end.prompt_tokens + end.completion_tokens);
+  json.end_object();
 }
 
-Json chunk_of(const AnswerFrame& frame, Json choices) {
-  bool chat = frame.protocol == Protocol::chat;
-  return {{"id", frame.id},
-          {"object", chat ? "chat.completion.chunk" : "text_completion"},
-          {"created", frame.created},
-          {"model", frame.model},
-          {"choices", std::move(choices)}};
+// What stands beside the choices, in the order of its name.
+void write_frame(JsonWriter& json, const AnswerFrame& frame, std::string_view object) {
+  json.member("created").integer(frame.created);
+  json.member("id").text(frame.id);
+  json.member("model").text(frame.model);
+  json.member("object").text(object);
 }
-
-std::string event_of(const Json& chunk) { return "data: " + dump_json(chunk) + "\n\n"; }
 
 // A token as chats tell it. What is no UTF-8 in its text is written as U+FFFD; the bytes are exact.
 Json chat_logprob(const TokenLogprob& one) {
@@ -65,38 +68,87 @@ Json completion_logprobs(const std::vector<TokenLogprob>& logprobs, std::size_t&
   return out;
 }
 
-Json logprobs_of(const AnswerFrame& frame, const std::vector<TokenLogprob>& logprobs, std::size_t& offset) {
-  if (!frame.logprobs) return nullptr;
-  return frame.protocol == Protocol::chat ? chat_logprobs(logprobs) : completion_logprobs(logprobs, offset);
+// Logprobs are asked for seldom, and are no part of what is written fast.
+void write_logprobs(JsonWriter& json, const AnswerFrame& frame, const Piece* piece, std::size_t& offset) {
+  json.member("logprobs");
+  if (!frame.logprobs || piece == nullptr) return json.null();
+  json.json(dump_json(frame.protocol == Protocol::chat ? chat_logprobs(piece->logprobs) : completion_logprobs(piece->logprobs, offset)));
 }
 
-Json choice_of(const AnswerFrame& frame, Json delta, const Json& finish_reason, Json logprobs = nullptr) {
-  Json choice = {{"index", 0}, {"logprobs", std::move(logprobs)}, {"finish_reason", finish_reason}};
-  if (frame.protocol == Protocol::chat)
-    choice["delta"] = std::move(delta);
-  else
-    choice["text"] = delta.value("content", "");
-  return Json::array({std::move(choice)});
+// `index` of a call within a stream; none in a whole answer.
+void write_call(JsonWriter& json, const NamedCall& named, std::optional<std::size_t> index = std::nullopt) {
+  json.begin_object();
+  json.member("function").begin_object();
+  json.member("arguments").text(named.call.arguments);
+  json.member("name").text(named.call.name);
+  json.end_object();
+  json.member("id").text(named.id);
+  if (index) json.member("index").integer(static_cast<std::int64_t>(*index));
+  json.member("type").text("function");
+  json.end_object();
 }
 
-Json call_of(const NamedCall& named) {
-  return {{"id", named.id}, {"type", "function"}, {"function", {{"name", named.call.name}, {"arguments", named.call.arguments}}}};
+void write_message(JsonWriter& json, const Piece& answer) {
+  json.member("message").begin_object();
+  json.member("content");
+  answer.calls.empty() ? json.text(answer.text) : json.text_or_null(answer.text);
+  json.member("refusal").null();
+  json.member("role").text("assistant");
+  if (!answer.calls.empty()) {
+    json.member("tool_calls").begin_array();
+    for (const auto& call : answer.calls) write_call(json, call);
+    json.end_array();
+  }
+  json.end_object();
 }
 
-Json message_of(const Piece& answer) {
-  Json message = {{"role", "assistant"}, {"content", answer.text}, {"refusal", nullptr}};
-  if (answer.calls.empty()) return message;
-  if (answer.text.empty()) message["content"] = nullptr;
-  for (const auto& call : answer.calls) message["tool_calls"].push_back(call_of(call));
-  return message;
+// The choice of a stream's event: `delta` writes what is new in a chat, the piece's text is what is new in a completion; null: nothing.
+template <typename Delta>
+void write_choice(JsonWriter& json, const AnswerFrame& frame, const Delta& delta, const Piece* piece, std::size_t& offset, std::string_view finish_reason = "") {
+  const bool chat = frame.protocol == Protocol::chat;
+  json.member("choices").begin_array();
+  json.begin_object();
+  if (chat) {
+    json.member("delta").begin_object();
+    delta();
+    json.end_object();
+  }
+  json.member("finish_reason").text_or_null(finish_reason);
+  json.member("index").integer(0);
+  write_logprobs(json, frame, piece, offset);
+  if (!chat) json.member("text").text(piece == nullptr ? std::string_view() : piece->text);
+  json.end_object();
+  json.end_array();
+}
+
+// `choices` writes that member, which stands first.
+template <typename Choices>
+std::string event_of(const AnswerFrame& frame, const Choices& choices, const GenerateEnd* usage = nullptr) {
+  std::string out = "data: ";
+  JsonWriter json(out);
+  json.begin_object();
+  choices(json);
+  write_frame(json, frame, frame.protocol == Protocol::chat ? "chat.completion.chunk" : "text_completion");
+  if (usage != nullptr) write_usage(json, *usage);
+  json.end_object();
+  return out += "\n\n";
 }
 
 }  // namespace
 
 std::string error_body(const std::string& message, const std::string& type, const std::string& param,
                        const std::string& code) {
-  auto or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
-  return dump_json({{"error", {{"message", message}, {"type", type}, {"param", or_null(param)}, {"code", or_null(code)}}}});
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  json.member("error").begin_object();
+  json.member("code").text_or_null(code);
+  json.member("message").text(message);
+  json.member("param").text_or_null(param);
+  json.member("type").text(type);
+  json.end_object();
+  json.end_object();
+  return out;
 }
 
 std::string refusal_body(const std::string& parameter) {
@@ -112,35 +164,57 @@ void Piece::append(const Piece& more) {
 }
 
 std::string answer_body(const AnswerFrame& frame, const Piece& answer, const GenerateEnd& end) {
-  if (frame.protocol == Protocol::inputs) return dump_json(Json::array({{{"generated_text", answer.text}}}));
-  bool chat = frame.protocol == Protocol::chat;
+  std::string out;
+  out.reserve(answer.text.size() + 512);
+  JsonWriter json(out);
+  if (frame.protocol == Protocol::inputs) {
+    json.begin_array();
+    json.begin_object();
+    json.member("generated_text").text(answer.text);
+    json.end_object();
+    json.end_array();
+    return out;
+  }
+  const bool chat = frame.protocol == Protocol::chat;
   std::size_t offset = 0;
-  Json choice = {{"index", 0}, {"logprobs", logprobs_of(frame, answer.logprobs, offset)}, {"finish_reason", end.finish_reason}};
-  if (chat)
-    choice["message"] = message_of(answer);
-  else
-    choice["text"] = answer.text;
-  return dump_json({{"id", frame.id},
-                    {"object", chat ? "chat.completion" : "text_completion"},
-                    {"created", frame.created},
-                    {"model", frame.model},
-                    {"choices", Json::array({std::move(choice)})},
-                    {"usage", usage_of(end)}});
+  json.begin_object();
+  json.member("choices").begin_array();
+  json.begin_object();
+  json.member("finish_reason").text(end.finish_reason);
+  json.member("index").integer(0);
+  write_logprobs(json, frame, &answer, offset);
+  chat ? write_message(json, answer) : json.member("text").text(answer.text);
+  json.end_object();
+  json.end_array();
+  write_frame(json, frame, chat ? "chat.completion" : "text_completion");
+  write_usage(json, end);
+  json.end_object();
+  return out;
 }
 
 std::string stream_begin(const AnswerFrame& frame) {
   if (frame.protocol != Protocol::chat) return "";
-  return event_of(chunk_of(frame, choice_of(frame, {{"role", "assistant"}, {"content", ""}}, nullptr)));
+  std::size_t offset = 0;
+  return event_of(frame, [&](JsonWriter& json) {
+    const auto delta = [&] {
+      json.member("content").text("");
+      json.member("role").text("assistant");
+    };
+    write_choice(json, frame, delta, nullptr, offset);
+  });
 }
 
 std::string stream_token(const AnswerFrame& frame, const Piece& piece, StreamPlace& place) {
-  Json delta = Json::object();
-  if (!piece.text.empty() || piece.calls.empty()) delta["content"] = piece.text;
-  for (const auto& call : piece.calls) {
-    delta["tool_calls"].push_back(call_of(call));
-    delta["tool_calls"].back()["index"] = place.calls++;
-  }
-  return event_of(chunk_of(frame, choice_of(frame, std::move(delta), nullptr, logprobs_of(frame, piece.logprobs, place.characters))));
+  return event_of(frame, [&](JsonWriter& json) {
+    const auto delta = [&] {
+      if (!piece.text.empty() || piece.calls.empty()) json.member("content").text(piece.text);
+      if (piece.calls.empty()) return;
+      json.member("tool_calls").begin_array();
+      for (const auto& call : piece.calls) write_call(json, call, place.calls++);
+      json.end_array();
+    };
+    write_choice(json, frame, delta, &piece, place.characters);
+  });
 }
 
 std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size_t& offset) {
@@ -151,12 +225,13 @@ std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size
 }
 
 std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage) {
-  auto text = event_of(chunk_of(frame, choice_of(frame, Json::object(), end.finish_reason)));
-  if (include_usage) {
-    auto usage = chunk_of(frame, Json::array());
-    usage["usage"] = usage_of(end);
-    text += event_of(usage);
-  }
+  std::size_t offset = 0;
+  auto text = event_of(frame, [&](JsonWriter& json) { write_choice(json, frame, [] {}, nullptr, offset, end.finish_reason); });
+  const auto no_choices = [](JsonWriter& json) {
+    json.member("choices").begin_array();
+    json.end_array();
+  };
+  if (include_usage) text += event_of(frame, no_choices, &end);
   return text + "data: [DONE]\n\n";
 }
 

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "base/log.h"
 
 namespace redoubt::telemetry {
@@ -23,21 +23,32 @@ Result<std::pair<Fd, std::uint64_t>> open_log(const std::filesystem::path& file)
 }  // namespace
 
 std::string to_access_line(const RequestRecord& record) {
-  Json line = {{"time", to_rfc3339(record.begun)},
-               {"id", record.id},
-               {"method", record.method},
-               {"route", record.route},
-               {"status", record.status},
-               {"key", record.key_id},
-               {"tenant", record.tenant},
-               {"duration_ms", (record.ended - record.begun).count()},
-               {"trace", record.trace.trace_id}};
-  if (!record.operation.empty()) {
-    line.update({{"model", record.model}, {"prompt_tokens", record.prompt_tokens}, {"completion_tokens", record.completion_tokens}, {"cached_tokens", record.reused_tokens}});
-    if (record.first_token_ms >= 0) line["first_token_ms"] = record.first_token_ms;
-    if (!record.finish_reason.empty()) line["finish_reason"] = record.finish_reason;
+  std::string line;
+  line.reserve(512);
+  JsonWriter json(line);
+  const bool generated = !record.operation.empty();
+  json.begin_object();
+  if (generated) {
+    json.member("cached_tokens").integer(record.reused_tokens);
+    json.member("completion_tokens").integer(record.completion_tokens);
   }
-  return dump_json(line) + "\n";
+  json.member("duration_ms").integer((record.ended - record.begun).count());
+  if (generated && !record.finish_reason.empty()) json.member("finish_reason").text(record.finish_reason);
+  if (generated && record.first_token_ms >= 0) json.member("first_token_ms").integer(record.first_token_ms);
+  json.member("id").text(record.id);
+  json.member("key").text(record.key_id);
+  json.member("method").text(record.method);
+  if (generated) {
+    json.member("model").text(record.model);
+    json.member("prompt_tokens").integer(record.prompt_tokens);
+  }
+  json.member("route").text(record.route);
+  json.member("status").integer(record.status);
+  json.member("tenant").text(record.tenant);
+  json.member("time").text(to_rfc3339(record.begun));
+  json.member("trace").text(record.trace.trace_id);
+  json.end_object();
+  return line += '\n';
 }
 
 Result<std::unique_ptr<AccessLog>> AccessLog::create(AccessLogOptions options) {
