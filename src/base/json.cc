@@ -30,8 +30,9 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
-    if (stack_.back()->contains(name)) return refuse(fmt::format("the key '{}' stands twice in one object", name));
-    key_ = std::move(name);
+    const auto [at, is_new] = stack_.back()->get_ref<Json::object_t&>().try_emplace(std::move(name));
+    if (!is_new) return refuse(fmt::format("the key '{}' stands twice in one object", at->first));
+    member_ = &at->second;
     return true;
   }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
@@ -53,7 +54,8 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    return &(parent[key_] = std::move(value));
+    *member_ = std::move(value);
+    return member_;
   }
   bool add(Json value) {
     place(std::move(value));
@@ -79,7 +81,8 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
   std::size_t depth_max_;
   Json root_;
   std::vector<Json*> stack_;
-  std::string key_, problem_;
+  Json* member_ = nullptr;  // of the object on top, whose value comes next
+  std::string problem_;
   ErrorCode code_ = ErrorCode::invalid_argument;
 };
 
