@@ -121,8 +121,8 @@ std::string told(const Json& answer, bool streamed) {
 Result<int> generate(Invocation& invocation, const Options& options, const Output& output) {
   provider::JobSpec spec;
   spec.entry_point = "generate";
-  spec.hyperparameters = gateway::generate_message(0, TRY(request_of(options)));
-  for (const char* member : {"type", "id"}) spec.hyperparameters.erase(member);
+  const auto request = TRY(request_of(options));
+  spec.hyperparameters = TRY(parse_json(gateway::generate_options(request), "request"));
   spec.hyperparameters.update({{"dtype", options.dtype}, {"weights", options.weights}});
   spec.channels["model"] = TRY(model_files(options.model));
   if (!options.adapters.empty()) TRY(add_adapters(options.adapters, spec));

@@ -15,8 +15,8 @@ Status check_ready(const Release& release) {
 
 bool serves(const Release& release, const std::string& model) {
   if (release.answers_to(model)) return true;
-  const auto adapters = release.pool->state().adapters;
-  return std::find(adapters.begin(), adapters.end(), model) != adapters.end();
+  const auto known = release.pool->known();
+  return std::find(known->adapters.begin(), known->adapters.end(), model) != known->adapters.end();
 }
 
 }  // namespace

@@ -16,7 +16,6 @@ using std::chrono::milliseconds;
 
 constexpr int kTickMs = 100;
 constexpr auto kMeasured = std::chrono::seconds(30);             // waits are looked back at
-constexpr std::size_t kPayersMax = 4096;
 constexpr std::size_t kServicesMin = 5, kServicesMax = 64;  // answers whose mean time counts; below them it says little
 constexpr std::string_view kWhere = "engine worker";
 
@@ -24,22 +23,23 @@ tl::unexpected<Error> broken(std::string message) {
   return fail(ErrorCode::unavailable, std::move(message), std::string(kWhere));
 }
 
-std::optional<std::uint64_t> number_of(const std::string& id) {
-  if (id.empty() || id.size() > 19 || !std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; }))
-    return std::nullopt;
-  return std::stoull(id);
+template <typename Event>
+std::uint64_t id_of(const Event& event) {
+  if constexpr (requires { event.id; }) return event.id;
+  return 0;
 }
 
-Result<int> count_of(const Json& event, const char* key) {
-  auto value = TRY(json_integer(event, key, kWhere));
-  if (value < 0 || value > 1'000'000'000) return broken("the worker sent a count out of range");
-  return static_cast<int>(value);
+void tell(GenerateListener& listener, const WorkerEvent& event) {
+  if (const auto* started = std::get_if<RequestStarted>(&event)) listener.on_started(started->prompt_tokens);
+  if (const auto* token = std::get_if<RequestToken>(&event)) listener.on_token(token->piece);
+  if (const auto* done = std::get_if<RequestDone>(&event)) listener.on_done(done->end);
+  if (const auto* failed = std::get_if<RequestFailed>(&event)) listener.on_error(failed->error);
 }
 
 }  // namespace
 
 struct WorkerPool::Job {
-  GenerateRequest request;
+  std::string payer, scope, options;           // of the request; what it asks of the engine as text
   std::shared_ptr<GenerateListener> listener;  // null once it was told of an end
   Slot* slot = nullptr;                        // null while queued
   bool handed_on = false;                      // a token reached the listener
@@ -54,9 +54,10 @@ struct WorkerPool::Slot {
   bool wanted = true;   // else it takes no request, and its worker ends once it has none
   bool ready = false;
   bool failed = false;  // the last start or worker did
+  WorkerEventReader reader;
   int capacity = 0, running = 0;
   bool knows_scopes = false;  // the engine of an older image refuses the word
-  Steady::time_point started, pinged, ponged;
+  Steady::time_point started, pinged, ponged, watched;
   std::uint64_t pings = 0;
 };
 
@@ -103,18 +104,19 @@ std::optional<Error> WorkerPool::last_failure() const {
 }
 
 Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener) {
+  auto options = generate_options(request);  // written before the lock is taken
   Calls calls;
   std::uint64_t id = 0;
   {
     std::lock_guard lock(mutex_);
     if (stopping_ || !can_answer()) return broken("no worker is ready");
-    const bool waits_already = std::any_of(queue_.begin(), queue_.end(), [&](const auto waiting) { return jobs_.at(waiting).request.payer == request.payer; });
-    if (waits_already && expected_wait_ms() > options_.queue_ms_max) return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWhere));
+    if (queue_.holds_one_of(request.payer) && expected_wait_ms() > options_.queue_ms_max) return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWhere));
     if (queue_.size() >= static_cast<std::size_t>(options_.queue_max) && !make_room(request.payer, calls))
       return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
     id = next_id_++;
-    jobs_[id] = Job{std::move(request), std::move(listener), nullptr, false, false, false, Steady::now(), Steady::now()};
-    queue_.push_back(id);
+    const auto now = Steady::now();
+    queue_.add(id, request.payer);
+    jobs_[id] = Job{std::move(request.payer), std::move(request.scope), std::move(options), std::move(listener), nullptr, false, false, false, now, now};
     assign();
     if (std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->wanted; })) want(1);
   }
@@ -139,7 +141,7 @@ int WorkerPool::expected_wait_ms() const {
   for (const auto& slot : slots_) slots += slot->wanted && slot->ready ? slot->capacity : 0;
   if (queue_.empty() || services_.size() < kServicesMin || slots == 0) return 0;
   const auto sum = std::accumulate(services_.begin(), services_.end(), milliseconds(0)).count();
-  return static_cast<int>(std::min<std::int64_t>(3'600'000, sum * (std::ssize(queue_) + 1) / std::ssize(services_) / slots));
+  return static_cast<int>(std::min<std::int64_t>(3'600'000, sum * (static_cast<std::int64_t>(queue_.size()) + 1) / std::ssize(services_) / slots));
 }
 
 // So many workers from now on: the busiest stay. With the lock held.
@@ -168,7 +170,7 @@ Scaling::Load WorkerPool::load() const {
   std::int64_t count = 0;
   for (auto at = waits_.rbegin(); at != waits_.rend() && at->time >= now - kMeasured; ++at, ++count) waited += at->waited;
   load.queue_ms = count > 0 ? static_cast<double>(waited.count()) / static_cast<double>(count) : 0;
-  for (const auto id : queue_) load.queue_ms = std::max(load.queue_ms, std::chrono::duration<double, std::milli>(now - jobs_.at(id).since).count());
+  for (const auto id : queue_.waiting()) load.queue_ms = std::max(load.queue_ms, std::chrono::duration<double, std::milli>(now - jobs_.at(id).since).count());
   return load;
 }
 
@@ -176,7 +178,7 @@ void WorkerPool::keep_scaling() {
   Scaling scaling(*options_.scale);
   std::unique_lock lock(mutex_);
   looked_ = Steady::now();
-  while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_; })) {
+  while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_.load(); })) {
     const auto now = Steady::now();
     // A second's mean: a tick has too few tokens to tell.
     if (now - looked_ >= std::chrono::seconds(1)) {
@@ -199,18 +201,14 @@ void WorkerPool::keep_scaling() {
   }
 }
 
-// The newest waiting request of whoever has the most gives way, if `payer` has two fewer. With the lock held.
+// With the lock held.
 bool WorkerPool::make_room(const std::string& payer, Calls& calls) {
-  std::map<std::string, std::size_t> waiting;
-  for (const auto id : queue_) ++waiting[jobs_.at(id).request.payer];
-  const auto most = std::max_element(waiting.begin(), waiting.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most == waiting.end() || waiting[payer] + 1 >= most->second) return false;
-  const auto last = std::find_if(queue_.rbegin(), queue_.rend(), [&](const auto id) { return jobs_.at(id).request.payer == most->first; });
+  const auto last = queue_.make_room(payer);
+  if (!last) return false;
   const auto found = jobs_.find(*last);
   calls.push_back([listener = found->second.listener] {
     if (listener) listener->on_error({ErrorCode::unavailable, "gave way to another payer's request", std::string(kWhere)});
   });
-  queue_.erase(std::next(last).base());
   jobs_.erase(found);
   return true;
 }
@@ -221,11 +219,11 @@ void WorkerPool::cancel(std::uint64_t id) {
   auto found = jobs_.find(id);
   if (found == jobs_.end()) return;
   if (found->second.slot) {
-    if (!std::exchange(found->second.cancelled, true)) found->second.slot->connection->post({{"type", "cancel"}, {"id", std::to_string(id)}});
+    if (!std::exchange(found->second.cancelled, true)) found->second.slot->connection->post(cancel_line(id));
     return;
   }
   dropped = std::exchange(found->second.listener, nullptr);
-  std::erase(queue_, id);
+  queue_.remove(id, found->second.payer);
   jobs_.erase(found);
   changed_.notify_all();
 }
@@ -245,37 +243,23 @@ PoolState WorkerPool::state() const {
     state.slots += slot->capacity;
   }
   state.can_answer = can_answer();
-  state.context_length = known_.context_length;
-  state.adapters = known_.adapters;
-  state.knows_tools = known_.knows_tools;
+  state.context_length = known_->context_length;
+  state.adapters = known_->adapters;
+  state.knows_tools = known_->knows_tools;
   state.expected_wait_ms = expected_wait_ms();
   state.queued = static_cast<int>(queue_.size());
   state.restarts = restarts_;
   return state;
 }
 
+std::shared_ptr<const WorkerReady> WorkerPool::known() const {
+  std::lock_guard lock(mutex_);
+  return known_;
+}
+
 bool WorkerPool::drain(milliseconds time_max) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, time_max, [this] { return jobs_.empty(); });
-}
-
-// The first waiting request of the payer who has the fewest running, and among such of who was last served longest ago. With the lock held,
-// and the queue not empty.
-std::uint64_t WorkerPool::take_next() {
-  std::map<std::string, int> running;
-  for (const auto& [id, job] : jobs_)
-    if (job.slot != nullptr) ++running[job.request.payer];
-  const auto turn = [&](std::uint64_t id) {
-    const auto& payer = jobs_.at(id).request.payer;
-    const auto served = served_.find(payer);
-    return std::pair(running[payer], served == served_.end() ? 0 : served->second);
-  };
-  const auto next = std::min_element(queue_.begin(), queue_.end(), [&](auto a, auto b) { return turn(a) < turn(b); });
-  const auto id = *next;
-  if (served_.size() > kPayersMax) served_.clear();
-  served_[jobs_.at(id).request.payer] = ++turns_;
-  queue_.erase(next);
-  return id;
 }
 
 // Hands queued requests to the least busy workers. With the lock held.
@@ -285,7 +269,7 @@ void WorkerPool::assign() {
     for (auto& slot : slots_)
       if (slot->wanted && slot->ready && slot->running < slot->capacity && (!best || slot->running < best->running)) best = slot.get();
     if (!best) return;
-    auto id = take_next();
+    const auto id = queue_.take();
     auto& job = jobs_.at(id);
     job.slot = best;
     const auto now = Steady::now();
@@ -293,9 +277,7 @@ void WorkerPool::assign() {
     while (waits_.front().time < now - kMeasured) waits_.pop_front();
     job.since = job.heard = now;
     ++best->running;
-    auto message = generate_message(id, job.request);
-    if (!best->knows_scopes) message.erase("scope");
-    best->connection->post(message);
+    best->connection->post(generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
   }
 }
 
@@ -307,7 +289,7 @@ bool WorkerPool::pause(const Slot& slot, int ms) {
     {
       std::unique_lock lock(mutex_);
       const auto tick = std::min(end, Steady::now() + milliseconds(kTickMs));
-      if (changed_.wait_until(lock, tick, [this] { return stopping_; })) return false;
+      if (changed_.wait_until(lock, tick, [this] { return stopping_.load(); })) return false;
       expire(&slot, calls);
     }
     for (auto& call : calls) call();
@@ -363,93 +345,66 @@ void WorkerPool::keep_worker(Slot& slot) {
 Status WorkerPool::serve_worker(Slot& slot) {
   for (;;) {
     TRY(slot.connection->exchange(kTickMs, [&](std::string_view line) { return handle_line(slot, line); }));
-    TRY(watch(slot));
+    // Going through all requests after each line would cost more than the lines do.
+    if (const auto now = Steady::now(); stopping_ || now - slot.watched >= milliseconds(kTickMs)) {
+      slot.watched = now;
+      TRY(watch(slot));
+    }
   }
 }
 
 Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
-  auto event = TRY(parse_json(line, kWhere, {kWorkerLineBytesMax, 8}));
-  auto type = TRY(json_string(event, "type", kWhere));
-  Calls calls;
+  const auto event = TRY(slot.reader.read(line));
+  std::shared_ptr<GenerateListener> listener;
   {
     std::lock_guard lock(mutex_);
-    if (type == "ready") {
-      if (slot.ready || TRY(json_integer(event, "protocol", kWhere)) != 1)
-        return broken("the worker speaks another protocol");
-      slot.capacity = std::clamp(TRY(count_of(event, "slots")), 1, 1024);
-      Known known;
-      known.context_length = TRY(count_of(event, "context_length"));
-      slot.knows_scopes = event.contains("adapters");
-      known.knows_tools = json_or(event, "tools", false);
-      for (const auto& name : json_or(event, "adapters", Json::array())) {
-        if (!name.is_string()) return broken("the worker named an adapter that has no name");
-        known.adapters.push_back(name);
-      }
-      known_ = std::move(known);
-      slot.ready = true;
-      slot.failed = false;
-      slot.pinged = slot.ponged = Steady::now();
-      last_failure_.reset();
-      assign();
-      changed_.notify_all();
-      return {};
-    }
-    if (!slot.ready) return broken("the worker spoke before it was ready");
-    if (type == "pong") {
-      slot.ponged = Steady::now();
-      return {};
-    }
-    TRY(handle_job_event(slot, event, type, calls));
+    listener = TRY(handle_event(slot, event));
   }
-  for (auto& call : calls) call();
+  if (listener) tell(*listener, event);
   return {};
 }
 
-// With the lock held; what the listener is told goes into `calls`.
-Status WorkerPool::handle_job_event(Slot& slot, const Json& event, const std::string& type, Calls& calls) {
-  const auto id_text = TRY(json_string(event, "id", kWhere));
-  const auto id = number_of(id_text);
-  auto found = id ? jobs_.find(*id) : jobs_.end();
-  if (found == jobs_.end() || found->second.slot != &slot)
-    return broken("the worker answered a request that it does not have");
+// Who hears of it once the lock, which is held, is released; null: nobody.
+Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, const WorkerEvent& event) {
+  if (const auto* ready = std::get_if<WorkerReady>(&event)) {
+    TRY(become_ready(slot, *ready));
+    return nullptr;
+  }
+  if (!slot.ready) return broken("the worker spoke before it was ready");
+  if (std::holds_alternative<WorkerPong>(event)) {
+    slot.ponged = Steady::now();
+    return nullptr;
+  }
+  const auto found = jobs_.find(std::visit([](const auto& one) { return id_of(one); }, event));
+  if (found == jobs_.end() || found->second.slot != &slot) return broken("the worker answered a request that it does not have");
   auto& job = found->second;
-  auto listener = job.listener;
   job.heard = Steady::now();
-  if (type == "started") {
-    auto tokens = TRY(count_of(event, "prompt_tokens"));
-    if (listener) calls.push_back([=] { listener->on_started(tokens); });
-    return {};
-  }
-  if (type == "token") {
+  if (std::holds_alternative<RequestStarted>(event)) return job.listener;
+  if (const auto* token = std::get_if<RequestToken>(&event)) {
     job.handed_on = true;
-    auto piece = TRY(parse_piece(event));
-    tokens_ += std::max<std::size_t>(1, piece.logprobs.size());
-    if (listener && !job.cancelled) calls.push_back([listener, piece = std::move(piece)] { listener->on_token(piece); });
-    return {};
+    tokens_ += std::max<std::size_t>(1, token->piece.logprobs.size());
+    return job.cancelled ? nullptr : job.listener;
   }
-  if (type == "done") {
-    GenerateEnd end;
-    end.finish_reason = TRY(json_string(event, "finish_reason", kWhere));
-    end.prompt_tokens = TRY(count_of(event, "prompt_tokens"));
-    end.completion_tokens = TRY(count_of(event, "completion_tokens"));
-    if (event.contains("reused_tokens")) end.reused_tokens = TRY(count_of(event, "reused_tokens"));
-    if (listener) calls.push_back([=] { listener->on_done(end); });
-  } else if (type == "error") {
-    const auto code = TRY(json_string(event, "code", kWhere));
-    auto message = TRY(json_string(event, "message", kWhere));
-    const bool names_parameter = event.contains("param");
-    const auto kind = names_parameter || code == "invalid_argument" || code == "unsupported" ? ErrorCode::invalid_argument
-                      : code == "limit_exceeded"                                             ? ErrorCode::limit_exceeded
-                                                                                             : ErrorCode::unavailable;
-    const Error error{kind, std::move(message), json_or(event, "param", std::string(kWhere).c_str())};
-    if (listener) calls.push_back([=] { listener->on_error(error); });
-  } else {
-    return broken("the worker sent an unknown event");
-  }
-  if (type == "done" && !job.cancelled) services_.push_back(std::chrono::duration_cast<milliseconds>(Steady::now() - job.since));
+  if (std::holds_alternative<RequestDone>(event) && !job.cancelled) services_.push_back(std::chrono::duration_cast<milliseconds>(job.heard - job.since));
   if (services_.size() > kServicesMax) services_.pop_front();
+  auto listener = std::move(job.listener);
+  queue_.end(job.payer);
   jobs_.erase(found);
   --slot.running;
+  assign();
+  changed_.notify_all();
+  return listener;
+}
+
+Status WorkerPool::become_ready(Slot& slot, const WorkerReady& ready) {
+  if (slot.ready) return broken("the worker says twice that it is ready");
+  slot.capacity = ready.slots;
+  slot.knows_scopes = ready.knows_scopes;
+  known_ = std::make_shared<const WorkerReady>(ready);
+  slot.ready = true;
+  slot.failed = false;
+  slot.pinged = slot.ponged = Steady::now();
+  last_failure_.reset();
   assign();
   changed_.notify_all();
   return {};
@@ -467,7 +422,7 @@ Status WorkerPool::watch(Slot& slot) {
     if (slot.ready && now - slot.pinged > milliseconds(options_.ping_ms)) {
       if (slot.ponged >= slot.pinged || slot.pings == 0) {
         slot.pinged = now;
-        slot.connection->post({{"type", "ping"}, {"id", std::to_string(++slot.pings)}});
+        slot.connection->post(ping_line(++slot.pings));
       } else if (now - slot.pinged > milliseconds(options_.pong_ms_max)) {
         return broken("the worker does not answer a ping");
       }
@@ -498,11 +453,11 @@ void WorkerPool::expire(const Slot* slot, Calls& calls) {
       listener->on_error({ErrorCode::unavailable, "the request took too long", std::string(kWhere)});
     });
     if (!queued) {
-      job.slot->connection->post({{"type", "cancel"}, {"id", std::to_string(id)}});
+      job.slot->connection->post(cancel_line(id));
       ++at;
       continue;
     }
-    std::erase(queue_, id);
+    queue_.remove(id, job.payer);
     at = jobs_.erase(at);
   }
 }
@@ -542,11 +497,13 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
       job.retried = true;
       job.handed_on = false;
       job.since = Steady::now();
-      queue_.push_front(id);
+      queue_.end(job.payer);
+      queue_.add_again(id, job.payer);
     }
     std::erase_if(jobs_, [&](auto& entry) {
       auto& job = entry.second;
       if (job.slot != &slot) return false;
+      queue_.end(job.payer);
       if (job.listener)
         calls.push_back([listener = job.listener, why] {
           listener->on_error({ErrorCode::unavailable, why.message, why.where});

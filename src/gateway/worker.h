@@ -8,6 +8,7 @@
 // the most in it gives way to who has fewer.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -23,8 +24,9 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "gateway/fair_queue.h"
 #include "gateway/scaling.h"
+#include "gateway/worker_event.h"
 #include "openai/answer.h"
 #include "openai/request.h"
 
@@ -104,6 +106,8 @@ class WorkerPool {
   // (`cancelled`, with what was made until then), so that what was made can be counted. One that waited hears nothing.
   void cancel(std::uint64_t id);
   PoolState state() const;
+  // What the last worker that became ready said; its fellows are alike.
+  std::shared_ptr<const WorkerReady> known() const;
   // Waits until no request is queued or running; false when the time is over.
   bool drain(std::chrono::milliseconds time_max);
 
@@ -116,7 +120,8 @@ class WorkerPool {
   void keep_worker(Slot& slot);
   Status serve_worker(Slot& slot);
   Status handle_line(Slot& slot, std::string_view line);
-  Status handle_job_event(Slot& slot, const Json& event, const std::string& type, Calls& calls);
+  Result<std::shared_ptr<GenerateListener>> handle_event(Slot& slot, const WorkerEvent& event);
+  Status become_ready(Slot& slot, const WorkerReady& ready);
   Status watch(Slot& slot);
   bool await_wanted(Slot& slot);
   void keep_scaling();
@@ -127,7 +132,6 @@ class WorkerPool {
   std::set<std::uint64_t> unseen(const Slot& slot);
   void end_worker(Slot& slot, const Error& why);
   void assign();
-  std::uint64_t take_next();
   bool make_room(const std::string& payer, Calls& calls);
   void expire(const Slot* slot, Calls& calls);
   bool pause(const Slot& slot, int ms);
@@ -136,19 +140,12 @@ class WorkerPool {
   const WorkerPoolOptions options_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_ = false;  // set with the lock held
   std::uint64_t next_id_ = 1, restarts_ = 0;
   std::map<std::uint64_t, Job> jobs_;
-  std::deque<std::uint64_t> queue_;
-  std::map<std::string, std::uint64_t> served_;  // by payer, the turn that was last its own
-  std::uint64_t turns_ = 0;
+  FairQueue queue_;
   std::optional<Error> last_failure_;
-  struct Known {  // what the last worker that became ready can do; its fellows are alike
-    int context_length = 0;
-    std::vector<std::string> adapters;
-    bool knows_tools = false;
-  };
-  Known known_;
+  std::shared_ptr<const WorkerReady> known_ = std::make_shared<WorkerReady>();
   struct Wait {
     std::chrono::steady_clock::time_point time;
     std::chrono::milliseconds waited;

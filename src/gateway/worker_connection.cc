@@ -29,8 +29,8 @@ void WorkerConnection::wake() {
   [[maybe_unused]] auto ignored = ::write(event_.get(), &one, sizeof one);
 }
 
-void WorkerConnection::post(const Json& message) {
-  auto line = dump_json(message) + "\n";
+void WorkerConnection::post(std::string line) {
+  line += '\n';
   std::string_view rest = line;
   {
     std::lock_guard lock(mutex_);

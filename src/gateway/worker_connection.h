@@ -9,7 +9,7 @@
 #include <string>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "base/result.h"
 
 namespace redoubt::gateway {
 
@@ -18,8 +18,8 @@ constexpr std::size_t kWorkerLineBytesMax = 8 << 20;
 class WorkerConnection {
  public:
   static Result<std::unique_ptr<WorkerConnection>> create(Fd socket);
-  // Queues a line; from any thread.
-  void post(const Json& message);
+  // Queues a line, given without its end; from any thread.
+  void post(std::string line);
   // Reads and writes for at most `ms`, and hands on each whole line. unavailable when the worker closed; limit_exceeded for
   // a line that is too long, or when it lets more than 64 MiB of ours wait; else what `on_line` failed with.
   Status exchange(int ms, const std::function<Status(std::string_view line)>& on_line);

@@ -1,68 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/worker_message.h"
 
+#include "base/json_writer.h"
+
 namespace redoubt::gateway {
 namespace {
 
-constexpr std::string_view kWhere = "engine worker";
+constexpr std::size_t kOptionsBytes = 256;  // about as many beside the prompt
 
-// {"bytes": [..], "logprob"}; `top` where the entry has it.
-Result<openai::TokenLogprob> parse_logprob(const Json& entry) {
-  openai::TokenLogprob out;
-  for (const auto& byte : TRY(json_array(entry, "bytes", kWhere))) {
-    if (!byte.is_number_unsigned() || byte.get<std::uint64_t>() > 255) return fail(ErrorCode::unavailable, "a token's byte is none", std::string(kWhere));
-    out.bytes.push_back(static_cast<char>(byte.get<std::uint64_t>()));
+void write_messages(JsonWriter& json, const std::vector<openai::ChatMessage>& messages) {
+  json.member("messages").begin_array();
+  for (const auto& one : messages) {
+    json.begin_object();
+    json.member("content").text(one.content);
+    if (!one.json.empty()) json.member("json").text(one.json);
+    json.member("role").text(one.role);
+    json.end_object();
   }
-  out.logprob = TRY(json_number(entry, "logprob", kWhere));
-  return out;
+  json.end_array();
+}
+
+void write_logit_bias(JsonWriter& json, const std::vector<std::pair<int, double>>& biases) {
+  if (biases.empty()) return;
+  json.member("logit_bias").begin_object();
+  for (const auto& [token, bias] : biases) json.member(std::to_string(token)).number(bias);
+  json.end_object();
+}
+
+std::string short_line(std::string_view type, std::uint64_t id) {
+  std::string line;
+  JsonWriter json(line);
+  json.begin_object();
+  json.member("type").text(type);
+  json.member("id").text(std::to_string(id));
+  json.end_object();
+  return line;
 }
 
 }  // namespace
 
-Json generate_message(std::uint64_t id, const openai::GenerateRequest& request) {
-  Json message = {{"type", "generate"},
-                  {"id", std::to_string(id)},
-                  {"max_tokens", request.max_tokens},
-                  {"temperature", request.temperature},
-                  {"top_p", request.top_p},
-                  {"top_k", request.top_k},
-                  {"stop", request.stop},
-                  {"greedy", request.greedy}};
-  const auto unless = [&](const char* key, double value, double is_default) {
-    if (value != is_default) message[key] = value;
+std::string generate_options(const openai::GenerateRequest& request) {
+  std::string out;
+  std::size_t bytes = kOptionsBytes + (request.prompt ? request.prompt->size() : 0);
+  for (const auto& one : request.messages) bytes += one.content.size() + one.json.size() + 64;
+  out.reserve(bytes);
+  JsonWriter json(out);
+  const auto unless = [&](const char* name, double value, double is_default) {
+    if (value != is_default) json.member(name).number(value);
   };
+  const auto if_any = [&](const char* name, const std::string& text) {
+    if (!text.empty()) json.member(name).text(text);
+  };
+  json.begin_object();
+  json.member("max_tokens").integer(request.max_tokens);
+  json.member("temperature").number(request.temperature);
+  json.member("top_p").number(request.top_p);
+  json.member("top_k").integer(request.top_k);
+  json.member("greedy").boolean(request.greedy);
+  json.member("stop").begin_array();
+  for (const auto& stop : request.stop) json.text(stop);
+  json.end_array();
   unless("min_p", request.min_p, 0);
   unless("repetition_penalty", request.repetition_penalty, 1);
   unless("presence_penalty", request.presence_penalty, 0);
   unless("frequency_penalty", request.frequency_penalty, 0);
-  for (const auto& [token, bias] : request.logit_bias) message["logit_bias"][std::to_string(token)] = bias;
-  if (request.top_logprobs) message["top_logprobs"] = *request.top_logprobs;
-  if (!request.adapter.empty()) message["adapter"] = request.adapter;
-  if (!request.scope.empty()) message["scope"] = request.scope;
-  if (!request.tools.empty()) message["tools"] = request.tools;
-  if (!request.schema.empty()) message["schema"] = request.schema;
-  if (request.seed) message["seed"] = *request.seed;
-  if (request.prompt) {
-    message["prompt"] = *request.prompt;
-    return message;
-  }
-  message["messages"] = Json::array();
-  for (const auto& one : request.messages) {
-    message["messages"].push_back({{"role", one.role}, {"content", one.content}});
-    if (!one.json.empty()) message["messages"].back()["json"] = one.json;
-  }
-  return message;
+  write_logit_bias(json, request.logit_bias);
+  if (request.top_logprobs) json.member("top_logprobs").integer(*request.top_logprobs);
+  if_any("adapter", request.adapter);
+  if_any("tools", request.tools);
+  if_any("schema", request.schema);
+  if (request.seed) json.member("seed").integer(*request.seed);
+  if (request.prompt) json.member("prompt").text(*request.prompt);
+  else write_messages(json, request.messages);
+  json.end_object();
+  return out;
 }
 
-Result<openai::Piece> parse_piece(const Json& event) {
-  openai::Piece piece;
-  piece.text = TRY(json_string(event, "text", kWhere));
-  if (!event.contains("logprobs")) return piece;
-  for (const auto& entry : TRY(json_array(event, "logprobs", kWhere))) {
-    piece.logprobs.push_back(TRY(parse_logprob(entry)));
-    for (const auto& likely : TRY(json_array(entry, "top", kWhere))) piece.logprobs.back().top.push_back(TRY(parse_logprob(likely)));
-  }
-  return piece;
+std::string generate_line(std::uint64_t id, std::string_view options, std::string_view scope) {
+  std::string line;
+  line.reserve(options.size() + scope.size() + 96);
+  JsonWriter json(line);
+  json.begin_object();
+  json.member("type").text("generate");
+  json.member("id").text(std::to_string(id));
+  if (!scope.empty()) json.member("scope").text(scope);
+  line += ',';
+  line += options.substr(1);  // its members, and the end of the object
+  return line;
 }
+
+std::string cancel_line(std::uint64_t id) { return short_line("cancel", id); }
+std::string ping_line(std::uint64_t number) { return short_line("ping", number); }
 
 }  // namespace redoubt::gateway

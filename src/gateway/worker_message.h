@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The worker protocol's larger messages (docs/formats/worker-protocol.md).
+// What an engine is asked (docs/formats/worker-protocol.md).
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
-#include "base/json.h"
-#include "openai/answer.h"
 #include "openai/request.h"
 
 namespace redoubt::gateway {
 
-// A request as the engine reads it; what has its default is left out.
-Json generate_message(std::uint64_t id, const openai::GenerateRequest& request);
-
-// The text and logprobs of a `token` event; unavailable when the worker sent something else.
-Result<openai::Piece> parse_piece(const Json& event);
+// A request as the engine reads it, but for its type, id and scope: a JSON object. What has its default is left out.
+std::string generate_options(const openai::GenerateRequest& request);
+// The line that asks for it, without its end; an empty scope is left out.
+std::string generate_line(std::uint64_t id, std::string_view options, std::string_view scope);
+std::string cancel_line(std::uint64_t id);
+std::string ping_line(std::uint64_t number);
 
 }  // namespace redoubt::gateway

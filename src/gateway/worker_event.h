@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an engine says, a line each (docs/formats/worker-protocol.md), checked and read. Nothing of a line is believed: whatever is no
+// event of the protocol is unavailable, and its worker is replaced.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "openai/answer.h"
+
+namespace redoubt::gateway {
+
+struct WorkerReady {
+  int slots = 0, context_length = 0;
+  bool knows_scopes = false;  // the engine of an older image refuses the word
+  bool knows_tools = false;
+  std::vector<std::string> adapters;
+};
+struct WorkerPong {};
+struct RequestStarted {
+  std::uint64_t id = 0;
+  int prompt_tokens = 0;
+};
+struct RequestToken {
+  std::uint64_t id = 0;
+  openai::Piece piece;
+};
+struct RequestDone {
+  std::uint64_t id = 0;
+  openai::GenerateEnd end;
+};
+struct RequestFailed {
+  std::uint64_t id = 0;
+  Error error;
+};
+using WorkerEvent = std::variant<WorkerReady, WorkerPong, RequestStarted, RequestToken, RequestDone, RequestFailed>;
+
+// Keeps its memory from one line to the next. For one thread at a time.
+class WorkerEventReader {
+ public:
+  WorkerEventReader();
+  ~WorkerEventReader();
+  Result<WorkerEvent> read(std::string_view line);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace redoubt::gateway
