@@ -42,7 +42,15 @@ Digest Sha256::finish() {
   return digest;
 }
 
-Digest sha256(ByteView bytes) { return Sha256().update(bytes).finish(); }
+// With a context that stays: to make one costs as much as to hash a key.
+Digest sha256(ByteView bytes) {
+  static thread_local const std::unique_ptr<EVP_MD_CTX, decltype([](EVP_MD_CTX* context) { EVP_MD_CTX_free(context); })> context(EVP_MD_CTX_new());
+  Digest digest;
+  CHECK(context != nullptr && EVP_DigestInit_ex(context.get(), sha256_algorithm(), nullptr) == 1);
+  CHECK(EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1);
+  CHECK(EVP_DigestFinal_ex(context.get(), digest.value.data(), nullptr) == 1);
+  return digest;
+}
 
 Result<Digest> sha256_of(Source& source) {
   Sha256 hash;
