@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "crypto/random.h"
+#include "crypto/identifier.h"
 #include "gateway/event_stream.h"
 
 namespace redoubt::gateway {
@@ -83,8 +83,9 @@ void Completion::on_stop(std::function<void()> stop) {
   stop();
 }
 
-http::Headers Completion::headers_of(const char* content_type) const {
-  http::Headers headers = context_.headers;
+// Once: an answer has one head.
+http::Headers Completion::take_headers(const char* content_type) {
+  auto headers = std::move(context_.headers);
   headers.add("Content-Type", content_type);
   if (context_.seed) headers.add("X-Redoubt-Seed", std::to_string(*context_.seed));
   if (!context_.version.empty()) headers.add("X-Redoubt-Version", context_.version);
@@ -99,7 +100,7 @@ Status Completion::write(const std::string& events) {
 void Completion::begin_stream() {
   if (std::exchange(streaming_, true)) return;
   const bool is_aws = context_.framing == Framing::aws_event_stream;
-  auto headers = headers_of(is_aws ? kEventStreamType : "text/event-stream; charset=utf-8");
+  auto headers = take_headers(is_aws ? kEventStreamType : "text/event-stream; charset=utf-8");
   if (is_aws) headers.add("X-Amzn-SageMaker-Content-Type", "text/event-stream");
   responder_.begin(200, std::move(headers));
   (void)write(stream_begin(context_.frame));
@@ -107,7 +108,7 @@ void Completion::begin_stream() {
 
 Piece Completion::with_names(ToolCallReader::Found found) {
   Piece piece{std::move(found.text)};
-  for (auto& call : found.calls) piece.calls.push_back({"call_" + to_hex(crypto::random_bytes(12)), std::move(call)});
+  for (auto& call : found.calls) piece.calls.push_back({"call_" + crypto::draw_identifier(12), std::move(call)});
   return piece;
 }
 
@@ -184,7 +185,7 @@ void Completion::complete(GenerateEnd end) {
     record.reused_tokens = end.reused_tokens;
   }
   finish(200);
-  if (!context_.stream) return responder_.send({200, headers_of("application/json"), std::move(body), {}, 0, 0});
+  if (!context_.stream) return responder_.send({200, take_headers("application/json"), std::move(body), {}, 0, 0});
   begin_stream();
   (void)write(stream_end(context_.frame, end, context_.include_usage));
   responder_.end();

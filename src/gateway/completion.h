@@ -76,7 +76,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void complete(GenerateEnd end);
   void meter_guard();
   openai::Piece with_names(openai::ToolCallReader::Found found);
-  http::Headers headers_of(const char* content_type) const;
+  http::Headers take_headers(const char* content_type);
   // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.
   void finish(int status);
   void fail_early(http::Response response);

@@ -2,9 +2,10 @@
 #include "gateway/gateway.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/log.h"
-#include "crypto/random.h"
+#include "crypto/identifier.h"
 #include "gateway/authentication.h"
 #include "gateway/caller.h"
 #include "gateway/completion.h"
@@ -37,8 +38,10 @@ Response unauthorized() {
 
 // 53 bits, so that a client that reads numbers as doubles can send it back.
 std::int64_t random_seed() {
+  std::array<std::uint8_t, 7> drawn;
+  crypto::draw_identifier(drawn);
   std::int64_t seed = 0;
-  for (auto byte : crypto::random_bytes(7)) seed = (seed << 8) | byte;
+  for (auto byte : drawn) seed = (seed << 8) | byte;
   return seed & ((std::int64_t{1} << 53) - 1);
 }
 
@@ -96,7 +99,8 @@ void add_marker(GenerateRequest& request, const std::shared_ptr<const guards::Gu
 // Of every so many requests one, whatever thread they come on.
 bool is_sampled(double share) {
   if (share >= 1 || share <= 0) return share >= 1;
-  const auto bytes = crypto::random_bytes(2);
+  std::array<std::uint8_t, 2> bytes;
+  crypto::draw_identifier(bytes);
   return (bytes[0] << 8 | bytes[1]) < share * 65536;
 }
 
@@ -410,7 +414,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
   if (!parsed->generate.seed && !parsed->generate.greedy) parsed->generate.seed = random_seed();
   bool chat = parsed->protocol == Protocol::chat;
-  AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + to_hex(crypto::random_bytes(12)),
+  AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + crypto::draw_identifier(12),
                     release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (!parsed->model.empty()) frame.model = parsed->model;
   if (framing == Framing::aws_event_stream) parsed->stream = true;
@@ -425,7 +429,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   context.seen = key.seen;
   context.seen->record.model = context.frame.model;
   context.seen->record.operation = chat ? "chat" : "text_completion";
-  const auto context_tokens = release->pool->state().context_length;
+  const auto context_tokens = release->pool->known()->context_length;
   auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens});
   context.headers = standing_of(key);
   if (!reserved) {
@@ -473,16 +477,16 @@ Headers Gateway::Endpoint::standing_of(const ApiKeyInfo& key) {
 
 // Whether the model is there for this key, takes the request, and can't be spoken to with another's voice. Names the adapter.
 std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key) {
-  const auto state = release.pool->state();
+  const auto known = release.pool->known();
   const bool is_release = release.answers_to(parsed.model);
-  const bool exists = is_release || std::find(state.adapters.begin(), state.adapters.end(), parsed.model) != state.adapters.end();
+  const bool exists = is_release || std::find(known->adapters.begin(), known->adapters.end(), parsed.model) != known->adapters.end();
   // A model that the key was not granted does not exist for it.
   const bool granted = key.may_use(is_release ? release.name : parsed.model);
   if (exists && !granted && deps_.on_refused) deps_.on_refused("key " + key.id, "a model that was not granted");
   if (!exists || !granted)
     return refusal(404, "the model does not exist", "invalid_request_error", "model_not_found", {}, "model");
   if (!is_release) parsed.generate.adapter = parsed.model;
-  if (parsed.uses_tools && !state.knows_tools)
+  if (parsed.uses_tools && !known->knows_tools)
     return refusal(400, "the engine that serves this model does not take tools", "invalid_request_error", "unsupported", {}, "tools");
   if (auto field = field_with_control_token(parsed.generate, release.control_tokens))
     return refusal(400, *field + " holds a text that the model reads as a control token", "invalid_request_error", "control_token", {}, *field);
