@@ -38,6 +38,7 @@ pcre2_match_context* match_limits() {
 
 struct Expression::Code {
   std::unique_ptr<pcre2_code, Free<pcre2_code, pcre2_code_free>> compiled;
+  std::uint32_t characters_min = 0;  // of what matches
 };
 
 Result<Expression> Expression::compile(std::string_view pattern, const std::string& where) {
@@ -51,12 +52,15 @@ Result<Expression> Expression::compile(std::string_view pattern, const std::stri
   }
   auto code = std::make_shared<Code>();
   code->compiled.reset(compiled);
+  pcre2_pattern_info(compiled, PCRE2_INFO_MINLENGTH, &code->characters_min);
   pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);  // without it the matcher is only slower
   return Expression(std::move(code));
 }
 
 Findings Expression::find(std::string_view text, std::size_t from, Text is) const {
   Findings out;
+  // Most of a request's texts are names of members: too short for any match.
+  if (is == Text::whole && text.size() < code_->characters_min) return out;
   const std::uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (is == Text::may_go_on ? PCRE2_PARTIAL_HARD : 0u);
   while (from < text.size() && out.found.size() < kFoundMax) {
     const int found = pcre2_match(code_->compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, options, match_data(), match_limits());
