@@ -19,10 +19,8 @@ Result<std::shared_ptr<Bell>> Bell::create() {
 
 void Bell::ring(std::uint64_t connection) {
   std::lock_guard lock(mutex_);
-  const bool is_first = rung_.empty();
-  if (is_first || rung_.back() != connection) rung_.push_back(connection);
-  // Who rang first has woken the thread, or is the thread, which looks before it sleeps.
-  if (!is_first || owner_ == std::this_thread::get_id()) return;
+  if (rung_.empty() || rung_.back() != connection) rung_.push_back(connection);
+  if (!std::exchange(asleep_, false)) return;
   const std::uint64_t one = 1;
   // It fails only when the counter is full, and then the thread is awake already.
   [[maybe_unused]] auto ignored = ::write(event_.get(), &one, sizeof one);
@@ -33,14 +31,14 @@ std::vector<std::uint64_t> Bell::take() {
   return std::exchange(rung_, {});
 }
 
-bool Bell::pending() {
+bool Bell::fall_asleep() {
   std::lock_guard lock(mutex_);
-  return !rung_.empty();
+  return asleep_ = rung_.empty();
 }
 
-void Bell::set_owner(std::thread::id owner) {
+void Bell::awake() {
   std::lock_guard lock(mutex_);
-  owner_ = owner;
+  asleep_ = false;
 }
 
 void Exchange::tell() {

@@ -9,7 +9,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,19 +22,20 @@ namespace redoubt::http::detail {
 class Bell {
  public:
   static Result<std::shared_ptr<Bell>> create();
+  // A call of the system only where the server's thread sleeps: it looks before it does.
   void ring(std::uint64_t connection);
-  // The connections that were rung for since the last call. For the server's thread, as is the next.
+  // The rest is for the server's thread. The connections that were rung for since the last call.
   std::vector<std::uint64_t> take();
-  bool pending();
+  // False when somebody has rung; else whoever rings from now on wakes it, until `awake`.
+  bool fall_asleep();
+  void awake();
   int fd() const { return event_.get(); }
-  // The thread that takes: its own rings need no system call.
-  void set_owner(std::thread::id owner);
 
  private:
   explicit Bell(Fd event) : event_(std::move(event)) {}
   Fd event_;
   std::mutex mutex_;
-  std::thread::id owner_;
+  bool asleep_ = false;
   std::vector<std::uint64_t> rung_;
 };
 

@@ -152,7 +152,6 @@ void Loop::run() {
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-  shared_.bell->set_owner(std::this_thread::get_id());
   while (!stop_asked_) turn();
   listener_.reset();
   for (auto id : ids()) forget(id);
@@ -171,8 +170,9 @@ void Loop::turn() {
     drained_ = true;
     changed_.notify_all();
   }
-  auto count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                          shared_.bell->pending() || to_look_after_ > 0 ? 0 : int{kTick.count()});
+  const bool sleeps = to_look_after_ == 0 && shared_.bell->fall_asleep();
+  auto count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), sleeps ? int{kTick.count()} : 0);
+  if (sleeps) shared_.bell->awake();
   shared_.now = std::chrono::steady_clock::now();
   for (int i = 0; i < count; ++i) {
     auto id = events[static_cast<std::size_t>(i)].data.u64;
