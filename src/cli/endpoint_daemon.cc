@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "cli/endpoint_access.h"
 #include "cli/endpoint_guards.h"
 #include "cli/endpoint_parts.h"
@@ -343,6 +344,9 @@ class Daemon {
 
 }  // namespace
 
-Result<int> run_endpoint(const GlobalOptions& options, const std::string& environment) { return Daemon(options, environment).run(); }
+Result<int> run_endpoint(const GlobalOptions& options, const std::string& environment) {
+  keep_memory_small();
+  return Daemon(options, environment).run();
+}
 
 }  // namespace redoubt::cli

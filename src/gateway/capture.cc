@@ -5,6 +5,9 @@
 #include "base/log.h"
 
 namespace redoubt::gateway {
+namespace {
+constexpr std::size_t kLineRoom = 64 << 10;  // for the line that makes a batch full
+}
 
 std::string to_capture_line(const CaptureRecord& record) {
   std::string out;
@@ -50,6 +53,8 @@ bool BatchedCapture::record(CaptureRecord record) {
     ++dropped_;
     return false;
   }
+  // At once: a text that grows is copied again and again, and leaves what it was too small for.
+  if (batch_.capacity() < options_.batch_bytes) batch_.reserve(options_.batch_bytes + kLineRoom);
   batch_ += line;
   if (batch_.size() >= options_.batch_bytes) changed_.notify_all();
   return true;
@@ -78,7 +83,7 @@ Status BatchedCapture::store_batch(std::unique_lock<std::mutex>& lock) {
   auto stored = put_(view_of(storing_));
   lock.lock();
   busy_ = false;
-  if (stored) storing_.clear();
+  if (stored) storing_ = {};
   changed_.notify_all();
   return stored;
 }
