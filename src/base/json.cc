@@ -102,17 +102,20 @@ constexpr auto kPlain = [] {
   return plain;
 }();
 
-void append_escape(std::string& out, unsigned char c) {
+constexpr std::size_t kEscapeMax = 6;
+
+std::size_t write_escape(char* out, unsigned char c) {
   constexpr std::string_view kNamed = "\"\\\b\f\n\r\t", kNames = "\"\\bfnrt";
   if (const auto at = kNamed.find(static_cast<char>(c)); at != kNamed.npos) {
-    out += '\\';
-    out += kNames[at];
-    return;
+    out[0] = '\\';
+    out[1] = kNames[at];
+    return 2;
   }
-  constexpr char kHex[] = "0123456789abcdef";
-  out += "\\u00";
-  out += kHex[c >> 4];
-  out += kHex[c & 15];
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string_view("\\u00").copy(out, 4);
+  out[4] = kHex[c >> 4];
+  out[5] = kHex[c & 15];
+  return kEscapeMax;
 }
 
 template <class Integer>
@@ -170,21 +173,24 @@ Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimit
 void append_json_string(std::string& out, std::string_view text) {
   const auto begin = out.size();
   out += '"';
-  std::size_t copied = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (kPlain[c]) continue;
-    if (c >= 0x80) {
+  // By way of a small buffer: JSON within JSON has an escape every few characters.
+  char buffer[256];
+  std::size_t used = 0;
+  for (const char character : text) {
+    const auto c = static_cast<unsigned char>(character);
+    if (used + kEscapeMax > sizeof buffer) out.append(buffer, std::exchange(used, 0));
+    if (kPlain[c]) {
+      buffer[used++] = character;
+    } else if (c < 0x80) {
+      used += write_escape(buffer + used, c);
+    } else {
       // The library knows what is UTF-8.
       out.resize(begin);
       out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
       return;
     }
-    out += text.substr(copied, i - copied);
-    append_escape(out, c);
-    copied = i + 1;
   }
-  out += text.substr(copied);
+  out.append(buffer, used);
   out += '"';
 }
 

@@ -76,14 +76,19 @@ std::uint64_t BatchedCapture::dropped() const {
 
 // Stores the batch that failed before, else the one that is being gathered. The lock is open while `put` works.
 Status BatchedCapture::store_batch(std::unique_lock<std::mutex>& lock) {
-  if (storing_.empty()) storing_ = std::exchange(batch_, {});
-  if (storing_.empty()) return {};
+  if (storing_.empty()) storing_.swap(batch_);  // their memory serves the next batch, until none comes
+  if (storing_.empty()) {
+    std::string().swap(storing_);
+    std::string().swap(batch_);
+    return {};
+  }
   busy_ = true;
   lock.unlock();
   auto stored = put_(view_of(storing_));
   lock.lock();
   busy_ = false;
-  if (stored) storing_ = {};
+  if (stored) storing_.clear();
+  if (storing_.empty() && storing_.capacity() > options_.batch_bytes + 2 * kLineRoom) std::string().swap(storing_);
   changed_.notify_all();
   return stored;
 }

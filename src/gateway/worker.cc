@@ -23,6 +23,14 @@ tl::unexpected<Error> broken(std::string message) {
   return fail(ErrorCode::unavailable, std::move(message), std::string(kWhere));
 }
 
+// Where this thread queued lines with the pool's lock held. They are sent once it is released: who waits for the lock need not wait for
+// the system too, and what came free together goes out together.
+thread_local std::vector<std::shared_ptr<WorkerConnection>> unsent;
+
+void send_unsent() {
+  for (const auto& connection : std::exchange(unsent, {})) connection->send_queued();
+}
+
 template <typename Event>
 std::uint64_t id_of(const Event& event) {
   if constexpr (requires { event.id; }) return event.id;
@@ -55,6 +63,7 @@ struct WorkerPool::Slot {
   bool ready = false;
   bool failed = false;  // the last start or worker did
   WorkerEventReader reader;
+  std::vector<std::pair<std::shared_ptr<GenerateListener>, WorkerEvent>> told;  // to be, once the lock is released
   int capacity = 0, running = 0;
   bool knows_scopes = false;  // the engine of an older image refuses the word
   Steady::time_point started, pinged, ponged, watched;
@@ -120,6 +129,7 @@ Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_
     assign();
     if (std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->wanted; })) want(1);
   }
+  send_unsent();
   for (auto& call : calls) call();
   return id;
 }
@@ -196,6 +206,7 @@ void WorkerPool::keep_scaling() {
     Calls calls;
     expire(nullptr, calls);
     lock.unlock();
+    send_unsent();
     for (auto& call : calls) call();
     lock.lock();
   }
@@ -262,7 +273,7 @@ bool WorkerPool::drain(milliseconds time_max) {
   return changed_.wait_for(lock, time_max, [this] { return jobs_.empty(); });
 }
 
-// Hands queued requests to the least busy workers. With the lock held.
+// Hands queued requests to the least busy workers. With the lock held; `send_unsent` comes after it.
 void WorkerPool::assign() {
   while (!queue_.empty()) {
     Slot* best = nullptr;
@@ -277,7 +288,8 @@ void WorkerPool::assign() {
     while (waits_.front().time < now - kMeasured) waits_.pop_front();
     job.since = job.heard = now;
     ++best->running;
-    best->connection->post(generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
+    best->connection->queue(generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
+    if (std::find(unsent.begin(), unsent.end(), best->connection) == unsent.end()) unsent.push_back(best->connection);
   }
 }
 
@@ -344,7 +356,10 @@ void WorkerPool::keep_worker(Slot& slot) {
 // Until the worker fails or the pool stops.
 Status WorkerPool::serve_worker(Slot& slot) {
   for (;;) {
-    TRY(slot.connection->exchange(kTickMs, [&](std::string_view line) { return handle_line(slot, line); }));
+    const auto exchanged = slot.connection->exchange(kTickMs, [&](std::string_view line) { return handle_line(slot, line); });
+    send_unsent();
+    for (const auto& [listener, event] : std::exchange(slot.told, {})) tell(*listener, event);
+    TRY(exchanged);
     // Going through all requests after each line would cost more than the lines do.
     if (const auto now = Steady::now(); stopping_ || now - slot.watched >= milliseconds(kTickMs)) {
       slot.watched = now;
@@ -353,18 +368,19 @@ Status WorkerPool::serve_worker(Slot& slot) {
   }
 }
 
+// Who hears of it is told once all lines that came together are looked at: workers get their next requests before.
 Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
-  const auto event = TRY(slot.reader.read(line));
+  auto event = TRY(slot.reader.read(line));
   std::shared_ptr<GenerateListener> listener;
   {
     std::lock_guard lock(mutex_);
     listener = TRY(handle_event(slot, event));
   }
-  if (listener) tell(*listener, event);
+  if (listener) slot.told.emplace_back(std::move(listener), std::move(event));
   return {};
 }
 
-// Who hears of it once the lock, which is held, is released; null: nobody.
+// Who hears of it, with the lock held; null: nobody.
 Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, const WorkerEvent& event) {
   if (const auto* ready = std::get_if<WorkerReady>(&event)) {
     TRY(become_ready(slot, *ready));
@@ -514,6 +530,7 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
     assign();
     changed_.notify_all();
   }
+  send_unsent();
   for (auto& call : calls) call();
 }
 

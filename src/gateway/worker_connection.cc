@@ -29,20 +29,22 @@ void WorkerConnection::wake() {
   [[maybe_unused]] auto ignored = ::write(event_.get(), &one, sizeof one);
 }
 
-void WorkerConnection::post(std::string line) {
+void WorkerConnection::queue(std::string line) {
   line += '\n';
-  std::string_view rest = line;
+  std::lock_guard lock(mutex_);
+  if (out_.empty()) out_.swap(line);
+  else out_ += line;
+}
+
+// At once: to wake the thread that reads for it costs more than to send it. What fails here fails for that thread too, which knows what
+// to do about it.
+void WorkerConnection::send_queued() {
   {
     std::lock_guard lock(mutex_);
-    // Where nothing waits the line goes out at once: to wake the thread that reads for it costs more than to send it. What fails here
-    // fails for that thread too, which knows what to do about it.
-    const bool is_first = out_.empty();
-    if (is_first) {
-      const auto sent = ::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL);
-      if (sent > 0) rest.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    out_ += rest;
-    if (rest.empty() || !is_first) return;
+    if (out_.empty()) return;
+    const auto sent = ::send(socket_.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
+    if (sent > 0) out_.erase(0, static_cast<std::size_t>(sent));
+    if (out_.empty()) return;
   }
   wake();
 }

@@ -18,8 +18,13 @@ constexpr std::size_t kWorkerLineBytesMax = 8 << 20;
 class WorkerConnection {
  public:
   static Result<std::unique_ptr<WorkerConnection>> create(Fd socket);
-  // Queues a line, given without its end; from any thread.
-  void post(std::string line);
+  // Queues a line, given without its end, for `send_queued`; both from any thread.
+  void queue(std::string line);
+  void send_queued();
+  void post(std::string line) {
+    queue(std::move(line));
+    send_queued();
+  }
   // Reads and writes for at most `ms`, and hands on each whole line. unavailable when the worker closed; limit_exceeded for
   // a line that is too long, or when it lets more than 64 MiB of ours wait; else what `on_line` failed with.
   Status exchange(int ms, const std::function<Status(std::string_view line)>& on_line);
