@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "crypto/certificate_info.h"
+#include "crypto/vector_gcm.h"
 
 namespace redoubt::crypto {
 namespace {
@@ -27,6 +28,12 @@ struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
 using Context = std::unique_ptr<SSL_CTX, FreeContext>;
+
+// A context takes the ciphers that are preferred when it is made.
+Context new_context(const SSL_METHOD* method) {
+  (void)prefer_vector_gcm();
+  return Context(SSL_CTX_new(method));
+}
 struct FreeBio {
   void operator()(BIO* bio) const { BIO_free(bio); }
 };
@@ -277,7 +284,7 @@ TlsServerContext::TlsServerContext(std::unique_ptr<State> state) : state_(std::m
 TlsServerContext::~TlsServerContext() = default;
 
 Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(const TlsServerOptions& options) {
-  auto state = std::make_unique<State>(State{Context(SSL_CTX_new(TLS_server_method()))});
+  auto state = std::make_unique<State>(State{new_context(TLS_server_method())});
   if (!state->context) return tls_failure("TLS cannot be set up");
   auto* context = state->context.get();
   TRY(harden(context, options.allow_tls_1_2));
@@ -304,7 +311,7 @@ TlsClientContext::TlsClientContext(std::unique_ptr<State> state) : state_(std::m
 TlsClientContext::~TlsClientContext() = default;
 
 Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::create(std::string_view roots_pem) {
-  auto state = std::make_unique<State>(State{Context(SSL_CTX_new(TLS_client_method()))});
+  auto state = std::make_unique<State>(State{new_context(TLS_client_method())});
   if (!state->context) return tls_failure("TLS cannot be set up");
   auto* context = state->context.get();
   TRY(harden(context, true));
@@ -335,7 +342,7 @@ TlsPeerContext::TlsPeerContext(std::unique_ptr<State> state) : state_(std::move(
 TlsPeerContext::~TlsPeerContext() = default;
 
 Result<std::shared_ptr<const TlsPeerContext>> TlsPeerContext::create(const TlsPeerOptions& options) {
-  auto state = std::make_unique<State>(State{Context(SSL_CTX_new(TLS_method()))});
+  auto state = std::make_unique<State>(State{new_context(TLS_method())});
   if (!state->context) return tls_failure("TLS cannot be set up");
   auto* context = state->context.get();
   TRY(harden(context, false));

@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 
+#include "crypto/vector_gcm.h"
+
 namespace redoubt::http::detail {
 namespace {
 
@@ -182,7 +184,10 @@ tl::unexpected<Error> fail_curl(CURLcode code, const char* detail, const ClientO
 
 void initialise_once() {
   static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+  std::call_once(once, [] {
+    (void)crypto::prefer_vector_gcm();  // libcurl's TLS takes it too
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+  });
 }
 
 }  // namespace
