@@ -104,7 +104,8 @@ Result<Digest> ArtifactStore::put_blob(Source& contents, const Digest& expected)
 }
 
 Result<std::unique_ptr<PendingBlob>> ArtifactStore::begin_blob(const Digest& expected) {
-  return PendingBlob::begin(options_.spool / ("partial-" + expected.hex()), options_.key, context(kBlob, expected.hex()), expected);
+  static crypto::HashPairing pairing;  // of all that comes into this process
+  return PendingBlob::begin(options_.spool / ("partial-" + expected.hex()), options_.key, context(kBlob, expected.hex()), expected, pairing);
 }
 
 Status ArtifactStore::finish_blob(std::unique_ptr<PendingBlob> blob) {

@@ -1,57 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/pending_blob.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <utility>
 
 namespace redoubt::vault {
 namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::uint64_t kWriteBackBytes = 8 << 20;
+constexpr std::size_t kPiece = crypto::HashPairing::kPieceBytes;
+static_assert(kPiece == std::size_t{1} << kChunkBitsDefault);  // what is hashed at once is sealed at once
 
 }  // namespace
 
-class PendingBlob::File final : public Sink {
- public:
-  static Result<std::shared_ptr<File>> create(const fs::path& path) {
-    Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd) return fail_errno(errno, "make a file for a blob on its way", path.string());
-    return std::make_shared<File>(std::move(fd), path.string());
-  }
-  File(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-
-  Status write(ByteView bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return fail_errno(errno, "write a blob on its way", path_);
-      bytes = bytes.subspan(static_cast<std::size_t>(count));
-      waiting_ += static_cast<std::uint64_t>(count);
-    }
-    if (waiting_ >= kWriteBackBytes) write_back();
-    return {};
-  }
-
- private:
-  // The disk begins while the rest comes, so that little is left for the sync at the end; only that one proves anything.
-  void write_back() {
-    ::sync_file_range(fd_.get(), static_cast<off64_t>(begun_), static_cast<off64_t>(waiting_), SYNC_FILE_RANGE_WRITE);
-    begun_ += std::exchange(waiting_, 0);
-  }
-
-  Fd fd_;
-  std::string path_;
-  std::uint64_t begun_ = 0, waiting_ = 0;  // bytes handed to the disk, and behind them those that wait
-};
-
-Result<std::unique_ptr<PendingBlob>> PendingBlob::begin(fs::path file, const SealingKey& key, const provider::EncryptionContext& context, const Digest& expected) {
-  std::unique_ptr<PendingBlob> blob(new PendingBlob(std::move(file), expected));
+Result<std::unique_ptr<PendingBlob>> PendingBlob::begin(fs::path file, const SealingKey& key, const provider::EncryptionContext& context, const Digest& expected,
+                                                        crypto::HashPairing& pairing) {
+  std::unique_ptr<PendingBlob> blob(new PendingBlob(std::move(file), expected, pairing));
   const fs::path old = blob->file_.string() + ".old";
   // A process that was killed while it took up what another had left has left both: the older file is the longer one.
   if (!is_there(old) && is_there(blob->file_) && ::rename(blob->file_.c_str(), old.c_str()) != 0) {
@@ -63,9 +31,9 @@ Result<std::unique_ptr<PendingBlob>> PendingBlob::begin(fs::path file, const Sea
 }
 
 Status PendingBlob::start(const SealingKey& key, const provider::EncryptionContext& context) {
-  sealed_ = TRY(File::create(file_));
-  sink_ = TRY(SealingSink::create(key, context, *sealed_));
-  return {};
+  sealed_ = TRY(DirectFile::create(file_));
+  sealer_ = TRY(ChunkSealer::create(key, context));
+  return sealed_->write(sealer_->header());
 }
 
 Status PendingBlob::take_up(const fs::path& old, const SealingKey& key, const provider::EncryptionContext& context) {
@@ -78,16 +46,36 @@ Status PendingBlob::take_up(const fs::path& old, const SealingKey& key, const pr
   return ::unlink(old.c_str()) == 0 ? Status() : fail_errno(errno, "remove", old.string());
 }
 
+// What has come is kept for the next process as far as it makes whole chunks; nobody hears if it can't be.
+PendingBlob::~PendingBlob() {
+  if (sealer_ && sealed_ && piece_.size() == kPiece) (void)seal(false);
+  piece_.resize(piece_.capacity());  // what an earlier one left as well
+  wipe_memory(piece_);
+}
+
+Status PendingBlob::seal(bool last) { return sealed_->write(TRY(sealer_->seal(piece_, last))); }
+
 Status PendingBlob::write(ByteView bytes) {
-  hash_.update(bytes);
-  TRY(sink_->write(bytes));
-  bytes_ += bytes.size();
+  piece_.reserve(kPiece);
+  while (!bytes.empty()) {
+    if (piece_.size() == kPiece) {
+      TRY(seal(false));
+      hash_.update(piece_);
+    }
+    const std::size_t count = std::min(kPiece - piece_.size(), bytes.size());
+    piece_.insert(piece_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
+    bytes = bytes.subspan(count);
+    bytes_ += count;
+  }
   return {};
 }
 
 Status PendingBlob::finish() {
-  TRY(sink_->finish());
-  if (hash_.finish() == expected_) return {};
+  TRY(seal(true));
+  sealer_.reset();
+  TRY(sealed_->flush());
+  if (piece_.size() == kPiece) hash_.update(piece_);
+  if (hash_.finish(piece_) == expected_) return {};
   discard();
   return fail(ErrorCode::tampered, "the contents are not those that the digest names", expected_.tagged());
 }

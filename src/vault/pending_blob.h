@@ -6,9 +6,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
-#include "base/file.h"
-#include "crypto/hash.h"
+#include "base/direct_file.h"
+#include "crypto/paired_hash.h"
 #include "vault/sealing.h"
 
 namespace redoubt::vault {
@@ -17,8 +18,10 @@ class PendingBlob final : public Sink {
  public:
   // Goes on with what is in `file`: its whole chunks are sealed anew under a fresh data key (a cut-off chunk was sealed under a
   // nonce that must not be used again), so that costs reading, not fetching.
+  // Blobs that come at once share a `pairing`.
   static Result<std::unique_ptr<PendingBlob>> begin(std::filesystem::path file, const SealingKey& key, const provider::EncryptionContext& context,
-                                                    const Digest& expected);
+                                                    const Digest& expected, crypto::HashPairing& pairing);
+  ~PendingBlob() override;
   std::uint64_t bytes() const { return bytes_; }  // of the blob so far, with those of earlier processes
   Status write(ByteView bytes) override;
   // tampered when the blob is not the expected one; then the file is gone.
@@ -28,16 +31,17 @@ class PendingBlob final : public Sink {
   const Digest& expected() const { return expected_; }
 
  private:
-  class File;
-  PendingBlob(std::filesystem::path file, const Digest& expected) : file_(std::move(file)), expected_(expected) {}
+  PendingBlob(std::filesystem::path file, const Digest& expected, crypto::HashPairing& pairing) : file_(std::move(file)), expected_(expected), hash_(pairing) {}
+  Status seal(bool last);
   Status start(const SealingKey& key, const provider::EncryptionContext& context);
   Status take_up(const std::filesystem::path& old, const SealingKey& key, const provider::EncryptionContext& context);
 
   std::filesystem::path file_;
   Digest expected_;
-  std::shared_ptr<File> sealed_;
-  std::unique_ptr<SealingSink> sink_;
-  crypto::Sha256 hash_;
+  std::unique_ptr<DirectFile> sealed_;
+  std::optional<ChunkSealer> sealer_;  // none once the last chunk was sealed
+  crypto::PairedSha256 hash_;
+  Bytes piece_;  // a chunk, which is sealed when the next one begins: only the end tells which is the last
   std::uint64_t bytes_ = 0;
 };
 
