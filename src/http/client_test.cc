@@ -2,8 +2,11 @@
 #include "http/client.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -32,7 +35,10 @@ class ScriptedHandler final : public Handler {
 // A server of the test's own that sends the bytes it is told to, lies included, and then closes the connection.
 class LyingServer {
  public:
-  LyingServer(const testing::TestCertificate& certificate, std::vector<std::string> answers) : answers_(std::move(answers)) {
+  static constexpr int kStaysMs = 3000;
+
+  // With `record_bytes` an answer goes out in records of so many bytes, and the connection stays open for kStaysMs after it or until the client leaves.
+  LyingServer(const testing::TestCertificate& certificate, std::vector<std::string> answers, std::size_t record_bytes = 0) : answers_(std::move(answers)), record_bytes_(record_bytes) {
     context_ = *crypto::TlsServerContext::create({certificate.certificate_pem, certificate.private_key_pem, false});
     listener_ = Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
@@ -64,15 +70,18 @@ class LyingServer {
       const auto io = tls->read({reinterpret_cast<std::uint8_t*>(request.data()), request.size()});
       if (io.bytes > 0) requests.push_back(request.substr(0, io.bytes));  // a client that left sent none
       for (ByteView left = view_of(answer); !left.empty();) {
-        const auto written = tls->write(left);
+        const auto written = tls->write(record_bytes_ > 0 ? left.first(std::min(record_bytes_, left.size())) : left);
         if (written.outcome != crypto::TlsOutcome::done) break;
         left = left.subspan(written.bytes);
       }
+      pollfd left_by_client{client.get(), POLLIN, 0};
+      if (record_bytes_ > 0) (void)poll(&left_by_client, 1, kStaysMs);
       tls->shutdown();
     }
   }
 
   std::vector<std::string> answers_;
+  std::size_t record_bytes_;
   std::shared_ptr<const crypto::TlsServerContext> context_;
   Fd listener_;
   std::thread thread_;
@@ -118,6 +127,44 @@ class ClientTest : public ::testing::Test {
   ScriptedHandler handler_;
   std::unique_ptr<Server> server_;
 };
+
+// The last records of an answer come with earlier ones and lie in memory when the socket has nothing more: who waited for it would wait a
+// second each time.
+TEST_F(ClientTest, an_answer_of_many_records_is_whole_without_waiting) {
+  for (const std::size_t size : {17'000, 33'000, 48'000, 64'000, 65'536, 70'000, 131'072, 400'000}) {
+    std::string body(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) body[i] = static_cast<char>(i * 0x9e3779b97f4a7c15u >> 56);
+    answer("/long", {200, {}, body, {}, 0, 0});
+    auto fastest = std::chrono::steady_clock::duration::max();
+    for (int i = 0; i < 3; ++i) {
+      const auto begun = std::chrono::steady_clock::now();
+      const auto fetched = Client(options_).fetch(get(url("/long")));
+      fastest = std::min(fastest, std::chrono::steady_clock::now() - begun);
+      ASSERT_TRUE(fetched) << fetched.error().message;
+      EXPECT_EQ(fetched->second, body) << size;
+    }
+    EXPECT_LT(fastest, std::chrono::milliseconds(900)) << size;
+  }
+}
+
+// Piece by piece, each a record or a few of its own, over a connection that stays open for a while after the last.
+TEST_F(ClientTest, small_records_that_come_together_are_all_taken) {
+  std::string answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", body;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string piece(static_cast<std::size_t>(1 + i * 37 % 90), static_cast<char>('a' + i % 26));
+    body += piece;
+    char size[16];
+    answer.append(size, static_cast<std::size_t>(std::snprintf(size, sizeof size, "%zx\r\n", piece.size())));
+    answer += piece + "\r\n";
+  }
+  answer += "0\r\n\r\n";
+  LyingServer server(certificate_, {answer}, 61);
+  const auto begun = std::chrono::steady_clock::now();
+  const auto fetched = Client(options_).fetch(get(server.url()));
+  ASSERT_TRUE(fetched) << fetched.error().message;
+  EXPECT_EQ(fetched->second, body);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(LyingServer::kStaysMs));
+}
 
 TEST_F(ClientTest, body_and_headers_come_back) {
   answer("/a", {200, {{"X-Repo-Commit", "abc"}}, "hello", {}, 0, 0});

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "crypto/vector_gcm.h"
+#include "http/read_ahead.h"
 
 namespace redoubt::http::detail {
 namespace {
@@ -232,7 +233,8 @@ Result<ClientResponse> perform(const ClientOptions& options, const Transfer& tra
   curl_easy_setopt(curl.get(), CURLOPT_READFUNCTION, on_upload);
   curl_easy_setopt(curl.get(), CURLOPT_READDATA, &exchange);
 
-  const CURLcode code = curl_easy_perform(curl.get());
+  const bool is_long = pool == nullptr && transfer.method == "GET";
+  const CURLcode code = is_long ? perform_reading_ahead(curl.get()) : curl_easy_perform(curl.get());
   long sent = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_REQUEST_SIZE, &sent);
   delivery.reached = delivery.reached || sent > 0;
