@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/model/layer_math.h"
+#include "engine/model/panel_products.h"
 #include "engine/model/tasks.h"
 
 namespace redoubt::engine::model {
@@ -17,12 +18,12 @@ constexpr std::int64_t kSlice = 256;  // rows whose logits are in memory at once
 // Losses of one slice; with a scale, the logits become their gradient. `cap` is that of the logits, 0 for none.
 template <class T>
 void slice_loss(at::Tensor& logits, const std::int64_t* targets, float cap, float scale, float* losses, bool* correct) {
-  const std::int64_t n = logits.size(1);
+  const std::int64_t n = logits.size(1), stride = logits.stride(0);
   T* values = logits.mutable_data_ptr<T>();
   at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> wide(static_cast<std::size_t>(n)), capped;
     for (std::int64_t r = begin; r < end; ++r) {
-      row::load(values + r * n, wide.data(), n);
+      row::load(values + r * stride, wide.data(), n);
       if (cap > 0) {
         row::soft_cap(wide.data(), 1, cap, n);
         capped = wide;
@@ -34,9 +35,9 @@ void slice_loss(at::Tensor& logits, const std::int64_t* targets, float cap, floa
       correct[r] = target >= normaliser.max && row::argmax(wide.data(), n) == targets[r];
       if (scale == 0) continue;
       wide[static_cast<std::size_t>(targets[r])] -= 1;
-      for (auto& value : wide) value *= scale;
+      row::multiply_by(wide.data(), scale, n);
       if (cap > 0) row::soft_cap_backward(capped.data(), cap, wide.data(), n);
-      row::store(wide.data(), values + r * n, n);
+      row::store(wide.data(), values + r * stride, n);
     }
   });
 }
@@ -109,6 +110,12 @@ class PackedHeadLoss {
   std::vector<RowOutputs> parts_;  // [runs][rows]
 };
 
+// The matrix whole, where it is multiplied as such: on the way back, and where the head is laid out in no other way.
+at::Tensor whole_head(const Weights& weights, at::ScalarType type, bool back) {
+  if (back) return weights.head_matrix(type);
+  return weights.packed_head.defined() || weights.quantised_head.defined() ? at::Tensor() : weights.head;
+}
+
 }  // namespace
 
 HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at::Tensor& targets, float gradient_scale) {
@@ -119,8 +126,8 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
   const std::int64_t rows = residual.size(0);
   std::optional<PackedHeadLoss> packed;
   if (gradient_scale == 0 && weights.packed_head.defined()) packed.emplace(weights.packed_head, cap);
-  // The way back needs the matrix whole.
-  const auto head = gradient_scale != 0 ? weights.head_matrix(residual.scalar_type()) : at::Tensor();
+  const auto head = whole_head(weights, residual.scalar_type(), gradient_scale != 0);
+  const bool by_panels = head.defined() && multiplies_by_panels(head);
   HeadLoss out{at::empty({rows}, at::kFloat), at::empty({rows}, at::kBool), {}};
   if (gradient_scale != 0) out.gradient = at::zeros_like(residual);
   for (std::int64_t begin = 0; begin < rows; begin += kSlice) {
@@ -131,14 +138,14 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
       packed->compute(normed, targets.const_data_ptr<std::int64_t>() + begin, out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
       continue;
     }
-    auto logits = head.defined() ? at::linear(normed, head) : base.apply_head(normed);
+    auto logits = by_panels ? multiply_by_panels(normed, head) : gradient_scale != 0 ? at::linear(normed, head) : base.apply_head(normed);
     with_type_of(logits, [&](auto type) {
       slice_loss<decltype(type)>(logits, targets.const_data_ptr<std::int64_t>() + begin, cap, gradient_scale,
                                  out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
     });
     if (gradient_scale == 0) continue;
     auto dresidual = out.gradient.narrow(0, begin, size);
-    normalise_backward(slice, weights.final_norm, epsilon, at::mm(logits, head), dresidual);
+    normalise_backward(slice, weights.final_norm, epsilon, by_panels ? multiply_back_by_panels(logits, head) : at::mm(logits, head), dresidual);
   }
   return out;
 }

@@ -3,24 +3,25 @@
 // How bf16 values come into panels of pairs [inputs / 2][32 outputs][2] (packed_products.h), whichever way they lie.
 #pragma once
 
-#include <algorithm>
-#include <cstring>
+#include <cstddef>
 
 #include "engine/model/packed_products.h"
 
 namespace redoubt::engine::model::row {
 
-// A panel whose outputs are rows, `count` of them and `inputs` values each; row_at(o) is where one lies. They are turned as words, some from
-// each row at a time. What is beyond them stays as it is.
+// A panel of `width` outputs (a multiple of 16), of which `count` are rows of `inputs` values each. What is beyond them stays as it is.
+void pack_row_outputs(const bf16* const* rows, std::int64_t count, std::int64_t inputs, bf16* to, std::int64_t width = kPanel);
+
+// The same of up to 32 outputs, where row_at(o) is where a row lies.
 template <class RowAt>
 void pack_outputs(RowAt row_at, std::int64_t count, std::int64_t inputs, bf16* to) {
-  constexpr std::int64_t kPairs = 16;
-  for (std::int64_t first = 0; first < inputs / 2; first += kPairs)
-    for (std::int64_t o = 0; o < count; ++o) {
-      const bf16* row = row_at(o);
-      for (std::int64_t k = first; k < std::min(first + kPairs, inputs / 2); ++k) std::memcpy(to + (k * kPanel + o) * 2, row + k * 2, 2 * sizeof *to);
-    }
+  const bf16* rows[kPanel];
+  for (std::int64_t o = 0; o < count; ++o) rows[o] = row_at(o);
+  pack_row_outputs(rows, count, inputs, to);
 }
+
+// 16 rows of 16 words become 16 columns: the words of one place lie side by side, those of the next `step` bytes on. Needs avx512.
+void turn_words(const void* const* rows, std::byte* to, std::int64_t step);
 
 // One pair of inputs of a panel whose outputs are columns: `columns` of a row and of the next one.
 inline void pack_inputs(const bf16* row, const bf16* next, std::int64_t columns, bf16* to) {
