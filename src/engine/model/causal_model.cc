@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/model/layer_math.h"
+#include "engine/model/low_rank_products.h"
 
 namespace redoubt::engine::model {
 
@@ -16,6 +17,7 @@ const LoraPair* pair_of(const LoraWeights* lora, std::int64_t layer, Product pro
 
 namespace {
 
+constexpr std::int64_t kReducedRowsMin = 16;  // fewer are not worth the panels that an adapter's matrix becomes
 constexpr std::int64_t kPanelRowsMax = 64;  // beyond, a matrix that is dense too is multiplied as such
 
 // x W^T plus `bias`, which may be undefined, and `more`, which is null but where adds_within() says so.
@@ -53,9 +55,10 @@ at::Tensor project(const at::Tensor& x, const LayerWeights& weights, Product pro
   const auto& bias = scaled ? at::Tensor() : weights.biases[product];
   if (!lora) return product_of(x, weights, product, bias);
   const auto& dropout = lora->dropout;
-  auto low = multiply_transposed(dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x, lora->a);
+  const auto in = dropout.rate > 0 ? drop(x, dropout.rate, dropout.key) : x;
+  auto low = x.size(0) >= kReducedRowsMin && multiplies_low_rank(in) ? reduce(in, lora->a) : multiply_transposed(in, lora->a);
   if (!scaled && adds_within(x, weights, product, low)) {
-    const LowRank more{low, lora->b};
+    const LowRank more{low, lora->b, lora->bands};
     if (reduced) *reduced = std::move(low);
     return product_of(x, weights, product, bias, &more);
   }

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "engine/model/layer_math.h"
+#include "engine/model/low_rank_products.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -146,6 +147,8 @@ void Adapter::make_working(LoraWeights& into, Precision precision) const {
       pair = {at::zeros({rows, inputs}, options), at::zeros({outputs, rows}, options)};
       if (options_.magnitude) pair.norms = at::ones({outputs}, at::kFloat), pair.row_scale = at::ones({outputs}, at::kFloat);
     }
+  for (const auto& part : parts_)
+    into[static_cast<std::size_t>(part.layer)][part.module.product].bands.push_back({part.module.row, part.module.rows, part.rank_row, part.rank});
 }
 
 void Adapter::write_working(LoraWeights& into, Precision precision) const {
@@ -196,6 +199,20 @@ void Adapter::add_gradient(std::int64_t layer, Product product, const at::Tensor
         row::add_scaled(to + part.b + r * part.rank, static_cast<float>(part.scale), b + r * ranks, part.rank);
     }
   });
+}
+
+void Adapter::add_gradient(std::int64_t layer, Product product, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, const at::Tensor& dlow,
+                           at::Tensor& gradient) const {
+  CHECK(gradient.numel() == values_.numel());
+  float* to = gradient.mutable_data_ptr<float>();
+  const auto columns = [](const at::Tensor& of, std::int64_t first, std::int64_t count) { return Columns{of.const_data_ptr<row::bf16>() + first, of.stride(0), count}; };
+  std::vector<OuterProduct> products;
+  for (const auto& part : parts_) {
+    if (part.layer != layer || part.module.product != product) continue;
+    products.push_back({columns(dlow, part.rank_row, part.rank), columns(x, 0, part.module.inputs), to + part.a, part.module.inputs, 1, 1});
+    products.push_back({columns(low, part.rank_row, part.rank), columns(dy, part.module.row, part.module.rows), to + part.b, 1, part.rank, static_cast<float>(part.scale)});
+  }
+  add_outer_products(products, x.size(0));
 }
 
 void Adapter::add_magnitude_gradient(std::int64_t layer, Product product, const at::Tensor& dscale, const LoraPair& pair,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/model/lora_targets.h"
+#include "engine/model/low_rank.h"
 #include "engine/model/weights.h"
 #include "engine/torch.h"
 
@@ -30,6 +31,7 @@ struct LoraPair {
   LoraDropout dropout = {};  // one draw for all modules of a product, where PEFT draws for each
   // DoRA alone, fp32 [outputs]: the rows' norms, and what a row without bias is multiplied with (1 where no module is adapted).
   at::Tensor norms = {}, row_scale = {};
+  std::vector<RankBand> bands = {};  // of b, by module
 };
 using LoraWeights = std::vector<std::array<LoraPair, kProducts>>;  // by layer
 
@@ -63,6 +65,10 @@ class Adapter {
   void write_working(LoraWeights& into, Precision precision) const;
   // Adds the gradients of a product's pair (as write_working lays it out) to a vector shaped like values().
   void add_gradient(std::int64_t layer, Product product, const at::Tensor& da, const at::Tensor& db,
+                    at::Tensor& gradient) const;
+  // The same made of what they are products of, summed in fp32: x [rows, inputs] as the pair's a met it, low = x a^T, dlow = dy b and
+  // dy [rows, outputs]. Only where multiplies_low_rank(x) (low_rank_products.h).
+  void add_gradient(std::int64_t layer, Product product, const at::Tensor& x, const at::Tensor& low, const at::Tensor& dy, const at::Tensor& dlow,
                     at::Tensor& gradient) const;
   // The same for DoRA's magnitudes: `dscale` is that of the pair's row_scale.
   void add_magnitude_gradient(std::int64_t layer, Product product, const at::Tensor& dscale, const LoraPair& pair,

@@ -69,27 +69,43 @@ bool lies_transposed(const at::Tensor& matrix) {
 class FactorPanel {
  public:
   explicit FactorPanel(const LowRank& more)
-      : factor_(more.factor), low_(more.low.const_data_ptr<row::bf16>()), rank_(more.factor.size(1)),
+      : more_(more), factor_(more.factor), low_(more.low.const_data_ptr<row::bf16>()), rank_(more.factor.size(1)),
         panel_(static_cast<std::size_t>(row::kPanel * rank_)) {}
   void take(std::int64_t panel) {
-    const auto* from = factor_.const_data_ptr<row::bf16>() + panel * row::kPanel * factor_.stride(0);
-    const auto width = std::min(row::kPanel, factor_.size(0) - panel * row::kPanel);
-    if (width == row::kPanel && factor_.stride(1) == 1) return pack_pairs(from, factor_.stride(0), rank_, panel_.data());
-    if (width == row::kPanel && factor_.stride(0) == 1) return pack_rows(from, factor_.stride(1), rank_, panel_.data());
-    for (std::int64_t k = 0; k < rank_; ++k)
+    const auto first = panel * row::kPanel, width = std::min(row::kPanel, factor_.size(0) - first);
+    find_ranks(first, first + width);
+    const auto ranks = end_ - begin_;
+    const auto* from = factor_.const_data_ptr<row::bf16>() + first * factor_.stride(0) + begin_ * factor_.stride(1);
+    if (width == row::kPanel && factor_.stride(1) == 1) return pack_pairs(from, factor_.stride(0), ranks, panel_.data());
+    if (width == row::kPanel && factor_.stride(0) == 1) return pack_rows(from, factor_.stride(1), ranks, panel_.data());
+    for (std::int64_t k = 0; k < ranks; ++k)
       for (std::int64_t o = 0; o < row::kPanel; ++o)
         panel_[static_cast<std::size_t>((k / 2 * row::kPanel + o) * 2 + k % 2)] = o < width ? from[o * factor_.stride(0) + k * factor_.stride(1)] : row::bf16{};
   }
 
-  row::LowRankPanel of(std::int64_t first) const { return {low_ + first * rank_, panel_.data(), rank_}; }
+  row::LowRankPanel of(std::int64_t first) const { return {low_ + first * rank_ + begin_, panel_.data(), end_ - begin_, rank_}; }
   void add(std::int64_t first, std::int64_t rows, row::Sums to) const {
-    row::multiply_panel({low_ + first * rank_, rows, rank_}, panel_.data(), rank_, to, row::Start::onto);
+    row::multiply_panel({low_ + first * rank_ + begin_, rows, rank_}, panel_.data(), end_ - begin_, to, row::Start::onto);
   }
 
  private:
+  // The ranks that the outputs `first` to `end` - 1 have, whole pairs of them.
+  void find_ranks(std::int64_t first, std::int64_t end) {
+    begin_ = more_.bands.empty() ? 0 : rank_;
+    end_ = more_.bands.empty() ? rank_ : 0;
+    for (const auto& band : more_.bands) {
+      if (band.output >= end || band.output + band.outputs <= first) continue;
+      begin_ = std::min(begin_, band.rank / 2 * 2);
+      end_ = std::max(end_, (band.rank + band.ranks + 1) / 2 * 2);
+    }
+    begin_ = std::min(begin_, end_);
+  }
+
+  const LowRank& more_;
   const at::Tensor& factor_;
   const row::bf16* low_;
   const std::int64_t rank_;
+  std::int64_t begin_ = 0, end_ = 0;  // the ranks of the panel
   std::vector<row::bf16> panel_;
 };
 

@@ -166,7 +166,7 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void rounded_block(const bf16* x, std::int64_
   Bf16Sums<rows> sums;
   sums.clear();
   sums.add(x, stride, panel, inputs);
-  sums.add(more.rows, more.rank, more.panel, more.rank);
+  sums.add(more.rows, more.stride, more.panel, more.rank);
   const auto used = static_cast<__mmask32>(out.width < kPanel ? (1u << out.width) - 1 : ~0u);
   for (int r = 0; r < rows; ++r) _mm512_mask_storeu_epi16(out.values + r * out.stride, used, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(sums.high[r], sums.low[r])));
 }
@@ -261,9 +261,13 @@ Vectors best_vectors() {
 }
 
 bool has_tiles() {
-  constexpr unsigned kAmxBf16 = 1u << 22;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0;
+  // Asked once: in a virtual machine the question itself takes as long as a small product.
+  static const bool has = [] {
+    constexpr unsigned kAmxBf16 = 1u << 22;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0;
+  }();
+  return has;
 }
 
 void multiply_panel(Vectors vectors, Rows<float> x, const float* panel, std::int64_t inputs, Sums out) { sum_by(vectors, x, panel, inputs, out); }
@@ -277,7 +281,7 @@ void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums o
 }
 void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
   for_blocks(x.count, 8, [&](std::int64_t begin, std::int64_t end) {
-    const LowRankPanel some{more.rows + begin * more.rank, more.panel, more.rank};
+    const LowRankPanel some{more.rows + begin * more.stride, more.panel, more.rank, more.stride};
     rounded_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, some, {out.values + begin * out.stride, out.stride, out.width});
   });
 }

@@ -39,11 +39,11 @@ void multiply_panel(Vectors vectors, Rows<float> x, const bf16* panel, std::int6
 enum class Start { zero, onto };
 void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums out, Start start = Start::zero);
 
-// Rows [rows, rank] and a panel of a second matrix: its products are part of the same sums. The rank is even, 0 for none.
+// Rows of `rank` values and a panel of a second matrix: its products are part of the same sums. The rank is even, 0 for none.
 struct LowRankPanel {
   const bf16* rows = nullptr;
   const bf16* panel = nullptr;
-  std::int64_t rank = 0;
+  std::int64_t rank = 0, stride = 0;
 };
 // The first `width` of each row's outputs in bf16, each row `stride` elements behind the one before.
 struct Outputs {

@@ -5,6 +5,7 @@
 
 #include "engine/model/head_loss.h"
 #include "engine/model/layer_math.h"
+#include "engine/model/low_rank_products.h"
 
 namespace redoubt::engine::train {
 namespace {
@@ -65,10 +66,14 @@ class Backward {
     const auto& packed = weights.packed_back[which];
     const auto through = [&] { return packed.defined() ? packed.multiply(dy) : at::mm(dy, weights.matrix(which, dy.scalar_type())); };
     if (!pair) return want_input ? through() : at::Tensor();
-    const auto dlow = at::mm(dy, pair->b);
     const auto [rate, key] = pair->dropout;
-    adapter_.add_gradient(layer_, which, at::mm(dlow.t(), rate > 0 ? model::drop(x, rate, key) : x), at::mm(dy.t(), low),
-                          gradient_);
+    const auto in = rate > 0 ? model::drop(x, rate, key) : x;
+    const bool narrow = model::multiplies_low_rank(in) && model::multiplies_low_rank(dy, pair->bands);
+    const auto dlow = narrow ? model::reduce_back(dy, pair->b, pair->bands) : at::mm(dy, pair->b);
+    if (narrow)
+      adapter_.add_gradient(layer_, which, in, low, dy, dlow, gradient_);
+    else
+      adapter_.add_gradient(layer_, which, at::mm(dlow.t(), in), at::mm(dy.t(), low), gradient_);
     if (!want_input) return {};
     if (rate > 0) return through().add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
     if (packed.defined() && model::PackedMatrix::can_add(dlow)) return packed.multiply(dy, {dlow, pair->a.t()});
