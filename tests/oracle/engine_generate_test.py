@@ -9,8 +9,6 @@ import shutil
 import socket
 import string
 import subprocess
-import urllib.error
-import urllib.request
 
 import jsonschema
 import pytest
@@ -194,34 +192,6 @@ def test_random_schemas_hold_for_tokenizers_whose_first_token_is_not_like_the_ot
             jsonschema.Draft202012Validator(json.loads(request["schema"])).validate(json.loads(answer["text"]))
     print("whole", whole, "of", len(requests))
     assert whole > len(requests) / 10
-
-
-def test_a_container_takes_its_options_from_the_environment(base, tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/base").symlink_to(base)
-
-    def start(**options):
-        return subprocess.Popen([BUILD / "redoubt-engine", "serve", "--root", tmp_path], env={**os.environ, "SAGEMAKER_BIND_TO_PORT": "0", **options},
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    process = start(REDOUBT_CONTEXT="32", REDOUBT_SLOTS="2", REDOUBT_WEIGHTS="int8")
-    try:
-        port = next(event["port"] for event in map(json.loads, process.stdout) if event["event"] == "listening")
-        for tokens, status in ((8, 200), (32, 400)):
-            body = json.dumps({"prompt": "a", "max_tokens": tokens}).encode()
-            request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-            try:
-                answered = urllib.request.urlopen(request, timeout=60).status
-            except urllib.error.HTTPError as refused:
-                answered = refused.code
-            assert answered == status
-    finally:
-        process.terminate()
-        process.wait(20)
-    for name, value in (("REDOUBT_SLOTS", "0"), ("REDOUBT_CONTEXT", "513"), ("REDOUBT_WEIGHTS", "int2")):
-        refused = start(**{name: value})
-        told = refused.communicate(timeout=60)[1]
-        assert refused.returncode == 2 and (name in told or "512" in told), told
 
 
 def test_a_schema_that_is_not_understood_is_refused_by_name(base, serve):

@@ -10,6 +10,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <optional>
+#include <random>
+
+#include "base/bytes.h"
+#include "openai/control_tokens.h"
 
 namespace redoubt::engine::serve {
 namespace {
@@ -38,13 +43,21 @@ std::uint16_t port_of(int fd) {
   return ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 ? ntohs(address.sin_port) : 0;
 }
 
-// The first message that would speak with the template's voice.
-std::string field_with_control_token(const openai::GenerateRequest& request, const std::vector<std::string>& tokens) {
-  const auto holds_one = [&](const openai::ChatMessage& message) {
-    return std::any_of(tokens.begin(), tokens.end(), [&](const auto& token) { return message.content.find(token) != std::string::npos; });
-  };
-  const auto found = std::find_if(request.messages.begin(), request.messages.end(), holds_one);
-  return found == request.messages.end() ? "" : "messages[" + std::to_string(found - request.messages.begin()) + "].content";
+// A call's name: no secret, but no other call's either.
+std::string call_name() {
+  std::random_device random;
+  std::string name = "call_";
+  for (int i = 0; i < 3; ++i) {
+    const std::uint32_t drawn = random();
+    name += to_hex({reinterpret_cast<const std::uint8_t*>(&drawn), sizeof drawn});
+  }
+  return name;
+}
+
+openai::Piece with_names(openai::ToolCallReader::Found found) {
+  openai::Piece piece{std::move(found.text)};
+  for (auto& call : found.calls) piece.calls.push_back({call_name(), std::move(call)});
+  return piece;
 }
 
 std::int64_t seconds_now() { return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
@@ -142,8 +155,8 @@ void Container::handle(const http::Request& request, Wire& wire) {
 void Container::invoke(const http::Request& request, Wire& wire) {
   const auto parsed = openai::parse_invocation(request.body, options_.requests);
   if (!parsed) return wire.send(400, kJson, error_body(parsed.error().message, "invalid_request_error", parsed.error().where, "invalid_request"));
-  if (const auto field = field_with_control_token(parsed->generate, options_.control_tokens); !field.empty()) {
-    return wire.send(400, kJson, error_body(field + " holds a text that the model reads as a control token", "invalid_request_error", field, "control_token"));
+  if (const auto field = openai::field_with_control_token(parsed->generate, options_.control_tokens)) {
+    return wire.send(400, kJson, error_body(*field + " holds a text that the model reads as a control token", "invalid_request_error", *field, "control_token"));
   }
   auto asked = *parsed;
   asked.generate.adapter = asked.model;
@@ -156,14 +169,25 @@ void Container::answer(const openai::CompletionRequest& request, Wire& wire) {
   const openai::AnswerFrame frame{request.protocol, (is_chat ? "chatcmpl-" : "cmpl-") + std::to_string(next_answer_++),
                                   request.model.empty() ? options_.model : request.model, seconds_now(), request.generate.top_logprobs.has_value()};
   openai::Piece whole;
-  std::size_t offset = 0;
+  openai::StreamPlace place;
   bool begun = false;
-  const auto end = generate_(request.generate, [&](const openai::Piece& piece) {
+  const auto tell = [&](const openai::Piece& piece) {
     whole.append(piece);
     if (!request.stream) return wire.is_open();
     if (!std::exchange(begun, true) && (!wire.begin("text/event-stream; charset=utf-8") || !wire.write(stream_begin(frame)))) return false;
-    return wire.write(stream_token(frame, piece, offset));
+    return wire.write(stream_token(frame, piece, place));
+  };
+  std::optional<openai::ToolCallReader> tools;
+  if (request.tools.may_call()) tools.emplace(request.tools);
+  auto end = generate_(request.generate, [&](const openai::Piece& piece) {
+    if (!tools) return tell(piece);
+    const auto known = with_names(tools->take(piece.text));
+    return known.empty() ? wire.is_open() : tell(known);
   });
+  if (end && tools) {
+    if (const auto rest = with_names(tools->end()); !rest.empty()) (void)tell(rest);
+    if (!whole.calls.empty() && end->finish_reason == "stop") end->finish_reason = "tool_calls";
+  }
   if (!end && !begun) {
     const auto failure = failure_of(end.error());
     return wire.send(failure.status, kJson, failure.body);

@@ -71,6 +71,7 @@ class ContainerTest : public testing::Test {
  protected:
   void start(Generate generate, ContainerOptions options = {}) {
     options.port = 0;
+    options.requests.tools.tools_max = 64;
     container_ = *Container::listen(std::move(options), std::move(generate));
     thread_ = std::thread([this] { EXPECT_TRUE(container_->run(stop_.get())); });
   }
@@ -140,6 +141,48 @@ TEST_F(ContainerTest, a_stream_is_chunked_events_that_end_with_done) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n"));
   EXPECT_NE(answer.find("data: [DONE]"), std::string::npos);
   EXPECT_TRUE(answer.ends_with("0\r\n\r\n"));
+}
+
+const std::string kToolChat = R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}])";
+
+TEST_F(ContainerTest, calls_of_tools_come_whole_and_streamed) {
+  const std::vector<std::string> said = {"Let me see. <tool", "_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Ulm\"}}</tool_", "call>"};
+  std::vector<openai::GenerateRequest> asked;
+  start([&, answer = saying(said)](const openai::GenerateRequest& request, const auto& on_piece) {
+    asked.push_back(request);
+    return answer(request, on_piece);
+  });
+  const auto body_of = [&](const std::string& request) {
+    const auto answer = exchange(connect(), request);
+    return *parse_json(answer.substr(answer.find("\r\n\r\n") + 4), "answer");
+  };
+  const auto whole = body_of(post(kToolChat + "}"))["choices"][0];
+  EXPECT_EQ(whole["finish_reason"], "tool_calls");
+  EXPECT_EQ(whole["message"]["content"], "Let me see.");
+  EXPECT_EQ(whole["message"]["tool_calls"][0]["function"]["arguments"], R"({"city": "Ulm"})");
+  EXPECT_TRUE(whole["message"]["tool_calls"][0]["id"].get<std::string>().starts_with("call_"));
+  EXPECT_NE(asked[0].tools.find("weather"), std::string::npos);
+  const Fd client = connect();
+  auto streamed = exchange(client, post(kToolChat + R"(,"stream":true})", "Connection: close\r\n"));
+  streamed += read_to_end(client);
+  EXPECT_NE(streamed.find(R"("tool_calls":[{)"), std::string::npos);
+  EXPECT_NE(streamed.find(R"("finish_reason":"tool_calls")"), std::string::npos);
+  EXPECT_EQ(streamed.find("<tool"), std::string::npos);
+  // Without tools the same answer is text.
+  EXPECT_EQ(body_of(post(kChat))["choices"][0]["finish_reason"], "stop");
+  const auto forced = body_of(post(kToolChat + R"(,"tool_choice":"required"})"));
+  EXPECT_TRUE(asked.back().grammar);
+  EXPECT_EQ(body_of(post(R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"web_search"}]})"))["error"]["param"], "tools[0]");
+}
+
+TEST_F(ContainerTest, a_control_token_within_a_call_or_a_tool_is_refused) {
+  ContainerOptions options;
+  options.control_tokens = {"<|end|>"};
+  start(saying({"x"}), options);
+  const auto status = [&](const std::string& body) { return exchange(connect(), post(body)).substr(9, 3); };
+  EXPECT_EQ(status(R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":\"<|end|>\"}"}}]}]})"), "400");
+  EXPECT_EQ(status(R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","description":"<|end|>"}}]})"), "400");
+  EXPECT_EQ(status(R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}]})"), "200");
 }
 
 TEST_F(ContainerTest, refuses_what_it_does_not_know) {
