@@ -208,7 +208,7 @@ tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const
       if (limits.*kind.limit <= 0) continue;
       const auto left = limit_of(kind, limits) - state_->used(name, i);
       const auto for_answer = left - use_of(kind.unit, prices_, {most.prompt, 0});
-      const auto one = use_of(kind.unit, prices_, {0, 1});
+      const auto one = most.answer > 0 ? use_of(kind.unit, prices_, {0, 1}) : 0;  // what is only read needs room for no answer
       if (kind.unit == Unit::requests ? left < 1 : for_answer < one) return tl::unexpected(BudgetRefusal{kind.name, seconds_to(end_of(kind.period, now), now)});
       if (one > 0) most.answer = std::min(most.answer, for_answer / one);
     }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "crypto/identifier.h"
 #include "gateway/event_stream.h"
+#include "openai/embeddings.h"
 
 namespace redoubt::gateway {
 
@@ -25,6 +26,7 @@ bool Completion::forget() {
 
 void Completion::forget_heard() {
   answer_ = {};
+  embeddings_.clear();
   place_ = {};
   heard_ = {};
   first_token_ms_ = 0;
@@ -57,7 +59,7 @@ void Completion::on_started(int prompt_tokens) {
     if (finished_) return;
     const bool too_long = context_.prompt_tokens_max > 0 && prompt_tokens > context_.prompt_tokens_max;
     if (!too_long && (!context_.reservation || context_.reservation->start(prompt_tokens))) return;
-    fail_early(too_long ? refusal(400, "the prompt is longer than this key may send", "invalid_request_error", "context_length_exceeded", {}, "messages")
+    fail_early(too_long ? refusal(400, "the prompt is longer than this key may send", "invalid_request_error", "context_length_exceeded", {}, is_embedding() ? "input" : "messages")
                         : try_later(429, "the prompt does not fit what is left of the limits", "rate_limit_exceeded", 60));
     stop_wanted_ = true;
     stop = std::exchange(stop_, nullptr);
@@ -66,10 +68,16 @@ void Completion::on_started(int prompt_tokens) {
 }
 
 void Completion::fail_early(http::Response response) {
-  context_.metrics.add(response.status == 429 ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::client_errors);
+  using enum GatewayMetrics::Count;
+  context_.metrics.add(response.status == 429 ? throttled : response.status >= 500 ? errors : client_errors);
   context_.reservation.reset();
   finish(response.status);
   responder_.send(in_dialect(context_.dialect, std::move(response)));
+}
+
+void Completion::answer_instead(http::Response response) {
+  std::lock_guard lock(mutex_);
+  if (!finished_) fail_early(std::move(response));
 }
 
 void Completion::on_stop(std::function<void()> stop) {
@@ -130,6 +138,11 @@ void Completion::on_token(const Piece& piece) {
   if (stop) stop();
 }
 
+void Completion::on_text(const TextRead& text) {
+  std::lock_guard lock(mutex_);
+  if (!finished_) embeddings_.push_back(text.embedding);
+}
+
 void Completion::tell(Piece piece) {
   if (!context_.guard) return write_piece(piece);
   if (auto known = context_.guard->take(std::move(piece)); !known.empty()) write_piece(known);
@@ -158,6 +171,11 @@ void Completion::on_done(const GenerateEnd& end) {
   if (!finished_) complete(end);
 }
 
+std::string Completion::body_of(const GenerateEnd& end) const {
+  if (is_embedding()) return embeddings_body(context_.frame.model, embeddings_, context_.base64, end.prompt_tokens);
+  return answer_body(context_.frame, answer_, end);
+}
+
 void Completion::complete(GenerateEnd end) {
   if (context_.tools && !is_cut()) {
     if (auto rest = with_names(context_.tools->end()); !rest.empty()) tell(std::move(rest));
@@ -169,17 +187,18 @@ void Completion::complete(GenerateEnd end) {
   }
   if (!answer_.calls.empty() && end.finish_reason == "stop") end.finish_reason = "tool_calls";
   if (context_.reservation) context_.reservation->settle({end.prompt_tokens, end.completion_tokens});
-  auto body = answer_body(context_.frame, answer_, end);
-  context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
-                                  static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
-                                  end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop");
+  auto body = body_of(end);
+  if (is_embedding()) context_.metrics.add_embedding(static_cast<std::uint64_t>(end.prompt_tokens), elapsed_ms());
+  else context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
+                                       static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
+                                       end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop");
   if (context_.meter) context_.meter->add_answer(elapsed_ms());
   if (context_.capture &&
       !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body}))
     context_.metrics.add_capture_dropped(1);
   if (context_.seen) {
     auto& record = context_.seen->record;
-    record.finish_reason = end.finish_reason;
+    if (!is_embedding()) record.finish_reason = end.finish_reason;
     record.prompt_tokens = end.prompt_tokens;
     record.completion_tokens = end.completion_tokens;
     record.reused_tokens = end.reused_tokens;
@@ -203,7 +222,7 @@ void Completion::on_error(const Error& error) {
   // What was not answered is not paid for, and of what broke off what came.
   if (context_.reservation) context_.reservation->settle(streaming_ ? heard_ : TokenUse{});
   // What the engine said stays in the log: it may name paths or quote the prompt.
-  auto body = too_long ? error_body("the prompt does not fit the model's context", "invalid_request_error", "messages",
+  auto body = too_long ? error_body("the prompt does not fit the model's context", "invalid_request_error", is_embedding() ? "input" : "messages",
                                     "context_length_exceeded")
               : theirs ? refusal_body(error.where)
                        : error_body("the model could not answer, try again", "server_error", "", "engine_unavailable");

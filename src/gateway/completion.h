@@ -52,16 +52,20 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     std::optional<Fallback> fallback = {};  // who answers when this release can't, while nothing was sent
     std::optional<AnswerGuard> guard = {};             // what may be told of it
     std::shared_ptr<telemetry::Observation> seen = {}; // what is told of it; null: nothing
+    bool base64 = false;  // of embeddings: in base64, not as numbers
   };
   Completion(Context context, http::Responder responder);
 
   bool forget() override;
   void on_started(int prompt_tokens) override;
   void on_token(const Piece& piece) override;
+  void on_text(const TextRead& text) override;
   void on_done(const GenerateEnd& end) override;
   void on_error(const Error& error) override;
   // The pool did not take the request at all; who comes too much may come again after so many seconds.
   void refuse(const Error& error, int retry_s);
+  // The request goes no further: this is its answer. Nothing is charged.
+  void answer_instead(http::Response response);
   // How to stop what is running; called at most once, from any thread, and at once if it should have stopped by then.
   void on_stop(std::function<void()> stop);
   // The client left; what is running is told to stop by whoever calls this. What was made until it stopped is charged, and no more.
@@ -74,6 +78,8 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void write_piece(const openai::Piece& piece);
   bool is_cut() const { return context_.guard && !context_.guard->ended().empty(); }
   void complete(GenerateEnd end);
+  std::string body_of(const GenerateEnd& end) const;
+  bool is_embedding() const { return context_.frame.protocol == openai::Protocol::embedding; }
   void meter_guard();
   openai::Piece with_names(openai::ToolCallReader::Found found);
   http::Headers take_headers(const char* content_type);
@@ -90,6 +96,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   const http::Responder responder_;
   const TimePoint begun_;
   openai::Piece answer_;
+  std::vector<std::string> embeddings_;
   openai::StreamPlace place_;
   double first_token_ms_ = 0;
   const std::optional<openai::ToolCallReader> fresh_tools_;  // as the answer begins

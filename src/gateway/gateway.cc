@@ -11,8 +11,11 @@
 #include "gateway/completion.h"
 #include "gateway/event_stream.h"
 #include "gateway/open_api.h"
+#include "gateway/prompt_guard.h"
 #include "gateway/reply.h"
 #include "gateway/request_run.h"
+#include "openai/control_tokens.h"
+#include "openai/embeddings.h"
 #include "telemetry/bounded_queue.h"
 
 namespace redoubt::gateway {
@@ -45,28 +48,6 @@ std::int64_t random_seed() {
   return seed & ((std::int64_t{1} << 53) - 1);
 }
 
-bool holds_control_token(std::string_view text, const std::vector<std::string>& tokens) {
-  return std::any_of(tokens.begin(), tokens.end(), [&](const auto& token) { return text.find(token) != text.npos; });
-}
-
-// Every string within a JSON text that was read before, names too.
-bool json_holds_control_token(const Json& value, const std::vector<std::string>& tokens) {
-  if (value.is_string()) return holds_control_token(value.get_ref<const std::string&>(), tokens);
-  if (!value.is_structured()) return false;
-  for (const auto& [key, inner] : value.items())
-    if (holds_control_token(key, tokens) || json_holds_control_token(inner, tokens)) return true;
-  return false;
-}
-
-// The first message that would speak with the template's voice: "<|im_start|>system" in a user's words is no new message.
-std::optional<std::string> field_with_control_token(const GenerateRequest& request, const std::vector<std::string>& tokens) {
-  const auto json_holds = [&](const std::string& text) { return !text.empty() && json_holds_control_token(parse_json(text, "").value_or(Json()), tokens); };
-  for (std::size_t i = 0; i < request.messages.size(); ++i)
-    if (holds_control_token(request.messages[i].content, tokens) || json_holds(request.messages[i].json)) return "messages[" + std::to_string(i) + "].content";
-  if (json_holds(request.tools)) return "tools";
-  return std::nullopt;
-}
-
 // Headers of InvokeEndpoint that choose what would answer, or ask for more; none of them may be passed over.
 const std::string* unsupported_header(const Request& request) {
   for (const auto& header : request.headers)
@@ -78,9 +59,23 @@ const std::string* unsupported_header(const Request& request) {
 // A token has a byte at least; a template adds its own. What is more than this the engine's count finds before it answers.
 std::int64_t prompt_tokens_at_most(const GenerateRequest& request) {
   constexpr std::size_t kTemplate = 512, kPerMessage = 16;
+  if (!request.texts.empty()) {
+    constexpr std::size_t kAdded = 4;  // tokens that a tokenizer puts around a text
+    std::size_t tokens = 0;
+    for (const auto& text : request.texts) tokens += text.tokens.empty() ? text.text.size() + kAdded : text.tokens.size();
+    return static_cast<std::int64_t>(tokens);
+  }
   std::size_t bytes = request.prompt ? request.prompt->size() : kTemplate + request.tools.size();
   for (const auto& message : request.messages) bytes += kPerMessage + (message.json.empty() ? message.content.size() : message.json.size());
   return static_cast<std::int64_t>(bytes) + 1;
+}
+
+// A mean of hidden states has as many numbers as they have: fewer would be another embedding.
+std::optional<Response> check_embedding(const CompletionRequest& request, int length) {
+  if (request.generate.texts.empty()) return std::nullopt;
+  if (length == 0) return refusal(400, "the engine that serves this model makes no embeddings", "invalid_request_error", "unsupported", {}, "model");
+  if (!request.dimensions || *request.dimensions == length) return std::nullopt;
+  return refusal(400, "this model's embeddings have " + std::to_string(length) + " numbers, and no others", "invalid_request_error", "unsupported", {}, "dimensions");
 }
 
 // An answer that is held back until it was looked at has no room for what its tokens could have been.
@@ -119,6 +114,7 @@ class Gateway::Endpoint final : public http::Handler {
         key_limits_(deps_.clock),
         source_limits_(deps_.clock, options.open_routes),
         traces_share_(options.traces_share),
+        prompt_guard_(deps_.guards),
         large_requests_({.entries_max = kLargeRequestsMax, .batch = 1}, [](const auto& taken) { for (const auto& work : taken) work(); }, {}) {}
 
   std::optional<Response> on_head(const Request& request) override;
@@ -142,6 +138,7 @@ class Gateway::Endpoint final : public http::Handler {
 
   void chat(const Request& request, const Caller& key, const Responder& responder);
   void completion(const Request& request, const Caller& key, const Responder& responder);
+  void embeddings(const Request& request, const Caller& key, const Responder& responder);
   void invocation(const Request& request, const Caller& key, const Responder& responder);
   void endpoint_invocation(const Request& request, const Caller& key, const Responder& responder);
   void endpoint_stream(const Request& request, const Caller& key, const Responder& responder);
@@ -158,7 +155,8 @@ class Gateway::Endpoint final : public http::Handler {
   Headers standing_of(const ApiKeyInfo& key);
   tl::expected<Router::Choice, Response> choose(CompletionRequest& parsed, const RequestLimits& limits, const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
-  void start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, const Responder& responder);
+  void start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, NoteHits note, const Responder& responder);
+  void look_and_ask(const Router::Choice& choice, GenerateRequest request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion, NoteHits note);
   std::shared_ptr<telemetry::Observation> observe(const Request& request, const Route* route, const ApiKeyInfo& key);
   Response told(const Request& request, const Route* route, Response response);
   std::optional<Response> guard_request(std::string& body, Result<CompletionRequest>& parsed, Parse parse, const RequestLimits& limits, const ApiKeyInfo& key);
@@ -174,6 +172,7 @@ class Gateway::Endpoint final : public http::Handler {
   KeyLimits key_limits_;
   SourceLimits source_limits_;
   const double traces_share_;
+  PromptGuard prompt_guard_;
   telemetry::BoundedQueue<std::function<void()>> large_requests_;  // its thread uses what stands above
 };
 
@@ -181,6 +180,7 @@ const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
   static const std::vector<Route> kTable = {
       {{"POST", "/v1/chat/completions", Scope::invoke, "Answers a chat", "ChatRequest", "Chat"}, &Endpoint::chat},
       {{"POST", "/v1/completions", Scope::invoke, "Goes on with a text", "CompletionRequest", "Completion"}, &Endpoint::completion},
+      {{"POST", "/v1/embeddings", Scope::invoke, "Reads texts into vectors", "EmbeddingRequest", "Embeddings"}, &Endpoint::embeddings},
       {{"POST", "/invocations", Scope::invoke, "Either, as a SageMaker container takes it", "InvocationRequest", "Invocation"}, &Endpoint::invocation},
       {{"POST", "/endpoints/{name}/invocations", Scope::invoke, "SageMaker's InvokeEndpoint", "EndpointRequest", "Invocation"}, &Endpoint::endpoint_invocation, Dialect::sagemaker},
       {{"POST", "/endpoints/{name}/invocations-response-stream", Scope::invoke, "SageMaker's InvokeEndpointWithResponseStream", "StreamedEndpointRequest", kEventStreamType},
@@ -336,6 +336,9 @@ std::optional<Response> Gateway::Endpoint::guard_request(std::string& body, Resu
     parsed = parse(body, limits);
   }
   if (checked.refused || !parsed) return refusal(400, "the request holds what this endpoint does not take", "invalid_request_error", "content_filter");
+  const auto& texts = parsed->generate.texts;
+  if (deps_.guards->looks_at_requests() && std::any_of(texts.begin(), texts.end(), [](const auto& text) { return !text.tokens.empty(); }))
+    return refusal(400, "token ids are not taken while requests are filtered: send the text", "invalid_request_error", "unsupported", {}, "input");
   return refuse_logprobs(parsed->generate, deps_.guards);
 }
 
@@ -366,6 +369,9 @@ void Gateway::Endpoint::chat(const Request& request, const Caller& key, const Re
 }
 void Gateway::Endpoint::completion(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_completion_request, request, key, responder);
+}
+void Gateway::Endpoint::embeddings(const Request& request, const Caller& key, const Responder& responder) {
+  generate(parse_embedding_request, request, key, responder);
 }
 void Gateway::Endpoint::invocation(const Request& request, const Caller& key, const Responder& responder) {
   generate(parse_invocation, request, key, responder);
@@ -413,8 +419,8 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   parsed->generate.scope = key.id + "/" + parsed->cache_salt;
   // Drawn here, so that two requests without a seed differ and the answer can name what repeats it.
   if (!parsed->generate.seed && !parsed->generate.greedy) parsed->generate.seed = random_seed();
-  bool chat = parsed->protocol == Protocol::chat;
-  AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : "cmpl-") + crypto::draw_identifier(12),
+  const bool chat = parsed->protocol == Protocol::chat, reads = parsed->protocol == Protocol::embedding;
+  AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : reads ? "embd-" : "cmpl-") + crypto::draw_identifier(12),
                     release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (!parsed->model.empty()) frame.model = parsed->model;
   if (framing == Framing::aws_event_stream) parsed->stream = true;
@@ -422,14 +428,15 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
                               deps_.metrics, deps_.clock, deps_.capture};
   context.dialect = route.dialect;
   context.framing = framing;
+  context.base64 = parsed->base64;
   context.prompt_tokens_max = key.limits.prompt_tokens_max;
   add_marker(parsed->generate, deps_.guards);
-  if (deps_.guards && (deps_.guards->looks_at_answers() || deps_.guards->answer_characters_max() > 0))
+  if (deps_.guards && !reads && (deps_.guards->looks_at_answers() || deps_.guards->answer_characters_max() > 0))
     context.guard.emplace(deps_.guards, notes_of(key));
   context.seen = key.seen;
   context.seen->record.model = context.frame.model;
-  context.seen->record.operation = chat ? "chat" : "text_completion";
-  const auto context_tokens = release->pool->known()->context_length;
+  context.seen->record.operation = chat ? "chat" : reads ? "embeddings" : "text_completion";
+  const auto context_tokens = release->pool->known()->context_length * std::max<std::int64_t>(1, std::ssize(parsed->generate.texts));
   auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens});
   context.headers = standing_of(key);
   if (!reserved) {
@@ -443,7 +450,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   parsed->generate.max_tokens = static_cast<int>((*reserved)->answer_tokens());
   context.reservation = std::move(*reserved);
   parsed->generate.payer = key.payer();
-  start(std::move(*parsed), *chosen, std::move(context), responder);
+  start(std::move(*parsed), *chosen, std::move(context), notes_of(key), responder);
 }
 
 // Who answers: a candidate that does not take the request leaves it to the release that stands.
@@ -488,12 +495,36 @@ std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed
   if (!is_release) parsed.generate.adapter = parsed.model;
   if (parsed.uses_tools && !known->knows_tools)
     return refusal(400, "the engine that serves this model does not take tools", "invalid_request_error", "unsupported", {}, "tools");
+  if (auto refused = check_embedding(parsed, known->embedding_length)) return refused;
   if (auto field = field_with_control_token(parsed.generate, release.control_tokens))
     return refusal(400, *field + " holds a text that the model reads as a control token", "invalid_request_error", "control_token", {}, *field);
   return std::nullopt;
 }
 
-void Gateway::Endpoint::start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, const Responder& responder) {
+// Once the guards that the model reads for have nothing against it. It is read by the release that stands, whoever is tried beside it: what a
+// candidate fails at must not open a way around the guards.
+void Gateway::Endpoint::look_and_ask(const Router::Choice& choice, GenerateRequest request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion,
+                                     NoteHits note) {
+  const auto ask = [run, completion](const std::shared_ptr<WorkerPool>& pool, GenerateRequest asked, const std::shared_ptr<const Release>& shadow) {
+    if (shadow) copy_to(*shadow, asked);
+    const auto taken = pool ? run->ask(pool, std::move(asked), completion) : Status(fail(ErrorCode::unavailable, "the workers ended"));
+    if (!taken) completion->refuse(taken.error(), pool ? std::clamp(pool->state().expected_wait_ms / 1000, 1, 60) : 1);
+  };
+  if (!prompt_guard_.looks()) return ask(choice.release->pool, std::move(request), choice.shadow);
+  const auto& reader = choice.fallback ? choice.fallback : choice.release;
+  // Held weakly: a pool's end must not wait for what waits in it.
+  const auto pool = std::weak_ptr(choice.release->pool);
+  const auto shadow = std::weak_ptr(choice.shadow);
+  prompt_guard_.look(reader->pool, request, run, [ask, pool, shadow, request, completion, note = std::move(note)](const PromptVerdict& verdict) {
+    note(verdict.hits);
+    using enum PromptVerdict::May;
+    if (verdict.may == pass) return ask(pool.lock(), request, shadow.lock());
+    completion->answer_instead(verdict.may == not_pass ? refusal(400, "the request holds what this endpoint does not take", "invalid_request_error", "content_filter")
+                                                       : try_later(503, "the request could not be looked at in time", "guard_unavailable", 5));
+  });
+}
+
+void Gateway::Endpoint::start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, NoteHits note, const Responder& responder) {
   context.stream = parsed.stream;
   context.include_usage = parsed.include_usage;
   if (!parsed.generate.greedy) context.seed = parsed.generate.seed;
@@ -507,10 +538,8 @@ void Gateway::Endpoint::start(CompletionRequest parsed, const Router::Choice& ch
                           return alive && run->ask(alive, request, std::move(listener)).has_value();
                         },
                         choice.fallback->meter, choice.fallback->version};
-  if (choice.shadow) copy_to(*choice.shadow, parsed.generate);
   auto completion = std::make_shared<Completion>(std::move(context), responder);
-  if (auto asked = run->ask(choice.release->pool, std::move(parsed.generate), completion); !asked)
-    completion->refuse(asked.error(), std::clamp(choice.release->pool->state().expected_wait_ms / 1000, 1, 60));
+  look_and_ask(choice, std::move(parsed.generate), run, completion, std::move(note));
   completion->on_stop([run] { run->stop(); });
   responder.on_abort([completion = std::weak_ptr(completion), run] {
     if (auto alive = completion.lock()) alive->client_left();
@@ -558,6 +587,7 @@ void Gateway::Endpoint::document(const Request& request, const Caller& key, cons
   if (const auto release = deps_.router.active()) {
     const auto state = release->pool->state();
     served.knows_tools = state.knows_tools;
+    served.embedding_length = state.embedding_length;
     if (key.may_use(release->name)) served.models = {release->name, release->name + "/" + release->version};
     for (const auto& adapter : state.adapters)
       if (key.may_use(adapter)) served.models.push_back(adapter);

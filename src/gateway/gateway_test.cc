@@ -92,6 +92,7 @@ TEST_F(GatewayTest, every_route_refuses_without_a_key_and_with_the_wrong_scope) 
     if (const auto open = path.find('{'); open != path.npos) path.replace(open, path.find('}') + 1 - open, "bot");
     std::string body = route.method == "GET"       ? ""
                        : path == "/v1/completions" ? R"({"model":"bot","prompt":"a"})"
+                       : path == "/v1/embeddings"  ? R"({"model":"bot","input":"a"})"
                                                    : chat_body("a");
     auto answer = ask(route.method, path, "", body);
     EXPECT_EQ(answer.status, 401) << path;
@@ -100,6 +101,59 @@ TEST_F(GatewayTest, every_route_refuses_without_a_key_and_with_the_wrong_scope) 
     EXPECT_NE(ask(route.method, path, key_, body).status / 100, 4) << path;
   }
   EXPECT_EQ(log_->generates, 5);
+  EXPECT_EQ(log_->reads, 1);
+}
+
+TEST_F(GatewayTest, embeddings_come_in_openais_form) {
+  const auto answer = ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":["abc",[1,2]]})");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.json["data"][0]["embedding"], Json({3.0, 0.1, -0.5, 0.0}));
+  EXPECT_EQ(answer.json["data"][1]["embedding"], Json({2.0, 0.1, -0.5, 1.0}));
+  EXPECT_EQ(answer.json["usage"]["total_tokens"], 9);
+  EXPECT_EQ(answer.json["model"], "bot");
+  EXPECT_EQ(answer.head.find("X-Redoubt-Seed"), std::string::npos);
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":"abc","encoding_format":"base64","dimensions":4})").json["data"][0]["embedding"], "AABAQM3MzD0AAAC/AAAAAA==");
+  ASSERT_EQ(capture_.records.size(), 2u);
+  EXPECT_NE(capture_.records[0].output.find("embedding"), std::string::npos);
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":"abc","dimensions":3})").json["error"]["param"], "dimensions");
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key_, R"({"model":"other","input":"abc"})").status, 404);
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":"long"})").json["error"]["param"], "input");
+  const auto failed = ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":"fail"})");
+  EXPECT_EQ(failed.status, 503);
+  EXPECT_EQ(failed.json.dump().find("secret"), std::string::npos);
+  log_->deaths_left = 1;
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":["a","die"]})").json["data"].size(), 2u);
+}
+
+TEST_F(GatewayTest, an_engine_that_makes_no_embeddings_is_asked_for_none) {
+  log_->is_old = true;
+  activate("2");
+  const auto answer = ask("POST", "/v1/embeddings", key_, R"({"model":"bot","input":"a"})");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.json["error"]["code"], "unsupported");
+}
+
+TEST_F(GatewayTest, embeddings_count_towards_the_keys_tokens) {
+  ApiKeyInfo wanted{.id = {}, .name = "few tokens", .expires = {}, .revoked = {}};
+  wanted.limits.tokens_per_minute = 20;
+  const auto key = make_key(wanted);
+  const std::string tokens = R"({"model":"bot","input":[1,2,3,4,5,6,7,8,9,10]})";
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key, tokens).status, 200);
+  // All that is left may be read: nothing is generated.
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key, tokens).status, 200);
+  EXPECT_EQ(ask("POST", "/v1/embeddings", key, R"({"model":"bot","input":[1]})").status, 429);
+  wanted.limits = {};
+  wanted.limits.prompt_tokens_max = 8;
+  EXPECT_EQ(ask("POST", "/v1/embeddings", make_key(wanted), tokens).json["error"]["param"], "input");
+}
+
+TEST_F(GatewayTest, who_leaves_is_read_to_no_longer) {
+  auto one = client();
+  one.send(request("POST", "/v1/embeddings", key_, R"({"model":"bot","input":"hang"})"));
+  while (log_->reads == 0) std::this_thread::sleep_for(1ms);
+  one.close();
+  for (int i = 0; i < 2000 && log_->cancels == 0; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(log_->cancels, 1);
 }
 
 TEST_F(GatewayTest, the_document_has_every_route_and_no_other) {
@@ -348,7 +402,7 @@ TEST_F(GatewayTest, a_budget_holds_on_every_route_that_generates) {
     const auto key = make_key(wanted);
     auto path = route.pattern;
     if (const auto open = path.find('{'); open != path.npos) path.replace(open, path.find('}') + 1 - open, "bot");
-    const std::string body = path == "/v1/completions" ? R"({"model":"bot","prompt":"a"})" : chat_body("a");
+    const std::string body = path == "/v1/completions" ? R"({"model":"bot","prompt":"a"})" : path == "/v1/embeddings" ? R"({"model":"bot","input":"a"})" : chat_body("a");
     EXPECT_EQ(ask("POST", path, key, body).status, 200) << path;
     EXPECT_EQ(ask("POST", path, key, body).status, 429) << path;
     EXPECT_EQ(ask("POST", "/v1/completions", key, R"({"model":"bot","prompt":"a"})").status, 429) << path;

@@ -106,6 +106,112 @@ class GuardedGatewayTest : public ::testing::Test {
   std::unique_ptr<Gateway> gateway_;
 };
 
+TEST_F(GuardedGatewayTest, texts_of_embeddings_are_looked_at_and_tokens_are_not_taken) {
+  start({{"input", {{"personal", "redact"}, {"secrets", "refuse"}}}});
+  const auto embed = [&](const Json& input) { return post({{"model", "bot"}, {"input", input}}, "", "/v1/embeddings"); };
+  EXPECT_EQ(embed(Json::array({"abc", "jane.doe@example.com"})).json()["data"][1]["embedding"][0], 15);  // <EMAIL_ADDRESS>
+  ASSERT_EQ(capture_.records.size(), 1u);
+  EXPECT_EQ(capture_.records[0].input.find("jane"), std::string::npos);
+  EXPECT_EQ(embed("key AKIAIOSFODNN7EXAMPLE").json()["error"]["code"], "content_filter");
+  const auto tokens = embed(Json::array({1, 2, 3}));
+  EXPECT_EQ(tokens.status, 400);
+  EXPECT_EQ(tokens.json()["error"]["param"], "input");
+  EXPECT_EQ(log_->reads, 1);
+  ASSERT_FALSE(sink_->records.empty());
+  EXPECT_EQ(sink_->records[0].operation, "embeddings");
+}
+
+const Json kReading = {{"reading", {{"topics", {{{"name", "weapons"}, {"examples", {"how to make a bomb"}}, {"threshold", 0.6}}}}, {"anomaly", {{"perplexity_max", 20000}, {"window", 16}}}}}};
+
+TEST_F(GuardedGatewayTest, the_model_reads_a_prompt_for_topics_and_for_what_is_like_no_language) {
+  start(kReading);
+  EXPECT_EQ(post(chat("hello there")).status, 200);
+  EXPECT_EQ(log_->generates, 1);
+  const auto topic = post(chat("so a bomb it is"));
+  EXPECT_EQ(topic.status, 400);
+  EXPECT_EQ(topic.json()["error"]["code"], "content_filter");
+  const auto suffix = post(chat("tell me more zxqv zxqv zxqv zxqv", {{"stream", false}}));
+  EXPECT_EQ(suffix.json()["error"]["code"], "content_filter");
+  EXPECT_EQ(post({{"model", "bot"}, {"prompt", "a bomb"}, {"max_tokens", 3}}, "", "/v1/completions").status, 400);
+  EXPECT_EQ(log_->generates, 1);
+  const auto metrics = get("/metrics").body;
+  EXPECT_NE(metrics.find("redoubt_guard_hits_total{direction=\"input\",guard=\"topics\",kind=\"weapons\",action=\"refuse\"} 2"), std::string::npos);
+  EXPECT_NE(metrics.find("redoubt_guard_hits_total{direction=\"input\",guard=\"anomaly\",kind=\"PERPLEXITY\",action=\"refuse\"} 1"), std::string::npos);
+  ASSERT_FALSE(refused_.empty());
+  EXPECT_EQ(refused_[0], "key " + key_id_ + ": guard of input: weapons, refuse");
+  EXPECT_EQ(capture_.records.size(), 1u);
+}
+
+// Of each message, whoever is said to have written it; but once.
+TEST_F(GuardedGatewayTest, every_message_is_read_and_none_twice) {
+  start(kReading);
+  const auto conversation = [](const Json& messages) { return Json{{"model", "bot"}, {"messages", messages}}; };
+  const Json first = {{"role", "user"}, {"content", "one"}}, answer = {{"role", "assistant"}, {"content", "two"}};
+  EXPECT_EQ(post(conversation(Json::array({first}))).status, 200);
+  const int reads = log_->reads;  // the topics' sentences, and the first message
+  EXPECT_EQ(reads, 2);
+  EXPECT_EQ(post(conversation(Json::array({first}))).status, 200);
+  EXPECT_EQ(log_->reads, reads);
+  EXPECT_EQ(post(conversation(Json::array({first, answer, first}))).status, 200);
+  EXPECT_EQ(log_->reads, reads + 1);
+  for (const char* role : {"system", "user", "assistant"}) EXPECT_EQ(post(conversation(Json::array({{{"role", role}, {"content", "a bomb"}}, first}))).status, 400) << role;
+  // What was found is looked for again.
+  EXPECT_EQ(post(conversation(Json::array({{{"role", "user"}, {"content", "a bomb"}}, first}))).status, 400);
+  EXPECT_EQ(log_->generates, 3);
+}
+
+TEST_F(GuardedGatewayTest, what_only_is_logged_goes_on) {
+  auto reading = kReading;
+  reading["reading"]["topics"][0]["action"] = reading["reading"]["anomaly"]["action"] = "log";
+  start(reading);
+  EXPECT_EQ(post(chat("a bomb zxqv zxqv zxqv zxqv")).status, 200);
+  EXPECT_NE(get("/metrics").body.find("guard=\"topics\",kind=\"weapons\",action=\"log\"} 1"), std::string::npos);
+}
+
+TEST_F(GuardedGatewayTest, a_prompt_that_is_not_read_in_time_is_refused_or_passes_by_choice) {
+  auto reading = kReading;
+  reading["reading"]["time_ms_max"] = 300;
+  start(reading);
+  const auto begun = std::chrono::steady_clock::now();
+  const auto refused = post(chat("hang"));  // the worker says nothing of it
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.json()["error"]["code"], "guard_unavailable");
+  EXPECT_NE(refused.head.find("Retry-After: 5"), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+  EXPECT_EQ(post(chat("fail")).status, 503);
+  EXPECT_EQ(log_->generates, 0);
+  EXPECT_EQ(post(chat("fine")).status, 200);
+  EXPECT_NE(get("/metrics").body.find("guard=\"reading\",kind=\"UNREAD\",action=\"refuse\"} 2"), std::string::npos);
+  gateway_.reset();
+  reading["reading"]["unread"] = "log";
+  start(reading);
+  EXPECT_EQ(post(chat("fail")).status, 503);  // by its engine: it was asked
+  EXPECT_EQ(log_->generates, 2);
+}
+
+TEST_F(GuardedGatewayTest, an_engine_that_reads_no_texts_lets_nothing_pass) {
+  log_->is_old = true;
+  start(kReading);
+  EXPECT_EQ(post(chat("hello")).json()["error"]["code"], "guard_unavailable");
+  EXPECT_EQ(log_->generates + log_->reads, 0);
+}
+
+TEST_F(GuardedGatewayTest, who_leaves_while_a_prompt_is_read_is_not_answered) {
+  start(kReading);
+  EXPECT_EQ(post(chat("warm")).status, 200);
+  const int reads = log_->reads;
+  {
+    TestClient client(certificate_.ca_pem, gateway_->port());
+    const auto text = chat("hang").dump();
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + key_ + "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
+    while (log_->reads == reads) std::this_thread::sleep_for(1ms);
+    client.close();
+  }
+  for (int i = 0; i < 2000 && log_->cancels == 0; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(log_->cancels, 1);
+  EXPECT_EQ(log_->generates, 1);
+}
+
 TEST_F(GuardedGatewayTest, a_request_is_redacted_before_the_engine_and_the_capture_see_it) {
   start({{"input", {{"personal", "redact"}}}});
   EXPECT_EQ(post(chat("to jane.doe@example.com")).status, 200);

@@ -27,7 +27,7 @@ void write_value(std::string& out, const char* name, const char* kind, const cha
 }  // namespace
 
 GatewayMetrics::GatewayMetrics(const Clock& clock)
-    : clock_(clock), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds) {}
+    : clock_(clock), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
 
 void GatewayMetrics::Histogram::add(double value) {
   for (std::size_t i = 0; i < buckets.size(); ++i)
@@ -64,6 +64,13 @@ void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t c
   ++finished_[finish_reason];
   samples_.push_back({clock_.now(), latency_ms, first_token_ms});
   if (samples_.size() > kSamplesMax) samples_.pop_front();
+}
+
+void GatewayMetrics::add_embedding(std::uint64_t prompt_tokens, double latency_ms) {
+  std::lock_guard lock(mutex_);
+  prompt_tokens_ += prompt_tokens;
+  embedding_latency_.add(latency_ms / 1000);
+  embedding_lengths_.add(static_cast<double>(prompt_tokens));
 }
 
 void GatewayMetrics::add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens) {
@@ -140,9 +147,12 @@ void GatewayMetrics::write_histograms(std::string& out) const {
   write(out, "vllm:request_generation_tokens", "Tokens of an answer.", answer_lengths_);
   const std::string what = "gen_ai_operation_name=\"generate\",gen_ai_provider_name=\"redoubt\"";
   write(out, "gen_ai_server_request_duration_seconds", "From a request to the end of its answer.", latency_, what);
+  const std::string embeds = "gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"redoubt\"";
+  write(out, "gen_ai_server_request_duration_seconds", "From a request to the end of its answer.", embedding_latency_, embeds);
   write(out, "gen_ai_server_time_to_first_token_seconds", "From a request to its first token.", first_token_, what);
   write(out, "gen_ai_server_time_per_output_token_seconds", "Between an answer's tokens, its mean.", per_token_, what);
   write(out, "gen_ai_client_token_usage", "Tokens of a request.", prompt_lengths_, what + ",gen_ai_token_type=\"input\"");
+  write(out, "gen_ai_client_token_usage", "Tokens of a request.", embedding_lengths_, embeds + ",gen_ai_token_type=\"input\"");
   write(out, "gen_ai_client_token_usage", "Tokens of a request.", answer_lengths_, what + ",gen_ai_token_type=\"output\"");
 }
 

@@ -40,6 +40,7 @@ class GatewayMetrics {
   void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
                       double first_token_ms, const std::string& finish_reason = "stop");
+  void add_embedding(std::uint64_t prompt_tokens, double latency_ms);
   // Tokens of an answer that nobody waited for; its times say nothing.
   void add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
   void add_capture_dropped(std::uint64_t records);
@@ -88,7 +89,7 @@ class GatewayMetrics {
   std::map<GuardHit, std::uint64_t> guard_hits_;
   std::map<std::string, std::uint64_t> telemetry_lost_;
   std::deque<Sample> samples_;
-  Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_;
+  Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
   std::map<std::string, std::uint64_t> finished_;
   std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0, captures_dropped_ = 0;
 };

@@ -21,6 +21,10 @@ void put_limits(Json& schemas, const openai::RequestLimits& limits, const Served
     properties["top_k"]["maximum"] = limits.top_k_max;
     properties["logit_bias"]["maxProperties"] = limits.logit_bias_max;
   }
+  auto& embedding = schemas["EmbeddingRequest"]["properties"];
+  if (!served.models.empty()) embedding["model"]["enum"] = served.models;
+  embedding["input"]["anyOf"][2]["maxItems"] = limits.embedding_inputs_max;
+  if (served.embedding_length > 0) embedding["dimensions"]["enum"] = {served.embedding_length, nullptr};
   schemas["Stop"]["anyOf"][0]["maxLength"] = schemas["Stop"]["anyOf"][1]["items"]["maxLength"] = limits.stop_characters_max;
   schemas["Stop"]["anyOf"][1]["maxItems"] = limits.stop_max;
   schemas["ChatRequest"]["properties"]["messages"]["maxItems"] = limits.messages_max;

@@ -16,6 +16,7 @@ namespace redoubt::gateway {
 struct Served {
   std::vector<std::string> models;  // as requests name them
   bool knows_tools = false;
+  int embedding_length = 0;  // 0: the engine makes none
 };
 
 Json open_api(const std::vector<RouteInfo>& routes, const openai::RequestLimits& limits, const Served& served);

@@ -10,12 +10,15 @@
 //   "long"      says that the prompt is too long          "odd"    says that the request is wrong
 //   "freeze"    stops reading, pings included       "fields" answers with the request's own JSON
 //   "unlike"    says that logit_bias is wrong        "calls", "llama-calls"  calls the tool "weather"
+// It reads texts as well: the embedding of one has kEmbeddingLength numbers, the first of them its bytes or tokens; a text of "hang",
+// "die", "long" or "fail" does as that prompt.
 // With top_logprobs each token of an echo carries logprobs.
 #pragma once
 
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <map>
@@ -23,13 +26,16 @@
 #include <sstream>
 #include <thread>
 
+#include "base/bytes.h"
 #include "gateway/worker.h"
 
 namespace redoubt::gateway::testing {
 
+inline constexpr int kEmbeddingLength = 4;
+
 // Counters that a test reads; one for all workers of a factory.
 struct WorkerLog {
-  std::atomic<int> started = 0, generates = 0, cancels = 0, finished = 0, tokens = 0, ended = 0;
+  std::atomic<int> started = 0, generates = 0, reads = 0, cancels = 0, finished = 0, tokens = 0, ended = 0;
   std::atomic<int> slots = 4;               // of a worker that starts
   std::atomic<bool> kill_first = false;     // the first worker to see this closes its socket
   std::atomic<std::int64_t> cancelled_ns = 0;  // when the last cancel came, by the steady clock
@@ -46,7 +52,7 @@ class ScriptedWorker {
 
   void run() {
     Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", log_->slots.load()}};
-    if (!log_->is_old) ready.update({{"adapters", Json::array({"tuned"})}, {"tools", true}});
+    if (!log_->is_old) ready.update({{"adapters", Json::array({"tuned"})}, {"tools", true}, {"embedding_length", kEmbeddingLength}});
     send(ready);
     flush();
     timeval wait{0, 10'000};
@@ -90,6 +96,35 @@ class ScriptedWorker {
       }
     }
     if (type == "generate") generate(id, message);
+    if (type == "read") read(id, message);
+  }
+
+  // A text of "bomb" is far from all others; the topics' sentences, which are many, are alike.
+  static std::array<float, kEmbeddingLength> embedding_of(const Json& texts, std::size_t i) {
+    const auto text = texts[i].is_string() ? texts[i].get<std::string>() : "";
+    if (text.find("bomb") != text.npos) return {0, 1, 0, 0};
+    if (texts.size() > 10) return {1, 0, 0, 0};
+    return {static_cast<float>(text.empty() ? texts[i].size() : text.size()), 0.1f, -0.5f, static_cast<float>(i)};
+  }
+
+  void read(const std::string& id, const Json& message) {
+    ++log_->reads;
+    std::size_t tokens = 0;
+    for (const auto& text : message["texts"]) tokens += text.is_string() ? 7 : text.size();
+    send({{"type", "started"}, {"id", id}, {"prompt_tokens", tokens}});
+    const auto& texts = message["texts"];
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto text = texts[i].is_string() ? texts[i].get<std::string>() : "";
+      if (text == "hang") return;
+      if (text == "die" && log_->deaths_left-- > 0) return end();
+      if (text == "long") return send({{"type", "error"}, {"id", id}, {"code", "limit_exceeded"}, {"message", "a text does not fit the context"}});
+      if (text == "fail") return send({{"type", "error"}, {"id", id}, {"code", "internal"}, {"message", "secret detail"}});
+      const auto numbers = embedding_of(texts, i);
+      Json event = {{"type", "text"}, {"id", id}, {"index", i}, {"tokens", message.contains("window") ? 40 : 7}, {"embedding", to_base64({reinterpret_cast<const std::uint8_t*>(numbers.data()), sizeof numbers})}};
+      if (message.contains("window")) event["nats"] = event["window_nats"] = text.find("zxqv") == text.npos ? 3.0 : 12.0;
+      send(event);
+    }
+    send({{"type", "done"}, {"id", id}, {"finish_reason", "stop"}, {"prompt_tokens", tokens}, {"completion_tokens", 0}});
   }
 
   void generate(const std::string& id, const Json& message) {

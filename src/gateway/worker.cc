@@ -16,6 +16,7 @@ using std::chrono::milliseconds;
 
 constexpr int kTickMs = 100;
 constexpr auto kMeasured = std::chrono::seconds(30);             // waits are looked back at
+constexpr int kReadingMax = 8;  // requests with texts that a worker has at once
 constexpr std::size_t kServicesMin = 5, kServicesMax = 64;  // answers whose mean time counts; below them it says little
 constexpr std::string_view kWhere = "engine worker";
 
@@ -40,6 +41,7 @@ std::uint64_t id_of(const Event& event) {
 void tell(GenerateListener& listener, const WorkerEvent& event) {
   if (const auto* started = std::get_if<RequestStarted>(&event)) listener.on_started(started->prompt_tokens);
   if (const auto* token = std::get_if<RequestToken>(&event)) listener.on_token(token->piece);
+  if (const auto* text = std::get_if<RequestText>(&event)) listener.on_text(text->text);
   if (const auto* done = std::get_if<RequestDone>(&event)) listener.on_done(done->end);
   if (const auto* failed = std::get_if<RequestFailed>(&event)) listener.on_error(failed->error);
 }
@@ -54,6 +56,8 @@ struct WorkerPool::Job {
   bool retried = false;
   bool cancelled = false;
   Steady::time_point since, heard;
+  std::size_t texts = 0, texts_heard = 0;  // that are read; 0: it is answered
+  std::optional<Steady::time_point> ends = {};  // its own time, where it has one
 };
 
 struct WorkerPool::Slot {
@@ -65,6 +69,8 @@ struct WorkerPool::Slot {
   WorkerEventReader reader;
   std::vector<std::pair<std::shared_ptr<GenerateListener>, WorkerEvent>> told;  // to be, once the lock is released
   int capacity = 0, running = 0;
+  int reading = 0;           // requests with texts, which take no slot
+  int embedding_length = 0;  // 0: it reads none
   bool knows_scopes = false;  // the engine of an older image refuses the word
   Steady::time_point started, pinged, ponged, watched;
   std::uint64_t pings = 0;
@@ -114,18 +120,23 @@ std::optional<Error> WorkerPool::last_failure() const {
 
 Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener) {
   auto options = generate_options(request);  // written before the lock is taken
+  const auto texts = request.texts.size();
   Calls calls;
   std::uint64_t id = 0;
   {
     std::lock_guard lock(mutex_);
     if (stopping_ || !can_answer()) return broken("no worker is ready");
-    if (queue_.holds_one_of(request.payer) && expected_wait_ms() > options_.queue_ms_max) return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWhere));
-    if (queue_.size() >= static_cast<std::size_t>(options_.queue_max) && !make_room(request.payer, calls))
+    auto& queue = texts > 0 ? texts_queue_ : queue_;
+    if (texts == 0 && queue.holds_one_of(request.payer) && expected_wait_ms() > options_.queue_ms_max)
+      return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWhere));
+    if (queue.size() >= static_cast<std::size_t>(options_.queue_max) && (texts > 0 || !make_room(request.payer, calls)))
       return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
     id = next_id_++;
     const auto now = Steady::now();
-    queue_.add(id, request.payer);
-    jobs_[id] = Job{std::move(request.payer), std::move(request.scope), std::move(options), std::move(listener), nullptr, false, false, false, now, now};
+    queue.add(id, request.payer);
+    auto& job = jobs_[id] = Job{std::move(request.payer), std::move(request.scope), std::move(options), std::move(listener), nullptr, false, false, false, now, now};
+    job.texts = texts;
+    if (request.ms_max > 0) job.ends = now + milliseconds(request.ms_max);
     assign();
     if (std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->wanted; })) want(1);
   }
@@ -158,7 +169,7 @@ int WorkerPool::expected_wait_ms() const {
 void WorkerPool::want(int workers) {
   std::vector<Slot*> order;
   for (auto& slot : slots_) order.push_back(slot.get());
-  const auto worth = [](const Slot* slot) { return slot->wanted ? 2 + (slot->ready ? 1 + slot->running : 0) : slot->connection ? 1 : 0; };
+  const auto worth = [](const Slot* slot) { return slot->wanted ? 2 + (slot->ready ? 1 + slot->running + slot->reading : 0) : slot->connection ? 1 : 0; };
   std::stable_sort(order.begin(), order.end(), [&](const Slot* a, const Slot* b) { return worth(a) > worth(b); });
   for (std::size_t i = 0; i < order.size(); ++i) {
     const bool is_wanted = static_cast<int>(i) < workers;
@@ -234,7 +245,7 @@ void WorkerPool::cancel(std::uint64_t id) {
     return;
   }
   dropped = std::exchange(found->second.listener, nullptr);
-  queue_.remove(id, found->second.payer);
+  queue_of(found->second).remove(id, found->second.payer);
   jobs_.erase(found);
   changed_.notify_all();
 }
@@ -244,7 +255,7 @@ PoolState WorkerPool::state() const {
   PoolState state;
   for (const auto& slot : slots_) {
     state.workers += slot->wanted;
-    state.running += slot->running;
+    state.running += slot->running + slot->reading;
     if (!slot->wanted) continue;
     if (!slot->ready) {
       state.workers_starting += !slot->failed;
@@ -257,8 +268,9 @@ PoolState WorkerPool::state() const {
   state.context_length = known_->context_length;
   state.adapters = known_->adapters;
   state.knows_tools = known_->knows_tools;
+  state.embedding_length = known_->embedding_length;
   state.expected_wait_ms = expected_wait_ms();
-  state.queued = static_cast<int>(queue_.size());
+  state.queued = static_cast<int>(queue_.size() + texts_queue_.size());
   state.restarts = restarts_;
   return state;
 }
@@ -273,22 +285,36 @@ bool WorkerPool::drain(milliseconds time_max) {
   return changed_.wait_for(lock, time_max, [this] { return jobs_.empty(); });
 }
 
+// With the lock held.
+FairQueue& WorkerPool::queue_of(const Job& job) { return job.texts > 0 ? texts_queue_ : queue_; }
+
+// The worker that takes the next request, one with texts or one to answer; null when none has room. With the lock held.
+WorkerPool::Slot* WorkerPool::least_busy(bool reads) const {
+  Slot* best = nullptr;
+  const auto load = [&](const Slot& slot) { return reads ? slot.reading : slot.running; };
+  for (const auto& slot : slots_) {
+    const int most = !reads ? slot->capacity : slot->embedding_length > 0 ? kReadingMax : 0;
+    if (slot->wanted && slot->ready && load(*slot) < most && (!best || load(*slot) < load(*best))) best = slot.get();
+  }
+  return best;
+}
+
 // Hands queued requests to the least busy workers. With the lock held; `send_unsent` comes after it.
 void WorkerPool::assign() {
-  while (!queue_.empty()) {
-    Slot* best = nullptr;
-    for (auto& slot : slots_)
-      if (slot->wanted && slot->ready && slot->running < slot->capacity && (!best || slot->running < best->running)) best = slot.get();
+  while (true) {
+    auto* best = queue_.empty() ? nullptr : least_busy(false);
+    const bool reads = best == nullptr;
+    if (reads && !texts_queue_.empty()) best = least_busy(true);
     if (!best) return;
-    const auto id = queue_.take();
+    const auto id = (reads ? texts_queue_ : queue_).take();
     auto& job = jobs_.at(id);
     job.slot = best;
     const auto now = Steady::now();
     waits_.push_back({now, std::chrono::duration_cast<milliseconds>(now - job.since)});
     while (waits_.front().time < now - kMeasured) waits_.pop_front();
     job.since = job.heard = now;
-    ++best->running;
-    best->connection->queue(generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
+    ++(reads ? best->reading : best->running);
+    best->connection->queue(reads ? generate_line(id, job.options, "", "read") : generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
     if (std::find(unsent.begin(), unsent.end(), best->connection) == unsent.end()) unsent.push_back(best->connection);
   }
 }
@@ -401,12 +427,22 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, c
     tokens_ += std::max<std::size_t>(1, token->piece.logprobs.size());
     return job.cancelled ? nullptr : job.listener;
   }
-  if (std::holds_alternative<RequestDone>(event) && !job.cancelled) services_.push_back(std::chrono::duration_cast<milliseconds>(job.heard - job.since));
+  if (const auto* text = std::get_if<RequestText>(&event)) {
+    if (job.texts_heard >= job.texts || text->index != static_cast<int>(job.texts_heard)) return broken("the worker read a text that is not the next");
+    if (text->length != slot.embedding_length) return broken("an embedding has not its numbers");
+    job.handed_on = true;
+    ++job.texts_heard;
+    return job.cancelled ? nullptr : job.listener;
+  }
+  if (std::holds_alternative<RequestDone>(event)) {
+    if (!job.cancelled && job.listener && job.texts_heard < job.texts) return broken("the worker left a text out");
+    if (!job.cancelled && job.texts == 0) services_.push_back(std::chrono::duration_cast<milliseconds>(job.heard - job.since));
+  }
   if (services_.size() > kServicesMax) services_.pop_front();
   auto listener = std::move(job.listener);
-  queue_.end(job.payer);
+  queue_of(job).end(job.payer);
+  --(job.texts > 0 ? slot.reading : slot.running);
   jobs_.erase(found);
-  --slot.running;
   assign();
   changed_.notify_all();
   return listener;
@@ -416,6 +452,7 @@ Status WorkerPool::become_ready(Slot& slot, const WorkerReady& ready) {
   if (slot.ready) return broken("the worker says twice that it is ready");
   slot.capacity = ready.slots;
   slot.knows_scopes = ready.knows_scopes;
+  slot.embedding_length = ready.embedding_length;
   known_ = std::make_shared<const WorkerReady>(ready);
   slot.ready = true;
   slot.failed = false;
@@ -432,7 +469,7 @@ Status WorkerPool::watch(Slot& slot) {
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return broken("the endpoint stops");
-    if (!slot.wanted && slot.running == 0) return broken("the worker is no longer needed");
+    if (!slot.wanted && slot.running + slot.reading == 0) return broken("the worker is no longer needed");
     auto now = Steady::now();
     if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken("the worker did not become ready in time");
     if (slot.ready && now - slot.pinged > milliseconds(options_.ping_ms)) {
@@ -460,7 +497,7 @@ void WorkerPool::expire(const Slot* slot, Calls& calls) {
   for (auto at = jobs_.begin(); at != jobs_.end();) {
     auto& [id, job] = *at;
     bool queued = job.slot == nullptr;
-    bool late = now - job.since > milliseconds(queued ? queue_ms_max : options_.request_ms_max);
+    bool late = now - job.since > milliseconds(queued ? queue_ms_max : options_.request_ms_max) || (job.ends && now > *job.ends);
     if (!late || !job.listener || (!queued && job.slot != slot)) {
       ++at;
       continue;
@@ -473,7 +510,7 @@ void WorkerPool::expire(const Slot* slot, Calls& calls) {
       ++at;
       continue;
     }
-    queue_.remove(id, job.payer);
+    queue_of(job).remove(id, job.payer);
     at = jobs_.erase(at);
   }
 }
@@ -504,7 +541,7 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
     slot.failed = slot.wanted;
     if (slot.failed) last_failure_ = why;
     slot.ready = false;
-    slot.running = slot.capacity = 0;
+    slot.running = slot.capacity = slot.reading = slot.embedding_length = 0;
     slot.pings = 0;
     for (auto at = jobs_.rbegin(); at != jobs_.rend(); ++at) {
       auto& [id, job] = *at;
@@ -512,14 +549,15 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
       job.slot = nullptr;
       job.retried = true;
       job.handed_on = false;
+      job.texts_heard = 0;
       job.since = Steady::now();
-      queue_.end(job.payer);
-      queue_.add_again(id, job.payer);
+      queue_of(job).end(job.payer);
+      queue_of(job).add_again(id, job.payer);
     }
     std::erase_if(jobs_, [&](auto& entry) {
       auto& job = entry.second;
       if (job.slot != &slot) return false;
-      queue_.end(job.payer);
+      queue_of(job).end(job.payer);
       if (job.listener)
         calls.push_back([listener = job.listener, why] {
           listener->on_error({ErrorCode::unavailable, why.message, why.where});

@@ -54,6 +54,7 @@ class GenerateListener {
   virtual bool forget() { return false; }
   virtual void on_started(int prompt_tokens) = 0;  // again when the request is tried on another worker
   virtual void on_token(const Piece& piece) = 0;
+  virtual void on_text(const TextRead&) {}  // of a request with texts, in their order
   virtual void on_done(const GenerateEnd& end) = 0;
   // limit_exceeded when the engine found the prompt too long for its context, invalid_argument when it found the request
   // wrong in another way (`where` names the parameter, if it is one's), else unavailable. The message is for logs.
@@ -84,6 +85,7 @@ struct PoolState {
   std::uint64_t restarts = 0;
   std::vector<std::string> adapters = {};  // that a request may name
   bool knows_tools = false;                // its engine hands tools and their calls to the chat template
+  int embedding_length = 0;                // numbers of an embedding; 0: its engine reads no texts
 };
 
 class WorkerConnection;
@@ -99,7 +101,7 @@ class WorkerPool {
   bool wait_ready(std::chrono::milliseconds time_max);
   std::optional<Error> last_failure() const;
 
-  // Queues a request and answers its number. limit_exceeded when the queue is full, or so slow that a payer who waits already would wait in
+  // Queues a request and answers its number. One with texts is read beside the slots: it waits for no answer's end. limit_exceeded when the queue is full, or so slow that a payer who waits already would wait in
   // vain; unavailable when no worker is ready and none is being started for the first request.
   Result<std::uint64_t> generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener);
   // Nobody wants the answer any more: the worker is told to stop. The listener hears no further token, but still how the request ended
@@ -132,6 +134,8 @@ class WorkerPool {
   std::set<std::uint64_t> unseen(const Slot& slot);
   void end_worker(Slot& slot, const Error& why);
   void assign();
+  FairQueue& queue_of(const Job& job);
+  Slot* least_busy(bool reads) const;
   bool make_room(const std::string& payer, Calls& calls);
   void expire(const Slot* slot, Calls& calls);
   bool pause(const Slot& slot, int ms);
@@ -144,6 +148,7 @@ class WorkerPool {
   std::uint64_t next_id_ = 1, restarts_ = 0;
   std::map<std::uint64_t, Job> jobs_;
   FairQueue queue_;
+  FairQueue texts_queue_;  // of requests with texts
   std::optional<Error> last_failure_;
   std::shared_ptr<const WorkerReady> known_ = std::make_shared<WorkerReady>();
   struct Wait {

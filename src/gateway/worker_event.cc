@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/bytes.h"
 #include "gateway/worker_connection.h"
 
 namespace redoubt::gateway {
@@ -100,6 +101,7 @@ Result<WorkerEvent> ready_of(const dom::object& event) {
   ready.context_length = TRY(count_of(event, "context_length"));
   ready.knows_scopes = has(event, "adapters");
   ready.knows_tools = member_or(event, "tools", false);
+  if (has(event, "embedding_length")) ready.embedding_length = TRY(count_of(event, "embedding_length"));
   dom::array adapters;
   if (event.at_key("adapters").get(adapters) != simdjson::SUCCESS) return ready;
   for (const auto& element : adapters) {
@@ -108,6 +110,25 @@ Result<WorkerEvent> ready_of(const dom::object& event) {
     ready.adapters.emplace_back(name);
   }
   return ready;
+}
+
+Result<std::optional<double>> nats_of(const dom::object& event, std::string_view name) {
+  if (!has(event, name)) return std::optional<double>();
+  return std::optional(TRY(member<double>(event, name)));
+}
+
+Result<WorkerEvent> text_of(const dom::object& event) {
+  RequestText read;
+  read.id = TRY(id_of(event));
+  read.index = TRY(count_of(event, "index"));
+  read.text.tokens = TRY(count_of(event, "tokens"));
+  read.text.embedding = TRY(member<std::string_view>(event, "embedding"));
+  read.text.nats = TRY(nats_of(event, "nats"));
+  read.text.window_nats = TRY(nats_of(event, "window_nats"));
+  const auto bytes = from_base64(read.text.embedding);
+  if (!bytes || bytes->size() % sizeof(float) != 0) return broken("an embedding has not its numbers");
+  read.length = static_cast<int>(bytes->size() / sizeof(float));
+  return read;
 }
 
 Result<WorkerEvent> done_of(const dom::object& event) {
@@ -154,6 +175,7 @@ Result<WorkerEvent> WorkerEventReader::read(std::string_view line) {
     const auto id = TRY(id_of(event));
     return RequestStarted{id, TRY(count_of(event, "prompt_tokens"))};
   }
+  if (type == "text") return text_of(event);
   if (type == "done") return done_of(event);
   if (type == "error") return failed_of(event);
   if (type == "pong") return WorkerPong{};

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -20,7 +21,16 @@ struct WorkerReady {
   int slots = 0, context_length = 0;
   bool knows_scopes = false;  // the engine of an older image refuses the word
   bool knows_tools = false;
+  int embedding_length = 0;  // 0: it reads no texts
   std::vector<std::string> adapters;
+};
+// What the engine made of one text of a request.
+struct TextRead {
+  std::string embedding;  // floats of four bytes, the lowest first, in base64
+  int tokens = 0;
+  // How unexpected its tokens are, the mean of -log p: of all, and of the `window` in a row that are most so. Nothing where that was not asked
+  // for, and of a text of one token.
+  std::optional<double> nats = {}, window_nats = {};
 };
 struct WorkerPong {};
 struct RequestStarted {
@@ -31,6 +41,12 @@ struct RequestToken {
   std::uint64_t id = 0;
   openai::Piece piece;
 };
+struct RequestText {
+  std::uint64_t id = 0;
+  int index = 0;   // among the request's texts
+  int length = 0;  // numbers of the embedding
+  TextRead text;
+};
 struct RequestDone {
   std::uint64_t id = 0;
   openai::GenerateEnd end;
@@ -39,7 +55,7 @@ struct RequestFailed {
   std::uint64_t id = 0;
   Error error;
 };
-using WorkerEvent = std::variant<WorkerReady, WorkerPong, RequestStarted, RequestToken, RequestDone, RequestFailed>;
+using WorkerEvent = std::variant<WorkerReady, WorkerPong, RequestStarted, RequestToken, RequestText, RequestDone, RequestFailed>;
 
 // Keeps its memory from one line to the next. For one thread at a time.
 class WorkerEventReader {

@@ -37,9 +37,35 @@ std::string short_line(std::string_view type, std::uint64_t id) {
   return line;
 }
 
+void write_texts(JsonWriter& json, const std::vector<openai::TextInput>& texts) {
+  json.member("texts").begin_array();
+  for (const auto& one : texts) {
+    if (one.tokens.empty()) {
+      json.text(one.text);
+      continue;
+    }
+    json.begin_array();
+    for (const auto token : one.tokens) json.integer(token);
+    json.end_array();
+  }
+  json.end_array();
+}
+
+std::string read_options(const openai::GenerateRequest& request) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  write_texts(json, request.texts);
+  if (!request.adapter.empty()) json.member("adapter").text(request.adapter);
+  if (request.window > 0) json.member("window").integer(request.window);
+  json.end_object();
+  return out;
+}
+
 }  // namespace
 
 std::string generate_options(const openai::GenerateRequest& request) {
+  if (!request.texts.empty()) return read_options(request);
   std::string out;
   std::size_t bytes = kOptionsBytes + (request.prompt ? request.prompt->size() : 0);
   for (const auto& one : request.messages) bytes += one.content.size() + one.json.size() + 64;
@@ -76,12 +102,12 @@ std::string generate_options(const openai::GenerateRequest& request) {
   return out;
 }
 
-std::string generate_line(std::uint64_t id, std::string_view options, std::string_view scope) {
+std::string generate_line(std::uint64_t id, std::string_view options, std::string_view scope, std::string_view type) {
   std::string line;
   line.reserve(options.size() + scope.size() + 96);
   JsonWriter json(line);
   json.begin_object();
-  json.member("type").text("generate");
+  json.member("type").text(type);
   json.member("id").text(std::to_string(id));
   if (!scope.empty()) json.member("scope").text(scope);
   line += ',';

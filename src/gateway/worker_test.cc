@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <future>
 
 #include "gateway/testing_worker.h"
@@ -81,6 +82,67 @@ class WorkerPoolTest : public ::testing::Test {
   std::shared_ptr<WorkerPool> pool_;
   std::uint64_t last_id_ = 0;
 };
+
+struct TextRecorder final : GenerateListener {
+  bool forget() override { return texts.clear(), true; }
+  void on_started(int) override {}
+  void on_token(const Piece&) override {}
+  void on_text(const TextRead& text) override { texts.push_back(text); }
+  void on_done(const GenerateEnd& end) override { finished.set_value(end.prompt_tokens); }
+  void on_error(const Error& error) override {
+    failed = error;
+    finished.set_value(-1);
+  }
+  int wait() {
+    auto future = finished.get_future();
+    return future.wait_for(30s) == std::future_status::ready ? future.get() : -2;
+  }
+  std::vector<TextRead> texts;
+  std::optional<Error> failed;
+  std::promise<int> finished;
+};
+
+std::shared_ptr<TextRecorder> read(WorkerPool& pool, std::vector<openai::TextInput> texts) {
+  auto recorder = std::make_shared<TextRecorder>();
+  GenerateRequest request;
+  request.texts = std::move(texts);
+  EXPECT_TRUE(pool.generate(std::move(request), recorder));
+  return recorder;
+}
+
+TEST_F(WorkerPoolTest, texts_are_read_beside_slots_that_are_all_taken) {
+  log_->slots = 1;
+  start();
+  auto slow = ask("slow", "", 100'000);
+  slow->wait_first();
+  const auto reader = read(*pool_, {{"four", {}}, {"", {1, 2, 3}}});
+  EXPECT_EQ(reader->wait(), 10);
+  ASSERT_EQ(reader->texts.size(), 2u);
+  const auto bytes = from_base64(reader->texts[1].embedding).value();
+  float first;
+  std::memcpy(&first, bytes.data(), sizeof first);
+  EXPECT_EQ(first, 3);
+  EXPECT_EQ(pool_->state().embedding_length, testing::kEmbeddingLength);
+  EXPECT_EQ(pool_->state().running, 1);
+  pool_->cancel(last_id_);
+}
+
+TEST_F(WorkerPoolTest, texts_of_a_lost_worker_are_read_again_by_another) {
+  log_->deaths_left = 1;
+  start();
+  const auto reader = read(*pool_, {{"first", {}}, {"die", {}}});
+  EXPECT_EQ(reader->wait(), 14);
+  EXPECT_EQ(reader->texts.size(), 2u);
+  EXPECT_EQ(log_->reads, 2);
+}
+
+TEST_F(WorkerPoolTest, an_engine_that_reads_no_texts_is_sent_none) {
+  log_->is_old = true;
+  start({.queue_ms_max = 200});
+  const auto reader = read(*pool_, {{"a", {}}});
+  EXPECT_EQ(reader->wait(), -1);
+  EXPECT_EQ(log_->reads, 0);
+}
 
 TEST_F(WorkerPoolTest, an_answer_comes_token_by_token) {
   start();

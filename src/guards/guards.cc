@@ -49,6 +49,7 @@ Result<std::unique_ptr<Guards>> Guards::create(const GuardOptions& options, std:
   }
   std::unique_ptr<Guards> guards(new Guards);
   if (options.canary != Action::ignore) guards->marker_ = to_hex(crypto::random_bytes(kMarkerBytes));
+  guards->reading_ = options.reading;
   guards->answer_characters_max_ = options.answer_characters_max;
   guards->input_ = TRY(Scanner::create(Direction::input, options, rules, ""));
   guards->output_ = TRY(Scanner::create(Direction::output, options, rules, guards->marker_));

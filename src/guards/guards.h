@@ -33,9 +33,12 @@ class Guards {
   TextFilter answer() const { return TextFilter(*output_); }
   // Whether anything is taken out of answers or refused, so that they are held back; whether they are looked at at all.
   bool holds_answers() const { return output_->strongest() >= Action::redact; }
+  bool looks_at_requests() const { return input_->strongest() > Action::ignore; }
   bool looks_at_answers() const { return output_->strongest() > Action::ignore; }
   // What is added to the system's message, and must not stand in an answer; empty: nothing.
   const std::string& marker() const { return marker_; }
+  // What the model is to read requests for.
+  const ReadingOptions& reading() const { return reading_; }
   std::int64_t answer_characters_max() const { return answer_characters_max_; }
 
  private:
@@ -44,6 +47,7 @@ class Guards {
 
   std::unique_ptr<Scanner> input_, output_;
   std::string marker_;
+  ReadingOptions reading_;
   std::int64_t answer_characters_max_ = 0;
 };
 

@@ -37,6 +37,32 @@ struct PackFile {
   std::string key_file;  // the public key that must have signed it, in PEM
 };
 
+// A topic by sentences of it: a piece of a prompt whose embedding lies as near to one of them as `threshold` or nearer is of it.
+struct Topic {
+  std::string name;                   // small letters, digits and hyphens
+  std::vector<std::string> examples;  // each within some hundred bytes, as prompts are
+  double threshold = 0.6;             // of the cosine
+  Action action = Action::refuse;     // or log
+};
+
+// A prompt that is like no language: the perplexity, under the served model, of `window` tokens in a row.
+struct Anomaly {
+  double perplexity_max = 20'000;
+  int window = 16;
+  Action action = Action::refuse;  // or log
+};
+
+inline constexpr std::string_view kPerplexity = "PERPLEXITY", kUnread = "UNREAD";
+
+// What the model itself reads a prompt for before it is answered.
+struct ReadingOptions {
+  std::vector<Topic> topics;
+  std::optional<Anomaly> anomaly;
+  int time_ms_max = 5'000;         // until it was read
+  Action unread = Action::refuse;  // of one that was not read in time; log: it passes
+  bool looks() const { return anomaly || !topics.empty(); }
+};
+
 struct GuardOptions {
   GroupActions input, output;
   std::map<std::string, Action, std::less<>> kinds;  // of single kinds and rules, before their group
@@ -44,6 +70,7 @@ struct GuardOptions {
   std::vector<PackFile> packs;
   Action canary = Action::ignore;        // log or refuse: a marker in the system's message that no answer may hold
   std::int64_t answer_characters_max = 0;  // 0: no limit
+  ReadingOptions reading;                  // of requests
   const GroupActions& of(Direction direction) const { return direction == Direction::input ? input : output; }
 };
 

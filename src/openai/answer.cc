@@ -12,7 +12,7 @@ namespace {
 
 // What a refusal may name to the client.
 constexpr std::string_view kEngineParameters[] = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
-                                                  "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "model", "response_format"};
+                                                  "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "model", "response_format", "input"};
 constexpr double kLogprobMin = -9999;  // JSON has no infinity
 
 // A text may be a key only once it is UTF-8.

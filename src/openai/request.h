@@ -22,6 +22,12 @@ struct ChatMessage {
   std::string json = {};  // a message with tool calls, or a tool's: the whole of it as the chat template reads it, which then counts alone
 };
 
+// A text that is read for its embedding: as such, or as tokens.
+struct TextInput {
+  std::string text = {};
+  std::vector<std::int32_t> tokens = {};  // empty: `text` counts
+};
+
 struct GenerateRequest {
   std::vector<ChatMessage> messages;  // of a chat; empty when `prompt` is given
   std::optional<std::string> prompt;
@@ -43,6 +49,10 @@ struct GenerateRequest {
   // What the answer has to be: a JSON Schema as the client wrote it, and compiled. `json_object` is the schema of any object.
   std::string schema = {};
   std::shared_ptr<const json_schema::Grammar> grammar = {};
+  // Where there are some they are read and nothing is generated: messages, prompt and what belongs to them count for nothing.
+  std::vector<TextInput> texts = {};
+  int ms_max = 0;  // until they were read; 0: no limit of its own
+  int window = 0;  // of them: how unexpected so many tokens in a row are at most is told too; 0: not
 };
 
 struct RequestLimits {
@@ -54,12 +64,13 @@ struct RequestLimits {
   std::size_t stop_max = 4;
   std::size_t logit_bias_max = 300;
   int top_logprobs_max = 20, completion_logprobs_max = 5;
+  std::size_t embedding_inputs_max = 2048;
   std::size_t stop_characters_max = 64;
   ToolLimits tools = {};
   std::string model_default = {};  // of a request that names no model; empty: it has to name one
 };
 
-enum class Protocol { chat, completion, inputs };  // `inputs`: Hugging Face's {"inputs", "parameters"} on /invocations
+enum class Protocol { chat, completion, inputs, embedding };  // `inputs`: Hugging Face's {"inputs", "parameters"} on /invocations
 
 struct CompletionRequest {
   Protocol protocol = Protocol::chat;
@@ -70,6 +81,8 @@ struct CompletionRequest {
   Tools tools = {};             // that the answer may call
   bool uses_tools = false;      // tools, or messages about earlier calls: only some engines know them
   std::string cache_salt = {};  // narrows the scope within which prompts are shared
+  bool base64 = false;          // of an embedding: four bytes a number, in base64
+  std::optional<int> dimensions = {};  // of an embedding, where the client names them
 };
 
 // Error::where names the parameter. invalid_argument, limit_exceeded (too long) or unsupported; all mean status 400.

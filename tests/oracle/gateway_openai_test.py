@@ -56,6 +56,19 @@ def test_models_are_listed(endpoint):
     assert endpoint().models.retrieve("bot").owned_by == "redoubt"
 
 
+def test_embeddings_as_the_client_asks_for_them_by_default_and_as_numbers(endpoint):
+    answer = endpoint().embeddings.create(model="bot", input=["abc", "é"])  # the client asks for base64 and decodes it
+    assert [one.index for one in answer.data] == [0, 1] and answer.model == "bot"
+    assert [round(number, 6) for number in answer.data[0].embedding] == [3, 0.1, -0.5, 0] and answer.data[1].embedding[0] == 2
+    assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (14, 14)
+    assert endpoint().embeddings.create(model="bot", input=[5, 6, 7], encoding_format="float").data[0].embedding == [3, 0.1, -0.5, 0]
+    assert len(endpoint().embeddings.create(model="bot", input=[[5], [6, 7]], dimensions=4).data) == 2
+    for wrong in ({"input": ""}, {"input": []}, {"input": "a", "dimensions": 3}, {"input": "a" * 300_000}):
+        with pytest.raises(openai.BadRequestError) as error:
+            endpoint().embeddings.create(model="bot", **wrong)
+        assert error.value.param == list(wrong)[-1]
+
+
 def test_wrong_key_is_an_authentication_error(endpoint):
     with pytest.raises(openai.AuthenticationError) as error:
         ask(endpoint("rdt_000000000000_" + "A" * 43), "hello")

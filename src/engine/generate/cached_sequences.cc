@@ -155,7 +155,7 @@ std::uint64_t available_bytes() {
 
 std::uint64_t sequence_bytes(const LoadedModel& model, const SequenceOptions& options) {
   const auto context = options.context > 0 ? options.context : model.base->config().context_length;
-  return options.slots * model::KeyValueCache::bytes(model.base->config(), model.base->precision(), context) + options.prefix_bytes_max;
+  return (options.slots + (options.leaves_room_to_read ? 1 : 0)) * model::KeyValueCache::bytes(model.base->config(), model.base->precision(), context) + options.prefix_bytes_max;
 }
 
 Result<std::unique_ptr<SequenceModel>> make_sequence_model(const LoadedModel& model, const SequenceOptions& wanted) {
@@ -167,7 +167,7 @@ Result<std::unique_ptr<SequenceModel>> make_sequence_model(const LoadedModel& mo
   const auto needed = sequence_bytes(model, options), available = available_bytes();
   if (needed > available)
     return fail(ErrorCode::limit_exceeded,
-                std::to_string(options.slots) + " slots of " + std::to_string(options.context) + " tokens and the kept prefixes need " + std::to_string(needed) +
+                std::to_string(options.slots) + " slots of " + std::to_string(options.context) + " tokens" + (options.leaves_room_to_read ? ", a text as long" : "") + " and the kept prefixes need " + std::to_string(needed) +
                     " bytes, " + std::to_string(available) + " are available",
                 "slots", "lower slots, context or prefix_cache_mib");
   return std::make_unique<CachedSequences>(model, options);

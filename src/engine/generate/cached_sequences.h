@@ -14,9 +14,10 @@ struct SequenceOptions {
   std::size_t slots = 1;
   std::int64_t context = 0;           // tokens of a sequence at most; 0: what the model has
   std::size_t prefix_bytes_max = 0;   // kept of earlier sequences
+  bool leaves_room_to_read = false;   // for one sequence more: a text that is read beside the slots (reader.h)
 };
 
-// What all slots full and the kept prefixes take, beside the weights.
+// What all slots full, a text beside them and the kept prefixes take, beside the weights.
 std::uint64_t sequence_bytes(const LoadedModel& model, const SequenceOptions& options);
 
 // limit_exceeded when that does not fit the memory this process may still take: it says how much is needed and how to need less.

@@ -5,14 +5,17 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <thread>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "engine/generate/prefix_cache.h"
 #include "engine/generate/request_fields.h"
 #include "engine/generate/testing_alphabet.h"
+#include "engine/generate/testing_texts.h"
 #include "engine/generate/worker.h"
 
 namespace redoubt::engine::generate {
@@ -276,10 +279,12 @@ class WorkerTest : public testing::Test {
     theirs = Fd(pair[1]);
     thread = std::thread([this] {
       Worker worker(theirs.get(), {model, *tokenizer, {kEnd}, [](const auto&) -> Result<std::vector<std::int32_t>> { return std::vector<std::int32_t>{0}; },
-                                   [this](std::string_view text) { return tokenizer->encode(text); }});
+                                   [this](std::string_view text) { return tokenizer->encode(text); }, {}, 0, &texts});
       status = worker.run();
     });
-    EXPECT_EQ(receive()["type"], "ready");
+    const auto ready = receive();
+    EXPECT_EQ(ready["type"], "ready");
+    EXPECT_EQ(ready["embedding_length"], 2);
   }
   void TearDown() override {
     gateway.reset();
@@ -308,6 +313,7 @@ class WorkerTest : public testing::Test {
   }
 
   Alphabet model;
+  testing_model::Counting texts;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer = letters();
   Fd gateway, theirs;
   std::thread thread;
@@ -352,7 +358,9 @@ TEST_F(WorkerTest, answers_bad_lines_with_errors_and_goes_on) {
   for (const char* line : {"", "x", "[]", "{}", R"({"type":"generate"})", R"({"type":"nothing","id":"1"})", R"({"type":"generate","id":"1"})",
                            R"({"type":"generate","id":"1","prompt":"a","messages":[]})", R"({"type":"generate","id":"1","prompt":""})",
                            R"({"type":"generate","id":"1","prompt":"a","max_tokens":1000})", R"({"type":"ping","id":"1","more":1})",
-                           R"({"type":"ping","id":5})", "\xFF", R"({"type":"generate","id":"1","id":"2","prompt":"a"})"}) {
+                           R"({"type":"ping","id":5})", R"({"type":"read","id":"1"})", R"({"type":"read","id":"1","texts":[]})", R"({"type":"read","id":"1","texts":"a"})",
+                           R"({"type":"read","id":"1","texts":[""]})", R"({"type":"read","id":"1","texts":[[]]})", R"({"type":"read","id":"1","texts":[[-1]]})", R"({"type":"read","id":"1","texts":[[100]]})",
+                           R"({"type":"read","id":"1","texts":["a"],"window":0})", R"({"type":"read","id":"1","texts":["a"],"adapter":"none"})", R"({"type":"read","id":"1","texts":["a"],"prompt":"a"})", "\xFF", R"({"type":"generate","id":"1","id":"2","prompt":"a"})"}) {
     send(line);
     const auto answer = receive();
     EXPECT_EQ(answer["type"], "error") << line;
@@ -362,6 +370,26 @@ TEST_F(WorkerTest, answers_bad_lines_with_errors_and_goes_on) {
   EXPECT_EQ(receive()["code"], "limit_exceeded");
   send(R"({"type":"ping","id":"still there"})");
   EXPECT_EQ(receive(), (Json{{"type", "pong"}, {"id", "still there"}}));
+}
+
+TEST_F(WorkerTest, reads_texts_and_tells_each_as_it_is_read) {
+  send(R"({"type":"read","id":"1","texts":["d",[0,4,3]],"window":8})");
+  EXPECT_EQ(receive(), (Json{{"type", "started"}, {"id", "1"}, {"prompt_tokens", 4}}));
+  const auto numbers = [](const Json& message) {
+    const auto bytes = from_base64(message["embedding"].get<std::string>()).value();
+    std::vector<float> floats(bytes.size() / sizeof(float));
+    std::memcpy(floats.data(), bytes.data(), bytes.size());
+    return floats;
+  };
+  const auto first = receive(), second = receive();
+  EXPECT_EQ(first["index"], 0);
+  EXPECT_FLOAT_EQ(numbers(first).at(0), 3 / std::sqrt(10.0f));
+  EXPECT_FALSE(first.contains("nats"));
+  EXPECT_EQ(second["tokens"], 3);
+  EXPECT_FLOAT_EQ(numbers(second).at(0), 7 / std::sqrt(58.0f));
+  EXPECT_EQ(second["nats"], 3.5);
+  EXPECT_EQ(second["window_nats"], 3.5);
+  EXPECT_EQ(receive(), (Json{{"type", "done"}, {"id", "1"}, {"finish_reason", "stop"}, {"prompt_tokens", 4}, {"completion_tokens", 0}, {"reused_tokens", 0}}));
 }
 
 TEST_F(WorkerTest, cancels) {

@@ -10,6 +10,7 @@ namespace redoubt::engine::generate {
 namespace {
 
 constexpr std::int64_t kTokensMax = 1 << 24;
+constexpr std::int64_t kWindowMax = 4096;
 
 tl::unexpected<Error> bad(std::string what) { return fail(ErrorCode::invalid_argument, std::move(what), "request"); }
 
@@ -112,6 +113,32 @@ Result<Prompt> read_prompt(const job::Hyperparameters& values) {
     prompt.text = TRY(values.text("prompt", ""));
   }
   return prompt;
+}
+
+Result<std::vector<TextInput>> parse_texts(const Json& message) {
+  const auto list = json_or(message, "texts", Json());
+  if (!list.is_array() || list.empty() || list.size() > kTextsMax) return bad("texts must be a list of 1 to " + std::to_string(kTextsMax));
+  std::vector<TextInput> texts;
+  for (const auto& entry : list) {
+    auto& text = texts.emplace_back();
+    if (entry.is_string() && !entry.get_ref<const std::string&>().empty()) {
+      text.text = entry.get<std::string>();
+      continue;
+    }
+    if (!entry.is_array() || entry.empty()) return bad("a text is a string, or a list of token ids, and not empty");
+    for (const auto& id : entry) {
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() > INT32_MAX) return bad("a token id is a whole number");
+      text.tokens.push_back(id.get<std::int32_t>());
+    }
+  }
+  return texts;
+}
+
+Result<std::int64_t> parse_window(const Json& message) {
+  if (!message.contains("window")) return 0;
+  const auto window = TRY(json_integer(message, "window", "request"));
+  if (window < 1 || window > kWindowMax) return bad("window is from 1 to 4096");
+  return window;
 }
 
 Result<job::Hyperparameters> request_values(const Json& message) {

@@ -17,6 +17,7 @@
 namespace redoubt::engine::generate {
 
 inline constexpr std::size_t kMessagesMax = 4096;
+inline constexpr std::size_t kTextsMax = 2048;  // of a message `read`
 inline constexpr std::size_t kIdBytesMax = 128;
 inline constexpr std::size_t kScopeBytesMax = 512;
 inline constexpr std::size_t kStopsMax = 16;
@@ -42,6 +43,15 @@ struct Prompt {
   std::string tools = {};  // JSON list of what the answer may call, for the chat template; with messages alone
 };
 Result<Prompt> read_prompt(const job::Hyperparameters& values);
+
+// One text of a message `read`: plain, or as tokens.
+struct TextInput {
+  std::string text = {};
+  std::vector<std::int32_t> tokens = {};  // empty: `text` counts
+};
+// Of its member `texts`; and of `window`, 0 where there is none.
+Result<std::vector<TextInput>> parse_texts(const Json& message);
+Result<std::int64_t> parse_window(const Json& message);
 
 // A message of the worker protocol as values, whose strings are strings; no field of it is unknown.
 Result<job::Hyperparameters> request_values(const Json& message);

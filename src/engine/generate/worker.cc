@@ -8,8 +8,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
+#include <span>
 
+#include "base/bytes.h"
 #include "engine/generate/request_fields.h"
 
 namespace redoubt::engine::generate {
@@ -17,9 +20,10 @@ namespace {
 
 constexpr std::size_t kReadBytes = 256 << 10;
 constexpr float kLogprobMin = -9999;  // JSON has no infinity; OpenAI writes this
+constexpr double kNatsMax = 9999;
 // What a refusal may name; `where` of other errors is not for the gateway.
-constexpr std::array<std::string_view, 12> kParameters = {"temperature",      "top_p",             "top_k",      "min_p",        "repetition_penalty",
-                                                          "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "response_format", "model"};
+constexpr std::array<std::string_view, 13> kParameters = {"temperature",      "top_p",             "top_k",      "min_p",        "repetition_penalty",
+                                                          "presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "max_tokens", "response_format", "model", "input"};
 constexpr std::string_view kFieldOfRequest = "request: ";
 
 bool is_temporary(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
@@ -37,26 +41,38 @@ Worker::Worker(int socket, WorkerModel model, WorkerOptions options)
     : socket_(socket),
       model_(std::move(model)),
       options_(options),
-      scheduler_(model_.sequences, model_.tokenizer, model_.end_tokens, *this, options.scheduler) {}
+      scheduler_(model_.sequences, model_.tokenizer, model_.end_tokens, *this, options.scheduler) {
+  if (model_.texts == nullptr) return;
+  Listener& self = *this;  // a private base: nobody else may make it
+  reader_.emplace(*model_.texts, self, [this](const std::string& id, const TextRead& text) { read_text(id, text); }, options_.reader);
+}
 
 Status Worker::run() {
   if (::fcntl(socket_, F_SETFL, ::fcntl(socket_, F_GETFL) | O_NONBLOCK) != 0) return fail_errno(errno, "cannot prepare the worker's socket", "");
   Json named = Json::array();
   for (std::size_t i = 0; i < model_.adapters.size(); ++i)
     if (i + 1 != model_.default_adapter) named.push_back(model_.adapters[i]);
-  send({{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}, {"adapters", named}, {"tools", true}});
+  Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", model_.sequences.context_length()}, {"slots", model_.sequences.slots()}, {"adapters", named}, {"tools", true}};
+  if (reader_) ready["embedding_length"] = reader_->width();
+  send(std::move(ready));
   while (true) {
     TRY(flush());
     if (!TRY(wait())) return {};
     if (!clogged()) take_lines();
-    if (!clogged() && scheduler_.busy()) scheduler_.step();
+    work();
   }
+}
+
+// Answers and texts take turns: neither waits for the other's end.
+void Worker::work() {
+  if (!clogged() && scheduler_.busy()) scheduler_.step();
+  if (!clogged() && reader_ && reader_->busy()) reader_->step();
 }
 
 Result<bool> Worker::wait() {
   const bool reads = !clogged();
   pollfd poll{socket_, static_cast<short>((reads ? POLLIN : 0) | (sent_ < unsent_.size() ? POLLOUT : 0)), 0};
-  const bool works = reads && (scheduler_.busy() || received_.find('\n', searched_) != std::string::npos);
+  const bool works = reads && (busy() || received_.find('\n', searched_) != std::string::npos);
   if (::poll(&poll, 1, works ? 0 : -1) < 0 && errno != EINTR) return fail_errno(errno, "cannot wait for the gateway", "");
   if (poll.revents & POLLIN) return receive();
   return (poll.revents & (POLLHUP | POLLERR | POLLNVAL)) == 0;
@@ -118,6 +134,7 @@ void Worker::take_line(std::string_view line) {
 Status Worker::handle(const Json& message, const std::string& id) {
   const auto type = TRY(json_string(message, "type", "request"));
   if (type == "generate") return scheduler_.submit(TRY(parse_request(message, id)));
+  if (type == "read") return handle_read(message, id);
   TRY(expect_fields(message, {"type", "id"}));
   if (type == "ping") {
     send({{"type", "pong"}, {"id", id}});
@@ -125,7 +142,30 @@ Status Worker::handle(const Json& message, const std::string& id) {
   }
   if (type != "cancel") return fail(ErrorCode::invalid_argument, "an unknown type of message");
   scheduler_.cancel(id);
+  if (reader_) reader_->cancel(id);
   return {};
+}
+
+Status Worker::handle_read(const Json& message, const std::string& id) {
+  if (!reader_) return fail(ErrorCode::unsupported, "this worker reads no texts");
+  TRY(expect_fields(message, {"type", "id", "texts", "adapter", "window"}));
+  ReadRequest request;
+  request.id = id;
+  if (message.contains("adapter")) request.adapter = TRY(model_.adapter_of(TRY(json_string(message, "adapter", "request"))));
+  else request.adapter = model_.default_adapter;
+  request.window = static_cast<std::size_t>(TRY(parse_window(message)));
+  for (const auto& text : TRY(parse_texts(message))) request.texts.push_back(text.tokens.empty() ? TRY(model_.encode_prompt(text.text)) : text.tokens);
+  return reader_->submit(std::move(request));
+}
+
+void Worker::read_text(const std::string& id, const TextRead& text) {
+  // Four bytes a number, the lowest first: as OpenAI's clients read them.
+  static_assert(std::endian::native == std::endian::little);
+  const auto bytes = std::as_bytes(std::span(text.embedding));
+  Json message = {{"type", "text"}, {"id", id}, {"index", text.index}, {"tokens", text.tokens}, {"embedding", to_base64({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()})}};
+  if (text.nats) message["nats"] = std::min(kNatsMax, *text.nats);
+  if (text.window_nats) message["window_nats"] = std::min(kNatsMax, *text.window_nats);
+  send(std::move(message));
 }
 
 Result<Request> Worker::parse_request(const Json& message, const std::string& id) const {

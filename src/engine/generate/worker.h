@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "engine/generate/reader.h"
 #include "engine/generate/request_fields.h"
 #include "engine/generate/scheduler.h"
 
@@ -20,6 +21,7 @@ inline constexpr std::size_t kLineBytesMax = 8 << 20;
 struct WorkerOptions {
   std::size_t unsent_bytes_max = 4 << 20;  // decoding waits while the gateway leaves so much unread
   SchedulerOptions scheduler = {};
+  ReaderOptions reader = {};
 };
 
 // What the worker asks of the model.
@@ -31,6 +33,7 @@ struct WorkerModel {
   std::function<Result<std::vector<std::int32_t>>(std::string_view)> encode_prompt;
   std::vector<std::string> adapters = {};  // names, of the sequences' adapters 1 and on
   std::size_t default_adapter = 0;         // of a request that names none
+  TextModel* texts = nullptr;              // null: texts are not read
 
   // invalid_argument for a name that is none; empty: the default.
   Result<std::size_t> adapter_of(std::string_view name) const;
@@ -56,6 +59,10 @@ class Worker final : private Listener {
   void take_lines();
   void take_line(std::string_view line);
   Status handle(const Json& message, const std::string& id);
+  Status handle_read(const Json& message, const std::string& id);
+  void read_text(const std::string& id, const TextRead& text);
+  void work();
+  bool busy() const { return scheduler_.busy() || (reader_ && reader_->busy()); }
   Result<Request> parse_request(const Json& message, const std::string& id) const;
   void send(Json message);
   Json logprob_json(const TokenLogprob& one) const;
@@ -64,6 +71,7 @@ class Worker final : private Listener {
   WorkerModel model_;
   WorkerOptions options_;
   Scheduler scheduler_;
+  std::optional<Reader> reader_;
   std::string received_, unsent_;
   std::size_t searched_ = 0, sent_ = 0;
   bool skipping_ = false;  // inside a line that is too long

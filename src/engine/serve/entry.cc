@@ -14,6 +14,7 @@
 #include "engine/generate/cached_sequences.h"
 #include "engine/generate/job_options.h"
 #include "engine/generate/loaded_model.h"
+#include "engine/generate/loaded_texts.h"
 #include "engine/generate/worker.h"
 #include "engine/job/job.h"
 #include "engine/serve/container.h"
@@ -22,17 +23,20 @@
 namespace redoubt::engine::serve {
 namespace {
 
+constexpr std::size_t kToolsMax = 64;  // of a request, as the gateway has it
+
 // What `serve` is told by hyperparameters, and the model it answers with.
 struct Served {
   generate::LoadedModel model;
   std::unique_ptr<generate::SequenceModel> sequences;
+  std::unique_ptr<generate::TextModel> texts;
   generate::SchedulerOptions scheduler;
 
   generate::WorkerModel parts() const {
     std::vector<std::string> names;
     for (const auto& adapter : model.adapters) names.push_back(adapter.name);
     return {*sequences, *model.tokenizer, model.end_tokens, [this](const generate::Prompt& prompt) { return encode_messages(model, prompt); },
-            [this](std::string_view prompt) { return encode_prompt(model, prompt); }, std::move(names), model.default_adapter};
+            [this](std::string_view prompt) { return encode_prompt(model, prompt); }, std::move(names), model.default_adapter, texts.get()};
   }
 };
 
@@ -52,7 +56,9 @@ Result<job::Hyperparameters> container_values(const job::Paths& paths) {
   return values;
 }
 
-Result<std::unique_ptr<Served>> load(const job::Paths& paths, const job::Hyperparameters& values) {
+enum class Reads { no_texts, texts };
+
+Result<std::unique_ptr<Served>> load(const job::Paths& paths, const job::Hyperparameters& values, Reads reads) {
   TRY(values.expect_only(known_options()));
   TRY(generate::use_threads(values));
   auto served = std::make_unique<Served>();
@@ -60,10 +66,12 @@ Result<std::unique_ptr<Served>> load(const job::Paths& paths, const job::Hyperpa
   options.slots = static_cast<std::size_t>(TRY(values.integer("slots", 8, 1, 256)));
   options.context = TRY(values.integer("context", 0, 0, 1 << 24));
   options.prefix_bytes_max = static_cast<std::size_t>(TRY(values.integer("prefix_cache_mib", 256, 0, 1 << 20))) << 20;
+  options.leaves_room_to_read = reads == Reads::texts;
   served->scheduler.waiting_max = static_cast<std::size_t>(TRY(values.integer("waiting", 64, 0, 65536)));
   const auto adapters = TRY(generate::adapter_folders(paths.model() / "adapter", paths.model() / "adapters"));
   served->model = TRY(generate::load_model(paths.model() / "base", adapters, TRY(generate::model_options(values))));
   served->sequences = TRY(make_sequence_model(served->model, options));
+  if (reads == Reads::texts) served->texts = make_text_model(served->model, served->sequences->context_length());
   return served;
 }
 
@@ -82,7 +90,7 @@ Status serve_gateway(const job::Paths& paths, std::string_view descriptor) {
   socklen_t size = sizeof type;
   if (::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
     return fail(ErrorCode::invalid_argument, "REDOUBT_WORKER_FD names no connected stream socket", "environment", hint);
-  const auto served = TRY(load(paths, TRY(job::Hyperparameters::read(paths.hyperparameters()))));
+  const auto served = TRY(load(paths, TRY(job::Hyperparameters::read(paths.hyperparameters())), Reads::texts));
   generate::WorkerOptions options;
   options.scheduler = served->scheduler;
   generate::Worker worker(socket, served->parts(), options);
@@ -114,7 +122,8 @@ Status serve_container(const job::Paths& paths) {
   if (const char* port = std::getenv("SAGEMAKER_BIND_TO_PORT")) {
     options.port = TRY(integer_of<std::uint16_t>("SAGEMAKER_BIND_TO_PORT", port, "name a port from 0 to 65535"));
   }
-  const auto served = TRY(load(paths, TRY(container_values(paths))));
+  const auto served = TRY(load(paths, TRY(container_values(paths)), Reads::no_texts));
+  options.requests.tools.tools_max = kToolsMax;
   options.control_tokens = control_tokens(*served->model.tokenizer);
   Decoder decoder(served->parts(), served->scheduler);
   const auto container = TRY(Container::listen(std::move(options), [&](const auto& request, const auto& on_piece) { return decoder.generate(request, on_piece); }));

@@ -60,10 +60,11 @@ Status check_serving(vault::ArtifactStore& store, const Digest& artifact, const 
   }
   const auto context = options.context > 0 ? options.context : shape.context;
   const auto weights = weight_bytes(manifest, folder, config);
-  const auto sequences = static_cast<std::uint64_t>(options.slots * 2 * shape.layers * shape.key_width * context) * kValueBytes;
+  // A text that is read for its embedding or for a guard lies beside the slots.
+  const auto sequences = static_cast<std::uint64_t>((options.slots + 1) * 2 * shape.layers * shape.key_width * context) * kValueBytes;
   if (options.memory_bytes_max == 0 || weights + sequences <= options.memory_bytes_max) return {};
   return fail(ErrorCode::limit_exceeded,
-              "a worker needs " + mib(weights) + " for the weights and " + mib(sequences) + " for " + std::to_string(options.slots) + " slots of " + std::to_string(context) + " tokens, it may take " +
+              "a worker needs " + mib(weights) + " for the weights and " + mib(sequences) + " for " + std::to_string(options.slots) + " slots of " + std::to_string(context) + " tokens and a text as long, it may take " +
                   mib(options.memory_bytes_max),
               "deploy.slots", "lower deploy.slots or deploy.context");
 }

@@ -39,12 +39,12 @@ TEST_F(ServingNeedsTest, a_context_beyond_the_models_own_is_refused) {
 
 TEST_F(ServingNeedsTest, what_cannot_fit_is_told_with_its_bytes) {
   const auto llama = model(kLlama, 3 << 20);
-  // 8 slots of 8,192 tokens: 8 GiB, beside 3 MiB of weights.
-  const std::uint64_t needed = (8ull << 30) + (3 << 20);
+  // 8 slots of 8,192 tokens and a text of as many: 9 GiB, beside 3 MiB of weights.
+  const std::uint64_t needed = (9ull << 30) + (3 << 20);
   EXPECT_TRUE(check_serving(fixture_.store, llama, "base/", {.memory_bytes_max = needed}));
   const auto refused = check_serving(fixture_.store, llama, "base/", {.memory_bytes_max = needed - 1});
   EXPECT_EQ(refused.error().code, ErrorCode::limit_exceeded);
-  EXPECT_THAT(refused.error().message, HasSubstr("3 MiB for the weights and 8192 MiB for 8 slots of 8192 tokens"));
+  EXPECT_THAT(refused.error().message, HasSubstr("3 MiB for the weights and 9216 MiB for 8 slots of 8192 tokens and a text as long"));
   EXPECT_TRUE(check_serving(fixture_.store, llama, "base/", {.slots = 4, .memory_bytes_max = needed - 1}));
   EXPECT_TRUE(check_serving(fixture_.store, llama, "base/", {.context = 4096, .memory_bytes_max = needed - 1}));
   EXPECT_TRUE(check_serving(fixture_.store, llama, "base/", {.slots = 256}));  // where the memory is not known here
@@ -52,8 +52,8 @@ TEST_F(ServingNeedsTest, what_cannot_fit_is_told_with_its_bytes) {
 
 TEST_F(ServingNeedsTest, weights_in_fp32_are_halved_when_they_are_loaded) {
   const auto fp32 = model(R"({"num_hidden_layers":1,"num_attention_heads":1,"hidden_size":1,"max_position_embeddings":1,"dtype":"float32"})", 2 << 20);
-  EXPECT_TRUE(check_serving(fixture_.store, fp32, "base/", {.slots = 1, .memory_bytes_max = (1 << 20) + 4}));
-  EXPECT_FALSE(check_serving(fixture_.store, fp32, "base/", {.slots = 1, .memory_bytes_max = (1 << 20) + 3}));
+  EXPECT_TRUE(check_serving(fixture_.store, fp32, "base/", {.slots = 1, .memory_bytes_max = (1 << 20) + 8}));
+  EXPECT_FALSE(check_serving(fixture_.store, fp32, "base/", {.slots = 1, .memory_bytes_max = (1 << 20) + 7}));
 }
 
 }  // namespace
