@@ -182,12 +182,14 @@ def run_trl(o, train, held_out, folder):
             first = first or time.monotonic() - started
             times.append(time.monotonic())
 
-    rows = [{"prompt": row["messages"][:-1], "completion": row["messages"][-1:]} for row in map(json.loads, train)]
-    tokens = sum(len(ids) for ids, _ in tokenised(tokenizer, train))
+    examples = list(tokenised(tokenizer, train))
+    tokens = sum(len(ids) for ids, _ in examples)
+    rows = Dataset.from_dict({"input_ids": [ids for ids, _ in examples],
+                              "completion_mask": [[int(i >= first) for i in range(len(ids))] for ids, first in examples]})
     options = SFTConfig(output_dir=str(folder / "trl"), packing=True, max_length=512, per_device_train_batch_size=1, num_train_epochs=1, learning_rate=RATE,
                         lr_scheduler_type="constant", bf16=True, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-                        gradient_checkpointing=False)
-    trainer = SFTTrainer(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, callbacks=[Clock()])
+                        gradient_checkpointing=False, completion_only_loss=True)
+    trainer = SFTTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer, callbacks=[Clock()])
     trainer.train()
     per_step = tokens / len(times)
     return {"speeds": [per_step / (after - before) for before, after in zip(times, times[1:])], "first_step_s": first, "loss": None}
