@@ -138,6 +138,21 @@ def test_requests_without_a_seed_differ_and_name_theirs(endpoint):
     assert ask(seed=int(answers[0][0])) == answers[0]
 
 
+def test_texts_are_embedded_by_the_served_model_and_counted(endpoint, deployed):
+    status, answer = endpoint.post("/v1/embeddings", {"model": "tiny", "input": ["How do I copy a1?", "b", "How do I copy a1?"]})
+    assert status == 200 and [one["index"] for one in answer["data"]] == [0, 1, 2]
+    first, other, again = (one["embedding"] for one in answer["data"])
+    assert len(first) == 64 and abs(sum(x * x for x in first) - 1) < 1e-4
+    assert max(abs(a - b) for a, b in zip(first, again)) < 1e-3 < max(abs(a - b) for a, b in zip(first, other))
+    log = deployed.workspace / "logs" / "access.log"
+    until(lambda: '"/v1/embeddings"' in log.read_text())
+    line = [json.loads(line) for line in log.read_text().splitlines() if '"/v1/embeddings"' in line][-1]
+    assert line["prompt_tokens"] == answer["usage"]["prompt_tokens"] > 3
+    assert endpoint.post("/v1/embeddings", {"model": "tiny", "input": "my key is AKIAIOSFODNN7EXAMPLE"})[1]["error"]["code"] == "content_filter"
+    assert endpoint.post("/v1/embeddings", {"model": "tiny", "input": [1, 2]})[1]["error"]["param"] == "input"
+    assert endpoint.post("/v1/embeddings", {"model": "tiny", "input": "word " * 2000})[1]["error"]["code"] == "context_length_exceeded"
+
+
 def test_ping_needs_no_key_and_tells_nothing(endpoint):
     with endpoint.open("/ping", key="") as answer:
         assert answer.status == 200 and answer.read() == b""
