@@ -37,6 +37,7 @@ inline constexpr int kEmbeddingLength = 4;
 struct WorkerLog {
   std::atomic<int> started = 0, generates = 0, reads = 0, cancels = 0, finished = 0, tokens = 0, ended = 0;
   std::atomic<int> slots = 4;               // of a worker that starts
+  std::atomic<int> ready_after_ms = 0;      // likewise
   std::atomic<bool> kill_first = false;     // the first worker to see this closes its socket
   std::atomic<std::int64_t> cancelled_ns = 0;  // when the last cancel came, by the steady clock
   std::mutex mutex;
@@ -51,6 +52,7 @@ class ScriptedWorker {
   ScriptedWorker(int fd, std::shared_ptr<WorkerLog> log) : fd_(fd), log_(std::move(log)) {}
 
   void run() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(log_->ready_after_ms));
     Json ready = {{"type", "ready"}, {"protocol", 1}, {"context_length", 2048}, {"slots", log_->slots.load()}};
     if (!log_->is_old) ready.update({{"adapters", Json::array({"tuned"})}, {"tools", true}, {"embedding_length", kEmbeddingLength}});
     send(ready);

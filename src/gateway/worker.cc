@@ -198,6 +198,8 @@ Scaling::Load WorkerPool::load() const {
 void WorkerPool::keep_scaling() {
   Scaling scaling(*options_.scale);
   std::unique_lock lock(mutex_);
+  // Before a first worker is ready nobody can ask it for anything: it would be taken away for having no requests.
+  changed_.wait(lock, [this] { return stopping_ || std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; }); });
   looked_ = Steady::now();
   while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_.load(); })) {
     const auto now = Steady::now();

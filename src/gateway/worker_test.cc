@@ -341,6 +341,13 @@ TEST_F(WorkerPoolTest, the_first_request_after_a_while_waits_for_a_start) {
   EXPECT_EQ(log_->started, 2);
 }
 
+TEST_F(WorkerPoolTest, a_first_worker_is_not_idle_before_it_is_ready) {
+  log_->ready_after_ms = 500;  // longer than it would be kept without a request
+  start({.scale = scale_of(R"({"min": 0, "max": 2, "requests": 2, "scale_in_s": 0})")});
+  EXPECT_EQ(log_->started, 1);
+  until([&] { return pool_->state().workers == 0 && log_->ended == 1; });
+}
+
 TEST_F(WorkerPoolTest, a_start_that_does_not_come_ends_the_wait) {
   std::atomic<bool> stuck = false;
   auto factory = testing::scripted_workers(log_);
