@@ -70,9 +70,13 @@ Status DirectFile::hand_over() {
       failed_ = errno;
     }
   }
-  written_ += done;
   held_ = 0;
-  if (failed_ != 0) return fail_errno(failed_, "write", path_);
+  if (failed_ != 0) {
+    // A disk that is full to its last page takes nothing from anybody: what little of this went in goes out again.
+    [[maybe_unused]] const int ignored = ::ftruncate(fd_.get(), static_cast<off_t>(written_));
+    return fail_errno(failed_, "write", path_);
+  }
+  written_ += done;
   // Through the cache the disk begins while the rest comes, so that little is left for the sync at the end; only that one proves anything.
   if (!is_direct_ && written_ - begun_ >= kWriteBackBytes) {
     ::sync_file_range(fd_.get(), static_cast<off64_t>(begun_), static_cast<off64_t>(written_ - begun_), SYNC_FILE_RANGE_WRITE);

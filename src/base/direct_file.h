@@ -19,6 +19,7 @@ class DirectFile final : public Sink {
   DirectFile(const DirectFile&) = delete;
   DirectFile& operator=(const DirectFile&) = delete;
 
+  // When it fails, the file ends where the last piece of half a MiB ended that went in whole.
   Status write(ByteView bytes) override;
   // All is the system's from here on; more may follow.
   Status flush();
