@@ -2,14 +2,13 @@
 #include "gateway/prompt_guard.h"
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <optional>
 #include <set>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "crypto/hash.h"
+#include "openai/embeddings.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -17,13 +16,6 @@ namespace {
 constexpr std::size_t kCleanMax = 16'384;     // pieces that are remembered to hold nothing
 constexpr std::size_t kPiecesOfRead = 2'048;  // that a worker takes at once
 constexpr int kExamplesMsMax = 120'000;       // to read the topics' sentences, once a model
-
-std::vector<float> numbers_of(const std::string& base64) {
-  const auto bytes = from_base64(base64).value_or(Bytes());
-  std::vector<float> numbers(bytes.size() / sizeof(float));
-  if (!numbers.empty()) std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(float));
-  return numbers;
-}
 
 // Every text of a request that somebody wrote. A message with calls or of a tool counts as it will stand in the prompt.
 std::vector<std::string> pieces_of_request(const GenerateRequest& request) {
@@ -98,7 +90,7 @@ class PromptGuard::Model : public std::enable_shared_from_this<Model> {
   PromptVerdict judge(const std::vector<std::string>& pieces, const std::vector<TextRead>& read, const std::string& scope) {
     PromptVerdict verdict;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      auto hits = guards::judge(options(), topics_ ? &*topics_ : nullptr, {static_cast<std::size_t>(read[i].tokens), numbers_of(read[i].embedding), read[i].window_nats});
+      auto hits = guards::judge(options(), topics_ ? &*topics_ : nullptr, {static_cast<std::size_t>(read[i].tokens), openai::numbers_of_embedding(read[i].embedding), read[i].window_nats});
       if (hits.empty()) remember(name_of(scope, pieces[i]));
       for (auto& hit : hits) {
         if (hit.action == guards::Action::refuse) verdict.may = PromptVerdict::May::not_pass;
@@ -123,7 +115,7 @@ class PromptGuard::Model : public std::enable_shared_from_this<Model> {
 
   void take_examples(const std::optional<std::vector<TextRead>>& read) {
     std::vector<std::vector<float>> embeddings;
-    for (const auto& text : read.value_or(std::vector<TextRead>())) embeddings.push_back(numbers_of(text.embedding));
+    for (const auto& text : read.value_or(std::vector<TextRead>())) embeddings.push_back(openai::numbers_of_embedding(text.embedding));
     std::vector<std::function<void(bool)>> waiting;
     bool is_known = false;
     {

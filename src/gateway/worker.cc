@@ -108,9 +108,12 @@ WorkerPool::~WorkerPool() {
 
 bool WorkerPool::wait_ready(milliseconds time_max) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, time_max, [this] {
-    return std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
-  });
+  return changed_.wait_for(lock, time_max, [this] { return has_ready(); });
+}
+
+// With the lock held.
+bool WorkerPool::has_ready() const {
+  return std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; });
 }
 
 std::optional<Error> WorkerPool::last_failure() const {
@@ -199,7 +202,7 @@ void WorkerPool::keep_scaling() {
   Scaling scaling(*options_.scale);
   std::unique_lock lock(mutex_);
   // Before a first worker is ready nobody can ask it for anything: it would be taken away for having no requests.
-  changed_.wait(lock, [this] { return stopping_ || std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->ready; }); });
+  changed_.wait(lock, [this] { return stopping_ || has_ready(); });
   looked_ = Steady::now();
   while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_.load(); })) {
     const auto now = Steady::now();
@@ -494,8 +497,7 @@ Status WorkerPool::watch(Slot& slot) {
 // Ends what waited too long, or ran too long on this slot (its thread alone speaks to those listeners). With the lock held.
 void WorkerPool::expire(const Slot* slot, Calls& calls) {
   auto now = Steady::now();
-  const bool any_ready = std::any_of(slots_.begin(), slots_.end(), [](const auto& one) { return one->ready; });
-  const int queue_ms_max = options_.scale && !any_ready ? std::max(options_.queue_ms_max, options_.scale->start_s_max * 1000) : options_.queue_ms_max;
+  const int queue_ms_max = options_.scale && !has_ready() ? std::max(options_.queue_ms_max, options_.scale->start_s_max * 1000) : options_.queue_ms_max;
   for (auto at = jobs_.begin(); at != jobs_.end();) {
     auto& [id, job] = *at;
     bool queued = job.slot == nullptr;

@@ -131,6 +131,7 @@ class WorkerPool {
   void want(int workers);
   bool can_answer() const;
   int expected_wait_ms() const;
+  bool has_ready() const;
   std::set<std::uint64_t> unseen(const Slot& slot);
   void end_worker(Slot& slot, const Error& why);
   void assign();

@@ -52,15 +52,11 @@ Result<std::vector<TextInput>> inputs_of(const Json& value, const RequestLimits&
 }
 
 // The shortest text of each number that reads as the same float.
-void append_numbers(std::string& out, const std::string& base64) {
-  const auto bytes = from_base64(base64).value_or(Bytes());
+void append_numbers(std::string& out, const std::vector<float>& numbers) {
   out += '[';
   std::array<char, 32> text;
-  for (std::size_t at = 0; at + sizeof(float) <= bytes.size(); at += sizeof(float)) {
-    static_assert(std::endian::native == std::endian::little);
-    float number;
-    std::memcpy(&number, bytes.data() + at, sizeof number);
-    if (at > 0) out += ',';
+  for (const auto& number : numbers) {
+    if (&number != numbers.data()) out += ',';
     out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
   }
   out += ']';
@@ -86,13 +82,21 @@ Result<CompletionRequest> parse_embedding_request(const std::string& body, const
   return request;
 }
 
+std::vector<float> numbers_of_embedding(const std::string& base64) {
+  static_assert(std::endian::native == std::endian::little);
+  const auto bytes = from_base64(base64).value_or(Bytes());
+  std::vector<float> numbers(bytes.size() / sizeof(float));
+  if (!numbers.empty()) std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(float));
+  return numbers;
+}
+
 std::string embeddings_body(const std::string& model, const std::vector<std::string>& embeddings, bool as_base64, int prompt_tokens) {
   std::string body = R"({"object":"list","data":[)";
   for (std::size_t i = 0; i < embeddings.size(); ++i) {
     if (i > 0) body += ',';
     body += R"({"object":"embedding","index":)" + std::to_string(i) + R"(,"embedding":)";
     if (as_base64) body += '"' + embeddings[i] + '"';
-    else append_numbers(body, embeddings[i]);
+    else append_numbers(body, numbers_of_embedding(embeddings[i]));
     body += '}';
   }
   const auto tokens = std::to_string(prompt_tokens);

@@ -18,11 +18,12 @@
 namespace redoubt::engine::model {
 namespace {
 
+using row::kRowsAtOnce;
+using row::panels_of;
+
 constexpr std::size_t kLargePage = std::size_t{2} << 20, kLine = 64;
-constexpr std::int64_t kRowsAtOnce = 256;  // of a large product: they stay near while every panel takes them
 
 std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
-std::int64_t panels_of(std::int64_t outputs) { return (outputs + row::kPanel - 1) / row::kPanel; }
 
 // One panel of `group` inputs side by side: [inputs / group][outputs][group]; what is beyond the matrix is 0.
 template <class T>
@@ -39,7 +40,7 @@ void pack_pairs(const row::bf16* from, std::int64_t stride, std::int64_t inputs,
 
 // A panel of a transposed matrix, whose inputs lie `stride` apart and whose outputs side by side.
 void pack_rows(const row::bf16* from, std::int64_t stride, std::int64_t inputs, row::bf16* to) {
-  for (std::int64_t k = 0; k < inputs; k += 2) row::pack_inputs(from + k * stride, from + (k + 1) * stride, row::kPanel, to + k * row::kPanel);
+  row::pack_input_rows(from, stride, inputs, row::kPanel, to);
 }
 
 template <class F>

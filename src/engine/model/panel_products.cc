@@ -13,12 +13,11 @@ namespace {
 
 using row::bf16;
 using row::kPanel;
+using row::kRowsAtOnce;
+using row::panels_of;
 
-constexpr std::int64_t kRowsAtOnce = 256;  // they stay near while every panel takes them
-constexpr std::int64_t kDepth = 512;       // inputs of a panel on the way back: it, and the rows' part, stay near likewise
+constexpr std::int64_t kDepth = 512;  // inputs of a panel on the way back: it, and the rows' part, stay near likewise
 constexpr std::int64_t kTaskPanels = 16;
-
-std::int64_t panels_of(std::int64_t outputs) { return (outputs + kPanel - 1) / kPanel; }
 
 row::Rows<bf16> rows_at(const at::Tensor& x, std::int64_t first, std::int64_t column) {
   return {x.const_data_ptr<bf16>() + first * x.stride(0) + column, std::min(kRowsAtOnce, x.size(0) - first), x.stride(0)};
@@ -70,10 +69,7 @@ at::Tensor multiply_back_by_panels(const at::Tensor& dy, const at::Tensor& matri
       for (std::int64_t at = 0; at < outputs; at += kDepth) {
         const std::int64_t depth = std::min(kDepth, outputs - at);
         for (std::int64_t p = begin; p < end; ++p) {
-          for (std::int64_t k = 0; k < depth; k += 2) {
-            const auto* pair = weights + (at + k) * inputs + p * kPanel;
-            row::pack_inputs(pair, pair + inputs, width_of(p), panel.data() + k * kPanel);
-          }
+          row::pack_input_rows(weights + at * inputs + p * kPanel, inputs, depth, width_of(p), panel.data());
           row::multiply_panel(rows_at(dy, first, at), panel.data(), depth, {sums_of(p), kPanel}, at == 0 ? row::Start::zero : row::Start::onto);
         }
       }

@@ -31,4 +31,14 @@ inline void pack_inputs(const bf16* row, const bf16* next, std::int64_t columns,
   }
 }
 
+// A whole panel of those: a matrix of `inputs` rows (an even number) that lie `stride` apart.
+inline void pack_input_rows(const bf16* from, std::int64_t stride, std::int64_t inputs, std::int64_t columns, bf16* to) {
+  for (std::int64_t k = 0; k < inputs; k += 2) pack_inputs(from + k * stride, from + (k + 1) * stride, columns, to + k * kPanel);
+}
+
+inline std::int64_t panels_of(std::int64_t outputs) { return (outputs + kPanel - 1) / kPanel; }
+
+// Of a large product: they stay near while every panel takes them.
+inline constexpr std::int64_t kRowsAtOnce = 256;
+
 }  // namespace redoubt::engine::model::row
