@@ -3,13 +3,15 @@
 and the server's memory, while
 
     slow    10,000 TLS connections send their heads byte by byte, a byte in ten seconds each (the limits raised, so that all of them are held)
+    bursts  the same, ten of them at once, 100 times a second
+    sources slow heads from an address each, 100 a second more, against the limits as they are; and how many newcomers are served meanwhile
     limits  10,000 sockets of one address say nothing, against the limits as they are, then 1,000 a second more
     keys    100,000 wrong keys are tried, each another, nearly 4,000 a second
     wrong   smuggling, oversized heads, malformed JSON and UTF-8 and path tricks are sent, 40 connections a second, each first once to see that it is refused
     good    as many connections with a good request each, to tell what the handshakes alone do
     http2   HTTP/2 floods, 4 connections a second
 
-    REDOUBT_BUILD=build python3 bench/gateway_hostile.py [--only slow,limits,keys,wrong,good,http2] [--seconds 10] [--times 1]
+    REDOUBT_BUILD=build python3 bench/gateway_hostile.py [--only slow,bursts,sources,limits,keys,wrong,good,http2] [--seconds 10] [--times 1]
 
 The hostile processes run at the lowest priority and the client at real-time priority, where the system lets it, since they share the machine's cores with the
 server. What the time under attack is compared with is the time before and after together where connections are held, else every other second.
@@ -144,18 +146,47 @@ def wrong_ones(server):
 # What the hostile processes do: each says "ready" when it has begun and goes on until it is ended or done.
 
 
-def trickle(server):
-    context, held = ssl.create_default_context(cafile=server.ca_file), []
+HEAD_BEGUN = b"GET /v1/models HTTP/1.1\r\nX: "
+
+
+def begin_heads(server):
+    held = []
     for _ in range(SOCKETS):
-        plain = socket.create_connection(("127.0.0.1", server.port))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        held.append(context.wrap_socket(plain, server_hostname="localhost"))
-        held[-1].sendall(b"GET /v1/models HTTP/1.1\r\nX: ")
+        held.append(connect(server))
+        held[-1].sendall(HEAD_BEGUN)
     print("ready", flush=True)
+    return held
+
+
+def trickle(server):
+    held = begin_heads(server)
     while True:
         for one in held:  # one after the other, as 10,000 clients would: bytes that come at once are served at once
             one.sendall(b"a")
             time.sleep(10 / SOCKETS)
+
+
+def burst(server):
+    held = begin_heads(server)
+    for begin in itertools.cycle(range(0, SOCKETS, 10)):
+        for one in held[begin:begin + 10]:
+            one.sendall(b"a")
+        time.sleep(0.01)
+
+
+def scatter(server):
+    """As many clients as connections: no limit of an address touches any of them. What the server closed is not missed."""
+    held = []
+    for number in itertools.count():
+        with contextlib.suppress(OSError):
+            one = connect(server, f"127.{10 + number // 65536}.{number // 256 % 256}.{number % 255 + 1}")
+            one.sendall(HEAD_BEGUN)
+            held.append(one)
+        if number == 1200:
+            print("ready", flush=True)
+        if len(held) > 1500:
+            held.pop(0).close()
+        time.sleep(0.01 if number > 1200 else 0)
 
 
 def fill(server):
@@ -231,10 +262,10 @@ def flood(server):
         time.sleep(max(0, begun + 1 / FLOODS_PER_SECOND - time.monotonic()))
 
 
-HOSTILE = {"slow": trickle, "limits": fill, "keys": guess, "wrong": pester, "good": come_and_go, "http2": flood}
-HOLDING = {"slow", "limits"}  # their connections stay when they are stopped
+HOSTILE = {"slow": trickle, "bursts": burst, "sources": scatter, "limits": fill, "keys": guess, "wrong": pester, "good": come_and_go, "http2": flood}
+HOLDING = {"slow", "bursts", "sources", "limits"}  # their connections stay when they are stopped
 RAISED = ("connections=16000", "head_ms=100000")
-SETTINGS = {"slow": RAISED}
+SETTINGS = {"slow": RAISED, "bursts": RAISED}
 
 
 class Known:
@@ -299,6 +330,16 @@ def hostile_process(kind, server):
         process.wait()
 
 
+def newcomers_served(server, count=20):
+    served, request = 0, post(server.key, json.dumps(chat("a")).encode())
+    for _ in range(count):
+        with contextlib.suppress(OSError), connect(server, "127.0.0.3") as one:
+            one.settimeout(5)
+            one.sendall(request)
+            served += one.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    return served
+
+
 def hold(client, server, kind, seconds):
     """Before, under and after."""
     before = client.ask(seconds * PER_SECOND)
@@ -309,6 +350,8 @@ def hold(client, server, kind, seconds):
         under = client.ask(seconds * PER_SECOND)
         spent = (processor_s(hostile.pid) - spent[0]) / seconds, (processor_s(server.pid) - spent[1]) / seconds
         tell("under attack", under, server)
+        if kind == "sources":
+            print(f"  {newcomers_served(server)} of 20 newcomers served")
     time.sleep(1)
     after = client.ask(seconds * PER_SECOND)
     tell("after", after, server)

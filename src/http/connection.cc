@@ -17,13 +17,14 @@ using Outcome = Transport::Outcome;
 using Next = Session::Next;
 
 Connection::Connection(std::uint64_t id, Fd fd, std::string peer, std::unique_ptr<crypto::TlsConnection> tls, Shared& shared)
-    : id_(id), peer_(std::move(peer)), shared_(shared), transport_(std::move(fd), std::move(tls), shared) {
+    : id_(id), peer_(std::move(peer)), shared_(shared), transport_(std::move(fd), std::move(tls), shared), used_(shared.now) {
   set_deadline(shared_.options.handshake_ms_max);
 }
 
 void Connection::set_deadline(int ms_max) { deadline_ = shared_.now + std::chrono::milliseconds(ms_max); }
 
 void Connection::on_events(std::uint32_t events) {
+  used_ = shared_.now;
   if (events & (EPOLLERR | EPOLLHUP)) return close();
   if ((events & EPOLLRDHUP) && phase_ == Phase::session && !session_->wants_input()) return close();
   if (events & (EPOLLIN | EPOLLRDHUP)) transport_.readable = true;
@@ -107,6 +108,7 @@ std::shared_ptr<const ClientCertificate> Connection::client() const {
 // So our side is shut first and what still comes is thrown away for a while.
 void Connection::start_linger() {
   transport_.shut();
+  is_known_ = session_->is_known();
   session_.reset();
   phase_ = Phase::linger;
   set_deadline(shared_.options.linger_ms_max);

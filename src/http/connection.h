@@ -21,9 +21,18 @@ class Connection {
   // Finishes what is under way and closes; soon when nothing is, since a request may be on its way.
   void drain();
 
+  // Closes it now, for another's sake.
+  void give_way() { close(); }
+
   bool closed() const { return phase_ == Phase::closed; }
+  // See Session; it stays so while the connection lingers.
+  bool is_known() const { return is_known_ || (phase_ == Phase::session && session_->is_known()); }
+  // Whether nobody loses an answer by its end.
+  bool may_give_way() const { return !is_known() || (phase_ == Phase::session && session_->is_quiet()); }
+  SteadyTime used() const { return used_; }  // when something came last
   std::uint32_t interest() const;
-  std::uint32_t armed = 0;  // what the loop last told epoll
+  std::uint32_t armed = 0;       // what the loop last told epoll
+  bool among_strangers = true;  // which epoll that was
   int fd() const { return transport_.fd(); }
   const std::string& peer() const { return peer_; }
 
@@ -46,6 +55,8 @@ class Connection {
   std::unique_ptr<Session> session_;
   Phase phase_ = Phase::handshake;
   SteadyTime deadline_ = SteadyTime::max();  // of the handshake and of lingering
+  SteadyTime used_;
+  bool is_known_ = false;
 };
 
 }  // namespace redoubt::http::detail

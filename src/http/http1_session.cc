@@ -85,6 +85,7 @@ void Http1Session::start_body(RequestHead head) {
   set_deadline(shared_.options.body_ms_max);
   verdict_ = shared_.handler.on_head(request_);
   if (!verdict_) {
+    is_known_ = true;
     if (head.expects_continue && in_.empty()) {
       transport_.out() += "HTTP/1.1 100 Continue\r\n\r\n";
       (void)transport_.flush();

@@ -251,6 +251,7 @@ void Http2Session::end_head(Stream& stream, bool is_last) {
   stream.is_head = stream.request.method == "HEAD";
   auto verdict = shared_.handler.on_head(stream.request);
   if (!verdict) {
+    is_known_ = true;
     if (head->expects_continue && !is_last) {
       const auto status = field_of(":status", "100");
       nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, &status, 1, nullptr);

@@ -16,9 +16,12 @@
 namespace redoubt::http::detail {
 namespace {
 
-constexpr std::uint64_t kListener = 0, kBell = 1;
+constexpr std::uint64_t kListener = 0, kBell = 1, kStrangers = 2;
 constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr int kAcceptsPerTurn = 64;
+constexpr int kEventsPerTurn = 128, kAcceptsBeforeDrain = 1024;
+// So many of those who have asked for nothing yet, then it is looked again for those who have: whoever opens thousands of connections and
+// sends something over all of them at once makes the others wait for two handshakes. Where those who have keep the thread busy, an eighth.
+constexpr int newcomers_per_turn(int known) { return 2 + known / 8; }
 // Going through all connections at once would hold every request up where there are thousands: a round over 10,000 takes a second.
 constexpr int kLooksPerTick = 1024, kLooksPerTurn = 32;
 
@@ -102,22 +105,24 @@ Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handle
   auto listener = TRY(listen_on(address, options.host + ":" + std::to_string(options.port)));
   auto bell = TRY(Bell::create());
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll) return fail_errno(errno, "making an epoll", options.host);
+  Fd strangers(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll || !strangers) return fail_errno(errno, "making an epoll", options.host);
   options.private_key_pem = {};
   auto port = port_of(listener.get());
   watch(epoll.get(), EPOLL_CTL_ADD, listener.get(), kListener, EPOLLIN);
   watch(epoll.get(), EPOLL_CTL_ADD, bell->fd(), kBell, EPOLLIN | EPOLLET);
+  watch(epoll.get(), EPOLL_CTL_ADD, strangers.get(), kStrangers, EPOLLIN);
   ParserLimits limits{options.head_bytes_max, options.target_bytes_max, options.headers_max, options.body_bytes_max};
   std::unique_ptr<Loop> loop(
-      new Loop(Shared{std::move(options), limits, handler, std::move(bell)}, std::move(listener), std::move(epoll), port));
+      new Loop(Shared{std::move(options), limits, handler, std::move(bell)}, std::move(listener), std::move(epoll), std::move(strangers), port));
   loop->tls_ = std::move(tls);
   loop->shared_.name_fields();
   loop->thread_ = std::thread([raw = loop.get()] { raw->run(); });
   return loop;
 }
 
-Loop::Loop(Shared shared, Fd listener, Fd epoll, std::uint16_t port)
-    : shared_(std::move(shared)), listener_(std::move(listener)), epoll_(std::move(epoll)), port_(port) {}
+Loop::Loop(Shared shared, Fd listener, Fd epoll, Fd strangers, std::uint16_t port)
+    : shared_(std::move(shared)), listener_(std::move(listener)), epoll_(std::move(epoll)), strangers_(std::move(strangers)), port_(port) {}
 
 Loop::~Loop() { stop(); }
 
@@ -158,7 +163,7 @@ void Loop::run() {
 }
 
 void Loop::turn() {
-  std::array<epoll_event, 128> events;
+  std::array<epoll_event, kEventsPerTurn> events;
   shared_.now = std::chrono::steady_clock::now();
   if (shared_.now >= next_tick_) tick();
   look_after_some();
@@ -174,11 +179,24 @@ void Loop::turn() {
   auto count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), sleeps ? int{kTick.count()} : 0);
   if (sleeps) shared_.bell->awake();
   shared_.now = std::chrono::steady_clock::now();
+  int known = 0;
+  bool some_wait = false, some_come = false;
   for (int i = 0; i < count; ++i) {
     auto id = events[static_cast<std::size_t>(i)].data.u64;
-    if (id == kListener) accept_all();
-    if (id > kBell) serve(id, events[static_cast<std::size_t>(i)].events);
+    some_come |= id == kListener;
+    some_wait |= id == kStrangers;
+    if (id <= kStrangers) continue;
+    ++known;
+    serve(id, events[static_cast<std::size_t>(i)].events);
   }
+  if (some_wait) serve_strangers(newcomers_per_turn(known));
+  if (some_come) accept_some(newcomers_per_turn(known));
+}
+
+void Loop::serve_strangers(int most) {
+  std::array<epoll_event, newcomers_per_turn(kEventsPerTurn)> events;
+  const auto count = epoll_wait(strangers_.get(), events.data(), most, 0);
+  for (int i = 0; i < count; ++i) serve(events[static_cast<std::size_t>(i)].data.u64, events[static_cast<std::size_t>(i)].events);
 }
 
 void Loop::tick() {
@@ -211,8 +229,8 @@ std::vector<std::uint64_t> Loop::ids() const {
   return all;
 }
 
-void Loop::accept_all() {
-  for (int i = 0; i < kAcceptsPerTurn && listener_; ++i)
+void Loop::accept_some(int most) {
+  for (int i = 0; i < most && listener_; ++i)
     if (!accept_one()) return;
 }
 
@@ -238,11 +256,11 @@ bool Loop::accept_one() {
 
 void Loop::admit(Fd client, std::string peer) {
   const auto& options = shared_.options;
-  if (connections_.size() >= options.connections_max) return;
   auto same = per_source_.find(peer);
   if (options.connections_per_source_max > 0 && same != per_source_.end() &&
       same->second >= options.connections_per_source_max)
     return;
+  if (connections_.size() >= options.connections_max && !make_place()) return;
   std::shared_ptr<const crypto::TlsServerContext> context;
   {
     std::lock_guard lock(mutex_);
@@ -258,7 +276,23 @@ void Loop::admit(Fd client, std::string peer) {
   open_ = connections_.size();
   // Its first bytes are hardly there yet.
   added.armed = added.interest();
-  watch(epoll_.get(), EPOLL_CTL_ADD, fd, id, added.armed);
+  watch(strangers_.get(), EPOLL_CTL_ADD, fd, id, added.armed);
+}
+
+// Where all places are taken, the oldest stranger gives way, else who has waited for nothing for longest, as nginx reuses connections:
+// whoever holds them open without asking keeps nobody out. Requests under way stay.
+bool Loop::make_place() {
+  auto leaves = connections_.end();
+  for (auto at = connections_.begin(); at != connections_.end(); ++at) {
+    const auto& one = *at->second;
+    if (!one.may_give_way()) continue;
+    if (leaves == connections_.end() || !one.is_known() || one.used() < leaves->second->used()) leaves = at;
+    if (!one.is_known()) break;
+  }
+  if (leaves == connections_.end()) return false;
+  leaves->second->give_way();
+  forget(leaves->first);
+  return true;
 }
 
 void Loop::serve(std::uint64_t id, std::uint32_t events) {
@@ -270,10 +304,15 @@ void Loop::serve(std::uint64_t id, std::uint32_t events) {
 
 void Loop::settle(std::uint64_t id, Connection& connection) {
   if (connection.closed()) return forget(id);
-  auto wanted = connection.interest();
-  if (wanted == connection.armed) return;
+  const auto wanted = connection.interest();
+  if (connection.among_strangers && connection.is_known()) {
+    watch(strangers_.get(), EPOLL_CTL_DEL, connection.fd(), id, 0);
+    watch(epoll_.get(), EPOLL_CTL_ADD, connection.fd(), id, wanted);
+    connection.among_strangers = false;
+  } else if (wanted != connection.armed) {
+    watch(connection.among_strangers ? strangers_.get() : epoll_.get(), EPOLL_CTL_MOD, connection.fd(), id, wanted);
+  }
   connection.armed = wanted;
-  watch(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), id, wanted);
 }
 
 void Loop::forget(std::uint64_t id) {
@@ -284,7 +323,7 @@ void Loop::forget(std::uint64_t id) {
 }
 
 void Loop::start_drain() {
-  accept_all();
+  accept_some(kAcceptsBeforeDrain);
   listener_.reset();
   shared_.draining = true;
   for (auto id : ids()) {

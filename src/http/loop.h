@@ -25,12 +25,14 @@ class Loop {
   bool drain(std::chrono::milliseconds time_max);
 
  private:
-  Loop(Shared shared, Fd listener, Fd epoll, std::uint16_t port);
+  Loop(Shared shared, Fd listener, Fd epoll, Fd strangers, std::uint16_t port);
   void run();
   void turn();
   void tick();
   void look_after_some();
-  void accept_all();
+  void accept_some(int most);
+  void serve_strangers(int most);
+  bool make_place();
   bool accept_one();
   void admit(Fd client, std::string peer);
   void serve(std::uint64_t id, std::uint32_t events);
@@ -42,6 +44,7 @@ class Loop {
 
   Shared shared_;
   Fd listener_, epoll_;
+  Fd strangers_;  // an epoll within the other, for connections that have asked for nothing yet
   const std::uint16_t port_;
   std::mutex mutex_;  // guards tls_, drained_
   std::condition_variable changed_;
@@ -49,7 +52,7 @@ class Loop {
   bool drained_ = false;
   std::atomic<bool> drain_asked_ = false, stop_asked_ = false;
   std::atomic<std::size_t> open_ = 0;
-  std::uint64_t next_id_ = 2;  // 0 is the listener, 1 the bell
+  std::uint64_t next_id_ = 3;  // 0 is the listener, 1 the bell, 2 the strangers
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<std::string, std::size_t> per_source_;
   SteadyTime next_tick_{};

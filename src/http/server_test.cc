@@ -331,9 +331,52 @@ TEST_F(ServerTest, connections_beyond_the_limit_are_closed) {
   options.connections_max = 2;
   start(std::move(options));
   auto first = client(), second = client();
+  first.send(get("/hold"));
+  const auto responder = handler_.held.get_future().get();
+  handler_.held = {};
+  second.send(get("/hold"));
+  const auto other = handler_.held.get_future().get();
   EXPECT_FALSE(client().connected());
-  first.send(get("/a"));
-  EXPECT_EQ(first.read_answer().second, "GET /a ");
+  responder.send({200, {}, "held", {}, 0, 0});
+  EXPECT_EQ(first.read_answer().second, "held");
+}
+
+// Slow heads and silence from ever so many addresses.
+TEST_F(ServerTest, who_holds_all_places_and_asks_for_nothing_keeps_nobody_out) {
+  ServerOptions options;
+  options.connections_max = 4;
+  start(std::move(options));
+  auto asked = client();
+  asked.send(get("/a"));
+  EXPECT_EQ(asked.read_answer().second, "GET /a ");
+  auto silent = testing::connect_to(server_->port());
+  while (server_->connections() < 2) std::this_thread::sleep_for(1ms);
+  auto slow = client(), refused = client();
+  slow.send("GET / HTTP/1.1\r\nX");
+  refused.send(get("/refused"));
+  EXPECT_EQ(refused.read_answer().second, "no");
+  EXPECT_EQ(server_->connections(), 4u);
+  std::vector<TestClient> fresh;
+  for (int i = 0; i < 3; ++i) {  // in place of the silent one, the slow one and the one that was refused
+    fresh.push_back(client());
+    ASSERT_TRUE(fresh.back().connected()) << i;
+    fresh.back().send(get("/b"));
+    EXPECT_EQ(fresh.back().read_answer().second, "GET /b ");
+  }
+  char byte;
+  EXPECT_LE(::recv(silent.get(), &byte, 1, 0), 0);
+  EXPECT_TRUE(slow.read_to_end().empty());
+  EXPECT_TRUE(refused.read_to_end().empty());
+  asked.send(get("/c"));
+  EXPECT_EQ(asked.read_answer().second, "GET /c ");
+  // Now all have asked, and who did so longest ago goes.
+  auto last = client();
+  ASSERT_TRUE(last.connected());
+  last.send(get("/d"));
+  EXPECT_EQ(last.read_answer().second, "GET /d ");
+  EXPECT_TRUE(fresh[0].read_to_end().empty());
+  fresh[1].send(get("/e"));
+  EXPECT_EQ(fresh[1].read_answer().second, "GET /e ");
 }
 
 TEST_F(ServerTest, drain_finishes_what_is_under_way) {

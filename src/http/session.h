@@ -32,6 +32,11 @@ class Session {
   virtual bool wants_input() const = 0;
   // Whether the client waits for nothing, so that it may be told goodbye.
   virtual bool is_quiet() const = 0;
+  // Whether the handler let a request of the client pass. Until then it is a stranger, who waits where there is not room for all.
+  bool is_known() const { return is_known_; }
+
+ protected:
+  bool is_known_ = false;
 };
 
 constexpr int kDrainIdleMs = 300;  // while a server drains, a request that is on its way has so long to come
