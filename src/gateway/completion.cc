@@ -13,9 +13,9 @@ namespace redoubt::gateway {
 using namespace openai;
 
 Completion::Completion(Context context, http::Responder responder)
-    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.clock.now()), fresh_tools_(context_.tools) {}
+    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.intervals.now()), fresh_tools_(context_.tools) {}
 
-double Completion::elapsed_ms() const { return static_cast<double>((context_.clock.now() - begun_).count()); }
+double Completion::elapsed_ms() const { return static_cast<double>((context_.intervals.now() - begun_).count()); }
 
 bool Completion::forget() {
   std::lock_guard lock(mutex_);

@@ -34,7 +34,8 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     std::string input;    // the request's body, for the capture; empty when nothing is captured
     Admission admission;  // held until the end
     GatewayMetrics& metrics;
-    const Clock& clock;
+    const Clock& clock;      // for points in time
+    const Clock& intervals;  // for what lasts
     CaptureSink* capture;
     Dialect dialect = Dialect::openai;
     Framing framing = Framing::server_sent_events;

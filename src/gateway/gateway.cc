@@ -5,7 +5,9 @@
 #include <array>
 
 #include "base/log.h"
+#include "base/monotonic_clock.h"
 #include "crypto/identifier.h"
+#include "crypto/x509.h"
 #include "gateway/authentication.h"
 #include "gateway/caller.h"
 #include "gateway/completion.h"
@@ -99,6 +101,10 @@ bool is_sampled(double share) {
   return (bytes[0] << 8 | bytes[1]) < share * 65536;
 }
 
+void tell_life(GatewayMetrics& metrics, const std::string& certificate_pem) {
+  if (const auto info = crypto::read_certificate(certificate_pem)) metrics.set_certificate({info->not_before, info->not_after});
+}
+
 std::int64_t seconds_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 
 }  // namespace
@@ -108,11 +114,12 @@ class Gateway::Endpoint final : public http::Handler {
   Endpoint(const GatewayOptions& options, GatewayDeps deps)
       : limits_(options.limits),
         deps_(std::move(deps)),
+        intervals_(deps_.intervals ? *deps_.intervals : monotonic_clock()),
         authentication_(deps_.keys, deps_.clock, options.signing, deps_.tokens, options.certificates),
         budgets_(deps_.clock, options.prices, options.tenants, deps_.budgets),
-        lockout_(deps_.clock, options.lockout),
-        key_limits_(deps_.clock),
-        source_limits_(deps_.clock, options.open_routes),
+        lockout_(intervals_, options.lockout),
+        key_limits_(intervals_),
+        source_limits_(intervals_, options.open_routes),
         traces_share_(options.traces_share),
         prompt_guard_(deps_.guards),
         large_requests_({.entries_max = kLargeRequestsMax, .batch = 1}, [](const auto& taken) { for (const auto& work : taken) work(); }, {}) {}
@@ -166,6 +173,7 @@ class Gateway::Endpoint final : public http::Handler {
 
   const RequestLimits limits_;
   const GatewayDeps deps_;
+  const Clock& intervals_;
   const Authentication authentication_;
   Budgets budgets_;
   Lockout lockout_;
@@ -304,7 +312,7 @@ std::shared_ptr<telemetry::Observation> Gateway::Endpoint::observe(const Request
   record.trace = telemetry::new_span(parent, is_sampled(traces_share_));
   record.id = record.trace.span_id;
   if (parent) record.parent_span = parent->span_id;
-  return std::make_shared<telemetry::Observation>(std::move(record), deps_.sinks, deps_.clock);
+  return std::make_shared<telemetry::Observation>(std::move(record), deps_.sinks, intervals_);
 }
 
 // An answer that is given at once, to nobody or to a request that goes no further.
@@ -425,7 +433,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   if (!parsed->model.empty()) frame.model = parsed->model;
   if (framing == Framing::aws_event_stream) parsed->stream = true;
   Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, deps_.capture ? std::move(body) : std::string(), std::move(*admission),
-                              deps_.metrics, deps_.clock, deps_.capture};
+                              deps_.metrics, deps_.clock, intervals_, deps_.capture};
   context.dialect = route.dialect;
   context.framing = framing;
   context.base64 = parsed->base64;
@@ -635,8 +643,8 @@ void Gateway::Endpoint::metrics(const Request& request, const Caller& key, const
         {200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, deps_.metrics.prometheus(gauges), {}, 0, 0});
 }
 
-Gateway::Gateway(http::ServerOptions options, std::unique_ptr<Endpoint> endpoint)
-    : options_(std::move(options)), endpoint_(std::move(endpoint)) {}
+Gateway::Gateway(http::ServerOptions options, std::unique_ptr<Endpoint> endpoint, GatewayMetrics& metrics)
+    : options_(std::move(options)), metrics_(metrics), endpoint_(std::move(endpoint)) {}
 Gateway::~Gateway() = default;
 
 Result<std::unique_ptr<Gateway>> Gateway::create(GatewayOptions options, GatewayDeps deps) {
@@ -651,13 +659,15 @@ Result<std::unique_ptr<Gateway>> Gateway::create(GatewayOptions options, Gateway
   headers.add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
   headers.add("Referrer-Policy", "no-referrer");
   headers.add("Cache-Control", "no-store");
+  auto& metrics = deps.metrics;
   auto endpoint = std::make_unique<Endpoint>(options, std::move(deps));
-  return std::unique_ptr<Gateway>(new Gateway(std::move(options.server), std::move(endpoint)));
+  return std::unique_ptr<Gateway>(new Gateway(std::move(options.server), std::move(endpoint), metrics));
 }
 
 Status Gateway::start() {
   if (server_) return fail(ErrorCode::already_exists, "the endpoint serves already");
   server_ = TRY(http::Server::start(options_, *endpoint_));
+  tell_life(metrics_, options_.certificate_pem);
   options_.private_key_pem = {};
   return {};
 }
@@ -666,7 +676,9 @@ std::uint16_t Gateway::port() const { return server_ ? server_->port() : 0; }
 
 Status Gateway::replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem) {
   if (!server_) return fail(ErrorCode::unavailable, "the endpoint does not serve");
-  return server_->replace_certificate(certificate_pem, private_key_pem);
+  TRY(server_->replace_certificate(certificate_pem, private_key_pem));
+  tell_life(metrics_, certificate_pem);
+  return {};
 }
 
 bool Gateway::drain(std::chrono::milliseconds time_max) { return !server_ || server_->drain(time_max); }

@@ -49,6 +49,7 @@ struct GatewayDeps {
   BudgetBook* budgets = nullptr;        // what was used; null: counted from this gateway's start
   std::shared_ptr<const guards::Guards> guards = {};  // null: nothing is looked for
   telemetry::Observation::Sinks sinks = {};           // hear of each answered request
+  const Clock* intervals = nullptr;  // what lasts is measured by it, so that a clock that is set moves no limit; null: the machine's monotonic one
 };
 
 class Gateway {
@@ -65,8 +66,9 @@ class Gateway {
 
  private:
   class Endpoint;
-  Gateway(http::ServerOptions options, std::unique_ptr<Endpoint> endpoint);
+  Gateway(http::ServerOptions options, std::unique_ptr<Endpoint> endpoint, GatewayMetrics& metrics);
   http::ServerOptions options_;
+  GatewayMetrics& metrics_;
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<http::Server> server_;
 };

@@ -36,7 +36,10 @@ class GatewayTest : public ::testing::Test {
     options.server.private_key_pem = certificate_.private_key_pem;
     options.lockout.failures_max = 5;
     options.open_routes.requests_per_minute = 20;
-    gateway_ = Gateway::create(std::move(options), {*keys_, router_, metrics_, clock_, &capture_, {}}).value();
+    GatewayDeps deps{*keys_, router_, metrics_, clock_, &capture_, {}};
+    deps.sinks = {records_};
+    deps.intervals = &intervals_;
+    gateway_ = Gateway::create(std::move(options), std::move(deps)).value();
     ASSERT_TRUE(gateway_->start());
   }
 
@@ -71,11 +74,25 @@ class GatewayTest : public ::testing::Test {
     return ask("POST", "/v1/chat/completions", key_, chat_body(text, more));
   }
 
-  FakeClock clock_;
+  void pass(std::chrono::milliseconds time) {
+    clock_.advance(time);
+    intervals_.advance(time);
+  }
+
+  struct Records final : telemetry::RequestSink {
+    std::mutex mutex;
+    std::vector<telemetry::RequestRecord> all;
+    void tell(const telemetry::RequestRecord& record) override {
+      const std::lock_guard lock(mutex);
+      all.push_back(record);
+    }
+  };
+  FakeClock clock_, intervals_;  // the date, which somebody may set, and the time that passes
+  std::shared_ptr<Records> records_ = std::make_shared<Records>();
   http::testing::TestCertificate certificate_ = http::testing::make_test_certificate();
   std::shared_ptr<testing::WorkerLog> log_ = std::make_shared<testing::WorkerLog>();
   std::unique_ptr<ApiKeys> keys_;
-  GatewayMetrics metrics_{clock_};
+  GatewayMetrics metrics_{intervals_};
   MemoryCapture capture_;
   Router router_;
   std::string key_;
@@ -237,7 +254,7 @@ TEST_F(GatewayTest, keys_that_are_nearly_right_are_refused) {
   EXPECT_EQ(ask("GET", "/v1/models", revoked).status, 401);
   auto expired = make_key({.id = {}, .name = "e", .expires = clock_.now() + 1s, .revoked = {}});
   EXPECT_EQ(ask("GET", "/v1/models", expired).status, 200);
-  clock_.advance(2s);
+  pass(2s);
   EXPECT_EQ(ask("GET", "/v1/models", expired).status, 401);
 }
 
@@ -250,7 +267,7 @@ TEST_F(GatewayTest, a_source_with_many_wrong_keys_is_locked_out_but_for_keys_it_
   EXPECT_NE(locked.head.find("Retry-After: 60"), std::string::npos);
   EXPECT_EQ(ask("GET", "/v1/models", unused).status, 429);
   EXPECT_EQ(ask("GET", "/v1/models", key_).status, 200);
-  clock_.advance(61s);
+  pass(61s);
   EXPECT_EQ(ask("GET", "/v1/models", unused).status, 200);
 }
 
@@ -364,8 +381,83 @@ TEST_F(GatewayTest, a_keys_limits_hold) {
     EXPECT_EQ(answer.status, expected);
     EXPECT_EQ(answer.head.find("Retry-After: 30") != std::string::npos, expected == 429) << answer.head;
   }
-  clock_.advance(30s);
+  pass(30s);
   EXPECT_EQ(ask("POST", "/v1/chat/completions", key, chat_body("a")).status, 200);
+}
+
+// Show 3: the clock is set while the endpoint serves.
+TEST_F(GatewayTest, a_clock_that_is_set_moves_no_limit_of_a_minute) {
+  const auto few = make_key({.id = {}, .name = "few", .requests_per_minute = 2, .expires = {}, .revoked = {}});
+  const auto ask_few = [&] { return ask("POST", "/v1/chat/completions", few, chat_body("a")).status; };
+  EXPECT_EQ(ask_few(), 200);
+  EXPECT_EQ(ask_few(), 200);
+  clock_.advance(24h);
+  EXPECT_EQ(ask_few(), 429);
+  clock_.advance(-25h);
+  EXPECT_EQ(ask_few(), 429);
+  pass(30s);
+  EXPECT_EQ(ask_few(), 200);
+}
+
+TEST_F(GatewayTest, a_clock_that_is_set_neither_ends_nor_prolongs_a_lock_out) {
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ask("GET", "/v1/models", "wrong").status, 401);
+  clock_.advance(24h);
+  EXPECT_EQ(ask("GET", "/v1/models", "wrong").status, 429);
+  clock_.advance(-25h);
+  EXPECT_NE(ask("GET", "/v1/models", "wrong").head.find("Retry-After: 60\r\n"), std::string::npos);
+  pass(61s);
+  EXPECT_EQ(ask("GET", "/v1/models", key_).status, 200);
+}
+
+TEST_F(GatewayTest, how_long_an_answer_took_is_told_rightly_whatever_the_clock_did) {
+  for (const auto set : {std::chrono::hours(-1), std::chrono::hours(24)}) {
+    auto one = client();
+    one.send(request("POST", "/v1/chat/completions", key_, chat_body("slow", R"(,"stream":true,"max_tokens":200)")));
+    one.read_until("x ");
+    clock_.advance(set);
+    pass(40ms);
+    one.read_until("[DONE]");
+  }
+  const auto seen = metrics_.snapshot();
+  EXPECT_EQ(seen.latency_samples, 2u);
+  EXPECT_DOUBLE_EQ(seen.latency_p50_ms, 40);
+  EXPECT_DOUBLE_EQ(seen.latency_p99_ms, 40);
+  const std::lock_guard lock(records_->mutex);
+  ASSERT_EQ(records_->all.size(), 2u);
+  for (const auto& record : records_->all) EXPECT_EQ(record.ended - record.begun, 40ms);
+}
+
+TEST_F(GatewayTest, a_key_ends_by_the_date_and_comes_back_with_it) {
+  const auto key = make_key({.id = {}, .name = "an hour", .expires = clock_.now() + 1h, .revoked = {}});
+  EXPECT_EQ(ask("GET", "/v1/models", key).status, 200);
+  clock_.advance(24h);
+  EXPECT_EQ(ask("GET", "/v1/models", key).status, 401);
+  clock_.advance(-25h);
+  EXPECT_EQ(ask("GET", "/v1/models", key).status, 200);
+}
+
+TEST_F(GatewayTest, captures_are_dated_as_the_clock_was_when_they_were_made) {
+  chat("first");
+  clock_.advance(-1h);
+  chat("second");
+  const std::lock_guard lock(capture_.mutex);
+  ASSERT_EQ(capture_.records.size(), 2u);
+  EXPECT_EQ(capture_.records[0].time - capture_.records[1].time, 1h);
+  EXPECT_EQ(Json::parse(to_capture_line(capture_.records[1]))["eventMetadata"]["inferenceTime"], to_rfc3339(clock_.now()));
+}
+
+TEST_F(GatewayTest, the_end_of_its_certificate_is_among_its_metrics) {
+  const auto end_of = [](const std::string& pem) {
+    return "\nredoubt_certificate_expiry_timestamp_seconds " + std::to_string(std::chrono::floor<std::chrono::seconds>(crypto::read_certificate(pem)->not_after).time_since_epoch().count()) + "\n";
+  };
+  EXPECT_NE(metrics_.prometheus({}).find(end_of(certificate_.certificate_pem)), std::string::npos) << metrics_.prometheus({});
+  const auto authority = crypto::make_ca({.common_name = "Owner", .not_before = SystemClock().now() - 1h, .days = 30}).value();
+  const auto renewed = crypto::issue_leaf(authority, {.dns_names = {"localhost"}, .not_before = SystemClock().now() - 1h, .days = 20}).value();
+  ASSERT_NE(end_of(renewed.certificate), end_of(certificate_.certificate_pem));
+  EXPECT_FALSE(gateway_->replace_certificate(renewed.certificate, certificate_.private_key_pem));
+  EXPECT_NE(metrics_.prometheus({}).find(end_of(certificate_.certificate_pem)), std::string::npos);
+  ASSERT_TRUE(gateway_->replace_certificate(renewed.certificate, renewed.key.to_pem()));
+  EXPECT_NE(metrics_.prometheus({}).find(end_of(renewed.certificate)), std::string::npos);
 }
 
 // docs/endpoint.md: what is left is told in OpenAI's names.
@@ -390,7 +482,7 @@ TEST_F(GatewayTest, limits_are_told_and_a_token_budget_cuts_the_answer) {
   EXPECT_EQ(second.json["error"]["code"], "rate_limit_exceeded");
   EXPECT_NE(second.head.find("x-ratelimit-remaining-tokens: 17\r\n"), std::string::npos) << second.head;
   EXPECT_NE(second.head.find("Retry-After: "), std::string::npos);
-  clock_.advance(60s);
+  pass(60s);
   EXPECT_EQ(ask("POST", "/v1/completions", more, body).status, 200);
 }
 
@@ -569,7 +661,7 @@ TEST_F(GatewayTest, pings_of_a_source_are_limited) {
   for (int i = 0; i < 25; ++i) limited += ask("GET", "/ping", "").status == 429 ? 1 : 0;
   EXPECT_EQ(limited, 5);
   EXPECT_EQ(chat("a").status, 200);
-  clock_.advance(3s);
+  pass(3s);
   EXPECT_EQ(ask("GET", "/ping", "").status, 200);
 }
 

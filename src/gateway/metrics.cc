@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "gateway/percentile.h"
@@ -26,8 +27,8 @@ void write_value(std::string& out, const char* name, const char* kind, const cha
 
 }  // namespace
 
-GatewayMetrics::GatewayMetrics(const Clock& clock)
-    : clock_(clock), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
+GatewayMetrics::GatewayMetrics(const Clock& intervals)
+    : intervals_(intervals), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
 
 void GatewayMetrics::Histogram::add(double value) {
   for (std::size_t i = 0; i < buckets.size(); ++i)
@@ -38,7 +39,7 @@ void GatewayMetrics::Histogram::add(double value) {
 
 void GatewayMetrics::add(Count what) {
   std::lock_guard lock(mutex_);
-  auto now = second_of(clock_.now());
+  auto now = second_of(intervals_.now());
   auto& second = seconds_[static_cast<std::size_t>(now) % kSeconds];
   if (second.second != now) second = {now, {}};
   ++second.counts[static_cast<std::size_t>(what)];
@@ -62,7 +63,7 @@ void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t c
   prompt_lengths_.add(static_cast<double>(prompt_tokens));
   answer_lengths_.add(static_cast<double>(completion_tokens));
   ++finished_[finish_reason];
-  samples_.push_back({clock_.now(), latency_ms, first_token_ms});
+  samples_.push_back({intervals_.now(), latency_ms, first_token_ms});
   if (samples_.size() > kSamplesMax) samples_.pop_front();
 }
 
@@ -92,6 +93,11 @@ void GatewayMetrics::add_guard_hit(const GuardHit& hit) {
   ++guard_hits_[hit];
 }
 
+void GatewayMetrics::set_certificate(CertificateLife life) {
+  std::lock_guard lock(mutex_);
+  certificate_ = life;
+}
+
 void GatewayMetrics::add_telemetry_lost(const std::string& what, std::uint64_t records) {
   std::lock_guard lock(mutex_);
   telemetry_lost_[what] += records;
@@ -100,8 +106,8 @@ void GatewayMetrics::add_telemetry_lost(const std::string& what, std::uint64_t r
 MetricsSnapshot GatewayMetrics::snapshot() const {
   std::lock_guard lock(mutex_);
   MetricsSnapshot result;
-  result.time = clock_.now();
-  auto now = second_of(result.time);
+  const auto time = intervals_.now();
+  auto now = second_of(time);
   std::array<std::uint64_t, kCounts> sums{};
   for (const auto& second : seconds_)
     if (second.second > now - static_cast<std::int64_t>(kSeconds) && second.second <= now)
@@ -114,9 +120,10 @@ MetricsSnapshot GatewayMetrics::snapshot() const {
   result.throttled_per_minute = sum(Count::throttled);
   result.unauthorized_per_minute = sum(Count::unauthorized);
   result.guard_hits_per_minute = sum(Count::guard_hits);
+  result.certificate = certificate_;
   std::vector<double> latencies, first_tokens;
   for (const auto& sample : samples_) {
-    if (result.time - sample.time > kSampleWindow) continue;
+    if (time - sample.time > kSampleWindow) continue;
     latencies.push_back(sample.latency_ms);
     first_tokens.push_back(sample.first_token_ms);
   }
@@ -182,6 +189,8 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   write_value(out, "redoubt_workers_ready", "gauge", "Engine workers that serve.",
               static_cast<std::uint64_t>(gauges.workers_ready));
   write_value(out, "redoubt_worker_restarts_total", "counter", "Engine workers that were replaced.", gauges.worker_restarts);
+  if (certificate_)
+    write_value(out, "redoubt_certificate_expiry_timestamp_seconds", "gauge", "When the endpoint's certificate ends, in seconds since 1970.", static_cast<std::uint64_t>(std::max<std::int64_t>(0, second_of(certificate_->end))));
   out += "# HELP redoubt_responses_total Answers by route and status.\n# TYPE redoubt_responses_total counter\n";
   for (const auto& [key, count] : responses_)
     out += fmt::format("redoubt_responses_total{{route=\"{}\",status=\"{}\"}} {}\n", key.first, key.second, count);

@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,9 +17,12 @@
 
 namespace redoubt::gateway {
 
+struct CertificateLife {
+  TimePoint begin{}, end{};
+};
+
 // The last minute, and latencies of answered generations over the last five (at most the latest 8,192).
 struct MetricsSnapshot {
-  TimePoint time{};
   std::uint64_t requests_per_minute = 0;       // of every route
   std::uint64_t invocations_per_minute = 0;    // generations asked for with a valid key
   std::uint64_t errors_per_minute = 0;         // invocations that ended in a 5xx or a broken stream
@@ -29,11 +33,13 @@ struct MetricsSnapshot {
   double latency_p50_ms = 0, latency_p99_ms = 0;
   double first_token_p50_ms = 0, first_token_p99_ms = 0;
   std::uint64_t latency_samples = 0;
+  std::optional<CertificateLife> certificate;  // the endpoint's; nothing before it has one
 };
 
 class GatewayMetrics {
  public:
-  explicit GatewayMetrics(const Clock& clock);
+  // The clock measures what lasts: a machine's that is set would keep old answers for new ones.
+  explicit GatewayMetrics(const Clock& intervals);
 
   enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized, guard_hits };
   void add(Count what);
@@ -50,6 +56,7 @@ class GatewayMetrics {
     auto operator<=>(const GuardHit&) const = default;
   };
   void add_guard_hit(const GuardHit& hit);
+  void set_certificate(CertificateLife life);
   void add_telemetry_lost(const std::string& what, std::uint64_t records);  // "access_log", "traces"
 
   MetricsSnapshot snapshot() const;
@@ -81,13 +88,14 @@ class GatewayMetrics {
   static void write(std::string& out, const char* name, const char* help, const Histogram& histogram, const std::string& labels = "");
   void write_histograms(std::string& out) const;
 
-  const Clock& clock_;
+  const Clock& intervals_;
   mutable std::mutex mutex_;
   std::array<Second, kSeconds> seconds_{};
   std::array<std::uint64_t, kCounts> totals_{};
   std::map<std::pair<std::string, int>, std::uint64_t> responses_;
   std::map<GuardHit, std::uint64_t> guard_hits_;
   std::map<std::string, std::uint64_t> telemetry_lost_;
+  std::optional<CertificateLife> certificate_;
   std::deque<Sample> samples_;
   Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
   std::map<std::string, std::uint64_t> finished_;

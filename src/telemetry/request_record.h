@@ -42,7 +42,8 @@ class RequestSink {
 class Observation {
  public:
   using Sinks = std::vector<std::shared_ptr<RequestSink>>;
-  Observation(RequestRecord what, Sinks sinks, const Clock& clock) : record(std::move(what)), sinks_(std::move(sinks)), clock_(clock) {}
+  // `intervals` measures how long it takes, so that its end is never before its beginning.
+  Observation(RequestRecord what, Sinks sinks, const Clock& intervals) : record(std::move(what)), sinks_(std::move(sinks)), intervals_(intervals), begun_(intervals.now()) {}
   ~Observation() { end(500); }
   Observation(const Observation&) = delete;
   Observation& operator=(const Observation&) = delete;
@@ -52,13 +53,14 @@ class Observation {
     if (ended_) return;
     ended_ = true;
     record.status = status;
-    record.ended = clock_.now();
+    record.ended = record.begun + (intervals_.now() - begun_);
     for (const auto& sink : sinks_) sink->tell(record);
   }
 
  private:
   const Sinks sinks_;
-  const Clock& clock_;
+  const Clock& intervals_;
+  const TimePoint begun_;
   bool ended_ = false;
 };
 

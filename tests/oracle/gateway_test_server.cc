@@ -14,6 +14,7 @@
 #include <map>
 
 #include "base/memory.h"
+#include "base/monotonic_clock.h"
 #include "crypto/aes_gcm.h"
 #include "crypto/random.h"
 #include "gateway/gateway.h"
@@ -86,7 +87,7 @@ int main(int argc, char** argv) {
   info.is_aws = true;
   const auto pair = keys->create(info).value();
   if (!write_file(folder / "aws.txt", access_key_id_of(pair.first) + " " + to_text(pair.second.reveal(SecretAccess::for_user())))) return 1;
-  GatewayMetrics metrics(clock);
+  GatewayMetrics metrics(monotonic_clock());
   Router router;
   auto pool = WorkerPool::create(testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
   if (!pool->wait_ready(std::chrono::seconds(20))) return 1;
