@@ -20,13 +20,19 @@ namespace {
 constexpr std::int64_t kReducedRowsMin = 16;  // fewer are not worth the panels that an adapter's matrix becomes
 constexpr std::int64_t kPanelRowsMax = 64;  // beyond, a matrix that is dense too is multiplied as such
 
+at::Tensor multiply_widened(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const LowRank& more) {
+  auto y = at::linear(x.to(at::kFloat), in_product_type(weight, at::kFloat)).addmm_(more.low.to(at::kFloat), more.factor.to(at::kFloat).t());
+  if (bias.defined()) y.add_(bias);
+  return y.to(x.scalar_type());
+}
+
 // x W^T plus `bias`, which may be undefined, and `more`, which is null but where adds_within() says so.
 at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& bias, const LowRank* more = nullptr) {
   const auto &dense = weights.products[product];
   const auto& quantised = weights.quantised[product];
   const auto& packed = weights.packed[product];
   const bool by_panels = packed.defined() && (x.size(0) <= kPanelRowsMax || !dense.defined());
-  if (!by_panels && !quantised.defined()) return multiply_transposed(x, dense, bias);
+  if (!by_panels && !quantised.defined()) return more ? multiply_widened(x, dense, bias, *more) : multiply_transposed(x, dense, bias);
   const auto multiply = [&](const auto& matrix) { return more ? matrix.multiply(x, *more) : matrix.multiply(x); };
   auto y = by_panels ? multiply(packed) : multiply(quantised);
   if (bias.defined()) y.add_(bias);
@@ -37,7 +43,8 @@ at::Tensor product_of(const at::Tensor& x, const LayerWeights& weights, Product 
 bool adds_within(const at::Tensor& x, const LayerWeights& weights, Product product, const at::Tensor& low) {
   if (weights.quantised[product].defined()) return true;
   const auto& packed = weights.packed[product];
-  return packed.defined() && !weights.products[product].defined() && x.scalar_type() == at::kBFloat16 && PackedMatrix::can_add(low);
+  if (!packed.defined()) return product_type(x) != x.scalar_type();
+  return !weights.products[product].defined() && x.scalar_type() == at::kBFloat16 && PackedMatrix::can_add(low);
 }
 
 // DoRA's outputs: the scale is fp32 whatever the model's precision, and the bias is no part of it.

@@ -325,9 +325,10 @@ TEST(QuantisedMatrix, adds_a_product_of_low_rank_before_it_rounds_forward_and_ba
       const auto matrix = QuantisedMatrix::of(w, format);
       const auto x = at::randn({rows, 64}).to(at::kBFloat16), y = at::randn({rows, 96}).to(at::kBFloat16), low = at::randn({rows, 6}).to(at::kBFloat16);
       const auto factor = at::cat({small, small.narrow(0, 0, 32)});
-      const auto exact = doubled(matrix.dense(rows < 16 ? at::kFloat : at::kBFloat16));  // a few rows take the values as they are stored
+      const auto multiplied = product_type(x);
+      const auto exact = doubled(matrix.dense(rows < 16 ? at::kFloat : multiplied));  // a few rows take the values as they are stored
       near(matrix.multiply(x, {low, factor}), at::mm(doubled(x), exact.t()) + at::mm(doubled(low), doubled(factor).t()));
-      near(matrix.multiply_back(y, {low, small}), at::mm(doubled(y), doubled(matrix.dense(at::kBFloat16))) + at::mm(doubled(low), doubled(small).t()));
+      near(matrix.multiply_back(y, {low, small}), at::mm(doubled(y), doubled(matrix.dense(multiplied))) + at::mm(doubled(low), doubled(small).t()));
     }
 }
 

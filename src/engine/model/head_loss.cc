@@ -126,7 +126,8 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
   const std::int64_t rows = residual.size(0);
   std::optional<PackedHeadLoss> packed;
   if (gradient_scale == 0 && weights.packed_head.defined()) packed.emplace(weights.packed_head, cap);
-  const auto head = whole_head(weights, residual.scalar_type(), gradient_scale != 0);
+  const auto computed = product_type(residual);
+  const auto head = whole_head(weights, computed, gradient_scale != 0);
   const bool by_panels = head.defined() && multiplies_by_panels(head);
   HeadLoss out{at::empty({rows}, at::kFloat), at::empty({rows}, at::kBool), {}};
   if (gradient_scale != 0) out.gradient = at::zeros_like(residual);
@@ -138,14 +139,14 @@ HeadLoss head_loss(const CausalModel& base, const at::Tensor& residual, const at
       packed->compute(normed, targets.const_data_ptr<std::int64_t>() + begin, out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
       continue;
     }
-    auto logits = by_panels ? multiply_by_panels(normed, head) : gradient_scale != 0 ? at::linear(normed, head) : base.apply_head(normed);
+    auto logits = by_panels ? multiply_by_panels(normed, head) : gradient_scale != 0 ? at::linear(normed.to(computed), head) : base.apply_head(normed);
     with_type_of(logits, [&](auto type) {
       slice_loss<decltype(type)>(logits, targets.const_data_ptr<std::int64_t>() + begin, cap, gradient_scale,
                                  out.losses.mutable_data_ptr<float>() + begin, out.correct.mutable_data_ptr<bool>() + begin);
     });
     if (gradient_scale == 0) continue;
     auto dresidual = out.gradient.narrow(0, begin, size);
-    normalise_backward(slice, weights.final_norm, epsilon, by_panels ? multiply_back_by_panels(logits, head) : at::mm(logits, head), dresidual);
+    normalise_backward(slice, weights.final_norm, epsilon, by_panels ? multiply_back_by_panels(logits, head) : at::mm(logits, head).to(residual.scalar_type()), dresidual);
   }
   return out;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/layer_math.h"
 
+#include "engine/model/dense_products.h"
+
 namespace redoubt::engine::model {
 namespace {
 
@@ -144,7 +146,10 @@ at::Tensor drop(const at::Tensor& x, double rate, std::uint64_t key) {
 }
 
 at::Tensor multiply_transposed(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (x.size(0) > kVectorRowsMax) return at::linear(x, weight, bias);
+  if (x.size(0) > kVectorRowsMax) {
+    const auto type = product_type(x);
+    return at::linear(x.to(type), in_product_type(weight, type), bias.defined() ? bias.to(type) : bias).to(x.scalar_type());
+  }
   auto out = at::empty({x.size(0), weight.size(0)}, x.options());
   with_type_of(x, [&](auto type) { multiply_few<decltype(type)>(x, weight, bias, out); });
   return out;

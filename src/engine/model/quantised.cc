@@ -142,35 +142,31 @@ at::Tensor QuantisedMatrix::dense(at::ScalarType type, std::int64_t begin, std::
   return out;
 }
 
-at::Tensor QuantisedMatrix::buffer_of(std::int64_t rows, std::int64_t columns, at::ScalarType type) const {
-  thread_local at::Tensor buffer;
-  if (!buffer.defined() || buffer.scalar_type() != type || buffer.numel() < rows * columns) buffer = at::empty({rows * columns}, type);
-  return buffer.narrow(0, 0, rows * columns).view({rows, columns});
-}
-
 at::Tensor QuantisedMatrix::dense_in_buffer(at::ScalarType type) const {
-  auto out = buffer_of(outputs(), inputs_, type);
+  auto out = product_buffer(outputs(), inputs_, type);
   write_dense(0, out);
   return out;
 }
 
 at::Tensor QuantisedMatrix::multiply(const at::Tensor& x, const LowRank* more) const {
   if (x.size(0) <= kDirectRowsMax) return multiply_few(x, more);
-  if (!more) return at::linear(x, dense_in_buffer(x.scalar_type()));
+  const auto type = product_type(x);
+  if (!more) return at::linear(x.to(type), dense_in_buffer(type)).to(x.scalar_type());
   // One product: what it sums is rounded once.
-  auto both = buffer_of(outputs(), inputs_ + more->factor.size(1), x.scalar_type());
+  auto both = product_buffer(outputs(), inputs_ + more->factor.size(1), type);
   auto weights = both.narrow(1, 0, inputs_);
   write_dense(0, weights);
   both.narrow(1, inputs_, more->factor.size(1)).copy_(more->factor);
-  return at::linear(at::cat({x, more->low}, 1), both);
+  return at::linear(at::cat({x.to(type), more->low.to(type)}, 1), both).to(x.scalar_type());
 }
 
 at::Tensor QuantisedMatrix::multiply_back(const at::Tensor& y, const LowRank& more) const {
-  auto both = buffer_of(outputs() + more.factor.size(1), inputs_, y.scalar_type());
+  const auto type = product_type(y);
+  auto both = product_buffer(outputs() + more.factor.size(1), inputs_, type);
   auto weights = both.narrow(0, 0, outputs());
   write_dense(0, weights);
   both.narrow(0, outputs(), more.factor.size(1)).copy_(more.factor.t());
-  return at::mm(at::cat({y, more.low}, 1), both);
+  return at::mm(at::cat({y.to(type), more.low.to(type)}, 1), both).to(y.scalar_type());
 }
 
 at::Tensor QuantisedMatrix::multiply_few(const at::Tensor& x, const LowRank* more) const {

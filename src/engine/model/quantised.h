@@ -46,8 +46,7 @@ class QuantisedMatrix {
   // The matrix as it is computed with, in bf16 or fp32; or `rows` of it from `begin` on.
   at::Tensor dense(at::ScalarType type) const { return dense(type, 0, outputs()); }
   at::Tensor dense(at::ScalarType type, std::int64_t begin, std::int64_t rows) const;
-  // The same in a buffer of this thread, for one product: the next call overwrites it. A new tensor for each product would leave
-  // holes in the heap that grow from pass to pass.
+  // The same in this thread's product_buffer().
   at::Tensor dense_in_buffer(at::ScalarType type) const;
   // What it is stored in.
   std::vector<at::Tensor> tensors() const { return {values_, scales_}; }
@@ -57,7 +56,6 @@ class QuantisedMatrix {
   at::Tensor multiply_few(const at::Tensor& x, const LowRank* more) const;
   // Into out [rows, inputs], whose rows may lie further apart.
   void write_dense(std::int64_t begin, at::Tensor& out) const;
-  at::Tensor buffer_of(std::int64_t rows, std::int64_t columns, at::ScalarType type) const;
   // One row, widened.
   void load_row(std::int64_t row, float* to) const;
   bool is_int4() const { return values_.scalar_type() == at::kByte; }

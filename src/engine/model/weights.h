@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/model/config.h"
+#include "engine/model/dense_products.h"
 #include "engine/model/packed_matrix.h"
 #include "engine/model/quantised.h"
 #include "engine/torch.h"
@@ -36,9 +37,9 @@ struct LayerWeights {
   PackedMatrix packed[kProducts];            // the same weights laid out for speed; before what stands above
   PackedMatrix packed_back[kProducts];       // and transposed, for the way back of a training
 
-  // A product's matrix as it is computed with; where it is rounded, it holds until this thread's next product.
+  // A product's matrix as it is computed with in `type`; where it is stored in another, it holds until this thread's next product.
   at::Tensor matrix(Product product, at::ScalarType type) const {
-    return quantised[product].defined() ? quantised[product].dense_in_buffer(type) : products[product];
+    return quantised[product].defined() ? quantised[product].dense_in_buffer(type) : in_product_type(products[product], type);
   }
   void quantise(WeightFormat format);
 };
@@ -54,7 +55,7 @@ struct Weights {
   PackedMemory packed_memory;  // of all that are packed
 
   // As LayerWeights::matrix.
-  at::Tensor head_matrix(at::ScalarType type) const { return quantised_head.defined() ? quantised_head.dense_in_buffer(type) : head; }
+  at::Tensor head_matrix(at::ScalarType type) const { return quantised_head.defined() ? quantised_head.dense_in_buffer(type) : in_product_type(head, type); }
   // Rounds the head to 8 bits, whatever the layers have: its rounding goes straight into the logits. A tied embedding stays as it
   // is, for it is read by rows.
   void quantise_head(bool tied);

@@ -53,7 +53,8 @@ class Backward {
     const auto* pair = model::pair_of(&working_, layer_, which);
     if (pair && pair->row_scale.defined()) {
       // DoRA: y = row_scale * z, and z is computed anew; kept, it would be the largest tensor of the layer.
-      const auto z = at::mm(x, weights.matrix(which, dy.scalar_type()).t()).addmm_(low, pair->b.t());
+      const auto type = model::product_type(x);
+      const auto z = at::mm(x.to(type), weights.matrix(which, type).t()).addmm_(low.to(type), pair->b.to(type).t());
       adapter_.add_magnitude_gradient(layer_, which, (dy.to(at::kFloat) * z).sum(0), *pair, gradient_);
       return plain_product(pair, which, x, low, (dy.to(at::kFloat) * pair->row_scale).to(dy.scalar_type()), want_input);
     }
@@ -64,21 +65,24 @@ class Backward {
                            bool want_input) {
     const auto& weights = base_.weights().layers[static_cast<std::size_t>(layer_)];
     const auto& packed = weights.packed_back[which];
-    const auto through = [&] { return packed.defined() ? packed.multiply(dy) : at::mm(dy, weights.matrix(which, dy.scalar_type())); };
-    if (!pair) return want_input ? through() : at::Tensor();
+    const auto type = model::product_type(dy);
+    const auto wide_dy = dy.to(type);
+    const auto through = [&] { return packed.defined() ? packed.multiply(dy) : at::mm(wide_dy, weights.matrix(which, type)); };
+    if (!pair) return want_input ? through().to(dy.scalar_type()) : at::Tensor();
     const auto [rate, key] = pair->dropout;
     const auto in = rate > 0 ? model::drop(x, rate, key) : x;
     const bool narrow = model::multiplies_low_rank(in) && model::multiplies_low_rank(dy, pair->bands);
-    const auto dlow = narrow ? model::reduce_back(dy, pair->b, pair->bands) : at::mm(dy, pair->b);
+    const auto dlow = narrow ? model::reduce_back(dy, pair->b, pair->bands) : at::mm(wide_dy, pair->b.to(type));
     if (narrow)
       adapter_.add_gradient(layer_, which, in, low, dy, dlow, gradient_);
     else
-      adapter_.add_gradient(layer_, which, at::mm(dlow.t(), in), at::mm(dy.t(), low), gradient_);
+      adapter_.add_gradient(layer_, which, at::mm(dlow.t(), in.to(type)), at::mm(wide_dy.t(), low.to(type)), gradient_);
     if (!want_input) return {};
-    if (rate > 0) return through().add_(model::drop(at::mm(dlow, pair->a), rate, key));  // the gradient passes where x did
+    // The gradient passes where x did.
+    if (rate > 0) return through().to(dy.scalar_type()).add_(model::drop(at::mm(dlow, pair->a.to(type)).to(dy.scalar_type()), rate, key));
     if (packed.defined() && model::PackedMatrix::can_add(dlow)) return packed.multiply(dy, {dlow, pair->a.t()});
     if (const auto& quantised = weights.quantised[which]; quantised.defined()) return quantised.multiply_back(dy, {dlow, pair->a.t()});
-    return through().addmm_(dlow, pair->a);
+    return through().addmm_(dlow, pair->a.to(type)).to(dy.scalar_type());
   }
 
   // The gradient of what a part answered, where a norm stands before the residual stream takes it.

@@ -61,9 +61,9 @@ class FullBackward {
   at::Tensor place(const at::Tensor& weight) const { return full_.place_of(weight, gradient_); }
 
   at::Tensor product(const model::LayerWeights& weights, Product which, const at::Tensor& x, const at::Tensor& dy) {
-    place(weights.products[which]).add_(at::mm(dy.t(), x));
+    place(weights.products[which]).add_(model::matrix_product(dy.t(), x));
     if (weights.biases[which].defined()) place(weights.biases[which]).add_(dy.sum(0, false, at::kFloat));
-    return at::mm(dy, weights.products[which]);
+    return model::matrix_product(dy, weights.products[which]);
   }
 
   // The gradient of query, key and value for that of what was attended to. The weights of heads' norms have theirs from the gradient
@@ -110,7 +110,7 @@ class FullBackward {
     const auto& weights = base_.weights();
     const double cap = base_.config().logit_softcap;
     const auto normed = model::normalise(x, weights.final_norm, epsilon_);
-    auto logits = at::linear(normed, weights.head).to(at::kFloat);
+    auto logits = model::matrix_product(normed, weights.head.t()).to(at::kFloat);
     at::Tensor bent;
     if (cap > 0) {
       bent = at::tanh(logits / cap);
@@ -124,8 +124,8 @@ class FullBackward {
     dlogits.mul_(scale);
     if (cap > 0) dlogits.mul_(1 - bent.square());
     const auto narrow = dlogits.to(x.scalar_type());
-    place(weights.head).add_(at::mm(narrow.t(), normed));
-    norm_backward(x, weights.final_norm, at::mm(narrow, weights.head), dx);
+    place(weights.head).add_(model::matrix_product(narrow.t(), normed));
+    norm_backward(x, weights.final_norm, model::matrix_product(narrow, weights.head), dx);
     return losses;
   }
 

@@ -34,7 +34,7 @@ std::int64_t base_bytes(const model::Config& c, model::WeightFormat format, std:
   return embedding + head + c.layers * layer;
 }
 
-// A rounded matrix is made whole for each product with it, in a buffer that the largest fits.
+// A matrix that is stored in another type than it is multiplied in is made whole for each product, in a buffer that the largest fits.
 std::int64_t largest_product(const model::Config& c) {
   return std::max({model::outputs_of(c, model::kAttentionIn) * c.hidden, c.hidden * c.query_width(), model::outputs_of(c, model::kFeedIn) * c.hidden,
                    c.hidden * c.intermediate});
@@ -107,7 +107,12 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
   plan.activations = unsigned_of(size.rows * (per_row + layer));
   plan.head =
       unsigned_of(std::min(kHeadSlice, size.rows) * c.vocabulary * (element + 4) + 2 * size.rows * c.hidden * element);
-  if (options.weights != model::WeightFormat::as_loaded) plan.weights += unsigned_of(std::max(largest_product(c), c.vocabulary * c.hidden) * element);
+  const auto stored = options.precision == model::Precision::bf16 ? at::kBFloat16 : at::kFloat, computed = model::product_type(stored);
+  const auto computed_element = static_cast<std::int64_t>(at::elementSize(computed));
+  if (options.weights != model::WeightFormat::as_loaded || computed != stored)
+    plan.weights += unsigned_of(std::max(largest_product(c), c.vocabulary * c.hidden) * computed_element);
+  // And what a product reads and answers.
+  if (computed != stored) plan.activations += unsigned_of(size.rows * (c.hidden + model::outputs_of(c, model::kFeedIn)) * computed_element);
   plan.program = kProgramBytes + unsigned_of(size.tokens * 4);
   return plan;
 }
