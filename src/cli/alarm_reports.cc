@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "crypto/random.h"
 
@@ -29,7 +31,7 @@ Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std
 }
 
 // The rules at the first look, and again until it worked: alarms elsewhere may not be there for a while.
-Status AlarmReports::evaluate(const stages::watch::Measurements& values) {
+Status AlarmReports::read_states(const stages::watch::Measurements& values) {
   if (!is_defined_) TRY(alarms_->define(rules_));
   is_defined_ = true;
   TRY(alarms_->put(values));
@@ -39,16 +41,26 @@ Status AlarmReports::evaluate(const stages::watch::Measurements& values) {
   return {};
 }
 
-Status AlarmReports::look(const stages::watch::Measurements& values) {
+Status AlarmReports::evaluate(const stages::watch::Measurements& values) {
   Status looked;
   if (deliveries_.full()) {
     spdlog::error("watch: {} changes wait to be told; the alarms keep their states until the first is", deliveries_.pending());
   } else {
-    looked = evaluate(values);
+    looked = read_states(values);
   }
   keep();
-  deliver();
   return looked;
+}
+
+Status AlarmReports::look(const stages::watch::Measurements& values) {
+  auto looked = evaluate(values);
+  tell();
+  return looked;
+}
+
+const stages::watch::Alarm* AlarmReports::find(std::string_view alarm) const {
+  const auto found = std::find_if(told_.begin(), told_.end(), [&](const auto& one) { return one.definition.name == alarm; });
+  return found == told_.end() ? nullptr : &*found;
 }
 
 void AlarmReports::announce(const AlarmChange& change) {
@@ -68,7 +80,7 @@ void AlarmReports::keep() {
   saved_ = dump_json(now);
 }
 
-void AlarmReports::deliver() {
+void AlarmReports::tell() {
   stages::watch::DeliverySteps steps;
   steps.record = [this](const Json& change) -> Status {
     (void)TRY(session_.record_event("alarm", change));

@@ -20,17 +20,21 @@ class AlarmReports {
   // `watch` as the deploy statement has it; `rules` are all that are asked. Goes on where the last process ended.
   static Result<std::unique_ptr<AlarmReports>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules);
 
-  // Puts the values, reads the states and tells of changes. An error leaves the states as they were told last; what could not be told
-  // of is logged and tried again at the next look.
+  // Puts the values, reads the states and keeps what is to be told of them. An error leaves the states as they were told last.
+  Status evaluate(const stages::watch::Measurements& values);
+  // Tells of what changed; takes as long as whoever is notified makes it wait. What could not be told of is logged and tried again at the
+  // next call.
+  void tell();
+  // Both.
   Status look(const stages::watch::Measurements& values);
-  bool is_in(std::string_view alarm, stages::watch::AlarmState state) const { return stages::watch::is_in(told_, alarm, state); }
+  // As it was evaluated last; null before.
+  const stages::watch::Alarm* find(std::string_view alarm) const;
 
  private:
   AlarmReports(Session& session, std::string environment, std::vector<provider::AlarmRule> rules) : session_(session), environment_(std::move(environment)), rules_(std::move(rules)) {}
-  Status evaluate(const stages::watch::Measurements& values);
+  Status read_states(const stages::watch::Measurements& values);
   void announce(const stages::watch::AlarmChange& change);
   void keep();
-  void deliver();
 
   Session& session_;
   std::string environment_;

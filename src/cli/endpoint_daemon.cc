@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cmath>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -198,13 +200,16 @@ class Daemon {
   Status begin_trial(const Standing& standing) {
     if (trial_ != nullptr || !standing.candidate || router_.active() == nullptr) return {};
     trial_ = TRY(EndpointRollout::begin(*session_, router_, standing));
-    had_drift_ = watch_->is_in_alarm("DataDrift");
+    const auto* drift = watch_->raised("DataDrift");
+    had_drift_ = drift != nullptr && was_raised_before(*drift, standing.candidate->record.finished);
     return {};
   }
 
   void step_rollout() {
     if (trial_ == nullptr) return;
-    if (!had_drift_ && watch_->is_in_alarm("DataDrift")) trial_->roll_back("DataDrift");
+    const auto* drift = watch_->raised("DataDrift");
+    if (drift == nullptr) had_drift_ = false;
+    if (drift != nullptr && !had_drift_) trial_->roll_back(gateway::alarm_text("DataDrift", drift->value.value_or(std::nan("")), drift->definition.limit));
     const auto state = trial_->step();
     if (state == EndpointRollout::State::going) return;
     if (state == EndpointRollout::State::promoted) {
@@ -212,6 +217,12 @@ class Daemon {
     }
     trial_.reset();
     report_serving();
+  // Not after: a process that was killed between an alarm and its rollback has to make up for it.
+  static bool was_raised_before(const stages::watch::Alarm& alarm, TimePoint time) {
+    const auto raised = parse_rfc3339(alarm.changed);
+    return raised && *raised < time;
+  }
+
   }
 
   // The router has it active already: its watch, its gateway's settings, its place in the status.
@@ -316,6 +327,8 @@ class Daemon {
       const int signal = sigtimedwait(&signals, nullptr, &time);
       if (signal == SIGHUP) follow_newest();
       if (signal == SIGTERM || signal == SIGINT) return;
+        step_rollout();  // before anybody is told, who may be slow to listen
+        if (watch_ != nullptr) watch_->tell();
     }
   }
 

@@ -56,12 +56,17 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
                                         {"WorkerFailures", worker_failures(pool)}};
   if (metrics.latency_samples > 0) {
     values["LatencyP99"] = metrics.latency_p99_ms;
-  } else if (reports_->is_in("LatencyP99", AlarmState::alarm)) {
+  } else if (raised("LatencyP99") != nullptr) {
     values["LatencyP99"] = 0;  // nobody has waited for as long as the window reaches back
   }
   measure_vulnerabilities(values);
   measure_drift(prompts, values);
-  if (auto looked = reports_->look(values); !looked) log_problem("evaluate the alarms", looked.error());
+  if (auto looked = reports_->evaluate(values); !looked) log_problem("evaluate the alarms", looked.error());
+}
+
+const stages::watch::Alarm* EndpointWatch::raised(std::string_view alarm) const {
+  const auto* found = reports_->find(alarm);
+  return found != nullptr && found->state == AlarmState::alarm ? found : nullptr;
 }
 
 // Workers that were replaced since the last look, or are not back yet; those that are started because of the load are well.

@@ -35,9 +35,13 @@ class EndpointWatch {
   static Result<std::unique_ptr<EndpointWatch>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan);
   // The deployment that it watches: its image and the prompts that its model was trained on.
   Status follow(const Digest& image, const Digest& training_data);
-  // One look at everything; problems of watching are logged, never fatal. What could not be told of is tried again at the next.
+  // One look at everything; problems of watching are logged, never fatal.
   void tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts);
-  bool is_in_alarm(std::string_view alarm) const { return reports_->is_in(alarm, stages::watch::AlarmState::alarm); }
+  // Tells of what the looks changed, after whatever has to follow from it at once: a receiver may keep this waiting. What could not be told
+  // of is tried again at the next call.
+  void tell() { reports_->tell(); }
+  // An alarm that is raised now, as it was evaluated last; else null.
+  const stages::watch::Alarm* raised(std::string_view alarm) const;
 
  private:
   EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan)

@@ -46,8 +46,10 @@ Result<RolloutPlan> RolloutPlan::from_json(const Json& json) {
   return plan;
 }
 
+std::string alarm_text(std::string_view alarm, double value, double limit) { return fmt::format("{}: {} is more than {}", alarm, value, limit); }
+
 std::optional<std::string> alarm_of(const RolloutPlan& plan, const ReleaseMeter::Reading& reading, std::uint64_t worker_failures) {
-  const auto told = [](const char* alarm, auto value, auto limit) { return fmt::format("{}: {} is more than {}", alarm, value, limit); };
+  const auto told = [](const char* alarm, auto value, auto limit) { return alarm_text(alarm, static_cast<double>(value), static_cast<double>(limit)); };
   if (reading.errors > static_cast<std::uint64_t>(plan.errors_max)) return told("InvocationErrors", reading.errors, plan.errors_max);
   if (worker_failures > static_cast<std::uint64_t>(plan.worker_failures_max)) return told("WorkerFailures", worker_failures, plan.worker_failures_max);
   if (plan.guard_hits_max > 0 && reading.guard_hits > static_cast<std::uint64_t>(plan.guard_hits_max)) return told("GuardHits", reading.guard_hits, plan.guard_hits_max);

@@ -37,6 +37,9 @@ struct RolloutPlan {
   static Result<RolloutPlan> from_json(const Json& json);
 };
 
+// An alarm with its value and limit, as people read it.
+std::string alarm_text(std::string_view alarm, double value, double limit);
+
 // Which alarm a release raises, with its value and limit; nothing while it is well.
 std::optional<std::string> alarm_of(const RolloutPlan& plan, const ReleaseMeter::Reading& reading, std::uint64_t worker_failures);
 

@@ -1,14 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two versions of a model, and who asks while one takes the other's place."""
+import concurrent.futures
 import threading
 
 import yaml
+
+from conftest import rows
 
 
 def train_again(redoubt, **changes):
     """The pipeline with other hyperparameters, which is another version."""
     file = redoubt.pipeline.parent / "training_config.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+
+
+def usual_prompts(count, seed=9):
+    """As the training data has them."""
+    return [row["messages"][0]["content"] for row in rows(count, seed=seed)]
+
+
+def strange_prompts(count):
+    """Of another language, length and punctuation than the training data's."""
+    return [f"Écris {number} vers sur la mer, s'il te plaît; en français!" * 3 for number in range(count)]
+
+
+def ask_all(endpoint, prompts):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert {answer[0] for answer in pool.map(lambda prompt: endpoint.chat(prompt, max_tokens=1), prompts)} == {200}
 
 
 def states(redoubt):

@@ -14,7 +14,8 @@ import threading
 
 import pytest
 
-from conftest import Endpoint, deploy_tiny, make_certificate, rows, until, workers_of
+from conftest import Endpoint, deploy_tiny, make_certificate, until, workers_of
+from two_versions import ask_all, strange_prompts, usual_prompts
 
 KEY = "a signing key of the test"
 
@@ -153,11 +154,6 @@ def raise_latency(redoubt, endpoint):
     wait_for(redoubt, "LatencyP99", "ALARM")
 
 
-def ask_all(endpoint, prompts):
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        assert {answer[0] for answer in pool.map(lambda prompt: endpoint.chat(prompt, max_tokens=1), prompts)} == {200}
-
-
 def ask_until(redoubt, endpoint, prompts, state):
     """Asks on until the alarm has the state: a look on a slow machine takes whatever was asked since the last one as one window,
     so no fixed number of prompts fills a window that holds none of an earlier kind."""
@@ -181,8 +177,8 @@ def test_every_alarm_is_raised_told_and_over(watched):
     wait_for(redoubt, "CriticalVulnerabilities", "OK")
     seen_by_all(redoubt, "CriticalVulnerabilities")
 
-    ask_until(redoubt, endpoint, [f"Écris {number} vers sur la mer, s'il te plaît; en français!" * 3 for number in range(210)], "ALARM")
-    ask_until(redoubt, endpoint, [row["messages"][0]["content"] for row in rows(210, seed=9)], "OK")
+    ask_until(redoubt, endpoint, strange_prompts(210), "ALARM")
+    ask_until(redoubt, endpoint, usual_prompts(210), "OK")
     seen_by_all(redoubt, "DataDrift")
 
     for alarm in ("UnauthorizedAttempts", "InvocationErrors", "LatencyP99", "WorkerFailures"):
