@@ -43,6 +43,7 @@ class Auditor {
     const auto read = read_records();
     if (!read) add("ledger", read.error().where, read.error().message);
     if (read) check_description();
+    if (read) find_set_clocks();
     if (const auto registry = session_.check_registry(); registry) append(*registry);
     else judge("registry", registry.error().where, registry.error(), session_.is_far("registry"));
     append(session_.check_providers());
@@ -100,6 +101,15 @@ class Auditor {
       if (auto record = attest::to_step_record(statement)) records_.emplace_back(index, std::move(*record));
       return {};
     });
+  }
+
+  // What ran at the same time may have been recorded in another order than it ended.
+  void find_set_clocks() {
+    constexpr auto kSideBySide = std::chrono::minutes(1);
+    for (std::size_t i = 1; i < records_.size(); ++i) {
+      const auto before = records_[i - 1].second.finished, finished = records_[i].second.finished;
+      if (finished + kSideBySide < before) report_.clock_set_back.push_back({records_[i].first, finished, before});
+    }
   }
 
   // workspace.json and identities.json are plain; their digests stand in the ledger.

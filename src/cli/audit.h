@@ -3,6 +3,7 @@
 // Checks everything that a workspace holds, and goes on after a problem so that all are named.
 #pragma once
 
+#include "base/clock.h"
 #include "base/problem.h"
 #include "cli/session.h"
 
@@ -16,12 +17,20 @@ struct Unchecked {
   std::uint64_t count = 1;  // how many things; the whole listing counts as one
 };
 
+// An entry that is dated before the one that it follows: the clock was set back in between. The order of the entries is the log's, whatever
+// their dates, so nothing is wrong with it; but who reads the dates has to know.
+struct ClockSetBack {
+  std::uint64_t entry = 0;
+  TimePoint finished{}, before{};  // of it and of the entry before it
+};
+
 struct AuditReport {
   std::uint64_t entries = 0;  // of the ledger
   std::uint64_t objects = 0;  // sealed objects that were looked at
   Digest root;
   Problems problems;
   std::vector<Unchecked> unchecked;
+  std::vector<ClockSetBack> clock_set_back;
 
   bool ok() const { return problems.empty() && unchecked.empty(); }
   // Nothing where all is as it was recorded. Else tampered with the first problem, or the error of the first that could not be

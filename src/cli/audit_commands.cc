@@ -48,9 +48,14 @@ Result<int> verify(Invocation& invocation, const Output& output) {
     table.rows.push_back({problem.kind, problem.object, problem.detail});
   }
   for (const auto& [kind, why, count] : report.unchecked) unchecked.push_back({{"kind", kind}, {"object", why.where}, {"detail", why.message}, {"hint", why.hint}, {"count", count}});
+  Json set_back = Json::array();
+  for (const auto& [entry, finished, before] : report.clock_set_back) {
+    set_back.push_back({{"entry", entry}, {"finished", to_rfc3339(finished)}, {"before", to_rfc3339(before)}});
+    output.say(fmt::format("redoubt: the clock was set back before entry {}: it is dated {}, the one before it {}", entry, to_rfc3339(finished), to_rfc3339(before)));
+  }
   const std::string text = report.ok() ? fmt::format("ok: {} ledger entries, root {}, {} stored objects; nothing was changed", report.entries, report.root.hex(), report.objects)
                                        : (report.problems.empty() ? "" : render(table)) + unchecked_table(report);
-  output.result({{"ok", report.ok()}, {"entries", report.entries}, {"root", report.root.hex()}, {"problems", problems}, {"unchecked", unchecked}, {"objects", report.objects}}, text);
+  output.result({{"ok", report.ok()}, {"entries", report.entries}, {"root", report.root.hex()}, {"problems", problems}, {"unchecked", unchecked}, {"clock_set_back", set_back}, {"objects", report.objects}}, text);
   return conclude(report, output);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/monotonic_clock.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "crypto/x509.h"
@@ -28,7 +29,7 @@ Result<std::unique_ptr<EndpointAccess>> EndpointAccess::create(const Json& optio
   if (!access->options_.oidc) return access;
   const auto keys = TRY(access->key_set());
   access->tokens_ = TRY(gateway::TokenIssuer::create(access->options_.oidc->rules, keys, clock));
-  access->fetched_ = clock.now();
+  access->fetched_ = monotonic_clock().now();
   return access;
 }
 
@@ -66,8 +67,9 @@ Status EndpointAccess::configure(gateway::GatewayOptions& options) const {
 }
 
 void EndpointAccess::refresh() {
-  if (!options_.oidc || (options_.oidc->key_set_file.empty() && clock_.now() - fetched_ < kFetchEvery)) return;
-  fetched_ = clock_.now();
+  const auto now = monotonic_clock().now();
+  if (!options_.oidc || (options_.oidc->key_set_file.empty() && now - fetched_ < kFetchEvery)) return;
+  fetched_ = now;
   const auto keys = key_set();
   const auto replaced = keys ? tokens_->replace_keys(*keys) : Status(fail(keys.error()));
   if (!replaced) spdlog::error("the issuer's keys can't be read again, those before hold: {} ({})", replaced.error().message, replaced.error().where);

@@ -33,7 +33,7 @@ class EndpointAccess {
   const gateway::AccessOptions options_;
   const Clock& clock_;
   std::unique_ptr<gateway::TokenIssuer> tokens_;
-  TimePoint fetched_{};
+  TimePoint fetched_{};  // by the monotonic clock
 };
 
 // Brings what was refused since the last call to the log and, as one entry, to the ledger. An address is somebody's: the ledger, from

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/monotonic_clock.h"
 #include "cli/endpoint_access.h"
 #include "cli/endpoint_guards.h"
 #include "cli/endpoint_parts.h"
@@ -81,7 +82,7 @@ class Daemon {
     endpoint_ = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
     keys_ = TRY(open_api_keys(*session_, environment_));
     refusals_.emplace(session_->clock());
-    metrics_.emplace(session_->clock());
+    metrics_.emplace(monotonic_clock());
     budgets_ = TRY(open_budgets(*session_, environment_));
     capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
     prompts_.emplace(capture_.get());
@@ -98,25 +99,33 @@ class Daemon {
   // Of the files that are named, else a new one of the workspace's authority.
   Result<std::pair<std::string, Secret>> certificate_of(const EndpointAccess& access) {
     auto own = TRY(access.certificate());
-    certificate_made_ = session_->clock().now();
-    if (!own) {
-      const auto issued = TRY(endpoint_certificate(*session_, endpoint_));
-      own.emplace(issued.certificate, issued.key.to_pem());
-    }
-    certificate_pem_ = own->first;
-    return std::move(*own);
+    if (own) return std::move(*own);
+    const auto issued = TRY(endpoint_certificate(*session_, endpoint_));
+    return std::pair(issued.certificate, issued.key.to_pem());
   }
 
-  // New connections get the new certificate, those that are open keep theirs. What can't be used leaves the one before in place.
-  void renew_certificate() {
-    if (gateway_ == nullptr || access_ == nullptr) return;
-    const auto own = access_->certificate();
+  // Only what is in use is not to be taken again: a chain whose key comes after it is taken once both are there.
+  void note_certificate(const std::string& pem) {
+    certificate_pem_ = pem;
+    certificate_made_ = session_->clock().now();
+  }
+
+  // New connections get the new certificate, those that are open keep theirs.
+  Status renew_certificate() {
+    const auto own = TRY(access_->certificate());
     const auto age = session_->clock().now() - certificate_made_;
-    const bool is_due = own && (*own ? (*own)->first != certificate_pem_ : age > kCertificateRenewal || age < -kClockSetBack);
-    const auto fresh = !own ? Result<std::pair<std::string, Secret>>(fail(own.error())) : is_due ? certificate_of(*access_) : std::pair<std::string, Secret>();
-    const auto replaced = !fresh ? Status(fail(fresh.error())) : is_due ? gateway_->replace_certificate(fresh->first, fresh->second) : Status();
-    if (!replaced) spdlog::error("the certificate can't be renewed, the one before stays: {} ({})", replaced.error().message, replaced.error().where);
-    if (replaced && is_due) spdlog::info("the endpoint's certificate was renewed");
+    if (own ? own->first == certificate_pem_ : age <= kCertificateRenewal && age >= -kClockSetBack) return {};
+    const auto fresh = TRY(certificate_of(*access_));
+    TRY(gateway_->replace_certificate(fresh.first, fresh.second));
+    note_certificate(fresh.first);
+    spdlog::info("the endpoint's certificate was renewed");
+    return {};
+  }
+
+  // What can't be used leaves the one before in place.
+  void look_after_certificate() {
+    if (gateway_ == nullptr || access_ == nullptr) return;
+    if (auto renewed = renew_certificate(); !renewed) spdlog::error("the certificate can't be renewed, the one before stays: {} ({})", renewed.error().message, renewed.error().where);
   }
 
   Status start_gateway() {
@@ -141,6 +150,7 @@ class Daemon {
     access_ = std::move(access);
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
     TRY(gateway_->start());
+    note_certificate(certificate.first);
     status_.url = fmt::format("https://{}:{}", endpoint_.names.front(), gateway_->port());
     status_.ca_file = authority_file(*session_, options_).string();
     return {};
@@ -205,6 +215,12 @@ class Daemon {
     return {};
   }
 
+  // Not after: a process that was killed between an alarm and its rollback has to make up for it.
+  static bool was_raised_before(const stages::watch::Alarm& alarm, TimePoint time) {
+    const auto raised = parse_rfc3339(alarm.changed);
+    return raised && *raised < time;
+  }
+
   void step_rollout() {
     if (trial_ == nullptr) return;
     const auto* drift = watch_->raised("DataDrift");
@@ -217,12 +233,6 @@ class Daemon {
     }
     trial_.reset();
     report_serving();
-  // Not after: a process that was killed between an alarm and its rollback has to make up for it.
-  static bool was_raised_before(const stages::watch::Alarm& alarm, TimePoint time) {
-    const auto raised = parse_rfc3339(alarm.changed);
-    return raised && *raised < time;
-  }
-
   }
 
   // The router has it active already: its watch, its gateway's settings, its place in the status.
@@ -313,10 +323,12 @@ class Daemon {
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
         if (access_ != nullptr) access_->refresh();
-        renew_certificate();
+        look_after_certificate();
         tell_refusals();
         const auto release = router_.active();
         if (watch_ != nullptr) watch_->tick(metrics_->snapshot(), release ? release->pool->state() : gateway::PoolState{}, *prompts_);
+        step_rollout();  // before anybody is told, who may be slow to listen
+        if (watch_ != nullptr) watch_->tell();
         if (trial_ != nullptr) report_serving();  // how it stands
         if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
         next_tick = std::chrono::steady_clock::now() + interval_;
@@ -327,8 +339,6 @@ class Daemon {
       const int signal = sigtimedwait(&signals, nullptr, &time);
       if (signal == SIGHUP) follow_newest();
       if (signal == SIGTERM || signal == SIGINT) return;
-        step_rollout();  // before anybody is told, who may be slow to listen
-        if (watch_ != nullptr) watch_->tell();
     }
   }
 

@@ -2,6 +2,7 @@
 #include "cli/endpoint_watch.h"
 
 #include "base/log.h"
+#include "base/monotonic_clock.h"
 #include "cli/endpoint_parts.h"
 #include "cli/image_rescan.h"
 #include "monitor/prompt.h"
@@ -54,6 +55,8 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
   stages::watch::Measurements values = {{"InvocationErrors", static_cast<double>(metrics.errors_per_minute)},
                                         {"UnauthorizedAttempts", static_cast<double>(metrics.unauthorized_per_minute)},
                                         {"WorkerFailures", worker_failures(pool)}};
+  auto& certificate = values["CertificateExpiry"];  // unknown where nobody knows it
+  if (metrics.certificate) certificate = stages::watch::certificate_days_missing(metrics.certificate->begin, metrics.certificate->end, session_.clock().now());
   if (metrics.latency_samples > 0) {
     values["LatencyP99"] = metrics.latency_p99_ms;
   } else if (raised("LatencyP99") != nullptr) {
@@ -77,7 +80,7 @@ double EndpointWatch::worker_failures(const gateway::PoolState& pool) {
 }
 
 void EndpointWatch::measure_vulnerabilities(stages::watch::Measurements& values) {
-  const TimePoint now = session_.clock().now();
+  const TimePoint now = monotonic_clock().now();
   const auto interval = std::chrono::milliseconds(static_cast<std::int64_t>(watch_.rescan_hours * 3'600'000));
   if (!image_ || (scanned_ && now - *scanned_ < interval)) return;
   auto& value = values["CriticalVulnerabilities"];  // nothing yet: a scan that fails leaves it unknown

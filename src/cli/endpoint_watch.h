@@ -57,7 +57,7 @@ class EndpointWatch {
   std::unique_ptr<AlarmReports> reports_;
   std::optional<Digest> image_;
   std::optional<monitor::Baseline> baseline_;
-  std::optional<TimePoint> scanned_;
+  std::optional<TimePoint> scanned_;  // by the monotonic clock
   std::uint64_t restarts_ = 0;  // of the workers, at the last look
 };
 

@@ -14,9 +14,16 @@ std::vector<provider::AlarmRule> standard_alarms(const AlarmLimits& limits) {
       {"UnauthorizedAttempts", "requests with a wrong or missing key in a minute", limits.unauthorized_attempts_max},
       {"DataDrift", "largest ratio of a prompt feature's stability index to its limit", 1.0, 2, 1, MetricUnit::none, Sampling::now_and_then},
       {"WorkerFailures", "engine workers that ended or hung since the last look, or are not ready", 0},
+      {"CertificateExpiry", "days that the endpoint's certificate is good for less than it has to be", 0, 1, 1, MetricUnit::none},
   };
   for (auto& alarm : alarms) alarm.failures_max = limits.failures_max;
   return alarms;
+}
+
+double certificate_days_missing(TimePoint not_before, TimePoint not_after, TimePoint now) {
+  using Days = std::chrono::duration<double, std::chrono::days::period>;
+  const Days wanted = std::min<Days>(std::chrono::days(14), Days(not_after - not_before) / 6);
+  return std::max({0.0, Days(wanted - (not_after - now)).count(), Days(not_before - now).count()});
 }
 
 std::vector<provider::AlarmRule> monitored_alarms(const AlarmLimits& limits) {

@@ -21,9 +21,13 @@ struct AlarmLimits {
   double unauthorized_attempts_max = 5;
   int failures_max = 3;
 };
-// InvocationErrors, LatencyP99, CriticalVulnerabilities, UnauthorizedAttempts, DataDrift (two windows in a row), and
-// WorkerFailures, which has the limit 0.
+// InvocationErrors, LatencyP99, CriticalVulnerabilities, UnauthorizedAttempts, DataDrift (two windows in a row), WorkerFailures and
+// CertificateExpiry, which have the limit 0.
 std::vector<provider::AlarmRule> standard_alarms(const AlarmLimits& limits);
+
+// CertificateExpiry's value: the days that are missing to the 14 which a certificate has to be good for, or to a sixth of its life where that
+// is less (of 90 days 15, of 6 one); 0 where none is missing. One that is not valid yet has as many to wait.
+double certificate_days_missing(TimePoint not_before, TimePoint not_after, TimePoint now);
 
 // Of an endpoint whose monitor runs elsewhere: DataDrift alone, whose values have both windows in them already.
 std::vector<provider::AlarmRule> monitored_alarms(const AlarmLimits& limits);

@@ -34,6 +34,26 @@ TEST(Alarms, what_a_monitor_elsewhere_says_is_an_alarm_at_once) {
   EXPECT_EQ(rules[0].periods, 1);
 }
 
+TEST(CertificateDays, are_missing_from_a_fortnight_or_a_sixth_of_a_life_before_the_end) {
+  using namespace std::chrono_literals;
+  const TimePoint begin{1'000'000'000s};
+  const auto missing = [&](int days, std::chrono::hours passed) { return certificate_days_missing(begin, begin + std::chrono::days(days), begin + passed); };
+  EXPECT_EQ(missing(90, 76 * 24h), 0);
+  EXPECT_DOUBLE_EQ(missing(90, 77 * 24h), 1);
+  EXPECT_DOUBLE_EQ(missing(90, 90 * 24h), 14);
+  EXPECT_DOUBLE_EQ(missing(90, 100 * 24h), 24);  // as long as it is not replaced
+  EXPECT_EQ(missing(6, 5 * 24h), 0);
+  EXPECT_DOUBLE_EQ(missing(6, 5 * 24h + 12h), 0.5);
+  EXPECT_DOUBLE_EQ(missing(90, -36h), 1.5);  // a clock that was set back, to before it is valid
+}
+
+TEST(Alarms, a_certificate_near_its_end_is_one) {
+  Alarms alarms;
+  EXPECT_TRUE(alarms.update({{"CertificateExpiry", 0}}).empty());
+  EXPECT_EQ(alarms.update({{"CertificateExpiry", 0.25}}).size(), 1u);
+  EXPECT_EQ(alarms.update({{"CertificateExpiry", 0}}).size(), 1u);
+}
+
 TEST(Alarms, a_value_that_is_no_number_is_an_alarm) { EXPECT_EQ(Alarms().update({{"LatencyP99", std::nan("")}}).size(), 1u); }
 
 TEST(Alarms, go_on_where_an_earlier_process_ended) {
