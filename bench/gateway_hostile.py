@@ -4,7 +4,7 @@ and the server's memory, while
 
     slow    10,000 TLS connections send their heads byte by byte, a byte in ten seconds each (the limits raised, so that all of them are held)
     bursts  the same, ten of them at once, 100 times a second
-    sources slow heads from an address each, 100 a second more, against the limits as they are; and how many newcomers are served meanwhile
+    sources slow heads from an address each, some 200 a second more, against the limits as they are; and how many newcomers are served meanwhile
     limits  10,000 sockets of one address say nothing, against the limits as they are, then 1,000 a second more
     keys    100,000 wrong keys are tried, each another, nearly 4,000 a second
     wrong   smuggling, oversized heads, malformed JSON and UTF-8 and path tricks are sent, 40 connections a second, each first once to see that it is refused
@@ -186,7 +186,7 @@ def scatter(server):
             print("ready", flush=True)
         if len(held) > 1500:
             held.pop(0).close()
-        time.sleep(0.01 if number > 1200 else 0)
+        time.sleep(0.004 if number > 1200 else 0)
 
 
 def fill(server):
