@@ -3,17 +3,16 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/monotonic_clock.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "crypto/x509.h"
-#include "http/client.h"
 
 namespace redoubt::cli {
 namespace {
 
 constexpr std::uint64_t kFileBytesMax = 1 << 20;
-constexpr auto kFetchEvery = std::chrono::minutes(5);
+constexpr auto kFirstKeysWait = std::chrono::seconds(5);
+constexpr std::size_t kChangesMax = 64;  // between two looks
 
 Result<Secret> source_key(Session& session) {
   const auto file = TRY(session.workspace().state_file("refusal-sources"));
@@ -23,28 +22,46 @@ Result<Secret> source_key(Session& session) {
 
 }  // namespace
 
-Result<std::unique_ptr<EndpointAccess>> EndpointAccess::create(const Json& options, const Clock& clock) {
+Result<std::unique_ptr<EndpointAccess>> EndpointAccess::create(const Json& options, const Clock& clock, gateway::GatewayMetrics& metrics) {
   auto read = TRY(gateway::read_access(options));
   std::unique_ptr<EndpointAccess> access(new EndpointAccess(std::move(read), clock));
-  if (!access->options_.oidc) return access;
-  const auto keys = TRY(access->key_set());
-  access->tokens_ = TRY(gateway::TokenIssuer::create(access->options_.oidc->rules, keys, clock));
-  access->fetched_ = monotonic_clock().now();
+  if (access->options_.oidc) TRY(access->take_keys(metrics));
   return access;
 }
 
-Result<std::string> EndpointAccess::key_set() const {
+Status EndpointAccess::take_keys(gateway::GatewayMetrics& metrics) {
   const auto& oidc = *options_.oidc;
-  if (!oidc.key_set_file.empty()) return to_text(TRY(read_file(oidc.key_set_file, kFileBytesMax)));
-  http::ClientOptions client;
-  client.ca_file = oidc.ca_file;
-  client.connect_s_max = 5;
-  client.total_s_max = 15;
-  client.redirects_max = 0;  // where the keys come from is configured, and nobody else's to say
-  http::ClientRequest request;
-  request.url = oidc.key_set_url;
-  request.bytes_max = kFileBytesMax;
-  return TRY(http::Client(client).fetch(request)).second;
+  if (!oidc.key_set_file.empty()) {
+    const auto keys = TRY(read_file(oidc.key_set_file, kFileBytesMax));
+    tokens_ = TRY(gateway::TokenIssuer::create(oidc.rules, text_of(keys), clock_));
+    return {};
+  }
+  if (!oidc.source.ca_file.empty()) (void)TRY(read_file(oidc.source.ca_file, kFileBytesMax));  // a wrong name is known now, not at the first token
+  tokens_ = TRY(gateway::TokenIssuer::create(oidc.rules, clock_));
+  fetched_ = std::make_unique<gateway::IssuerKeys>(oidc.source, *tokens_, gateway::fetch_over_https(oidc.source.ca_file), [this, &metrics](const Status& fetched, std::size_t keys) {
+    metrics.add_key_fetch(fetched.has_value(), keys, clock_.now());
+    hear(fetched, keys);
+  });
+  (void)fetched_->wait_first(kFirstKeysWait);
+  return {};
+}
+
+// Each failure goes to the log, and to the ledger that it began and ended.
+void EndpointAccess::hear(const Status& fetched, std::size_t keys) {
+  const auto& issuer = options_.oidc->rules.issuer;
+  if (!fetched) spdlog::error("the keys of the issuer {} can't be fetched, {} hold on: {} ({})", issuer, keys, fetched.error().message, fetched.error().where);
+  const std::lock_guard lock(mutex_);
+  if (is_failing_ == !fetched) return;
+  is_failing_ = !fetched;
+  if (fetched) spdlog::info("the keys of the issuer {} are fetched again", issuer);
+  Json change = {{"issuer", issuer}, {"state", fetched ? "fetched" : "failing"}, {"keys", keys}, {"time", to_rfc3339(clock_.now())}};
+  if (!fetched) change["reason"] = fetched.error().message;
+  if (changes_.size() < kChangesMax) changes_.push_back(std::move(change));
+}
+
+std::vector<Json> EndpointAccess::take_changes() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(changes_, {});
 }
 
 Result<std::optional<std::pair<std::string, Secret>>> EndpointAccess::certificate() const {
@@ -67,11 +84,9 @@ Status EndpointAccess::configure(gateway::GatewayOptions& options) const {
 }
 
 void EndpointAccess::refresh() {
-  const auto now = monotonic_clock().now();
-  if (!options_.oidc || (options_.oidc->key_set_file.empty() && now - fetched_ < kFetchEvery)) return;
-  fetched_ = now;
-  const auto keys = key_set();
-  const auto replaced = keys ? tokens_->replace_keys(*keys) : Status(fail(keys.error()));
+  if (!options_.oidc || options_.oidc->key_set_file.empty()) return;
+  const auto keys = read_file(options_.oidc->key_set_file, kFileBytesMax);
+  const auto replaced = keys ? tokens_->replace_keys(text_of(*keys)) : Status(fail(keys.error()));
   if (!replaced) spdlog::error("the issuer's keys can't be read again, those before hold: {} ({})", replaced.error().message, replaced.error().where);
 }
 
@@ -87,6 +102,14 @@ Status record_refusals(Session& session, const std::string& environment, gateway
     entries.push_back({{"source", source}, {"reason", one.reason}, {"count", one.count}, {"first", to_rfc3339(one.first)}, {"last", to_rfc3339(one.last)}});
   }
   TRY(session.record_event("refusal", {{"environment", environment}, {"refused", std::move(entries)}}));
+  return {};
+}
+
+Status record_issuer_changes(Session& session, const std::string& environment, EndpointAccess& access) {
+  for (auto& change : access.take_changes()) {
+    change["environment"] = environment;
+    TRY(session.record_event("issuer", change));
+  }
   return {};
 }
 

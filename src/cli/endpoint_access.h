@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <vector>
 
 #include "cli/session.h"
 #include "gateway/access.h"
@@ -16,28 +18,36 @@ namespace redoubt::cli {
 
 class EndpointAccess {
  public:
-  // Reads the files and fetches the key set that the options name; without them nothing is served.
-  static Result<std::unique_ptr<EndpointAccess>> create(const Json& options, const Clock& clock);
+  // Reads the files that the options name; without them nothing is served. Keys from the network are waited for a moment: an issuer that
+  // can't be reached keeps nobody out who comes with something else than a token. `metrics` outlive this.
+  static Result<std::unique_ptr<EndpointAccess>> create(const Json& options, const Clock& clock, gateway::GatewayMetrics& metrics);
   Status configure(gateway::GatewayOptions& options) const;
   // The endpoint's own certificate and key where files are named; nothing otherwise.
   Result<std::optional<std::pair<std::string, Secret>>> certificate() const;
   const gateway::TokenIssuer* tokens() const { return tokens_.get(); }
-  // Takes over a key set that has changed: a file at each call, one from the network every five minutes. What can't be had leaves the
-  // set before in place, and is logged.
+  // Takes over a file of keys that has changed. What can't be read leaves the set before in place, and is logged.
   void refresh();
+  // That fetching the issuer's keys began to fail or succeeded again since the last call, for the ledger.
+  std::vector<Json> take_changes();
 
  private:
   EndpointAccess(gateway::AccessOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
-  Result<std::string> key_set() const;
+  Status take_keys(gateway::GatewayMetrics& metrics);
+  void hear(const Status& fetched, std::size_t keys);
 
   const gateway::AccessOptions options_;
   const Clock& clock_;
   std::unique_ptr<gateway::TokenIssuer> tokens_;
-  TimePoint fetched_{};  // by the monotonic clock
+  std::mutex mutex_;  // guards what follows; of the thread that fetches and the one that takes
+  bool is_failing_ = false;
+  std::vector<Json> changes_;
+  std::unique_ptr<gateway::IssuerKeys> fetched_;  // where keys come from the network; its thread uses what stands above
 };
 
 // Brings what was refused since the last call to the log and, as one entry, to the ledger. An address is somebody's: the ledger, from
 // which nothing is ever deleted, holds a keyed hash of it.
 Status record_refusals(Session& session, const std::string& environment, gateway::RefusalLog& refusals);
+// Likewise whether the keys of tokens could be fetched.
+Status record_issuer_changes(Session& session, const std::string& environment, EndpointAccess& access);
 
 }  // namespace redoubt::cli

@@ -130,7 +130,7 @@ class Daemon {
 
   Status start_gateway() {
     gateway::GatewayOptions options;
-    auto access = TRY(EndpointAccess::create(endpoint_.access, session_->clock()));
+    auto access = TRY(EndpointAccess::create(endpoint_.access, session_->clock(), *metrics_));
     TRY(access->configure(options));
     options.server.host = endpoint_.host;
     options.server.port = static_cast<std::uint16_t>(endpoint_.port);
@@ -313,6 +313,9 @@ class Daemon {
   }
 
   void tell_refusals() {
+    if (access_ != nullptr) {
+      if (auto told = record_issuer_changes(*session_, environment_, *access_); !told) spdlog::error("cannot record how the issuer's keys are: {} ({})", told.error().message, told.error().where);
+    }
     if (auto told = record_refusals(*session_, environment_, *refusals_); !told) spdlog::error("cannot record what was refused: {} ({})", told.error().message, told.error().where);
   }
 

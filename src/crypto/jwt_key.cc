@@ -82,7 +82,6 @@ const EVP_MD* digest_of(JwtAlgorithm algorithm) {
 }
 
 bool verify_rsa(EVP_PKEY* key, JwtAlgorithm algorithm, ByteView message, ByteView signature) {
-  if (algorithm > JwtAlgorithm::ps512) return false;
   const DigestContext context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* options = nullptr;
   bool fits = context && EVP_DigestVerifyInit(context.get(), &options, digest_of(algorithm), nullptr, key) == 1;
@@ -128,9 +127,11 @@ Result<JwtKey> JwtKey::from_jwk(const Json& jwk) {
   return JwtKey(std::move(key));
 }
 
+bool JwtKey::takes(JwtAlgorithm algorithm) const { return key_->rsa ? algorithm <= JwtAlgorithm::ps512 : algorithm == key_->other_algorithm; }
+
 bool JwtKey::verify(JwtAlgorithm algorithm, ByteView message, ByteView signature) const {
+  if (!takes(algorithm)) return false;
   if (key_->rsa) return verify_rsa(key_->rsa.get(), algorithm, message, signature);
-  if (algorithm != key_->other_algorithm) return false;
   if (algorithm == JwtAlgorithm::eddsa) return key_->other->verify(message, signature);
   const auto curve = std::find_if(std::begin(kCurves), std::end(kCurves), [&](const auto& one) { return one.jwt == algorithm; });
   if (signature.size() != 2 * curve->bytes) return false;

@@ -21,6 +21,8 @@ class JwtKey {
  public:
   // RSA from 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519; anything else, a private key too, is invalid_argument.
   static Result<JwtKey> from_jwk(const Json& jwk);
+  // Whether the algorithm is one of this key's kind.
+  bool takes(JwtAlgorithm algorithm) const;
   // False too where the algorithm is none of this key's.
   bool verify(JwtAlgorithm algorithm, ByteView message, ByteView signature) const;
 

@@ -12,6 +12,8 @@ tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fa
 
 Result<std::vector<std::string>> texts_of(const Json& object, const char* name) {
   std::vector<std::string> texts;
+  // Passing over one text where a list belongs would grant more than was meant.
+  if (object.contains(name) && !object[name].is_array()) return wrong(std::string(name) + " must be a list of texts");
   for (const auto& text : json_or(object, name, Json::array())) {
     if (!text.is_string()) return wrong(std::string(name) + " must be a list of texts");
     texts.push_back(text.get<std::string>());
@@ -33,8 +35,18 @@ Result<ApiKeyInfo> caller_of(const Json& json) {
   return caller;
 }
 
+// Where its keys come from over the network.
+Result<KeySource> key_source_of(const Json& json, const std::string& issuer) {
+  KeySource source{issuer};
+  source.key_set_url = json_or(json, "key_set_url", "");
+  source.ca_file = json_or(json, "ca_file", "");
+  source.key_set_hosts = TRY(texts_of(json, "key_set_hosts"));
+  if (!source.key_set_url.empty() && !source.key_set_url.starts_with("https://")) return wrong("oidc.key_set_url must be https");
+  return source;
+}
+
 Result<OidcOptions> oidc_of(const Json& json) {
-  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "ca_file", "tenant", "models", "limits", "requests_per_minute"}, kWhere));
+  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "key_set_hosts", "ca_file", "tenant", "models", "limits", "requests_per_minute"}, kWhere));
   OidcOptions oidc;
   oidc.rules.issuer = TRY(json_string(json, "issuer", kWhere));
   oidc.rules.audience = TRY(json_string(json, "audience", kWhere));
@@ -50,10 +62,12 @@ Result<OidcOptions> oidc_of(const Json& json) {
     oidc.rules.algorithms.insert(*algorithm);
   }
   oidc.key_set_file = json_or(json, "key_set_file", "");
-  oidc.key_set_url = json_or(json, "key_set_url", "");
-  oidc.ca_file = json_or(json, "ca_file", "");
-  if (oidc.key_set_file.empty() == oidc.key_set_url.empty()) return wrong("oidc needs either key_set_file or key_set_url");
-  if (!oidc.key_set_url.empty() && !oidc.key_set_url.starts_with("https://")) return wrong("oidc.key_set_url must be https");
+  oidc.source = TRY(key_source_of(json, oidc.rules.issuer));
+  if (!oidc.key_set_file.empty() && !oidc.source.key_set_url.empty()) return wrong("oidc takes one of key_set_file and key_set_url");
+  const bool is_found = oidc.key_set_file.empty() && oidc.source.key_set_url.empty();
+  if (is_found && !check_issuer(oidc.rules.issuer))
+    return wrong("oidc.issuer must be an https URL without query and fragment where its configuration document is read", "or name key_set_url or key_set_file");
+  if (!is_found && !oidc.source.key_set_hosts.empty()) return wrong("oidc.key_set_hosts goes with the issuer's own document", "leave out key_set_hosts, or key_set_url and key_set_file");
   oidc.rules.caller = TRY(caller_of(json));
   return oidc;
 }

@@ -12,13 +12,14 @@
 #include "crypto/tls.h"
 #include "gateway/authentication.h"
 #include "gateway/budget.h"
+#include "gateway/issuer_keys.h"
 
 namespace redoubt::gateway {
 
 struct OidcOptions {
   TokenRules rules;
-  std::string key_set_file, key_set_url;  // one of them; the URL is https
-  std::string ca_file;                    // whose certificate the URL's host has; empty: the system's authorities
+  std::string key_set_file;  // empty: the keys come from `source`
+  KeySource source;
 };
 
 struct AccessOptions {

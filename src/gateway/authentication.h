@@ -27,7 +27,7 @@ class Authentication {
   Authentication(const ApiKeys& keys, const Clock& clock, SigningRules signing, const TokenIssuer* tokens = nullptr, std::vector<CertificateRule> certificates = {})
       : keys_(keys), clock_(clock), signing_(std::move(signing)), tokens_(tokens), certificates_(std::move(certificates)) {}
 
-  // permission_denied; the message is for logs alone.
+  // permission_denied, or unavailable where a token's key may be here in a moment; the message is for logs alone.
   Result<ApiKeyInfo> before_body(const http::Request& request) const { return identify(request, Body::to_come); }
   Result<ApiKeyInfo> with_body(const http::Request& request) const { return identify(request, Body::whole); }
 

@@ -34,6 +34,7 @@ namespace {
 constexpr int kAnswerMsMax = 900'000;
 constexpr std::size_t kLargeBody = 8 << 10;     // that guards look at on a thread of its own
 constexpr std::size_t kLargeRequestsMax = 256;  // that wait for it
+constexpr int kKeysRetryS = 2;                  // a fetch of an issuer's keys is done by then, or will not be soon
 
 Response unauthorized() {
   static const Response kAnswer = refusal(401, "no valid API key: send 'Authorization: Bearer <key>'", "invalid_request_error", "invalid_api_key",
@@ -140,6 +141,7 @@ class Gateway::Endpoint final : public http::Handler {
   enum class Moment { before_body, with_body };
   tl::expected<ApiKeyInfo, Response> authorize(const Request& request, const Route* route, Moment moment);
   Response not_authorized(const Request& request, const std::string& why);
+  Response undecided(const Request& request, const std::string& why);
   Response forbidden(const Request& request, const Route& route, const ApiKeyInfo& key, Scope scope);
   Response unknown(const Request& request, bool path_known);
 
@@ -228,6 +230,13 @@ Response Gateway::Endpoint::not_authorized(const Request& request, const std::st
   return unauthorized();
 }
 
+// Nobody can tell as yet whether the token is good: it is no attempt, and no failure of the model's.
+Response Gateway::Endpoint::undecided(const Request& request, const std::string& why) {
+  deps_.metrics.add_response("refused", 503);
+  if (deps_.on_refused) deps_.on_refused(request.peer, why);
+  return try_later(503, "the issuer's keys are not here yet: try again", "issuer_unavailable", kKeysRetryS);
+}
+
 Response Gateway::Endpoint::forbidden(const Request& request, const Route& route, const ApiKeyInfo& key, Scope scope) {
   deps_.metrics.add(Count::unauthorized);
   deps_.metrics.add_response(route.pattern, 403);
@@ -244,6 +253,7 @@ tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& r
     if (deps_.on_refused) deps_.on_refused(request.peer, "locked out");
     return tl::unexpected<Response>(try_later(429, "too many wrong keys came from this address", "locked_out", locked));
   }
+  if (!key && key.error().code == ErrorCode::unavailable) return tl::unexpected<Response>(undecided(request, key.error().message));
   if (!key) {
     // Who shows nothing guesses nothing.
     if (request.headers.find("authorization") != nullptr) lockout_.note_failure(request.peer);

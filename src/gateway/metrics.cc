@@ -103,6 +103,14 @@ void GatewayMetrics::add_telemetry_lost(const std::string& what, std::uint64_t r
   telemetry_lost_[what] += records;
 }
 
+void GatewayMetrics::add_key_fetch(bool succeeded, std::size_t keys, TimePoint time) {
+  std::lock_guard lock(mutex_);
+  if (!key_fetches_) key_fetches_.emplace();
+  ++(succeeded ? key_fetches_->succeeded : key_fetches_->failed);
+  key_fetches_->keys = keys;
+  if (succeeded) key_fetches_->last = time;
+}
+
 MetricsSnapshot GatewayMetrics::snapshot() const {
   std::lock_guard lock(mutex_);
   MetricsSnapshot result;
@@ -163,6 +171,13 @@ void GatewayMetrics::write_histograms(std::string& out) const {
   write(out, "gen_ai_client_token_usage", "Tokens of a request.", answer_lengths_, what + ",gen_ai_token_type=\"output\"");
 }
 
+void GatewayMetrics::write(std::string& out, const KeyFetches& fetches) {
+  out += "# HELP redoubt_oidc_key_fetches_total Fetches of the token issuer's keys.\n# TYPE redoubt_oidc_key_fetches_total counter\n";
+  out += fmt::format("redoubt_oidc_key_fetches_total{{outcome=\"success\"}} {}\nredoubt_oidc_key_fetches_total{{outcome=\"failure\"}} {}\n", fetches.succeeded, fetches.failed);
+  write_value(out, "redoubt_oidc_keys", "gauge", "Keys of the token issuer that can verify a token.", fetches.keys);
+  write_value(out, "redoubt_oidc_keys_fetched_timestamp_seconds", "gauge", "When they were last fetched; 0 where they never were.", static_cast<std::uint64_t>(second_of(fetches.last)));
+}
+
 std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   std::lock_guard lock(mutex_);
   std::string out;
@@ -199,6 +214,7 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
     out += fmt::format("redoubt_guard_hits_total{{direction=\"{}\",guard=\"{}\",kind=\"{}\",action=\"{}\"}} {}\n", hit.direction, hit.guard, hit.kind, hit.action, count);
   out += "# HELP redoubt_telemetry_lost_total Records of requests that were not written or sent.\n# TYPE redoubt_telemetry_lost_total counter\n";
   for (const auto& [what, count] : telemetry_lost_) out += fmt::format("redoubt_telemetry_lost_total{{what=\"{}\"}} {}\n", what, count);
+  if (key_fetches_) write(out, *key_fetches_);
   return out;
 }
 

@@ -58,6 +58,8 @@ class GatewayMetrics {
   void add_guard_hit(const GuardHit& hit);
   void set_certificate(CertificateLife life);
   void add_telemetry_lost(const std::string& what, std::uint64_t records);  // "access_log", "traces"
+  // How the issuer's keys were fetched, when by the date, and how many there are now.
+  void add_key_fetch(bool succeeded, std::size_t keys, TimePoint time);
 
   MetricsSnapshot snapshot() const;
   struct Gauges {
@@ -84,9 +86,14 @@ class GatewayMetrics {
     double sum = 0;
     void add(double value);
   };
+  struct KeyFetches {
+    std::uint64_t succeeded = 0, failed = 0, keys = 0;
+    TimePoint last{};  // that succeeded
+  };
   // `labels`: "name=\"value\"", or empty.
   static void write(std::string& out, const char* name, const char* help, const Histogram& histogram, const std::string& labels = "");
   void write_histograms(std::string& out) const;
+  static void write(std::string& out, const KeyFetches& fetches);
 
   const Clock& intervals_;
   mutable std::mutex mutex_;
@@ -96,6 +103,7 @@ class GatewayMetrics {
   std::map<GuardHit, std::uint64_t> guard_hits_;
   std::map<std::string, std::uint64_t> telemetry_lost_;
   std::optional<CertificateLife> certificate_;
+  std::optional<KeyFetches> key_fetches_;  // nothing: no keys are fetched here
   std::deque<Sample> samples_;
   Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
   std::map<std::string, std::uint64_t> finished_;

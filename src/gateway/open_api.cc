@@ -71,7 +71,7 @@ Json errors_of(const RouteInfo& route) {
                   {"414", error_answer("the target is too long", false)},
                   {"431", error_answer("the head is too large", false)}};
   answers["429"] = error_answer("a limit is reached", true);
-  answers["503"] = error_answer("no worker is ready, or all are busy", true);
+  answers["503"] = error_answer("no worker is ready, all are busy, or the keys of tokens are not here yet", true);
   if (route.scope) {
     answers["401"] = error_answer("no valid key", false);
     answers["403"] = error_answer("the key may not do this", false);

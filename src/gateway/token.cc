@@ -51,29 +51,51 @@ std::vector<std::string> words_of(const Json& claim) {
 
 }  // namespace
 
-Result<TokenIssuer::Keys> TokenIssuer::parse_keys(std::string_view text) {
+// A key whose members contradict what it would be used for here says why (RFC 7517, sections 4.2 to 4.4).
+TokenIssuer::Key TokenIssuer::key_of(const Json& jwk) const {
+  const auto unusable = [](std::string why) { return Key{.why = std::move(why)}; };
+  if (!jwk.is_object()) return unusable("the key is no JSON object");
+  if (jwk.contains("use") && jwk["use"] != "sig") return unusable("the key's use is another than signatures");
+  const auto ops = json_or(jwk, "key_ops", Json::array());
+  if (jwk.contains("key_ops") && std::find(ops.begin(), ops.end(), "verify") == ops.end()) return unusable("the key's operations do not have 'verify'");
+  auto key = crypto::JwtKey::from_jwk(jwk);
+  if (!key) return unusable("the key can't be used: " + key.error().message);
+  if (!jwk.contains("alg")) return {.key = std::move(*key)};
+  const auto name = json_or(jwk, "alg", "");
+  const auto algorithm = crypto::parse_jwt_algorithm(name);
+  if (!algorithm || !rules_.algorithms.contains(*algorithm)) return unusable("the key's algorithm is none that is allowed");
+  if (!key->takes(*algorithm)) return unusable("the key's algorithm is none of its kind");
+  return {.key = std::move(*key), .algorithm = name};
+}
+
+Result<TokenIssuer::Keys> TokenIssuer::parse_keys(std::string_view text) const {
   constexpr std::string_view kWhere = "JSON Web Key Set";
   const auto set = TRY(parse_json(text, kWhere, {1 << 20, 8}));
   const auto list = TRY(json_array(set, "keys", kWhere));
   if (list.size() > kKeysMax) return fail(ErrorCode::limit_exceeded, "more than 100 keys", std::string(kWhere));
   Keys keys;
+  std::string why;
   for (const auto& jwk : list) {
-    if (!jwk.is_object() || json_or(jwk, "use", "sig") != "sig") continue;
-    auto key = crypto::JwtKey::from_jwk(jwk);
-    if (!key && key.error().code == ErrorCode::unsupported) continue;
-    if (!key) return fail(std::move(key.error()));
-    if (!keys.emplace(json_or(jwk, "kid", ""), Key{std::move(*key), json_or(jwk, "alg", "")}).second)
-      return fail(ErrorCode::invalid_argument, "two keys have the same kid", std::string(kWhere));
+    auto key = key_of(jwk);
+    if (!key.key) why = key.why;
+    auto& place = keys[json_or(jwk, "kid", "")];
+    if (place.key && key.key) return fail(ErrorCode::invalid_argument, "two keys have the same kid", std::string(kWhere));
+    if (!place.key) place = std::move(key);
   }
-  if (keys.empty()) return fail(ErrorCode::invalid_argument, "no key that can verify a token", std::string(kWhere));
+  if (count_usable(keys) == 0) return fail(ErrorCode::invalid_argument, "no key that can verify a token" + (why.empty() ? "" : "; of the last one: " + why), std::string(kWhere));
   return keys;
 }
 
-Result<std::unique_ptr<TokenIssuer>> TokenIssuer::create(TokenRules rules, std::string_view key_set, const Clock& clock) {
+Result<std::unique_ptr<TokenIssuer>> TokenIssuer::create(TokenRules rules, const Clock& clock) {
   if (rules.issuer.empty() || rules.audience.empty() || rules.algorithms.empty())
     return fail(ErrorCode::invalid_argument, "an issuer, an audience and an algorithm are needed", "oidc");
-  auto keys = TRY(parse_keys(key_set));
-  return std::unique_ptr<TokenIssuer>(new TokenIssuer(std::move(rules), std::move(keys), clock));
+  return std::unique_ptr<TokenIssuer>(new TokenIssuer(std::move(rules), clock));
+}
+
+Result<std::unique_ptr<TokenIssuer>> TokenIssuer::create(TokenRules rules, std::string_view key_set, const Clock& clock) {
+  auto issuer = TRY(create(std::move(rules), clock));
+  TRY(issuer->replace_keys(key_set));
+  return issuer;
 }
 
 Status TokenIssuer::replace_keys(std::string_view key_set) {
@@ -84,6 +106,25 @@ Status TokenIssuer::replace_keys(std::string_view key_set) {
   return {};
 }
 
+std::shared_ptr<const TokenIssuer::Keys> TokenIssuer::keys() const {
+  const std::lock_guard lock(mutex_);
+  return keys_;
+}
+
+std::size_t TokenIssuer::count_usable(const Keys& keys) {
+  return static_cast<std::size_t>(std::count_if(keys.begin(), keys.end(), [](const auto& one) { return one.second.key.has_value(); }));
+}
+
+std::size_t TokenIssuer::key_count() const { return count_usable(*keys()); }
+
+// Whoever comes with a key that the issuer began to use a moment ago is told to come again, not that he is nobody.
+tl::unexpected<Error> TokenIssuer::missing_key(bool is_first) const {
+  const bool is_fetched = is_fetched_ && is_fetched_();
+  if (is_first) return fail(ErrorCode::unavailable, "the issuer's keys are not here yet", "token");
+  if (is_fetched) return fail(ErrorCode::unavailable, "signed by a key that is not in the set, which is being fetched again", "token");
+  return denied("signed by a key that is not in the set");
+}
+
 Status TokenIssuer::check_signature(std::string_view token, std::size_t signed_size, const Json& header) const {
   const auto name = json_or(header, "alg", "");
   const auto algorithm = crypto::parse_jwt_algorithm(name);
@@ -92,16 +133,17 @@ Status TokenIssuer::check_signature(std::string_view token, std::size_t signed_s
   for (const char* member : {"jku", "x5u", "jwk", "x5c", "crit", "b64", "zip"})
     if (header.contains(member)) return denied("the token's header has a member that is not taken");
   if (header.contains("kid") && !header["kid"].is_string()) return denied("the key's name is no text");
-  std::shared_ptr<const Keys> keys;
-  {
-    const std::lock_guard lock(mutex_);
-    keys = keys_;
-  }
-  const auto found = header.contains("kid") ? keys->find(header["kid"].get_ref<const std::string&>()) : keys->size() == 1 ? keys->begin() : keys->end();
-  if (found == keys->end()) return denied("signed by a key that is not in the set");
-  if (!found->second.algorithm.empty() && found->second.algorithm != name) return denied("signed with another algorithm than the key's");
+  const auto keys = this->keys();
+  if (keys->empty()) return missing_key(true);
+  if (!header.contains("kid") && count_usable(*keys) != 1) return denied("the token names no key, and the set has several");
+  const auto found = header.contains("kid") ? keys->find(header["kid"].get_ref<const std::string&>())
+                                            : std::find_if(keys->begin(), keys->end(), [](const auto& one) { return one.second.key.has_value(); });
+  if (found == keys->end()) return missing_key(false);
+  const auto& key = found->second;
+  if (!key.key) return fail(ErrorCode::permission_denied, key.why, "token");
+  if (!key.algorithm.empty() && key.algorithm != name) return denied("signed with another algorithm than the key's");
   const auto signature = from_base64url(token.substr(signed_size + 1));
-  if (!signature || !found->second.key.verify(*algorithm, view_of(token.substr(0, signed_size)), *signature)) return denied("the token's signature is wrong");
+  if (!signature || !key.key->verify(*algorithm, view_of(token.substr(0, signed_size)), *signature)) return denied("the token's signature is wrong");
   return {};
 }
 

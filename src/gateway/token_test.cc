@@ -109,6 +109,80 @@ TEST_F(TokenTest, keys_are_replaced_and_a_broken_set_leaves_those_before) {
   EXPECT_NE(refused(good), "");
 }
 
+TEST_F(TokenTest, a_key_that_is_left_out_says_why) {
+  auto set = key_set();
+  const auto with = [&set](const char* kid, const char* name, const Json& value) {
+    auto key = set["keys"][0];
+    key["kid"] = kid;
+    key[name] = value;
+    set["keys"].push_back(key);
+  };
+  with("encrypts", "use", "enc");
+  with("signs", "key_ops", Json::array({"sign"}));
+  with("other", "alg", "ES256");
+  with("private", "d", "AAAA");
+  set["keys"].push_back(5);
+  ASSERT_TRUE(issuer_->replace_keys(set.dump()));
+  EXPECT_EQ(issuer_->key_count(), 1u);
+  const auto why = [&](const std::string& kid) { return refused(token(R"({"alg":"EdDSA","kid":")" + kid + "\"}", claims().dump())); };
+  EXPECT_EQ(why("one"), "");
+  EXPECT_EQ(why("encrypts"), "the key's use is another than signatures");
+  EXPECT_EQ(why("signs"), "the key's operations do not have 'verify'");
+  EXPECT_EQ(why("other"), "the key's algorithm is none that is allowed");
+  EXPECT_EQ(why("private"), "the key can't be used: this is no public key");
+  EXPECT_EQ(why("none"), "signed by a key that is not in the set");
+  EXPECT_EQ(refused(token(R"({"alg":"EdDSA"})", claims().dump())), "");  // one that can verify needs no name
+}
+
+TEST_F(TokenTest, without_keys_and_while_they_are_fetched_nobody_is_denied) {
+  issuer_ = TokenIssuer::create(rules_, clock_).value();
+  const auto code = [&](const std::string& text) { return issuer_->authenticate(text).error().code; };
+  EXPECT_EQ(code(token(claims())), ErrorCode::unavailable);
+  EXPECT_EQ(code(token(R"({"alg":"none","kid":"one"})", claims().dump())), ErrorCode::permission_denied);
+  ASSERT_TRUE(issuer_->replace_keys(key_set().dump()));
+  const auto other = token(R"({"alg":"EdDSA","kid":"two"})", claims().dump());
+  EXPECT_EQ(code(other), ErrorCode::permission_denied);
+  bool is_fetched = true;
+  issuer_->on_missing_key([&] { return is_fetched; });
+  EXPECT_EQ(code(other), ErrorCode::unavailable);
+  EXPECT_EQ(refused(token(claims())), "");
+  is_fetched = false;
+  EXPECT_EQ(code(other), ErrorCode::permission_denied);
+}
+
+// The key set of RFC 7517, appendix A.1, whose first key is for encryption, the key and the token of RFC 7515, appendix A.3, and the
+// unsecured one of RFC 7519, section 6.1. Their claims name no audience.
+TEST(TokenOfTheRfcs, is_verified_as_far_as_it_goes) {
+  FakeClock clock(TimePoint(std::chrono::seconds(1'300'819'000)));
+  TokenRules rules;
+  rules.issuer = "joe";
+  rules.audience = "redoubt";
+  const auto keys = TokenIssuer::create(rules, R"({"keys":
+       [{"kty":"EC", "crv":"P-256", "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM", "use":"enc", "kid":"1"},
+        {"kty":"RSA", "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+         "e":"AQAB", "alg":"RS256", "kid":"2011-04-29"}]})", clock).value();
+  EXPECT_EQ(keys->key_count(), 1u);
+  const auto issuer = TokenIssuer::create(rules, R"({"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]})", clock).value();
+  const std::string claims = ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.";
+  const std::string signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+  const auto why = [&](const std::string& token) { return issuer->authenticate(token).error().message; };
+  EXPECT_EQ(why("eyJhbGciOiJFUzI1NiJ9" + claims + signature), "a token for another audience");
+  EXPECT_EQ(why("eyJhbGciOiJFUzI1NiJ9" + claims + "E" + signature.substr(1)), "the token's signature is wrong");
+  EXPECT_EQ(why("eyJhbGciOiJub25lIn0" + claims), "signed with an algorithm that is not allowed");
+}
+
+TEST(Access, an_issuer_names_its_own_keys) {
+  const auto found = read_access(R"({"oidc":{"issuer":"https://i.example/realm","audience":"a","key_set_hosts":["*.keys.example"],"ca_file":"/c"}})"_json).value();
+  EXPECT_EQ(found.oidc->source.issuer, "https://i.example/realm");
+  EXPECT_EQ(found.oidc->source.key_set_hosts, std::vector<std::string>{"*.keys.example"});
+  EXPECT_EQ(found.oidc->source.ca_file, "/c");
+  EXPECT_TRUE(found.oidc->key_set_file.empty() && found.oidc->source.key_set_url.empty());
+  for (const char* issuer : {"http://i.example", "http://127.0.0.1", "https://i.example?a=b", "https://i.example#a", "https://u:p@i.example", "i.example", ""})
+    EXPECT_EQ(read_access({{"oidc", {{"issuer", issuer}, {"audience", "a"}}}}).error().code, ErrorCode::invalid_argument) << issuer;
+  for (const char* more : {R"("key_set_file":"k","key_set_url":"https://x")", R"("key_set_file":"k","key_set_hosts":["x"])", R"("key_set_hosts":"x")", R"("key_set_hosts":[5])", R"("models":"x")", R"("algorithms":"ES256")"})
+    EXPECT_EQ(read_access(Json::parse(R"({"oidc":{"issuer":"https://i.example","audience":"a",)" + std::string(more) + "}}")).error().code, ErrorCode::invalid_argument) << more;
+}
+
 TEST(Access, what_is_wrong_is_named) {
   const auto good = R"({"oidc":{"issuer":"i","audience":"a","algorithms":["ES256"],"key_set_file":"/k"},"client_certificates":{"ca_file":"/c","required":true,"clients":[{"name":"x","scopes":["invoke"]}]},
     "tenants":{"t":{"tokens_per_day":5}},"prices":{"prompt":100,"answer":200},"aws_region":"eu-west-1"})"_json;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "http/allowed_host.h"
 #include "http/transfer.h"
 
 namespace redoubt::http {
@@ -24,11 +25,6 @@ struct FreeUrl {
 };
 
 bool is_loopback(const std::string& host) { return host == "127.0.0.1" || host == "::1" || host == "[::1]" || host == "localhost"; }
-
-// "*.example.com" is every host below example.com, not that one itself.
-bool is_allowed_by(const std::string& allowed, const std::string& host) {
-  return allowed.starts_with("*.") && allowed.size() > 2 ? host.size() > allowed.size() - 1 && host.ends_with(allowed.substr(1)) : allowed == host;
-}
 
 std::string origin_of(const UrlParts& url) { return fmt::format("{}://{}:{}", url.scheme, url.host, url.port); }
 
@@ -117,14 +113,15 @@ class Sending {
       }
       url = TRY(resolved(url, *location));
     }
-    return fail(ErrorCode::limit_exceeded, "too many redirects", without_query(request_.url));
+    const bool follows = options_.redirects_max > 0;
+    return fail(ErrorCode::limit_exceeded, follows ? "too many redirects" : "a redirect, and none is followed here", without_query(request_.url));
   }
 
   Status check_destination(const UrlParts& here) const {
     if (here.scheme != "https" && !(options_.allow_plain_loopback && is_loopback(here.host))) {
       return fail(ErrorCode::gate_refused, "plain HTTP is not used", origin_of(here), "use https://");
     }
-    const auto is_host = [&](const std::string& allowed) { return is_allowed_by(allowed, here.host); };
+    const auto is_host = [&](const std::string& allowed) { return is_allowed_host(allowed, here.host); };
     if (here.host == first_.host || options_.redirects == Redirects::to_any_host || std::any_of(options_.allowed_hosts.begin(), options_.allowed_hosts.end(), is_host)) return {};
     return fail(ErrorCode::gate_refused, "a redirect to a host that is not allowed", here.host, "add it to allowed_hosts if it belongs there");
   }

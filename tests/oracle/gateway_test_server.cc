@@ -4,8 +4,9 @@
 // a folder, writes ca.pem, server.pem, key.txt, aws.txt and clients' certificates there, takes tokens of the key set jwks.json if one is
 // there, prints its port, and serves until its stdin ends. After the folder come settings: `connections=N` at once and of one address,
 // `clients=N` that a key may have at once, `certificates=required` or `none`, `send_ms=N` and `head_ms=N` for a client to take
-// an answer and to send a head, `capture=on` (sealed in memory, then dropped). A file settings.json there holds `guards` and
-// `telemetry` as the pipeline file's `deploy` has them.
+// an answer and to send a head, `capture=on` (sealed in memory, then dropped), `keys_age_ms=N`, `keys_retry_ms=N` and `keys_asked_ms=N` for
+// an issuer's keys. A file settings.json there holds `guards` and `telemetry` as the pipeline file's `deploy` has them, and `oidc` as its
+// `access`; how the last fetch of that issuer's keys went is written to issuer.txt.
 // Each line on stdin is done and answered with "done": "certificate" reloads it, "release" switches to new workers, "drain" drains the
 // gateway and starts another on its port.
 #include <cstdio>
@@ -17,6 +18,7 @@
 #include "base/monotonic_clock.h"
 #include "crypto/aes_gcm.h"
 #include "crypto/random.h"
+#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/testing_worker.h"
 #include "http/testing_client.h"
@@ -41,6 +43,39 @@ Status seal_and_drop(ByteView lines) {
   static const auto key = crypto::random_secret(crypto::kAesGcmKeyBytes);
   (void)crypto::aes_gcm_seal(key, crypto::random_bytes(crypto::kAesGcmNonceBytes), lines, {});
   return {};
+}
+
+std::chrono::milliseconds ms_of(const std::map<std::string, std::string>& settings, const char* name, std::chrono::milliseconds otherwise) {
+  const auto found = settings.find(name);
+  return found == settings.end() ? otherwise : std::chrono::milliseconds(std::stoi(found->second));
+}
+
+// As the endpoint's daemon has it, at another pace.
+struct Issuer {
+  std::unique_ptr<TokenIssuer> tokens;
+  std::unique_ptr<IssuerKeys> keys;
+};
+Result<Issuer> issuer_of(const std::filesystem::path& folder, const std::map<std::string, std::string>& settings, const Clock& clock, GatewayMetrics& metrics) {
+  const auto text = read_file(folder / "settings.json", 1 << 20);
+  if (!text) return Issuer{};
+  const Json json = TRY(parse_json(text_of(*text), "settings.json"));
+  if (!json.contains("oidc")) return Issuer{};
+  const auto access = TRY(read_access({{"oidc", json["oidc"]}}));
+  const auto& oidc = *access.oidc;
+  KeyTiming timing;
+  timing.age = timing.age_min = timing.age_max = ms_of(settings, "keys_age_ms", timing.age);
+  timing.retry_min = timing.retry_max = ms_of(settings, "keys_retry_ms", timing.retry_min);
+  timing.asked_min = ms_of(settings, "keys_asked_ms", timing.asked_min);
+  Issuer issuer;
+  issuer.tokens = TRY(TokenIssuer::create(oidc.rules, clock));
+  const auto heard = [&metrics, &clock, file = folder / "issuer.txt"](const Status& fetched, std::size_t keys) {
+    metrics.add_key_fetch(fetched.has_value(), keys, clock.now());
+    const auto told = fetched ? std::string("fetched") : fetched.error().message + " (" + fetched.error().where + ")";
+    (void)write_file(file, told);
+  };
+  issuer.keys = std::make_unique<IssuerKeys>(oidc.source, *issuer.tokens, fetch_over_https(oidc.source.ca_file), heard, timing);
+  (void)issuer.keys->wait_first(std::chrono::seconds(5));
+  return issuer;
 }
 
 Status configure(const std::filesystem::path& folder, GatewayDeps& deps) {
@@ -119,7 +154,12 @@ int main(int argc, char** argv) {
   options.certificates = {rule};
   if (const auto& ms = settings["send_ms"]; !ms.empty()) options.server.send_ms_max = std::stoi(ms);
   if (const auto& ms = settings["head_ms"]; !ms.empty()) options.server.head_ms_max = std::stoi(ms);
-  std::unique_ptr<TokenIssuer> tokens;
+  auto issuer = issuer_of(folder, settings, clock, metrics);
+  if (!issuer) {
+    std::fprintf(stderr, "%s\n", issuer.error().message.c_str());
+    return 1;
+  }
+  auto& tokens = issuer->tokens;
   if (const auto set = read_file(folder / "jwks.json", 1 << 20)) {
     TokenRules rules;
     rules.issuer = "https://issuer.example";
