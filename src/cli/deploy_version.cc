@@ -81,13 +81,17 @@ Result<std::optional<Digest>> promoted_statement(Session& session, const DeployT
   return std::optional(stands->statement);
 }
 
-Result<std::set<std::string>> image_signers(Session& session, const Digest& image, const std::vector<governance::ImageSigner>& signers) {
+Result<std::set<std::string>> image_signers(Session& session, const Digest& image, const governance::Policy& policy) {
   std::vector<NamedKey> keys;
-  for (const auto& signer : signers) {
+  for (const auto& signer : policy.image_signers) {
     auto key = TRY(crypto::PublicKey::from_pem(signer.key));
     keys.push_back({signer.name, std::move(key)});
   }
-  return signers_of(*TRY(session.images()), image, keys);
+  if (!policy.signatures_from) return signers_of(*TRY(session.images()), image, keys);
+  const auto& from = *policy.signatures_from;
+  const auto reference = TRY(provider::registry::parse_remote_reference(from.repository));
+  const auto registry = TRY(open_registry(&session, reference, {from.ca_file, from.login_secret, {}}, {.push = false}));
+  return signers_of(registry, image, keys);
 }
 
 }  // namespace
@@ -125,7 +129,7 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   Admission admission({session.evidence(), *registry, session.store(), *recorder, session.clock(),
                        [&session](const std::string& identity) { return session.workspace().identities().require(identity, governance::Permission::approve).has_value(); },
                        [&session, &settings](const Digest& image) { return scan_image(session, image, json_or(settings, "scan", Json::object())); },
-                       [&session](const Digest& image, const std::vector<governance::ImageSigner>& signers) { return image_signers(session, image, signers); }});
+                       [&session](const Digest& image, const governance::Policy& asked) { return image_signers(session, image, asked); }});
   const auto policy = TRY(governance::Policy::from_json(json_or(settings, "policy", Json::object())));
   const auto release = TRY(admission.admit(target.name, target.version, endpoint.environment, policy));
   TRY(check_serving(session, release.release(), "base/", endpoint));

@@ -86,6 +86,25 @@ Status collect_simple(Place& place, const Digest& image, const std::vector<Named
   });
 }
 
+struct Collected {
+  std::vector<FoundSignature> found;
+  std::size_t seen = 0;  // by whomever
+};
+
+template <class Place>
+Result<Collected> collect(Place& place, const Digest& image, const std::vector<NamedKey>& keys) {
+  Collected all;
+  TRY(collect_simple(place, image, keys, all.found, all.seen));
+  TRY(collect_bundles(place, image, keys, all.found, all.seen));
+  return all;
+}
+
+std::set<std::string> names_of(const std::vector<FoundSignature>& found) {
+  std::set<std::string> names;
+  for (const auto& one : found) names.insert(one.key);
+  return names;
+}
+
 std::string without_https_port(std::string text) {
   if (const auto at = text.find(":443/"); at != text.npos) text.erase(at, 4);
   return text;
@@ -150,19 +169,13 @@ Json to_json(const std::vector<FoundSignature>& signatures) {
 }
 
 Result<std::vector<FoundSignature>> verify_signatures(const provider::registry::RegistryClient& registry, const Digest& image, const std::vector<NamedKey>& keys) {
-  std::vector<FoundSignature> found;
-  std::size_t seen = 0;
-  TRY(collect_simple(registry, image, keys, found, seen));
-  TRY(collect_bundles(registry, image, keys, found, seen));
-  return judged(std::move(found), seen, image);
+  auto all = TRY(collect(registry, image, keys));
+  return judged(std::move(all.found), all.seen, image);
 }
 
 Result<std::vector<FoundSignature>> verify_signatures(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys) {
-  std::vector<FoundSignature> found;
-  std::size_t seen = 0;
-  TRY(collect_simple(images, image, keys, found, seen));
-  TRY(collect_bundles(images, image, keys, found, seen));
-  return judged(std::move(found), seen, image);
+  auto all = TRY(collect(images, image, keys));
+  return judged(std::move(all.found), all.seen, image);
 }
 
 Result<std::size_t> bring_signatures(const provider::registry::RegistryClient& registry, const provider::ImageDescriptor& image, provider::ImageStore& images) {
@@ -184,15 +197,19 @@ Result<std::size_t> bring_signatures(const provider::registry::RegistryClient& r
 }
 
 Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys) {
-  std::set<std::string> signers;
-  for (const auto& key : keys) {
-    std::vector<FoundSignature> found;
-    std::size_t seen = 0;
-    TRY(collect_simple(images, image, {key}, found, seen));
-    TRY(collect_bundles(images, image, {key}, found, seen));
-    if (!found.empty()) signers.insert(key.file);
+  return names_of(TRY(collect(images, image, keys)).found);
+}
+
+Result<std::set<std::string>> signers_of(const provider::registry::RegistryClient& registry, const Digest& image, const std::vector<NamedKey>& keys) {
+  const std::string place = registry.reference().origin + "/" + registry.reference().repository;
+  if (!TRY(registry.manifest(image.tagged()))) {
+    return fail(ErrorCode::gate_refused, "the registry that is asked for the image's signatures does not have the image", place + "@" + image.tagged(), "push it there: redoubt image push " + image.tagged() + " " + place + ":TAG");
   }
-  return signers;
+  auto all = collect(registry, image, keys);
+  if (all) return names_of(all->found);
+  const auto& why = all.error();
+  if (why.code != ErrorCode::invalid_argument && why.code != ErrorCode::unsupported && why.code != ErrorCode::not_found && why.code != ErrorCode::limit_exceeded) return fail(why);
+  return fail(ErrorCode::gate_refused, "what the registry has as the image's signatures can't be read: " + why.message + " (" + why.where + ")", place + "@" + image.tagged(), "take away there what is no signature");
 }
 
 Status put_simple_signature(provider::registry::RegistryClient& registry, const Digest& image, const std::string& payload, const std::string& signature) {

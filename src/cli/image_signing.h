@@ -52,8 +52,11 @@ Result<std::vector<FoundSignature>> verify_signatures(provider::ImageStore& imag
 // answers how many there are. Nothing is believed by this: who asks for a signature verifies it.
 Result<std::size_t> bring_signatures(const provider::registry::RegistryClient& registry, const provider::ImageDescriptor& image, provider::ImageStore& images);
 
-// Which of the named keys signed an image of the store; empty where none did.
+// Which of the named keys signed an image; empty where none did. A key counts once, under the first of its names.
 Result<std::set<std::string>> signers_of(provider::ImageStore& images, const Digest& image, const std::vector<NamedKey>& keys);
+// The same of a registry's image. Fails closed: gate_refused where the registry has no such image or what it has under the name of a signature is
+// none, the errors of RegistryClient where it can't be asked.
+Result<std::set<std::string>> signers_of(const provider::registry::RegistryClient& registry, const Digest& image, const std::vector<NamedKey>& keys);
 
 // Under the tag "sha256-<hex>.sig", beside those that are there.
 Status put_simple_signature(provider::registry::RegistryClient& registry, const Digest& image, const std::string& payload, const std::string& signature);

@@ -28,6 +28,17 @@ Result<std::vector<ImageSigner>> signers_of(const Json& images) {
   return signers;
 }
 
+Result<std::optional<SignatureSource>> source_of(const Json& images) {
+  if (!images.contains("signatures_from")) return std::optional<SignatureSource>();
+  const char* where = "policy: images.signatures_from";
+  const Json from = TRY(json_object(images, "signatures_from", where));
+  SignatureSource source;
+  source.repository = TRY(json_string(from, "repository", where));
+  source.ca_file = TRY(json_string(from, "ca_file", where));
+  source.login_secret = TRY(json_string(from, "login_secret", where));
+  return std::optional(std::move(source));
+}
+
 // The reasons that the image's scan and its signatures give.
 void judge_image(const Policy& policy, const AdmissionFacts& facts, std::vector<std::string>& refusals) {
   for (const auto& severity : policy.vulnerabilities_block) {
@@ -45,8 +56,10 @@ void judge_image(const Policy& policy, const AdmissionFacts& facts, std::vector<
   for (const auto& signer : policy.image_signers) names.push_back(signer.name);
   const auto signed_by = std::count_if(names.begin(), names.end(), [&](const std::string& name) { return facts.image_signed_by.contains(name); });
   if (signed_by >= policy.image_signatures_min) return;
-  refusals.push_back(fmt::format("the image carries {} of {} signatures of those whom the policy names ({}); have it signed: redoubt image sign IMAGE --key-file KEY", signed_by,
-                                 policy.image_signatures_min, fmt::join(names, ", ")));
+  const std::string place = policy.signatures_from ? " in " + policy.signatures_from->repository : "";
+  const std::string image = policy.signatures_from ? policy.signatures_from->repository + "@DIGEST" : "IMAGE";
+  refusals.push_back(fmt::format("the image carries {} of {} signatures of those whom the policy names ({}){}; have it signed: redoubt image sign {} --key-file KEY", signed_by,
+                                 policy.image_signatures_min, fmt::join(names, ", "), place, image));
 }
 
 }  // namespace
@@ -64,6 +77,7 @@ Result<Policy> Policy::from_json(const Json& checked) {
     const Json images = TRY(json_object(checked, "images", "policy"));
     policy.image_signers = TRY(signers_of(images));
     policy.image_signatures_min = static_cast<int>(TRY(json_integer(images, "signatures_min", "policy: images")));
+    policy.signatures_from = TRY(source_of(images));
   }
   policy.evaluation_age_days_max = static_cast<int>(TRY(json_integer(checked, "evaluation_age_days_max", "policy")));
   policy.licenses = TRY(json_array(checked, "licenses", "policy")).get<std::vector<std::string>>();
@@ -81,6 +95,9 @@ Json Policy::to_json() const {
           {"evaluation_age_days_max", evaluation_age_days_max},
           {"licenses", licenses},
           {"environments", environments}};
+  if (signatures_from) {
+    json["images"]["signatures_from"] = {{"repository", signatures_from->repository}, {"ca_file", signatures_from->ca_file}, {"login_secret", signatures_from->login_secret}};
+  }
   if (!promotion.empty()) json["promotion"] = promotion;
   return json;
 }

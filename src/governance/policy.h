@@ -20,6 +20,13 @@ struct ImageSigner {
   std::string name, key;  // PEM of the public key
 };
 
+// A registry that is asked for an image's signatures.
+struct SignatureSource {
+  std::string repository;    // https://HOST[:PORT]/NAME
+  std::string ca_file;       // PEM of who signed its certificate; empty: the system's
+  std::string login_secret;  // that holds USER:PASSWORD or a bearer token; empty: no login
+};
+
 // config/policy.yaml, checked against its schema.
 struct Policy {
   int approvals_min = 1;
@@ -29,6 +36,7 @@ struct Policy {
   double epss_block = 0;        // an open finding with at least this EPSS score; 0: none
   std::vector<ImageSigner> image_signers;  // empty: no signature is asked for
   int image_signatures_min = 1;            // by different ones of them
+  std::optional<SignatureSource> signatures_from;  // whose signatures count alone; nothing: those beside the image in the workspace
   int evaluation_age_days_max = 90;
   std::vector<std::string> licenses;  // SPDX identifiers of base models; empty: any
   std::vector<std::string> environments = {"dev", "staging", "production"};

@@ -89,6 +89,13 @@ TEST(Policy, is_read_back_as_it_was_written_and_an_older_one_blocks_what_is_expl
   policy.image_signers = {{"build", "PEM"}};
   policy.image_signatures_min = 2;
   EXPECT_EQ(Policy::from_json(policy.to_json())->to_json(), policy.to_json());
+  EXPECT_FALSE(policy.to_json()["images"].contains("signatures_from"));  // a statement of before stays the same
+  policy.signatures_from = {"https://registry.example/team/app", "/etc/ca.pem", "registry/login"};
+  EXPECT_EQ(Policy::from_json(policy.to_json())->to_json(), policy.to_json());
+  EXPECT_EQ(Policy::from_json(policy.to_json())->signatures_from->login_secret, "registry/login");
+  Json cut = policy.to_json();
+  cut["images"]["signatures_from"].erase("repository");
+  EXPECT_FALSE(Policy::from_json(cut));
   Json older = policy.to_json();
   older.erase("images");
   older["vulnerabilities"].erase("block_exploited");
@@ -96,6 +103,17 @@ TEST(Policy, is_read_back_as_it_was_written_and_an_older_one_blocks_what_is_expl
   const auto read = *Policy::from_json(older);
   EXPECT_TRUE(read.block_exploited);
   EXPECT_TRUE(read.image_signers.empty());
+  EXPECT_FALSE(read.signatures_from);
+}
+
+TEST(Policy, who_misses_a_signature_is_told_where_it_is_looked_for) {
+  auto facts = good();
+  Policy policy;
+  policy.image_signers = {{"build", "-"}};
+  policy.signatures_from = {"https://registry.example/team/app", "", ""};
+  const auto refused = admission_refusals(policy, facts, kNow);
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_NE(refused[0].find("in https://registry.example/team/app"), std::string::npos) << refused[0];
 }
 
 TEST(Policy, production_takes_what_has_stood_in_staging_where_it_says_so) {

@@ -12,6 +12,7 @@
 #include "pipeline/data_policy.h"
 #include "pipeline/providers.h"
 #include "pipeline/schemas.h"
+#include "provider/registry/reference.h"
 
 namespace redoubt::pipeline {
 namespace fs = std::filesystem;
@@ -101,10 +102,27 @@ Result<ImageOptions> read_image(const YamlDocument& document, const Json& json, 
   return image;
 }
 
+// The registry that is asked for signatures; of its authority the whole path, since deployments start from anywhere.
+Status read_signature_source(Json& images, const fs::path& file) {
+  if (!images.contains("signatures_from")) return {};
+  if (images["signed_by"].empty()) return fail(ErrorCode::invalid_argument, "images.signatures_from names a registry, and images.signed_by nobody whose signature is looked for there", file.string());
+  Json& from = images["signatures_from"];
+  const auto repository = get<std::string>(from, "repository");
+  const auto reference = provider::registry::parse_remote_reference(repository);
+  if (!reference) return fail(ErrorCode::invalid_argument, "images.signatures_from.repository: " + reference.error().message, file.string(), "write https://HOST[:PORT]/NAME");
+  if (!reference->tag.empty()) return fail(ErrorCode::invalid_argument, "images.signatures_from.repository names a tag; the image is found by its digest", file.string(), "leave out :" + reference->tag);
+  const auto ca_file = get<std::string>(from, "ca_file");
+  if (ca_file.empty()) return {};
+  const auto path = fs::absolute(relative_to(file, ca_file)).lexically_normal();
+  if (!is_plain_file(path)) return fail(ErrorCode::invalid_argument, "images.signatures_from.ca_file is no file", path.string(), "named in " + file.string());
+  from["ca_file"] = path.string();
+  return {};
+}
+
 // With the signers' keys in the place of their files' names.
 Result<governance::Policy> read_policy(const fs::path& file) {
   Json checked = TRY(load_policy(file));
-  std::set<std::string> names;
+  std::set<std::string> names, keys;
   for (auto& signer : checked["images"]["signed_by"]) {
     if (!names.insert(get<std::string>(signer, "name")).second) return fail(ErrorCode::invalid_argument, "images.signed_by names a signer twice", file.string());
     const auto path = relative_to(file, get<std::string>(signer, "key"));
@@ -112,8 +130,10 @@ Result<governance::Policy> read_policy(const fs::path& file) {
     if (!pem) return fail(ErrorCode::invalid_argument, "images.signed_by: the key can't be read: " + pem.error().message, path.string(), "named in " + file.string());
     const auto key = crypto::PublicKey::from_pem(*pem);
     if (!key) return fail(ErrorCode::invalid_argument, "images.signed_by: " + key.error().message, path.string(), "name a PEM file with the signer's public key");
+    if (!keys.insert(key->to_pem()).second) return fail(ErrorCode::invalid_argument, "images.signed_by names a key twice: one signature would count as two", path.string(), "named in " + file.string());
     signer["key"] = key->to_pem();
   }
+  TRY(read_signature_source(checked["images"], file));
   if (std::cmp_greater(get<int>(checked["images"], "signatures_min"), std::max<std::size_t>(names.size(), 1))) {
     return fail(ErrorCode::invalid_argument, "images.signatures_min asks for more signatures than there are signers", file.string());
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "crypto/sign.h"
 #include "pipeline/providers.h"
 
 namespace redoubt::pipeline {
@@ -68,6 +69,33 @@ TEST_F(ConfigTest, scale_and_rollout_are_recorded_as_they_stand_and_only_where_t
     write("redoubt.yaml", start + wrong + "\n");
     EXPECT_FALSE(load()) << wrong;
   }
+}
+
+TEST_F(ConfigTest, a_registry_that_is_asked_for_signatures_is_an_address_and_its_authority_a_whole_path) {
+  const std::string pem = crypto::SigningKey::generate(crypto::SignatureAlgorithm::ecdsa_p256).public_key().to_pem();
+  write("build.pub", pem);
+  write("again.pub", pem);
+  write("ca.pem", "-");
+  const std::string start = "version: 1\nimages: {signed_by: [{name: build, key: build.pub}], signatures_from: ";
+  write("policy.yaml", start + "{repository: 'https://registry.example:5000/team/app', ca_file: ca.pem, login_secret: registry/login}}\n");
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message << config.error().where;
+  ASSERT_TRUE(config->policy.signatures_from);
+  EXPECT_EQ(config->policy.signatures_from->repository, "https://registry.example:5000/team/app");
+  EXPECT_EQ(config->policy.signatures_from->ca_file, (folder_.path() / "ca.pem").string());
+  EXPECT_EQ(config->policy.signatures_from->login_secret, "registry/login");
+  for (const char* wrong : {"{repository: 'http://registry.example/team/app'}", "{repository: 'https://registry.example/team/app:1'}", "{repository: 'https://registry.example/Team'}",
+                            "{repository: 'https://registry.example/a@sha256:00'}", "{ca_file: ca.pem}", "{repository: 'https://registry.example/a', ca_file: absent.pem}",
+                            "{repository: 'https://registry.example/a', login: x}"}) {
+    write("policy.yaml", start + wrong + "}\n");
+    ASSERT_FALSE(load()) << wrong;
+    EXPECT_EQ(load().error().code, ErrorCode::invalid_argument) << wrong;
+  }
+  write("policy.yaml", "version: 1\nimages: {signatures_from: {repository: 'https://registry.example/a'}}\n");
+  EXPECT_NE(load().error().message.find("signed_by"), std::string::npos);
+  write("policy.yaml", "version: 1\nimages: {signatures_min: 2, signed_by: [{name: build, key: build.pub}, {name: security, key: again.pub}]}\n");
+  ASSERT_FALSE(load());
+  EXPECT_NE(load().error().message.find("a key twice"), std::string::npos) << load().error().message;
 }
 
 TEST_F(ConfigTest, names_the_file_and_line_of_a_mistake_in_any_of_them) {

@@ -12,14 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from conftest import Redoubt  # noqa: E402
 from oci_registry import strict  # noqa: E402, F401  (a fixture)
-from registry import PASSWORD, USER, Registry  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    registry = Registry(tmp_path_factory.mktemp("registry"))
-    yield registry
-    registry.stop()
+from registry import PASSWORD, USER, registry  # noqa: E402, F401  (the last a fixture)
 
 
 @pytest.fixture(scope="module")

@@ -14,20 +14,13 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from conftest import Redoubt  # noqa: E402
 from oci_registry import strict  # noqa: E402, F401  (a fixture)
-from registry import PASSWORD, USER, Registry  # noqa: E402
+from registry import PASSWORD, USER, registry  # noqa: E402, F401  (the last a fixture)
 
 
 def run(*arguments):
     done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    registry = Registry(tmp_path_factory.mktemp("registry"))
-    yield registry
-    registry.stop()
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +253,7 @@ def test_what_openssl_signed_as_cosigns_specification_says_is_verified(workspace
     payload = json.dumps({"critical": {"identity": {"docker-reference": ""}, "image": {"docker-manifest-digest": digest}, "type": "cosign container image signature"}, "optional": {"by": "openssl"}}).encode()
     (tmp_path / "payload").write_bytes(payload)
     run("openssl", "dgst", "-sha256", "-sign", tmp_path / "k.key", "-out", tmp_path / "sig", tmp_path / "payload")
-    push_artifact(registry, "theirs/app", f"sha256-{digest[7:]}.sig", payload, base64.b64encode((tmp_path / "sig").read_bytes()).decode())
+    registry.push_signature("theirs/app", f"sha256-{digest[7:]}.sig", payload, base64.b64encode((tmp_path / "sig").read_bytes()).decode())
     told = image(workspace, registry, "verify", f"{registry.url}/theirs/app:1", "--key", tmp_path / "k.pub")
     assert told["verified"] and told["signatures"][0]["form"] == "simple"
     # The workspace adds its own beside it; both count.
@@ -269,23 +262,6 @@ def test_what_openssl_signed_as_cosigns_specification_says_is_verified(workspace
         image(workspace, registry, "verify", f"{registry.url}/theirs/app:1", "--key", tmp_path / key)
     pulled = image(workspace, registry, "pull", f"{registry.url}/theirs/app:1", "-t", "theirs:1", "--key", tmp_path / "k.pub")
     assert pulled["signatures"]
-
-
-def push_artifact(registry, name, tag, payload, signature):
-    curl = ["curl", "-sSf", "--cacert", registry.certificate, "-u", f"{USER}:{PASSWORD}"]
-
-    def blob(data):
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        location = next(line for line in run(*curl, "-X", "POST", "-D", "-", "-o", "/dev/null", f"{registry.url}/v2/{name}/blobs/uploads/").splitlines() if line.lower().startswith("location:"))
-        path = registry.folder / "upload"
-        path.write_bytes(data)
-        run(*curl, "-X", "PUT", "-H", "Content-Type: application/octet-stream", "--data-binary", f"@{path}", location.split(": ", 1)[1].strip() + f"&digest={digest}")
-        return {"digest": digest, "size": len(data)}
-
-    config = b"{}"
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **blob(config)},
-                "layers": [{"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", **blob(payload), "annotations": {"dev.cosignproject.cosign/signature": signature}}]}
-    run(*curl, "-X", "PUT", "-H", "Content-Type: application/vnd.oci.image.manifest.v1+json", "-d", json.dumps(manifest), f"{registry.url}/v2/{name}/manifests/{tag}")
 
 
 def test_the_bundle_is_what_a_sigstore_client_expects(workspace, registry, signed, tmp_path):

@@ -90,7 +90,7 @@ Result<AdmittedRelease> Admission::admit(const std::string& name, const std::str
   facts.exploited = scan.exploited;
   facts.epss_max = scan.epss_max;
   if (!policy.promotion.empty()) facts.stood_in = TRY(environments_of(deps_.evidence, release.release_, release.image_));
-  if (!policy.image_signers.empty() && deps_.image_signers) facts.image_signed_by = TRY(deps_.image_signers(release.image_, policy.image_signers));
+  if (!policy.image_signers.empty() && deps_.image_signers) facts.image_signed_by = TRY(deps_.image_signers(release.image_, policy));
   TRY(deps_.store.verify(release.release_));
   const auto refusals = admission_refusals(policy, facts, deps_.clock.now());
   if (!refusals.empty()) {
@@ -101,6 +101,7 @@ Result<AdmittedRelease> Admission::admit(const std::string& name, const std::str
   release.environment_ = environment;
   release.evidence_ = {{"scan", {{"scanned", to_rfc3339(scan.scanned)}, {"vulnerabilities", scan.vulnerabilities}, {"exploited", scan.exploited}, {"accepted", scan.accepted}, {"vex", scan.vex}}},
                        {"image_signed_by", facts.image_signed_by}};
+  if (policy.signatures_from) release.evidence_["image_signatures_from"] = policy.signatures_from->repository;
   return release;
 }
 

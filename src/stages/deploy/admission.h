@@ -21,7 +21,8 @@ class AdmittedRelease {
   const Digest& image() const { return image_; }
   const Digest& training_data() const { return training_data_; }  // the drift monitor's baseline
   const Digest& review_statement() const { return review_statement_; }
-  // What the image was admitted with: {"scan": {scanned, vulnerabilities, exploited, accepted, vex}, "image_signed_by"}.
+  // What the image was admitted with: {"scan": {scanned, vulnerabilities, exploited, accepted, vex}, "image_signed_by"}, and "image_signatures_from"
+  // where the policy names a registry.
   const Json& evidence() const { return evidence_; }
 
  private:
@@ -54,8 +55,9 @@ class Admission {
     std::function<bool(const std::string& identity)> may_review;
     // The image verified and scanned now.
     std::function<Result<ScanFacts>(const Digest& image)> scan;
-    // Which of these signers' signatures the image carries, verified. Empty: none is found, and a policy that asks for one refuses.
-    std::function<Result<std::set<std::string>>(const Digest& image, const std::vector<governance::ImageSigner>& signers)> image_signers = {};
+    // Which of the policy's signers' signatures the image carries, verified, where the policy has them looked for; an error where that place can't be
+    // asked. Empty: none is found, and a policy that asks for one refuses.
+    std::function<Result<std::set<std::string>>(const Digest& image, const governance::Policy& policy)> image_signers = {};
   };
   explicit Admission(Deps deps) : deps_(std::move(deps)) {}
 

@@ -44,8 +44,10 @@ class AdmissionTest : public ::testing::Test {
                            facts.vex = Json::array({{{"name", "vex.json"}, {"digest", "sha256:00"}}});
                            return facts;
                          },
-                         [this](const Digest& image, const std::vector<ImageSigner>&) -> Result<std::set<std::string>> {
-                           return image == fixture_.image ? signed_by_ : std::set<std::string>();
+                         [this](const Digest& image, const Policy& asked) -> Result<std::set<std::string>> {
+                           if (asked.signatures_from && !registry_answers_) return fail(ErrorCode::unavailable, "the registry does not answer");
+                           const auto& names = asked.signatures_from ? signed_by_there_ : signed_by_;
+                           return image == fixture_.image ? names : std::set<std::string>();
                          }});
     return admission.admit("m", version, "production", policy);
   }
@@ -63,7 +65,8 @@ class AdmissionTest : public ::testing::Test {
   bool feed_ = true;
   std::map<std::string, int> vulnerabilities_;
   int exploited_ = 0;
-  std::set<std::string> signed_by_;
+  std::set<std::string> signed_by_, signed_by_there_;
+  bool registry_answers_ = true;
 };
 
 TEST_F(AdmissionTest, an_approved_version_with_a_whole_chain_is_admitted) {
@@ -201,6 +204,29 @@ TEST_F(AdmissionTest, an_image_that_a_policy_wants_signed_is_admitted_by_its_sig
   ASSERT_TRUE(admitted) << admitted.error().message;
   EXPECT_EQ(admitted->evidence()["image_signed_by"], Json::array({"build"}));
   EXPECT_EQ(admitted->evidence()["scan"]["vex"][0]["name"], "vex.json");
+  EXPECT_FALSE(admitted->evidence().contains("image_signatures_from"));
+}
+
+TEST_F(AdmissionTest, where_a_registry_is_named_its_signatures_count_alone_and_its_silence_refuses) {
+  register_version();
+  decide("approve");
+  Policy policy;
+  policy.image_signers = {{"build", "PEM"}};
+  policy.signatures_from = {"https://registry.example/team/app", "", ""};
+  signed_by_ = {"build"};  // here, which is not where the policy looks
+  const auto elsewhere = admit("0.1.0", policy);
+  ASSERT_FALSE(elsewhere);
+  EXPECT_EQ(elsewhere.error().code, ErrorCode::gate_refused);
+  EXPECT_THAT(elsewhere.error().message, HasSubstr("https://registry.example/team/app"));
+  signed_by_there_ = {"somebody"};
+  EXPECT_EQ(admit("0.1.0", policy).error().code, ErrorCode::gate_refused);
+  signed_by_there_ = {"build"};
+  registry_answers_ = false;
+  EXPECT_EQ(admit("0.1.0", policy).error().code, ErrorCode::unavailable);
+  registry_answers_ = true;
+  const auto admitted = admit("0.1.0", policy);
+  ASSERT_TRUE(admitted) << admitted.error().message;
+  EXPECT_EQ(admitted->evidence()["image_signatures_from"], "https://registry.example/team/app");
 }
 
 TEST_F(AdmissionTest, a_failed_gate_has_no_way_past_it) {
