@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/write_all.h"
 
 namespace redoubt {
 namespace fs = std::filesystem;
@@ -44,16 +45,6 @@ std::optional<pid_t> writer_of_temporary(std::string_view name) {
 }
 
 fs::path parent_of(const fs::path& path) { return path.parent_path().empty() ? fs::path(".") : path.parent_path(); }
-
-Status write_all(int fd, ByteView bytes, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno(errno, "write", path.string());
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
-  return {};
-}
 
 Result<FileLock> lock_file(const fs::path& path, int operation, auto make) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -209,7 +200,10 @@ AtomicFile::~AtomicFile() {
   if (fd_) ::unlink(temporary_.c_str());
 }
 
-Status AtomicFile::write(ByteView bytes) { return write_all(fd_.get(), bytes, path_); }
+Status AtomicFile::write(ByteView bytes) {
+  if (!write_all(fd_.get(), bytes)) return fail_errno(errno, "write", path_.string());
+  return {};
+}
 
 Status AtomicFile::commit() { return put_in_place(0); }
 

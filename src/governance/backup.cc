@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/counting_sink.h"
+#include "base/write_all.h"
 #include "crypto/hash.h"
 #include "governance/backup_archive.h"
 #include "ledger/layout.h"
@@ -98,12 +99,7 @@ class UnnamedFile final : public Sink {
     return std::unique_ptr<Sink>(new UnnamedFile(path, folder, std::move(fd)));
   }
   Status write(ByteView bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return fail_errno(errno, "write", path_.string());
-      bytes = bytes.subspan(static_cast<std::size_t>(count));
-    }
+    if (!write_all(fd_.get(), bytes)) return fail_errno(errno, "write", path_.string());
     return {};
   }
   Status commit() {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/write_all.h"
 #include "crypto/hash.h"
 
 namespace redoubt::hub {
@@ -19,16 +20,6 @@ constexpr std::size_t kLineBytesMax = 16 << 10;
 constexpr std::size_t kProblemsMax = 100;
 constexpr std::size_t kCountsMax = 256;
 const std::string kFirst(64, '0');
-
-Status write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t count = ::write(fd, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno(errno, "write the audit file", path);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return {};
-}
 
 // Calls `body` with each line without its end; the last may have none.
 Status for_each_line(Source& source, const std::function<void(std::string_view line, bool is_whole)>& body) {
@@ -64,7 +55,7 @@ Result<std::shared_ptr<AuditLog>> AuditLog::open(const std::filesystem::path& fi
     is_torn = !is_whole;
   }));
   // What a power cut tore stays as it is, a line of its own.
-  if (is_torn) TRY(write_all(fd.get(), "\n", file.string()));
+  if (is_torn && !write_all(fd.get(), view_of("\n"))) return fail_errno(errno, "write the audit file", file.string());
   return std::shared_ptr<AuditLog>(new AuditLog(std::move(fd), std::move(*lock), std::move(head), file.string(), clock));
 }
 
@@ -75,7 +66,7 @@ Status AuditLog::append(Json event, Wait wait) {
   event["previous"] = head_.last;
   const std::string line = dump_json(event);
   if (line.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "an audit event is too long", path_);
-  TRY(write_all(fd_.get(), line + "\n", path_));
+  if (!write_all(fd_.get(), view_of(line + "\n"))) return fail_errno(errno, "write the audit file", path_);
   head_ = {head_.lines + 1, crypto::sha256(line).hex()};
   count(event, time);
   const auto now = std::chrono::steady_clock::now();

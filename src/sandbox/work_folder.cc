@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/write_all.h"
+
 namespace redoubt::sandbox {
 namespace {
 
@@ -79,16 +81,6 @@ class WorkFile final : public RandomAccess {
   std::string where_;
 };
 
-Status write_all(const Fd& file, ByteView bytes, std::string_view path) {
-  while (!bytes.empty()) {
-    const ssize_t wrote = ::write(file.get(), bytes.data(), bytes.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return fail_at("write", path);
-    bytes = bytes.subspan(static_cast<std::size_t>(wrote));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<Fd> WorkFolder::open_beneath(std::string_view path, int flags) const {
@@ -130,7 +122,7 @@ Status WorkFolder::write_input(std::string_view path, Source& contents) {
   for (;;) {
     const std::size_t got = TRY(contents.read(chunk));
     if (got == 0) return {};
-    TRY(write_all(file, ByteView(chunk).first(got), path));
+    if (!write_all(file.get(), ByteView(chunk).first(got))) return fail_at("write", path);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/write_all.h"
 
 namespace redoubt::telemetry {
 namespace {
@@ -72,13 +73,8 @@ void AccessLog::write(const std::vector<RequestRecord>& records) {
 
 Status AccessLog::write_text(const std::string& text) {
   if (bytes_ > 0 && bytes_ + text.size() > options_.bytes_max) TRY(turn_over());
-  for (std::size_t at = 0; at < text.size();) {
-    const auto count = ::write(file_.get(), text.data() + at, text.size() - at);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return fail_errno(errno, "writing the access log", options_.file.string());
-    at += static_cast<std::size_t>(count);
-    bytes_ += static_cast<std::uint64_t>(count);
-  }
+  if (!write_all(file_.get(), view_of(text))) return fail_errno(errno, "writing the access log", options_.file.string());
+  bytes_ += text.size();
   return {};
 }
 

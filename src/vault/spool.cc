@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "base/write_all.h"
+
 namespace redoubt::vault {
 
 Result<std::unique_ptr<SpoolFile>> SpoolFile::create(const std::filesystem::path& folder) {
@@ -19,13 +21,8 @@ Result<std::unique_ptr<SpoolFile>> SpoolFile::create(const std::filesystem::path
 }
 
 Status SpoolFile::write(ByteView bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno(errno, "write a temporary file", folder_);
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    size_ += static_cast<std::uint64_t>(count);
-  }
+  if (!write_all(fd_.get(), bytes)) return fail_errno(errno, "write a temporary file", folder_);
+  size_ += bytes.size();
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "base/write_all.h"
 #include "crypto/hash.h"
 
 namespace redoubt::engine::data {
@@ -58,16 +59,6 @@ Result<Fd> nameless_file(const std::filesystem::path& folder) {
   if (!file) return cannot("make a file for");
   unlink(name.c_str());
   return file;
-}
-
-Status write_all(int file, ByteView bytes) {
-  while (!bytes.empty()) {
-    const auto count = write(file, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return cannot("write");
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
-  return {};
 }
 
 Status read_all(int file, std::uint64_t offset, MutableByteView into) {
@@ -145,7 +136,7 @@ struct ExampleWriter::Open {
 
   void put(ByteView bytes) { pending.insert(pending.end(), bytes.begin(), bytes.end()); }
   Status flush() {
-    TRY(write_all(state->file.get(), pending));
+    if (!write_all(state->file.get(), pending)) return cannot("write");
     written += pending.size();
     pending.clear();
     return {};

@@ -9,20 +9,12 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/write_all.h"
+
 namespace redoubt::provider::local {
 namespace {
 
 constexpr std::uint64_t kTailBytes = 2 * (kAuditEventBytesMax + 1);  // a whole line and one that was cut off
-
-Status write_all(int fd, std::string_view text, const std::string& where) {
-  while (!text.empty()) {
-    const auto written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "write the audit trail", where);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -89,7 +81,7 @@ Status AuditFile::append(const std::vector<AuditEntry>& entries) {
   if (lines.empty()) return {};
   const std::string where = options_.file.string();
   if (tail.bytes < tail.file_bytes && ::ftruncate(fd.get(), static_cast<off_t>(tail.bytes)) != 0) return fail_errno(errno, "take a broken line off the audit trail", where);
-  TRY(write_all(fd.get(), lines, where));
+  if (!write_all(fd.get(), view_of(lines))) return fail_errno(errno, "write the audit trail", where);
   if (::fsync(fd.get()) != 0) return fail_errno(errno, "write the audit trail", where);
   return {};
 }
