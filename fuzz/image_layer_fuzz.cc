@@ -10,11 +10,11 @@ using namespace redoubt::packages;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   RootFiles root({.entries_max = 2000, .text_bytes_max = 8 << 20, .record_bytes_max = 1 << 20, .program_bytes_max = 1 << 20});
-  ImageBudget budget{16 << 20};
+  LayerLimits limits{16 << 20, 2000};
   const ByteView bytes(data, size);
   for (const ByteView part : {bytes.first(size / 2), bytes.subspan(size / 2)}) {
     MemorySource layer(part);
-    (void)add_layer(layer, "layer", root, budget);
+    (void)add_layer(layer, "layer", root, limits);
   }
   Distribution distribution;
   if (const auto inventory = root.inventory(distribution)) {

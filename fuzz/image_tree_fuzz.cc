@@ -14,10 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   constexpr const char* kTypes[] = {"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+zstd"};
   MemorySource layer(ByteView(data + 1, size - 1));
-  const auto plain = *oci::uncompressed(layer, kTypes[data[0] % 3]);
+  const auto plain = *image_layer::uncompressed(layer, kTypes[data[0] % 3]);
   oci::LayerLimits limits{8 << 20, 1000};
   oci::ImageTree tree;
-  (void)oci::read_tar(*plain, limits, [&](const oci::LayerEntry& entry, Source& contents) -> Status {
+  (void)image_layer::read_tar(*plain, limits, [&](const oci::LayerEntry& entry, Source& contents) -> Status {
     CHECK(entry.path.empty() || entry.path.find('/') != 0);
     CHECK((entry.path + "/").find("../") != 0 && ("/" + entry.path + "/").find("/../") == std::string::npos);
     TRY(recipe::secrets_in(contents));

@@ -56,12 +56,12 @@ Result<ImageReading> read_layers(const OpenBlob& open, const Json& manifest, con
   const Json layers = TRY(json_array(manifest, "layers", where));
   if (layers.size() > kLayersMax) return fail(ErrorCode::limit_exceeded, "the image has too many layers", where);
   RootFiles root;
-  ImageBudget budget;
+  LayerLimits limits = kImageLimits;
   for (const auto& layer : layers) {
     const Digest name = TRY(digest_of(layer, where));
     TRY(check_layer_type(json_or(layer, "mediaType", ""), name.tagged()));
     const auto source = TRY(open(name));
-    TRY(add_layer(*source, name.tagged(), root, budget));
+    TRY(add_layer(*source, name.tagged(), root, limits));
   }
   ImageReading reading;
   reading.digest = digest;
@@ -115,14 +115,14 @@ Result<ImageReading> read_docker_folder(const fs::path& folder, const std::strin
   if (!chosen && tag.empty() && manifest.size() == 1) chosen = manifest[0];
   if (!chosen) return fail(ErrorCode::not_found, "the archive holds several images, or none of this name", where, "name one as ARCHIVE:TAG");
   RootFiles root;
-  ImageBudget budget;
+  LayerLimits limits = kImageLimits;
   const Json layers = TRY(json_array(*chosen, "Layers", where));
   if (layers.size() > kLayersMax) return fail(ErrorCode::limit_exceeded, "the image has too many layers", where);
   for (const auto& layer : layers) {
     const std::string path = layer.is_string() ? layer.get<std::string>() : "";
     if (!is_safe_relative_path(path)) return fail(ErrorCode::invalid_argument, "a layer's path leaves the archive", where);
     const auto file = TRY(FileReader::open_regular(folder / path));
-    TRY(add_layer(*file, path, root, budget));
+    TRY(add_layer(*file, path, root, limits));
   }
   ImageReading reading;
   reading.inventory = TRY(root.inventory(reading.distribution));
@@ -131,8 +131,8 @@ Result<ImageReading> read_docker_folder(const fs::path& folder, const std::strin
 
 Result<ImageReading> read_archive(const fs::path& file, const std::string& tag, const Platform& platform) {
   const auto folder = TRY(TemporaryFolder::create());
-  ImageBudget budget;
-  TRY(unpack_archive(file, folder.path(), budget));
+  LayerLimits limits = kImageLimits;
+  TRY(unpack_archive(file, folder.path(), limits));
   if (is_plain_file(folder.path() / "index.json")) return read_layout(folder.path(), tag, platform);
   if (is_plain_file(folder.path() / "manifest.json")) return read_docker_folder(folder.path(), tag);
   return fail(ErrorCode::invalid_argument, "an archive that is no image: neither index.json nor manifest.json is in it", file.string(), "name an OCI layout, what 'docker save' wrote, or an unpacked root folder");

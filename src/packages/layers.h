@@ -5,22 +5,23 @@
 
 #include <filesystem>
 
+#include "image_layer/layer.h"
 #include "packages/root_files.h"
 
 namespace redoubt::packages {
 
-// What an image may hold, counted down over its layers.
-struct ImageBudget {
-  std::uint64_t bytes = 256ull << 30;  // unpacked
-};
+using image_layer::LayerLimits;
+
+// What an image may hold that is looked into and not run.
+inline constexpr LayerLimits kImageLimits{.bytes_max = 256ull << 30, .entries_max = 10'000'000};
 
 // One layer: a tar, plain or compressed by gzip or zstd, read to its end.
-Status add_layer(Source& layer, const std::string& where, RootFiles& root, ImageBudget& budget);
+Status add_layer(Source& layer, const std::string& where, RootFiles& root, LayerLimits& limits);
 
 // An unpacked root: links are not followed out of it, other file systems' folders of the machine (proc, sys, dev, run) are left out.
 Status add_root_folder(const std::filesystem::path& folder, RootFiles& root);
 
 // The regular files of an archive of an image, below `folder`; a link within the archive becomes a copy of its name.
-Status unpack_archive(const std::filesystem::path& archive, const std::filesystem::path& folder, ImageBudget& budget);
+Status unpack_archive(const std::filesystem::path& archive, const std::filesystem::path& folder, LayerLimits& limits);
 
 }  // namespace redoubt::packages

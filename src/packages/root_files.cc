@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "image_layer/layer.h"
 #include "packages/records.h"
 
 namespace redoubt::packages {
@@ -35,19 +36,6 @@ Result<std::optional<Bytes>> read_bounded(Source& contents, std::uint64_t bytes_
     if (count == 0) return std::optional(std::move(head));
   }
   return std::optional<Bytes>();
-}
-
-// The first bytes of a file, which tell whether it is a program.
-Result<Bytes> read_head(Source& contents, std::size_t length) {
-  Bytes head(length);
-  std::size_t at = 0;
-  while (at < length) {
-    const std::size_t count = TRY(contents.read(MutableByteView(head).subspan(at)));
-    if (count == 0) break;
-    at += count;
-  }
-  head.resize(at);
-  return head;
 }
 
 }  // namespace
@@ -124,7 +112,7 @@ Result<RootFiles::Entry> RootFiles::read(RecordKind kind, const std::string& pat
   Inventory found;
   Bytes head;
   if (kind == RecordKind::program) {
-    head = TRY(read_head(contents, 20));
+    head = TRY(image_layer::read_head(contents, 20));  // which tell whether it is one
     if (head.size() < 4 || text_of(ByteView(head).first(4)) != "\x7f" "ELF") return entry;
   }
   auto bytes = TRY(read_bounded(contents, is_kept ? limits_.record_bytes_max : limits_.program_bytes_max, std::move(head)));

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/local/image_root.h"
 
-#include <algorithm>
-
 #include "base/json.h"
+#include "image_layer/layer.h"
 
 namespace redoubt::provider::local {
 namespace {
@@ -29,13 +28,6 @@ Result<std::vector<std::string>> texts(const Json& configuration, const char* ke
   return out;
 }
 
-bool is_layer_type(const std::string& type) {
-  constexpr std::string_view kTypes[] = {"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip",
-                                         "application/vnd.oci.image.layer.v1.tar+zstd",
-                                         "application/vnd.docker.image.rootfs.diff.tar.gzip"};
-  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
-}
-
 }  // namespace
 
 Result<ImageRoot> open_image(ImageStore& images, const std::string& digest) {
@@ -57,7 +49,7 @@ Result<ImageRoot> open_image(ImageStore& images, const std::string& digest) {
   if (layers.size() > kLayersMax) return fail(ErrorCode::limit_exceeded, "the image has too many layers", digest);
   for (const Json& layer : layers) {
     const std::string type = TRY(json_string(layer, "mediaType", digest));
-    if (!is_layer_type(type)) return fail(ErrorCode::invalid_argument, "a layer that is no tar: " + type, digest);
+    if (!image_layer::is_layer_type(type)) return fail(ErrorCode::invalid_argument, "a layer that is no tar: " + type, digest);
     root.layers.push_back(TRY(images.open_blob(TRY(Digest::parse(TRY(json_string(layer, "digest", digest)))))));
   }
   return root;

@@ -14,13 +14,13 @@ constexpr int kNestingMax = 4;  // of indexes in indexes
 tl::unexpected<Error> not_as_named(const char* what, const Digest& digest) { return fail(ErrorCode::tampered, what, digest.tagged(), "fetch the image again from where it comes from"); }
 
 // One layer from its stored bytes to its entries.
-Status read_layer(provider::ImageStore& images, const provider::ImageDescriptor& layer, const Digest* diff_id, LayerLimits& limits, Progress& progress, const OnEntry& on_entry) {
+Status read_layer(provider::ImageStore& images, const provider::ImageDescriptor& layer, const Digest* diff_id, LayerLimits& limits, Progress& progress, const image_layer::OnEntry& on_entry) {
   const auto blob = TRY(images.open_blob(layer.digest));
   progress.begin("image: read " + layer.digest.hex().substr(0, 12), layer.size, "bytes");
   CountedSource stored(*blob, progress);
-  const auto plain = TRY(uncompressed(stored, layer.media_type));
+  const auto plain = TRY(image_layer::uncompressed(stored, layer.media_type));
   HashedSource hashed(*plain);
-  auto read = read_tar(hashed, limits, on_entry);
+  auto read = image_layer::read_tar(hashed, limits, on_entry);
   // A changed byte often breaks the tar or the compression before the digest is known, and tampering is the better word for it.
   TRY(drain(stored));
   TRY(std::move(read));

@@ -8,9 +8,13 @@
 #include <map>
 #include <string>
 
-#include "stages/image/oci/layer.h"
+#include "image_layer/layer.h"
 
 namespace redoubt::stages::image::oci {
+
+using image_layer::EntryKind;
+using image_layer::LayerEntry;
+using image_layer::LayerLimits;
 
 struct TreeNode {
   EntryKind kind = EntryKind::file;  // file, folder, symbolic_link or special

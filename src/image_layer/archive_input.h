@@ -9,7 +9,7 @@
 
 #include "base/stream.h"
 
-namespace redoubt::stages::image::oci {
+namespace redoubt::image_layer {
 
 class ArchiveInput {
  public:
@@ -47,4 +47,4 @@ class ArchiveInput {
   std::optional<Error> error_;
 };
 
-}  // namespace redoubt::stages::image::oci
+}  // namespace redoubt::image_layer

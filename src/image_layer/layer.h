@@ -10,7 +10,7 @@
 
 #include "base/stream.h"
 
-namespace redoubt::stages::image::oci {
+namespace redoubt::image_layer {
 
 enum class EntryKind { file, folder, symbolic_link, hard_link, special, whiteout, opaque };
 
@@ -31,13 +31,21 @@ struct LayerLimits {
 // `contents` is a file's; what is left of it is skipped.
 using OnEntry = std::function<Status(const LayerEntry& entry, Source& contents)>;
 
+// What libarchive reads and warns of, such as an attribute of a file that is not well-formed.
+enum class Oddities { refuse, pass };
+
 // Reads an uncompressed tar to its end. invalid_argument for what is no tar or names a path that leaves the image,
 // limit_exceeded; the errors of `layer` and of `on_entry`.
-Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry);
+Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry, Oddities oddities = Oddities::refuse);
+
+// The first bytes; fewer where it ends before.
+Result<Bytes> read_head(Source& from, std::size_t length);
 
 bool is_layer_type(std::string_view media_type);
 // The tar inside of a layer of that media type; `layer` outlives it. unsupported for another type; invalid_argument, when read,
 // for compressed bytes that are broken.
 Result<std::unique_ptr<Source>> uncompressed(Source& layer, std::string_view media_type);
+// The same of a layer whose maker may say what they like: told by its first bytes.
+Result<std::unique_ptr<Source>> uncompressed(Source& layer);
 
-}  // namespace redoubt::stages::image::oci
+}  // namespace redoubt::image_layer

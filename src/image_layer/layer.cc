@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stages/image/oci/layer.h"
+#include "image_layer/layer.h"
 
 #include <archive_entry.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <initializer_list>
+#include <optional>
 
 #include "base/layer_path.h"
-#include "stages/image/oci/archive_input.h"
+#include "image_layer/archive_input.h"
 
-namespace redoubt::stages::image::oci {
+namespace redoubt::image_layer {
 namespace {
 
 constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq";
@@ -174,18 +176,77 @@ class BorrowedSource final : public Source {
   Source& from_;
 };
 
+constexpr std::size_t kMagicBytes = 4;
+
+// Skippable frames may come before a zstd stream (RFC 8878, section 3.1.2).
+Compression compression_of_bytes(ByteView head) {
+  const auto starts_with = [&](std::initializer_list<std::uint8_t> magic) { return head.size() >= magic.size() && std::equal(magic.begin(), magic.end(), head.begin()); };
+  if (starts_with({0x1f, 0x8b, 0x08})) return Compression::gzip;
+  const bool is_skippable = head.size() == kMagicBytes && (head[0] & 0xf0) == 0x50 && head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18;
+  return is_skippable || starts_with({0x28, 0xb5, 0x2f, 0xfd}) ? Compression::zstd : Compression::none;
+}
+
+// A source whose first bytes were looked at, from its start on; and what is inside of it.
+class ToldByItsBytes final : public Source {
+ public:
+  static Result<std::unique_ptr<Source>> open(Source& from) {
+    auto told = std::unique_ptr<ToldByItsBytes>(new ToldByItsBytes(from));
+    told->head_ = TRY(read_head(from, kMagicBytes));
+    if (const auto compression = compression_of_bytes(told->head_); compression != Compression::none) told->inside_.emplace(told->whole_, compression);
+    return std::unique_ptr<Source>(std::move(told));
+  }
+  Result<std::size_t> read(MutableByteView into) override { return inside_ ? inside_->read(into) : whole_.read(into); }
+
+ private:
+  explicit ToldByItsBytes(Source& from) : from_(from), whole_(*this) {}
+
+  class Whole final : public Source {
+   public:
+    explicit Whole(ToldByItsBytes& owner) : owner_(owner) {}
+    Result<std::size_t> read(MutableByteView into) override {
+      if (at_ == owner_.head_.size()) return owner_.from_.read(into);
+      const std::size_t count = std::min(into.size(), owner_.head_.size() - at_);
+      std::copy_n(owner_.head_.begin() + static_cast<std::ptrdiff_t>(at_), count, into.begin());
+      at_ += count;
+      return count;
+    }
+
+   private:
+    ToldByItsBytes& owner_;
+    std::size_t at_ = 0;
+  };
+
+  Source& from_;
+  Bytes head_;
+  Whole whole_;
+  std::optional<DecompressedSource> inside_;
+};
+
 }  // namespace
 
-Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry) {
+Result<Bytes> read_head(Source& from, std::size_t length) {
+  Bytes head(length);
+  std::size_t at = 0;
+  while (at < length) {
+    const std::size_t count = TRY(from.read(MutableByteView(head).subspan(at)));
+    if (count == 0) break;
+    at += count;
+  }
+  head.resize(at);
+  return head;
+}
+
+Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry, Oddities oddities) {
   LimitedSource limited(layer, limits.bytes_max);
   FilledSource filled(limited);
   ArchiveInput input(filled);
   archive_read_support_format_tar(input.reader());
   archive_read_support_format_empty(input.reader());
   archive_read_set_options(input.reader(), "hdrcharset=BINARY");
+  const auto reads_on = [&](int status) { return status == ARCHIVE_OK || (status == ARCHIVE_WARN && oddities == Oddities::pass); };
   int status = input.open();
   archive_entry* next = nullptr;
-  while (status == ARCHIVE_OK && (status = archive_read_next_header(input.reader(), &next)) == ARCHIVE_OK) {
+  while (reads_on(status) && reads_on(status = archive_read_next_header(input.reader(), &next))) {
     if (limits.entries_max == 0) return fail(ErrorCode::limit_exceeded, "the image has too many files", "image layer");
     --limits.entries_max;
     const LayerEntry entry = TRY(to_entry(next));
@@ -208,4 +269,6 @@ Result<std::unique_ptr<Source>> uncompressed(Source& layer, std::string_view med
   return std::unique_ptr<Source>(std::make_unique<DecompressedSource>(layer, compression));
 }
 
-}  // namespace redoubt::stages::image::oci
+Result<std::unique_ptr<Source>> uncompressed(Source& layer) { return ToldByItsBytes::open(layer); }
+
+}  // namespace redoubt::image_layer
