@@ -251,6 +251,43 @@ def test_the_built_image_runs(redoubt, context, tmp_path):
     assert run("bwrap", "--unshare-all", "--ro-bind", tmp_path / "bundle" / "rootfs", "/", *entry) == "from scratch\n"
 
 
+WITNESS = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int count, char **words) {
+  char folder[256];
+  int written = open("/srv/written", O_CREAT | O_WRONLY, 0600);
+  printf("uid %d gid %d groups %d in %s, %s, %s\n", getuid(), getgid(), getgroups(0, 0), getcwd(folder, sizeof folder), getenv("GREETING"),
+         written < 0 && errno == EROFS ? "read-only" : "written");
+  for (int i = 0; i < count; ++i) puts(words[i]);
+  return 7;
+}
+"""
+
+
+def test_crun_runs_the_image_as_its_user_on_a_read_only_root(redoubt, context, tmp_path):
+    """The bundle as umoci unpacks it; what it is started as, where, and with what is the image's own word."""
+    (tmp_path / "main.c").write_text(WITNESS)
+    run("gcc", "-static", "-O1", "-o", context / "witness", tmp_path / "main.c")
+    told = built(redoubt, context, "FROM scratch\nCOPY witness /bin/\nENV GREETING='from scratch'\nWORKDIR /srv\nUSER 65532:65533\n"
+                                   'ENTRYPOINT ["/bin/witness", "an argument"]\nCMD ["of=CMD"]\n', "-t", "witness:1")
+    files_of_copy(redoubt, told, tmp_path)
+    file = tmp_path / "bundle" / "config.json"
+    config = json.loads(file.read_text())
+    assert config["process"]["user"] == {"uid": 65532, "gid": 65533}
+    config["process"]["terminal"], config["root"]["readonly"] = False, True
+    file.write_text(json.dumps(config))
+    # crun refuses a machine whose cgroups are of both versions; it needs none here, and is shown those of the second alone.
+    command = 'mount -t cgroup2 none /sys/fs/cgroup && exec crun --cgroup-manager=disabled --root "$0" run --bundle "$1" witness'
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", command, tmp_path / "state", tmp_path / "bundle"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert done.stdout == "uid 65532 gid 65533 groups 0 in /srv, from scratch, read-only\n/bin/witness\nan argument\nof=CMD\n"
+
+
 @pytest.mark.parametrize("text,place", [
     ("FROM scratch\nRUN true\n", 2), ("FROM scratch\n\nADD one.txt /\n", 3), ("FROM scratch\nCOPY ../x /\n", 2), ("FROM scratch\nCOPY missing /\n", 2),
     ("FROM scratch\nCOPY one.txt two.txt /x\n", 2), ("FROM scratch\nCOPY --chmod=u+x one.txt /\n", 2), ("FROM scratch\nEXPOSE 99999\n", 2), ("FROM scratch\nSTOPSIGNAL NOPE\n", 2),
