@@ -177,6 +177,29 @@ TEST_F(VexTest, products_are_this_image_or_a_package_in_it) {
   EXPECT_THAT(purls(R"(["pkg:deb/debian/libc6"])"), ElementsAre("pkg:deb/debian/libc6"));
 }
 
+// OpenVEX 0.2.0: of statements about the same vulnerability and product, the latest counts.
+TEST_F(VexTest, a_later_statement_takes_an_acceptance_back) {
+  const auto at = [](const char* time, const char* status, const std::string& products = R"([{"@id":"registry/app:v1"}])") {
+    return std::string(R"({"vulnerability":{"name":"CVE-2026-1"},"products":)") + products + R"(,"status":")" + status + R"(","justification":"x","expires":"2027-01-01","timestamp":")" + time + R"("})";
+  };
+  const auto ids = [](const Result<std::vector<AcceptedFinding>>& accepted) { return accepted ? static_cast<int>(accepted->size()) : -1; };
+  const std::string early = at("2026-01-02T00:00:00Z", "not_affected");
+  EXPECT_EQ(ids(open_vex(early)), 1);
+  EXPECT_EQ(ids(open_vex(early + "," + at("2026-02-01T00:00:00Z", "affected"))), 0);
+  EXPECT_EQ(ids(open_vex(at("2026-02-01T00:00:00Z", "under_investigation") + "," + early)), 0);  // by their times, not by their places
+  EXPECT_EQ(ids(open_vex(at("2026-01-01T12:00:00Z", "affected") + "," + early)), 1);
+  EXPECT_EQ(ids(open_vex(at("2026-02-01T00:00:00Z", "affected") + "," + early + "," + at("2026-03-01T00:00:00Z", "fixed"))), 1);
+  // Of the same moment the one that stands last; about another image, none.
+  EXPECT_EQ(ids(open_vex(early + "," + at("2026-01-02T00:00:00Z", "affected"))), 0);
+  EXPECT_EQ(ids(open_vex(early + "," + at("2026-02-01T00:00:00Z", "affected", R"([{"@id":"registry/other:v1"}])"))), 1);
+  // A package of the image that is affected is no longer covered by what was said of all of it, and one that was never meant stays as it is.
+  const std::string part = R"([{"@id":"registry/app:v1","subcomponents":[{"@id":"pkg:pypi/a@1.0"}]}])", other = R"([{"@id":"registry/app:v1","subcomponents":[{"@id":"pkg:pypi/b"}]}])";
+  EXPECT_EQ(ids(open_vex(early + "," + at("2026-02-01T00:00:00Z", "affected", part))), 0);
+  EXPECT_EQ(ids(open_vex(at("2026-01-02T00:00:00Z", "not_affected", other) + "," + at("2026-02-01T00:00:00Z", "affected", part))), 1);
+  EXPECT_EQ(ids(open_vex(at("2026-01-02T00:00:00Z", "not_affected", R"([{"@id":"registry/app:v1","subcomponents":[{"@id":"pkg:pypi/a"}]}])") + "," + at("2026-02-01T00:00:00Z", "affected", part))), 0);
+  EXPECT_EQ(ids(open_vex(early + "," + at("last week", "affected"))), -1);
+}
+
 TEST_F(VexTest, cyclonedx_says_it_by_its_analysis) {
   const auto read = [](const std::string& analysis, const std::string& more) {
     return read_vex(R"({"bomFormat":"CycloneDX","specVersion":"1.6","vulnerabilities":[{"id":"CVE-1","analysis":)" + analysis + R"(,"affects":[{"ref":"urn:cdx:3e67/1#pkg:pypi/a@1.0"}])" + more + "}]}", "v", {"a", {}});
@@ -193,6 +216,11 @@ TEST(PurlMatch, qualifiers_count_nothing_and_a_version_where_there_is_one) {
   EXPECT_TRUE(detail::purl_matches("pkg:deb/debian/libc6@2.36?arch=arm64", "pkg:deb/debian/libc6@2.36?arch=amd64"));
   EXPECT_FALSE(detail::purl_matches("pkg:deb/debian/libc6@2.37", "pkg:deb/debian/libc6@2.36"));
   EXPECT_FALSE(detail::purl_matches("pkg:deb/debian/libc", "pkg:deb/debian/libc6@2.36"));
+  // The specification has '+' and ':' escaped in a name or a version and takes them as they are, too.
+  EXPECT_TRUE(detail::purl_matches("pkg:deb/debian/libstdc++6@1:12.2.0-14", "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14?arch=amd64"));
+  EXPECT_TRUE(detail::purl_matches("pkg:npm/@scope/a@1.0.0", "pkg:npm/%40scope/a@1.0.0"));
+  EXPECT_TRUE(detail::purl_matches("pkg:npm/%40scope/a", "pkg:npm/%40scope/a@1.0.0"));
+  EXPECT_FALSE(detail::purl_matches("pkg:npm/%40scope/a", "pkg:npm/%40scope/ab@1.0.0"));
 }
 
 TEST(HttpDates, are_read_in_the_preferred_form) {

@@ -159,13 +159,28 @@ Result<std::vector<Finding>> findings_of(const Package& package, const AdvisoryS
   return findings;
 }
 
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size()) {
+      if (const auto byte = from_hex(text.substr(i + 1, 2))) {
+        out += static_cast<char>((*byte)[0]);
+        i += 2;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
 bool purl_matches(std::string_view pattern, std::string_view purl) {
   const auto bare = [](std::string_view text) { return text.substr(0, text.find_first_of("?#")); };
   pattern = bare(pattern);
   purl = bare(purl);
   const auto version = [](std::string_view text) { return text.rfind('@') == text.npos || text.rfind('@') < text.rfind('/') ? text.npos : text.rfind('@'); };
   if (version(pattern) == pattern.npos) purl = purl.substr(0, version(purl));
-  return pattern == purl;
+  return unescaped(pattern) == unescaped(purl);
 }
 
 }  // namespace redoubt::advisories::detail

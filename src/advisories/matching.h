@@ -9,6 +9,8 @@ namespace redoubt::advisories::detail {
 Result<std::vector<Finding>> findings_of(const packages::Package& package, const AdvisorySet& advisories);
 // 4 critical to 1 low, 0 for another word.
 int rank(const std::string& severity);
+// With its percent escapes undone.
+std::string unescaped(std::string_view text);
 // Whether one package URL means another: type, namespace and name, and the version where `pattern` has one; qualifiers count nothing.
 bool purl_matches(std::string_view pattern, std::string_view purl);
 

@@ -8,6 +8,8 @@
 namespace redoubt::advisories {
 namespace {
 
+using detail::unescaped;
+
 constexpr std::size_t kBytesMax = 64 << 20;
 
 tl::unexpected<Error> refused(const std::string& what, const std::string& where, const std::string& hint) { return fail(ErrorCode::invalid_argument, what, where, hint); }
@@ -25,21 +27,6 @@ Result<TimePoint> end_of(const Json& statement, const Json& document, std::optio
   }
   if (until) return *until;
   return refused("the acceptance has no end date", where, "add \"expires\": \"2026-12-31\" to the statement (CycloneDX: a property \"redoubt:expires\"), or name one with --vex-until");
-}
-
-std::string unescaped(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size()) {
-      if (const auto byte = from_hex(text.substr(i + 1, 2))) {
-        out += static_cast<char>((*byte)[0]);
-        i += 2;
-        continue;
-      }
-    }
-    out += text[i];
-  }
-  return out;
 }
 
 bool is_package(const std::string& id) { return id.starts_with("pkg:") && !id.starts_with("pkg:oci/") && !id.starts_with("pkg:docker/"); }
@@ -105,29 +92,74 @@ std::vector<std::string> vulnerability_ids(const Json& vulnerability) {
   return ids;
 }
 
-Result<std::vector<AcceptedFinding>> read_open_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
+// What a statement says of one vulnerability in the image or in a package of it, and since when.
+struct Said {
+  TimePoint since;
+  bool is_accepted = false;
+  AcceptedFinding finding;
+};
+
+// Of a statement, of the document where it has none of its own.
+Result<TimePoint> time_of(const Json& statement, const Json& document, const std::string& where) {
+  for (const Json* holder : {&statement, &document}) {
+    for (const char* key : {"last_updated", "timestamp"}) {
+      const std::string text = json_or(*holder, key, "");
+      if (text.empty()) continue;
+      const auto parsed = parse_rfc3339(text);
+      return parsed ? Result<TimePoint>(*parsed) : refused("not a time: " + text, where + ": " + key, "write it as 2026-12-31T12:00:00Z: of two statements the later counts");
+    }
+  }
+  return TimePoint{};
+}
+
+bool overlap(const std::string& a, const std::string& b) { return a.empty() || b.empty() || detail::purl_matches(a, b) || detail::purl_matches(b, a); }
+
+// The latest word counts; of the same moment, the one that stands last. What is affected in part is no longer covered by an acceptance of the whole.
+std::vector<AcceptedFinding> latest(std::vector<Said> said) {
+  std::stable_sort(said.begin(), said.end(), [](const Said& a, const Said& b) { return a.since < b.since; });
   std::vector<AcceptedFinding> accepted;
+  for (auto& one : said) {
+    if (one.is_accepted) {
+      accepted.push_back(std::move(one.finding));
+    } else {
+      std::erase_if(accepted, [&](const AcceptedFinding& before) { return before.id == one.finding.id && overlap(before.purl, one.finding.purl); });
+    }
+  }
+  return accepted;
+}
+
+bool is_acceptance(const std::string& status) { return status == "not_affected" || status == "fixed"; }
+
+// Why, and until when; both are asked for.
+Result<AcceptedFinding> acceptance(const Json& statement, const Json& document, std::optional<TimePoint> until, const std::string& where, const std::string& place) {
+  std::string reason = json_or(statement, "justification", "");
+  for (const char* key : {"impact_statement", "status_notes"}) {
+    if (const std::string more = json_or(statement, key, ""); !more.empty()) reason += (reason.empty() ? "" : ": ") + more;
+  }
+  if (reason.empty()) return refused("the acceptance has no reason", place, "add a justification or an impact_statement");
+  const TimePoint end = TRY(end_of(statement, document, until, place));
+  return AcceptedFinding{"", "", std::move(reason), end, "", where};
+}
+
+Result<std::vector<AcceptedFinding>> read_open_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
+  std::vector<Said> said;
   std::size_t number = 0;
   for (const auto& statement : TRY(json_array(document, "statements", where))) {
     const std::string place = where + ": statement " + std::to_string(++number);
     if (!statement.is_object() || !statement.contains("vulnerability")) return refused("a statement without a vulnerability", place, "see the OpenVEX specification");
     const std::string status = TRY(json_string(statement, "status", place));
-    if (status == "affected" || status == "under_investigation") continue;
-    if (status != "not_affected" && status != "fixed") return refused("a status that OpenVEX does not have: " + status, place, "write not_affected, affected, fixed or under_investigation");
+    if (!is_acceptance(status) && status != "affected" && status != "under_investigation") return refused("a status that OpenVEX does not have: " + status, place, "write not_affected, affected, fixed or under_investigation");
     const auto ids = vulnerability_ids(statement["vulnerability"]);
     if (ids.empty()) return refused("a statement without a vulnerability", place, "name it: {\"vulnerability\": {\"name\": \"CVE-...\"}}");
-    std::string reason = json_or(statement, "justification", "");
-    for (const char* key : {"impact_statement", "status_notes"}) {
-      if (const std::string more = json_or(statement, key, ""); !more.empty()) reason += (reason.empty() ? "" : ": ") + more;
-    }
-    if (reason.empty()) return refused("the acceptance has no reason", place, "add a justification or an impact_statement");
-    const TimePoint end = TRY(end_of(statement, document, until, place));
+    Said one{TRY(time_of(statement, document, place)), is_acceptance(status), {}};
+    if (one.is_accepted) one.finding = TRY(acceptance(statement, document, until, where, place));
     const Json products = json_or(statement, "products", Json::array());
     for (const auto& purl : packages_of(products.empty() ? json_or(document, "products", Json::array()) : products, subject)) {
-      for (const auto& id : ids) accepted.push_back({id, "", reason, end, purl, where});
+      one.finding.purl = purl;
+      for (const auto& id : ids) said.emplace_back(one).finding.id = id;
     }
   }
-  return accepted;
+  return latest(std::move(said));
 }
 
 Result<std::vector<AcceptedFinding>> read_cyclonedx_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
