@@ -95,6 +95,7 @@ class PythonParser {
     PythonVersion version;
     if (peek() == 'v') ++at_;
     if (const auto bang = text_.find('!'); bang != text_.npos) {
+      if (!digit(peek())) return std::nullopt;
       version.epoch = strip_zeros(digits());
       if (at_++ != bang) return std::nullopt;
     }

@@ -52,6 +52,7 @@ TEST(PythonVersions, order_as_pep_440_says) {
   EXPECT_EQ(compare_python_versions("1.0a", "1.0a0"), 0);
   EXPECT_LT(compare_python_versions("not a version", "0.dev0"), 0);
   EXPECT_LT(compare_python_versions("1.0+", "0"), 0);
+  EXPECT_LT(compare_python_versions("!1.0", "0"), 0);
   EXPECT_LT(compare_python_versions("1.0+a..b", "0"), 0);
 }
 
