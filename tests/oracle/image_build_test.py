@@ -291,7 +291,7 @@ def test_crun_runs_the_image_as_its_user_on_a_read_only_root(redoubt, context, t
 @pytest.mark.parametrize("text,place", [
     ("FROM scratch\nRUN true\n", 2), ("FROM scratch\n\nADD one.txt /\n", 3), ("FROM scratch\nCOPY ../x /\n", 2), ("FROM scratch\nCOPY missing /\n", 2),
     ("FROM scratch\nCOPY one.txt two.txt /x\n", 2), ("FROM scratch\nCOPY --chmod=u+x one.txt /\n", 2), ("FROM scratch\nEXPOSE 99999\n", 2), ("FROM scratch\nSTOPSIGNAL NOPE\n", 2),
-    ("FROM scratch\nUSER\n", 2), ("FROM scratch\nCOPY <<EOF /x\na\nEOF\n", 2), ("FROM no-such-image\n", 1), ("FROM docker.io/library/debian:12\n", 1), ("FROM scratch AS a\nFROM scratch AS A\n", 2),
+    ("FROM scratch\nUSER\n", 2), ("FROM scratch\nUSER 4294967296\n", 2), ("FROM scratch\nUSER 1:2:3\n", 2), ("FROM scratch\nCOPY <<EOF /x\na\nEOF\n", 2), ("FROM no-such-image\n", 1), ("FROM docker.io/library/debian:12\n", 1), ("FROM scratch AS a\nFROM scratch AS A\n", 2),
     ("USER 1\nFROM scratch\n", 1), ("FROM scratch\nENV A\n", 2), ("FROM scratch\nCOPY --from=later one.txt /\n", 2), ("FROM scratch\nCOPY 'one.txt /x\n", 2), ("FROM scratch\nWORKDIR ../..\n", 2),
     ("FROM scratch\nCOPY app /x\nCOPY one.txt /x/main.py/y\n", 3), ("FROM ${NONE}\n", 1), ("FROM scratch\nSHELL [\"/bin/sh\"]\n", 2), ("# syntax=evil/frontend\nFROM scratch\n", 1)])
 def test_what_is_not_taken_is_refused_with_its_line(redoubt, context, text, place):

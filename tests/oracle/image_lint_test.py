@@ -110,6 +110,13 @@ def test_rules_of_our_own(redoubt, tmp_path, line, rule):
     assert KEY not in json.dumps(found)
 
 
+@pytest.mark.parametrize("user", ["00", "000:5", "2147483648", "4294967296:1"])
+def test_another_number_for_root_is_no_user_of_its_own(redoubt, tmp_path, user):
+    path = tmp_path / "Dockerfile"
+    path.write_text(f"FROM a:1\nUSER {user}\n")
+    assert "RD1005" in {f["rule"] for f in ours(redoubt, path)}
+
+
 @pytest.mark.parametrize("line", ["ENV PASSWORD_FILE=/run/secrets/x", "ENV TOKEN=$TOKEN_OF_BUILD", "ENV TOKENIZER=bpe MAX_TOKENS=5", "ENV SECRET=", "COPY --chmod=1777 a /tmp", "COPY app.env.example /a", "ENV DSN=postgres://db/x"])
 def test_what_only_looks_like_it_is_left_alone(redoubt, tmp_path, line):
     path = tmp_path / "Dockerfile"

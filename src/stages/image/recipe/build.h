@@ -44,6 +44,10 @@ Result<unsigned> parse_mode(const std::string& text);
 // "8080", "8080/tcp", "53/udp", "8000-8010": as the configuration has them; invalid_argument.
 Result<std::vector<std::string>> parse_ports(const std::string& text);
 // "SIGTERM", "TERM", "15", "SIGRTMIN+3"; invalid_argument.
+// USER[:GROUP], each a name or a number; invalid_argument.
+Status check_user(const std::string& text);
+// Whether digits alone are root's number: zero, or one so large that runtimes have wrapped it round (CVE-2024-40635).
+bool is_number_of_root(std::string_view text);
 Status check_signal(const std::string& text);
 
 }  // namespace redoubt::stages::image::recipe

@@ -118,7 +118,10 @@ class DeclarationBuild {
   }
 
   Status commands() {
-    if (const std::string user = value_["user"].get<std::string>(); !user.empty()) stage_.config()["User"] = user;
+    if (const std::string user = value_["user"].get<std::string>(); !user.empty()) {
+      TRY(at("/user", [&] { return check_user(user); }));
+      stage_.config()["User"] = user;
+    }
     if (value_.contains("entrypoint")) {
       stage_.config()["Entrypoint"] = value_["entrypoint"];
       stage_.config().erase("Cmd");

@@ -260,7 +260,7 @@ class DockerfileBuild {
 
   Status user(const Instruction& instruction) {
     const std::string value = TRY(single(instruction));
-    if (value.find_first_of(" \t") != value.npos || value.starts_with(':') || value.ends_with(':')) return fail(ErrorCode::invalid_argument, "not USER[:GROUP]: " + value.substr(0, 60));
+    TRY(check_user(value));
     here().stage.config()["User"] = value;
     here().stage.note(created_by(instruction));
     return {};

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "stages/image/recipe/build.h"
 #include "stages/image/recipe/lint.h"
 #include "stages/image/recipe/secrets.h"
 #include "stages/image/recipe/words.h"
@@ -241,7 +242,7 @@ class Linter {
     if (!is_number(name)) add("DL3066", value.substr(0, 60));
     auto* now = stage();
     if (now == nullptr) return;
-    now->has_user = true;
+    now->has_user = is_root(value) || !is_number_of_root(name);  // of "00" hadolint tells nothing
     now->root_line = is_root(value) && !ignored("DL3002") ? instruction.line : 0;
   }
 

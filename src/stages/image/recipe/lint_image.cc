@@ -5,6 +5,7 @@
 
 #include <charconv>
 
+#include "stages/image/recipe/build.h"
 #include "stages/image/recipe/lint.h"
 #include "stages/image/recipe/secrets.h"
 
@@ -35,7 +36,7 @@ class ImageLinter {
     const Json config = json_or(document, "config", Json::object());
     const std::string user = json_or(config, "User", "");
     const std::string name = user.substr(0, user.find(':'));
-    if (user.empty() || name == "root" || name == "0") add("RD1005", "configuration", user.empty() ? "" : "USER " + user.substr(0, 60));
+    if (user.empty() || name == "root" || is_number_of_root(name)) add("RD1005", "configuration", user.empty() ? "" : "USER " + user.substr(0, 60));
     else if (name.find_first_not_of("0123456789") != name.npos) add("DL3066", "configuration", user.substr(0, 60));
     for (const auto& variable : json_or(config, "Env", Json::array())) {
       if (!variable.is_string()) continue;

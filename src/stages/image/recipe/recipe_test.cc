@@ -107,6 +107,14 @@ TEST(Values, modes_ports_and_signals) {
   for (const char* text : {"", "0", "65", "SIGNO", "RTMIN+99", "sigterm"}) EXPECT_FALSE(check_signal(text)) << text;
 }
 
+// CVE-2024-40635: a runtime took numbers beyond 31 bits for root's.
+TEST(Values, users) {
+  for (const char* text : {"0", "65532", "2147483647", "65532:65533", "nobody", "nobody:0", "user-1"}) EXPECT_TRUE(check_user(text)) << text;
+  for (const char* text : {"", ":", "1:", ":1", "1:2:3", "a b", "2147483648", "4294967296", "1:4294967296", "99999999999999999999"}) EXPECT_FALSE(check_user(text)) << text;
+  for (const char* text : {"0", "00", "2147483648", "4294967296"}) EXPECT_TRUE(is_number_of_root(text)) << text;
+  for (const char* text : {"", "1", "01", "root", "-0"}) EXPECT_FALSE(is_number_of_root(text)) << text;
+}
+
 // The forms that the issuers document; no real secret. The parts are joined here so that no scanner takes this file for one.
 TEST(Secrets, known_forms_are_found_and_look_alikes_are_not) {
   const std::string key = "-----BEGIN " + std::string("PRIVATE KEY-----\n"), body(64, 'M');

@@ -41,6 +41,24 @@ Result<std::vector<std::string>> parse_ports(const std::string& text) {
   return ports;
 }
 
+bool is_number_of_root(std::string_view text) {
+  if (text.empty() || text.find_first_not_of("0123456789") != text.npos) return false;
+  const auto value = number(text);
+  return !value || *value == 0;
+}
+
+Status check_user(const std::string& text) {
+  const auto colon = text.find(':');
+  const std::string user = text.substr(0, colon), group = colon == text.npos ? "" : text.substr(colon + 1);
+  if (user.empty() || (colon != text.npos && group.empty()) || group.find(':') != group.npos || text.find_first_of(" \t") != text.npos) {
+    return fail(ErrorCode::invalid_argument, "not USER[:GROUP]: " + text.substr(0, 60), "user", "write it as 65532 or 65532:65532");
+  }
+  for (const auto& part : {user, group}) {
+    if (is_number_of_root(part) && !number(part)) return fail(ErrorCode::invalid_argument, "a number that no user has: " + part.substr(0, 60), "user", "write one of at most 2147483647; runtimes have taken larger ones for root's");
+  }
+  return {};
+}
+
 Status check_signal(const std::string& text) {
   static const std::set<std::string> kSignals = {"HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT",
                                                  "CHLD", "CLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS"};
