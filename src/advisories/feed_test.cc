@@ -209,6 +209,16 @@ TEST_F(VexTest, cyclonedx_says_it_by_its_analysis) {
   EXPECT_FALSE(read(R"({"state":"not_affected"})", until));
   EXPECT_FALSE(read(R"({"state":"false_positive","detail":"x"})", ""));
   EXPECT_TRUE(read(R"({"state":"exploitable","detail":"x"})", "")->empty());
+  const auto twice = [](const std::string& first, const std::string& second) {
+    const auto one = [](const std::string& analysis) { return R"({"id":"CVE-1","analysis":{)" + analysis + R"(},"affects":[{"ref":"image"}],"properties":[{"name":"redoubt:expires","value":"2027-01-01"}]})"; };
+    const auto accepted = read_vex(R"({"bomFormat":"CycloneDX","specVersion":"1.6","vulnerabilities":[)" + one(first) + "," + one(second) + "]}", "v", {"a", {}});
+    return accepted ? static_cast<int>(accepted->size()) : -1;
+  };
+  const std::string fine = R"("state":"not_affected","detail":"x")", grave = R"("state":"exploitable")";
+  EXPECT_EQ(twice(fine, grave), 0);
+  EXPECT_EQ(twice(grave, fine), 1);
+  EXPECT_EQ(twice(fine + R"(,"lastUpdated":"2026-03-01T00:00:00Z")", grave + R"(,"firstIssued":"2026-02-01T00:00:00Z")"), 1);
+  EXPECT_EQ(twice(grave + R"(,"lastUpdated":"2026-03-01T00:00:00Z")", fine + R"(,"lastUpdated":"2026-02-01T00:00:00Z")"), 0);
 }
 
 TEST(PurlMatch, qualifiers_count_nothing_and_a_version_where_there_is_one) {

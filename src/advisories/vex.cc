@@ -99,10 +99,10 @@ struct Said {
   AcceptedFinding finding;
 };
 
-// Of a statement, of the document where it has none of its own.
+// Of a statement, of the document where it has none of its own: as OpenVEX has it, or CycloneDX.
 Result<TimePoint> time_of(const Json& statement, const Json& document, const std::string& where) {
   for (const Json* holder : {&statement, &document}) {
-    for (const char* key : {"last_updated", "timestamp"}) {
+    for (const char* key : {"last_updated", "timestamp", "lastUpdated", "firstIssued"}) {
       const std::string text = json_or(*holder, key, "");
       if (text.empty()) continue;
       const auto parsed = parse_rfc3339(text);
@@ -163,23 +163,25 @@ Result<std::vector<AcceptedFinding>> read_open_vex(const Json& document, const s
 }
 
 Result<std::vector<AcceptedFinding>> read_cyclonedx_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
-  std::vector<AcceptedFinding> accepted;
+  std::vector<Said> said;
   for (const auto& vulnerability : TRY(json_array(document, "vulnerabilities", where))) {
     const std::string id = TRY(json_string(vulnerability, "id", where)), place = where + ": " + id;
     const Json analysis = json_or(vulnerability, "analysis", Json::object());
     const std::string state = json_or(analysis, "state", "");
-    if (state != "not_affected" && state != "false_positive" && state != "resolved" && state != "resolved_with_pedigree") continue;
+    if (state.empty()) continue;  // it says nothing
+    Said one{TRY(time_of(analysis, Json::object(), place)), state == "not_affected" || state == "false_positive" || state == "resolved" || state == "resolved_with_pedigree", {}};
     std::string reason = json_or(analysis, "justification", "");
     if (const std::string detail = json_or(analysis, "detail", ""); !detail.empty()) reason += (reason.empty() ? "" : ": ") + detail;
-    if (reason.empty()) return refused("the acceptance has no reason", place, "add a justification or a detail to its analysis");
-    const TimePoint end = TRY(end_of(vulnerability, document, until, place));
+    if (one.is_accepted && reason.empty()) return refused("the acceptance has no reason", place, "add a justification or a detail to its analysis");
+    const TimePoint end = one.is_accepted ? TRY(end_of(vulnerability, document, until, place)) : TimePoint{};
+    one.finding = {id, "", reason, end, "", where};
     for (const auto& affected : json_or(vulnerability, "affects", Json::array())) {
       const std::string ref = json_or(affected, "ref", ""), target = unescaped(ref.substr(ref.find('#') == ref.npos ? 0 : ref.find('#') + 1));
-      if (is_package(target)) accepted.push_back({id, "", reason, end, target, where});
-      if (names_image(target, subject) || target == "image") accepted.push_back({id, "", reason, end, "", where});
+      if (is_package(target)) said.emplace_back(one).finding.purl = target;
+      if (names_image(target, subject) || target == "image") said.push_back(one);
     }
   }
-  return accepted;
+  return latest(std::move(said));
 }
 
 }  // namespace
