@@ -21,6 +21,8 @@ class ArchiveInput {
   int open() {
     return archive_read_open(reader_.get(), this, nullptr, &ArchiveInput::read, nullptr);
   }
+  // Whether the source failed, which libarchive may not mind where it has all that it needs.
+  bool source_failed() const { return error_.has_value(); }
   // What went wrong: the source's error, or invalid_argument with libarchive's words.
   tl::unexpected<Error> failure(const char* what) {
     if (error_) return fail(*error_);

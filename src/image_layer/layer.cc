@@ -253,7 +253,7 @@ Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry, Odd
     EntrySource contents(input);
     TRY(on_entry(entry, contents));
   }
-  if (status != ARCHIVE_EOF) return input.failure("not a readable tar");
+  if (status != ARCHIVE_EOF || input.source_failed()) return input.failure("not a readable tar");
   // The bytes behind the archive's end belong to the digest too.
   Bytes rest(64 << 10);
   while (TRY(limited.read(rest)) > 0) {
