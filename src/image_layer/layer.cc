@@ -142,7 +142,7 @@ class DecompressedSource final : public Source {
     if (!opened_) TRY(open());
     if (ended_ || into.empty()) return std::size_t{0};
     const la_ssize_t count = archive_read_data(input_.reader(), into.data(), into.size());
-    if (count < 0) return input_.failure("a compressed layer can't be read");
+    if (count < 0 || (count == 0 && input_.source_failed())) return input_.failure("a compressed layer can't be read");
     ended_ = count == 0;
     return static_cast<std::size_t>(count);
   }
