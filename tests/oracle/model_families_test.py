@@ -309,6 +309,9 @@ def test_full_fine_tuning_has_the_losses_of_pytorch_and_its_weights(case, models
     for name, value in peer.state_dict().items():
         # AdamW moves a value whose gradient is rounding alone by as much as any other, either way.
         apart = (ours[name] - value).abs() > 3e-4
+        if name.endswith("c_attn.bias"):
+            # Where keys are not turned by their position, their bias adds the same to all scores of a query: its gradient is rounding.
+            apart = apart.view(3, -1)[[0, 2]]
         assert apart.float().mean() < 1e-2, name
 
 
