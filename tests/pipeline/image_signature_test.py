@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import TOKEN, Redoubt, write_pipeline
-from registry import PASSWORD, USER, registry  # noqa: F401  (the last a fixture)
+from registry import INDEX, PASSWORD, USER, registry  # noqa: F401  (the last a fixture)
 
 
 def make_key(folder, name):
@@ -104,4 +104,21 @@ def test_a_deployment_takes_the_registrys_word_and_nobody_elses(waiting, registr
     sign(redoubt, registry, "build", "bundle")
     admitted(redoubt, registry)
 
+    # A list of referrers that is none, a wrong password, no answer: nothing is taken for a yes.
+    there = registry.curl("-H", f"Accept: {INDEX}", f"{registry.url}/v2/team/engine/manifests/{tag}")
+    (tmp_path / "list").write_text(there)
+    registry.take_away("team/engine", tag)
+    registry.push_signature("team/engine", tag, payload, signature)
+    assert "can't be read" in refused(redoubt)["message"]
+    registry.take_away("team/engine", tag)
+    registry.curl("-X", "PUT", "-H", f"Content-Type: {INDEX}", "--data-binary", f"@{tmp_path / 'list'}", f"{registry.url}/v2/team/engine/manifests/{tag}")
+    redoubt("secret", "put", "registry/login", stdin=f"{USER}:wrong")
+    refused(redoubt, expect=5)
+    redoubt("secret", "put", "registry/login", stdin=f"{USER}:{PASSWORD}")
+    registry.stop()
+    try:
+        assert refused(redoubt, expect=1)["code"] == "unavailable"
+    finally:
+        registry.start()
+    admitted(redoubt, registry)
     assert redoubt.json("audit", "verify")["ok"]
