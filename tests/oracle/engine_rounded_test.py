@@ -59,7 +59,8 @@ def rounded(folder, weights):
 @pytest.mark.parametrize("weights", FORMATS)
 def test_a_rounded_base_is_evaluated_as_transformers_does_with_the_rounded_matrices(model, tmp_path, weights):
     run_engine("evaluate", tmp_path / "job", model, {"dtype": "fp32", "weights": weights}, eval=ROWS)
-    assert_scores_equal(tmp_path / "job", likelihoods(rounded(model, weights), model))
+    # What meets weights in 8 bits is rounded to 16, which moves a token's likelihood by more than the order of fp32's sums does.
+    assert_scores_equal(tmp_path / "job", likelihoods(rounded(model, weights), model), apart=2e-4)
 
 
 def expect_losses_of_pytorch(events, tuned, loss_of):

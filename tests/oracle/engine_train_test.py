@@ -99,11 +99,11 @@ def likelihoods(model, folder):
     return out
 
 
-def assert_scores_equal(root, expected):
+def assert_scores_equal(root, expected, apart=1e-4):
     lines = [json.loads(line) for line in (root / "output/data/per_example.jsonl").read_text().splitlines()]
     assert [line["tokens"] for line in lines] == [tokens for _, tokens in expected]
     for line, (likelihood, tokens) in zip(lines, expected):
-        assert abs(line["log_likelihood"] - likelihood) < 1e-4 * tokens
+        assert abs(line["log_likelihood"] - likelihood) < apart * tokens
     evaluation = json.loads((root / "output/data/evaluation.json").read_text())
     loss = -sum(likelihood for likelihood, _ in expected) / sum(tokens for _, tokens in expected)
     assert evaluation["eval_loss"] == pytest.approx(loss, rel=1e-4)
