@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "crypto/random.h"
 
@@ -56,11 +54,6 @@ Status AlarmReports::look(const stages::watch::Measurements& values) {
   auto looked = evaluate(values);
   tell();
   return looked;
-}
-
-const stages::watch::Alarm* AlarmReports::find(std::string_view alarm) const {
-  const auto found = std::find_if(told_.begin(), told_.end(), [&](const auto& one) { return one.definition.name == alarm; });
-  return found == told_.end() ? nullptr : &*found;
 }
 
 void AlarmReports::announce(const AlarmChange& change) {

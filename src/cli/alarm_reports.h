@@ -28,7 +28,7 @@ class AlarmReports {
   // Both.
   Status look(const stages::watch::Measurements& values);
   // As it was evaluated last; null before.
-  const stages::watch::Alarm* find(std::string_view alarm) const;
+  const stages::watch::Alarm* find(std::string_view alarm) const { return stages::watch::find_alarm(told_, alarm); }
 
  private:
   AlarmReports(Session& session, std::string environment, std::vector<provider::AlarmRule> rules) : session_(session), environment_(std::move(environment)), rules_(std::move(rules)) {}

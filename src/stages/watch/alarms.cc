@@ -36,16 +36,17 @@ std::vector<provider::AlarmRule> monitored_alarms(const AlarmLimits& limits) {
 std::vector<AlarmChange> changes_since(const std::vector<Alarm>& told, const std::vector<Alarm>& now) {
   std::vector<AlarmChange> changes;
   for (const auto& alarm : now) {
-    const auto known = std::find_if(told.begin(), told.end(), [&](const Alarm& one) { return one.definition.name == alarm.definition.name; });
-    const AlarmState before = known == told.end() ? AlarmState::insufficient_data : known->state;
-    const bool was_open = known != told.end() && known->open;
+    const auto* known = find_alarm(told, alarm.definition.name);
+    const AlarmState before = known == nullptr ? AlarmState::insufficient_data : known->state;
+    const bool was_open = known != nullptr && known->open;
     if ((alarm.state != before || alarm.open != was_open) && (was_open || alarm.open)) changes.push_back({alarm, before});
   }
   return changes;
 }
 
-bool is_in(const std::vector<Alarm>& alarms, std::string_view name, AlarmState state) {
-  return std::any_of(alarms.begin(), alarms.end(), [&](const Alarm& alarm) { return alarm.definition.name == name && alarm.state == state; });
+const Alarm* find_alarm(const std::vector<Alarm>& alarms, std::string_view name) {
+  const auto found = std::find_if(alarms.begin(), alarms.end(), [&](const Alarm& alarm) { return alarm.definition.name == name; });
+  return found == alarms.end() ? nullptr : &*found;
 }
 
 Json to_json(const std::vector<Alarm>& alarms) {

@@ -41,7 +41,8 @@ struct AlarmChange {
 // that is not in `told` was undecided, and nobody's business yet.
 std::vector<AlarmChange> changes_since(const std::vector<Alarm>& told, const std::vector<Alarm>& now);
 
-bool is_in(const std::vector<Alarm>& alarms, std::string_view name, AlarmState state);
+// Null where none has the name.
+const Alarm* find_alarm(const std::vector<Alarm>& alarms, std::string_view name);
 Json to_json(const std::vector<Alarm>& alarms);
 // What to_json wrote; invalid_argument.
 Result<std::vector<Alarm>> parse_alarms(const Json& saved);

@@ -27,7 +27,10 @@ class Alarms {
     told_ = parse_alarms(to_json(now)).value();
     return changes;
   }
-  bool is_in(const char* name, AlarmState state) const { return watch::is_in(told_, name, state); }
+  bool is_in(const char* name, AlarmState state) const {
+    const auto* found = find_alarm(told_, name);
+    return found != nullptr && found->state == state;
+  }
   const Json& saved() const { return *saved_; }
 
  private:
