@@ -17,8 +17,9 @@ void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: c
 
 }  // namespace
 
-Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules) {
-  std::unique_ptr<AlarmReports> made(new AlarmReports(session, std::move(environment), std::move(rules)));
+Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules,
+                                                           stages::watch::Telling* telling) {
+  std::unique_ptr<AlarmReports> made(new AlarmReports(session, std::move(environment), std::move(rules), telling));
   made->notifier_ = TRY(session.notifier(watch.webhook, watch.webhook_ca_file, watch.webhook_secret));
   if (const auto note = TRY(session.notes().load(note_of(made->environment_)))) {
     made->told_ = TRY(stages::watch::parse_alarms(TRY(json_array(*note, "alarms", "alarms"))));
@@ -84,12 +85,19 @@ void AlarmReports::tell() {
     TRY(stages::watch::apply_to_incidents(incidents, change));
     return session_.notes().save("incidents-" + environment_, incidents);
   };
-  steps.notify = [this](const Json& change) -> Status {
-    if (notifier_ == nullptr) return {};
-    return notifier_->notify(fmt::format("{}: alarm {} is {}", environment_, change.value("name", ""), change.value("state", "")), change);
-  };
+  steps.notify = [this](const Json& change) { return notify(change); };
   steps.progressed = [this] { keep(); };
-  if (auto delivered = deliveries_.deliver(steps); !delivered) log_problem("tell of an alarm, which is tried again", delivered.error());
+  const auto delivered = deliveries_.deliver(steps);
+  if (!delivered && delivered.error().code != ErrorCode::undecided) log_problem("tell of an alarm, which is tried again", delivered.error());
+}
+
+// Undecided while it is being told.
+Status AlarmReports::notify(const Json& change) {
+  if (notifier_ == nullptr) return {};
+  const auto prepare = [&] { return notifier_->prepare(fmt::format("{}: alarm {} is {}", environment_, change.value("name", ""), change.value("state", "")), change); };
+  if (telling_ == nullptr) return TRY(prepare())();
+  const auto told = telling_->ask(change.value("id", ""), prepare);
+  return told ? *told : Status(fail(ErrorCode::undecided, "it is being told"));
 }
 
 Result<Json> saved_alarms(Session& session, const std::string& environment) {

@@ -25,7 +25,7 @@ namespace {
 using stages::deploy::CurrentDeployment;
 using stages::deploy::Standing;
 
-constexpr auto kRolloutStep = std::chrono::milliseconds(250);
+constexpr auto kStep = std::chrono::milliseconds(250);  // while a rollout is going on, or somebody is being told
 constexpr auto kCertificateRenewal = std::chrono::days(60);  // of the 90 that one of ours lives
 constexpr auto kClockSetBack = std::chrono::minutes(5);        // then one of ours is not valid yet, or soon
 
@@ -74,6 +74,7 @@ class Daemon {
 
   Status start() {
     session_ = TRY(Session::open(options_, Duty::serve));
+    telling_.emplace();
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
     TRY(session_->require(governance::Permission::deploy));
@@ -245,7 +246,7 @@ class Daemon {
   }
 
   Result<std::unique_ptr<EndpointWatch>> make_watch(const CurrentDeployment& deployment, const pipeline::WatchOptions& options) {
-    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"]));
+    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"], *telling_));
     TRY(watch->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
     return watch;
   }
@@ -319,10 +320,16 @@ class Daemon {
     if (auto told = record_refusals(*session_, environment_, *refusals_); !told) spdlog::error("cannot record what was refused: {} ({})", told.error().message, told.error().where);
   }
 
+  void tell_alarms() {
+    if (watch_ != nullptr) watch_->tell();
+    is_telling_ = telling_->is_under_way();
+  }
+
   void serve(const sigset_t& signals) {
     auto next_tick = std::chrono::steady_clock::now();
     while (true) {
       step_rollout();
+      if (is_telling_ && !telling_->is_under_way()) tell_alarms();
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
         if (access_ != nullptr) access_->refresh();
@@ -330,13 +337,13 @@ class Daemon {
         tell_refusals();
         const auto release = router_.active();
         if (watch_ != nullptr) watch_->tick(metrics_->snapshot(), release ? release->pool->state() : gateway::PoolState{}, *prompts_);
-        step_rollout();  // before anybody is told, who may be slow to listen
-        if (watch_ != nullptr) watch_->tell();
+        step_rollout();  // before anything that may wait
+        tell_alarms();
         if (trial_ != nullptr) report_serving();  // how it stands
         if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
-      const auto next_step = trial_ != nullptr ? std::min(next_tick, std::chrono::steady_clock::now() + kRolloutStep) : next_tick;
+      const auto next_step = trial_ != nullptr || is_telling_ ? std::min(next_tick, std::chrono::steady_clock::now() + kStep) : next_tick;
       const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_step - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
       const timespec time{static_cast<time_t>(wait.count() / 1'000'000'000), static_cast<long>(wait.count() % 1'000'000'000)};
       const int signal = sigtimedwait(&signals, nullptr, &time);
@@ -356,6 +363,8 @@ class Daemon {
   std::optional<gateway::GatewayMetrics> metrics_;
   std::unique_ptr<gateway::BatchedCapture> capture_;
   std::optional<PromptWindow> prompts_;
+  std::optional<stages::watch::Telling> telling_;
+  bool is_telling_ = false;  // and has to be asked for the outcome
   std::unique_ptr<EndpointWatch> watch_;
   std::unique_ptr<gateway::BudgetBook> budgets_;
   gateway::Router router_;

@@ -34,11 +34,12 @@ std::optional<std::vector<std::string>> PromptWindow::take_window(std::size_t co
   return std::exchange(prompts_, {});
 }
 
-Result<std::unique_ptr<EndpointWatch>> EndpointWatch::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan) {
+Result<std::unique_ptr<EndpointWatch>> EndpointWatch::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan,
+                                                             stages::watch::Telling& telling) {
   const stages::watch::AlarmLimits limits{watch.error_rate_per_minute_max, watch.latency_p99_ms_max, static_cast<double>(watch.critical_vulnerabilities_max),
                                           static_cast<double>(watch.unauthorized_attempts_max), watch.failures_max};
   std::unique_ptr<EndpointWatch> made(new EndpointWatch(session, std::move(environment), watch, scan));
-  made->reports_ = TRY(AlarmReports::create(session, made->environment_, watch, stages::watch::standard_alarms(limits)));
+  made->reports_ = TRY(AlarmReports::create(session, made->environment_, watch, stages::watch::standard_alarms(limits), &telling));
   return made;
 }
 

@@ -31,14 +31,14 @@ class PromptWindow final : public gateway::CaptureSink {
 
 class EndpointWatch {
  public:
-  // `watch` and `scan` as the deploy statement has them.
-  static Result<std::unique_ptr<EndpointWatch>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan);
+  // `watch` and `scan` as the deploy statement has them. `telling` outlives it.
+  static Result<std::unique_ptr<EndpointWatch>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan, stages::watch::Telling& telling);
   // The deployment that it watches: its image and the prompts that its model was trained on.
   Status follow(const Digest& image, const Digest& training_data);
   // One look at everything; problems of watching are logged, never fatal.
   void tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts);
-  // Tells of what the looks changed, after whatever has to follow from it at once: a receiver may keep this waiting. What could not be told
-  // of is tried again at the next call.
+  // Tells of what the looks changed, after whatever has to follow from it at once. What could not be told of is tried again at the next
+  // call; while `telling` is under way, the next call goes on with its outcome.
   void tell() { reports_->tell(); }
   // An alarm that is raised now, as it was evaluated last; else null.
   const stages::watch::Alarm* raised(std::string_view alarm) const;

@@ -3,6 +3,7 @@
 version goes back by itself, whoever is slow to hear of it."""
 import datetime
 import socket
+import time
 
 import pytest
 
@@ -78,6 +79,18 @@ def test_a_version_goes_back_when_what_is_asked_drifts(two):
     report = until(lambda: (done := two("--json", "monitor", "run", "--environment", "dev", expect=None)).returncode == 3 and done.stdout)
     assert '"drift":true' in report.replace(" ", "")
     assert two.json("audit", "verify")["ok"]
+
+
+def test_a_rollback_by_command_waits_for_no_receiver(two):
+    """The drift is still being told to the receiver that never answers, again and again."""
+    assert drift_alarms(two)[-1]["state"] == "ALARM"
+    for _ in range(2):
+        two("deploy", "tiny/0.2.0", "--environment", "dev")
+        started = time.monotonic()
+        two("rollback", "--environment", "dev")
+        took = time.monotonic() - started
+        assert took < 5, took
+        assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
 
 
 def test_a_drift_that_was_there_before_blames_no_version_until_it_comes_again(two):

@@ -46,7 +46,7 @@ Result<std::unique_ptr<SnsNotifier>> SnsNotifier::create(SnsNotifierOptions opti
   return std::unique_ptr<SnsNotifier>(new SnsNotifier(std::move(options), client, clock));
 }
 
-Status SnsNotifier::notify(const std::string& subject, const Json& body) {
+Result<std::function<Status()>> SnsNotifier::prepare(const std::string& subject, const Json& body) {
   TRY(check_notification(subject, body));
   Json payload = body;
   payload["version"] = 1;
@@ -64,12 +64,14 @@ Status SnsNotifier::notify(const std::string& subject, const Json& body) {
     input["MessageGroupId"] = "redoubt";
     input["MessageDeduplicationId"] = crypto::sha256(id.empty() ? dump_json(body) : id).hex();
   }
-  const auto answer = client_.call("sns", "Publish", input);
-  if (!answer) {
-    return fail_about(options_.topic_arn, answer.error(),
-                      answer.error().code == ErrorCode::not_found ? "make the topic (config/cloudformation_template.yaml), or name one that is there" : "allow sns:Publish on the topic, and the use of its KMS key");
-  }
-  return {};
+  return [&client = client_, topic = options_.topic_arn, input = std::move(input)]() -> Status {
+    const auto answer = client.call("sns", "Publish", input);
+    if (!answer) {
+      return fail_about(topic, answer.error(),
+                        answer.error().code == ErrorCode::not_found ? "make the topic (config/cloudformation_template.yaml), or name one that is there" : "allow sns:Publish on the topic, and the use of its KMS key");
+    }
+    return {};
+  };
 }
 
 }  // namespace redoubt::provider::aws

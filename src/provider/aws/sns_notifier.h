@@ -21,7 +21,7 @@ class SnsNotifier final : public Notifier {
   // invalid_argument unless it is a topic's ARN in the client's region, which is the only one that it can be reached in. The client
   // and the clock outlive the notifier.
   static Result<std::unique_ptr<SnsNotifier>> create(SnsNotifierOptions options, Client& client, const Clock& clock);
-  Status notify(const std::string& subject, const Json& body) override;
+  Result<std::function<Status()>> prepare(const std::string& subject, const Json& body) override;
 
  private:
   SnsNotifier(SnsNotifierOptions options, Client& client, const Clock& clock) : options_(std::move(options)), client_(client), clock_(clock) {}

@@ -14,6 +14,25 @@ namespace {
 constexpr std::size_t kAuthoritiesBytesMax = 1 << 20;
 constexpr std::uint64_t kAnswerBytesMax = 1 << 20;
 
+Status send(const WebhookOptions& webhook, const http::ClientRequest& request) {
+  http::ClientOptions options;
+  options.ca_file = webhook.ca_file;
+  options.allow_plain_loopback = true;
+  options.connect_s_max = options.stalled_s_max = options.total_s_max = webhook.attempt_s_max;
+  options.redirects_max = 0;
+  const http::Client client(options);
+  int wait_ms = webhook.backoff_ms;
+  for (int attempt = 1;; ++attempt, wait_ms *= 2) {
+    const auto answer = client.fetch(request);
+    if (answer && answer->first.status < 300) return {};
+    if (answer) return fail(ErrorCode::unsupported, "the webhook answered with a redirect, which is not followed", http::without_query(webhook.url), "name the final address");
+    if (answer.error().code != ErrorCode::unavailable || attempt >= webhook.attempts_max) {
+      return fail(answer.error().code, "the webhook did not take it: " + answer.error().message, http::without_query(webhook.url));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WebhookNotifier>> WebhookNotifier::create(WebhookOptions options, SecretStore& secrets, const Clock& clock) {
@@ -30,7 +49,7 @@ Result<std::unique_ptr<WebhookNotifier>> WebhookNotifier::create(WebhookOptions 
   return std::unique_ptr<WebhookNotifier>(new WebhookNotifier(std::move(options), secrets, clock));
 }
 
-Status WebhookNotifier::notify(const std::string& subject, const Json& body) {
+Result<std::function<Status()>> WebhookNotifier::prepare(const std::string& subject, const Json& body) {
   TRY(check_notification(subject, body));
   Json payload = body;
   payload["version"] = 1;
@@ -46,22 +65,7 @@ Status WebhookNotifier::notify(const std::string& subject, const Json& body) {
     const Secret key = TRY(secrets_.get(options_.secret_name));
     request.headers.add("X-Redoubt-Signature", "sha256=" + crypto::hmac_sha256(key, view_of(request.body)).hex());
   }
-  http::ClientOptions options;
-  options.ca_file = options_.ca_file;
-  options.allow_plain_loopback = true;
-  options.connect_s_max = options.stalled_s_max = options.total_s_max = options_.attempt_s_max;
-  options.redirects_max = 0;
-  const http::Client client(options);
-  int wait_ms = options_.backoff_ms;
-  for (int attempt = 1;; ++attempt, wait_ms *= 2) {
-    const auto answer = client.fetch(request);
-    if (answer && answer->first.status < 300) return {};
-    if (answer) return fail(ErrorCode::unsupported, "the webhook answered with a redirect, which is not followed", http::without_query(options_.url), "name the final address");
-    if (answer.error().code != ErrorCode::unavailable || attempt >= options_.attempts_max) {
-      return fail(answer.error().code, "the webhook did not take it: " + answer.error().message, http::without_query(options_.url));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
-  }
+  return [options = options_, request = std::move(request)] { return send(options, request); };
 }
 
 }  // namespace redoubt::provider::local

@@ -27,7 +27,7 @@ class WebhookNotifier final : public Notifier {
   // invalid_argument for a URL that is not allowed or authorities that can't be read, not_found when there is no such secret.
   // The stores outlive the notifier; the key is read for each notification, so that a rotated one is used at once.
   static Result<std::unique_ptr<WebhookNotifier>> create(WebhookOptions options, SecretStore& secrets, const Clock& clock);
-  Status notify(const std::string& subject, const Json& body) override;
+  Result<std::function<Status()>> prepare(const std::string& subject, const Json& body) override;
 
  private:
   WebhookNotifier(WebhookOptions options, SecretStore& secrets, const Clock& clock) : options_(std::move(options)), secrets_(secrets), clock_(clock) {}

@@ -11,13 +11,15 @@ namespace redoubt::provider::testing {
 
 class FakeNotifier final : public Notifier {
  public:
-  Status notify(const std::string& subject, const Json& body) override {
+  Result<std::function<Status()>> prepare(const std::string& subject, const Json& body) override {
     TRY(check_notification(subject, body));
-    if (failures_left > 0) return --failures_left, fail(ErrorCode::unavailable, "a failure that the test asked for");
     Json told = body;
     told["subject"] = subject;
-    received.push_back(std::move(told));
-    return {};
+    return [this, told = std::move(told)]() -> Status {
+      if (failures_left > 0) return --failures_left, fail(ErrorCode::unavailable, "a failure that the test asked for");
+      received.push_back(told);
+      return {};
+    };
   }
   std::vector<Json> received;
   int failures_left = 0;
