@@ -165,6 +165,13 @@ void Completion::write_piece(const Piece& piece) {
     responder_.abort();
 }
 
+void Completion::on_times(const telemetry::AnswerTimes& times) {
+  std::lock_guard lock(mutex_);
+  if (finished_) return;
+  if (context_.seen) context_.seen->answered(times);
+  if (!is_embedding()) context_.metrics.add_times(times);
+}
+
 void Completion::on_done(const GenerateEnd& end) {
   std::lock_guard lock(mutex_);
   if (left_) return charge_left({end.prompt_tokens, end.completion_tokens});

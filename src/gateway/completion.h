@@ -61,6 +61,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void on_started(int prompt_tokens) override;
   void on_token(const Piece& piece) override;
   void on_text(const TextRead& text) override;
+  void on_times(const telemetry::AnswerTimes& times) override;
   void on_done(const GenerateEnd& end) override;
   void on_error(const Error& error) override;
   // The pool did not take the request at all; who comes too much may come again after so many seconds.

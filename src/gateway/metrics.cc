@@ -28,7 +28,7 @@ void write_value(std::string& out, const char* name, const char* kind, const cha
 }  // namespace
 
 GatewayMetrics::GatewayMetrics(const Clock& intervals)
-    : intervals_(intervals), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
+    : intervals_(intervals), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), queue_(kBounds), prefill_(kBounds), decode_(kBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
 
 void GatewayMetrics::Histogram::add(double value) {
   for (std::size_t i = 0; i < buckets.size(); ++i)
@@ -65,6 +65,15 @@ void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t c
   ++finished_[finish_reason];
   samples_.push_back({intervals_.now(), latency_ms, first_token_ms});
   if (samples_.size() > kSamplesMax) samples_.pop_front();
+}
+
+void GatewayMetrics::add_times(const telemetry::AnswerTimes& times) {
+  const auto seconds = [](std::chrono::microseconds time) { return std::chrono::duration<double>(time).count(); };
+  std::lock_guard lock(mutex_);
+  queue_.add(seconds(times.waited + (times.engine ? times.engine->queue : std::chrono::microseconds())));
+  if (!times.engine) return;
+  prefill_.add(seconds(times.engine->prefill));
+  decode_.add(seconds(times.engine->decode));
 }
 
 void GatewayMetrics::add_embedding(std::uint64_t prompt_tokens, double latency_ms) {
@@ -158,6 +167,9 @@ void GatewayMetrics::write_histograms(std::string& out) const {
   write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", latency_);
   write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", first_token_);
   write(out, "vllm:time_per_output_token_seconds", "Between an answer's tokens, its mean.", per_token_);
+  write(out, "vllm:request_queue_time_seconds", "Until a slot of the engine was free.", queue_);
+  write(out, "vllm:request_prefill_time_seconds", "From a slot to the first token.", prefill_);
+  write(out, "vllm:request_decode_time_seconds", "From the first token to the last.", decode_);
   write(out, "vllm:request_prompt_tokens", "Tokens of a prompt.", prompt_lengths_);
   write(out, "vllm:request_generation_tokens", "Tokens of an answer.", answer_lengths_);
   const std::string what = "gen_ai_operation_name=\"generate\",gen_ai_provider_name=\"redoubt\"";

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "telemetry/answer_times.h"
 
 namespace redoubt::gateway {
 
@@ -46,6 +47,7 @@ class GatewayMetrics {
   void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
                       double first_token_ms, const std::string& finish_reason = "stop");
+  void add_times(const telemetry::AnswerTimes& times);  // of a generation
   void add_embedding(std::uint64_t prompt_tokens, double latency_ms);
   // Tokens of an answer that nobody waited for; its times say nothing.
   void add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
@@ -105,7 +107,7 @@ class GatewayMetrics {
   std::optional<CertificateLife> certificate_;
   std::optional<KeyFetches> key_fetches_;  // nothing: no keys are fetched here
   std::deque<Sample> samples_;
-  Histogram latency_, first_token_, per_token_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
+  Histogram latency_, first_token_, per_token_, queue_, prefill_, decode_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
   std::map<std::string, std::uint64_t> finished_;
   std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0, captures_dropped_ = 0;
 };

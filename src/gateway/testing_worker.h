@@ -83,7 +83,7 @@ class ScriptedWorker {
     out_.clear();
   }
   void done(const std::string& id, const char* reason, int tokens) {
-    send({{"type", "done"}, {"id", id}, {"finish_reason", reason}, {"prompt_tokens", 7}, {"completion_tokens", tokens}});
+    send({{"type", "done"}, {"id", id}, {"finish_reason", reason}, {"prompt_tokens", 7}, {"completion_tokens", tokens}, {"queue_us", 2'000}, {"prefill_us", 30'000}, {"decode_us", 1'000'000}});
   }
 
   void handle(const Json& message) {

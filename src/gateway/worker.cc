@@ -42,7 +42,10 @@ void tell(GenerateListener& listener, const WorkerEvent& event) {
   if (const auto* started = std::get_if<RequestStarted>(&event)) listener.on_started(started->prompt_tokens);
   if (const auto* token = std::get_if<RequestToken>(&event)) listener.on_token(token->piece);
   if (const auto* text = std::get_if<RequestText>(&event)) listener.on_text(text->text);
-  if (const auto* done = std::get_if<RequestDone>(&event)) listener.on_done(done->end);
+  if (const auto* done = std::get_if<RequestDone>(&event)) {
+    listener.on_times(done->times);
+    listener.on_done(done->end);
+  }
   if (const auto* failed = std::get_if<RequestFailed>(&event)) listener.on_error(failed->error);
 }
 
@@ -56,6 +59,7 @@ struct WorkerPool::Job {
   bool retried = false;
   bool cancelled = false;
   Steady::time_point since, heard;
+  std::chrono::microseconds waited{};  // in the queue
   std::size_t texts = 0, texts_heard = 0;  // that are read; 0: it is answered
   std::optional<Steady::time_point> ends = {};  // its own time, where it has one
 };
@@ -315,6 +319,7 @@ void WorkerPool::assign() {
     auto& job = jobs_.at(id);
     job.slot = best;
     const auto now = Steady::now();
+    job.waited += std::chrono::duration_cast<std::chrono::microseconds>(now - job.since);
     waits_.push_back({now, std::chrono::duration_cast<milliseconds>(now - job.since)});
     while (waits_.front().time < now - kMeasured) waits_.pop_front();
     job.since = job.heard = now;
@@ -412,7 +417,7 @@ Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
 }
 
 // Who hears of it, with the lock held; null: nobody.
-Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, const WorkerEvent& event) {
+Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, WorkerEvent& event) {
   if (const auto* ready = std::get_if<WorkerReady>(&event)) {
     TRY(become_ready(slot, *ready));
     return nullptr;
@@ -439,7 +444,9 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, c
     ++job.texts_heard;
     return job.cancelled ? nullptr : job.listener;
   }
-  if (std::holds_alternative<RequestDone>(event)) {
+  if (auto* done = std::get_if<RequestDone>(&event)) {
+    done->times.waited = job.waited;
+    done->times.worked = std::chrono::duration_cast<std::chrono::microseconds>(job.heard - job.since);
     if (!job.cancelled && job.listener && job.texts_heard < job.texts) return broken("the worker left a text out");
     if (!job.cancelled && job.texts == 0) services_.push_back(std::chrono::duration_cast<milliseconds>(job.heard - job.since));
   }

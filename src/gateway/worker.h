@@ -55,6 +55,7 @@ class GenerateListener {
   virtual void on_started(int prompt_tokens) = 0;  // again when the request is tried on another worker
   virtual void on_token(const Piece& piece) = 0;
   virtual void on_text(const TextRead&) {}  // of a request with texts, in their order
+  virtual void on_times(const telemetry::AnswerTimes&) {}  // just before on_done
   virtual void on_done(const GenerateEnd& end) = 0;
   // limit_exceeded when the engine found the prompt too long for its context, invalid_argument when it found the request
   // wrong in another way (`where` names the parameter, if it is one's), else unavailable. The message is for logs.
@@ -122,7 +123,7 @@ class WorkerPool {
   void keep_worker(Slot& slot);
   Status serve_worker(Slot& slot);
   Status handle_line(Slot& slot, std::string_view line);
-  Result<std::shared_ptr<GenerateListener>> handle_event(Slot& slot, const WorkerEvent& event);
+  Result<std::shared_ptr<GenerateListener>> handle_event(Slot& slot, WorkerEvent& event);
   Status become_ready(Slot& slot, const WorkerReady& ready);
   Status watch(Slot& slot);
   bool await_wanted(Slot& slot);

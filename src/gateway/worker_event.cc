@@ -17,6 +17,7 @@ namespace dom = simdjson::dom;
 constexpr std::size_t kDepthMax = 8;
 constexpr std::size_t kMembersMax = 16;
 constexpr std::int64_t kCountMax = 1'000'000'000;
+constexpr std::int64_t kMicrosecondsMax = 7 * 24 * 3600 * 1'000'000LL;
 
 tl::unexpected<Error> broken(std::string message) { return fail(ErrorCode::unavailable, std::move(message), "engine worker"); }
 
@@ -54,6 +55,12 @@ Result<int> count_of(const dom::object& event, std::string_view name) {
   const auto value = TRY(member<std::int64_t>(event, name));
   if (value < 0 || value > kCountMax) return broken("the worker sent a count out of range");
   return static_cast<int>(value);
+}
+
+Result<std::chrono::microseconds> microseconds_of(const dom::object& event, std::string_view name) {
+  const auto value = TRY(member<std::int64_t>(event, name));
+  if (value < 0 || value > kMicrosecondsMax) return broken("the worker sent a time out of range");
+  return std::chrono::microseconds(value);
 }
 
 Result<std::uint64_t> id_of(const dom::object& event) {
@@ -132,11 +139,13 @@ Result<WorkerEvent> text_of(const dom::object& event) {
 }
 
 Result<WorkerEvent> done_of(const dom::object& event) {
-  RequestDone done{TRY(id_of(event)), {}};
+  RequestDone done;
+  done.id = TRY(id_of(event));
   done.end.finish_reason = TRY(member<std::string_view>(event, "finish_reason"));
   done.end.prompt_tokens = TRY(count_of(event, "prompt_tokens"));
   done.end.completion_tokens = TRY(count_of(event, "completion_tokens"));
   if (has(event, "reused_tokens")) done.end.reused_tokens = TRY(count_of(event, "reused_tokens"));
+  if (has(event, "queue_us")) done.times.engine = {TRY(microseconds_of(event, "queue_us")), TRY(microseconds_of(event, "prefill_us")), TRY(microseconds_of(event, "decode_us"))};
   return done;
 }
 

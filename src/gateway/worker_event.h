@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "openai/answer.h"
+#include "telemetry/answer_times.h"
 
 namespace redoubt::gateway {
 
@@ -50,6 +51,7 @@ struct RequestText {
 struct RequestDone {
   std::uint64_t id = 0;
   openai::GenerateEnd end;
+  telemetry::AnswerTimes times = {};  // what the worker says of them
 };
 struct RequestFailed {
   std::uint64_t id = 0;

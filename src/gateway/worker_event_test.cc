@@ -38,6 +38,11 @@ TEST(WorkerEventTest, each_event_of_the_protocol_is_read) {
   const auto done = read<RequestDone>(R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7,"completion_tokens":3,"reused_tokens":2})").end;
   EXPECT_EQ(done.finish_reason, "stop");
   EXPECT_EQ(done.prompt_tokens + done.completion_tokens * 10 + done.reused_tokens * 100, 237);
+  const std::string end = R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7,"completion_tokens":3)";
+  EXPECT_FALSE(read<RequestDone>(end + "}").times.engine);
+  const auto times = read<RequestDone>(end + R"(,"queue_us":5,"prefill_us":20,"decode_us":300})").times.engine;
+  ASSERT_TRUE(times);
+  EXPECT_EQ((times->queue + times->prefill + times->decode).count(), 325);
 }
 
 TEST(WorkerEventTest, an_error_says_whose_fault_it_is) {
@@ -81,6 +86,9 @@ TEST(WorkerEventTest, what_is_no_event_is_refused) {
                                R"({"type":"token","id":"1","text":"a","deep":[[[[[[[[[[1]]]]]]]]]]})",
                                R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7})",
                                R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7,"completion_tokens":3,"reused_tokens":"2"})",
+                               R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7,"completion_tokens":3,"queue_us":1,"prefill_us":2})",
+                               R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7,"completion_tokens":3,"queue_us":-1,"prefill_us":2,"decode_us":3})",
+                               R"({"type":"done","id":"1","finish_reason":"stop","prompt_tokens":7,"completion_tokens":3,"queue_us":1,"prefill_us":9000000000000000,"decode_us":3})",
                                R"({"type":"error","id":"1","code":"internal"})",
                                R"({"type":"ready","protocol":2,"context_length":2048,"slots":4})",
                                R"({"type":"ready","protocol":1,"context_length":2048,"slots":4,"adapters":[1]})",

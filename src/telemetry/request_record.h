@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "telemetry/answer_times.h"
 #include "telemetry/trace_context.h"
 
 namespace redoubt::telemetry {
@@ -26,6 +28,8 @@ struct RequestRecord {
   std::int64_t prompt_tokens = 0, completion_tokens = 0, reused_tokens = 0;
   TimePoint begun{}, ended{};
   std::int64_t first_token_ms = -1;  // from the beginning; -1: none came
+  std::optional<AnswerTimes> times = {};  // of an answer that came to its end
+  TimePoint answered{};                   // when the last worker's last line was there
   TraceContext trace;        // the span of this request
   std::string parent_span;   // that the client named; empty: none
 };
@@ -49,15 +53,21 @@ class Observation {
   Observation& operator=(const Observation&) = delete;
 
   RequestRecord record;
+  void answered(const AnswerTimes& times) {
+    record.times = times;
+    record.answered = now();
+  }
   void end(int status) {
     if (ended_) return;
     ended_ = true;
     record.status = status;
-    record.ended = record.begun + (intervals_.now() - begun_);
+    record.ended = now();
     for (const auto& sink : sinks_) sink->tell(record);
   }
 
  private:
+  TimePoint now() const { return record.begun + (intervals_.now() - begun_); }
+
   const Sinks sinks_;
   const Clock& intervals_;
   const TimePoint begun_;

@@ -8,10 +8,11 @@
 namespace redoubt::telemetry {
 namespace {
 
-constexpr int kServerKind = 2, kErrorStatus = 2;
+constexpr int kInternalKind = 1, kServerKind = 2, kClientKind = 3, kErrorStatus = 2;
 
 // 64-bit numbers are texts in the JSON encoding of protocol buffers.
-std::string nanoseconds(TimePoint time) { return std::to_string(std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count()); }
+std::string nanoseconds(std::chrono::nanoseconds since_epoch) { return std::to_string(since_epoch.count()); }
+std::string nanoseconds(TimePoint time) { return nanoseconds(std::chrono::nanoseconds(time.time_since_epoch())); }
 
 Json attribute(const char* key, Json value) { return {{"key", key}, {"value", std::move(value)}}; }
 Json text_of(const std::string& value) { return {{"stringValue", value}}; }
@@ -51,6 +52,34 @@ Json span_of(const RequestRecord& record) {
   return span;
 }
 
+// Where an answer's time went, as spans below the request's: the wait for a worker, what the worker was asked, and below that what its engine
+// says. The engine's clock is not ours: its phases begin when it was asked, and none is longer than we waited.
+void add_phases(Json& spans, const RequestRecord& record) {
+  if (!record.times) return;
+  const auto& times = *record.times;
+  const auto add = [&](const std::string& name, int kind, const std::string& parent, std::chrono::nanoseconds begin, std::chrono::nanoseconds end) -> Json& {
+    const auto context = new_span(TraceContext{record.trace.trace_id, parent, true}, true);
+    spans.push_back({{"traceId", context.trace_id}, {"spanId", context.span_id}, {"parentSpanId", parent}, {"name", name}, {"kind", kind}, {"startTimeUnixNano", nanoseconds(begin)},
+                     {"endTimeUnixNano", nanoseconds(end)}, {"attributes", Json::array()}, {"flags", 1}});
+    return spans.back();
+  };
+  // The request's own times are whole milliseconds.
+  const std::chrono::nanoseconds first = record.begun.time_since_epoch(), end = record.answered.time_since_epoch(), begin = std::max(first, end - times.worked);
+  add("wait for a worker", kInternalKind, record.trace.span_id, std::max(first, begin - times.waited), begin);
+  auto& worker = add("engine " + record.operation, kClientKind, record.trace.span_id, begin, end);
+  if (!times.engine) return;
+  const auto seconds = [](std::chrono::microseconds time) { return Json{{"doubleValue", std::chrono::duration<double>(time).count()}}; };
+  worker["attributes"] = Json::array({attribute("gen_ai.latency.time_in_queue", seconds(times.engine->queue)), attribute("gen_ai.latency.time_in_model_prefill", seconds(times.engine->prefill)),
+                                      attribute("gen_ai.latency.time_in_model_decode", seconds(times.engine->decode))});
+  const auto parent = worker["spanId"].get<std::string>();  // `worker` goes with the next span
+  auto from = begin;
+  for (const auto& [name, time] : {std::pair("queue", times.engine->queue), std::pair("prefill", times.engine->prefill), std::pair("decode", times.engine->decode)}) {
+    const auto to = std::min(from + std::chrono::nanoseconds(time), end);
+    add(name, kInternalKind, parent, from, to);
+    from = to;
+  }
+}
+
 http::ClientOptions client_options(const TraceOptions& options) {
   http::ClientOptions client;
   client.ca_file = options.ca_file;
@@ -65,7 +94,10 @@ http::ClientOptions client_options(const TraceOptions& options) {
 
 std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::string& service) {
   Json spans = Json::array();
-  for (const auto& record : records) spans.push_back(span_of(record));
+  for (const auto& record : records) {
+    spans.push_back(span_of(record));
+    add_phases(spans, record);
+  }
   const Json scope = {{"scope", {{"name", "redoubt.gateway"}}}, {"spans", std::move(spans)}};
   const Json resource = {{"resource", {{"attributes", Json::array({attribute("service.name", text_of(service))})}}}, {"scopeSpans", Json::array({scope})}};
   return dump_json({{"resourceSpans", Json::array({resource})}});

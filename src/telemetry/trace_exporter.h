@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Spans of requests to an OpenTelemetry collector: OTLP 1.x over HTTP in its JSON encoding (opentelemetry.io/docs/specs/otlp), with the
-// semantic conventions' names for HTTP servers and generative AI. In batches and in the background; what can't be sent is counted.
+// semantic conventions' names for HTTP servers and generative AI, and below each answer's span where its time went. In batches and in the
+// background; what can't be sent is counted.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,7 @@ struct TraceOptions {
   std::string service = "redoubt";
   QueueOptions queue = {.entries_max = 4096, .batch = 256, .wait_ms = 1000};
   int attempts = 3;     // of one batch
-  std::function<void(std::uint64_t)> on_lost = {};  // spans
+  std::function<void(std::uint64_t)> on_lost = {};  // requests, or spans where the collector says how many
 };
 
 // An ExportTraceServiceRequest.

@@ -117,6 +117,26 @@ def test_a_request_is_a_span_below_the_clients(client, collector):
     assert [v.string_value for v in attributes["gen_ai.response.finish_reasons"].array_value.values] == ["stop"]
 
 
+def test_below_it_stands_where_the_time_of_an_answer_went(client, collector):
+    answer = client.chat.completions.with_raw_response.create(model="bot", messages=[{"role": "user", "content": "traced phases"}], extra_headers={"traceparent": PARENT})
+    request_id = answer.headers["x-request-id"]
+    waited(lambda: any(request_id in json.dumps(body) for _, _, body in collector.taken))
+    spans = spans_of(collector)
+    request = next(span for span in spans if span.span_id.hex() == request_id)
+    below = {span.name: span for span in spans if span.parent_span_id == request.span_id}
+    assert {name: span.kind for name, span in below.items()} == {"wait for a worker": 1, "engine chat": 3}
+    worker = below["engine chat"]
+    phases = [span for span in spans if span.parent_span_id == worker.span_id]
+    assert [(span.name, span.kind) for span in phases] == [("queue", 1), ("prefill", 1), ("decode", 1)]
+    # The engine of this test says that it took a second, which is more than was waited: no phase is longer than its parent.
+    for parent, children in ((request, below.values()), (worker, phases)):
+        for span in children:
+            assert span.trace_id == request.trace_id and span.flags & 1 and len(span.span_id) == 8
+            assert parent.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano <= parent.end_time_unix_nano, (parent, span)
+    assert {a.key: a.value.double_value for a in worker.attributes} == {
+        "gen_ai.latency.time_in_queue": 0.002, "gen_ai.latency.time_in_model_prefill": 0.03, "gen_ai.latency.time_in_model_decode": 1}
+
+
 def test_the_access_log_names_each_request_and_no_prompt(client, server):
     answer = client.chat.completions.with_raw_response.create(model="bot", messages=[{"role": "user", "content": "unmistakable words"}])
     with pytest.raises(openai.AuthenticationError):

@@ -35,12 +35,14 @@ struct Recorder final : Listener {
   void done(const std::string& id, FinishReason reason, const Usage& usage) override {
     log += id + ":" + to_string(reason) + " " + std::to_string(usage.completion) + "\n";
     reused[id] = usage.reused;
+    phases[id] = usage.phases;
   }
   void failed(const std::string& id, const Error& error) override { log += id + ":failed " + error.message + "\n"; }
   std::string log;
   std::map<std::string, std::string> texts;
   std::map<std::string, std::vector<ChosenLogprob>> logprobs;
   std::map<std::string, std::size_t> reused;
+  std::map<std::string, std::optional<Phases>> phases;
 };
 
 Request asking(std::string id, std::vector<std::int32_t> prompt, std::int64_t max_tokens, std::vector<std::string> stop = {}) {
@@ -96,6 +98,24 @@ TEST_F(SchedulerTest, reads_as_many_short_prompts_in_a_step_as_are_no_longer_tha
   scheduler.step();
   EXPECT_EQ(model.longest_piece, 3u);
   EXPECT_EQ(recorder.texts["c"].size() + recorder.texts["d"].size(), 5u);
+}
+
+TEST_F(SchedulerTest, tells_where_the_time_of_a_request_went) {
+  for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(scheduler.submit(asking(id, {0, 0}, 20)));
+  scheduler.step();
+  scheduler.cancel("c");  // which has waited only
+  const auto begun = std::chrono::steady_clock::now();
+  ASSERT_TRUE(scheduler.submit(asking("d", {0, 0}, 20)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  run();
+  const auto& a = recorder.phases["a"].value();
+  const auto& c = recorder.phases["c"].value();
+  const auto& d = recorder.phases["d"].value();
+  EXPECT_GE(a.decode, std::chrono::milliseconds(5));
+  EXPECT_GT(c.queue.count(), 0);
+  EXPECT_EQ((c.prefill + c.decode).count(), 0);
+  EXPECT_GE(d.queue, std::chrono::milliseconds(5));  // for a's slot or b's
+  EXPECT_LE(d.queue + d.prefill + d.decode, std::chrono::steady_clock::now() - begun);
 }
 
 TEST_F(SchedulerTest, never_hands_out_half_a_character) {
@@ -336,6 +356,10 @@ TEST_F(WorkerTest, answers_a_request_and_a_ping) {
     pong = pong || message["type"] == "pong";
   }
   EXPECT_EQ(text, "cde");
+  for (const char* phase : {"queue_us", "prefill_us", "decode_us"}) {
+    EXPECT_GE(message[phase], 0) << phase;
+    message.erase(phase);
+  }
   EXPECT_EQ(message, (Json{{"type", "done"}, {"id", "1"}, {"finish_reason", "length"}, {"prompt_tokens", 2}, {"completion_tokens", 3}, {"reused_tokens", 0}}));
   if (!pong) {
     EXPECT_EQ(receive()["type"], "pong");

@@ -5,6 +5,11 @@
 #include <limits>
 
 namespace redoubt::engine::generate {
+namespace {
+
+std::chrono::microseconds between(std::chrono::steady_clock::time_point begin, std::chrono::steady_clock::time_point end) { return std::chrono::duration_cast<std::chrono::microseconds>(end - begin); }
+
+}  // namespace
 
 const char* to_string(FinishReason reason) {
   switch (reason) {
@@ -25,7 +30,7 @@ std::size_t Scheduler::running() const {
 
 Status Scheduler::submit(Request request) {
   const auto has_id = [&](const Request& other) { return other.id == request.id; };
-  const bool known = std::ranges::any_of(waiting_, has_id) ||
+  const bool known = std::ranges::any_of(waiting_, has_id, &Waiting::request) ||
                      std::ranges::any_of(slots_, [&](const auto& slot) { return slot && has_id(slot->request); });
   if (known) return fail(ErrorCode::already_exists, "a request with this id is running");
   if (request.prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt is empty");
@@ -39,16 +44,16 @@ Status Scheduler::submit(Request request) {
                 "the prompt of " + std::to_string(prompt) + " tokens and max_tokens do not fit the context of " + std::to_string(context) + " tokens",
                 "", "shorten the prompt or ask for fewer tokens");
   if (waiting_.size() >= options_.waiting_max) return fail(ErrorCode::limit_exceeded, "too many requests are waiting", "queue", "try again later");
-  waiting_.push_back(std::move(request));
+  waiting_.push_back({std::move(request), std::chrono::steady_clock::now()});
   return {};
 }
 
 void Scheduler::cancel(std::string_view id) {
-  const auto waiting = std::ranges::find_if(waiting_, [&](const Request& request) { return request.id == id; });
+  const auto waiting = std::ranges::find_if(waiting_, [&](const Waiting& one) { return one.request.id == id; });
   if (waiting != waiting_.end()) {
-    const auto request = std::move(*waiting);
+    const auto [request, since] = std::move(*waiting);
     waiting_.erase(waiting);
-    return listener_.done(request.id, FinishReason::cancelled, {request.prompt.size()});
+    return listener_.done(request.id, FinishReason::cancelled, {.prompt = request.prompt.size(), .phases = Phases{.queue = between(since, std::chrono::steady_clock::now())}});
   }
   for (std::size_t slot = 0; slot < slots_.size(); ++slot)
     if (slots_[slot] && slots_[slot]->request.id == id) return finish(slot, FinishReason::cancelled);
@@ -137,7 +142,7 @@ void Scheduler::take(std::size_t slot, std::span<const float> logits) {
   if (!may_come) return drop(slot, may_come.error());
   const auto token = sequence.sampler.choose(logits, *may_come);
   if (!token) return drop(slot, token.error());
-  ++sequence.made;
+  if (sequence.made++ == 0) sequence.answered_from = std::chrono::steady_clock::now();
   if (std::ranges::find(end_tokens_, *token) != end_tokens_.end()) return finish(slot, FinishReason::stop);
   sequence.newest = *token;
   if (const auto top = sequence.request.top_logprobs) sequence.untold.push_back({sequence.bytes_made, logprob_of(logits, *token, *top)});
@@ -167,9 +172,14 @@ void Scheduler::finish(std::size_t slot, FinishReason reason) {
     emit(sequence, sequence.decoded.finish());
     tell(sequence, sequence.stops.finish(), std::numeric_limits<std::size_t>::max());
   }
-  listener_.done(sequence.request.id, reason, {sequence.request.prompt.size(), sequence.made, sequence.reused});
+  listener_.done(sequence.request.id, reason, {sequence.request.prompt.size(), sequence.made, sequence.reused, sequence.phases()});
   slots_[slot].reset();
   model_.close(slot);
+}
+
+Phases Scheduler::Sequence::phases() const {
+  const auto now = std::chrono::steady_clock::now(), begin = answered_from.value_or(now);
+  return {between(submitted, admitted), between(admitted, begin), between(begin, now)};
 }
 
 void Scheduler::drop(std::size_t slot, const Error& error) {

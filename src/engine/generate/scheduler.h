@@ -4,6 +4,7 @@
 // one token a step. A long prompt is read in pieces between steps, so that nobody waits for it whole.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -40,10 +41,16 @@ struct Piece {
 enum class FinishReason { stop, length, cancelled };
 const char* to_string(FinishReason reason);
 
-// Tokens of a request.
+// How long a request waited for a slot, how long its prompt was read (until the first token was there), how long it was answered.
+struct Phases {
+  std::chrono::microseconds queue{}, prefill{}, decode{};
+};
+
+// Tokens of a request, and where its time went.
 struct Usage {
   std::size_t prompt = 0, completion = 0;
   std::size_t reused = 0;  // of the prompt: there already, from an earlier request
+  std::optional<Phases> phases = {};
 };
 
 // Hears what becomes of requests, in order for each.
@@ -78,9 +85,14 @@ class Scheduler {
   void step();
 
  private:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Waiting {
+    Request request;
+    Time since;
+  };
   struct Sequence {
-    Sequence(Request accepted, const tokenizer::Tokenizer& tokenizer)
-        : request(std::move(accepted)), sampler(request.sampling, request.prompt), stops(request.stop), decoded(tokenizer.stream()) {}
+    Sequence(Waiting accepted, const tokenizer::Tokenizer& tokenizer)
+        : request(std::move(accepted.request)), sampler(request.sampling, request.prompt), stops(request.stop), decoded(tokenizer.stream()), submitted(accepted.since) {}
     Request request;
     Sampler sampler;
     StopFilter stops;
@@ -91,12 +103,15 @@ class Scheduler {
     std::size_t made = 0;
     std::size_t bytes_made = 0, bytes_told = 0;  // of text
     std::int32_t newest = -1;
+    Time submitted, admitted = std::chrono::steady_clock::now();
+    std::optional<Time> answered_from = {};  // when its first token was there
     struct Untold {
       std::size_t begin;  // in the text
       ChosenLogprob logprob;
     };
     std::deque<Untold> untold = {};  // logprobs of tokens whose text is held back
     bool decoding() const { return newest >= 0; }
+    Phases phases() const;
   };
   void admit();
   void read_prompts();
@@ -116,7 +131,7 @@ class Scheduler {
   std::vector<std::int32_t> end_tokens_;
   Listener& listener_;
   SchedulerOptions options_;
-  std::deque<Request> waiting_;
+  std::deque<Waiting> waiting_;
   std::vector<std::optional<Sequence>> slots_;
   std::optional<TokenTrees> token_trees_ = {};  // made when a schema first needs it
   std::size_t next_prompt_ = 0;  // where the search for a prompt to read begins

@@ -202,12 +202,14 @@ void Worker::piece(const std::string& id, const Piece& piece) {
 }
 
 void Worker::done(const std::string& id, FinishReason reason, const Usage& usage) {
-  send({{"type", "done"},
-        {"id", id},
-        {"finish_reason", to_string(reason)},
-        {"prompt_tokens", usage.prompt},
-        {"completion_tokens", usage.completion},
-        {"reused_tokens", usage.reused}});
+  Json message = {{"type", "done"},
+                  {"id", id},
+                  {"finish_reason", to_string(reason)},
+                  {"prompt_tokens", usage.prompt},
+                  {"completion_tokens", usage.completion},
+                  {"reused_tokens", usage.reused}};
+  if (usage.phases) message.update({{"queue_us", usage.phases->queue.count()}, {"prefill_us", usage.phases->prefill.count()}, {"decode_us", usage.phases->decode.count()}});
+  send(std::move(message));
 }
 
 void Worker::failed(const std::string& id, const Error& error) {
