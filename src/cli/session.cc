@@ -76,7 +76,7 @@ struct Session::State {
   std::unique_ptr<governance::Workspace> workspace;
   std::optional<crypto::SigningKey> ledger_key;
   std::unique_ptr<ledger::EvidenceLog> evidence;
-  std::unique_ptr<SealedNotes> notes;
+  std::unique_ptr<governance::Notes> notes;  // sealed
   std::unique_ptr<governance::StepRecorder> recorder;
   Duty duty = Duty::audit;
   std::unique_ptr<Providers> providers;
