@@ -11,17 +11,17 @@ namespace {
 
 using stages::watch::AlarmChange;
 
-std::string note_of(const std::string& environment) { return "watch-" + environment; }
-
-void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
+std::string alarms_note(const std::string& environment) { return "watch-" + environment; }
 
 }  // namespace
+
+void log_watch_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
 
 Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules,
                                                            stages::watch::Telling* telling) {
   std::unique_ptr<AlarmReports> made(new AlarmReports(session, std::move(environment), std::move(rules), telling));
   made->notifier_ = TRY(session.notifier(watch.webhook, watch.webhook_ca_file, watch.webhook_secret));
-  if (const auto note = TRY(session.notes().load(note_of(made->environment_)))) {
+  if (const auto note = TRY(session.notes().load(alarms_note(made->environment_)))) {
     made->told_ = TRY(stages::watch::parse_alarms(TRY(json_array(*note, "alarms", "alarms"))));
     TRY(made->deliveries_.restore(TRY(json_array(*note, "pending", "alarms"))));
   }
@@ -70,7 +70,7 @@ void AlarmReports::announce(const AlarmChange& change) {
 void AlarmReports::keep() {
   const Json now = {{"alarms", stages::watch::to_json(told_)}, {"pending", deliveries_.to_json()}};
   if (dump_json(now) == saved_) return;
-  if (auto saved = session_.notes().save(note_of(environment_), now); !saved) return log_problem("keep the alarms", saved.error());
+  if (auto saved = session_.notes().save(alarms_note(environment_), now); !saved) return log_watch_problem("keep the alarms", saved.error());
   saved_ = dump_json(now);
 }
 
@@ -88,7 +88,7 @@ void AlarmReports::tell() {
   steps.notify = [this](const Json& change) { return notify(change); };
   steps.progressed = [this] { keep(); };
   const auto delivered = deliveries_.deliver(steps);
-  if (!delivered && delivered.error().code != ErrorCode::undecided) log_problem("tell of an alarm, which is tried again", delivered.error());
+  if (!delivered && delivered.error().code != ErrorCode::undecided) log_watch_problem("tell of an alarm, which is tried again", delivered.error());
 }
 
 // Undecided while it is being told.
@@ -101,7 +101,7 @@ Status AlarmReports::notify(const Json& change) {
 }
 
 Result<Json> saved_alarms(Session& session, const std::string& environment) {
-  const auto note = TRY(session.notes().load(note_of(environment)));
+  const auto note = TRY(session.notes().load(alarms_note(environment)));
   return note ? json_array(*note, "alarms", "alarms") : Result<Json>(Json::array());
 }
 Result<Json> saved_incidents(Session& session, const std::string& environment) { return TRY(session.notes().load("incidents-" + environment)).value_or(Json::array()); }

@@ -16,6 +16,9 @@ namespace redoubt::cli {
 
 inline constexpr const char* kNoEndpoint = "account";  // where alarms and incidents are that belong to no endpoint
 
+// A failure of watching is logged and never ends it.
+void log_watch_problem(const char* doing, const Error& error);
+
 class AlarmReports {
  public:
   // `watch` as the deploy statement has it; `rules` are all that are asked. Goes on where the last process ended. With `telling`, whoever is

@@ -7,13 +7,11 @@
 namespace redoubt::cli {
 namespace {
 
-constexpr std::uint64_t kKeyBytesMax = 1 << 20, kPackBytesMax = 16 << 20;
-
 Result<std::vector<guards::PatternRule>> read_pack(const guards::PackFile& pack) {
-  const auto pem = TRY(read_text_file(pack.key_file, kKeyBytesMax));
+  const auto pem = TRY(read_text_file(pack.key_file, kRulePackKeyBytesMax));
   const auto key = crypto::PublicKey::from_pem(pem);
   if (!key) return fail(ErrorCode::invalid_argument, "deploy.guards: " + key.error().message, pack.key_file, "name a PEM file with the public key that signed the pack");
-  const auto text = TRY(read_text_file(pack.file, kPackBytesMax));
+  const auto text = TRY(read_text_file(pack.file, kRulePackBytesMax));
   return guards::open_rule_pack(text, *key, pack.file);
 }
 

@@ -9,6 +9,9 @@
 
 namespace redoubt::cli {
 
+// Of a pack of rules, and of the PEM file with the key that signed it.
+inline constexpr std::uint64_t kRulePackBytesMax = 16 << 20, kRulePackKeyBytesMax = 1 << 20;
+
 // Null where nothing is asked for. Reads the packs and their keys; a pack that its key did not sign is tampered.
 Result<std::shared_ptr<const guards::Guards>> make_guards(const Json& options);
 

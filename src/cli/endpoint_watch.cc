@@ -12,16 +12,14 @@ namespace {
 
 using stages::watch::AlarmState;
 
-constexpr std::size_t kWindowPrompts = 200, kPromptsMax = 10'000;
-
-void log_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
+constexpr std::size_t kWindowPrompts = 200, kWindowPromptsMax = 10'000;
 
 }  // namespace
 
 bool PromptWindow::record(gateway::CaptureRecord record) {
   {
     const std::scoped_lock lock(mutex_);
-    if (prompts_.size() < kPromptsMax) {
+    if (prompts_.size() < kWindowPromptsMax) {
       if (auto prompt = monitor::prompt_of_text(record.input)) prompts_.push_back(std::move(*prompt));
     }
   }
@@ -65,7 +63,7 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
   }
   measure_vulnerabilities(values);
   measure_drift(prompts, values);
-  if (auto looked = reports_->evaluate(values); !looked) log_problem("evaluate the alarms", looked.error());
+  if (auto looked = reports_->evaluate(values); !looked) log_watch_problem("evaluate the alarms", looked.error());
 }
 
 const stages::watch::Alarm* EndpointWatch::raised(std::string_view alarm) const {
@@ -86,7 +84,7 @@ void EndpointWatch::measure_vulnerabilities(stages::watch::Measurements& values)
   if (!image_ || (scanned_ && now - *scanned_ < interval)) return;
   auto& value = values["CriticalVulnerabilities"];  // nothing yet: a scan that fails leaves it unknown
   const auto rescan = rescan_deployed(session_, environment_, *image_, scan_);
-  if (!rescan) return log_problem("scan the image again", rescan.error());
+  if (!rescan) return log_watch_problem("scan the image again", rescan.error());
   for (const auto& name : rescan->news) spdlog::warn("watch: the deployed image has a new grave finding: {}", name);
   value = rescan->grave;
   scanned_ = now;
@@ -98,7 +96,7 @@ void EndpointWatch::measure_drift(PromptWindow& prompts, stages::watch::Measurem
   if (!window) return;
   auto& value = values["DataDrift"];
   const auto report = monitor::measure_drift(*baseline_, *window);
-  if (!report) return log_problem("measure drift", report.error());
+  if (!report) return log_watch_problem("measure drift", report.error());
   value = report->worst();
 }
 

@@ -11,14 +11,12 @@
 namespace redoubt::cli {
 namespace {
 
-constexpr std::uint64_t kPackBytesMax = 16 << 20, kKeyBytesMax = 1 << 20;
-
-struct Options {
+struct GuardPackOptions {
   std::string file, key_file, output;
 };
 
-Result<int> sign(const Options& options, const Output& output) {
-  const auto rules = TRY(read_text_file(options.file, kPackBytesMax));
+Result<int> sign_pack(const GuardPackOptions& options, const Output& output) {
+  const auto rules = TRY(read_text_file(options.file, kRulePackBytesMax));
   const Secret pem = TRY(read_secret_file(options.key_file));
   const auto key = crypto::SigningKey::from_pem(pem);
   if (!key) return fail(key.error().code, key.error().message, options.key_file, "name a private key in PEM: 'openssl genpkey -algorithm ed25519' makes one");
@@ -27,14 +25,14 @@ Result<int> sign(const Options& options, const Output& output) {
   return 0;
 }
 
-Result<int> rules(const Options& options, const Output& output) {
+Result<int> rules(const GuardPackOptions& options, const Output& output) {
   std::vector<guards::PatternRule> list;
   if (options.file.empty()) {
     list = TRY(guards::own_rules());
   } else {
-    const auto pem = TRY(read_text_file(options.key_file, kKeyBytesMax));
+    const auto pem = TRY(read_text_file(options.key_file, kRulePackKeyBytesMax));
     const auto key = TRY(crypto::PublicKey::from_pem(pem));
-    list = TRY(guards::open_rule_pack(TRY(read_text_file(options.file, kPackBytesMax)), key, options.file));
+    list = TRY(guards::open_rule_pack(TRY(read_text_file(options.file, kRulePackBytesMax)), key, options.file));
   }
   Json values = Json::array();
   Table table{{"RULE", "SEVERITY", "OF", "ACTION", "MEANING"}, {}};
@@ -50,9 +48,9 @@ Result<int> rules(const Options& options, const Output& output) {
 }  // namespace
 
 void add_guard_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GuardPackOptions>();
   CLI::App* guard = app.add_subcommand("guard", "Rule packs of the endpoint's guards")->require_subcommand(1);
-  CLI::App* signing = add_command(*guard, invocation, "sign", "Signs a file of rules", [options](const Output& output) { return sign(*options, output); });
+  CLI::App* signing = add_command(*guard, invocation, "sign", "Signs a file of rules", [options](const Output& output) { return sign_pack(*options, output); });
   signing->add_option("file", options->file, "the rules (docs/formats/rule_pack.md)")->required();
   signing->add_option("--private-key", options->key_file, "in PEM")->required();
   signing->add_option("-o,--output", options->output, "the signed pack")->required();
