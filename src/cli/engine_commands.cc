@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 using provider::JobFile;
 using provider::JobSpec;
 
-struct Options {
+struct EngineOptions {
   std::string config, model, adapter, data, eval_data, output, thresholds, per_example, dtype = "bf16", weights = "bf16";
   std::string compare, generated, loss_on = "answer", too_long = "truncate";
   int max_length = 512, generations = 0, generation_tokens = 128, bootstrap = 1000;
@@ -50,7 +50,7 @@ struct DataFiles {
 };
 
 // What was evaluated, named as a workspace would name it.
-Status add_digests(const Options& options, const JobSpec& spec, Json& result) {
+Status add_digests(const EngineOptions& options, const JobSpec& spec, Json& result) {
   result["model_digest"] = TRY(vault::artifact_digest("model", spec.channels.at("model"))).tagged();
   if (!options.adapter.empty()) result["adapter_digest"] = TRY(vault::artifact_digest("adapter", spec.channels.at("adapter"))).tagged();
   // A version of the vault is read once, by the job: its digest is known.
@@ -64,13 +64,13 @@ Status add_digests(const Options& options, const JobSpec& spec, Json& result) {
   return {};
 }
 
-Status add_model(const Options& options, JobSpec& spec) {
+Status add_model(const EngineOptions& options, JobSpec& spec) {
   spec.channels["model"] = TRY(model_files(options.model));
   if (!options.adapter.empty()) spec.channels["adapter"] = TRY(model_files(options.adapter));
   return {};
 }
 
-Result<int> train(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> train(Invocation& invocation, const EngineOptions& options, const Output& output) {
   if (is_there(options.output) && !TRY(list_folder(options.output)).empty()) {
     return fail(ErrorCode::already_exists, "the output folder is not empty", options.output, "name a new folder");
   }
@@ -89,7 +89,7 @@ Result<int> train(Invocation& invocation, const Options& options, const Output& 
   return 0;
 }
 
-JobSpec evaluation_job(const Options& options, stages::evaluate::Options job) {
+JobSpec evaluation_job(const EngineOptions& options, stages::evaluate::Options job) {
   job.dtype = options.dtype;
   job.weights = options.weights;
   job.max_length = options.max_length;
@@ -101,7 +101,7 @@ JobSpec evaluation_job(const Options& options, stages::evaluate::Options job) {
 }
 
 // With the file that --compare names; nothing without one. not_worse_than says what is compared, else the loss.
-Result<std::optional<stages::evaluate::Comparison>> compare(const Options& options, const stages::evaluate::Thresholds& thresholds, const std::string& per_example) {
+Result<std::optional<stages::evaluate::Comparison>> compare(const EngineOptions& options, const stages::evaluate::Thresholds& thresholds, const std::string& per_example) {
   if (options.compare.empty()) return std::nullopt;
   const auto theirs = TRY(read_text_file(options.compare, 1ull << 30));
   const auto rule = thresholds.not_worse_than.value_or(stages::evaluate::NotWorseThan());
@@ -120,12 +120,12 @@ std::string metrics_table(const Json& result) {
   return render(table);
 }
 
-int exit_code_of(stages::evaluate::Verdict verdict) {
-  if (verdict == stages::evaluate::Verdict::fail) return cli::exit_code_of(ErrorCode::gate_refused);
-  return verdict == stages::evaluate::Verdict::undecided ? cli::exit_code_of(ErrorCode::undecided) : 0;
+int exit_code_of_verdict(stages::evaluate::Verdict verdict) {
+  if (verdict == stages::evaluate::Verdict::fail) return exit_code_of(ErrorCode::gate_refused);
+  return verdict == stages::evaluate::Verdict::undecided ? exit_code_of(ErrorCode::undecided) : 0;
 }
 
-Result<int> evaluate(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> evaluate(Invocation& invocation, const EngineOptions& options, const Output& output) {
   stages::evaluate::Options job;
   if (!options.thresholds.empty()) job.thresholds = TRY(pipeline::load_thresholds(options.thresholds));
   if (job.thresholds.not_worse_than && options.compare.empty()) {
@@ -159,7 +159,7 @@ Result<int> evaluate(Invocation& invocation, const Options& options, const Outpu
     const auto gate = stages::evaluate::apply_gate(job.thresholds, result, job.thresholds.not_worse_than ? &*comparison : nullptr);
     result.update(gate.to_json());
     text += fmt::format("gate: {} ({})\n", to_string(gate.verdict), gate.explanation);
-    exit_code = exit_code_of(gate.verdict);
+    exit_code = exit_code_of_verdict(gate.verdict);
   }
   output.result(result, text);
   return exit_code;
@@ -171,7 +171,7 @@ Result<std::vector<JobFile>> stdin_lines() {
   return std::vector<JobFile>{{"lines.jsonl", [text]() -> Result<std::unique_ptr<RandomAccess>> { return std::make_unique<MemoryObject>(to_bytes(*text)); }}};
 }
 
-Result<int> tokenize(Invocation& invocation, const Options& options, const Output&) {
+Result<int> tokenize(Invocation& invocation, const EngineOptions& options, const Output&) {
   JobSpec spec;
   spec.entry_point = "tokenize";
   spec.hyperparameters = {{"decode", options.decode}};
@@ -186,7 +186,7 @@ Result<int> tokenize(Invocation& invocation, const Options& options, const Outpu
 }  // namespace
 
 void add_engine_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EngineOptions>();
   const auto add = [&](const char* name, const char* help, auto body) {
     CLI::App* command = add_command(app, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
     command->add_option("--model", options->model, "a Hugging Face model folder")->required();

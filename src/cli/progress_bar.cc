@@ -10,7 +10,7 @@
 namespace redoubt::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using BarClock = std::chrono::steady_clock;
 constexpr std::uint64_t kBarCells = 28;
 constexpr auto kBarInterval = std::chrono::milliseconds(100);
 constexpr auto kLineInterval = std::chrono::seconds(10);
@@ -36,15 +36,15 @@ void ProgressBar::begin(std::string_view label, std::uint64_t total, std::string
   total_ = total;
   done_ = 0;
   remark_.clear();
-  started_ = drawn_ = Clock::now();
+  started_ = drawn_ = BarClock::now();
   terminal_ ? draw_bar() : draw_line();
 }
 
 void ProgressBar::update(std::uint64_t done, std::string_view remark) {
   done_ = total_ > 0 ? std::min(done, total_) : done;
   remark_ = remark;
-  const auto now = Clock::now();
-  if (now - drawn_ < (terminal_ ? Clock::duration(kBarInterval) : Clock::duration(kLineInterval))) return;
+  const auto now = BarClock::now();
+  if (now - drawn_ < (terminal_ ? BarClock::duration(kBarInterval) : BarClock::duration(kLineInterval))) return;
   drawn_ = now;
   terminal_ ? draw_bar() : draw_line();
 }
@@ -67,7 +67,7 @@ std::string ProgressBar::amount() const {
 }
 
 void ProgressBar::draw_bar() const {
-  const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+  const double seconds = std::chrono::duration<double>(BarClock::now() - started_).count();
   const std::uint64_t full = total_ > 0 ? done_ * kBarCells / total_ : 0;
   std::string bar(full, '#');
   bar.resize(kBarCells, '.');
@@ -80,7 +80,7 @@ void ProgressBar::draw_bar() const {
 }
 
 void ProgressBar::draw_line() const {
-  const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+  const double seconds = std::chrono::duration<double>(BarClock::now() - started_).count();
   const std::string share = total_ > 0 ? fmt::format(" {:3}%", done_ * 100 / total_) : "";
   fmt::print(stderr, "{}:{} {} {}{}\n", label_, share, amount(), time_text(seconds), remark_.empty() ? "" : "  " + remark_);
   std::fflush(stderr);

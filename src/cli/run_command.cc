@@ -24,7 +24,14 @@
 namespace redoubt::cli {
 namespace {
 
-using namespace governance;
+using governance::AcquiredModel;
+using governance::BuiltImage;
+using governance::Deployment;
+using governance::Evaluation;
+using governance::Permission;
+using governance::PreparedData;
+using governance::RegisteredVersion;
+using governance::TrainedModel;
 
 // The stages' dependencies out of one session, for as long as a run takes.
 class PipelineRun {
@@ -194,7 +201,7 @@ std::string how_to_ask(const provider::EndpointStatus& endpoint) {
                      endpoint.url, endpoint.ca_file, endpoint.url, endpoint.name);
 }
 
-Json to_json(const pipeline::RunReport& report) {
+Json report_json(const pipeline::RunReport& report) {
   Json rows = Json::array();
   for (const auto& row : report.rows) {
     rows.push_back({{"step", row.step}, {"outcome", row.outcome}, {"digest", row.digest}, {"seconds", row.seconds}, {"reused", row.reused}});
@@ -210,7 +217,7 @@ std::string to_table(const pipeline::RunReport& report) {
   return render(table);
 }
 
-Result<int> run(Invocation& invocation, const std::string& file, const Output& output) {
+Result<int> run_pipeline(Invocation& invocation, const std::string& file, const Output& output) {
   const auto config = TRY(pipeline::load_config(file));
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(Permission::run_pipeline));
@@ -227,7 +234,7 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
     if (auto told = session->mirror_audit(); !told) output.say("the audit trail is not up to date: " + told.error().message);
   });
   invocation.progress.end();
-  Json json = to_json(report);
+  Json json = report_json(report);
   std::string text = to_table(report);
   if (bound.endpoint) {
     json["endpoint"] = bound.endpoint->to_json();
@@ -245,7 +252,7 @@ Result<int> run(Invocation& invocation, const std::string& file, const Output& o
 
 void add_run_command(CLI::App& app, Invocation& invocation) {
   auto file = std::make_shared<std::string>();
-  add_command(app, invocation, "run", "Takes a model through the seven steps; run it again to go on", [&invocation, file](const Output& output) { return run(invocation, *file, output); })
+  add_command(app, invocation, "run", "Takes a model through the seven steps; run it again to go on", [&invocation, file](const Output& output) { return run_pipeline(invocation, *file, output); })
       ->add_option("pipeline", *file, "a redoubt.yaml")
       ->required();
 }

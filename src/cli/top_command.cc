@@ -21,7 +21,7 @@ using telemetry::Exposition;
 
 constexpr std::uint64_t kMetricsBytesMax = 8 << 20;
 
-struct Options {
+struct TopOptions {
   std::string environment = "production", url, ca_file, key_file;
   double interval_s = 2;
   bool once = false;
@@ -60,7 +60,7 @@ Json quantiles_ms(const Look& now, const Look* before, const char* name) {
   return out;
 }
 
-Json view_of(const Look& now, const Look* before, const std::string& url) {
+Json frame_of(const Look& now, const Look* before, const std::string& url) {
   const auto total = [&](const char* name) { return now.metrics.sum(name); };
   Json responses = Json::object(), guards = Json::array();
   for (const auto& sample : now.metrics.samples()) {
@@ -118,7 +118,7 @@ std::string page_of(const Json& view) {
   return view["url"].get<std::string>() + "\n" + render(table);
 }
 
-Result<int> top(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> top(Invocation& invocation, const TopOptions& options, const Output& output) {
   std::string url = options.url, ca_file = options.ca_file;
   if (url.empty()) {
     const auto status = TRY(endpoint_process(invocation.global, options.environment).status());
@@ -137,7 +137,7 @@ Result<int> top(Invocation& invocation, const Options& options, const Output& ou
   const bool screen = ::isatty(STDOUT_FILENO) != 0 && !output.json() && !options.once;
   while (true) {
     auto now = TRY(look(client, url, key));
-    const Json view = view_of(now, before ? &*before : nullptr, url);
+    const Json view = frame_of(now, before ? &*before : nullptr, url);
     if (screen) std::fputs("\x1b[H\x1b[2J", stdout);
     output.result(view, page_of(view));
     std::fflush(stdout);
@@ -150,7 +150,7 @@ Result<int> top(Invocation& invocation, const Options& options, const Output& ou
 }  // namespace
 
 void add_top_command(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TopOptions>();
   CLI::App* command = add_command(app, invocation, "top", "What an endpoint does at this moment", [&invocation, options](const Output& output) { return top(invocation, *options, output); });
   command->add_option("--environment", options->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
   command->add_option("--url", options->url, "an endpoint elsewhere, https://HOST:PORT");
