@@ -39,7 +39,7 @@ int conclude(const AuditReport& report, const Output& output) {
   return unchecked > 0 ? exit_code_of(ErrorCode::unavailable) : 0;
 }
 
-Result<int> verify(Invocation& invocation, const Output& output) {
+Result<int> verify_workspace(Invocation& invocation, const Output& output) {
   const AuditReport report = TRY(audit_workspace(invocation.global));
   Json problems = Json::array(), unchecked = Json::array();
   Table table{{"KIND", "OBJECT", "DETAIL"}, {}};
@@ -122,7 +122,7 @@ Result<int> proof(Invocation& invocation, const Query& options, const Output& ou
   return 0;
 }
 
-Result<int> tell(Invocation& invocation, const Output& output) {
+Result<int> mirror_entries(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   const auto told = TRY(session->mirror_audit());
   output.result({{"told", told}}, fmt::format("{} {} told", told, told == 1 ? "entry was" : "entries were"));
@@ -135,7 +135,7 @@ void add_audit_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("audit", "The tamper-evident record")->require_subcommand(1);
   auto query_options = std::make_shared<Query>();
   add_command(*group, invocation, "verify", "Checks the ledger, every object, the registry and the images, and names what was changed",
-              [&invocation](const Output& output) { return verify(invocation, output); });
+              [&invocation](const Output& output) { return verify_workspace(invocation, output); });
   CLI::App* find = add_command(*group, invocation, "query", "Entries, newest first",
                                [&invocation, query_options](const Output& output) { return query(invocation, *query_options, output); });
   find->add_option("--step", query_options->step, "only this step: acquire, data, image, train, evaluate, register, review, deploy, ...");
@@ -145,7 +145,7 @@ void add_audit_commands(CLI::App& app, Invocation& invocation) {
               [&invocation, query_options](const Output& output) { return export_lines(invocation, *query_options, output); })
       ->add_option("-o,--output", query_options->file, "a file instead of standard output");
   add_command(*group, invocation, "mirror", "Brings the entries that the firm's monitoring has not seen to it (the providers' block 'audit')",
-              [&invocation](const Output& output) { return tell(invocation, output); });
+              [&invocation](const Output& output) { return mirror_entries(invocation, output); });
   add_command(*group, invocation, "proof", "An entry's inclusion proof as a .tlog-proof receipt",
               [&invocation, query_options](const Output& output) { return proof(invocation, *query_options, output); })
       ->add_option("entry", query_options->entry, "its number, or a statement's digest")

@@ -81,7 +81,7 @@ Result<stack::Parameters> choose_parameters(Account& account, const std::optiona
   return chosen;
 }
 
-Json to_json(const std::vector<stack::ResourceChange>& changes) {
+Json changes_json(const std::vector<stack::ResourceChange>& changes) {
   Json out = Json::array();
   for (const auto& one : changes) {
     out.push_back({{"action", one.action}, {"resource", one.logical_id}, {"type", one.type}, {"id", one.physical_id}, {"replacement", one.replacement}, {"causes", one.causes}, {"loses_data", one.loses_data()}});
@@ -89,7 +89,7 @@ Json to_json(const std::vector<stack::ResourceChange>& changes) {
   return out;
 }
 
-std::string to_text(const std::vector<stack::ResourceChange>& changes) {
+std::string changes_text(const std::vector<stack::ResourceChange>& changes) {
   if (changes.empty()) return "nothing differs";
   Table table{{"CHANGE", "RESOURCE", "TYPE", "REPLACED", "BECAUSE OF"}, {}};
   for (const auto& one : changes) {
@@ -127,11 +127,12 @@ Result<Plan> plan(Account& account, const AwsOptions& options, const Output& out
   return plan;
 }
 
-Result<int> diff(Invocation& invocation, const AwsOptions& options, const Output& output) {
+Result<int> diff_stack(Invocation& invocation, const AwsOptions& options, const Output& output) {
   auto account = TRY(open_aws_account(invocation, options));
   const auto planned = TRY(plan(account, options, output));
-  output.result({{"stack", account.stack.name()}, {"is_new", planned.is_new}, {"changes", to_json(planned.changes)}},
-                planned.is_new ? fmt::format("there is no stack {} yet; it would be made with\n{}", account.stack.name(), to_text(planned.changes)) : to_text(planned.changes));
+  output.result({{"stack", account.stack.name()}, {"is_new", planned.is_new}, {"changes", changes_json(planned.changes)}},
+                planned.is_new ? fmt::format("there is no stack {} yet; it would be made with\n{}", account.stack.name(), changes_text(planned.changes))
+                               : changes_text(planned.changes));
   return 0;
 }
 
@@ -145,7 +146,7 @@ Status check_losses(const Account& account, const Plan& planned, const AwsOption
   return {};
 }
 
-Result<stack::StackState> carry_out(Account& account, const Plan& planned, const Output& output) {
+Result<stack::StackState> carry_out_plan(Account& account, const Plan& planned, const Output& output) {
   const auto say = [&](const std::string& line) { output.say(line); };
   if (planned.is_new) return account.stack.make(planned.input, say);
   if (!planned.changes.empty()) return account.stack.change(planned.input, say);
@@ -166,13 +167,13 @@ Result<int> up(Invocation& invocation, const AwsOptions& options, const Output& 
   auto account = TRY(open_aws_account(invocation, options));
   const auto planned = TRY(plan(account, options, output));
   TRY(check_losses(account, planned, options));
-  if (!planned.changes.empty()) output.say(to_text(planned.changes));
-  const auto state = TRY(carry_out(account, planned, output));
+  if (!planned.changes.empty()) output.say(changes_text(planned.changes));
+  const auto state = TRY(carry_out_plan(account, planned, output));
   guard_production(account, options, output);
   if (!options.write_providers.empty()) TRY(write_file(options.write_providers, providers_file_of(account.client->region(), options.environment, state.outputs), FileMode::readable_by_all));
   Table table{{"OUTPUT", "VALUE"}, {}};
   for (const auto& [name, value] : state.outputs) table.rows.push_back({name, value});
-  output.result({{"stack", account.stack.name()}, {"status", state.status}, {"changes", to_json(planned.changes)}, {"outputs", state.outputs}},
+  output.result({{"stack", account.stack.name()}, {"status", state.status}, {"changes", changes_json(planned.changes)}, {"outputs", state.outputs}},
                 fmt::format("{} {}: {}\n{}", account.stack.name(), planned.changes.empty() ? "was up to date" : "is up", state.status, render(table)));
   return 0;
 }
@@ -200,7 +201,7 @@ Result<int> down(Invocation& invocation, const AwsOptions& options, const Output
   return 0;
 }
 
-Result<int> doctor(Invocation& invocation, const AwsOptions& options, const Output& output) {
+Result<int> check_live_stack(Invocation& invocation, const AwsOptions& options, const Output& output) {
   auto account = TRY(open_aws_account(invocation, options));
   const auto report = TRY(stack::check_stack(account.stack, *account.client, account.source, machine_clock().now()));
   Json findings = Json::array();
@@ -287,9 +288,9 @@ Result<int> cost(Invocation& invocation, const AwsOptions& options, const Output
   return 0;
 }
 
-using Body = Result<int> (*)(Invocation& invocation, const AwsOptions& options, const Output& output);
+using AwsBody = Result<int> (*)(Invocation& invocation, const AwsOptions& options, const Output& output);
 
-CLI::App* add(CLI::App& group, Invocation& invocation, std::shared_ptr<AwsOptions> options, const char* name, const char* help, Body body) {
+CLI::App* add_stack_command(CLI::App& group, Invocation& invocation, std::shared_ptr<AwsOptions> options, const char* name, const char* help, AwsBody body) {
   CLI::App* command = add_command(group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   add_aws_environment_options(*command, *options);
   return command;
@@ -329,16 +330,16 @@ void add_cost_options(CLI::App* command, const std::shared_ptr<AwsOptions>& opti
 void add_aws_commands(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<AwsOptions>();
   CLI::App* group = app.add_subcommand("aws", "The account that AWS's providers work in: one CloudFormation stack an environment")->require_subcommand(1);
-  CLI::App* up_command = with_parameters(with_stack(add(*group, invocation, options, "up", "Makes the stack, or brings it up to date", up), options), options);
+  CLI::App* up_command = with_parameters(with_stack(add_stack_command(*group, invocation, options, "up", "Makes the stack, or brings it up to date", up), options), options);
   up_command->add_flag("--replace", options->replace, "also where that replaces or gives up what holds data");
   up_command->add_option("--write-providers", options->write_providers, "writes a file for --providers with the stack's names");
-  with_parameters(with_stack(add(*group, invocation, options, "diff", "What 'up' would change", diff), options), options);
-  CLI::App* down_command = with_stack(add(*group, invocation, options, "down", "Takes the stack away; keys, buckets and images stay", down), options);
+  with_parameters(with_stack(add_stack_command(*group, invocation, options, "diff", "What 'up' would change", diff_stack), options), options);
+  CLI::App* down_command = with_stack(add_stack_command(*group, invocation, options, "down", "Takes the stack away; keys, buckets and images stay", down), options);
   down_command->add_flag("--yes", options->yes, "it is meant");
   down_command->add_flag("--unprotect", options->unprotect, "also where it is protected from being deleted");
-  with_stack(add(*group, invocation, options, "doctor", "The live account against the template: what is missing, too open or different; exit status 3 where there is any", doctor), options);
+  with_stack(add_stack_command(*group, invocation, options, "doctor", "The live account against the template: what is missing, too open or different; exit status 3 where there is any", check_live_stack), options);
   add_aws_view_commands(*group, invocation);
-  add_cost_options(add(*group, invocation, options, "cost", "What it costs a month: an estimate, or what was booked", cost), options);
+  add_cost_options(add_stack_command(*group, invocation, options, "cost", "What it costs a month: an estimate, or what was booked", cost), options);
 }
 
 }  // namespace redoubt::cli

@@ -130,7 +130,7 @@ std::string words_of(const ComplianceCheck& check) {
   return check.detail + (check.detail.empty() || resources.empty() ? "" : ": ") + resources;
 }
 
-Json to_json(const aws::ControlReport& report, const std::vector<aws::Framework>& frameworks) {
+Json control_json(const aws::ControlReport& report, const std::vector<aws::Framework>& frameworks) {
   Json checks = Json::array(), clauses = Json::object();
   for (const auto& one : report.checks) checks.push_back({{"source", one.source}, {"name", one.name}, {"verdict", aws::to_string(one.verdict)}, {"resources", one.resources}, {"detail", one.detail}});
   for (const auto framework : frameworks) clauses[aws::to_string(framework)] = std::string(report.control->clauses(framework));
@@ -159,7 +159,7 @@ Result<int> compliance(Invocation& invocation, const ViewOptions& options, const
   std::map<Verdict, int> counts = {{Verdict::passed, 0}, {Verdict::failed, 0}, {Verdict::not_checked, 0}};
   for (const auto& report : reports) {
     ++counts[report.verdict()];
-    controls.push_back(to_json(report, frameworks));
+    controls.push_back(control_json(report, frameworks));
     add_rows(report, frameworks, options.with_all, table);
   }
   const auto sum = fmt::format("{} passed, {} failed, {} not checked; it is what these sources say today, and no attestation of an auditor", counts[Verdict::passed], counts[Verdict::failed], counts[Verdict::not_checked]);

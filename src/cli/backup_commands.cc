@@ -16,19 +16,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct BackupOptions {
   std::string file, to, keys_passphrase_file;
   bool with_keys = false;
   bool accept_older = false;
 };
 
-Result<std::optional<Secret>> keys_passphrase(const Options& options) {
+Result<std::optional<Secret>> keys_passphrase(const BackupOptions& options) {
   if (!options.keys_passphrase_file.empty()) return std::optional(TRY(read_secret_file(options.keys_passphrase_file)));
   if (options.with_keys) return std::optional(TRY(read_secret("passphrase for the keys in the backup")));
   return std::optional<Secret>();
 }
 
-Result<int> backup(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> backup(Invocation& invocation, const BackupOptions& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_keys));
   governance::BackupOptions wanted{fs::absolute(options.file), session->identity()};
@@ -113,7 +113,7 @@ Status write_key_files(const governance::KeyFiles& files, const fs::path& folder
 
 class Restore {
  public:
-  Restore(Invocation& invocation, const Options& options, fs::path to) : invocation_(invocation), options_(options), to_(std::move(to)) {
+  Restore(Invocation& invocation, const BackupOptions& options, fs::path to) : invocation_(invocation), options_(options), to_(std::move(to)) {
     growing_ = to_.parent_path() / ("." + to_.filename().string() + ".restoring");
   }
 
@@ -204,14 +204,14 @@ class Restore {
   }
 
   Invocation& invocation_;
-  const Options& options_;
+  const BackupOptions& options_;
   fs::path to_, growing_;
   governance::UnpackedBackup backup_;
   std::uint64_t entries_ = 0, lost_ = 0;
   Unfinished unfinished_;
 };
 
-Result<int> restore(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> restore_backup(Invocation& invocation, const BackupOptions& options, const Output& output) {
   fs::path to = fs::absolute(options.to.empty() ? invocation.global.workspace : options.to).lexically_normal();
   if (to.filename().empty()) to = to.parent_path();
   return Restore(invocation, options, to).run(output);
@@ -220,7 +220,7 @@ Result<int> restore(Invocation& invocation, const Options& options, const Output
 }  // namespace
 
 void add_backup_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BackupOptions>();
   const auto add_keys = [options](CLI::App* command, const char* help) {
     command->add_flag("--with-keys", options->with_keys, help);
     command->add_option("--keys-passphrase-file", options->keys_passphrase_file, "a file with the passphrase for --with-keys, which it implies");
@@ -230,7 +230,7 @@ void add_backup_commands(CLI::App& app, Invocation& invocation) {
   make->add_option("-o,--output", options->file, "the file to write; it must not be there yet")->required();
   add_keys(make, "put the key files into it too, sealed under a passphrase of their own");
   CLI::App* back = add_command(app, invocation, "restore", "A workspace out of a backup; everything is verified before it is put in place",
-                               [&invocation, options](const Output& output) { return restore(invocation, *options, output); });
+                               [&invocation, options](const Output& output) { return restore_backup(invocation, *options, output); });
   back->add_option("file", options->file, "what 'redoubt backup' wrote")->required();
   back->add_option("--to", options->to, "a folder that is not there yet (default: the workspace's)");
   back->add_flag("--accept-older", options->accept_older, "also when this machine has seen a longer ledger: what came after the backup is lost");

@@ -17,13 +17,13 @@ using stages::data::Action;
 using stages::data::DataCheck;
 using stages::data::DataReport;
 
-struct Options {
+struct DataCheckOptions {
   std::vector<std::string> files, accept;
   std::string policy, held_out, question = "user", clean, page;
   ReportFormat format;
 };
 
-Result<stages::data::CheckOptions> check_options(const Options& options) {
+Result<stages::data::CheckOptions> check_options(const DataCheckOptions& options) {
   stages::data::CheckOptions check;
   if (!options.policy.empty()) check.policy = TRY(pipeline::load_data_policy(options.policy));
   if (auto accepted = check.policy.accept(options.accept); !accepted) {
@@ -35,7 +35,7 @@ Result<stages::data::CheckOptions> check_options(const Options& options) {
 }
 
 // Files are read twice where a clean one is written: what is written is what was checked, or nothing is.
-Status write_clean(const Options& options, DataCheck& check, const DataReport& report) {
+Status write_clean(const DataCheckOptions& options, DataCheck& check, const DataReport& report) {
   const auto out = TRY(AtomicFile::create(options.clean));
   for (std::size_t i = 0; i < report.files.size(); ++i) {
     const auto file = TRY(FileReader::open_regular(options.files[i]));
@@ -45,7 +45,7 @@ Status write_clean(const Options& options, DataCheck& check, const DataReport& r
   return out->commit();
 }
 
-std::string summary_of(const DataReport& report, const Options& options, std::uint64_t shared) {
+std::string summary_of(const DataReport& report, const DataCheckOptions& options, std::uint64_t shared) {
   std::uint64_t findings = 0, redacted = 0;
   for (const auto& [kind, count] : report.counts) findings += count;
   for (const auto& [kind, count] : report.redacted) redacted += count;
@@ -56,7 +56,7 @@ std::string summary_of(const DataReport& report, const Options& options, std::ui
 }
 
 // The file that is checked stays as it is.
-Status check_output(const Options& options) {
+Status check_output(const DataCheckOptions& options) {
   for (const auto& file : options.files) {
     for (const auto& output : {options.clean, options.page}) {
       std::error_code ignored;
@@ -67,7 +67,7 @@ Status check_output(const Options& options) {
   return {};
 }
 
-Result<int> check(const Options& options, const Output& output) {
+Result<int> check(const DataCheckOptions& options, const Output& output) {
   TRY(check_output(options));
   const auto check = TRY(DataCheck::create(TRY(check_options(options))));
   if (!options.held_out.empty()) {
@@ -99,7 +99,7 @@ Result<int> check(const Options& options, const Output& output) {
 }  // namespace
 
 void add_data_check_command(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DataCheckOptions>();
   CLI::App* command = add_command(group, invocation, "check", "Names malformed rows, secrets, personal data, duplicates, leakage; exit status 3 when it must not be used",
                                   [options](const Output& output) { return check(*options, output); });
   command->add_option("files", options->files, "JSON lines or CSV; several are looked at as one set of rows")->required();

@@ -10,15 +10,15 @@
 namespace redoubt::cli {
 namespace {
 
-struct Options {
+struct DataSplitOptions {
   std::string file, folder, question = "user";
   double eval_fraction = 0.1;
   std::uint64_t seed = 7;
 };
 
-rows::Question question_of(const Options& options) { return options.question == "user" ? rows::Question::user : rows::Question::prompt; }
+rows::Question question_of(const DataSplitOptions& options) { return options.question == "user" ? rows::Question::user : rows::Question::prompt; }
 
-Result<stages::data::SplitCounts> write_sides(FileReader& file, const Options& options, const std::filesystem::path& folder) {
+Result<stages::data::SplitCounts> write_sides(FileReader& file, const DataSplitOptions& options, const std::filesystem::path& folder) {
   const auto train = TRY(AtomicFile::create(folder / "train.jsonl")), eval = TRY(AtomicFile::create(folder / "eval.jsonl"));
   const auto counts = TRY(stages::data::split_rows(file, options.file, {options.eval_fraction, options.seed, question_of(options)}, *train, *eval));
   TRY(train->commit());
@@ -26,7 +26,7 @@ Result<stages::data::SplitCounts> write_sides(FileReader& file, const Options& o
   return counts;
 }
 
-Result<int> split(const Options& options, const Output& output) {
+Result<int> split(const DataSplitOptions& options, const Output& output) {
   const auto file = TRY(FileReader::open_regular(options.file));
   const std::filesystem::path folder = options.folder;
   const bool stood = std::filesystem::exists(folder);
@@ -44,7 +44,7 @@ Result<int> split(const Options& options, const Output& output) {
 
 void add_data_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("data", "Training data: what is in it, and its two sides")->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DataSplitOptions>();
   add_data_check_command(*group, invocation);
   CLI::App* split_command = add_command(*group, invocation, "split", "Divides rows so that no question stands on both sides",
                                         [options](const Output& output) { return split(*options, output); });

@@ -16,7 +16,7 @@
 namespace redoubt::cli {
 namespace {
 
-struct Options {
+struct DeploymentOptions {
   std::string version, environment, name, key_id;
   std::vector<std::string> scopes, models, limits;
   std::string tenant;
@@ -29,7 +29,7 @@ struct Options {
 };
 
 // What the flags of `deploy` ask for; null: what the version was registered with.
-Result<Json> plan_of(const Options& options) {
+Result<Json> rollout_asked_for(const DeploymentOptions& options) {
   const int kinds = (options.canary > 0) + (options.shadow > 0) + options.blue_green + options.at_once;
   if (kinds > 1) return fail(ErrorCode::invalid_argument, "one way to bring a version into service, not several", "--canary, --shadow, --blue-green, --at-once");
   const bool is_tuned = options.wait_s >= 0 || options.bake_s >= 0 || options.errors_max >= 0;
@@ -42,19 +42,19 @@ Result<Json> plan_of(const Options& options) {
   return plan;
 }
 
-std::string environment_of(const Options& options) { return options.environment.empty() ? "production" : options.environment; }
+std::string environment_of(const DeploymentOptions& options) { return options.environment.empty() ? "production" : options.environment; }
 
 // How a client checks who answers.
 std::string trust_of(const provider::EndpointStatus& status) { return status.ca_file.empty() ? "" : fmt::format(" (certificates: {})", status.ca_file); }
 
-std::string describe(const Json& rollout) {
+std::string describe_rollout(const Json& rollout) {
   return fmt::format("{}/{} is tried beside it ({}, {} % of the requests, {}): {} answers, {} errors in the last minute", rollout.value("name", ""), rollout.value("version", ""), rollout.value("kind", ""),
                      rollout.value("percent", 0), rollout.value("step", ""), rollout.value("answers", 0), rollout.value("errors", 0));
 }
 
 int answer(const Output& output, const provider::EndpointStatus& status) {
   std::string text = fmt::format("{}/{} is served at {}{}", status.name, status.version, status.url, trust_of(status));
-  if (!status.rollout.empty()) text += "\n" + describe(status.rollout);
+  if (!status.rollout.empty()) text += "\n" + describe_rollout(status.rollout);
   output.result(status.to_json(), text);
   return 0;
 }
@@ -65,11 +65,11 @@ Result<std::unique_ptr<Session>> open_for_deploying(Invocation& invocation) {
   return session;
 }
 
-Result<int> deploy(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> deploy(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   const auto name = TRY(governance::parse_version_name(options.version));
   DeployTarget target{name.name, name.version, options.environment};
   target.at_once = options.at_once;
-  target.rollout = TRY(plan_of(options));
+  target.rollout = TRY(rollout_asked_for(options));
   auto session = TRY(open_for_deploying(invocation));
   const auto lock = TRY(session->workspace().lock());
   return answer(output, TRY(deploy_version(*session, target)).status);
@@ -85,7 +85,7 @@ Result<int> decide_rollout(Session& session, const std::string& environment, con
   return answer(output, TRY(host->status(environment)));
 }
 
-Result<int> finish_rollout(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> finish_rollout(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   const auto lock = TRY(session->workspace().lock());
   const auto standing = TRY(stages::deploy::standing_of(session->evidence(), environment_of(options)));
@@ -95,7 +95,7 @@ Result<int> finish_rollout(Invocation& invocation, const Options& options, const
 }
 
 // The bytes that stand in one environment, into the next.
-Result<int> promote(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> promote(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   const std::string environment = environment_of(options);
   if (options.from == environment) return fail(ErrorCode::invalid_argument, "a version is promoted from one environment to another", environment);
   auto session = TRY(open_for_deploying(invocation));
@@ -104,12 +104,12 @@ Result<int> promote(Invocation& invocation, const Options& options, const Output
   if (!stands) return fail(ErrorCode::not_found, "nothing stands in " + options.from, options.from, "deploy there first: redoubt deploy NAME/VERSION --environment " + options.from);
   DeployTarget target{stands->name(), stands->version(), environment};
   target.at_once = options.at_once;
-  target.rollout = TRY(plan_of(options));
+  target.rollout = TRY(rollout_asked_for(options));
   target.promoted_from = options.from;
   return answer(output, TRY(deploy_version(*session, target)).status);
 }
 
-Result<int> rollback(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> rollback(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   const auto lock = TRY(session->workspace().lock());
   const std::string environment = environment_of(options);
@@ -127,17 +127,17 @@ Result<provider::EndpointStatus> status_of(Invocation& invocation, const std::st
   return TRY((*session)->endpoint_host())->status(environment);
 }
 
-Result<int> show_status(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> show_status(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   const auto status = TRY(status_of(invocation, environment_of(options)));
   std::string text = fmt::format("{}: {}", environment_of(options), status.state);
   if (status.running) text += fmt::format(", {}/{} at {}{}{}", status.name, status.version, status.url, trust_of(status), status.pid == 0 ? "" : fmt::format(", process {}", status.pid));
-  if (!status.rollout.empty()) text += "\n" + describe(status.rollout);
+  if (!status.rollout.empty()) text += "\n" + describe_rollout(status.rollout);
   if (!status.error.empty()) text += "\nerror: " + status.error;
   output.result(status.to_json(), text);
   return 0;
 }
 
-Result<int> stop(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> stop(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   // What was changed from outside must not keep an endpoint running.
   const auto session = open_for_deploying(invocation);
   if (!session && session.error().code != ErrorCode::tampered) return fail(session.error());
@@ -147,7 +147,7 @@ Result<int> stop(Invocation& invocation, const Options& options, const Output& o
 }
 
 // Starts the process again for what was deployed, after a restart of the machine.
-Result<int> start(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> start(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   const auto current = TRY(stages::deploy::current_deployment(session->evidence(), environment_of(options)));
   if (!current) return fail(ErrorCode::not_found, "nothing was deployed to this environment", environment_of(options), "redoubt deploy NAME/VERSION");
@@ -169,7 +169,7 @@ Result<gateway::UseLimits> parse_limits(const std::vector<std::string>& texts) {
 
 using MadeKey = std::pair<gateway::ApiKeyInfo, Secret>;
 
-int show_key(Invocation& invocation, const Options& options, const Output& output, const MadeKey& made) {
+int show_key(Invocation& invocation, const DeploymentOptions& options, const Output& output, const MadeKey& made) {
   // The key is shown whatever the endpoint does: nobody else has it.
   if (auto told = endpoint_process(invocation.global, environment_of(options)).reload(); !told) output.say(told.error().message);
   const auto& info = made.first;
@@ -188,7 +188,7 @@ int show_key(Invocation& invocation, const Options& options, const Output& outpu
   return 0;
 }
 
-Result<int> create_key(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> create_key(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
   gateway::ApiKeyInfo wanted;
@@ -209,7 +209,7 @@ Result<int> create_key(Invocation& invocation, const Options& options, const Out
   return show_key(invocation, options, output, created);
 }
 
-Result<int> rotate_key(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> rotate_key(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
   MadeKey created;
@@ -220,7 +220,7 @@ Result<int> rotate_key(Invocation& invocation, const Options& options, const Out
   return show_key(invocation, options, output, created);
 }
 
-Result<int> revoke_key(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> revoke_key(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
   TRY(session->record_change("key", [&]() -> Result<Json> {
@@ -232,7 +232,7 @@ Result<int> revoke_key(Invocation& invocation, const Options& options, const Out
   return 0;
 }
 
-Result<int> list_keys(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> list_keys(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
   Json values = Json::array();
@@ -250,7 +250,7 @@ Result<int> list_keys(Invocation& invocation, const Options& options, const Outp
 }  // namespace
 
 void add_deploy_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DeploymentOptions>();
   const auto add = [&](CLI::App& parent, const char* name, const char* help, auto body) {
     CLI::App* command = add_command(parent, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
     command->add_option("--environment", options->environment, "dev, staging or production (default)")->check(CLI::IsMember({"dev", "staging", "production"}));
@@ -278,7 +278,8 @@ void add_deploy_commands(CLI::App& app, Invocation& invocation) {
   add(*endpoint, "status", "Whether it runs, where, and what it serves", show_status);
   add(*endpoint, "start", "Starts it again for what was deployed", start);
   add(*endpoint, "stop", "Finishes the requests under way and ends it", stop);
-  add(*endpoint, "run", "Serves in this process (what 'deploy' starts)", [](Invocation& i, const Options& o, const Output&) { return run_endpoint(i.global, environment_of(o)); });
+  add(*endpoint, "run", "Serves in this process (what 'deploy' starts)",
+      [](Invocation& i, const DeploymentOptions& o, const Output&) { return run_endpoint(i.global, environment_of(o)); });
   CLI::App* key = app.add_subcommand("key", "API keys of an endpoint")->require_subcommand(1);
   CLI::App* create = add(*key, "create", "Makes a key and shows it once", create_key);
   create->add_option("--name", options->name, "whose it is")->required();

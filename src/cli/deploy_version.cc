@@ -60,7 +60,7 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
 }
 
 // The plan by which it comes into service; null: at once.
-Result<Json> plan_of(Session& session, const DeployTarget& target, const pipeline::DeployOptions& endpoint) {
+Result<Json> rollout_plan(Session& session, const DeployTarget& target, const pipeline::DeployOptions& endpoint) {
   if (target.at_once || target.rollback) return Json();
   const Json& given = target.rollout.is_null() ? endpoint.rollout : target.rollout;
   if (given.empty()) return Json();
@@ -136,7 +136,7 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   stages::deploy::DeploymentOptions deployment_options;
   deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", json_or(settings, "watch", Json::object())}, {"scan", json_or(settings, "scan", Json::object())}};
   deployment_options.rollback = target.rollback;
-  deployment_options.rollout = TRY(plan_of(session, target, endpoint));
+  deployment_options.rollout = TRY(rollout_plan(session, target, endpoint));
   deployment_options.promoted_from = TRY(promoted_statement(session, target, release));
   auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
   (void)TRY(session.registry());  // the registry follows the statement

@@ -27,25 +27,25 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kSpaceNeeded = 5ull << 30;  // a small model, its sealed copy, an image and checkpoints
 constexpr auto kAuthorityWarning = std::chrono::days(30);
 
-enum class Verdict { ok, warning, failed };
+enum class CheckVerdict { ok, warning, failed };
 
 struct Finding {
   std::string name;
-  Verdict verdict = Verdict::ok;
+  CheckVerdict verdict = CheckVerdict::ok;
   std::string detail, cure;
 };
 
-const char* to_string(Verdict verdict) {
+const char* to_string(CheckVerdict verdict) {
   switch (verdict) {
-    case Verdict::ok: return "ok";
-    case Verdict::warning: return "warning";
-    case Verdict::failed: return "failed";
+    case CheckVerdict::ok: return "ok";
+    case CheckVerdict::warning: return "warning";
+    case CheckVerdict::failed: return "failed";
   }
   return "failed";
 }
 
 Finding failed(const char* name, const Error& error) {
-  return {name, Verdict::failed, error.message + (error.where.empty() ? "" : " (" + error.where + ")"), error.hint};
+  return {name, CheckVerdict::failed, error.message + (error.where.empty() ? "" : " (" + error.where + ")"), error.hint};
 }
 
 // The kernel is asked about a process that waits to run a program; the program itself is none, so nothing runs.
@@ -59,10 +59,10 @@ Finding check_sandbox() {
   if (!made) return failed(kName, made.error());
   const auto started = (*made)->start({{"/bin/nothing"}, {}, {}});
   const auto& proved = (*made)->confinement().proved;
-  if (proved.empty()) return started ? Finding{kName, Verdict::failed, "nothing was proved", ""} : failed(kName, started.error());
+  if (proved.empty()) return started ? Finding{kName, CheckVerdict::failed, "nothing was proved", ""} : failed(kName, started.error());
   const int landlock = (*made)->confinement().landlock_abi;
-  if (landlock == 0) return {kName, Verdict::warning, fmt::format("{} promises proved; this kernel has no Landlock", proved.size()), "a kernel of 5.13 or later adds it; the other walls stand"};
-  return {kName, Verdict::ok, fmt::format("{} promises proved, Landlock {}", proved.size(), landlock), ""};
+  if (landlock == 0) return {kName, CheckVerdict::warning, fmt::format("{} promises proved; this kernel has no Landlock", proved.size()), "a kernel of 5.13 or later adds it; the other walls stand"};
+  return {kName, CheckVerdict::ok, fmt::format("{} promises proved, Landlock {}", proved.size(), landlock), ""};
 }
 
 // Its first line, or why it does not start. The engine holds no secret, and --version reads nothing.
@@ -99,14 +99,14 @@ Finding check_engine() {
   if (!engine) return failed("engine", engine.error());
   const auto version = version_of(*engine);
   if (!version) return failed("engine", version.error());
-  return {"engine", Verdict::ok, *version + " with its libtorch", ""};
+  return {"engine", CheckVerdict::ok, *version + " with its libtorch", ""};
 }
 
 Finding check_clock(TimePoint now, std::optional<TimePoint> made, std::optional<TimePoint> newest) {
   const TimePoint built = parse_rfc3339("2025-01-01T00:00:00Z").value_or(TimePoint{});
   const auto earliest = std::max({built, made.value_or(built), newest.value_or(built)});
-  if (now + std::chrono::seconds(2) >= earliest) return {"clock", Verdict::ok, to_rfc3339(now), ""};
-  return {"clock", Verdict::failed, fmt::format("it is {} here, but {} was recorded already", to_rfc3339(now), to_rfc3339(earliest)), "set the clock, or let it be set (systemd-timesyncd, chrony)"};
+  if (now + std::chrono::seconds(2) >= earliest) return {"clock", CheckVerdict::ok, to_rfc3339(now), ""};
+  return {"clock", CheckVerdict::failed, fmt::format("it is {} here, but {} was recorded already", to_rfc3339(now), to_rfc3339(earliest)), "set the clock, or let it be set (systemd-timesyncd, chrony)"};
 }
 
 Finding check_space(const fs::path& folder) {
@@ -114,9 +114,9 @@ Finding check_space(const fs::path& folder) {
   if (::statvfs(folder.c_str(), &info) != 0) return failed("space", fail_errno(errno, "look at the file system", folder.string()).value());
   const std::uint64_t bytes = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
   const std::string detail = fmt::format("{:.1f} GiB free at {}", static_cast<double>(bytes) / (1ull << 30), folder.string());
-  if (bytes >= kSpaceNeeded) return {"space", Verdict::ok, detail, ""};
+  if (bytes >= kSpaceNeeded) return {"space", CheckVerdict::ok, detail, ""};
   const std::string cure = fmt::format("free {:.1f} GiB there; a run of a small model needs about {:.0f} GiB", static_cast<double>(kSpaceNeeded - bytes) / (1ull << 30), static_cast<double>(kSpaceNeeded) / (1ull << 30));
-  return {"space", bytes < (256ull << 20) ? Verdict::failed : Verdict::warning, detail, cure};
+  return {"space", bytes < (256ull << 20) ? CheckVerdict::failed : CheckVerdict::warning, detail, cure};
 }
 
 Finding check_advisories(TimePoint now) {
@@ -133,7 +133,7 @@ Finding check_advisories(TimePoint now) {
     if (finding.cure.empty()) finding.cure = "apt-get update";
     return finding;
   }
-  return {"advisories", Verdict::ok, fmt::format("1 feed, of {}", to_rfc3339(oldest)), ""};
+  return {"advisories", CheckVerdict::ok, fmt::format("1 feed, of {}", to_rfc3339(oldest)), ""};
 }
 
 // One line for all key files, the first that is wrong by name.
@@ -145,8 +145,8 @@ Finding check_key_files(const fs::path& folder) {
   const auto check = [](const fs::path& path, mode_t closed) -> std::optional<Finding> {
     struct stat info {};
     if (::lstat(path.c_str(), &info) != 0) return failed(kName, fail_errno(errno, "look at", path.string()).value());
-    if (info.st_uid != ::geteuid()) return Finding{kName, Verdict::failed, path.string() + " belongs to another user", "chown it, or run as its owner"};
-    if ((info.st_mode & closed) != 0) return Finding{kName, Verdict::failed, fmt::format("{} is open to others ({:o})", path.string(), info.st_mode & 07777), "chmod go= '" + path.string() + "'; if others could read it, rotate the key"};
+    if (info.st_uid != ::geteuid()) return Finding{kName, CheckVerdict::failed, path.string() + " belongs to another user", "chown it, or run as its owner"};
+    if ((info.st_mode & closed) != 0) return Finding{kName, CheckVerdict::failed, fmt::format("{} is open to others ({:o})", path.string(), info.st_mode & 07777), "chmod go= '" + path.string() + "'; if others could read it, rotate the key"};
     return std::nullopt;
   };
   if (const auto wrong = check(folder, 022)) return *wrong;
@@ -155,20 +155,20 @@ Finding check_key_files(const fs::path& folder) {
     ++count;
     if (const auto wrong = check(folder / name, 077)) return *wrong;
   }
-  return {kName, Verdict::ok, fmt::format("{} in {}, closed to others", count, folder.string()), ""};
+  return {kName, CheckVerdict::ok, fmt::format("{} in {}, closed to others", count, folder.string()), ""};
 }
 
 Finding check_authority(const fs::path& root, TimePoint now) {
   constexpr const char* kName = "certificate authority";
   std::error_code ignored;
-  if (!fs::exists(root / "ca.pem", ignored)) return {kName, Verdict::ok, "none yet; the first deployment makes it", ""};
+  if (!fs::exists(root / "ca.pem", ignored)) return {kName, CheckVerdict::ok, "none yet; the first deployment makes it", ""};
   const auto text = read_text_file(root / "ca.pem", 1 << 20);
   const auto info = text ? crypto::read_certificate(*text) : Result<crypto::CertificateInfo>(fail(text.error()));
   if (!info) return failed(kName, info.error());
   const std::string cure = "deploy with a new authority: stop the endpoint, remove state/tls-authority and ca.pem, deploy again, and hand the new ca.pem to clients";
-  if (now > info->not_after) return {kName, Verdict::failed, "it ended at " + to_rfc3339(info->not_after), cure};
-  if (now + kAuthorityWarning > info->not_after) return {kName, Verdict::warning, "it ends at " + to_rfc3339(info->not_after), cure};
-  return {kName, Verdict::ok, "good until " + to_rfc3339(info->not_after), ""};
+  if (now > info->not_after) return {kName, CheckVerdict::failed, "it ended at " + to_rfc3339(info->not_after), cure};
+  if (now + kAuthorityWarning > info->not_after) return {kName, CheckVerdict::warning, "it ends at " + to_rfc3339(info->not_after), cure};
+  return {kName, CheckVerdict::ok, "good until " + to_rfc3339(info->not_after), ""};
 }
 
 Finding check_secrets(provider::SecretStore& secrets, TimePoint now) {
@@ -181,14 +181,14 @@ Finding check_secrets(provider::SecretStore& secrets, TimePoint now) {
     old += fmt::format("{}{} was put {} days ago", old.empty() ? "" : ", ", info.name, (now - info.changed) / std::chrono::hours(24));
     cure += fmt::format("{}redoubt secret rotate {}", cure.empty() ? "" : "; ", info.name);
   }
-  if (old.empty()) return {kName, Verdict::ok, fmt::format("{}, none older than {} days", infos->size(), provider::kSecretAgeMax / std::chrono::hours(24)), ""};
-  return {kName, Verdict::warning, old, cure};
+  if (old.empty()) return {kName, CheckVerdict::ok, fmt::format("{}, none older than {} days", infos->size(), provider::kSecretAgeMax / std::chrono::hours(24)), ""};
+  return {kName, CheckVerdict::warning, old, cure};
 }
 
 Finding check_key_age(Session& session) {
   const auto age = key_age(session);
   if (!age) return failed("key age", age.error());
-  return {"key age", age->overdue() ? Verdict::warning : Verdict::ok, age->text(), age->overdue() ? "redoubt keys rotate" : ""};
+  return {"key age", age->overdue() ? CheckVerdict::warning : CheckVerdict::ok, age->text(), age->overdue() ? "redoubt keys rotate" : ""};
 }
 
 // The ledger's head, its anchor, and that keys and registry open. Reading every object is what 'audit verify' is for.
@@ -201,7 +201,7 @@ void check_workspace(const GlobalOptions& options, std::vector<Finding>& finding
   }
   auto& workspace = (*session)->workspace();
   std::optional<TimePoint> newest;
-  Finding integrity{"workspace", Verdict::ok, "", ""};
+  Finding integrity{"workspace", CheckVerdict::ok, "", ""};
   const auto checkpoint = (*session)->evidence().checkpoint();
   if (!checkpoint) {
     integrity = failed("workspace", checkpoint.error());
@@ -214,12 +214,12 @@ void check_workspace(const GlobalOptions& options, std::vector<Finding>& finding
       if (!last) integrity = failed("workspace", last.error());
     }
   }
-  if (const auto registry = (*session)->registry(); integrity.verdict == Verdict::ok && !registry) integrity = failed("workspace", registry.error());
+  if (const auto registry = (*session)->registry(); integrity.verdict == CheckVerdict::ok && !registry) integrity = failed("workspace", registry.error());
   findings.push_back(integrity);
   std::error_code ignored;
   const auto anchor = (*session)->ledger_options().anchor;
-  findings.push_back(fs::exists(anchor, ignored) ? Finding{"anchor", Verdict::ok, anchor.string(), ""}
-                                                 : Finding{"anchor", Verdict::failed, "the ledger has no anchor outside of the workspace", "see 'redoubt restore --help'"});
+  findings.push_back(fs::exists(anchor, ignored) ? Finding{"anchor", CheckVerdict::ok, anchor.string(), ""}
+                                                 : Finding{"anchor", CheckVerdict::failed, "the ledger has no anchor outside of the workspace", "see 'redoubt restore --help'"});
   findings.push_back(check_key_files(workspace.credentials()));
   findings.push_back(check_key_age(**session));
   findings.push_back(check_secrets((*session)->secrets(), clock.now()));
@@ -236,7 +236,7 @@ Result<int> doctor(Invocation& invocation, const Output& output) {
     check_workspace(invocation.global, findings, clock);
     findings.push_back(check_space(workspace));
   } else {
-    findings.push_back({"workspace", Verdict::warning, "there is none at " + workspace.string(), "redoubt init"});
+    findings.push_back({"workspace", CheckVerdict::warning, "there is none at " + workspace.string(), "redoubt init"});
     findings.push_back(check_clock(clock.now(), std::nullopt, std::nullopt));
     fs::path existing = workspace;
     while (!fs::exists(existing, ignored) && existing.has_relative_path()) existing = existing.parent_path();
@@ -247,10 +247,10 @@ Result<int> doctor(Invocation& invocation, const Output& output) {
   Table table{{"CHECK", "VERDICT", "DETAIL"}, {}};
   std::string cures;
   for (const auto& finding : findings) {
-    ok = ok && finding.verdict != Verdict::failed;
+    ok = ok && finding.verdict != CheckVerdict::failed;
     checks.push_back({{"name", finding.name}, {"verdict", to_string(finding.verdict)}, {"detail", finding.detail}, {"cure", finding.cure}});
     table.rows.push_back({finding.name, to_string(finding.verdict), finding.detail});
-    if (finding.verdict != Verdict::ok && !finding.cure.empty()) cures += fmt::format("{}: {}\n", finding.name, finding.cure);
+    if (finding.verdict != CheckVerdict::ok && !finding.cure.empty()) cures += fmt::format("{}: {}\n", finding.name, finding.cure);
   }
   output.result({{"ok", ok}, {"checks", checks}}, render(table) + (cures.empty() ? "" : "\nwhat helps:\n" + cures));
   return ok ? 0 : 1;

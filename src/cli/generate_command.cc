@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 // Wider than what an endpoint grants its clients: the machine is the user's own. The engine's own limits.
 const openai::RequestLimits kLimits{.prompt_bytes_max = 512 << 10, .answer_tokens_max = 131072, .top_k_max = 1 << 24, .stop_max = 16, .logit_bias_max = 1024};
 
-struct Options {
+struct GenerateOptions {
   std::string model, prompt, system, schema, dtype = "bf16", weights = "bf16";
   std::vector<std::string> adapters, stop, logit_bias;
   Json fields = {{"max_tokens", 128}, {"seed", 7}, {"temperature", 0.7}, {"top_p", 0.95}};  // of the request, as given
@@ -52,7 +52,7 @@ Result<Json> logit_bias(const std::vector<std::string>& given) {
   return biases;
 }
 
-Result<openai::GenerateRequest> parse(const Options& options, Json fields) {
+Result<openai::GenerateRequest> parse(const GenerateOptions& options, Json fields) {
   fields["messages"] = Json::array();
   if (!options.system.empty()) fields["messages"].push_back({{"role", "system"}, {"content", options.system}});
   fields["messages"].push_back({{"role", "user"}, {"content", options.prompt}});
@@ -74,7 +74,7 @@ Result<std::string> read_schema(const std::string& file) {
   return fail(grammar.error().code, fmt::format("the schema, at {}: {}", grammar.error().where, grammar.error().message), file, "docs/generation.md lists what a schema may hold");
 }
 
-Result<openai::GenerateRequest> request_of(const Options& options) {
+Result<openai::GenerateRequest> request_of(const GenerateOptions& options) {
   auto request = TRY(parse(options, options.fields));
   request.greedy = request.greedy || options.greedy;
   if (!options.schema.empty()) request.schema = TRY(read_schema(options.schema));
@@ -118,7 +118,7 @@ std::string told(const Json& answer, bool streamed) {
   return answer.contains("logprobs") ? text + logprob_table(answer) : text;
 }
 
-Result<int> generate(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> generate(Invocation& invocation, const GenerateOptions& options, const Output& output) {
   provider::JobSpec spec;
   spec.entry_point = "generate";
   const auto request = TRY(request_of(options));
@@ -139,18 +139,18 @@ Result<int> generate(Invocation& invocation, const Options& options, const Outpu
   return 0;
 }
 
-void add_number(CLI::App& command, const std::shared_ptr<Options>& options, const char* field, const char* help) {
+void add_number(CLI::App& command, const std::shared_ptr<GenerateOptions>& options, const char* field, const char* help) {
   command.add_option_function<double>(option_of(field), [options, field](double value) {
     // JSON has no such number; as text it is refused by the parser, which knows the range.
     options->fields[field] = std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : "infinite");
   }, help);
 }
 
-void add_count(CLI::App& command, const std::shared_ptr<Options>& options, const char* field, const char* help) {
+void add_count(CLI::App& command, const std::shared_ptr<GenerateOptions>& options, const char* field, const char* help) {
   command.add_option_function<std::int64_t>(option_of(field), [options, field](std::int64_t value) { options->fields[field] = value; }, help);
 }
 
-void add_sampling(CLI::App& command, const std::shared_ptr<Options>& options) {
+void add_sampling(CLI::App& command, const std::shared_ptr<GenerateOptions>& options) {
   add_count(command, options, "max_tokens", "at most so many tokens (default 128)");
   command.add_flag("--greedy", options->greedy, "always the likeliest token");
   add_count(command, options, "seed", "of the sampling (default 7): the same again gives the same answer");
@@ -170,7 +170,7 @@ void add_sampling(CLI::App& command, const std::shared_ptr<Options>& options) {
 }  // namespace
 
 void add_generate_command(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateOptions>();
   CLI::App* command = add_command(app, invocation, "generate", "Answers a prompt in the sandbox", [&invocation, options](const Output& output) { return generate(invocation, *options, output); });
   command->add_option("--model", options->model, "a Hugging Face model folder")->required();
   command->add_option("--adapter", options->adapters, "a PEFT adapter folder; given again, each adapter answers");

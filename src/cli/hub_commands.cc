@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct MirrorOptions {
   std::string root, state, listen = "127.0.0.1:8080", certificate, key, token_file, audit_file, access_log;
   std::string upstream, upstream_ca, upstream_token;
   std::vector<std::string> upstream_hosts;
@@ -32,12 +32,12 @@ struct Options {
 };
 
 // A root that is not there is a slip of the finger, not a new mirror.
-Result<fs::path> state_of(const Options& options) {
+Result<fs::path> state_of(const MirrorOptions& options) {
   if (!is_folder(options.root)) return fail(ErrorCode::not_found, "no such folder of models", options.root, "name a folder that holds OWNER/NAME/...");
   return options.state.empty() ? fs::path(options.root) / ".hub" : fs::path(options.state);
 }
 
-Result<fs::path> audit_file_of(const Options& options) { return options.audit_file.empty() ? TRY(state_of(options)) / "audit.jsonl" : fs::path(options.audit_file); }
+Result<fs::path> audit_file_of(const MirrorOptions& options) { return options.audit_file.empty() ? TRY(state_of(options)) / "audit.jsonl" : fs::path(options.audit_file); }
 
 // What the scan of every model says to the mirror: one line a finding.
 Result<std::vector<std::string>> scan_repository(const hub::Repository& repository) {
@@ -81,7 +81,7 @@ class OtherHub final : public hub::Upstream {
   stages::acquire::HubClient client_;
 };
 
-Status set_upstream(const Options& options, hub::Options& hub) {
+Status set_upstream(const MirrorOptions& options, hub::Options& hub) {
   if (options.upstream.empty()) return {};
   stages::acquire::HubOptions upstream;
   upstream.endpoint = options.upstream;
@@ -99,7 +99,7 @@ Status set_upstream(const Options& options, hub::Options& hub) {
   return {};
 }
 
-Result<hub::Options> serving_options(const Options& options) {
+Result<hub::Options> serving_options(const MirrorOptions& options) {
   const auto colon = options.listen.rfind(':');
   const int port = colon == options.listen.npos ? -1 : std::atoi(options.listen.c_str() + colon + 1);
   if (port < 0 || port > 65535) return fail(ErrorCode::invalid_argument, "not HOST:PORT", options.listen);
@@ -119,7 +119,7 @@ Result<hub::Options> serving_options(const Options& options) {
   return hub;
 }
 
-Result<int> serve(const Options& options, const Output& output) {
+Result<int> serve(const MirrorOptions& options, const Output& output) {
   sigset_t signals;
   sigemptyset(&signals);
   for (int signal : {SIGTERM, SIGINT}) sigaddset(&signals, signal);
@@ -144,7 +144,7 @@ Result<int> serve(const Options& options, const Output& output) {
 
 // --- tokens
 
-Result<int> create_token(const Options& options, const Output& output) {
+Result<int> create_token(const MirrorOptions& options, const Output& output) {
   hub::Token token;
   token.name = options.name;
   token.role = options.scope == "write" ? hub::Role::write : hub::Role::read;
@@ -159,7 +159,7 @@ Result<int> create_token(const Options& options, const Output& output) {
   return 0;
 }
 
-Result<int> list_tokens(const Options& options, const Output& output) {
+Result<int> list_tokens(const MirrorOptions& options, const Output& output) {
   Json list = Json::array();
   Table table{{"ID", "NAME", "SCOPE", "REPOSITORIES", "EXPIRES", "STATE"}, {}};
   const auto now = SystemClock().now();
@@ -173,7 +173,7 @@ Result<int> list_tokens(const Options& options, const Output& output) {
   return 0;
 }
 
-Result<int> revoke_token(const Options& options, const Output& output) {
+Result<int> revoke_token(const MirrorOptions& options, const Output& output) {
   TRY(hub::TokenFile::revoke(TRY(state_of(options)) / hub::kTokensName, options.token));
   output.result({{"revoked", options.token}}, "revoked; a mirror that runs refuses it from now on");
   return 0;
@@ -181,7 +181,7 @@ Result<int> revoke_token(const Options& options, const Output& output) {
 
 // --- gates
 
-Result<int> change_gate(const Options& options, const Output& output, const std::function<Status(hub::Gates&)>& body) {
+Result<int> change_gate(const MirrorOptions& options, const Output& output, const std::function<Status(hub::Gates&)>& body) {
   const fs::path file = TRY(state_of(options)) / hub::kGatesName;
   TRY(hub::GateFile::change(file, body));
   const auto gates = TRY(hub::GateFile::read(file));
@@ -192,7 +192,7 @@ Result<int> change_gate(const Options& options, const Output& output, const std:
   return 0;
 }
 
-Result<int> gate(const Options& options, const Output& output) {
+Result<int> gate(const MirrorOptions& options, const Output& output) {
   const auto slash = options.repository.find('/');
   if (slash == options.repository.npos || slash == 0 || slash + 1 == options.repository.size()) return fail(ErrorCode::invalid_argument, "not OWNER/NAME, nor a pattern of it", options.repository);
   return change_gate(options, output, [&](hub::Gates& gates) -> Status {
@@ -205,7 +205,7 @@ Result<int> gate(const Options& options, const Output& output) {
   });
 }
 
-Result<int> grant(const Options& options, const Output& output, bool is_given) {
+Result<int> grant(const MirrorOptions& options, const Output& output, bool is_given) {
   return change_gate(options, output, [&](hub::Gates& gates) -> Status {
     const auto found = gates.find(options.repository);
     if (found == gates.end()) return fail(ErrorCode::not_found, "the model is not gated", options.repository, "gate it with 'redoubt hub gate OWNER/NAME'");
@@ -218,7 +218,7 @@ Result<int> grant(const Options& options, const Output& output, bool is_given) {
   });
 }
 
-Result<int> check_audit(const Options& options, const Output& output) {
+Result<int> check_audit(const MirrorOptions& options, const Output& output) {
   const auto file = TRY(audit_file_of(options));
   hub::AuditHead known;
   if (options.in_ledger) {
@@ -238,17 +238,17 @@ Result<int> check_audit(const Options& options, const Output& output) {
   return check.problems.empty() ? 0 : exit_code_of(ErrorCode::tampered);
 }
 
-using Body = Result<int> (*)(const Options&, const Output&);
+using MirrorBody = Result<int> (*)(const MirrorOptions&, const Output&);
 
-CLI::App* add(CLI::App& group, Invocation& invocation, const std::shared_ptr<Options>& options, const char* name, const char* help, Body body) {
+CLI::App* add_mirror_command(CLI::App& group, Invocation& invocation, const std::shared_ptr<MirrorOptions>& options, const char* name, const char* help, MirrorBody body) {
   CLI::App* command = add_command(group, invocation, name, help, [options, body](const Output& output) { return body(*options, output); });
   command->add_option("--root", options->root, "the mirror's folder")->required();
   command->add_option("--state", options->state, "where the mirror keeps tokens, scans and its audit file (default: ROOT/.hub)");
   return command;
 }
 
-void add_serve(CLI::App& group, Invocation& invocation, const std::shared_ptr<Options>& options) {
-  CLI::App* command = add(group, invocation, options, "serve", "Serves a folder of models, OWNER/NAME/..., through the Hugging Face Hub's HTTP API; only what passes the scan", serve);
+void add_serve(CLI::App& group, Invocation& invocation, const std::shared_ptr<MirrorOptions>& options) {
+  CLI::App* command = add_mirror_command(group, invocation, options, "serve", "Serves a folder of models, OWNER/NAME/..., through the Hugging Face Hub's HTTP API; only what passes the scan", serve);
   command->add_option("--listen", options->listen, "HOST:PORT; port 0 is any free one");
   command->add_option("--tls-cert", options->certificate, "PEM file, the chain with the leaf first")->required();
   command->add_option("--tls-key", options->key, "PEM file")->required();
@@ -264,37 +264,38 @@ void add_serve(CLI::App& group, Invocation& invocation, const std::shared_ptr<Op
   command->add_option("--size-gib-max", options->size_gib_max, "largest model that is fetched from there (default 256)")->check(CLI::Range(1, 1 << 20));
 }
 
-void add_tokens(CLI::App& group, Invocation& invocation, const std::shared_ptr<Options>& options) {
+void add_tokens(CLI::App& group, Invocation& invocation, const std::shared_ptr<MirrorOptions>& options) {
   CLI::App* tokens = group.add_subcommand("token", "Tokens of a mirror's users")->require_subcommand(1);
-  CLI::App* create = add(*tokens, invocation, options, "create", "Makes a token and shows it once", create_token);
+  CLI::App* create = add_mirror_command(*tokens, invocation, options, "create", "Makes a token and shows it once", create_token);
   create->add_option("--name", options->name, "whose it is")->required();
   create->add_option("--scope", options->scope, "read or write (default read)")->check(CLI::IsMember({"read", "write"}));
   create->add_option("--repo", options->repositories, "OWNER/NAME or a pattern that it is for, as acme/*; may stand several times (default: all)");
   create->add_option("--expires-days", options->expires_days, "days until it ends (default: never)")->check(CLI::Range(1, 36'500));
-  add(*tokens, invocation, options, "list", "Lists tokens, never their text", list_tokens);
-  add(*tokens, invocation, options, "revoke", "Ends a token at once", revoke_token)->add_option("token", options->token, "its ID or NAME")->required();
+  add_mirror_command(*tokens, invocation, options, "list", "Lists tokens, never their text", list_tokens);
+  add_mirror_command(*tokens, invocation, options, "revoke", "Ends a token at once", revoke_token)->add_option("token", options->token, "its ID or NAME")->required();
 }
 
 }  // namespace
 
 void add_hub_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<MirrorOptions>();
   options->global = &invocation.global;
   CLI::App* group = app.add_subcommand("hub", "A private model mirror: serve, token, gate, grant, ungrant, audit")->require_subcommand(1);
   add_serve(*group, invocation, options);
   add_tokens(*group, invocation, options);
-  CLI::App* gate_command = add(*group, invocation, options, "gate", "Lets only tokens with a grant download a model", gate);
+  CLI::App* gate_command = add_mirror_command(*group, invocation, options, "gate", "Lets only tokens with a grant download a model", gate);
   gate_command->add_option("repository", options->repository, "OWNER/NAME, or a pattern")->required();
   gate_command->add_flag("--off", options->is_off, "open it again");
-  const std::tuple<const char*, const char*, Body> grants[] = {
-      {"grant", "Grants a token a gated model", [](const Options& given, const Output& output) { return grant(given, output, true); }},
-      {"ungrant", "Takes a grant back", [](const Options& given, const Output& output) { return grant(given, output, false); }}};
+  const std::tuple<const char*, const char*, MirrorBody> grants[] = {
+      {"grant", "Grants a token a gated model", [](const MirrorOptions& given, const Output& output) { return grant(given, output, true); }},
+      {"ungrant", "Takes a grant back", [](const MirrorOptions& given, const Output& output) { return grant(given, output, false); }}};
   for (const auto& [name, help, body] : grants) {
-    CLI::App* command = add(*group, invocation, options, name, help, body);
+    CLI::App* command = add_mirror_command(*group, invocation, options, name, help, body);
     command->add_option("repository", options->repository, "as it was gated")->required();
     command->add_option("token", options->token, "the token's NAME or ID")->required();
   }
-  CLI::App* audit = add(*group, invocation, options, "audit", "Checks that no line of the audit file was changed or taken out; exit status 4 when one was", check_audit);
+  CLI::App* audit = add_mirror_command(*group, invocation, options, "audit",
+                                       "Checks that no line of the audit file was changed or taken out; exit status 4 when one was", check_audit);
   audit->add_option("--audit-file", options->audit_file, "the file (default: STATE/audit.jsonl)");
   audit->add_flag("--ledger", options->in_ledger, "and that it holds what the workspace's ledger knows of it");
 }

@@ -37,7 +37,7 @@ Result<fs::path> find_recipe(const ImageBuildOptions& options) {
   return fail(ErrorCode::not_found, "no Dockerfile and no image.yaml in the folder", options.folder, "name the recipe with --file");
 }
 
-Result<recipe::BuildInput> input_of(const ImageBuildOptions& options, const ImageFinder& finder, Progress& progress) {
+Result<recipe::BuildInput> build_input(const ImageBuildOptions& options, const ImageFinder& finder, Progress& progress) {
   recipe::BuildInput input;
   input.recipe = TRY(find_recipe(options));
   input.folder = options.folder.empty() ? input.recipe.parent_path() : fs::path(options.folder);
@@ -102,7 +102,7 @@ struct Made {
 Result<Made> make(Invocation& invocation, const ImageBuildOptions& options, const ImageFinder& finder, provider::ImageStore& images, const Output& output) {
   recipe::LintPolicy policy;
   if (!options.lint_policy.empty()) policy = TRY(recipe::LintPolicy::load(options.lint_policy));
-  const auto input = TRY(input_of(options, finder, invocation.progress));
+  const auto input = TRY(build_input(options, finder, invocation.progress));
   Made made;
   auto read = TRY(recipe::read_recipe(input, invocation.progress));
   made.bases = std::move(read.bases);
@@ -117,21 +117,21 @@ Result<Made> make(Invocation& invocation, const ImageBuildOptions& options, cons
   return made;
 }
 
-Json to_json(const Made& made, const fs::path& layout) {
+Json made_json(const Made& made, const fs::path& layout) {
   Json layers = Json::array(), bases = Json::object();
   for (const auto& layer : made.image.layers) layers.push_back({{"digest", layer.blob.digest.tagged()}, {"size", layer.blob.size}, {"diff_id", layer.diff_id.tagged()}});
   for (const auto& [name, digest] : made.bases) bases[name] = digest.tagged();
   return {{"digest", made.image.manifest.digest.tagged()}, {"tag", made.tag}, {"layout", layout.string()}, {"layers", layers}, {"bases", bases}, {"findings", recipe::to_json(made.findings)}};
 }
 
-void tell(const Made& made, const fs::path& layout, const Output& output) {
-  output.result(to_json(made, layout), fmt::format("{} {}\n{} layers; read it with: skopeo inspect oci:{}:{}", made.tag, made.image.manifest.digest.tagged(), made.image.layers.size(), layout.string(), made.tag));
+void tell_of_image(const Made& made, const fs::path& layout, const Output& output) {
+  output.result(made_json(made, layout), fmt::format("{} {}\n{} layers; read it with: skopeo inspect oci:{}:{}", made.tag, made.image.manifest.digest.tagged(), made.image.layers.size(), layout.string(), made.tag));
 }
 
 Result<int> build_into_layout(Invocation& invocation, const ImageBuildOptions& options, const Output& output) {
   std::shared_ptr<provider::ImageStore> images = TRY(provider::local::LocalImageStore::open(options.layout));
   const ImageFinder finder(nullptr, images, options.registry);
-  tell(TRY(make(invocation, options, finder, *images, output)), options.layout, output);
+  tell_of_image(TRY(make(invocation, options, finder, *images, output)), options.layout, output);
   return 0;
 }
 
@@ -159,11 +159,11 @@ Result<int> build_from_recipe(Invocation& invocation, const ImageBuildOptions& o
   const ImageFinder finder(session.get(), borrowed(images), options.registry);
   const Made made = TRY(make(invocation, options, finder, images, output));
   const auto layout = session->workspace().layout().images();
-  Json facts = to_json(made, layout);
+  Json facts = made_json(made, layout);
   facts.erase("layout");
   facts.erase("findings");
   TRY(session->record_event("image-build", facts, {{"image", made.image.manifest.digest}}));
-  tell(made, layout, output);
+  tell_of_image(made, layout, output);
   return 0;
 }
 

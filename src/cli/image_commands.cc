@@ -15,21 +15,21 @@
 namespace redoubt::cli {
 namespace {
 
-struct Options {
+struct ImageOptions {
   std::string reference, name = "redoubt-engine";
   std::vector<std::string> osv;
   std::string url;  // of push
   RegistryOptions registry;
 };
 
-Result<stages::image::ScanOptions> scan_options(Session& session, const Options& options) {
+Result<stages::image::ScanOptions> scan_options(Session& session, const ImageOptions& options) {
   stages::image::ScanOptions scan;
   for (const auto& path : options.osv) scan.osv.emplace_back(path);
   scan.database = TRY(advisory_database(session));
   return scan;
 }
 
-Result<int> build(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> build(Invocation& invocation, const ImageOptions& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
@@ -50,7 +50,7 @@ Result<std::string> tag_here(provider::ImageStore& images, const Digest& image) 
   return fail(ErrorCode::invalid_argument, "the URL names no tag, and the image has none here", image.tagged(), "write the URL as https://HOST/REPOSITORY:TAG");
 }
 
-Result<int> push(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> push(Invocation& invocation, const ImageOptions& options, const Output& output) {
   auto reference = TRY(provider::registry::parse_remote_reference(options.url));
   auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::deploy));
@@ -70,7 +70,7 @@ Result<int> push(Invocation& invocation, const Options& options, const Output& o
   return 0;
 }
 
-Result<int> list(Invocation& invocation, const Output& output) {
+Result<int> list_images(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   Json values = Json::array();
   Table table{{"TAG", "DIGEST"}, {}};
@@ -87,13 +87,13 @@ Result<int> list(Invocation& invocation, const Output& output) {
 }  // namespace
 
 void add_image_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImageOptions>();
   CLI::App* group = app.add_subcommand("image", "Images: build, lint, scan, SBOM, registries")->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, auto body) {
     return add_command(*group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   };
   auto recipe = std::make_shared<ImageBuildOptions>();
-  CLI::App* build_command = add("build", "Builds an image from a recipe, or the engine's own; the same files give the same digest", [recipe](Invocation& run, const Options& engine, const Output& output) {
+  CLI::App* build_command = add("build", "Builds an image from a recipe, or the engine's own; the same files give the same digest", [recipe](Invocation& run, const ImageOptions& engine, const Output& output) {
     return recipe->folder.empty() && recipe->recipe.empty() ? build(run, engine, output) : build_from_recipe(run, *recipe, output);
   });
   add_image_build_options(*build_command, *recipe);
@@ -108,7 +108,7 @@ void add_image_commands(CLI::App& app, Invocation& invocation) {
   push_command->add_option("url", options->url, "https://HOST[:PORT]/REPOSITORY[:TAG]")->required();
   add_registry_options(*push_command, options->registry);
   add_image_package_commands(*group, invocation);
-  add_command(*group, invocation, "list", "Tags and digests", [&invocation](const Output& output) { return list(invocation, output); });
+  add_command(*group, invocation, "list", "Tags and digests", [&invocation](const Output& output) { return list_images(invocation, output); });
 }
 
 }  // namespace redoubt::cli

@@ -14,7 +14,7 @@ namespace redoubt::cli {
 namespace oci = stages::image::oci;
 namespace {
 
-struct Options {
+struct ImageEncryptOptions {
   std::string image, tag, key_file, layout;
   std::vector<std::string> recipients;
   RegistryOptions registry;
@@ -22,7 +22,7 @@ struct Options {
 
 Result<crypto::SigningKey> own_key(Session& session) { return session.workspace_key("image-key", crypto::SignatureAlgorithm::ecdsa_p256); }
 
-Result<int> change(Invocation& invocation, const Options& options, const Output& output, bool encrypting) {
+Result<int> change(Invocation& invocation, const ImageEncryptOptions& options, const Output& output, bool encrypting) {
   auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
@@ -52,7 +52,7 @@ Result<int> change(Invocation& invocation, const Options& options, const Output&
 }  // namespace
 
 void add_image_encrypt_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImageEncryptOptions>();
   const auto add = [&](const char* name, const char* help, bool encrypting) {
     CLI::App* command = add_command(group, invocation, name, help, [&invocation, options, encrypting](const Output& output) { return change(invocation, *options, output, encrypting); });
     command->add_option("image", options->image, "tag or digest, oci:FOLDER[:TAG], or HOST/NAME@sha256:...")->required();

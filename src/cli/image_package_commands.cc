@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using advisories::ScanReport;
 
-struct Options {
+struct ImagePackageOptions {
   std::string reference, platform = "linux/amd64", sbom_format = "cyclonedx";
   std::string apt_lists = "/var/lib/apt/lists";
   std::vector<std::string> osv, tracker, epss, kev, vex;
@@ -41,7 +41,7 @@ Result<std::unique_ptr<Session>> session_for(Invocation& invocation, bool is_on_
   return session;
 }
 
-Result<packages::ImageReading> read_reference(Session* session, const Options& options) {
+Result<packages::ImageReading> read_reference(Session* session, const ImagePackageOptions& options) {
   const auto platform = TRY(packages::parse_platform(options.platform));
   // A tag of the store is meant before a folder that happens to have its name.
   if (session != nullptr && !options.reference.empty()) {
@@ -51,7 +51,7 @@ Result<packages::ImageReading> read_reference(Session* session, const Options& o
   return packages::read_image_on_disk(options.reference, platform);
 }
 
-advisories::DatabaseSources sources_of(const Options& options) {
+advisories::DatabaseSources sources_of(const ImagePackageOptions& options) {
   advisories::DatabaseSources sources{!options.no_apt, options.apt_lists, {}, {}, {}, {}};
   for (const auto& path : options.osv) sources.osv.emplace_back(path);
   for (const auto& path : options.tracker) sources.debian_tracker.emplace_back(path);
@@ -61,7 +61,7 @@ advisories::DatabaseSources sources_of(const Options& options) {
 }
 
 // What a VEX document of the command line accepts.
-Result<std::vector<advisories::AcceptedFinding>> accepted_by_vex(const Options& options, const packages::ImageReading& reading) {
+Result<std::vector<advisories::AcceptedFinding>> accepted_by_vex(const ImagePackageOptions& options, const packages::ImageReading& reading) {
   std::optional<TimePoint> until;
   if (!options.vex_until.empty()) until = TRY(advisories::parse_end_date(options.vex_until, "--vex-until"));
   std::vector<advisories::AcceptedFinding> accepted;
@@ -77,7 +77,7 @@ bool has_debian(const packages::Inventory& inventory) {
 
 // The feeds of the command line, of the machine and of the database. The machine's lists count for Debian's packages alone, and may be missing where something else
 // knows of them.
-Result<advisories::AdvisorySet> advisories_for(Session* session, const packages::Inventory& inventory, const Options& options) {
+Result<advisories::AdvisorySet> advisories_for(Session* session, const packages::Inventory& inventory, const ImagePackageOptions& options) {
   auto sources = sources_of(options);
   sources.apt_security = sources.apt_security && has_debian(inventory);
   std::shared_ptr<const advisories::AdvisorySet> database;
@@ -93,7 +93,7 @@ Result<advisories::AdvisorySet> advisories_for(Session* session, const packages:
   return set;
 }
 
-Result<ScanReport> scan_reading(Session* session, packages::ImageReading& reading, const Options& options) {
+Result<ScanReport> scan_reading(Session* session, packages::ImageReading& reading, const ImagePackageOptions& options) {
   const TimePoint now = session != nullptr ? session->clock().now() : SystemClock().now();
   const auto set = TRY(advisories_for(session, reading.inventory, options));
   TRY(advisories::check_age(set.feeds(), options.age_days_max, now));
@@ -114,17 +114,17 @@ Result<ScanReport> scan_reading(Session* session, packages::ImageReading& readin
   return report;
 }
 
-std::string note_of(const advisories::Finding& finding) {
+std::string finding_note(const advisories::Finding& finding) {
   std::string note = finding.accepted ? fmt::format("accepted until {}: {}", finding.accepted_until, finding.accepted_reason) : "";
   if (!finding.exploited_since.empty()) note = (finding.ransomware ? "exploited (ransomware) since " : "exploited since ") + finding.exploited_since + (note.empty() ? "" : "; " + note);
   return note;
 }
 
-std::string table_of(const ScanReport& report) {
+std::string scan_table(const ScanReport& report) {
   Table table{{"SEVERITY", "CVSS", "EPSS", "ID", "PACKAGE", "INSTALLED", "FIXED", "NOTE"}, {}};
   for (const auto& finding : report.findings) {
     table.rows.push_back({finding.severity, finding.cvss > 0 ? fmt::format("{:.1f}", finding.cvss) : "-", finding.epss ? fmt::format("{:.3f}", *finding.epss) : "-", finding.id, finding.package,
-                          finding.installed, finding.fixed.empty() ? "-" : finding.fixed, note_of(finding)});
+                          finding.installed, finding.fixed.empty() ? "-" : finding.fixed, finding_note(finding)});
   }
   std::string text = report.findings.empty() ? "" : render(table);
   text += fmt::format("{} packages, {} findings\n", report.packages.size(), report.findings.size());
@@ -149,7 +149,7 @@ sarif::Report sarif_of(const ScanReport& report) {
   return log;
 }
 
-void warn(const ScanReport& report, const Options& options, const Output& output) {
+void warn(const ScanReport& report, const ImagePackageOptions& options, const Output& output) {
   for (const auto& ecosystem : report.uncovered) {
     output.say(fmt::format("no feed knows of packages of {}: what is wrong with them was not looked up{}", ecosystem, options.allow_uncovered ? "" : " (--allow-uncovered lets them pass)"));
   }
@@ -157,7 +157,7 @@ void warn(const ScanReport& report, const Options& options, const Output& output
   if (!report.unversioned.empty()) output.say(fmt::format("{} packages have no version, so nothing can be said of them; the first: {}", report.unversioned.size(), report.unversioned.front()));
 }
 
-Result<int> scan(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> scan_packages(Invocation& invocation, const ImagePackageOptions& options, const Output& output) {
   const auto session = TRY(session_for(invocation, packages::is_on_disk(options.reference)));
   auto reading = TRY(read_reference(session.get(), options));
   const auto report = TRY(scan_reading(session.get(), reading, options));
@@ -168,12 +168,12 @@ Result<int> scan(Invocation& invocation, const Options& options, const Output& o
     const Json document = advisories::to_ecr(report, {"000000000000", options.reference.substr(0, has_tag ? colon : std::string::npos), has_tag ? options.reference.substr(colon + 1) : "", reading.digest});
     output.result(document, document.dump(2));
   } else {
-    TRY(write_report(output, options.format, report.to_json(), table_of(report), [&] { return sarif_of(report); }));
+    TRY(write_report(output, options.format, report.to_json(), scan_table(report), [&] { return sarif_of(report); }));
   }
   return report.blocked ? exit_code_of(ErrorCode::gate_refused) : 0;
 }
 
-Result<int> sbom(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> image_sbom(Invocation& invocation, const ImagePackageOptions& options, const Output& output) {
   const auto session = TRY(session_for(invocation, packages::is_on_disk(options.reference)));
   // The document that the ledger names is given as it is.
   if (session && options.sbom_format == "cyclonedx") {
@@ -194,16 +194,16 @@ Result<int> sbom(Invocation& invocation, const Options& options, const Output& o
   return reading.inventory.problems.empty() ? 0 : 1;
 }
 
-bool is_address(const std::string& text) { return text.find("://") != std::string::npos; }
+bool is_feed_address(const std::string& text) { return text.find("://") != std::string::npos; }
 
 // The feeds that are named by an address, and the rest, which are files.
-std::vector<advisories::RemoteFeed> remote_feeds(const Options& options) {
+std::vector<advisories::RemoteFeed> remote_feeds(const ImagePackageOptions& options) {
   using advisories::RemoteFeed;
   std::vector<RemoteFeed> remote;
   for (const auto& ecosystem : options.ecosystems) remote.push_back(advisories::osv_dump(options.base_url.empty() ? advisories::kOsvAddress : options.base_url, ecosystem));
   const auto add = [&](const std::vector<std::string>& list, RemoteFeed::Kind kind, const char* name) {
     for (const auto& each : list) {
-      if (is_address(each)) remote.push_back({kind, each, kind == RemoteFeed::Kind::osv ? "OSV " + fs::path(http::without_query(each)).filename().string() : name});
+      if (is_feed_address(each)) remote.push_back({kind, each, kind == RemoteFeed::Kind::osv ? "OSV " + fs::path(http::without_query(each)).filename().string() : name});
     }
   };
   add(options.osv, RemoteFeed::Kind::osv, "");
@@ -213,12 +213,12 @@ std::vector<advisories::RemoteFeed> remote_feeds(const Options& options) {
   return remote;
 }
 
-Options without_addresses(Options options) {
-  for (auto* list : {&options.osv, &options.tracker, &options.epss, &options.kev}) std::erase_if(*list, is_address);
+ImagePackageOptions without_addresses(ImagePackageOptions options) {
+  for (auto* list : {&options.osv, &options.tracker, &options.epss, &options.kev}) std::erase_if(*list, is_feed_address);
   return options;
 }
 
-Result<std::vector<advisories::KeptFeed>> load_feeds(Session& session, const Options& options, Invocation& invocation) {
+Result<std::vector<advisories::KeptFeed>> load_feeds(Session& session, const ImagePackageOptions& options, Invocation& invocation) {
   const advisories::KeepBlob keep = [&](Source& index) { return session.store().put_blob(index); };
   // A database of an earlier version, or one that is damaged, is replaced; nothing of it can be used again.
   const auto earlier = kept_feeds(session).value_or(std::vector<advisories::KeptFeed>());
@@ -239,7 +239,7 @@ Result<std::vector<advisories::KeptFeed>> load_feeds(Session& session, const Opt
   return feeds;
 }
 
-Result<int> update_database(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> update_database(Invocation& invocation, const ImagePackageOptions& options, const Output& output) {
   if (!options.base_url.empty() && options.ecosystems.empty()) return fail(ErrorCode::invalid_argument, "an address without an ecosystem", "--url", "name them: --ecosystem PyPI --ecosystem npm");
   auto session = TRY(Session::open(invocation.global, Duty::image));
   TRY(session->require(governance::Permission::run_pipeline));
@@ -271,7 +271,7 @@ Result<int> model_sbom(const std::string& folder, const Output& output) {
 }
 
 // What `scan` and `db update` are both told.
-void add_feed_options(CLI::App& command, Options& options) {
+void add_feed_options(CLI::App& command, ImagePackageOptions& options) {
   command.add_option("--osv", options.osv, "folder or archive of OSV records; for db update also an https address");
   command.add_option("--tracker", options.tracker, "JSON of Debian's security tracker");
   command.add_option("--epss", options.epss, "EPSS scores, CSV, plain or gzip");
@@ -280,7 +280,7 @@ void add_feed_options(CLI::App& command, Options& options) {
   command.add_flag("--no-apt", options.no_apt, "without the lists of Debian's security suite");
 }
 
-void add_scan_options(CLI::App& command, Options& options) {
+void add_scan_options(CLI::App& command, ImagePackageOptions& options) {
   command.add_option("--vex", options.vex, "VEX document (OpenVEX, CycloneDX): accepts findings with a reason until a day");
   command.add_option("--vex-until", options.vex_until, "that day, for documents that name none: 2026-12-31");
   command.add_option("--epss-block", options.epss_block, "an open finding with at least this EPSS score blocks, whatever its severity")->check(CLI::Range(0.0, 1.0));
@@ -295,15 +295,15 @@ void add_scan_options(CLI::App& command, Options& options) {
 }  // namespace
 
 void add_image_package_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImagePackageOptions>();
   const char* const reference = "tag or digest; or an OCI layout (DIR[:TAG]), an archive of 'docker save', an unpacked root folder";
   CLI::App* scan_command = add_command(group, invocation, "scan", "Its packages against the advisories; exit status 3 on a critical, high or exploited finding",
-                                       [&invocation, options](const Output& output) { return scan(invocation, *options, output); });
+                                       [&invocation, options](const Output& output) { return scan_packages(invocation, *options, output); });
   scan_command->add_option("image", options->reference, reference)->required();
   add_feed_options(*scan_command, *options);
   add_scan_options(*scan_command, *options);
   CLI::App* sbom_command = add_command(group, invocation, "sbom", "Its software bill of materials: CycloneDX 1.6 or SPDX 2.3",
-                                       [&invocation, options](const Output& output) { return sbom(invocation, *options, output); });
+                                       [&invocation, options](const Output& output) { return image_sbom(invocation, *options, output); });
   sbom_command->add_option("image", options->reference, reference)->required();
   sbom_command->add_option("--format", options->sbom_format, "cyclonedx or spdx")->check(CLI::IsMember({"cyclonedx", "spdx"}));
   sbom_command->add_option("--platform", options->platform, "of an index of several: linux/amd64");

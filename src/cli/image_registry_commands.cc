@@ -16,14 +16,14 @@ namespace redoubt::cli {
 namespace oci = stages::image::oci;
 namespace {
 
-struct Options {
+struct ImageRegistryOptions {
   std::string from, to, layout, tag, platform = "linux/amd64", type, file;
   std::vector<std::string> keys;
   bool all = false;
   RegistryOptions registry;
 };
 
-stages::image::Platforms platforms_of(const Options& options) { return options.all ? stages::image::Platforms::all : stages::image::Platforms::one; }
+stages::image::Platforms platforms_of(const ImageRegistryOptions& options) { return options.all ? stages::image::Platforms::all : stages::image::Platforms::one; }
 
 // The tag under which a pulled image is kept: its address without the scheme.
 std::string local_tag(const provider::registry::RemoteReference& reference, const Digest& image) {
@@ -31,7 +31,7 @@ std::string local_tag(const provider::registry::RemoteReference& reference, cons
   return host + "/" + reference.repository + ":" + (reference.tag.empty() ? image.hex().substr(0, 12) : reference.tag);
 }
 
-Result<int> pull_into(Invocation& invocation, const Options& options, const Output& output, Session* session, provider::ImageStore& images) {
+Result<int> pull_into(Invocation& invocation, const ImageRegistryOptions& options, const Output& output, Session* session, provider::ImageStore& images) {
   const auto reference = TRY(provider::registry::parse_pinned_reference(options.from));
   if (reference.name().empty()) return fail(ErrorCode::invalid_argument, "the URL names neither a tag nor a digest", options.from, "write https://HOST/NAME:TAG or https://HOST/NAME@sha256:...");
   const auto registry = TRY(open_registry(session, reference, options.registry, {.push = false}));
@@ -49,7 +49,7 @@ Result<int> pull_into(Invocation& invocation, const Options& options, const Outp
   return 0;
 }
 
-Result<int> pull(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> pull_image(Invocation& invocation, const ImageRegistryOptions& options, const Output& output) {
   if (!options.layout.empty()) {
     const auto images = TRY(provider::local::LocalImageStore::open(options.layout));
     return pull_into(invocation, options, output, nullptr, *images);
@@ -60,7 +60,7 @@ Result<int> pull(Invocation& invocation, const Options& options, const Output& o
   return pull_into(invocation, options, output, session.get(), *TRY(session->images()));
 }
 
-Result<int> copy(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> copy_between_registries(Invocation& invocation, const ImageRegistryOptions& options, const Output& output) {
   auto from = TRY(provider::registry::parse_pinned_reference(options.from));
   auto to = TRY(provider::registry::parse_remote_reference(options.to));
   if (from.name().empty()) return fail(ErrorCode::invalid_argument, "the first URL names neither a tag nor a digest", options.from);
@@ -91,7 +91,7 @@ bool is_media_type(std::string_view text) {
   return slash != text.npos && slash > 0 && slash + 1 < text.size() && text.size() <= 255 && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&^_.+-/;=") == text.npos;
 }
 
-Result<int> attach(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> attach(Invocation& invocation, const ImageRegistryOptions& options, const Output& output) {
   if (!is_media_type(options.type)) return fail(ErrorCode::invalid_argument, "not a media type: " + options.type.substr(0, 80), "--type", "write application/vnd.cyclonedx+json, application/spdx+json or the like");
   auto contents = TRY(read_text_file(options.file, stages::image::kArtifactBytesMax));
   stages::image::Artifact artifact{options.type, std::move(contents), {}};
@@ -104,7 +104,7 @@ Result<int> attach(Invocation& invocation, const Options& options, const Output&
   return 0;
 }
 
-Result<int> list_referrers(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> list_referrers(Invocation& invocation, const ImageRegistryOptions& options, const Output& output) {
   const auto place = TRY(open_place(invocation, options.from, options.registry, Writing::no));
   Json values = Json::array();
   Table table{{"TYPE", "DIGEST", "SIZE"}, {}};
@@ -119,7 +119,7 @@ Result<int> list_referrers(Invocation& invocation, const Options& options, const
 }  // namespace
 
 void add_image_registry_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImageRegistryOptions>();
   const auto add = [&](const char* name, const char* help, auto body) {
     CLI::App* command = add_command(group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
     add_registry_options(*command, options->registry);
@@ -130,12 +130,12 @@ void add_image_registry_commands(CLI::App& group, Invocation& invocation) {
     command->add_flag("--all", options->all, "the index with all its images");
     command->add_option("--key", options->keys, "PEM file of a public key: the image must be signed with one of these");
   };
-  CLI::App* pull_command = add("pull", "Fetches an image from a registry over HTTPS, every byte checked by its digest", pull);
+  CLI::App* pull_command = add("pull", "Fetches an image from a registry over HTTPS, every byte checked by its digest", pull_image);
   pull_command->add_option("url", options->from, "https://HOST[:PORT]/REPOSITORY:TAG, or @sha256:DIGEST")->required();
   pull_command->add_option("-o,--layout", options->layout, "an OCI layout to fetch into, instead of the workspace's store");
   pull_command->add_option("-t,--tag", options->tag, "the tag it is kept under; else its address");
   add_platform(pull_command);
-  CLI::App* copy_command = add("copy", "Copies an image between registries; within one, blobs are mounted and not sent", copy);
+  CLI::App* copy_command = add("copy", "Copies an image between registries; within one, blobs are mounted and not sent", copy_between_registries);
   copy_command->add_option("from", options->from, "https://HOST[:PORT]/REPOSITORY:TAG, or @sha256:DIGEST")->required();
   copy_command->add_option("to", options->to, "https://HOST[:PORT]/REPOSITORY[:TAG]")->required();
   add_platform(copy_command);

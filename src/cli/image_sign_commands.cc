@@ -23,7 +23,7 @@ Result<crypto::SigningKey> signing_key(Session& session, const SignOptions& opti
   return crypto::SigningKey::from_pem(TRY(read_secret_file(options.key_file)));
 }
 
-Result<int> sign(Invocation& invocation, const SignOptions& options, const Output& output) {
+Result<int> sign_image(Invocation& invocation, const SignOptions& options, const Output& output) {
   auto place = TRY(open_place(invocation, options.image, options.registry, Writing::yes));
   const auto key = TRY(signing_key(*place.session, options));
   Json forms = Json::array();
@@ -52,7 +52,7 @@ Result<int> sign(Invocation& invocation, const SignOptions& options, const Outpu
   return 0;
 }
 
-Result<int> verify(Invocation& invocation, const SignOptions& options, const Output& output) {
+Result<int> verify_image(Invocation& invocation, const SignOptions& options, const Output& output) {
   const auto keys = TRY(read_public_keys(options.keys));
   const auto place = TRY(open_place(invocation, options.image, options.registry, Writing::no));
   const auto found = place.registry ? TRY(verify_signatures(*place.registry, place.image.digest, keys)) : TRY(verify_signatures(*place.images, place.image.digest, keys));
@@ -66,13 +66,13 @@ Result<int> verify(Invocation& invocation, const SignOptions& options, const Out
 
 void add_image_sign_commands(CLI::App& group, Invocation& invocation) {
   auto options = std::make_shared<SignOptions>();
-  CLI::App* sign_command = add_command(group, invocation, "sign", "Signs an image as cosign does with a key: both forms, here or in a registry", [&invocation, options](const Output& output) { return sign(invocation, *options, output); });
+  CLI::App* sign_command = add_command(group, invocation, "sign", "Signs an image as cosign does with a key: both forms, here or in a registry", [&invocation, options](const Output& output) { return sign_image(invocation, *options, output); });
   sign_command->add_option("image", options->image, "tag or digest here, or a registry's URL")->required();
   sign_command->add_option("--key-file", options->key_file, "PEM file of a P-256 key; else the workspace's own");
   sign_command->add_option("--public-key", options->public_key, "file to write the public key to");
   sign_command->add_option("--form", options->form, "simple (a tag, for older cosigns), bundle (a referrer) or both")->check(CLI::IsMember({"simple", "bundle", "both"}))->capture_default_str();
   add_registry_options(*sign_command, options->registry);
-  CLI::App* verify_command = add_command(group, invocation, "verify", "Whether an image is signed with one of these keys; exit status 4 where it is not", [&invocation, options](const Output& output) { return verify(invocation, *options, output); });
+  CLI::App* verify_command = add_command(group, invocation, "verify", "Whether an image is signed with one of these keys; exit status 4 where it is not", [&invocation, options](const Output& output) { return verify_image(invocation, *options, output); });
   verify_command->add_option("image", options->image, "tag or digest here, or a registry's URL")->required();
   verify_command->add_option("--key", options->keys, "PEM file of a public key; may stand several times")->required();
   add_registry_options(*verify_command, options->registry);

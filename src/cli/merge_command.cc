@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr const char* kLineageName = "lineage.json";
 constexpr std::uint64_t kRoomBytes = 4ull << 30;  // beside the weights: the engine itself, and one weight in fp32 and its update
 
-struct Options {
+struct MergeOptions {
   std::string model, adapter, output;
 };
 
@@ -52,7 +52,7 @@ Status put_in_place(const std::vector<provider::JobFile>& files, const Json& lin
   return folder.commit();
 }
 
-Result<int> merge(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> merge(Invocation& invocation, const MergeOptions& options, const Output& output) {
   if (is_there(options.output) && !TRY(list_folder(options.output)).empty()) return fail(ErrorCode::already_exists, "the output folder is not empty", options.output, "name a new folder");
   for (const auto& folder : {options.model, options.adapter}) {
     if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such folder", folder, "name a model's folder, then an adapter's");
@@ -78,7 +78,7 @@ Result<int> merge(Invocation& invocation, const Options& options, const Output& 
 }  // namespace
 
 void add_merge_command(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<MergeOptions>();
   CLI::App* command = add_command(group, invocation, "merge", "Writes a model and its adapter as one model", [&invocation, options](const Output& output) { return merge(invocation, *options, output); });
   command->add_option("model", options->model, "the base's folder")->required();
   command->add_option("adapter", options->adapter, "a PEFT adapter's folder, made for that base")->required();

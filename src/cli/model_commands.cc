@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct ModelOptions {
   std::string repository, endpoint = "https://huggingface.co", ca_file, token_secret, path, output, policy;
   std::vector<std::string> allowed_hosts;
   std::uint64_t size_gib_max = 256;
@@ -26,7 +26,7 @@ struct Options {
 };
 
 // The hub that the command line names. The session must outlive it.
-Result<stages::acquire::HubOptions> hub_of(const Options& options, Session* session) {
+Result<stages::acquire::HubOptions> hub_of(const ModelOptions& options, Session* session) {
   stages::acquire::HubOptions hub;
   hub.endpoint = options.endpoint;
   hub.ca_file = options.ca_file;
@@ -37,7 +37,7 @@ Result<stages::acquire::HubOptions> hub_of(const Options& options, Session* sess
   return hub;
 }
 
-Result<int> pull(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> pull_model(Invocation& invocation, const ModelOptions& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::acquire));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto lock = TRY(session->workspace().lock());
@@ -57,7 +57,7 @@ Result<int> pull(Invocation& invocation, const Options& options, const Output& o
   return 0;
 }
 
-Result<int> import(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> import(Invocation& invocation, const ModelOptions& options, const Output& output) {
   // A signal waits until the plain files that are being written are gone; then it ends the process as it would have.
   const SignalsHeld signals;
   TRY(stages::acquire::import_gguf(options.path, options.output, invocation.progress, [&] { return signals.any_pending(); }));
@@ -72,14 +72,14 @@ std::optional<stages::acquire::RemoteModel> remote_model(const std::string& path
   return stages::acquire::RemoteModel::parse(path);
 }
 
-Result<int> report_scan(const model_scan::ModelScan& report, const Json& json, const Options& options, const Output& output) {
+Result<int> report_scan(const model_scan::ModelScan& report, const Json& json, const ModelOptions& options, const Output& output) {
   Table table{{"SEVERITY", "KIND", "PATH", "DETAIL"}, {}};
   for (const auto& finding : report.findings) table.rows.push_back({finding.severity, finding.kind, finding.member.empty() ? finding.path : finding.member, finding.detail});
   TRY(write_report(output, options.format, json, report.safe() ? fmt::format("safe: {} files, {} bytes", report.files, report.bytes) : render(table), [&] { return report.to_sarif(); }));
   return report.safe() ? 0 : exit_code_of(ErrorCode::gate_refused);
 }
 
-Result<int> scan_remote(Invocation& invocation, const stages::acquire::RemoteModel& model, const Options& options, const Output& output) {
+Result<int> scan_remote(Invocation& invocation, const stages::acquire::RemoteModel& model, const ModelOptions& options, const Output& output) {
   // Only a token needs a workspace.
   std::unique_ptr<Session> session;
   if (!options.token_secret.empty()) {
@@ -97,13 +97,13 @@ Result<int> scan_remote(Invocation& invocation, const stages::acquire::RemoteMod
   return report_scan(result.scan, json, options, output);
 }
 
-Result<int> scan(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> scan_model(Invocation& invocation, const ModelOptions& options, const Output& output) {
   if (const auto remote = remote_model(options.path)) return scan_remote(invocation, *remote, options, output);
   const auto report = TRY(model_scan::scan_model(fs::path(options.path)));
   return report_scan(report, report.to_json(), options, output);
 }
 
-void add_hub_options(CLI::App& command, Options& options) {
+void add_hub_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--endpoint", options.endpoint, "the hub");
   command.add_option("--ca-file", options.ca_file, "PEM file of the hub's authority");
   command.add_option("--token-secret", options.token_secret, "name of the token in the secret store");
@@ -113,9 +113,9 @@ void add_hub_options(CLI::App& command, Options& options) {
 }  // namespace
 
 void add_model_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ModelOptions>();
   CLI::App* group = app.add_subcommand("model", "Models: pull, import, merge, scan, sign, verify")->require_subcommand(1);
-  CLI::App* pull_command = add_command(*group, invocation, "pull", "Downloads a model from a hub into the vault", [&invocation, options](const Output& output) { return pull(invocation, *options, output); });
+  CLI::App* pull_command = add_command(*group, invocation, "pull", "Downloads a model from a hub into the vault", [&invocation, options](const Output& output) { return pull_model(invocation, *options, output); });
   pull_command->add_option("repository", options->repository, "OWNER/NAME[@REVISION]")->required();
   add_hub_options(*pull_command, *options);
   pull_command->add_option("--size-gib-max", options->size_gib_max, "largest model that is taken (default 256)")->check(CLI::Range(1, 1 << 20));
@@ -125,7 +125,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   import_command->add_option("-o,--output", options->output, "a new folder")->required();
   add_merge_command(*group, invocation);
   add_model_sbom_command(*group, invocation);
-  CLI::App* scan_command = add_command(*group, invocation, "scan", "Looks at every file; exit status 3 when it is not safe", [&invocation, options](const Output& output) { return scan(invocation, *options, output); });
+  CLI::App* scan_command = add_command(*group, invocation, "scan", "Looks at every file; exit status 3 when it is not safe", [&invocation, options](const Output& output) { return scan_model(invocation, *options, output); });
   scan_command->add_option("path", options->path, "a folder, a file, or a model of a hub: hf://OWNER/NAME[@REVISION], or OWNER/NAME where no such folder is")->required();
   add_hub_options(*scan_command, *options);
   add_report_format(*scan_command, options->format);

@@ -6,7 +6,7 @@ namespace {
 
 using stages::evaluate::Production;
 
-Result<Digest> input_of(const attest::StepRecord& record, const char* name) {
+Result<Digest> statement_input(const attest::StepRecord& record, const char* name) {
   const auto found = record.inputs.find(name);
   if (found == record.inputs.end()) return fail(ErrorCode::internal, std::string("a statement lacks its input '") + name + "'", record.step);
   return found->second;
@@ -19,8 +19,8 @@ Result<Production> judged_by(const attest::StepRecord& evaluation) {
     one.model = whole->second;
     return one;
   }
-  one.model = TRY(input_of(evaluation, "model"));
-  one.adapter = TRY(input_of(evaluation, "adapter"));
+  one.model = TRY(statement_input(evaluation, "model"));
+  one.adapter = TRY(statement_input(evaluation, "adapter"));
   return one;
 }
 
@@ -43,7 +43,7 @@ Result<std::optional<Production>> production_of(Session& session, const std::str
   if (!deployed) return std::nullopt;
   auto* recorder = TRY(session.recorder());
   const auto registered = TRY(recorder->load<governance::RegisterStep>(TRY(Digest::parse(deployed->statement))));
-  const auto evaluation = TRY(recorder->load<governance::EvaluateStep>(TRY(input_of(registered.record(), "statement:evaluate"))));
+  const auto evaluation = TRY(recorder->load<governance::EvaluateStep>(TRY(statement_input(registered.record(), "statement:evaluate"))));
   auto judged = TRY(judged_by(evaluation.record()));
   if (judged.adapter.value_or(judged.model) == trained) return compared_by(evaluation.record());
   judged.version = deployed->version;

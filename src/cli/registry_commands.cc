@@ -15,7 +15,7 @@ namespace {
 
 using provider::ModelVersion;
 
-Json to_json(const ModelVersion& version) {
+Json version_json(const ModelVersion& version) {
   return {{"name", version.name}, {"version", version.version}, {"digest", version.digest}, {"state", provider::to_string(version.state)},
           {"metrics", version.metrics}, {"created", version.created}, {"created_by", version.created_by},
           {"statement", version.statement}, {"reason", version.reason}};
@@ -26,12 +26,12 @@ std::string metric_text(const ModelVersion& version, const char* metric) {
   return value ? fmt::format("{:.3f}", *value) : "-";
 }
 
-Result<int> list(Invocation& invocation, const Output& output) {
+Result<int> list_versions(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   Json values = Json::array();
   Table table{{"NAME", "VERSION", "STATE", "EVAL LOSS", "PERPLEXITY", "CREATED", "DIGEST"}, {}};
   for (const auto& version : TRY(TRY(session->registry())->list())) {
-    values.push_back(to_json(version));
+    values.push_back(version_json(version));
     table.rows.push_back({version.name, version.version, provider::to_string(version.state), metric_text(version, "eval_loss"),
                           metric_text(version, "perplexity"), version.created, version.digest.substr(0, 19)});
   }
@@ -39,13 +39,13 @@ Result<int> list(Invocation& invocation, const Output& output) {
   return 0;
 }
 
-struct Target {
+struct VersionTarget {
   std::string version;
   std::string reason;
   std::string folder;
 };
 
-Result<ModelVersion> find(Session& session, const Target& target) {
+Result<ModelVersion> find(Session& session, const VersionTarget& target) {
   const auto name = TRY(governance::parse_version_name(target.version));
   return TRY(session.registry())->get(name.name, name.version);
 }
@@ -66,14 +66,14 @@ Result<std::string> card_text(Session& session, const ModelVersion& version, con
   return fail(ErrorCode::not_found, "the version has no " + file_name, version.name + "/" + version.version);
 }
 
-Result<int> show(Invocation& invocation, const Target& target, const Output& output) {
+Result<int> show_version(Invocation& invocation, const VersionTarget& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   const auto version = TRY(find(*session, target));
-  output.result(to_json(version), to_json(version).dump(2));
+  output.result(version_json(version), version_json(version).dump(2));
   return 0;
 }
 
-Result<int> card(Invocation& invocation, const Target& target, const Output& output) {
+Result<int> card(Invocation& invocation, const VersionTarget& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   const auto version = TRY(find(*session, target));
   const auto json = output.json() ? TRY(parse_json(TRY(card_text(*session, version, "card.json")), "card.json")) : Json();
@@ -81,7 +81,7 @@ Result<int> card(Invocation& invocation, const Target& target, const Output& out
   return 0;
 }
 
-Result<int> lineage(Invocation& invocation, const Target& target, const Output& output) {
+Result<int> lineage(Invocation& invocation, const VersionTarget& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   const auto version = TRY(find(*session, target));
   const auto registration = TRY(registered(*session, version));
@@ -122,7 +122,7 @@ Status withdraw(Session& session, const provider::ModelVersion& version) {
   return first;
 }
 
-Result<int> review(Invocation& invocation, const Target& target, stages::publish::Decision decision, const Output& output) {
+Result<int> review(Invocation& invocation, const VersionTarget& target, stages::publish::Decision decision, const Output& output) {
   const auto name = TRY(governance::parse_version_name(target.version));
   auto session = TRY(Session::open(invocation.global, Duty::review));
   TRY(session->require(governance::Permission::approve));
@@ -174,7 +174,7 @@ Result<stages::publish::Decision> decision_of(const provider::OutsideDecision& o
 }
 
 // A reviewer signs what another principal decided there; from then on it counts.
-Result<int> adopt(Invocation& invocation, const Target& target, const Output& output) {
+Result<int> adopt(Invocation& invocation, const VersionTarget& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::review));
   TRY(session->require(governance::Permission::approve));
   const auto decided = TRY(find_outside(*session, target.version));
@@ -191,7 +191,7 @@ Result<int> adopt(Invocation& invocation, const Target& target, const Output& ou
   return 0;
 }
 
-Result<int> restore(Invocation& invocation, const Target& target, const Output& output) {
+Result<int> restore_decision(Invocation& invocation, const VersionTarget& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::review));
   TRY(session->require(governance::Permission::approve));
   const auto decided = TRY(find_outside(*session, target.version));
@@ -202,7 +202,7 @@ Result<int> restore(Invocation& invocation, const Target& target, const Output& 
 }
 
 // Writes the release's files with its signature, for tools that verify a folder: model_signing verify key ...
-Result<int> export_release(Invocation& invocation, const Target& target, const Output& output) {
+Result<int> export_release(Invocation& invocation, const VersionTarget& target, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::run_pipeline));
   const auto version = TRY(find(*session, target));
@@ -233,23 +233,23 @@ Result<int> rebuild(Invocation& invocation, const Output& output) {
 
 void add_registry_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("registry", "Versions of models, and their review")->require_subcommand(1);
-  auto target = std::make_shared<Target>();
+  auto target = std::make_shared<VersionTarget>();
   const auto add = [&](const char* name, const char* help, auto body) {
     CLI::App* command = add_command(*group, invocation, name, help, [&invocation, target, body](const Output& output) { return body(invocation, *target, output); });
     command->add_option("version", target->version, "NAME/VERSION")->required();
     return command;
   };
-  add_command(*group, invocation, "list", "All versions", [&invocation](const Output& output) { return list(invocation, output); });
+  add_command(*group, invocation, "list", "All versions", [&invocation](const Output& output) { return list_versions(invocation, output); });
   add_command(*group, invocation, "rebuild", "Replays the ledger into a new registry", [&invocation](const Output& output) { return rebuild(invocation, output); });
   add_command(*group, invocation, "outside", "What was decided past the ledger, such as in a console", [&invocation](const Output& output) { return outside(invocation, output); });
   add("adopt", "Signs such a decision, so that it counts; not by who ran the pipeline", adopt)->add_option("--reason", target->reason, "instead of the words given there");
-  add("restore", "Undoes such a decision", restore);
-  add("show", "One version", show);
+  add("restore", "Undoes such a decision", restore_decision);
+  add("show", "One version", show_version);
   add("card", "Its model card", card);
   add("lineage", "What it was made of, by digest", lineage);
   add("export", "Its files and their signature", export_release)->add_option("-o,--output", target->folder, "a new folder")->required();
   const auto add_review = [&](const char* name, const char* help, stages::publish::Decision decision) {
-    add(name, help, [decision](Invocation& i, const Target& t, const Output& o) { return review(i, t, decision, o); })
+    add(name, help, [decision](Invocation& i, const VersionTarget& t, const Output& o) { return review(i, t, decision, o); })
         ->add_option("--reason", target->reason, "why, for the auditor")
         ->required();
   };

@@ -13,7 +13,7 @@
 namespace redoubt::cli {
 namespace {
 
-struct Options {
+struct ReleaseOptions {
   std::string version, file, root;
 };
 
@@ -67,7 +67,7 @@ Result<ledger::ReleaseContents> contents_of(Session& session, const governance::
   return contents;
 }
 
-Result<int> bundle(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> bundle(Invocation& invocation, const ReleaseOptions& options, const Output& output) {
   const auto name = TRY(governance::parse_version_name(options.version));
   auto session = TRY(Session::open(invocation.global));
   const auto contents = TRY(contents_of(*session, name));
@@ -80,7 +80,7 @@ Result<int> bundle(Invocation& invocation, const Options& options, const Output&
   return 0;
 }
 
-Json to_json(const Problems& problems, std::string& lines) {
+Json problems_json(const Problems& problems, std::string& lines) {
   Json out = Json::array();
   for (const auto& problem : problems) {
     out.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
@@ -94,7 +94,7 @@ std::string trust_text(const std::string& root, bool is_known) { return is_known
 Result<int> verify_erasure(const std::string& text, const std::optional<crypto::PublicKey>& root, const Output& output) {
   const auto report = custody::verify_certificate(text, root);
   std::string lines;
-  const Json problems = to_json(report.problems, lines);
+  const Json problems = problems_json(report.problems, lines);
   const bool ok = report.problems.empty();
   const std::string name = json_or(report.erasure, "name", "");
   if (ok) {
@@ -109,7 +109,7 @@ Result<int> verify_erasure(const std::string& text, const std::optional<crypto::
   return exit_code_of(ErrorCode::tampered);
 }
 
-Result<int> verify(const Options& options, const Output& output) {
+Result<int> verify_proof_file(const ReleaseOptions& options, const Output& output) {
   std::optional<crypto::PublicKey> root;
   if (!options.root.empty()) root = TRY(crypto::PublicKey::from_pem(TRY(read_text_file(options.root, 64 << 10))));
   const std::string text = TRY(read_text_file(options.file, ledger::kReleaseBundleBytesMax));
@@ -117,7 +117,7 @@ Result<int> verify(const Options& options, const Output& output) {
   const auto report = ledger::verify_release_bundle(text, root);
   Json steps = Json::array();
   std::string lines;
-  const Json problems = to_json(report.problems, lines);
+  const Json problems = problems_json(report.problems, lines);
   Table table{{"STEP", "BY", "FINISHED", "ENTRY"}, {}};
   for (const auto& step : report.steps) {
     steps.push_back({{"step", step.record.step}, {"identity", step.record.identity}, {"finished", to_rfc3339(step.record.finished)}, {"entry", step.index}});
@@ -136,14 +136,14 @@ Result<int> verify(const Options& options, const Output& output) {
 }  // namespace
 
 void add_release_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReleaseOptions>();
   CLI::App* group = app.add_subcommand("release", "Proof of one version, for an auditor")->require_subcommand(1);
   CLI::App* bundle_command = add_command(*group, invocation, "bundle", "Writes a version's statements, proofs, card, SBOM and signature into one file",
                                          [&invocation, options](const Output& output) { return bundle(invocation, *options, output); });
   bundle_command->add_option("version", options->version, "NAME/VERSION")->required();
   bundle_command->add_option("-o,--output", options->file, "the file")->required();
   CLI::App* verify_command = add_command(app, invocation, "verify", "Checks a release bundle or a certificate of erasure, offline and without a workspace; exit status 4 when it does not verify",
-                                         [options](const Output& output) { return verify(*options, output); });
+                                         [options](const Output& output) { return verify_proof_file(*options, output); });
   verify_command->add_option("file", options->file, "a bundle or a certificate")->required();
   verify_command->add_option("--root", options->root, "the ledger's public key (PEM) that must have signed it");
 }

@@ -21,7 +21,7 @@ using experiments::Run;
 constexpr std::size_t kShortId = 12;
 constexpr const char* kLossUnit = "loss (nats per answer token)";
 
-struct Options {
+struct RunsOptions {
   std::string step, sort, file;
   bool descending = false;
   std::uint64_t limit = 50;
@@ -47,7 +47,7 @@ Json digests(const std::map<std::string, Digest>& named) {
   return out;
 }
 
-Json to_json(const Run& run) {
+Json run_json(const Run& run) {
   return {{"id", run.id.tagged()},  {"step", run.record.step}, {"identity", run.record.identity}, {"started", to_rfc3339(run.record.started)},
           {"finished", to_rfc3339(run.record.finished)}, {"seconds", run.seconds()}, {"parameters", run.record.parameters},
           {"inputs", digests(run.record.inputs)}, {"outputs", digests(run.record.outputs)}, {"metrics", run.metrics()}};
@@ -59,7 +59,7 @@ std::string metric(const Run& run, const std::string& name) {
   return found == all.end() ? "-" : fmt::format("{:.6g}", found->second);
 }
 
-Status sort_runs(std::vector<Run>& runs, const Options& options) {
+Status sort_runs(std::vector<Run>& runs, const RunsOptions& options) {
   const auto value = [&](const Run& run) -> std::optional<double> {
     const auto all = run.metrics();
     const auto found = all.find(options.sort);
@@ -76,14 +76,14 @@ Status sort_runs(std::vector<Run>& runs, const Options& options) {
   return {};
 }
 
-Result<std::unique_ptr<Session>> open(Invocation& invocation) {
+Result<std::unique_ptr<Session>> open_for_runs(Invocation& invocation) {
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::read_audit));
   return session;
 }
 
-Result<int> list(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(open(invocation));
+Result<int> list_runs(Invocation& invocation, const RunsOptions& options, const Output& output) {
+  auto session = TRY(open_for_runs(invocation));
   auto runs = TRY(experiments::list_runs(session->evidence()));
   if (!options.step.empty()) std::erase_if(runs, [&](const Run& run) { return run.record.step != options.step; });
   if (!options.sort.empty()) TRY(sort_runs(runs, options));
@@ -92,7 +92,7 @@ Result<int> list(Invocation& invocation, const Options& options, const Output& o
   if (!options.sort.empty()) table.columns.push_back(options.sort);
   Json values = Json::array();
   for (const auto& run : runs) {
-    values.push_back(to_json(run));
+    values.push_back(run_json(run));
     table.rows.push_back({short_id(run), run.record.step, to_rfc3339(run.record.finished), fmt::format("{:.1f}", run.seconds()), metric(run, "eval_loss"),
                           metric(run, "perplexity"), run.record.identity});
     if (!options.sort.empty()) table.rows.back().push_back(metric(run, options.sort));
@@ -101,13 +101,13 @@ Result<int> list(Invocation& invocation, const Options& options, const Output& o
   return 0;
 }
 
-Json to_json(const Curve& curve) {
+Json curve_json(const Curve& curve) {
   Json points = Json::array();
   for (const auto& [step, value] : curve.points) points.push_back({{"step", step}, {"value", value}});
   return points;
 }
 
-std::string describe(const Run& run, const Curves& curves) {
+std::string describe_run(const Run& run, const Curves& curves) {
   Table table{{"RUN", run.id.hex()}, {}};
   const auto add = [&](const std::string& name, const std::string& value) { table.rows.push_back({name, value}); };
   add("step", run.record.step);
@@ -123,14 +123,14 @@ std::string describe(const Run& run, const Curves& curves) {
   return render(table) + (plot.empty() ? "" : "\n" + std::string(kLossUnit) + "\n" + plot);
 }
 
-Result<int> show(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(open(invocation));
+Result<int> show_run(Invocation& invocation, const RunsOptions& options, const Output& output) {
+  auto session = TRY(open_for_runs(invocation));
   const Run run = TRY(experiments::find_run(TRY(experiments::list_runs(session->evidence())), options.ids.front()));
   const Curves curves = TRY(experiments::read_curves(session->store(), run));
-  Json value = to_json(run);
-  value["curves"] = {{"loss", to_json(curves.loss)}, {"eval_loss", to_json(curves.eval_loss)}};
+  Json value = run_json(run);
+  value["curves"] = {{"loss", curve_json(curves.loss)}, {"eval_loss", curve_json(curves.eval_loss)}};
   value["tokens_per_second"] = curves.tokens_per_second ? Json(*curves.tokens_per_second) : Json();
-  output.result(value, describe(run, curves));
+  output.result(value, describe_run(run, curves));
   return 0;
 }
 
@@ -147,8 +147,8 @@ Json differences(const Json& a, const Json& b) {
   return out;
 }
 
-Result<int> diff(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(open(invocation));
+Result<int> diff_runs(Invocation& invocation, const RunsOptions& options, const Output& output) {
+  auto session = TRY(open_for_runs(invocation));
   const auto runs = TRY(experiments::list_runs(session->evidence()));
   const Run a = TRY(experiments::find_run(runs, options.ids[0])), b = TRY(experiments::find_run(runs, options.ids[1]));
   Json value = {{"a", a.id.tagged()}, {"b", b.id.tagged()}};
@@ -166,8 +166,8 @@ Result<int> diff(Invocation& invocation, const Options& options, const Output& o
   return 0;
 }
 
-Result<int> plot(Invocation& invocation, const Options& options, const Output& output) {
-  auto session = TRY(open(invocation));
+Result<int> plot(Invocation& invocation, const RunsOptions& options, const Output& output) {
+  auto session = TRY(open_for_runs(invocation));
   const auto runs = TRY(experiments::list_runs(session->evidence()));
   std::vector<Curve> curves;
   for (const auto& id : options.ids) {
@@ -181,7 +181,7 @@ Result<int> plot(Invocation& invocation, const Options& options, const Output& o
   }
   if (options.file.empty()) {
     Json value = Json::object();
-    for (const auto& curve : curves) value[curve.name] = to_json(curve);
+    for (const auto& curve : curves) value[curve.name] = curve_json(curve);
     output.result(value, std::string(kLossUnit) + "\n" + experiments::terminal_plot(curves, {.characters = terminal_characters()}));
     return 0;
   }
@@ -196,17 +196,17 @@ Result<int> plot(Invocation& invocation, const Options& options, const Output& o
 
 void add_runs_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("runs", "Training and evaluation runs: what went in, what came out, how they compare")->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunsOptions>();
   const auto add = [&](const char* name, const char* help, auto body) {
     return add_command(*group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   };
-  CLI::App* all = add("list", "Runs, newest first", list);
+  CLI::App* all = add("list", "Runs, newest first", list_runs);
   all->add_option("--step", options->step, "only these: train or evaluate")->check(CLI::IsMember({"train", "evaluate"}));
   all->add_option("--sort", options->sort, "by this metric, the lowest first; runs without it last");
   all->add_flag("--descending", options->descending, "with --sort: the highest first");
   all->add_option("--limit", options->limit, "at most so many")->check(CLI::Range(1, 100000));
-  add("show", "One run: parameters, digests, metrics, loss curve", show)->add_option("id", options->ids, "the run's id or its start")->required()->expected(1);
-  add("diff", "What differs between two runs", diff)->add_option("ids", options->ids, "two ids or their starts")->required()->expected(2);
+  add("show", "One run: parameters, digests, metrics, loss curve", show_run)->add_option("id", options->ids, "the run's id or its start")->required()->expected(1);
+  add("diff", "What differs between two runs", diff_runs)->add_option("ids", options->ids, "two ids or their starts")->required()->expected(2);
   CLI::App* draw = add("plot", "Loss curves of runs over one another", plot);
   draw->add_option("ids", options->ids, "ids or their starts")->required()->expected(1, 16);
   draw->add_option("-o,--output", options->file, "an SVG file instead of the terminal");

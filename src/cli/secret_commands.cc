@@ -11,7 +11,7 @@
 namespace redoubt::cli {
 namespace {
 
-struct Options {
+struct SecretOptions {
   std::string name, file;
   bool at_once = false;
 };
@@ -22,7 +22,7 @@ Result<std::unique_ptr<Session>> open_for_secrets(Invocation& invocation) {
   return session;
 }
 
-Result<int> put(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> put_secret(Invocation& invocation, const SecretOptions& options, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
   const Secret value = TRY(options.file.empty() ? read_secret("value of " + options.name) : read_secret_file(options.file));
   provider::SecretInfo info;
@@ -35,8 +35,8 @@ Result<int> put(Invocation& invocation, const Options& options, const Output& ou
 }
 
 // By the store's own maker of new values where the secret has one, and nobody names another value.
-Result<int> rotate(Invocation& invocation, const Options& options, const Output& output) {
-  if (!options.file.empty()) return put(invocation, options, output);
+Result<int> rotate_secret(Invocation& invocation, const SecretOptions& options, const Output& output) {
+  if (!options.file.empty()) return put_secret(invocation, options, output);
   {
     auto session = TRY(open_for_secrets(invocation));
     std::optional<provider::SecretInfo> info = TRY(session->secrets().rotate(options.name));
@@ -46,10 +46,10 @@ Result<int> rotate(Invocation& invocation, const Options& options, const Output&
       return 0;
     }
   }
-  return put(invocation, options, output);
+  return put_secret(invocation, options, output);
 }
 
-Result<int> get(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> get_secret(Invocation& invocation, const SecretOptions& options, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
   const Secret value = TRY(session->secrets().get(options.name));
   TRY(session->record_event("secret", {{"action", "get"}, {"name", options.name}}));
@@ -58,7 +58,7 @@ Result<int> get(Invocation& invocation, const Options& options, const Output& ou
   return 0;
 }
 
-Result<int> list(Invocation& invocation, const Output& output) {
+Result<int> list_secrets(Invocation& invocation, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
   Json values = Json::array();
   Table table{{"NAME", "VERSION", "CHANGED"}, {}};
@@ -70,7 +70,7 @@ Result<int> list(Invocation& invocation, const Output& output) {
   return 0;
 }
 
-Result<int> remove(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> remove_secret(Invocation& invocation, const SecretOptions& options, const Output& output) {
   auto session = TRY(open_for_secrets(invocation));
   std::optional<TimePoint> until;
   TRY(session->record_change("secret", [&]() -> Result<Json> {
@@ -87,17 +87,18 @@ Result<int> remove(Invocation& invocation, const Options& options, const Output&
 
 void add_secret_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("secret", "Tokens and keys, sealed")->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SecretOptions>();
   const auto add = [&](const char* name, const char* help, auto body) {
     CLI::App* command = add_command(*group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
     command->add_option("name", options->name, "such as huggingface/api-token")->required();
     return command;
   };
-  add("put", "Stores a value read from stdin, a file or the terminal", put)->add_option("--file", options->file, "read the value from this file");
-  add("get", "Writes a value to stdout", get);
-  add_command(*group, invocation, "list", "Names and versions, no values", [&invocation](const Output& output) { return list(invocation, output); });
-  add("rotate", "Stores a new version, by the secret's rotation function where it has one; the one before stays readable until the next", rotate)->add_option("--file", options->file, "read the value from this file");
-  add("delete", "Deletes all versions; Secrets Manager keeps them for its recovery window", remove)->add_flag("--at-once", options->at_once, "also there at once and for ever");
+  add("put", "Stores a value read from stdin, a file or the terminal", put_secret)->add_option("--file", options->file, "read the value from this file");
+  add("get", "Writes a value to stdout", get_secret);
+  add_command(*group, invocation, "list", "Names and versions, no values", [&invocation](const Output& output) { return list_secrets(invocation, output); });
+  add("rotate", "Stores a new version, by the secret's rotation function where it has one; the one before stays readable until the next", rotate_secret)->add_option("--file", options->file, "read the value from this file");
+  add("delete", "Deletes all versions; Secrets Manager keeps them for its recovery window", remove_secret)
+      ->add_flag("--at-once", options->at_once, "also there at once and for ever");
 }
 
 }  // namespace redoubt::cli

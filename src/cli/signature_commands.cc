@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kPemBytesMax = 1 << 20;
 
-struct Options {
+struct SignatureOptions {
   std::string path, name, signature, private_key, pkcs11_uri, pkcs11_module, pin_file, certificate;
   std::vector<std::string> chain, ignored;
   std::string public_key, policy, model;
@@ -49,7 +49,7 @@ Result<std::vector<Bytes>> read_certificates(const std::string& file) {
 }
 
 // Paths of the command line, as they stand below the folder, and the signature itself where it lies there under another name.
-Result<std::vector<std::string>> ignored_of(const Options& options, const fs::path& folder) {
+Result<std::vector<std::string>> ignored_of(const SignatureOptions& options, const fs::path& folder) {
   std::vector<std::string> ignored;
   const std::string signature = options.signature.empty() ? "" : fs::absolute(options.signature).lexically_normal().lexically_relative(folder).generic_string();
   if (is_safe_relative_path(signature)) ignored.push_back(signature);
@@ -61,7 +61,7 @@ Result<std::vector<std::string>> ignored_of(const Options& options, const fs::pa
   return ignored;
 }
 
-fs::path signature_of(const Options& options, const fs::path& folder) {
+fs::path signature_of(const SignatureOptions& options, const fs::path& folder) {
   return options.signature.empty() ? folder / attest::kModelSignatureName : fs::path(options.signature);
 }
 
@@ -78,7 +78,7 @@ struct SigningMaterial {
   }
 };
 
-Result<std::unique_ptr<crypto::TokenKey>> open_token(const Options& options) {
+Result<std::unique_ptr<crypto::TokenKey>> open_token(const SignatureOptions& options) {
   auto uri = TRY(crypto::parse_pkcs11_uri(options.pkcs11_uri));
   if (!options.pkcs11_module.empty()) uri.module_path = fs::absolute(options.pkcs11_module).string();
   const std::string pin_file = options.pin_file.empty() ? uri.pin_file : options.pin_file;
@@ -86,7 +86,7 @@ Result<std::unique_ptr<crypto::TokenKey>> open_token(const Options& options) {
   return crypto::TokenKey::open(uri, pin);
 }
 
-Result<SigningMaterial> open_material(Invocation& invocation, const Options& options) {
+Result<SigningMaterial> open_material(Invocation& invocation, const SignatureOptions& options) {
   SigningMaterial material;
   if (!options.private_key.empty() && !options.pkcs11_uri.empty()) return fail(ErrorCode::invalid_argument, "a key in a file and one in a token", "--private-key, --pkcs11-uri", "name one of them");
   if (!options.pkcs11_uri.empty()) {
@@ -105,7 +105,7 @@ Result<SigningMaterial> open_material(Invocation& invocation, const Options& opt
 }
 
 // The signing certificate, then what leads from it to an authority.
-Result<std::vector<Bytes>> chain_to_sign_with(const Options& options) {
+Result<std::vector<Bytes>> chain_to_sign_with(const SignatureOptions& options) {
   if (options.certificate.empty()) {
     if (options.chain.empty()) return std::vector<Bytes>{};
     return fail(ErrorCode::invalid_argument, "a certificate chain without the signing certificate", "--certificate-chain", "name that with '--signing-certificate FILE'");
@@ -125,7 +125,7 @@ Result<std::vector<Bytes>> chain_to_sign_with(const Options& options) {
   return chain;
 }
 
-Result<int> sign(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> sign_model_folder(Invocation& invocation, const SignatureOptions& options, const Output& output) {
   const fs::path folder = TRY(folder_of(options.path));
   const auto ignored = TRY(ignored_of(options, folder));
   auto chain = TRY(chain_to_sign_with(options));
@@ -160,14 +160,14 @@ Result<crypto::PublicKey> read_public_key(const std::string& file) {
   return key;
 }
 
-Result<Verified> verify_by_policy(const Options& options, std::string_view bundle) {
+Result<Verified> verify_by_policy(const SignatureOptions& options, std::string_view bundle) {
   if (options.model.empty()) return fail(ErrorCode::invalid_argument, "the policy needs the model's name", "--model", "add '--model OWNER/NAME'");
   const auto policy = TRY(pipeline::load_signers(options.policy));
   auto verdict = TRY(policy.judge(options.model, bundle, SystemClock().now()));
   return Verified{verdict.to_json(), std::move(verdict.files)};
 }
 
-Result<Verified> verify_bundle(const Options& options, const fs::path& folder, std::string_view bundle, const std::string& where) {
+Result<Verified> verify_bundle(const SignatureOptions& options, const fs::path& folder, std::string_view bundle, const std::string& where) {
   if (!options.policy.empty()) return verify_by_policy(options, bundle);
   attest::CertificateTrust authorities{{}, SystemClock().now()};
   for (const auto& file : options.chain) {
@@ -180,7 +180,7 @@ Result<Verified> verify_bundle(const Options& options, const fs::path& folder, s
   return Verified{std::move(who), std::move(model.files)};
 }
 
-Result<int> verify(const Options& options, const Output& output) {
+Result<int> verify_model_folder(const SignatureOptions& options, const Output& output) {
   const int ways = (options.public_key.empty() ? 0 : 1) + (options.chain.empty() ? 0 : 1) + (options.policy.empty() ? 0 : 1);
   if (ways > 1) return fail(ErrorCode::invalid_argument, "several ways to verify", "--public-key, --certificate-chain, --policy", "name one of them");
   const fs::path folder = TRY(folder_of(options.path));
@@ -212,8 +212,8 @@ Result<int> verify(const Options& options, const Output& output) {
 }  // namespace
 
 void add_signature_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
-  CLI::App* sign_command = add_command(group, invocation, "sign", "Signs every file (OpenSSF Model Signing)", [&invocation, options](const Output& output) { return sign(invocation, *options, output); });
+  auto options = std::make_shared<SignatureOptions>();
+  CLI::App* sign_command = add_command(group, invocation, "sign", "Signs every file (OpenSSF Model Signing)", [&invocation, options](const Output& output) { return sign_model_folder(invocation, *options, output); });
   sign_command->add_option("folder", options->path, "a model's folder")->required();
   sign_command->add_option("--private-key", options->private_key, "PEM file with a P-256, P-384 or P-521 key (default: the workspace's)");
   sign_command->add_option("--pkcs11-uri", options->pkcs11_uri, "a key in a token: pkcs11:token=T;object=O?module-path=/path/of/module.so");
@@ -224,7 +224,7 @@ void add_signature_commands(CLI::App& group, Invocation& invocation) {
   sign_command->add_option("--signature", options->signature, "where to write it (default: FOLDER/model.sig)");
   sign_command->add_option("--name", options->name, "the model's name in the signature (default: the folder's)");
   sign_command->add_option("--ignore", options->ignored, "a path below the folder that is not signed; may stand several times");
-  CLI::App* verify_command = add_command(group, invocation, "verify", "Checks model.sig; exit status 4 when a file was changed", [options](const Output& output) { return verify(*options, output); });
+  CLI::App* verify_command = add_command(group, invocation, "verify", "Checks model.sig; exit status 4 when a file was changed", [options](const Output& output) { return verify_model_folder(*options, output); });
   verify_command->add_option("folder", options->path, "a model's folder")->required();
   verify_command->add_option("--public-key", options->public_key, "PEM file (default: FOLDER.pub)");
   verify_command->add_option("--certificate-chain", options->chain, "PEM file with the authorities that may vouch for the signer; may stand several times");

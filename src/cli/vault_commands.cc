@@ -18,7 +18,7 @@ using custody::NamedVersion;
 using custody::Target;
 using governance::Permission;
 
-struct Options {
+struct VaultOptions {
   std::string target, path, artifact, kind = "data", note, folder, object, identity, since, until;
   bool own_key = false, all = false;
   std::uint64_t limit = 100;
@@ -49,7 +49,7 @@ Result<Digest> import_path(vault::ArtifactStore& store, const fs::path& path, co
   return store.put_manifest({kind, {{path.filename().string(), file->size(), digest}}});
 }
 
-Result<NamedVersion> record_version(VaultWork& work, const std::string& name, const custody::Place& place, const Digest& artifact, const Options& options, std::uint64_t restored_from) {
+Result<NamedVersion> record_version(VaultWork& work, const std::string& name, const custody::Place& place, const Digest& artifact, const VaultOptions& options, std::uint64_t restored_from) {
   const auto manifest = TRY(TRY(work.artifacts(place))->manifest(artifact));
   std::uint64_t bytes = 0;
   for (const auto& file : manifest.files) bytes += file.size;
@@ -62,7 +62,7 @@ Result<NamedVersion> record_version(VaultWork& work, const std::string& name, co
   return work.view.find(Target{name, event["version"].get<std::uint64_t>(), {}});
 }
 
-Result<int> put(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> put_version(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   if (target.name.empty() || target.number != 0) return fail(ErrorCode::invalid_argument, "not a name", options.target, "write a name without a version; the vault counts them");
   if (options.path.empty() == options.artifact.empty()) return fail(ErrorCode::invalid_argument, "what to put is not named", options.target, "name a file or folder, or --artifact DIGEST of what is in the vault");
@@ -82,7 +82,7 @@ Result<int> put(Invocation& invocation, const Options& options, const Output& ou
   return 0;
 }
 
-Result<int> list(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> list_names(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   Json values = Json::array();
   Table table{{"NAME", "VERSION", "KIND", "BYTES", "CREATED", "BY", "STATE", "DIGEST"}, {}};
@@ -114,7 +114,7 @@ Json rules_json(VaultWork& work, const NamedVersion& version, const custody::Nee
   return json;
 }
 
-Result<int> show(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> show_versions(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   const auto found = TRY(target.name.empty() || target.number > 0 ? work->view.find(target) : work->view.find(Target{target.name, work->view.next_number(target.name) - 1, {}}));
@@ -134,7 +134,7 @@ Result<int> show(Invocation& invocation, const Options& options, const Output& o
   return 0;
 }
 
-Result<int> get(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> get_version(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   const auto work = TRY(VaultWork::look(invocation, Permission::run_pipeline));
   const auto version = TRY(work->versions(target)).back();
@@ -152,14 +152,14 @@ Result<int> get(Invocation& invocation, const Options& options, const Output& ou
   return 0;
 }
 
-Result<int> restore(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> restore_version(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   if (target.name.empty() || target.number == 0) return fail(ErrorCode::invalid_argument, "no version is named", options.target, "write NAME@VERSION");
   auto work = TRY(VaultWork::open(invocation, Permission::run_pipeline));
   const auto version = TRY(work->versions(target)).front();
   if (const auto newest = TRY(work->view.find(Target{target.name, 0, {}})); newest.number == version.number) return fail(ErrorCode::already_exists, "this version is the newest", version.text());
   TRY(TRY(work->artifacts(version.place))->verify(version.artifact));
-  Options again = options;
+  VaultOptions again = options;
   again.note = version.note;
   const auto made = TRY(record_version(*work, version.name, version.place, version.artifact, again, version.number));
   output.result(to_json(made), fmt::format("{} is what {} was", made.text(), version.text()));
@@ -172,7 +172,7 @@ Result<TimePoint> parse_time(const std::string& text, TimePoint fallback) {
 }
 
 // The objects that a question is about: a name's or an artifact's files, or one object by its digest.
-Result<std::set<std::string>> objects_of(VaultWork& work, const std::string& object) {
+Result<std::set<std::string>> objects_asked_about(VaultWork& work, const std::string& object) {
   const auto target = TRY(custody::parse_target(object));
   std::set<std::string> keys;
   const auto add = [&](const custody::Place& place, const Digest& artifact) {
@@ -191,10 +191,10 @@ Result<std::set<std::string>> objects_of(VaultWork& work, const std::string& obj
   return keys;
 }
 
-Result<int> access_log(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> access_log(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   const auto since = TRY(parse_time(options.since, TimePoint::min())), until = TRY(parse_time(options.until, TimePoint::max()));
-  const auto objects = options.object.empty() ? std::set<std::string>() : TRY(objects_of(*work, options.object));
+  const auto objects = options.object.empty() ? std::set<std::string>() : TRY(objects_asked_about(*work, options.object));
   std::vector<custody::Access> found;
   TRY(work->session->access_log().for_each([&](const custody::Access& access) {
     if (!options.identity.empty() && access.identity != options.identity) return;
@@ -216,23 +216,23 @@ Result<int> access_log(Invocation& invocation, const Options& options, const Out
 
 void add_vault_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("vault", "Datasets and models under names: versions, holds, retention, deletion, replicas, erasure")->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<VaultOptions>();
   const auto add = [&](const char* name, const char* help, auto body) {
     return add_command(*group, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   };
-  CLI::App* put_command = add("put", "Stores a file or folder as the newest version of a name", put);
+  CLI::App* put_command = add("put", "Stores a file or folder as the newest version of a name", put_version);
   put_command->add_option("name", options->target, "letters, digits, '.', '_' and '-' in parts joined by '/'")->required();
   put_command->add_option("path", options->path, "a file, or a folder with everything below it");
   put_command->add_option("--artifact", options->artifact, "instead of a path: the digest of an artifact that the vault has, such as a model that a run acquired");
   put_command->add_option("--kind", options->kind, "data (default), model, adapter, ...: what the policy's rules go by");
   put_command->add_option("--note", options->note, "a line about it");
   put_command->add_flag("--own-key", options->own_key, "seal it under a key of its own, so that 'vault erase' can destroy it everywhere");
-  add("list", "Names with their newest version", list)->add_flag("--all", options->all, "every version, those that are gone too");
-  add("show", "A name's versions, and what the rules say about each", show)->add_option("target", options->target, "NAME, NAME@VERSION or sha256:DIGEST")->required();
-  CLI::App* get_command = add("get", "Writes a version's files in clear into a new folder", get);
+  add("list", "Names with their newest version", list_names)->add_flag("--all", options->all, "every version, those that are gone too");
+  add("show", "A name's versions, and what the rules say about each", show_versions)->add_option("target", options->target, "NAME, NAME@VERSION or sha256:DIGEST")->required();
+  CLI::App* get_command = add("get", "Writes a version's files in clear into a new folder", get_version);
   get_command->add_option("target", options->target, "NAME, NAME@VERSION or sha256:DIGEST")->required();
   get_command->add_option("-o,--output", options->folder, "a new folder")->required();
-  add("restore", "Makes an earlier version the newest again", restore)->add_option("target", options->target, "NAME@VERSION")->required();
+  add("restore", "Makes an earlier version the newest again", restore_version)->add_option("target", options->target, "NAME@VERSION")->required();
   add_vault_deletion_commands(*group, invocation);
   add_vault_policy_commands(*group, invocation);
   add_vault_replica_commands(*group, invocation);

@@ -14,12 +14,12 @@ namespace {
 
 using governance::Permission;
 
-struct Options {
+struct DeletionOptions {
   std::string target, reason, id, identity;
   bool totp = false, all = false;
 };
 
-Result<int> remove(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> delete_versions(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   auto work = TRY(VaultWork::open(invocation, Permission::manage_data));
   const auto versions = TRY(work->versions(target));
@@ -31,7 +31,7 @@ Result<int> remove(Invocation& invocation, const Options& options, const Output&
   return carry_out_deletion(*work, target, versions, about, output);
 }
 
-Result<int> list_requests(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> list_requests(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   Json values = Json::array();
   Table table{{"ID", "OPERATION", "TARGET", "BY", "STATE", "EXPIRES", "REASON"}, {}};
@@ -54,7 +54,7 @@ Result<std::vector<custody::NamedVersion>> versions_asked_for(VaultWork& work, c
   return versions;
 }
 
-Result<int> approve(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> approve(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   auto work = TRY(VaultWork::open(invocation, Permission::approve));
   const auto request = TRY(custody::request_to_decide(work->view, options.id, work->session->identity(), work->now()));
   const Json about = {{"request", request.id}, {"requested_by", request.by}, {"approved_by", work->session->identity()}, {"second_factor", "person"}, {"reason", request.reason}};
@@ -62,7 +62,7 @@ Result<int> approve(Invocation& invocation, const Options& options, const Output
   return carry_out_deletion(*work, request.target, TRY(versions_asked_for(*work, request)), about, output);
 }
 
-Result<int> reject(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> reject(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   auto work = TRY(VaultWork::open(invocation, Permission::read_audit));
   const auto request = custody::request_to_decide(work->view, options.id, work->session->identity(), work->now());
   // Who asked may take it back; anybody else needs the reviewer's role.
@@ -74,7 +74,7 @@ Result<int> reject(Invocation& invocation, const Options& options, const Output&
   return 0;
 }
 
-Result<int> place_hold(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> place_hold(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   auto work = TRY(VaultWork::open(invocation, Permission::hold_data));
   const auto versions = TRY(work->versions(target));
@@ -95,7 +95,7 @@ Result<int> place_hold(Invocation& invocation, const Options& options, const Out
   return 0;
 }
 
-Result<int> release_hold(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> release_hold(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   auto work = TRY(VaultWork::open(invocation, Permission::hold_data));
   const auto& holds = work->view.holds();
   const auto found = std::find_if(holds.begin(), holds.end(), [&](const custody::Hold& hold) { return hold.id == options.id; });
@@ -106,7 +106,7 @@ Result<int> release_hold(Invocation& invocation, const Options& options, const O
   return 0;
 }
 
-Result<int> list_holds(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> list_holds(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   Json values = Json::array();
   Table table{{"ID", "TARGET", "BY", "PLACED", "RELEASED", "REASON"}, {}};
@@ -125,7 +125,7 @@ bool is_enrolled(const custody::View& view, const std::string& identity) {
   return found != view.enrolments().end() && found->second.enrolled != TimePoint{};
 }
 
-Result<int> enrol(Invocation& invocation, const Options&, const Output& output) {
+Result<int> enrol(Invocation& invocation, const DeletionOptions&, const Output& output) {
   auto work = TRY(VaultWork::open(invocation, Permission::manage_data));
   const std::string identity = work->session->identity();
   // Else a stolen key file would be worth a second factor too.
@@ -142,7 +142,7 @@ Result<int> enrol(Invocation& invocation, const Options&, const Output& output) 
   return 0;
 }
 
-Result<int> totp_status(Invocation& invocation, const Options&, const Output& output) {
+Result<int> totp_status(Invocation& invocation, const DeletionOptions&, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   Json values = Json::array();
   Table table{{"IDENTITY", "ENROLLED", "WRONG CODES"}, {}};
@@ -155,7 +155,7 @@ Result<int> totp_status(Invocation& invocation, const Options&, const Output& ou
   return 0;
 }
 
-Result<int> totp_reset(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> totp_reset(Invocation& invocation, const DeletionOptions& options, const Output& output) {
   auto work = TRY(VaultWork::open(invocation, Permission::manage_identities));
   if (options.identity == work->session->identity()) return fail(ErrorCode::permission_denied, "nobody takes away a second factor of their own", options.identity, "another admin has to");
   if (!is_enrolled(work->view, options.identity)) return fail(ErrorCode::not_found, "this identity has no one-time codes", options.identity, "see 'redoubt vault totp status'");
@@ -170,11 +170,11 @@ Result<int> totp_reset(Invocation& invocation, const Options& options, const Out
 }  // namespace
 
 void add_vault_deletion_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DeletionOptions>();
   const auto add = [&](CLI::App& parent, const char* name, const char* help, auto body) {
     return add_command(parent, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   };
-  CLI::App* delete_command = add(group, "delete", "Deletes versions for ever, with a one-time code or after another person's approval (exit status 6 until then)", remove);
+  CLI::App* delete_command = add(group, "delete", "Deletes versions for ever, with a one-time code or after another person's approval (exit status 6 until then)", delete_versions);
   delete_command->add_option("target", options->target, "NAME (all versions), NAME@VERSION or sha256:DIGEST")->required();
   delete_command->add_option("--reason", options->reason, "why, for the auditor")->required();
   delete_command->add_flag("--totp", options->totp, "with a one-time code, read from stdin or the terminal");

@@ -21,7 +21,7 @@ using governance::Permission;
 
 constexpr std::size_t kSubjectsMax = 40;  // versions that the statement names; all stand in the list of objects
 
-struct Options {
+struct ErasureOptions {
   std::string name, reason, file;
   bool totp = false;
 };
@@ -46,7 +46,7 @@ std::vector<std::string> tombstones_of(const custody::View& view, const Place& p
 }
 
 // The objects of a place in a store, as what is to be removed.
-Result<custody::ObjectList> objects_of(provider::ObjectStore& store, const Place& place) {
+Result<custody::ObjectList> objects_in_place(provider::ObjectStore& store, const Place& place) {
   custody::ObjectList list;
   for (const auto& key : TRY(store.list(place.prefix()))) {
     const auto digest = TRY(Digest::parse(key.substr(key.rfind('/') + 1)));
@@ -89,7 +89,7 @@ class Erasure {
 
   Status try_and_remove(const std::string& role) {
     auto* store = TRY(work_.stores.objects(role));
-    const auto list = TRY(objects_of(*store, place_));
+    const auto list = TRY(objects_in_place(*store, place_));
     auto* artifacts = TRY(work_.stores.artifacts(role, place_));
     for (const auto& blob : list.blobs) TRY(expect_closed(artifacts->verify_blob(blob), blob));
     for (const auto& manifest : list.manifests) TRY(expect_closed(artifacts->verify(manifest), manifest));
@@ -186,7 +186,7 @@ Status may_erase(VaultWork& work, const std::string& name) {
   return custody::may_delete(work.view, work.rules, custody::Needs(), versions, work.now());
 }
 
-Result<int> erase(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> erase(Invocation& invocation, const ErasureOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.name));
   if (target.name.empty() || target.number != 0) return fail(ErrorCode::invalid_argument, "not a name", options.name, "a key seals every version of a name: write the name alone");
   auto work = TRY(VaultWork::open(invocation, Permission::manage_data));
@@ -198,7 +198,7 @@ Result<int> erase(Invocation& invocation, const Options& options, const Output& 
   return carry_out_erasure(*work, target.name, about, options.file, output);
 }
 
-Result<int> certificate(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> certificate(Invocation& invocation, const ErasureOptions& options, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   const OwnKey* key = key_of(work->view, options.name);
   if (key == nullptr) return fail(ErrorCode::not_found, "no key ever sealed this name alone", options.name, "see 'redoubt vault list --all'");
@@ -242,7 +242,7 @@ Result<int> carry_out_erasure(VaultWork& work, const std::string& name, const Js
 }
 
 void add_vault_erasure_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ErasureOptions>();
   CLI::App* erase_command = add_command(group, invocation, "erase", "Destroys the key of a name that was put with --own-key, so that no copy of it opens again anywhere; with a code or another person's approval",
                                         [&invocation, options](const Output& output) { return erase(invocation, *options, output); });
   erase_command->add_option("name", options->name, "the name")->required();

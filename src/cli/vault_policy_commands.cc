@@ -15,7 +15,7 @@ using custody::LifecycleStep;
 using custody::NamedVersion;
 using governance::Permission;
 
-struct Options {
+struct VaultPolicyOptions {
   std::string file, target;
   bool dry_run = false;
 };
@@ -39,7 +39,7 @@ Status make_stores(VaultWork& work, const custody::Rules& rules) {
   return {};
 }
 
-Result<int> set_policy(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> set_policy(Invocation& invocation, const VaultPolicyOptions& options, const Output& output) {
   const Json policy = vault_part(TRY(pipeline::load_policy(options.file)));
   const auto rules = TRY(custody::Rules::from_json(policy));
   auto work = TRY(VaultWork::open(invocation, Permission::set_policy));
@@ -52,7 +52,7 @@ Result<int> set_policy(Invocation& invocation, const Options& options, const Out
   return 0;
 }
 
-Result<int> show_policy(Invocation& invocation, const Options&, const Output& output) {
+Result<int> show_policy(Invocation& invocation, const VaultPolicyOptions&, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
   const Json policy = work->view.policy().value_or(Json::object());
   output.result(policy, policy.empty() ? "no policy was set: nothing expires, and keys are overdue after 90 days" : policy.dump(2));
@@ -63,7 +63,7 @@ Json step_json(const LifecycleStep& step) {
   return {{"action", to_string(step.action)}, {"target", step.version.text()}, {"digest", step.version.artifact.tagged()}, {"kind", step.version.kind}, {"created", to_rfc3339(step.version.made)}, {"why", step.why}};
 }
 
-Status carry_out(VaultWork& work, const std::vector<LifecycleStep>& steps, const custody::Needs& needs) {
+Status carry_out_lifecycle(VaultWork& work, const std::vector<LifecycleStep>& steps, const custody::Needs& needs) {
   std::vector<NamedVersion> expired;
   for (const auto& step : steps) {
     if (step.action == LifecycleStep::Action::expire) expired.push_back(step.version);
@@ -78,14 +78,14 @@ Status carry_out(VaultWork& work, const std::vector<LifecycleStep>& steps, const
   return {};
 }
 
-Result<int> run_lifecycle(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> run_lifecycle(Invocation& invocation, const VaultPolicyOptions& options, const Output& output) {
   if (!options.file.empty() && !options.dry_run) return fail(ErrorCode::invalid_argument, "a file of rules is only tried out", options.file, "say --dry-run, or set it: redoubt --as admin vault policy set " + options.file);
   auto work = TRY(options.dry_run ? VaultWork::look(invocation, Permission::read_audit) : VaultWork::open(invocation, Permission::manage_data));
   const auto rules = options.file.empty() ? work->rules : TRY(custody::Rules::from_json(TRY(pipeline::load_policy(options.file))));
   const auto needs = TRY(work->needs());
   const auto needed = [&](const NamedVersion& version) { return version.place.own_key.empty() ? needs.why(version.artifact) : std::string(); };
   const auto steps = TRY(custody::plan_lifecycle(work->view, TRY(custody::unnamed_artifacts(work->stores, work->view)), rules, work->now(), needed));
-  if (!options.dry_run) TRY(carry_out(*work, steps, needs));
+  if (!options.dry_run) TRY(carry_out_lifecycle(*work, steps, needs));
   Json values = Json::array();
   std::map<std::string, int> counts = {{"expire", 0}, {"archive", 0}, {"keep", 0}};
   Table table{{"ACTION", "TARGET", "KIND", "CREATED", "WHY"}, {}};
@@ -99,7 +99,7 @@ Result<int> run_lifecycle(Invocation& invocation, const Options& options, const 
   return 0;
 }
 
-Result<int> unarchive(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> unarchive(Invocation& invocation, const VaultPolicyOptions& options, const Output& output) {
   const auto target = TRY(custody::parse_target(options.target));
   auto work = TRY(VaultWork::open(invocation, Permission::manage_data));
   std::uint64_t bytes = 0, moved = 0;
@@ -122,7 +122,7 @@ Result<int> unarchive(Invocation& invocation, const Options& options, const Outp
 }  // namespace
 
 void add_vault_policy_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<VaultPolicyOptions>();
   const auto add = [&](CLI::App& parent, const char* name, const char* help, auto body) {
     return add_command(parent, invocation, name, help, [&invocation, options, body](const Output& output) { return body(invocation, *options, output); });
   };

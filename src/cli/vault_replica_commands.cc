@@ -13,7 +13,7 @@ namespace {
 
 using governance::Permission;
 
-struct Options {
+struct ReplicaOptions {
   std::string store;
   bool check = false, deep = false;
 };
@@ -29,7 +29,7 @@ Json differences_json(const custody::ReplicaDifferences& found) {
   return {{"in_sync", found.in_sync()}, {"objects", found.objects}, {"missing", found.missing}, {"stale", found.stale}, {"deleted", found.deleted}, {"differing", found.differing}, {"unknown", found.unknown}};
 }
 
-Result<int> check_replica(VaultWork& work, provider::ObjectStore& replica, const Options& options, Progress& progress, const Output& output) {
+Result<int> check_replica(VaultWork& work, provider::ObjectStore& replica, const ReplicaOptions& options, Progress& progress, const Output& output) {
   const auto found = TRY(custody::compare_replica(work.session->providers().first_objects(), replica, work.view, {options.deep}, progress));
   Table table{{"DIFFERENCE", "OBJECTS", "FIRST"}, {}};
   const auto add = [&](const char* what, const std::vector<std::string>& keys) {
@@ -45,7 +45,7 @@ Result<int> check_replica(VaultWork& work, provider::ObjectStore& replica, const
   return found.in_sync() ? 0 : 1;
 }
 
-Result<int> replicate(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> replicate(Invocation& invocation, const ReplicaOptions& options, const Output& output) {
   auto work = TRY(options.check ? VaultWork::look(invocation, Permission::read_audit) : VaultWork::open(invocation, Permission::manage_data));
   auto* replica = TRY(store_of(*work, options.store, !options.check));
   if (options.check) return check_replica(*work, *replica, options, invocation.progress, output);
@@ -90,7 +90,7 @@ Result<std::vector<std::string>> damaged_objects(VaultWork& work) {
   return damaged;
 }
 
-Result<int> recover(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> recover(Invocation& invocation, const ReplicaOptions& options, const Output& output) {
   auto work = TRY(VaultWork::open(invocation, Permission::manage_data));
   auto* replica = TRY(store_of(*work, options.store, false));
   const bool keys = TRY(recover_own_keys(*work, *replica));
@@ -107,7 +107,7 @@ Result<int> recover(Invocation& invocation, const Options& options, const Output
 }  // namespace
 
 void add_vault_replica_commands(CLI::App& group, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReplicaOptions>();
   CLI::App* replicate_command = add_command(group, invocation, "replicate", "Copies sealed objects as they are into a second store, and takes away there what was deleted here",
                                             [&invocation, options](const Output& output) { return replicate(invocation, *options, output); });
   replicate_command->add_option("--to", options->store, "file:/FOLDER or s3://BUCKET/PREFIX?kms_key=KEY (default: the policy's)");

@@ -16,7 +16,7 @@
 namespace redoubt::cli {
 namespace {
 
-constexpr std::size_t kPromptsMax = 5000;
+constexpr std::size_t kCapturedPromptsMax = 5000;
 
 struct MonitorOptions {
   std::string environment = "production";
@@ -24,7 +24,7 @@ struct MonitorOptions {
   bool image_only = false, scan_now = false;
 };
 
-std::string table_of(const Json& features) {
+std::string drift_table(const Json& features) {
   Table table{{"FEATURE", "PSI", "LIMIT", "DRIFT"}, {}};
   for (const auto& feature : features) {
     table.rows.push_back({json_or(feature, "name", ""), fmt::format("{:.4f}", json_or(feature, "psi", 0.0)), fmt::format("{:.4f}", json_or(feature, "limit", 0.0)), json_or(feature, "violated", false) ? "yes" : "no"});
@@ -62,7 +62,7 @@ Result<int> run_monitor_there(Session& session, provider::EndpointMonitor& monit
   const bool drifts = json_or(run->drift, "drift", false);
   Json result = run->drift;
   result.update({{"violations", json_or(run->violations, "violations", Json::array())}, {"statistics", run->statistics}, {"constraints", run->constraints}, {"run", run->name}});
-  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats ({})\n", table_of(run->drift["features"]), json_or(run->drift, "rows", std::int64_t{0}),
+  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats ({})\n", drift_table(run->drift["features"]), json_or(run->drift, "rows", std::int64_t{0}),
                                     json_or(run->drift, "baseline_rows", std::int64_t{0}), run->name));
   if (drifts) return exit_code_of(ErrorCode::gate_refused);
   return told ? 0 : 1;
@@ -144,12 +144,12 @@ Result<int> run_monitor(Invocation& invocation, const MonitorOptions& options, c
     return image_code;
   }
   const auto baseline = TRY(monitor::make_baseline(TRY(training_prompts(*session, deployment->record.inputs.at("training_data")))));
-  const auto prompts = TRY(captured_prompts(*session, environment, kPromptsMax));
+  const auto prompts = TRY(captured_prompts(*session, environment, kCapturedPromptsMax));
   const auto report = TRY(monitor::measure_drift(baseline, prompts));
   const Json features = report.features_to_json();
   Json result = report.to_violations();
   result.update({{"rows", report.rows}, {"features", features}, {"drift", report.violated()}, {"statistics", baseline.to_statistics()}, {"image", about_image["image"]}});
-  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats\n", table_of(features), report.rows, baseline.rows));
+  output.result(result, fmt::format("{}{} captured prompts against {} of the training data, index in nats\n", drift_table(features), report.rows, baseline.rows));
   return report.violated() ? exit_code_of(ErrorCode::gate_refused) : image_code;
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct WorkspaceOptions {
   std::vector<std::string> identities;  // NAME:ROLE[,ROLE]
   std::string name;
   std::vector<std::string> roles;
@@ -44,7 +44,7 @@ std::string roles_text(const governance::Identity& identity) {
   return out;
 }
 
-Result<int> init(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> init(Invocation& invocation, const WorkspaceOptions& options, const Output& output) {
   InitOptions init_options;
   for (const auto& text : options.identities) init_options.identities.push_back(TRY(parse_identity(text)));
   auto session = TRY(Session::create(invocation.global, init_options));
@@ -111,7 +111,7 @@ Status record_identities(Session& session, const std::string& action, const std:
   return {};
 }
 
-Result<int> add_identity(Invocation& invocation, const Options& options, const Output& output) {
+Result<int> add_identity(Invocation& invocation, const WorkspaceOptions& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_identities));
   const auto identity = TRY(session->workspace().identities().add(options.name, TRY(parse_roles(options.roles))));
@@ -120,7 +120,7 @@ Result<int> add_identity(Invocation& invocation, const Options& options, const O
   return 0;
 }
 
-Result<int> rotate(Invocation& invocation, const Output& output) {
+Result<int> rotate_keyring(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_keys));
   const auto lock = TRY(session->workspace().lock());
@@ -134,7 +134,7 @@ Result<int> rotate(Invocation& invocation, const Output& output) {
 }  // namespace
 
 void add_workspace_commands(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WorkspaceOptions>();
   add_command(app, invocation, "init", "Makes a workspace: sealed keyring, vault, ledger, identities",
               [&invocation, options](const Output& output) { return init(invocation, *options, output); })
       ->add_option("--identity", options->identities, "NAME:ROLE[,ROLE]; roles: operator, reviewer, auditor, admin (default: operator, reviewer and admin)");
@@ -146,7 +146,7 @@ void add_workspace_commands(CLI::App& app, Invocation& invocation) {
   add->add_option("name", options->name, "lower-case letters, digits and '-'")->required();
   add->add_option("--role", options->roles, "operator, reviewer, auditor or admin; may be given several times")->required();
   CLI::App* keys = app.add_subcommand("keys", "The keyring's keys")->require_subcommand(1);
-  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys, and every data key wrapped under it", [&invocation](const Output& output) { return rotate(invocation, output); });
+  add_command(*keys, invocation, "rotate", "A new version of the key that wraps data keys, and every data key wrapped under it", [&invocation](const Output& output) { return rotate_keyring(invocation, output); });
 }
 
 }  // namespace redoubt::cli
