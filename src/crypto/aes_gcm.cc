@@ -3,18 +3,12 @@
 
 #include <openssl/evp.h>
 
-#include <memory>
-
 #include "base/check.h"
+#include "crypto/openssl_handles.h"
 #include "crypto/vector_gcm.h"
 
 namespace redoubt::crypto {
 namespace {
-
-struct FreeContext {
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
-using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
 
 // From here on loading the fast cipher is worth its half of a millisecond.
 constexpr std::size_t kLargeBytes = 32 << 10;
@@ -33,9 +27,9 @@ const EVP_CIPHER* cipher_for(std::size_t bytes) {
   return fast;
 }
 
-Context start(const Secret& key, ByteView nonce, bool encrypting, std::size_t bytes) {
+CipherContext start(const Secret& key, ByteView nonce, bool encrypting, std::size_t bytes) {
   CHECK(key.size() == kAesGcmKeyBytes && nonce.size() == kAesGcmNonceBytes);
-  Context context(EVP_CIPHER_CTX_new());
+  CipherContext context(EVP_CIPHER_CTX_new());
   CHECK(context != nullptr);
   CHECK(EVP_CipherInit_ex(context.get(), cipher_for(bytes), nullptr, key.reveal(SecretAccess::for_crypto()).data(),
                           nonce.data(), encrypting ? 1 : 0) == 1);

@@ -8,42 +8,30 @@
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 
-#include <memory>
-
 #include "base/check.h"
+#include "crypto/openssl_handles.h"
 
 namespace redoubt::crypto {
 namespace {
 
 constexpr std::size_t kCoordinateBytes = 32, kWrapBytes = 8;
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const { Free(object); }
-};
-using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using KeyContext = std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>>;
-using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, Freed<EVP_CIPHER_CTX_free>>;
-using Bio = std::unique_ptr<BIO, Freed<BIO_free_all>>;
-using Number = std::unique_ptr<BIGNUM, Freed<BN_clear_free>>;
-
 tl::unexpected<Error> not_p256() { return fail(ErrorCode::invalid_argument, "not a P-256 key"); }
 
-Result<Key> load_public(const PublicKey& key) {
+Result<EvpKey> load_public(const PublicKey& key) {
   if (key.algorithm() != SignatureAlgorithm::ecdsa_p256) return not_p256();
   const std::string pem = key.to_pem();
   const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  Key loaded(PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
+  EvpKey loaded(PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
   CHECK(loaded != nullptr);
   return loaded;
 }
 
-Key load_private(const SigningKey& key) {
+EvpKey load_private(const SigningKey& key) {
   const Secret pem = key.to_pem();
   const auto bytes = pem.reveal(SecretAccess::for_crypto());
   const Bio bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
-  Key loaded(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
+  EvpKey loaded(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   CHECK(loaded != nullptr);
   return loaded;
 }
@@ -51,7 +39,7 @@ Key load_private(const SigningKey& key) {
 Bytes coordinate(EVP_PKEY* key, const char* name) {
   BIGNUM* value = nullptr;
   CHECK(EVP_PKEY_get_bn_param(key, name, &value) == 1);
-  const Number owned(value);
+  const BigNumber owned(value);
   Bytes out(kCoordinateBytes);
   CHECK(BN_bn2binpad(value, out.data(), static_cast<int>(out.size())) == static_cast<int>(out.size()));
   return out;
@@ -69,7 +57,7 @@ CipherContext start_wrap(const Secret& key, bool wrapping) {
 }  // namespace
 
 Result<CurvePoint> point_of(const PublicKey& key) {
-  const Key loaded = TRY(load_public(key));
+  const EvpKey loaded = TRY(load_public(key));
   return CurvePoint{coordinate(loaded.get(), OSSL_PKEY_PARAM_EC_PUB_X), coordinate(loaded.get(), OSSL_PKEY_PARAM_EC_PUB_Y)};
 }
 
@@ -80,11 +68,11 @@ Result<PublicKey> public_key_of(const CurvePoint& point) {
   encoded.insert(encoded.end(), point.y.begin(), point.y.end());
   char group[] = "prime256v1";
   OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0), OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, encoded.data(), encoded.size()), OSSL_PARAM_construct_end()};
-  const KeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  const EvpKeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
   EVP_PKEY* made = nullptr;
   if (context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1 || EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_PUBLIC_KEY, parameters) != 1) return not_p256();
-  const Key owned(made);
-  const KeyContext check(EVP_PKEY_CTX_new(made, nullptr));
+  const EvpKey owned(made);
+  const EvpKeyContext check(EVP_PKEY_CTX_new(made, nullptr));
   if (check == nullptr || EVP_PKEY_public_check(check.get()) != 1) return not_p256();
   const Bio bio(BIO_new(BIO_s_mem()));
   CHECK(PEM_write_bio_PUBKEY(bio.get(), made) == 1);
@@ -94,10 +82,10 @@ Result<PublicKey> public_key_of(const CurvePoint& point) {
 }
 
 Result<Secret> agree(const SigningKey& own, const PublicKey& other) {
-  const Key peer = TRY(load_public(other));
+  const EvpKey peer = TRY(load_public(other));
   if (own.public_key().algorithm() != SignatureAlgorithm::ecdsa_p256) return not_p256();
-  const Key mine = load_private(own);
-  const KeyContext context(EVP_PKEY_CTX_new(mine.get(), nullptr));
+  const EvpKey mine = load_private(own);
+  const EvpKeyContext context(EVP_PKEY_CTX_new(mine.get(), nullptr));
   Secret shared = Secret::of_size(kCoordinateBytes);
   std::size_t size = shared.size();
   const bool agreed = context != nullptr && EVP_PKEY_derive_init(context.get()) == 1 && EVP_PKEY_derive_set_peer(context.get(), peer.get()) == 1 &&

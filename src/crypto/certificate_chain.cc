@@ -11,25 +11,18 @@
 
 #include "base/check.h"
 #include "crypto/hash.h"
+#include "crypto/openssl_handles.h"
 
 namespace redoubt::crypto {
 namespace {
 
-template <auto free>
-struct Free {
-  void operator()(auto* object) const { free(object); }
-};
 void free_certificates(STACK_OF(X509) * certificates) { sk_X509_pop_free(certificates, X509_free); }
-void free_general_names(GENERAL_NAMES* names) { GENERAL_NAMES_free(names); }
 
-using Certificate = std::unique_ptr<X509, Free<X509_free>>;
-using Certificates = std::unique_ptr<STACK_OF(X509), Free<free_certificates>>;
-using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
-using Store = std::unique_ptr<X509_STORE, Free<X509_STORE_free>>;
-using StoreContext = std::unique_ptr<X509_STORE_CTX, Free<X509_STORE_CTX_free>>;
-using Names = std::unique_ptr<GENERAL_NAMES, Free<free_general_names>>;
+using Certificates = std::unique_ptr<STACK_OF(X509), FreeBy<free_certificates>>;
+using Store = std::unique_ptr<X509_STORE, FreeBy<X509_STORE_free>>;
+using StoreContext = std::unique_ptr<X509_STORE_CTX, FreeBy<X509_STORE_CTX_free>>;
 
-constexpr std::size_t kPemBytesMax = 1 << 20;
+constexpr std::size_t kChainPemBytesMax = 1 << 20;
 constexpr std::size_t kCertificateBytesMax = 64 << 10;
 constexpr int kSecurityLevel = 2;  // 112 bits: no SHA-1, no RSA below 2048
 
@@ -37,7 +30,7 @@ tl::unexpected<Error> refused(std::string why, std::string where = {}) {
   return fail(ErrorCode::permission_denied, std::move(why), std::move(where));
 }
 
-Result<Certificate> parse(ByteView der) {
+Result<Certificate> certificate_from_der(ByteView der) {
   if (der.size() > kCertificateBytesMax) return fail(ErrorCode::limit_exceeded, "a certificate is at most 64 KiB");
   const unsigned char* at = der.data();
   Certificate certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
@@ -55,7 +48,7 @@ Result<Bytes> der_of(X509* certificate) {
   return bytes;
 }
 
-Result<TimePoint> time_of(const ASN1_TIME* time) {
+Result<TimePoint> validity_time_of(const ASN1_TIME* time) {
   std::tm parts{};
   if (ASN1_TIME_to_tm(time, &parts) != 1) return fail(ErrorCode::invalid_argument, "a certificate without a valid time");
   return TimePoint(std::chrono::seconds(::timegm(&parts)));
@@ -88,7 +81,7 @@ std::vector<std::string> names_of(X509* certificate) {
   const auto* subject = X509_get_subject_name(certificate);
   const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
   if (at >= 0) add_text(found, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  const GeneralNames names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const auto* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type == GEN_EMAIL || name->type == GEN_URI || name->type == GEN_DNS) add_text(found, name->d.ia5);
@@ -110,8 +103,8 @@ Result<PublicKey> key_of(X509* certificate) {
 Result<CertifiedSigner> describe(X509* certificate) {
   CertifiedSigner signer{.key = TRY(key_of(certificate)), .subject = name_of(X509_get_subject_name(certificate)), .issuer = name_of(X509_get_issuer_name(certificate)),
                          .names = names_of(certificate), .fingerprint = {}};
-  signer.not_before = TRY(time_of(X509_get0_notBefore(certificate)));
-  signer.not_after = TRY(time_of(X509_get0_notAfter(certificate)));
+  signer.not_before = TRY(validity_time_of(X509_get0_notBefore(certificate)));
+  signer.not_after = TRY(validity_time_of(X509_get0_notAfter(certificate)));
   signer.fingerprint = sha256(TRY(der_of(certificate)));
   return signer;
 }
@@ -149,7 +142,7 @@ Result<Store> store_of(const std::vector<Bytes>& authorities, TimePoint at) {
   Store store(X509_STORE_new());
   CHECK(store != nullptr);
   for (const auto& der : authorities) {
-    const auto authority = TRY(parse(der));
+    const auto authority = TRY(certificate_from_der(der));
     if (X509_STORE_add_cert(store.get(), authority.get()) != 1) return fail(ErrorCode::invalid_argument, "an authority's certificate can't be used");
   }
   X509_VERIFY_PARAM* parameters = X509_STORE_get0_param(store.get());
@@ -163,7 +156,7 @@ Result<Store> store_of(const std::vector<Bytes>& authorities, TimePoint at) {
 Result<Certificates> stack_of(const std::vector<Bytes>& chain) {
   Certificates stack(sk_X509_new_null());
   for (std::size_t i = 1; i < chain.size(); ++i) {
-    auto certificate = TRY(parse(chain[i]));
+    auto certificate = TRY(certificate_from_der(chain[i]));
     CHECK(sk_X509_push(stack.get(), certificate.release()) > 0);
   }
   return stack;
@@ -172,7 +165,7 @@ Result<Certificates> stack_of(const std::vector<Bytes>& chain) {
 }  // namespace
 
 Result<std::vector<Bytes>> certificates_from_pem(std::string_view pem) {
-  if (pem.size() > kPemBytesMax) return fail(ErrorCode::limit_exceeded, "certificates in PEM are at most 1 MiB");
+  if (pem.size() > kChainPemBytesMax) return fail(ErrorCode::limit_exceeded, "certificates in PEM are at most 1 MiB");
   std::size_t announced = 0;
   for (auto at = pem.find("-----BEGIN "); at != pem.npos; at = pem.find("-----BEGIN ", at + 1)) ++announced;
   Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
@@ -184,11 +177,11 @@ Result<std::vector<Bytes>> certificates_from_pem(std::string_view pem) {
   return certificates;
 }
 
-Result<CertifiedSigner> read_signer(ByteView leaf) { return describe(TRY(parse(leaf)).get()); }
+Result<CertifiedSigner> read_signer(ByteView leaf) { return describe(TRY(certificate_from_der(leaf)).get()); }
 
 Result<CertifiedSigner> verify_signer(const std::vector<Bytes>& chain, const std::vector<Bytes>& authorities, TimePoint at) {
   if (chain.empty() || chain.size() > kChainCertificatesMax) return refused(fmt::format("a chain has 1 to {} certificates", kChainCertificatesMax));
-  const auto leaf = TRY(parse(chain[0]));
+  const auto leaf = TRY(certificate_from_der(chain[0]));
   const auto others = TRY(stack_of(chain));
   const auto store = TRY(store_of(authorities, at));
   StoreContext context(X509_STORE_CTX_new());

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "crypto/openssl_handles.h"
 #include "crypto/sign.h"
 
 namespace redoubt::crypto {
@@ -22,16 +23,8 @@ constexpr std::pair<std::string_view, JwtAlgorithm> kAlgorithms[] = {
     {"ES512", JwtAlgorithm::es512}, {"EdDSA", JwtAlgorithm::eddsa}};
 constexpr int kRsaBitsMin = 2048, kRsaBitsMax = 8192;
 
-template <class T, void (*release)(T*)>
-struct Release {
-  void operator()(T* object) const { release(object); }
-};
-using Number = std::unique_ptr<BIGNUM, Release<BIGNUM, BN_free>>;
-using PublicRsa = std::unique_ptr<EVP_PKEY, Release<EVP_PKEY, EVP_PKEY_free>>;
-using KeyContext = std::unique_ptr<EVP_PKEY_CTX, Release<EVP_PKEY_CTX, EVP_PKEY_CTX_free>>;
-using DigestContext = std::unique_ptr<EVP_MD_CTX, Release<EVP_MD_CTX, EVP_MD_CTX_free>>;
-using Builder = std::unique_ptr<OSSL_PARAM_BLD, Release<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free>>;
-using Parameters = std::unique_ptr<OSSL_PARAM, Release<OSSL_PARAM, OSSL_PARAM_free>>;
+using Builder = std::unique_ptr<OSSL_PARAM_BLD, FreeBy<OSSL_PARAM_BLD_free>>;
+using Parameters = std::unique_ptr<OSSL_PARAM, FreeBy<OSSL_PARAM_free>>;
 
 tl::unexpected<Error> bad(const char* what) { return fail(ErrorCode::invalid_argument, what, "JSON Web Key"); }
 
@@ -40,34 +33,34 @@ Result<Bytes> member_bytes(const Json& jwk, const char* name) {
   return from_base64url(text);
 }
 
-Result<PublicRsa> rsa_of(const Json& jwk) {
+Result<EvpKey> rsa_of(const Json& jwk) {
   const auto modulus = TRY(member_bytes(jwk, "n")), exponent = TRY(member_bytes(jwk, "e"));
-  const Number n(BN_bin2bn(modulus.data(), static_cast<int>(modulus.size()), nullptr)), e(BN_bin2bn(exponent.data(), static_cast<int>(exponent.size()), nullptr));
+  const BigNumber n(BN_bin2bn(modulus.data(), static_cast<int>(modulus.size()), nullptr)), e(BN_bin2bn(exponent.data(), static_cast<int>(exponent.size()), nullptr));
   if (!n || !e || BN_num_bits(n.get()) < kRsaBitsMin || BN_num_bits(n.get()) > kRsaBitsMax || BN_num_bits(e.get()) > 64 || !BN_is_odd(e.get()) || BN_is_one(e.get()))
     return bad("an RSA key has 2048 to 8192 bits and an odd exponent");
   const Builder builder(OSSL_PARAM_BLD_new());
   if (!builder || OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get()) != 1 || OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()) != 1)
     return bad("the RSA key can't be used");
   const Parameters parameters(OSSL_PARAM_BLD_to_param(builder.get()));
-  const KeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+  const EvpKeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
   EVP_PKEY* key = nullptr;
   const bool made = parameters && context && EVP_PKEY_fromdata_init(context.get()) == 1 && EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get()) == 1;
   ERR_clear_error();
   if (!made) return bad("the RSA key can't be used");
-  return PublicRsa(key);
+  return EvpKey(key);
 }
 
-struct Curve {
+struct JwkCurve {
   std::string_view name;
   SignatureAlgorithm algorithm;
   JwtAlgorithm jwt;
   std::size_t bytes;
 };
-constexpr Curve kCurves[] = {{"P-256", SignatureAlgorithm::ecdsa_p256, JwtAlgorithm::es256, 32},
+constexpr JwkCurve kJwkCurves[] = {{"P-256", SignatureAlgorithm::ecdsa_p256, JwtAlgorithm::es256, 32},
                              {"P-384", SignatureAlgorithm::ecdsa_p384, JwtAlgorithm::es384, 48},
                              {"P-521", SignatureAlgorithm::ecdsa_p521, JwtAlgorithm::es512, 66}};
 
-Result<PublicKey> ec_of(const Json& jwk, const Curve& curve) {
+Result<PublicKey> ec_of(const Json& jwk, const JwkCurve& curve) {
   const auto x = TRY(member_bytes(jwk, "x")), y = TRY(member_bytes(jwk, "y"));
   if (x.size() != curve.bytes || y.size() != curve.bytes) return bad("a coordinate has not its curve's length");
   Bytes point{4};
@@ -95,7 +88,7 @@ bool verify_rsa(EVP_PKEY* key, JwtAlgorithm algorithm, ByteView message, ByteVie
 }  // namespace
 
 struct JwtKey::Key {
-  PublicRsa rsa = nullptr;
+  EvpKey rsa = nullptr;
   std::optional<PublicKey> other = {};
   JwtAlgorithm other_algorithm = JwtAlgorithm::eddsa;
 };
@@ -120,8 +113,8 @@ Result<JwtKey> JwtKey::from_jwk(const Json& jwk) {
     key->other = TRY(PublicKey::from_ed25519(raw));
     return JwtKey(std::move(key));
   }
-  const auto curve = std::find_if(std::begin(kCurves), std::end(kCurves), [&](const auto& one) { return one.name == name; });
-  if (kind != "EC" || curve == std::end(kCurves)) return fail(ErrorCode::unsupported, "a key of another kind", "JSON Web Key");
+  const auto curve = std::find_if(std::begin(kJwkCurves), std::end(kJwkCurves), [&](const auto& one) { return one.name == name; });
+  if (kind != "EC" || curve == std::end(kJwkCurves)) return fail(ErrorCode::unsupported, "a key of another kind", "JSON Web Key");
   key->other = TRY(ec_of(jwk, *curve));
   key->other_algorithm = curve->jwt;
   return JwtKey(std::move(key));
@@ -133,7 +126,7 @@ bool JwtKey::verify(JwtAlgorithm algorithm, ByteView message, ByteView signature
   if (!takes(algorithm)) return false;
   if (key_->rsa) return verify_rsa(key_->rsa.get(), algorithm, message, signature);
   if (algorithm == JwtAlgorithm::eddsa) return key_->other->verify(message, signature);
-  const auto curve = std::find_if(std::begin(kCurves), std::end(kCurves), [&](const auto& one) { return one.jwt == algorithm; });
+  const auto curve = std::find_if(std::begin(kJwkCurves), std::end(kJwkCurves), [&](const auto& one) { return one.jwt == algorithm; });
   if (signature.size() != 2 * curve->bytes) return false;
   const auto der = ecdsa_der_of(signature);
   return der && key_->other->verify(message, *der);

@@ -5,18 +5,14 @@
 #include <openssl/kdf.h>
 
 #include <bit>
-#include <memory>
 
 #include "base/check.h"
+#include "crypto/openssl_handles.h"
 
 namespace redoubt::crypto {
 namespace {
 
 constexpr std::uint64_t kScryptMemoryMax = 1ULL << 30;
-
-struct FreeContext {
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
-};
 
 }  // namespace
 
@@ -24,7 +20,7 @@ Secret hkdf_sha256(const Secret& secret, ByteView salt, std::string_view info, s
   CHECK(size > 0 && size <= 255 * 32);
   const ByteView key = secret.reveal(SecretAccess::for_crypto());
   const ByteView label = view_of(info);
-  std::unique_ptr<EVP_PKEY_CTX, FreeContext> context(EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, nullptr));
+  const EvpKeyContext context(EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, nullptr));
   CHECK(context != nullptr && EVP_PKEY_derive_init(context.get()) == 1);
   CHECK(EVP_PKEY_CTX_set_hkdf_md(context.get(), EVP_sha256()) == 1);
   // OpenSSL takes no empty salt, and what it does without one is what RFC 5869 asks for.

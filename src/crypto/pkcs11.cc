@@ -56,10 +56,12 @@ Result<std::string> module_of(const Pkcs11Uri& uri) {
   return fail(ErrorCode::not_found, "no such PKCS#11 module in the system's folders", uri.module_name, "name it with module-path=/path/of/the/module.so");
 }
 
+}  // namespace
+
 // The loaded library. It stays loaded: modules start threads and register exit handlers that outlive a dlclose.
-class Module {
+class Pkcs11Module {
  public:
-  static Result<std::unique_ptr<Module>> load(const std::string& path) {
+  static Result<std::unique_ptr<Pkcs11Module>> load(const std::string& path) {
     if (!is_plain_file(path)) return fail(ErrorCode::not_found, "no such PKCS#11 module", path);
     void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) return fail(ErrorCode::invalid_argument, "the PKCS#11 module can't be loaded", path, "check that it is a library of this machine's kind");
@@ -69,18 +71,20 @@ class Module {
     const CK_RV answer = functions->C_Initialize(nullptr);
     const bool was_initialized = answer == CKR_CRYPTOKI_ALREADY_INITIALIZED;
     if (!was_initialized) TRY(check(answer, "initialize the module"));
-    return std::unique_ptr<Module>(new Module(functions, !was_initialized));
+    return std::unique_ptr<Pkcs11Module>(new Pkcs11Module(functions, !was_initialized));
   }
-  ~Module() {
+  ~Pkcs11Module() {
     if (is_ours_) functions_->C_Finalize(nullptr);
   }
   CK_FUNCTION_LIST* operator->() const { return functions_; }
 
  private:
-  Module(CK_FUNCTION_LIST* functions, bool is_ours) : functions_(functions), is_ours_(is_ours) {}
+  Pkcs11Module(CK_FUNCTION_LIST* functions, bool is_ours) : functions_(functions), is_ours_(is_ours) {}
   CK_FUNCTION_LIST* functions_;
   bool is_ours_;
 };
+
+namespace {
 
 bool fits(const CK_TOKEN_INFO& info, CK_SLOT_ID slot, const Pkcs11Uri& uri) {
   const auto same = [](const std::string& wanted, const std::string& is) { return wanted.empty() || wanted == is; };
@@ -88,7 +92,7 @@ bool fits(const CK_TOKEN_INFO& info, CK_SLOT_ID slot, const Pkcs11Uri& uri) {
          same(uri.model, padded(info.model)) && (!uri.slot || *uri.slot == slot);
 }
 
-Result<CK_SLOT_ID> find_slot(const Module& module, const Pkcs11Uri& uri) {
+Result<CK_SLOT_ID> find_slot(const Pkcs11Module& module, const Pkcs11Uri& uri) {
   CK_SLOT_ID slots[kSlotsMax];
   CK_ULONG count = kSlotsMax;
   TRY(check(module->C_GetSlotList(CK_TRUE, slots, &count), "list the tokens"));
@@ -106,7 +110,7 @@ Result<CK_SLOT_ID> find_slot(const Module& module, const Pkcs11Uri& uri) {
 }  // namespace
 
 struct TokenKey::State {
-  std::unique_ptr<Module> module;
+  std::unique_ptr<Pkcs11Module> module;
   CK_SESSION_HANDLE session = 0;
   bool has_session = false;
   CK_OBJECT_HANDLE private_key = 0;
@@ -174,8 +178,8 @@ TokenKey::~TokenKey() = default;
 
 Result<std::unique_ptr<TokenKey>> TokenKey::open(const Pkcs11Uri& uri, const Secret& pin) {
   auto state = std::make_unique<State>();
-  state->module = TRY(Module::load(TRY(module_of(uri))));
-  const Module& module = *state->module;
+  state->module = TRY(Pkcs11Module::load(TRY(module_of(uri))));
+  const Pkcs11Module& module = *state->module;
   const CK_SLOT_ID slot = TRY(find_slot(module, uri));
   TRY(check(module->C_OpenSession(slot, CKF_SERIAL_SESSION, nullptr, nullptr, &state->session), "open a session"));
   state->has_session = true;
@@ -189,7 +193,7 @@ Result<std::unique_ptr<TokenKey>> TokenKey::open(const Pkcs11Uri& uri, const Sec
 const PublicKey& TokenKey::public_key() const { return *state_->public_key; }
 
 Result<Bytes> TokenKey::sign(ByteView message) const {
-  const Module& module = *state_->module;
+  const Pkcs11Module& module = *state_->module;
   CK_MECHANISM mechanism{CKM_ECDSA, nullptr, 0};
   TRY(check(module->C_SignInit(state_->session, &mechanism, state_->private_key), "sign"));
   Bytes digest = ecdsa_digest(public_key().algorithm(), message);

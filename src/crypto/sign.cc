@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "crypto/hash.h"
+#include "crypto/openssl_handles.h"
 
 namespace redoubt::crypto {
 
@@ -22,24 +23,6 @@ struct PublicKey::Key {
 
 namespace {
 
-struct FreeBio {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-};
-using Bio = std::unique_ptr<BIO, FreeBio>;
-
-struct FreeMdContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-using MdContext = std::unique_ptr<EVP_MD_CTX, FreeMdContext>;
-
-struct FreeSignature {
-  void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
-};
-
-struct FreeKeyContext {
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
-};
-
 Bio memory_bio(ByteView bytes) { return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))); }
 
 Bytes contents(BIO* bio) {
@@ -48,28 +31,28 @@ Bytes contents(BIO* bio) {
   return Bytes(data, data + size);
 }
 
-struct Curve {
+struct SignatureCurve {
   SignatureAlgorithm algorithm;
   const char* openssl_name;
   const char* generate_name;
   const EVP_MD* (*digest)();
 };
-constexpr Curve kCurves[] = {{SignatureAlgorithm::ecdsa_p256, "prime256v1", "P-256", EVP_sha256},
+constexpr SignatureCurve kSignatureCurves[] = {{SignatureAlgorithm::ecdsa_p256, "prime256v1", "P-256", EVP_sha256},
                              {SignatureAlgorithm::ecdsa_p384, "secp384r1", "P-384", EVP_sha384},
                              {SignatureAlgorithm::ecdsa_p521, "secp521r1", "P-521", EVP_sha512}};
 
 // The curve of an EC key, or null for another key or a curve that is not taken.
-const Curve* curve_of(EVP_PKEY* key) {
+const SignatureCurve* curve_of(EVP_PKEY* key) {
   char group[64] = {};
   if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof group, nullptr) != 1) return nullptr;
-  for (const auto& curve : kCurves) {
+  for (const auto& curve : kSignatureCurves) {
     if (std::string_view(group) == curve.openssl_name) return &curve;
   }
   return nullptr;
 }
 
-const Curve* curve_of(SignatureAlgorithm algorithm) {
-  for (const auto& curve : kCurves) {
+const SignatureCurve* curve_of(SignatureAlgorithm algorithm) {
+  for (const auto& curve : kSignatureCurves) {
     if (curve.algorithm == algorithm) return &curve;
   }
   return nullptr;
@@ -109,7 +92,7 @@ Result<PublicKey> PublicKey::from_ec_point(SignatureAlgorithm algorithm, ByteVie
   const auto* curve = curve_of(algorithm);
   EVP_PKEY* key = nullptr;
   if (curve != nullptr && !point.empty() && point[0] == POINT_CONVERSION_UNCOMPRESSED) {
-    std::unique_ptr<EVP_PKEY_CTX, FreeKeyContext> context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+    const EvpKeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
     const OSSL_PARAM parameters[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, const_cast<char*>(curve->openssl_name), 0),
         OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, const_cast<std::uint8_t*>(point.data()), point.size()),
@@ -127,7 +110,7 @@ SignatureAlgorithm PublicKey::algorithm() const {
 }
 
 bool PublicKey::verify(ByteView message, ByteView signature) const {
-  MdContext context(EVP_MD_CTX_new());
+  DigestContext context(EVP_MD_CTX_new());
   CHECK(context != nullptr);
   if (EVP_DigestVerifyInit(context.get(), nullptr, digest_of(key_->pkey), nullptr, key_->pkey) != 1) return false;
   return EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1;
@@ -173,7 +156,7 @@ Result<SigningKey> SigningKey::from_pem(const Secret& pem) {
 }
 
 Bytes SigningKey::sign(ByteView message) const {
-  MdContext context(EVP_MD_CTX_new());
+  DigestContext context(EVP_MD_CTX_new());
   CHECK(context != nullptr);
   CHECK(EVP_DigestSignInit(context.get(), nullptr, digest_of(key_->pkey), nullptr, key_->pkey) == 1);
   std::size_t size = 0;
@@ -209,7 +192,7 @@ Bytes ecdsa_digest(SignatureAlgorithm algorithm, ByteView message) {
 Result<Bytes> ecdsa_der_of(ByteView r_and_s) {
   const std::size_t half = r_and_s.size() / 2;
   if (half == 0 || half > 66 || r_and_s.size() != 2 * half) return fail(ErrorCode::invalid_argument, "not an ECDSA signature");
-  std::unique_ptr<ECDSA_SIG, FreeSignature> signature(ECDSA_SIG_new());
+  const std::unique_ptr<ECDSA_SIG, FreeBy<ECDSA_SIG_free>> signature(ECDSA_SIG_new());
   BIGNUM* r = BN_bin2bn(r_and_s.data(), static_cast<int>(half), nullptr);
   BIGNUM* s = BN_bin2bn(r_and_s.data() + half, static_cast<int>(half), nullptr);
   CHECK(signature != nullptr && ECDSA_SIG_set0(signature.get(), r, s) == 1);

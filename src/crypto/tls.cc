@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "crypto/certificate_info.h"
+#include "crypto/openssl_handles.h"
 #include "crypto/vector_gcm.h"
 
 namespace redoubt::crypto {
@@ -24,30 +25,15 @@ constexpr unsigned char kHttp2And11[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/'
 // What is sent at once where there is much to send. A record holds 16 KiB; with its header, type, tag and padding it stays below 512 bytes more.
 constexpr std::size_t kRecordBytes = 16 << 10, kRecordOverheadMax = 512, kBatchBytes = 128 << 10;
 
-struct FreeContext {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-};
-using Context = std::unique_ptr<SSL_CTX, FreeContext>;
+using TlsContext = std::unique_ptr<SSL_CTX, FreeBy<SSL_CTX_free>>;
 
 // A context takes the ciphers that are preferred when it is made.
-Context new_context(const SSL_METHOD* method) {
+TlsContext new_tls_context(const SSL_METHOD* method) {
   (void)prefer_vector_gcm();
-  return Context(SSL_CTX_new(method));
+  return TlsContext(SSL_CTX_new(method));
 }
-struct FreeBio {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-struct FreeCertificate {
-  void operator()(X509* certificate) const { X509_free(certificate); }
-};
-using Certificate = std::unique_ptr<X509, FreeCertificate>;
-struct FreeKey {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
 
-std::unique_ptr<BIO, FreeBio> reader_of(ByteView bytes) {
-  return std::unique_ptr<BIO, FreeBio>(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
-}
+Bio reader_of(ByteView bytes) { return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))); }
 
 // The most recent OpenSSL failure as a sentence; the queue is empty after it.
 std::string openssl_reason() {
@@ -73,15 +59,15 @@ tl::unexpected<Error> tls_failure(std::string message) {
   return fail(ErrorCode::invalid_argument, std::move(message) + ": " + openssl_reason(), "TLS");
 }
 
-// Never asks a terminal for the passphrase of an encrypted key.
-int refuse_passphrase(char*, int, int, void*) { return 0; }
+// Never asks a terminal for the passphrase of an encrypted key: it is taken for empty.
+int empty_passphrase(char*, int, int, void*) { return 0; }
 
 Status load_chain(SSL_CTX* context, const std::string& pem) {
   auto bio = reader_of(view_of(pem));
-  Certificate leaf(PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr));
+  Certificate leaf(PEM_read_bio_X509(bio.get(), nullptr, empty_passphrase, nullptr));
   if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1)
     return tls_failure("the certificate cannot be read");
-  while (Certificate next{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}) {
+  while (Certificate next{PEM_read_bio_X509(bio.get(), nullptr, empty_passphrase, nullptr)}) {
     if (SSL_CTX_add0_chain_cert(context, next.get()) != 1) return tls_failure("a certificate of the chain cannot be used");
     (void)next.release();
   }
@@ -91,7 +77,7 @@ Status load_chain(SSL_CTX* context, const std::string& pem) {
 
 Status load_key(SSL_CTX* context, const Secret& pem) {
   auto bio = reader_of(pem.reveal(SecretAccess::for_crypto()));
-  std::unique_ptr<EVP_PKEY, FreeKey> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr));
+  const EvpKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, empty_passphrase, nullptr));
   if (!key || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return tls_failure("the private key cannot be used");
   if (SSL_CTX_check_private_key(context) != 1) return tls_failure("the private key is not the certificate's");
   return {};
@@ -101,7 +87,7 @@ Status load_roots(SSL_CTX* context, std::string_view pem) {
   auto* store = SSL_CTX_get_cert_store(context);
   auto bio = reader_of(view_of(pem));
   int roots = 0;
-  for (; Certificate root{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)}; ++roots)
+  for (; Certificate root{PEM_read_bio_X509(bio.get(), nullptr, empty_passphrase, nullptr)}; ++roots)
     if (X509_STORE_add_cert(store, root.get()) != 1) return tls_failure("a root certificate cannot be used");
   if (roots == 0) return tls_failure("the text holds no root certificate");
   ERR_clear_error();
@@ -143,7 +129,7 @@ Status ask_for_certificates(SSL_CTX* context, const TlsServerOptions& options) {
   if (options.client_certificates == ClientCertificates::none) return {};
   TRY(load_roots(context, options.client_roots_pem));
   auto bio = reader_of(view_of(options.client_roots_pem));
-  while (const Certificate root{PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr)})
+  while (const Certificate root{PEM_read_bio_X509(bio.get(), nullptr, empty_passphrase, nullptr)})
     if (SSL_CTX_add_client_CA(context, root.get()) != 1) return tls_failure("a root certificate cannot be used");
   ERR_clear_error();
   const bool required = options.client_certificates == ClientCertificates::required;
@@ -277,14 +263,14 @@ std::optional<CertificateInfo> TlsConnection::peer_certificate() const {
 const std::string& TlsConnection::failure() const { return state_->failure; }
 
 struct TlsServerContext::State {
-  Context context;
+  TlsContext context;
 };
 
 TlsServerContext::TlsServerContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsServerContext::~TlsServerContext() = default;
 
 Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(const TlsServerOptions& options) {
-  auto state = std::make_unique<State>(State{new_context(TLS_server_method())});
+  auto state = std::make_unique<State>(State{new_tls_context(TLS_server_method())});
   if (!state->context) return tls_failure("TLS cannot be set up");
   auto* context = state->context.get();
   TRY(harden(context, options.allow_tls_1_2));
@@ -304,14 +290,14 @@ Result<std::unique_ptr<TlsConnection>> TlsServerContext::accept(int fd) const {
 }
 
 struct TlsClientContext::State {
-  Context context;
+  TlsContext context;
 };
 
 TlsClientContext::TlsClientContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsClientContext::~TlsClientContext() = default;
 
 Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::create(std::string_view roots_pem) {
-  auto state = std::make_unique<State>(State{new_context(TLS_client_method())});
+  auto state = std::make_unique<State>(State{new_tls_context(TLS_client_method())});
   if (!state->context) return tls_failure("TLS cannot be set up");
   auto* context = state->context.get();
   TRY(harden(context, true));
@@ -335,14 +321,14 @@ Result<std::unique_ptr<TlsConnection>> TlsClientContext::connect(int fd, const s
 }
 
 struct TlsPeerContext::State {
-  Context context;
+  TlsContext context;
 };
 
 TlsPeerContext::TlsPeerContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsPeerContext::~TlsPeerContext() = default;
 
 Result<std::shared_ptr<const TlsPeerContext>> TlsPeerContext::create(const TlsPeerOptions& options) {
-  auto state = std::make_unique<State>(State{new_context(TLS_method())});
+  auto state = std::make_unique<State>(State{new_tls_context(TLS_method())});
   if (!state->context) return tls_failure("TLS cannot be set up");
   auto* context = state->context.get();
   TRY(harden(context, false));

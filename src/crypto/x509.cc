@@ -13,33 +13,26 @@
 #include "base/check.h"
 #include "crypto/certificate_info.h"
 #include "crypto/hash.h"
+#include "crypto/openssl_handles.h"
 #include "crypto/random.h"
 
 namespace redoubt::crypto {
 namespace {
 
-template <auto free>
-struct Free {
-  void operator()(auto* object) const { free(object); }
-};
-using Certificate = std::unique_ptr<X509, Free<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
-using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
-using Names = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES_free>>;
+using Extension = std::unique_ptr<X509_EXTENSION, FreeBy<X509_EXTENSION_free>>;
 
 constexpr std::size_t kPemBytesMax = 1 << 20;
 
 Bio bio_over(ByteView bytes) { return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))); }
 
-Key private_key_of(const SigningKey& key) {
+EvpKey private_key_of(const SigningKey& key) {
   const auto pem = key.to_pem();
-  Key parsed(PEM_read_bio_PrivateKey(bio_over(pem.reveal(SecretAccess::for_crypto())).get(), nullptr, nullptr, nullptr));
+  EvpKey parsed(PEM_read_bio_PrivateKey(bio_over(pem.reveal(SecretAccess::for_crypto())).get(), nullptr, nullptr, nullptr));
   CHECK(parsed != nullptr);
   return parsed;
 }
 
-Result<Certificate> parse(std::string_view pem) {
+Result<Certificate> certificate_from_pem(std::string_view pem) {
   if (pem.size() > kPemBytesMax) return fail(ErrorCode::limit_exceeded, "a certificate in PEM is at most 1 MiB");
   Certificate certificate(PEM_read_bio_X509(bio_over(view_of(pem)).get(), nullptr, nullptr, nullptr));
   if (certificate == nullptr) return fail(ErrorCode::invalid_argument, "not a certificate in PEM");
@@ -58,7 +51,7 @@ std::string to_pem(X509* certificate) {
 void set_serial(X509* certificate) {
   auto bytes = random_bytes(16);
   bytes[0] = (bytes[0] & 0x7f) | 0x40;
-  std::unique_ptr<BIGNUM, Free<BN_free>> number(BN_bin2bn(bytes.data(), static_cast<int>(bytes.size()), nullptr));
+  const BigNumber number(BN_bin2bn(bytes.data(), static_cast<int>(bytes.size()), nullptr));
   CHECK(number != nullptr && BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)) != nullptr);
 }
 
@@ -118,8 +111,8 @@ void add_name(GENERAL_NAMES* names, int type, ASN1_STRING* value) {
 }
 
 // Built from parts and not from OpenSSL's text form, in which a name with a comma would add others.
-Result<Names> alternative_names(const LeafOptions& options) {
-  Names names(GENERAL_NAMES_new());
+Result<GeneralNames> alternative_names(const LeafOptions& options) {
+  GeneralNames names(GENERAL_NAMES_new());
   for (const auto& dns : options.dns_names) {
     if (!is_dns_name(dns)) return fail(ErrorCode::invalid_argument, "not a DNS name", dns);
     ASN1_IA5STRING* text = ASN1_IA5STRING_new();
@@ -167,7 +160,7 @@ std::string common_name_of(X509* certificate) {
 }
 
 void read_alternative_names(X509* certificate, CertificateInfo& info) {
-  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  const GeneralNames names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const auto* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type == GEN_DNS) info.dns_names.push_back(text_of_name(name->d.dNSName));
@@ -200,7 +193,7 @@ Result<CertificateAndKey> make_ca(const CaOptions& options) {
 }
 
 Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOptions& options) {
-  const auto issuer = TRY(parse(ca.certificate));
+  const auto issuer = TRY(certificate_from_pem(ca.certificate));
   if (X509_check_ca(issuer.get()) != 1) return fail(ErrorCode::invalid_argument, "the issuer is not a CA");
   const auto names = TRY(alternative_names(options));
   const bool has_names = sk_GENERAL_NAME_num(names.get()) > 0;
@@ -227,7 +220,7 @@ Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOpti
 }
 
 Result<CertificateInfo> read_certificate(std::string_view pem) {
-  const auto certificate = TRY(parse(pem));
+  const auto certificate = TRY(certificate_from_pem(pem));
   return info_of(certificate.get());
 }
 
@@ -247,7 +240,7 @@ Result<CertificateInfo> info_of(X509* certificate) {
 }
 
 Result<CertificateAndKey> load_certificate(std::string certificate_pem, const Secret& key_pem) {
-  const auto certificate = TRY(parse(certificate_pem));
+  const auto certificate = TRY(certificate_from_pem(certificate_pem));
   auto key = TRY(SigningKey::from_pem(key_pem));
   if (X509_check_private_key(certificate.get(), private_key_of(key).get()) != 1) {
     return fail(ErrorCode::invalid_argument, "the private key is not the certificate's");
