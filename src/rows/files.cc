@@ -3,14 +3,12 @@
 
 #include <algorithm>
 
+#include "base/ends_with_any.h"
+
 namespace redoubt::rows {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool ends_with_any(std::string_view name, std::initializer_list<std::string_view> endings) {
-  return std::ranges::any_of(endings, [&](auto ending) { return name.ends_with(ending); });
-}
 
 Status add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   const auto before = files.size();

@@ -5,6 +5,8 @@
 #include <array>
 #include <set>
 
+#include "base/ends_with_any.h"
+
 namespace redoubt::rows {
 namespace {
 
@@ -23,10 +25,6 @@ constexpr Foreign kForeign[] = {
     {"PK\x03\x04", "a zip archive or a spreadsheet", "unzip it, or save the sheet as CSV (UTF-8)"},
     {"SQLite format 3", "an SQLite database", "sqlite3 data.db '.mode json' 'select ...' | jq -c '.[]'"},
 };
-
-bool ends_with_any(std::string_view name, std::initializer_list<std::string_view> endings) {
-  return std::any_of(endings.begin(), endings.end(), [&](auto ending) { return name.ends_with(ending); });
-}
 
 // Whether the first line names one of our columns and is no JSON.
 bool looks_like_header(std::string_view start) {

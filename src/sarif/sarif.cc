@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/lower_case.h"
+
 namespace redoubt::sarif {
 namespace {
 
@@ -16,12 +18,6 @@ const char* to_string(Level level) {
     case Level::note: break;
   }
   return "note";
-}
-
-std::string lower_case(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : static_cast<char>(c); });
-  return out;
 }
 
 // A score of CVSS's scale, by which code hosts order findings of security tools.
