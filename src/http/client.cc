@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "http/allowed_host.h"
+#include "http/loopback.h"
 #include "http/transfer.h"
 
 namespace redoubt::http {
@@ -24,7 +25,6 @@ struct FreeUrl {
   void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
 
-bool is_loopback(const std::string& host) { return host == "127.0.0.1" || host == "::1" || host == "[::1]" || host == "localhost"; }
 
 std::string origin_of(const UrlParts& url) { return fmt::format("{}://{}:{}", url.scheme, url.host, url.port); }
 

@@ -20,7 +20,7 @@ constexpr std::size_t kContinuationsMax = 4;
 
 SteadyTime after(SteadyTime now, int ms) { return ms > 0 ? now + milliseconds(ms) : SteadyTime::max(); }
 
-std::string_view text_of(const std::uint8_t* bytes, std::size_t size) { return {reinterpret_cast<const char*>(bytes), size}; }
+std::string_view text_from(const std::uint8_t* bytes, std::size_t size) { return {reinterpret_cast<const char*>(bytes), size}; }
 
 nghttp2_nv field_of(std::string_view name, std::string_view value) {
   const auto bytes_of = [](std::string_view text) { return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data())); };
@@ -84,7 +84,7 @@ struct Http2Session::Callbacks {
     auto* stream = stream_of(session, frame->hd.stream_id);
     if (stream == nullptr) return 0;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-      session.take_field(*stream, text_of(name, name_size), text_of(value, value_size));
+      session.take_field(*stream, text_from(name, name_size), text_from(value, value_size));
     } else {
       session.take_trailer(*stream);
     }
@@ -113,7 +113,7 @@ struct Http2Session::Callbacks {
 
   static int data_chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size, void* data) {
     auto& session = self(data);
-    if (auto* stream = stream_of(session, id)) session.take_body(*stream, text_of(bytes, size));
+    if (auto* stream = stream_of(session, id)) session.take_body(*stream, text_from(bytes, size));
     return 0;
   }
 
@@ -393,7 +393,7 @@ bool Http2Session::produce() {
     const auto size = nghttp2_session_mem_send(session_, &frame);
     if (size < 0) return false;
     if (size == 0) return true;
-    out += text_of(frame, static_cast<std::size_t>(size));
+    out += text_from(frame, static_cast<std::size_t>(size));
   }
   return true;
 }

@@ -9,7 +9,7 @@ namespace redoubt::http {
 namespace {
 
 // Control characters would be a second header; everything from 0x80 on is text of the caller's.
-bool is_header_text(std::string_view text) {
+bool is_sendable_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](unsigned char c) { return (c >= 0x20 && c != 0x7f) || c == '\t'; });
 }
 
@@ -26,7 +26,7 @@ Result<detail::Transfer> transfer_of(const ExchangeRequest& request) {
   transfer.direct = request.direct;
   transfer.once = request.once;
   for (const auto& header : request.headers) {
-    if (!is_header_text(header.name) || !is_header_text(header.value)) {
+    if (!is_sendable_text(header.name) || !is_sendable_text(header.value)) {
       return fail(ErrorCode::invalid_argument, "a header holds control characters", header.name);
     }
     // libcurl takes "Name:" for a header to leave out and "Name;" for one without a value.

@@ -17,7 +17,7 @@
 namespace redoubt::http::detail {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kWaitMsMax = 1000;
@@ -68,7 +68,7 @@ class ReadingAhead {
   static int on_timer(CURLM*, long ms, void* user) {
     auto& due = static_cast<ReadingAhead*>(user)->due_;
     due.reset();
-    if (ms >= 0) due = Clock::now() + milliseconds(ms);
+    if (ms >= 0) due = Steady::now() + milliseconds(ms);
     return 0;
   }
 
@@ -94,12 +94,12 @@ class ReadingAhead {
       const int events = (socket.revents & (POLLIN | POLLHUP) ? CURL_CSELECT_IN : 0) | (socket.revents & POLLOUT ? CURL_CSELECT_OUT : 0) | (socket.revents & (POLLERR | POLLNVAL) ? CURL_CSELECT_ERR : 0);
       if (events != 0) act(socket.fd, events);
     }
-    if (due_ && *due_ <= Clock::now()) act(CURL_SOCKET_TIMEOUT, 0);
+    if (due_ && *due_ <= Steady::now()) act(CURL_SOCKET_TIMEOUT, 0);
   }
 
   int wait_ms() const {
     if (!due_) return kWaitMsMax;
-    const auto left = std::chrono::ceil<milliseconds>(*due_ - Clock::now()).count();
+    const auto left = std::chrono::ceil<milliseconds>(*due_ - Steady::now()).count();
     return static_cast<int>(std::clamp<long>(left, 0, kWaitMsMax));
   }
 
@@ -114,7 +114,7 @@ class ReadingAhead {
   CURL* handle_;
   std::unique_ptr<CURLM, FreeMulti> multi_;
   std::vector<pollfd> sockets_;
-  std::optional<Clock::time_point> due_;
+  std::optional<Steady::time_point> due_;
   int running_ = 1;
   bool added_ = false, failed_ = false;
 };

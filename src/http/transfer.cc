@@ -45,7 +45,7 @@ bool is_content_range(std::string_view text, const Range& range) {
 }
 
 // What libcurl's callbacks write to while one exchange runs.
-struct Exchange {
+struct RunningTransfer {
   const Transfer& transfer;
   Delivery& delivery;
   CURL* curl = nullptr;
@@ -93,7 +93,7 @@ struct Exchange {
 };
 
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
-  auto& exchange = *static_cast<Exchange*>(user);
+  auto& exchange = *static_cast<RunningTransfer*>(user);
   std::string_view line(data, size);
   if (line.starts_with("HTTP/")) {
     exchange.response.headers = {};  // a new answer, after a 100 Continue
@@ -115,7 +115,7 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
 }
 
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
-  auto& exchange = *static_cast<Exchange*>(user);
+  auto& exchange = *static_cast<RunningTransfer*>(user);
   if (auto taken = exchange.take({reinterpret_cast<const std::uint8_t*>(data), size}); !taken) {
     exchange.failure = std::move(taken.error());
     return 0;
@@ -124,7 +124,7 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
 }
 
 std::size_t on_upload(char* into, std::size_t, std::size_t size, void* user) {
-  auto& exchange = *static_cast<Exchange*>(user);
+  auto& exchange = *static_cast<RunningTransfer*>(user);
   auto count = exchange.transfer.upload->read({reinterpret_cast<std::uint8_t*>(into), size});
   if (count) return *count;
   exchange.failure = std::move(count.error());
@@ -218,7 +218,7 @@ Result<ClientResponse> perform(const ClientOptions& options, const Transfer& tra
   initialise_once();
   const Handle curl(pool != nullptr ? pool->take() : curl_easy_init(), ReleaseCurl{pool});
   if (!curl) return fail(ErrorCode::unavailable, "libcurl has no memory");
-  Exchange exchange{transfer, delivery, curl.get()};
+  RunningTransfer exchange{transfer, delivery, curl.get()};
   List headers;
   for (const auto& line : transfer.header_lines) headers.reset(curl_slist_append(headers.release(), line.c_str()));
   char detail[CURL_ERROR_SIZE] = {};
