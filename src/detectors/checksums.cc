@@ -11,7 +11,6 @@
 namespace redoubt::detectors {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 int digit(const std::string& text, std::size_t at) { return text[at] - '0'; }
 bool all_digits(std::string_view text) { return std::all_of(text.begin(), text.end(), is_digit); }
 bool all_alike(std::string_view text) { return std::all_of(text.begin(), text.end(), [&](char c) { return c == text[0]; }); }

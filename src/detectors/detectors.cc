@@ -23,7 +23,9 @@ constexpr std::size_t kMatchesMax = 1000;  // of one kind in one text
 constexpr std::size_t kGroupsMax = 4;
 constexpr unsigned kManyDigits = 4;  // most texts hold fewer in a row, so that the words of rules that ask for more need not be looked for
 
-struct Pattern {
+}  // namespace
+
+struct CompiledRule {
   struct Free {
     void operator()(pcre2_code* compiled) const { pcre2_code_free(compiled); }
   };
@@ -31,13 +33,15 @@ struct Pattern {
   std::unique_ptr<pcre2_code, Free> code;
 };
 
-Result<Pattern> compile(const Rule& rule) {
+namespace {
+
+Result<CompiledRule> compile(const Rule& rule) {
   int error = 0;
   PCRE2_SIZE at = 0;
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(rule.expression), PCRE2_ZERO_TERMINATED, PCRE2_UTF, &error, &at, nullptr);
   if (code == nullptr) return fail(ErrorCode::internal, "a detector does not compile", std::string(rule.kind) + ", at " + std::to_string(at));
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it the matcher is only slower
-  return Pattern{&rule, std::unique_ptr<pcre2_code, Pattern::Free>(code)};
+  return CompiledRule{&rule, std::unique_ptr<pcre2_code, CompiledRule::Free>(code)};
 }
 
 pcre2_match_data* match_data() {
@@ -59,7 +63,7 @@ bool has_anchor_near(const Rule& rule, std::string_view matched, const Candidate
 }
 
 // Appends the matches of one rule.
-void match(const Pattern& pattern, std::string_view text, Reach reach, std::vector<Match>& matches) {
+void match(const CompiledRule& pattern, std::string_view text, Reach reach, std::vector<Match>& matches) {
   std::size_t from = 0;
   for (std::size_t count = 0; from < text.size() && count < kMatchesMax;) {
     const int found = pcre2_match(pattern.code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, PCRE2_NO_UTF_CHECK, match_data(), nullptr);
@@ -90,7 +94,7 @@ void match(const Pattern& pattern, std::string_view text, Reach reach, std::vect
 }  // namespace
 
 struct Detectors::Compiled {
-  std::vector<Pattern> patterns;
+  std::vector<CompiledRule> patterns;
   Anchors anchors, digit_anchors;  // of rules that ask for few digits or none, and of the others
   AnchorOwners without_anchor;
   std::function<bool(std::string_view)> is_wanted;
@@ -151,3 +155,4 @@ std::vector<Match> Detectors::scan(std::string_view text) const {
 }
 
 }  // namespace redoubt::detectors
+#undef PCRE2_CODE_UNIT_WIDTH

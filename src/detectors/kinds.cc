@@ -157,7 +157,7 @@ constexpr Kind kKinds[] = {
 };
 
 constexpr std::array<const char*, 5> kActions = {"ignore", "warn", "redact", "drop", "stop"};
-constexpr std::array<const char*, 9> kGroups = {"rows", "secrets", "personal", "hidden", "language", "duplicates", "leakage", "words", "triggers"};
+constexpr std::array<const char*, 9> kGroupWords = {"rows", "secrets", "personal", "hidden", "language", "duplicates", "leakage", "words", "triggers"};
 
 template <typename Enum, std::size_t count>
 std::optional<Enum> of_word(const std::array<const char*, count>& words, std::string_view word) {
@@ -170,8 +170,8 @@ std::optional<Enum> of_word(const std::array<const char*, count>& words, std::st
 
 const char* to_string(Action action) { return kActions[static_cast<std::size_t>(action)]; }
 std::optional<Action> action_of_word(std::string_view word) { return of_word<Action>(kActions, word); }
-const char* to_string(Group group) { return kGroups[static_cast<std::size_t>(group)]; }
-std::optional<Group> group_of_word(std::string_view word) { return of_word<Group>(kGroups, word); }
+const char* to_string(Group group) { return kGroupWords[static_cast<std::size_t>(group)]; }
+std::optional<Group> group_of_word(std::string_view word) { return of_word<Group>(kGroupWords, word); }
 
 std::span<const Kind> all_kinds() { return kKinds; }
 

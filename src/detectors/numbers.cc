@@ -9,8 +9,6 @@
 namespace redoubt::detectors {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 struct Issuer {
   int digits;                   // how long the prefix is
   int first_prefix, last_prefix;

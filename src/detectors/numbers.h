@@ -9,6 +9,8 @@
 
 namespace redoubt::detectors {
 
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 // ISO/IEC 7812-1 annex B over the digits of a text; 12 to 19 digits.
 bool passes_luhn(std::string_view text);
 // ISO 13616 mod-97 check; any country's length.

@@ -12,7 +12,7 @@ constexpr const char* kPhone =
     "phone|phone number|telephone|tel|cell|cellphone|mobile|call|fax|whatsapp|sms|dial|telefon|telefono|teléfono|téléphone|handy|mobil|rufnummer|anrufen|reach|"
     "contact|móvil|celular|hotline|voicemail|reach me";
 
-constexpr Rule kRules[] = {
+constexpr Rule kPersonalRules[] = {
     // Anywhere
     {"EMAIL_ADDRESS", R"((?<![A-Za-z0-9._%+\x{80}-\x{10FFFF}-])[A-Za-z0-9\x{80}-\x{10FFFF}_%+'&*!#$/=?^`{|}~-](?:[A-Za-z0-9\x{80}-\x{10FFFF}._%+'-]{0,63}+)(?<!\.)@(?:[A-Za-z0-9\x{80}-\x{10FFFF}](?:[A-Za-z0-9\x{80}-\x{10FFFF}-]{0,62}+)\.){1,8}(?:xn--[a-z0-9-]{2,40}|[A-Za-z\x{80}-\x{10FFFF}]{2,24})(?![A-Za-z0-9-]))", nullptr, 0, nullptr, nullptr, {.addresses = 1}},
     {"CREDIT_CARD", R"((?<![0-9A-Za-z.-])[2-68](?:[ -]?[0-9]){12,18}(?![0-9]))", nullptr, 13, card_number_length},
@@ -98,6 +98,6 @@ constexpr Rule kRules[] = {
 
 }  // namespace
 
-std::span<const Rule> personal_rules() { return kRules; }
+std::span<const Rule> personal_rules() { return kPersonalRules; }
 
 }  // namespace redoubt::detectors

@@ -87,7 +87,7 @@ std::size_t key_block(const Candidate& candidate) {
   return last;
 }
 
-constexpr Rule kRules[] = {
+constexpr Rule kSecretRules[] = {
     // Clouds
     {"AWS_ACCESS_KEY", R"(\b(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b)", "akia|asia|aroa|aida|abia|acca|a3t"},
     {"AWS_SECRET_KEY", R"((?i)aws.{0,20}?(?:key|secret|sk).{0,20}?["' =:]((?-i)[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=]))", "aws", 0, aws_secret, nullptr, {.value_run = 40}},
@@ -175,7 +175,7 @@ constexpr Rule kRules[] = {
 
 }  // namespace
 
-std::span<const Rule> secret_rules() { return kRules; }
+std::span<const Rule> secret_rules() { return kSecretRules; }
 
 double entropy_of(std::string_view text) {
   std::array<unsigned, 256> counts{};
