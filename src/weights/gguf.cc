@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "weights/checked_product.h"
 #include "weights/gguf_reader.h"
 
 namespace redoubt::weights {
@@ -16,7 +17,7 @@ struct TypeRow {
   GgufType type;
   GgufBlock block;
 };
-constexpr std::array kTypes = {
+constexpr std::array kGgufTypes = {
     TypeRow{GgufType::f32, {"F32", 1, 4}},       TypeRow{GgufType::f16, {"F16", 1, 2}},
     TypeRow{GgufType::bf16, {"BF16", 1, 2}},     TypeRow{GgufType::q4_0, {"Q4_0", 32, 18}},
     TypeRow{GgufType::q4_1, {"Q4_1", 32, 20}},   TypeRow{GgufType::q5_0, {"Q5_0", 32, 22}},
@@ -27,21 +28,15 @@ constexpr std::array kTypes = {
 };
 
 // The types of a metadata value, as the file numbers them.
-enum ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
+enum ValueType : std::uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBoolean, kString, kArray, kU64, kI64, kF64 };
 
 std::uint64_t bytes_of_value(std::uint32_t type) {
   constexpr std::array<std::uint64_t, 13> sizes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 0, 8, 8, 8};
   return type < sizes.size() ? sizes[type] : 0;
 }
 
-bool is_sound_name(std::string_view name) {
+bool is_printable_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
-}
-
-std::optional<std::uint64_t> times(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
-  return product;
 }
 
 std::uint64_t aligned(std::uint64_t offset, std::uint64_t alignment) {
@@ -51,7 +46,7 @@ std::uint64_t aligned(std::uint64_t offset, std::uint64_t alignment) {
 }  // namespace
 
 GgufBlock block_of(GgufType type) {
-  for (const auto& row : kTypes)
+  for (const auto& row : kGgufTypes)
     if (row.type == type) return row.block;
   CHECK(false);
 }
@@ -92,22 +87,22 @@ class GgufHeaderReader {
 
 Result<GgufValue> GgufHeaderReader::scalar(std::uint32_t type, const std::string& key) {
   switch (type) {
-    case u8: return GgufValue(std::uint64_t(TRY(in_.number<std::uint8_t>())));
-    case u16: return GgufValue(std::uint64_t(TRY(in_.number<std::uint16_t>())));
-    case u32: return GgufValue(std::uint64_t(TRY(in_.number<std::uint32_t>())));
-    case u64: return GgufValue(TRY(in_.number<std::uint64_t>()));
-    case i8: return GgufValue(std::int64_t(TRY(in_.number<std::int8_t>())));
-    case i16: return GgufValue(std::int64_t(TRY(in_.number<std::int16_t>())));
-    case i32: return GgufValue(std::int64_t(TRY(in_.number<std::int32_t>())));
-    case i64: return GgufValue(TRY(in_.number<std::int64_t>()));
-    case f32: return GgufValue(double(TRY(in_.number<float>())));
-    case f64: return GgufValue(TRY(in_.number<double>()));
-    case boolean: {
+    case kU8: return GgufValue(std::uint64_t(TRY(in_.number<std::uint8_t>())));
+    case kU16: return GgufValue(std::uint64_t(TRY(in_.number<std::uint16_t>())));
+    case kU32: return GgufValue(std::uint64_t(TRY(in_.number<std::uint32_t>())));
+    case kU64: return GgufValue(TRY(in_.number<std::uint64_t>()));
+    case kI8: return GgufValue(std::int64_t(TRY(in_.number<std::int8_t>())));
+    case kI16: return GgufValue(std::int64_t(TRY(in_.number<std::int16_t>())));
+    case kI32: return GgufValue(std::int64_t(TRY(in_.number<std::int32_t>())));
+    case kI64: return GgufValue(TRY(in_.number<std::int64_t>()));
+    case kF32: return GgufValue(double(TRY(in_.number<float>())));
+    case kF64: return GgufValue(TRY(in_.number<double>()));
+    case kBoolean: {
       const auto byte = TRY(in_.number<std::uint8_t>());
       if (byte > 1) return bad("a boolean is neither 0 nor 1", key);
       return GgufValue(byte == 1);
     }
-    case string: return GgufValue(TRY(in_.text(kGgufStringBytesMax)));
+    case kString: return GgufValue(TRY(in_.text(kGgufStringBytesMax)));
     default: return bad("unknown type of value " + std::to_string(type), key);
   }
 }
@@ -115,7 +110,7 @@ Result<GgufValue> GgufHeaderReader::scalar(std::uint32_t type, const std::string
 Result<GgufValue> GgufHeaderReader::list(const std::string& key) {
   const auto type = TRY(in_.number<std::uint32_t>());
   const auto count = TRY(in_.number<std::uint64_t>());
-  if (type == array) return fail(ErrorCode::unsupported, "arrays inside arrays are not read", place(key));
+  if (type == kArray) return fail(ErrorCode::unsupported, "arrays inside arrays are not read", place(key));
   if (bytes_of_value(type) == 0) return bad("unknown type of value " + std::to_string(type), key);
   if (count > kGgufElementsMax - elements_) return too_much("the arrays hold too many elements", key);
   if (count > in_.left() / bytes_of_value(type)) return bad("an array reaches beyond the file", key);
@@ -139,19 +134,19 @@ Result<GgufValue> GgufHeaderReader::list(const std::string& key) {
       integers.push_back(std::get<std::int64_t>(element));
     }
   }
-  if (type == string) return GgufValue(std::move(texts));
-  if (type == f32 || type == f64) return GgufValue(std::move(numbers));
+  if (type == kString) return GgufValue(std::move(texts));
+  if (type == kF32 || type == kF64) return GgufValue(std::move(numbers));
   return GgufValue(std::move(integers));
 }
 
 Result<GgufValue> GgufHeaderReader::value(const std::string& key) {
   const auto type = TRY(in_.number<std::uint32_t>());
-  return type == array ? list(key) : scalar(type, key);
+  return type == kArray ? list(key) : scalar(type, key);
 }
 
 Status GgufHeaderReader::pair() {
   const std::string key = TRY(in_.text(kGgufKeyBytesMax));
-  if (!is_sound_name(key)) return bad("a key is empty or holds characters outside printable ASCII");
+  if (!is_printable_name(key)) return bad("a key is empty or holds characters outside printable ASCII");
   if (header_.has(key)) return bad("the key stands twice", key);
   header_.metadata_.emplace(key, TRY(value(key)));
   return {};
@@ -170,7 +165,7 @@ Result<std::uint64_t> GgufHeaderReader::tensor_bytes(const GgufTensor& tensor) c
 
 Status GgufHeaderReader::tensor() {
   GgufTensor tensor{.name = TRY(in_.text(kGgufKeyBytesMax))};
-  if (!is_sound_name(tensor.name)) return bad("a tensor's name is empty or holds characters outside printable ASCII");
+  if (!is_printable_name(tensor.name)) return bad("a tensor's name is empty or holds characters outside printable ASCII");
   const auto dimensions = TRY(in_.number<std::uint32_t>());
   if (dimensions == 0 || dimensions > kGgufDimensionsMax)
     return bad("the tensor does not have 1 to 4 dimensions", tensor.name);
@@ -180,7 +175,7 @@ Status GgufHeaderReader::tensor() {
 
   const auto type = TRY(in_.number<std::uint32_t>());
   const auto known =
-      std::any_of(kTypes.begin(), kTypes.end(), [&](const TypeRow& row) { return std::uint32_t(row.type) == type; });
+      std::any_of(kGgufTypes.begin(), kGgufTypes.end(), [&](const TypeRow& row) { return std::uint32_t(row.type) == type; });
   if (!known)
     return fail(ErrorCode::unsupported, "tensors of ggml type " + std::to_string(type) + " are not read",
                 place(tensor.name));

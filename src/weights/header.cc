@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/json.h"
+#include "weights/checked_product.h"
 #include "weights/safetensors.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors holds little-endian numbers, read as they are");
@@ -18,7 +19,7 @@ struct TypeName {
   const char* name;
   std::uint64_t bytes;
 };
-constexpr std::array kTypes = {
+constexpr std::array kTensorTypes = {
     TypeName{DType::f64, "F64", 8},   TypeName{DType::f32, "F32", 4},         TypeName{DType::f16, "F16", 2},
     TypeName{DType::bf16, "BF16", 2}, TypeName{DType::f8_e4m3, "F8_E4M3", 1}, TypeName{DType::f8_e5m2, "F8_E5M2", 1},
     TypeName{DType::i64, "I64", 8},   TypeName{DType::i32, "I32", 4},         TypeName{DType::i16, "I16", 2},
@@ -33,20 +34,14 @@ tl::unexpected<Error> bad(std::string message, std::string_view where, std::stri
 }
 
 // Printable ASCII that no one can mistake for a path out of a folder.
-bool is_sound_name(std::string_view name) {
+bool is_sound_tensor_name(std::string_view name) {
   return !name.empty() && name.size() <= kNameBytesMax && name.find("..") == std::string_view::npos &&
          std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != '\\'; });
 }
 
-std::optional<std::uint64_t> times(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
-  return product;
-}
-
 Result<DType> parse_type(const Json& value, std::string_view where, std::string_view tensor) {
   if (!value.is_string()) return bad("dtype is not a string", where, tensor);
-  for (const auto& type : kTypes)
+  for (const auto& type : kTensorTypes)
     if (value.get_ref<const std::string&>() == type.name) return type.type;
   return fail(ErrorCode::unsupported, "unknown dtype", std::string(where) + ": tensor '" + std::string(tensor) + "'");
 }
@@ -64,7 +59,7 @@ Result<std::vector<std::uint64_t>> parse_shape(const Json& value, std::string_vi
 
 Result<TensorInfo> parse_tensor(const std::string& name, const Json& value, std::uint64_t data_bytes,
                                 std::string_view where) {
-  if (!is_sound_name(name))
+  if (!is_sound_tensor_name(name))
     return bad("a tensor's name is empty, too long or holds characters outside printable ASCII", where);
   if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
       !value.contains("data_offsets"))
@@ -118,8 +113,8 @@ Status check_contiguous(std::vector<TensorInfo>& tensors, std::uint64_t data_byt
 
 }  // namespace
 
-std::uint64_t bytes_of(DType type) { return kTypes[static_cast<std::size_t>(type)].bytes; }
-const char* to_string(DType type) { return kTypes[static_cast<std::size_t>(type)].name; }
+std::uint64_t bytes_of(DType type) { return kTensorTypes[static_cast<std::size_t>(type)].bytes; }
+const char* to_string(DType type) { return kTensorTypes[static_cast<std::size_t>(type)].name; }
 
 Result<Header> read_header(const RandomAccess& file, std::string_view where) {
   if (file.size() < 8) return bad("too short for a safetensors file", where);
