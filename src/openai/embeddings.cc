@@ -12,7 +12,6 @@
 namespace redoubt::openai {
 namespace {
 
-constexpr std::int64_t kTokenIdMax = 999'999'999;
 constexpr std::size_t kTokenBytes = 4;  // that a token counts as, where texts are measured in bytes
 constexpr int kDimensionsMax = 1 << 20;
 

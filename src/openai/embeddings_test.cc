@@ -8,12 +8,12 @@
 namespace redoubt::openai {
 namespace {
 
-const RequestLimits kLimits{.prompt_bytes_max = 40, .embedding_inputs_max = 3};
+const RequestLimits kEmbeddingLimits{.prompt_bytes_max = 40, .embedding_inputs_max = 3};
 
-Result<CompletionRequest> parse(const std::string& more) { return parse_embedding_request(R"({"model":"m",)" + more + "}", kLimits); }
+Result<CompletionRequest> parse(const std::string& more) { return parse_embedding_request(R"({"model":"m",)" + more + "}", kEmbeddingLimits); }
 
 // The parameter that is refused; "taken" if none is.
-std::string refused(const std::string& more) {
+std::string refused_embedding(const std::string& more) {
   const auto parsed = parse(more);
   return parsed ? "taken" : parsed.error().where;
 }
@@ -34,14 +34,14 @@ TEST(Embeddings, a_text_tokens_and_lists_of_both_are_taken) {
 TEST(Embeddings, what_cannot_be_honoured_is_named) {
   for (const char* input : {R"("")", "[]", R"([""])", "[[]]", "null", "5", "true", "{}", R"(["a","b","c","d"])", R"([1,"a"])", "[-1]", "[1.5]", "[1000000000]", "[[[1]]]", R"("01234567890123456789012345678901234567890")",
                             "[1,2,3,4,5,6,7,8,9,10,11]", R"([{"text":"a"}])"})
-    EXPECT_EQ(refused(std::string("\"input\":") + input), "input") << input;
-  EXPECT_EQ(refused(R"("encoding_format":"float")"), "input");
-  EXPECT_EQ(refused(R"("input":"a","encoding_format":"int8")"), "encoding_format");
-  EXPECT_EQ(refused(R"("input":"a","dimensions":0)"), "dimensions");
-  EXPECT_EQ(refused(R"("input":"a","dimensions":"4")"), "dimensions");
-  EXPECT_EQ(refused(R"("input":"a","stream":true)"), "stream");
-  EXPECT_EQ(parse_embedding_request(R"({"input":"a"})", kLimits).error().where, "model");
-  EXPECT_EQ(refused(R"("input":[1,2,3,4,5,6,7,8,9,10])"), "taken");  // 40 bytes
+    EXPECT_EQ(refused_embedding(std::string("\"input\":") + input), "input") << input;
+  EXPECT_EQ(refused_embedding(R"("encoding_format":"float")"), "input");
+  EXPECT_EQ(refused_embedding(R"("input":"a","encoding_format":"int8")"), "encoding_format");
+  EXPECT_EQ(refused_embedding(R"("input":"a","dimensions":0)"), "dimensions");
+  EXPECT_EQ(refused_embedding(R"("input":"a","dimensions":"4")"), "dimensions");
+  EXPECT_EQ(refused_embedding(R"("input":"a","stream":true)"), "stream");
+  EXPECT_EQ(parse_embedding_request(R"({"input":"a"})", kEmbeddingLimits).error().where, "model");
+  EXPECT_EQ(refused_embedding(R"("input":[1,2,3,4,5,6,7,8,9,10])"), "taken");  // 40 bytes
 }
 
 TEST(Embeddings, numbers_are_written_as_the_floats_that_they_are) {

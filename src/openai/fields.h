@@ -14,6 +14,7 @@
 namespace redoubt::openai {
 
 inline constexpr JsonLimits kBodyLimits{.bytes_max = 8 << 20, .depth_max = 40};
+inline constexpr std::int64_t kTokenIdMax = 999'999'999;
 
 inline tl::unexpected<Error> wrong(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));

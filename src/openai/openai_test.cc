@@ -8,7 +8,7 @@
 namespace redoubt::openai {
 namespace {
 
-const RequestLimits kLimits{
+const RequestLimits kChatLimits{
     .messages_max = 4, .prompt_bytes_max = 100, .answer_tokens_max = 50, .answer_tokens_default = 20};
 const std::string kMessages = R"("messages":[{"role":"user","content":"hi"}])";
 
@@ -16,7 +16,7 @@ std::string chat(const std::string& more) { return R"({"model":"m",)" + kMessage
 
 // The parameter that is refused; "taken" if none is.
 std::string refused(const std::string& body) {
-  auto parsed = parse_chat_request(body, kLimits);
+  auto parsed = parse_chat_request(body, kChatLimits);
   return parsed ? "taken" : parsed.error().where;
 }
 
@@ -24,7 +24,7 @@ TEST(OpenAi, a_chat_with_all_parameters_is_read) {
   auto request = parse_chat_request(
                      chat(R"("temperature":0.5,"top_p":0.9,"max_tokens":10,"seed":-3,"stop":["a","b"],"n":1,"stream":true,
     "stream_options":{"include_usage":true},"presence_penalty":0,"frequency_penalty":0.0,"user":"u","logit_bias":{},"tools":null)"),
-                     kLimits)
+                     kChatLimits)
                      .value();
   EXPECT_EQ(request.model, "m");
   EXPECT_DOUBLE_EQ(request.generate.temperature, 0.5);
@@ -36,7 +36,7 @@ TEST(OpenAi, a_chat_with_all_parameters_is_read) {
 }
 
 TEST(OpenAi, a_whole_number_may_be_written_with_a_point_and_lengths_are_characters) {
-  EXPECT_EQ(parse_chat_request(chat("\"max_tokens\":3.0,\"seed\":-2.0"), kLimits)->generate.max_tokens, 3);
+  EXPECT_EQ(parse_chat_request(chat("\"max_tokens\":3.0,\"seed\":-2.0"), kChatLimits)->generate.max_tokens, 3);
   EXPECT_EQ(refused(chat("\"max_tokens\":3.5")), "max_tokens");
   EXPECT_EQ(refused(chat("\"seed\":1e300")), "seed");
   std::string eth;
@@ -50,7 +50,7 @@ TEST(OpenAi, a_whole_number_may_be_written_with_a_point_and_lengths_are_characte
 
 TEST(OpenAi, sampling_and_logprobs_are_read) {
   const auto request = parse_chat_request(chat(R"("presence_penalty":-2,"frequency_penalty":0.5,"repetition_penalty":1.2,"min_p":0.1,"top_k":7,
-    "logit_bias":{"15":-100,"3":2.5},"logprobs":true,"top_logprobs":4)"), kLimits)->generate;
+    "logit_bias":{"15":-100,"3":2.5},"logprobs":true,"top_logprobs":4)"), kChatLimits)->generate;
   EXPECT_DOUBLE_EQ(request.presence_penalty, -2);
   EXPECT_DOUBLE_EQ(request.frequency_penalty, 0.5);
   EXPECT_DOUBLE_EQ(request.repetition_penalty, 1.2);
@@ -58,15 +58,15 @@ TEST(OpenAi, sampling_and_logprobs_are_read) {
   EXPECT_EQ(request.top_k, 7);
   EXPECT_EQ(request.logit_bias, (std::vector<std::pair<int, double>>{{15, -100}, {3, 2.5}}));
   EXPECT_EQ(request.top_logprobs, 4);
-  EXPECT_EQ(parse_chat_request(chat("\"logprobs\":true"), kLimits)->generate.top_logprobs, 0);
-  EXPECT_EQ(parse_chat_request(chat("\"logprobs\":false"), kLimits)->generate.top_logprobs, std::nullopt);
-  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":5})", kLimits)->generate.top_logprobs, 5);
-  EXPECT_FALSE(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":6})", kLimits));
-  EXPECT_FALSE(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":true})", kLimits));
+  EXPECT_EQ(parse_chat_request(chat("\"logprobs\":true"), kChatLimits)->generate.top_logprobs, 0);
+  EXPECT_EQ(parse_chat_request(chat("\"logprobs\":false"), kChatLimits)->generate.top_logprobs, std::nullopt);
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":5})", kChatLimits)->generate.top_logprobs, 5);
+  EXPECT_FALSE(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":6})", kChatLimits));
+  EXPECT_FALSE(parse_completion_request(R"({"model":"m","prompt":"a","logprobs":true})", kChatLimits));
 }
 
 TEST(OpenAi, a_response_format_is_compiled_in_the_order_of_its_writer) {
-  const auto with = [](const std::string& format) { return parse_chat_request(chat("\"response_format\":" + format), kLimits); };
+  const auto with = [](const std::string& format) { return parse_chat_request(chat("\"response_format\":" + format), kChatLimits); };
   const auto request = with(R"( {"type":"json_schema","json_schema":{"name":"n","strict":true,"s\u0063hema": {"type":"object", "properties":{"b":{},"a":{"const":"}\\\""}}} }})");
   ASSERT_TRUE(request) << request.error().message;
   EXPECT_EQ(request->generate.schema, R"({"type":"object", "properties":{"b":{},"a":{"const":"}\\\""}}} )");
@@ -106,20 +106,20 @@ TEST(OpenAi, a_refusal_names_parameters_only) {
 }
 
 TEST(OpenAi, defaults_are_openais) {
-  auto request = parse_chat_request(chat(""), kLimits).value();
+  auto request = parse_chat_request(chat(""), kChatLimits).value();
   EXPECT_DOUBLE_EQ(request.generate.temperature, 1.0);
   EXPECT_EQ(request.generate.max_tokens, 20);
   EXPECT_FALSE(request.stream);
-  EXPECT_TRUE(parse_chat_request(chat("\"temperature\":0"), kLimits)->generate.greedy);
-  const auto narrow = parse_chat_request(chat("\"top_p\":0"), kLimits).value();
+  EXPECT_TRUE(parse_chat_request(chat("\"temperature\":0"), kChatLimits)->generate.greedy);
+  const auto narrow = parse_chat_request(chat("\"top_p\":0"), kChatLimits).value();
   EXPECT_TRUE(narrow.generate.greedy && narrow.generate.top_p == 1);
-  EXPECT_EQ(parse_chat_request(chat("\"max_completion_tokens\":7"), kLimits)->generate.max_tokens, 7);
+  EXPECT_EQ(parse_chat_request(chat("\"max_completion_tokens\":7"), kChatLimits)->generate.max_tokens, 7);
 }
 
 TEST(OpenAi, content_may_be_text_parts) {
   auto body =
       R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]})";
-  EXPECT_EQ(parse_chat_request(body, kLimits)->generate.messages[0].content, "ab");
+  EXPECT_EQ(parse_chat_request(body, kChatLimits)->generate.messages[0].content, "ab");
   EXPECT_EQ(
       refused(
           R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://169.254.169.254/"}}]}]})"),
@@ -192,18 +192,18 @@ TEST(OpenAi, stops_are_checked) {
 }
 
 TEST(OpenAi, completions_take_one_prompt) {
-  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kLimits)->generate.prompt, "a");
-  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":["a"]})", kLimits)->generate.prompt, "a");
-  RequestLimits of_one_model = kLimits;
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kChatLimits)->generate.prompt, "a");
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":["a"]})", kChatLimits)->generate.prompt, "a");
+  RequestLimits of_one_model = kChatLimits;
   of_one_model.model_default = "the-one";
   EXPECT_EQ(parse_completion_request(R"({"prompt":"a"})", of_one_model)->model, "the-one");
   EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", of_one_model)->model, "m");
-  EXPECT_FALSE(parse_completion_request(R"({"prompt":"a"})", kLimits));
-  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kLimits)->generate.max_tokens, 16);
+  EXPECT_FALSE(parse_completion_request(R"({"prompt":"a"})", kChatLimits));
+  EXPECT_EQ(parse_completion_request(R"({"model":"m","prompt":"a"})", kChatLimits)->generate.max_tokens, 16);
   for (auto* bad :
        {R"({"model":"m","prompt":["a","b"]})", R"({"model":"m","prompt":[1,2]})", R"({"model":"m","prompt":""})",
         R"({"model":"m"})", R"({"model":"m","prompt":"a","best_of":5})", R"({"model":"m","prompt":"a","echo":true})"})
-    EXPECT_FALSE(parse_completion_request(bad, kLimits)) << bad;
+    EXPECT_FALSE(parse_completion_request(bad, kChatLimits)) << bad;
 }
 
 }  // namespace

@@ -14,8 +14,6 @@
 namespace redoubt::openai {
 namespace {
 
-constexpr int kTokenIdMax = 999'999'999;
-
 Result<std::vector<std::string>> parse_stop(const Json& value, const RequestLimits& limits, const std::string& field) {
   std::vector<std::string> stop;
   auto list = value.is_string() ? Json::array({value}) : value;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/member_text.h"
+#include "openai/fields.h"
 
 namespace redoubt::openai {
 namespace {
@@ -13,10 +14,6 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr std::string_view kOpen = "<tool_call>", kClose = "</tool_call>", kPythonTag = "<|python_tag|>";
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::size_t kNameMax = 64, kIdMax = 64, kCallsMax = 128, kCallBytesMax = 256 << 10;
-
-tl::unexpected<Error> wrong(std::string message, std::string field) {
-  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
-}
 
 bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= kNameMax && std::all_of(name.begin(), name.end(), [](unsigned char c) {

@@ -11,10 +11,10 @@
 namespace redoubt::openai {
 namespace {
 
-const RequestLimits kLimits{.tools = {.tools_max = 4, .bytes_max = 4096}};
+const RequestLimits kToolLimits{.tools = {.tools_max = 4, .bytes_max = 4096}};
 const std::string kWeather = R"({"type":"function","function":{"name":"weather","description":"tells it","parameters":{"type":"object","properties":{"city":{"type":"string"},"a":{"type":"integer"}},"required":["city"],"additionalProperties":false}}})";
 
-Result<CompletionRequest> chat(const std::string& more, const RequestLimits& limits = kLimits) {
+Result<CompletionRequest> chat_with(const std::string& more, const RequestLimits& limits = kToolLimits) {
   return parse_chat_request(R"({"model":"m","messages":[{"role":"user","content":"hi"}],)" + more + "}", limits);
 }
 
@@ -32,18 +32,18 @@ std::string read(const std::string& text, std::size_t step, ToolChoice choice = 
 }
 
 TEST(Tools, a_request_with_tools_is_read_in_its_writers_order) {
-  const auto request = chat("\"tools\":[" + kWeather + R"(],"tool_choice":"auto","parallel_tool_calls":true)").value();
+  const auto request = chat_with("\"tools\":[" + kWeather + R"(],"tool_choice":"auto","parallel_tool_calls":true)").value();
   EXPECT_EQ(request.tools.names, std::vector<std::string>{"weather"});
   EXPECT_EQ(request.generate.tools, "[" + kWeather + "]");
   EXPECT_TRUE(request.uses_tools);
   EXPECT_TRUE(request.generate.schema.empty());
-  EXPECT_TRUE(chat("\"tools\":[" + kWeather + R"(],"tool_choice":"none")")->generate.tools.empty());
-  EXPECT_FALSE(chat(R"("tools":[],"tool_choice":"auto")")->uses_tools);
+  EXPECT_TRUE(chat_with("\"tools\":[" + kWeather + R"(],"tool_choice":"none")")->generate.tools.empty());
+  EXPECT_FALSE(chat_with(R"("tools":[],"tool_choice":"auto")")->uses_tools);
 }
 
 TEST(Tools, a_call_that_is_required_is_held_to_the_parameters) {
   for (const char* choice : {R"("required")", R"({"type":"function","function":{"name":"weather"}})"}) {
-    const auto request = chat("\"tools\":[" + kWeather + "],\"tool_choice\":" + choice).value();
+    const auto request = chat_with("\"tools\":[" + kWeather + "],\"tool_choice\":" + choice).value();
     EXPECT_TRUE(request.generate.grammar);
     EXPECT_NE(request.generate.schema.find(R"("properties":{"city":{"type":"string"},"a":{"type":"integer"}})"), std::string::npos) << request.generate.schema;
     EXPECT_NE(request.generate.schema.find(R"("const":"weather")"), std::string::npos);
@@ -52,7 +52,7 @@ TEST(Tools, a_call_that_is_required_is_held_to_the_parameters) {
 
 TEST(Tools, wrong_tools_are_named) {
   const auto where = [](const std::string& more) {
-    const auto parsed = chat(more);
+    const auto parsed = chat_with(more);
     return parsed ? "taken" : parsed.error().where;
   };
   EXPECT_EQ(where("\"tools\":5"), "tools");
@@ -66,20 +66,20 @@ TEST(Tools, wrong_tools_are_named) {
   EXPECT_EQ(where(R"("tools":[{"type":"function","function":{"name":"a","parameters":{"format":"x"}}}],"tool_choice":"required")"), "tools");
   EXPECT_EQ(where("\"tools\":[" + std::string(5000, ' ') + "{}]"), "tools");
   // A server that takes no tools says so.
-  EXPECT_EQ(chat("\"tools\":[" + kWeather + "]", RequestLimits{}).error().code, ErrorCode::unsupported);
+  EXPECT_EQ(chat_with("\"tools\":[" + kWeather + "]", RequestLimits{}).error().code, ErrorCode::unsupported);
 }
 
 TEST(Tools, messages_about_calls_are_read_as_templates_want_them) {
   const auto request = parse_chat_request(R"({"model":"m","messages":[{"role":"user","content":"hi"},
     {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"weather","arguments":"{\"city\": \"Ulm\", \"a\": 1}"}}]},
-    {"role":"tool","tool_call_id":"c1","content":"rain"}]})", kLimits).value();
+    {"role":"tool","tool_call_id":"c1","content":"rain"}]})", kToolLimits).value();
   EXPECT_EQ(request.generate.messages[1].json,
             R"({"role":"assistant","content":"","tool_calls":[{"id":"c1","type":"function","function":{"name":"weather","arguments":{"city":"Ulm","a":1}}}]})");
   EXPECT_EQ(request.generate.messages[2].json, R"({"role":"tool","content":"rain","tool_call_id":"c1"})");
   EXPECT_TRUE(request.uses_tools);
   for (const char* bad : {R"({"role":"user","content":"a","tool_calls":[{}]})", R"({"role":"tool","content":"a"})", R"({"role":"assistant","tool_calls":[5]})",
                           R"({"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"w","arguments":5}}]})"})
-    EXPECT_FALSE(parse_chat_request(std::string(R"({"model":"m","messages":[)") + bad + "]}", kLimits)) << bad;
+    EXPECT_FALSE(parse_chat_request(std::string(R"({"model":"m","messages":[)") + bad + "]}", kToolLimits)) << bad;
   EXPECT_FALSE(parse_chat_request(R"({"model":"m","messages":[{"role":"tool","tool_call_id":"c","content":"a"}]})", RequestLimits{}));
 }
 
