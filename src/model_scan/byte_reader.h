@@ -12,6 +12,8 @@
 
 namespace redoubt::model_scan {
 
+inline bool starts_with(ByteView bytes, std::string_view magic) { return text_of(bytes).starts_with(magic); }
+
 // The part of a file from `begin` as a file of its own. `object` must live longer.
 class Part final : public RandomAccess {
  public:

@@ -13,7 +13,7 @@
 namespace redoubt::model_scan {
 namespace {
 
-constexpr std::uint64_t kTextBytesMax = 64 << 20;
+constexpr std::uint64_t kConfigBytesMax = 64 << 20;
 
 bool is_empty(const Json& value) { return value.is_null() || value.empty() || value == "" || (value.is_boolean() && !value.get<bool>()); }
 
@@ -70,7 +70,7 @@ void judge_templates(const Json& json, const Place& place, Scan& scan) {
 
 Result<std::string> text_of_file(const RandomAccess& contents) {
   RandomAccessSource source(contents);
-  return to_text(TRY(read_all(source, kTextBytesMax)));
+  return to_text(TRY(read_all(source, kConfigBytesMax)));
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ Status Scan::look_at_json(const RandomAccess& object, const Place& place) {
   const std::string name(place.name());
   const auto text = text_of_file(object);
   if (!text) return settle(text.error(), place, "malformed", "json/malformed");
-  const auto json = parse_json(*text, name, {.bytes_max = kTextBytesMax});
+  const auto json = parse_json(*text, name, {.bytes_max = kConfigBytesMax});
   if (!json) return settle(json.error(), place, "malformed", "json/malformed");
   if (const auto wish = code_wish(*json); !wish.empty()) add(place, "remote-code", "config/remote-code", "critical", fmt::format("'{}' asks for code of a repository to be run", wish));
   if (name == "model_index.json" || name.ends_with("/model_index.json")) {

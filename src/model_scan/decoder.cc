@@ -19,32 +19,36 @@ constexpr std::size_t kChunk = 64 << 10, kKept = 8 << 20, kTail = (64 << 10) + 6
 constexpr std::uint64_t kDecodedMax = 64ull << 30, kFreely = 256ull << 20, kRatioMax = 250, kMemoryMax = 64 << 20;
 constexpr int kZstdWindowLogMax = 26;
 
-enum class Step { more, end, bad };
+}  // namespace
 
-struct Progress {
+enum class DecodeStep { more, end, bad };
+
+struct DecodeProgress {
   std::size_t used = 0, made = 0;
-  Step step = Step::more;
+  DecodeStep step = DecodeStep::more;
 };
 
 // One stream of a format; a file may hold several one after the other.
 class StreamDecoder {
  public:
   virtual ~StreamDecoder() = default;
-  virtual Progress decode(ByteView in, MutableByteView out) = 0;
+  virtual DecodeProgress decode(ByteView in, MutableByteView out) = 0;
 };
+
+namespace {
 
 class Inflate final : public StreamDecoder {
  public:
   explicit Inflate(int window_bits) { ready_ = inflateInit2(&stream_, window_bits) == Z_OK; }
   ~Inflate() override { inflateEnd(&stream_); }
-  Progress decode(ByteView in, MutableByteView out) override {
-    if (!ready_) return {0, 0, Step::bad};
+  DecodeProgress decode(ByteView in, MutableByteView out) override {
+    if (!ready_) return {0, 0, DecodeStep::bad};
     stream_.next_in = const_cast<Bytef*>(in.data());
     stream_.avail_in = static_cast<uInt>(in.size());
     stream_.next_out = out.data();
     stream_.avail_out = static_cast<uInt>(out.size());
     const int code = inflate(&stream_, Z_NO_FLUSH);
-    const Step step = code == Z_STREAM_END ? Step::end : code == Z_OK || code == Z_BUF_ERROR ? Step::more : Step::bad;
+    const DecodeStep step = code == Z_STREAM_END ? DecodeStep::end : code == Z_OK || code == Z_BUF_ERROR ? DecodeStep::more : DecodeStep::bad;
     return {in.size() - stream_.avail_in, out.size() - stream_.avail_out, step};
   }
 
@@ -57,14 +61,14 @@ class Bunzip final : public StreamDecoder {
  public:
   Bunzip() { ready_ = BZ2_bzDecompressInit(&stream_, 0, 0) == BZ_OK; }
   ~Bunzip() override { BZ2_bzDecompressEnd(&stream_); }
-  Progress decode(ByteView in, MutableByteView out) override {
-    if (!ready_) return {0, 0, Step::bad};
+  DecodeProgress decode(ByteView in, MutableByteView out) override {
+    if (!ready_) return {0, 0, DecodeStep::bad};
     stream_.next_in = const_cast<char*>(reinterpret_cast<const char*>(in.data()));
     stream_.avail_in = static_cast<unsigned>(in.size());
     stream_.next_out = reinterpret_cast<char*>(out.data());
     stream_.avail_out = static_cast<unsigned>(out.size());
     const int code = BZ2_bzDecompress(&stream_);
-    return {in.size() - stream_.avail_in, out.size() - stream_.avail_out, code == BZ_STREAM_END ? Step::end : code == BZ_OK ? Step::more : Step::bad};
+    return {in.size() - stream_.avail_in, out.size() - stream_.avail_out, code == BZ_STREAM_END ? DecodeStep::end : code == BZ_OK ? DecodeStep::more : DecodeStep::bad};
   }
 
  private:
@@ -78,14 +82,14 @@ class Unxz final : public StreamDecoder {
     ready_ = (is_alone ? lzma_alone_decoder(&stream_, kMemoryMax) : lzma_stream_decoder(&stream_, kMemoryMax, 0)) == LZMA_OK;
   }
   ~Unxz() override { lzma_end(&stream_); }
-  Progress decode(ByteView in, MutableByteView out) override {
-    if (!ready_) return {0, 0, Step::bad};
+  DecodeProgress decode(ByteView in, MutableByteView out) override {
+    if (!ready_) return {0, 0, DecodeStep::bad};
     stream_.next_in = in.data();
     stream_.avail_in = in.size();
     stream_.next_out = out.data();
     stream_.avail_out = out.size();
     const lzma_ret code = lzma_code(&stream_, LZMA_RUN);
-    return {in.size() - stream_.avail_in, out.size() - stream_.avail_out, code == LZMA_STREAM_END ? Step::end : code == LZMA_OK || code == LZMA_BUF_ERROR ? Step::more : Step::bad};
+    return {in.size() - stream_.avail_in, out.size() - stream_.avail_out, code == LZMA_STREAM_END ? DecodeStep::end : code == LZMA_OK || code == LZMA_BUF_ERROR ? DecodeStep::more : DecodeStep::bad};
   }
 
  private:
@@ -99,12 +103,12 @@ class Unzstd final : public StreamDecoder {
     if (context_ != nullptr) ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, kZstdWindowLogMax);
   }
   ~Unzstd() override { ZSTD_freeDCtx(context_); }
-  Progress decode(ByteView in, MutableByteView out) override {
-    if (context_ == nullptr) return {0, 0, Step::bad};
+  DecodeProgress decode(ByteView in, MutableByteView out) override {
+    if (context_ == nullptr) return {0, 0, DecodeStep::bad};
     ZSTD_inBuffer from{in.data(), in.size(), 0};
     ZSTD_outBuffer to{out.data(), out.size(), 0};
     const std::size_t left = ZSTD_decompressStream(context_, &to, &from);
-    return {from.pos, to.pos, ZSTD_isError(left) ? Step::bad : left == 0 ? Step::end : Step::more};
+    return {from.pos, to.pos, ZSTD_isError(left) ? DecodeStep::bad : left == 0 ? DecodeStep::end : DecodeStep::more};
   }
 
  private:
@@ -117,12 +121,12 @@ class Unlz4 final : public StreamDecoder {
     if (LZ4F_isError(LZ4F_createDecompressionContext(&context_, LZ4F_VERSION))) context_ = nullptr;
   }
   ~Unlz4() override { LZ4F_freeDecompressionContext(context_); }
-  Progress decode(ByteView in, MutableByteView out) override {
-    if (context_ == nullptr) return {0, 0, Step::bad};
+  DecodeProgress decode(ByteView in, MutableByteView out) override {
+    if (context_ == nullptr) return {0, 0, DecodeStep::bad};
     std::size_t used = in.size(), made = out.size();
     const std::size_t left = LZ4F_decompress(context_, out.data(), &made, in.data(), &used, nullptr);
-    if (LZ4F_isError(left)) return {0, 0, Step::bad};
-    return {used, made, left == 0 ? Step::end : Step::more};
+    if (LZ4F_isError(left)) return {0, 0, DecodeStep::bad};
+    return {used, made, left == 0 ? DecodeStep::end : DecodeStep::more};
   }
 
  private:
@@ -143,8 +147,6 @@ std::unique_ptr<StreamDecoder> make_decoder(Codec codec) {
   return nullptr;
 }
 
-bool starts_with(ByteView bytes, std::string_view magic) { return text_of(bytes).starts_with(magic); }
-
 // Whether the bytes behind one stream begin another, which Python's readers of the format go on with.
 bool goes_on(Codec codec, ByteView rest) {
   const auto next = codec_of(rest);
@@ -155,8 +157,8 @@ bool is_zlib(ByteView start) {
   if (start.size() < 8 || start[0] != 0x78 || (start[0] * 256 + start[1]) % 31 != 0 || (start[1] & 0x20) != 0) return false;
   Inflate inflate(MAX_WBITS);
   std::uint8_t out[512];
-  const Progress progress = inflate.decode(start, out);
-  return progress.step != Step::bad && progress.made > 0;
+  const DecodeProgress progress = inflate.decode(start, out);
+  return progress.step != DecodeStep::bad && progress.made > 0;
 }
 
 }  // namespace
@@ -196,12 +198,12 @@ struct DecodedObject::Stream {
       const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, in.left()));
       const auto* bytes = count == 0 ? nullptr : in.peek(count);
       if (in.error()) return fail(*in.error());
-      const Progress progress = decoder->decode(ByteView(bytes, bytes == nullptr ? 0 : count), out.subspan(made));
+      const DecodeProgress progress = decoder->decode(ByteView(bytes, bytes == nullptr ? 0 : count), out.subspan(made));
       in.advance(progress.used);
       made += progress.made;
-      if (progress.step == Step::end) {
+      if (progress.step == DecodeStep::end) {
         end_stream();
-      } else if (progress.step == Step::bad || (progress.used == 0 && progress.made == 0)) {
+      } else if (progress.step == DecodeStep::bad || (progress.used == 0 && progress.made == 0)) {
         ended = true;
       }
     }

@@ -3,18 +3,12 @@
 
 #include <algorithm>
 
+#include "base/ends_with_any.h"
+#include "model_scan/byte_reader.h"
 #include "model_scan/pickle_start.h"
 
 namespace redoubt::model_scan {
 namespace {
-
-using Endings = std::initializer_list<std::string_view>;
-
-bool ends_with_any(std::string_view path, Endings endings) {
-  return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return path.ends_with(ending); });
-}
-
-bool starts_with(ByteView bytes, std::string_view magic) { return text_of(bytes).substr(0, magic.size()) == magic; }
 
 using Magics = std::initializer_list<std::string_view>;
 

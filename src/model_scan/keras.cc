@@ -60,7 +60,7 @@ constexpr const char* kFunctions =
     "sparse_categorical_accuracy sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparse_top_k_categorical_accuracy sparsemax "
     "squared_hinge squareplus swish tanh tanh_shrink threshold top_k_categorical_accuracy tversky weighted_accuracy ";
 
-constexpr std::uint64_t kConfigBytesMax = 32 << 20;
+constexpr std::uint64_t kKerasConfigBytesMax = 32 << 20;
 constexpr std::size_t kTriesMax = 10'000'000;
 
 bool is_known_class(std::string_view name) {
@@ -135,7 +135,7 @@ class KerasJudge {
 
 // The JSON object that begins at a place, up to where it ends by its brackets outside of texts. Takes what it reads off `budget`.
 std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t begin, std::uint64_t& budget) {
-  ByteReader reader(object, begin, std::min(object.size(), begin + kConfigBytesMax));
+  ByteReader reader(object, begin, std::min(object.size(), begin + kKerasConfigBytesMax));
   std::string text;
   int depth = 0;
   bool is_text = false, is_escaped = false;
@@ -193,7 +193,7 @@ class ConfigSearch {
     if (at < next_ || first == behind.npos || behind[first] != '"' || ++tries_ > kTriesMax || budget_ == 0) return;
     const auto text = json_text(object_, at, budget_);
     if (!text) return;
-    auto json = parse_json(*text, "configuration", {.bytes_max = kConfigBytesMax, .depth_max = 128});
+    auto json = parse_json(*text, "configuration", {.bytes_max = kKerasConfigBytesMax, .depth_max = 128});
     if (!json || !json->is_object()) return;
     next_ = at + text->size();
     if (json->contains("class_name") || json->contains("optimizer_config") || json->contains("loss")) configs_.push_back(std::move(*json));

@@ -9,7 +9,7 @@ namespace redoubt::model_scan {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kFilesMax = 100'000, kDepthMax = 32;
+constexpr std::size_t kFilesMax = 100'000, kFoldersDepthMax = 32;
 
 // Walks a folder without following anything: what is neither a file nor a folder is a finding, as is what can't be read.
 class FolderWalk {
@@ -20,7 +20,7 @@ class FolderWalk {
     const auto names = list_folder(root_ / folder);
     if (!names && folder.empty()) return fail(names.error());
     if (!names) return found(folder, "unreadable", names.error().message);
-    if (depth > kDepthMax) return found(folder, "malformed", "folders are nested too deep");
+    if (depth > kFoldersDepthMax) return found(folder, "malformed", "folders are nested too deep");
     for (const auto& name : *names) {
       const std::string path = folder.empty() ? name : folder + "/" + name;
       std::error_code error;

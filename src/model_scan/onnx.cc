@@ -12,8 +12,8 @@
 namespace redoubt::model_scan {
 namespace {
 
-constexpr int kDepthMax = 32;
-constexpr std::uint64_t kTextMax = 64 << 10;
+constexpr int kGraphsDepthMax = 32;
+constexpr std::uint64_t kOnnxTextMax = 64 << 10;
 
 class OnnxFile {
  public:
@@ -53,7 +53,7 @@ class OnnxFile {
   }
 
   Result<std::string> text(const ProtobufField& field) {
-    Bytes bytes(static_cast<std::size_t>(std::min(field.bytes, kTextMax)));
+    Bytes bytes(static_cast<std::size_t>(std::min(field.bytes, kOnnxTextMax)));
     TRY(object_.read_at(field.begin, bytes));
     return to_text(bytes);
   }
@@ -70,7 +70,7 @@ class OnnxFile {
   }
 
   Status graph(const ProtobufField& graph, int depth) {
-    if (depth > kDepthMax) {
+    if (depth > kGraphsDepthMax) {
       malformed(graph.begin);
       return {};
     }

@@ -11,7 +11,7 @@ namespace redoubt::model_scan {
 namespace {
 
 constexpr std::size_t kArrayTypesMax = 1 << 20;
-constexpr int kDepthMax = 8;
+constexpr int kPicklesDepthMax = 8;
 // What numpy sets in a type that holds objects: counted references, and a list in a pickle instead of bytes.
 constexpr std::int64_t kCountsReferences = 0x01, kListInPickle = 0x02;
 
@@ -89,7 +89,7 @@ bool PickleMachine::walk_array() {
   if (reader_.offset() < frame_end_) return wrong("an array's bytes within a frame");
   const ArrayType array = array_types_[static_cast<std::size_t>(type.payload())];
   if (array.has_objects) {
-    if (depth_ >= kDepthMax) return wrong("pickles are nested too deep");
+    if (depth_ >= kPicklesDepthMax) return wrong("pickles are nested too deep");
     auto inner = PickleMachine(reader_.object(), reader_.offset(), reader_.offset() + reader_.left(), options_, depth_ + 1).run();
     if (!inner) {
       error_ = inner.error();

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kOpcodesMax = 200'000;
 
-enum class Kind : std::uint8_t { plain, tuple, any, mark };  // `any` may be called
+enum class StackItem : std::uint8_t { plain, tuple, any, mark };  // `any` may be called
 
 class Walk {
  public:
@@ -106,34 +106,34 @@ class Walk {
     return std::nullopt;
   }
 
-  bool push(Kind kind) {
+  bool push(StackItem kind) {
     stack_.push_back(kind);
     return true;
   }
 
   // Takes `count` objects off; none of them a mark.
   bool pop(std::size_t count) {
-    if (stack_.size() < count || std::find(stack_.end() - static_cast<std::ptrdiff_t>(count), stack_.end(), Kind::mark) != stack_.end()) return false;
+    if (stack_.size() < count || std::find(stack_.end() - static_cast<std::ptrdiff_t>(count), stack_.end(), StackItem::mark) != stack_.end()) return false;
     stack_.resize(stack_.size() - count);
     return true;
   }
 
   // Takes everything off down to the last mark, and the mark; answers the lowest of it.
-  std::optional<Kind> pop_mark() {
-    const auto mark = std::find(stack_.rbegin(), stack_.rend(), Kind::mark);
+  std::optional<StackItem> pop_mark() {
+    const auto mark = std::find(stack_.rbegin(), stack_.rend(), StackItem::mark);
     if (mark == stack_.rend()) return std::nullopt;
     const auto first = static_cast<std::size_t>(stack_.rend() - mark);
-    const Kind lowest = first < stack_.size() ? stack_[first] : Kind::plain;
+    const StackItem lowest = first < stack_.size() ? stack_[first] : StackItem::plain;
     stack_.resize(first - 1);
     return lowest;
   }
 
-  Kind top(std::size_t below = 0) const { return stack_.size() > below ? stack_[stack_.size() - 1 - below] : Kind::mark; }
+  StackItem top(std::size_t below = 0) const { return stack_.size() > below ? stack_[stack_.size() - 1 - below] : StackItem::mark; }
 
   bool call(std::size_t count) {
-    const bool can_call = top(count - 1) == Kind::any && top() != Kind::mark && (count > 2 || top() != Kind::plain);
+    const bool can_call = top(count - 1) == StackItem::any && top() != StackItem::mark && (count > 2 || top() != StackItem::plain);
     calls_ = calls_ || can_call;
-    return can_call && pop(count) && push(Kind::any);
+    return can_call && pop(count) && push(StackItem::any);
   }
 
   bool apply(Effect effect, std::string_view argument) {
@@ -146,36 +146,36 @@ class Walk {
       case Effect::push_dict:
       case Effect::push_set:
       case Effect::out_of_band:
-      case Effect::persistent_line: return push(Kind::plain);
-      case Effect::push_tuple: return push(Kind::tuple);
+      case Effect::persistent_line: return push(StackItem::plain);
+      case Effect::push_tuple: return push(StackItem::tuple);
       case Effect::global:
-      case Effect::extension: return push(Kind::any);
-      case Effect::mark: return push(Kind::mark);
-      case Effect::stop: return stopped_ = top() != Kind::mark;
+      case Effect::extension: return push(StackItem::any);
+      case Effect::mark: return push(StackItem::mark);
+      case Effect::stop: return stopped_ = top() != StackItem::mark;
       case Effect::pop: return !stack_.empty() && (stack_.pop_back(), true);
       case Effect::pop_mark: return pop_mark().has_value();
-      case Effect::duplicate: return top() != Kind::mark && push(top());
-      case Effect::append: return pop(2) && push(Kind::plain);
-      case Effect::set_item: return pop(3) && push(Kind::plain);
+      case Effect::duplicate: return top() != StackItem::mark && push(top());
+      case Effect::append: return pop(2) && push(StackItem::plain);
+      case Effect::set_item: return pop(3) && push(StackItem::plain);
       case Effect::appends:
       case Effect::set_items:
-      case Effect::add_items: return pop_mark() && top() != Kind::mark;
+      case Effect::add_items: return pop_mark() && top() != StackItem::mark;
       case Effect::make_list:
       case Effect::make_dict:
-      case Effect::make_frozenset: return pop_mark() && push(Kind::plain);
-      case Effect::make_tuple: return pop_mark() && push(Kind::tuple);
-      case Effect::tuple1: return pop(1) && push(Kind::tuple);
-      case Effect::tuple2: return pop(2) && push(Kind::tuple);
-      case Effect::tuple3: return pop(3) && push(Kind::tuple);
-      case Effect::persistent: return pop(1) && push(Kind::plain);
-      case Effect::read_only: return top() != Kind::mark;
-      case Effect::stack_global: return pop(2) && push(Kind::any);
+      case Effect::make_frozenset: return pop_mark() && push(StackItem::plain);
+      case Effect::make_tuple: return pop_mark() && push(StackItem::tuple);
+      case Effect::tuple1: return pop(1) && push(StackItem::tuple);
+      case Effect::tuple2: return pop(2) && push(StackItem::tuple);
+      case Effect::tuple3: return pop(3) && push(StackItem::tuple);
+      case Effect::persistent: return pop(1) && push(StackItem::plain);
+      case Effect::read_only: return top() != StackItem::mark;
+      case Effect::stack_global: return pop(2) && push(StackItem::any);
       case Effect::call:
       case Effect::new_object: return call(2);
       case Effect::new_object_keywords: return call(3);
-      case Effect::call_mark: return (calls_ |= pop_mark() == Kind::any) && push(Kind::any);
-      case Effect::call_names: return (calls_ |= pop_mark().has_value()) && push(Kind::any);
-      case Effect::build: return (calls_ |= top(1) == Kind::any && top() != Kind::mark) && pop(1);
+      case Effect::call_mark: return (calls_ |= pop_mark() == StackItem::any) && push(StackItem::any);
+      case Effect::call_names: return (calls_ |= pop_mark().has_value()) && push(StackItem::any);
+      case Effect::build: return (calls_ |= top(1) == StackItem::any && top() != StackItem::mark) && pop(1);
       case Effect::memo_put: return remember(std::string(argument));
       case Effect::memoize: return remember("#" + std::to_string(memo_.size()));
       case Effect::memo_get: return recall(std::string(argument));
@@ -188,20 +188,20 @@ class Walk {
 
   // MEMOIZE numbers what it remembers; BINGET names it by that number. Any entry may be meant, so a call of one is a call.
   bool remember(std::string name) {
-    if (top() == Kind::mark) return false;
+    if (top() == StackItem::mark) return false;
     memo_[std::move(name)] = top();
     return true;
   }
   bool recall(const std::string& name) {
     if (memo_.empty()) return false;
     const auto found = memo_.find(name);
-    return push(found == memo_.end() ? Kind::any : found->second);
+    return push(found == memo_.end() ? StackItem::any : found->second);
   }
 
   std::string_view text_;
   std::size_t at_ = 0, opcodes_ = 0;
-  std::vector<Kind> stack_;
-  std::unordered_map<std::string, Kind> memo_;
+  std::vector<StackItem> stack_;
+  std::unordered_map<std::string, StackItem> memo_;
   bool has_header_ = false, calls_ = false, stopped_ = false;
 };
 

@@ -13,7 +13,7 @@
 namespace redoubt::model_scan {
 namespace {
 
-constexpr std::uint64_t kTextMax = 4096;
+constexpr std::uint64_t kSavedTextMax = 4096;
 
 // What inference, training and saving need. Of what touches files only the saver's own operators are among them, and those follow
 // the path that the loading program gives.
@@ -105,7 +105,7 @@ class SavedModel {
   }
 
   Result<std::string> text(const ProtobufField& field) {
-    Bytes bytes(static_cast<std::size_t>(std::min(field.bytes, kTextMax)));
+    Bytes bytes(static_cast<std::size_t>(std::min(field.bytes, kSavedTextMax)));
     TRY(object_.read_at(field.begin, bytes));
     return to_text(bytes);
   }

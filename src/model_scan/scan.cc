@@ -15,9 +15,9 @@
 namespace redoubt::model_scan {
 namespace {
 
-constexpr std::uint64_t kTextBytesMax = 64 << 20;
+constexpr std::uint64_t kTemplateBytesMax = 64 << 20;
 constexpr std::size_t kFindingsMax = 10'000, kMagicBytes = 64 << 10;
-constexpr int kDepthMax = 8;
+constexpr int kContainersDepthMax = 8;
 
 // What an error of reading says about the machine, not about the file.
 bool is_machines(ErrorCode code) { return code == ErrorCode::tampered || code == ErrorCode::unavailable || code == ErrorCode::internal; }
@@ -70,7 +70,7 @@ void Scan::refuse_content(const Place& place, FileKind found, std::uint64_t offs
 }
 
 Status Scan::look(const RandomAccess& object, const Place& place) {
-  if (place.depth > kDepthMax) {
+  if (place.depth > kContainersDepthMax) {
     add(place, "archive", "archive/nested-too-deep", "high", "files are nested too deep in files");
     return {};
   }
@@ -170,7 +170,7 @@ Status Scan::look_at_gguf(const RandomAccess& object, const Place& place) {
 
 Status Scan::look_at_tokenizer_model(const RandomAccess& object, const Place& place) {
   RandomAccessSource source(object);
-  const auto bytes = read_all(source, kTextBytesMax);
+  const auto bytes = read_all(source, kTemplateBytesMax);
   if (!bytes) return settle(bytes.error(), place, "malformed", "tokenizer/malformed");
   const auto checked = check_sentencepiece(*bytes, std::string(place.name()));
   return checked ? Status{} : settle(checked.error(), place, "malformed", "tokenizer/malformed");

@@ -20,9 +20,9 @@ struct Field {
   std::string_view bytes;  // of a field with a length
 };
 
-class Reader {
+class VocabularyReader {
  public:
-  explicit Reader(std::string_view text) : text_(text) {}
+  explicit VocabularyReader(std::string_view text) : text_(text) {}
   bool at_end() const { return at_ == text_.size(); }
   std::size_t at() const { return at_; }
 
@@ -59,7 +59,7 @@ class Reader {
 // SentencePiece: piece (a text), score, type.
 bool is_piece(std::string_view bytes) {
   bool has_text = false;
-  for (Reader reader(bytes); !reader.at_end();) {
+  for (VocabularyReader reader(bytes); !reader.at_end();) {
     const auto field = reader.field();
     if (!field) return false;
     if (field->number == 1 && (field->wire != kBytes || !weights::is_utf8(field->bytes))) return false;
@@ -73,7 +73,7 @@ bool is_piece(std::string_view bytes) {
 
 Status check_sentencepiece(ByteView file, std::string_view where) {
   std::uint64_t pieces = 0;
-  for (Reader reader(text_of(file)); !reader.at_end();) {
+  for (VocabularyReader reader(text_of(file)); !reader.at_end();) {
     const std::size_t at = reader.at();
     const auto field = reader.field();
     const bool is_known = field && field->wire == kBytes && (field->number <= kFieldMax || field->number >= kExtensions);

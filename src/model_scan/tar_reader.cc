@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kBlock = 512;
 constexpr std::uint64_t kLongNameMax = 64 << 10;
-constexpr std::size_t kMembersMax = 200'000;
+constexpr std::size_t kTarMembersMax = 200'000;
 
 std::optional<std::uint64_t> octal(ByteView field) {
   std::string_view text = text_of(field);
@@ -49,13 +49,13 @@ std::optional<std::string> pax_path(std::string_view text) {
   return path;
 }
 
-class Reader {
+class TarReader {
  public:
-  Reader(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) : file_(file), member_(member) {}
+  TarReader(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) : file_(file), member_(member) {}
 
   Result<TarEnd> run() {
     for (std::size_t count = 0;; ++count) {
-      if (count > kMembersMax) return stop("more members than any model needs");
+      if (count > kTarMembersMax) return stop("more members than any model needs");
       if (file_.size() - at_ < kBlock) return stop("the archive ends without its closing blocks");
       Bytes block(kBlock);
       TRY(file_.read_at(at_, block));
@@ -116,6 +116,6 @@ class Reader {
 
 bool is_tar(ByteView start) { return start.size() >= kBlock && start[0] != 0 && has_checksum(start.first(kBlock)); }
 
-Result<TarEnd> read_tar(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) { return Reader(file, member).run(); }
+Result<TarEnd> read_tar(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) { return TarReader(file, member).run(); }
 
 }  // namespace redoubt::model_scan

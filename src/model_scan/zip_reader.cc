@@ -13,7 +13,7 @@ namespace redoubt::model_scan {
 namespace {
 
 constexpr std::size_t kEndBytes = 22, kEntryBytes = 46, kHeaderBytes = 30, kTailBytes = (64 << 10) + kEndBytes;
-constexpr std::size_t kMembersMax = 200'000, kNameBytesMax = 4096, kProblemsMax = 200;
+constexpr std::size_t kZipMembersMax = 200'000, kNameBytesMax = 4096, kProblemsMax = 200;
 constexpr std::uint16_t kEncrypted = 1 << 0, kDescriptor = 1 << 3, kUtf8 = 1 << 11, kLevels = 3 << 1;
 constexpr std::uint32_t kFull32 = 0xffffffff;
 
@@ -28,9 +28,9 @@ struct Directory {
   std::uint64_t records = 0;  // where the end records begin
 };
 
-class Reader {
+class ZipReader {
  public:
-  Reader(const RandomAccess& file, const std::function<void(ZipProblem)>& found) : file_(file), found_(found) {}
+  ZipReader(const RandomAccess& file, const std::function<void(ZipProblem)>& found) : file_(file), found_(found) {}
 
   Result<std::vector<ZipMember>> run() {
     const auto end = TRY(find_zip_end(file_));
@@ -69,7 +69,7 @@ class Reader {
       }
     }
     const bool fits = directory.bytes <= directory.records && directory.offset <= directory.records - directory.bytes;
-    if (!fits || directory.count > kMembersMax || directory.count * kEntryBytes > directory.bytes) {
+    if (!fits || directory.count > kZipMembersMax || directory.count * kEntryBytes > directory.bytes) {
       tell("zip-malformed", "high", "the directory does not fit into the file", "", at);
       return std::optional<Directory>();
     }
@@ -281,6 +281,6 @@ Result<std::optional<std::uint64_t>> find_zip_end(const RandomAccess& file) {
   return std::optional<std::uint64_t>();
 }
 
-Result<std::vector<ZipMember>> read_zip(const RandomAccess& file, const std::function<void(ZipProblem)>& found) { return Reader(file, found).run(); }
+Result<std::vector<ZipMember>> read_zip(const RandomAccess& file, const std::function<void(ZipProblem)>& found) { return ZipReader(file, found).run(); }
 
 }  // namespace redoubt::model_scan
