@@ -16,7 +16,6 @@ using http::Response;
 namespace {
 
 constexpr std::size_t kPathsMax = 10'000;
-constexpr std::size_t kPageMax = 1000;
 
 Json file_entry(const RepositoryFile& file) {
   Json entry = {{"type", "file"}, {"path", file.path}, {"size", file.size}, {"oid", file.blob_id}};
@@ -29,7 +28,7 @@ Json folder_entry(const Repository& repository, const std::string& path) {
   return {{"type", "directory"}, {"path", path}, {"size", 0}, {"oid", crypto::sha256(repository.commit + "/" + path).hex().substr(0, 40)}};
 }
 
-bool is_folder(const Repository& repository, const std::string& path) {
+bool holds_folder(const Repository& repository, const std::string& path) {
   for (const auto& file : repository.files) {
     if (file.path.starts_with(path + "/")) return true;
   }
@@ -189,7 +188,7 @@ Response paths_info(const Request& request, const Repository& repository) {
   for (const auto& path : *paths) {
     if (const auto* file = repository.find(path)) {
       found.push_back(file_entry(*file));
-    } else if (is_folder(repository, path)) {
+    } else if (holds_folder(repository, path)) {
       found.push_back(folder_entry(repository, path));
     }
   }

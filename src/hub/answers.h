@@ -23,6 +23,7 @@ std::string next_link(const http::Request& request, std::size_t cursor);
 struct Page {
   std::size_t first = 0, count = 0;
 };
+inline constexpr std::size_t kPageMax = 1000;
 Result<Page> page_of(std::string_view query, std::size_t count_max);
 
 // /api/models/OWNER/NAME and .../revision/REV

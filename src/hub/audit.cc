@@ -16,7 +16,7 @@
 namespace redoubt::hub {
 namespace {
 
-constexpr std::size_t kLineBytesMax = 16 << 10;
+constexpr std::size_t kAuditLineBytesMax = 16 << 10;
 constexpr std::size_t kProblemsMax = 100;
 constexpr std::size_t kCountsMax = 256;
 const std::string kFirst(64, '0');
@@ -33,7 +33,7 @@ Status for_each_line(Source& source, const std::function<void(std::string_view l
       begin = end + 1;
     }
     rest.erase(0, begin);
-    if (rest.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "a line of the audit file is too long");
+    if (rest.size() > kAuditLineBytesMax) return fail(ErrorCode::limit_exceeded, "a line of the audit file is too long");
   }
   if (!rest.empty()) body(rest, false);
   return {};
@@ -65,7 +65,7 @@ Status AuditLog::append(Json event, Wait wait) {
   event["time"] = to_rfc3339(time);
   event["previous"] = head_.last;
   const std::string line = dump_json(event);
-  if (line.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "an audit event is too long", path_);
+  if (line.size() > kAuditLineBytesMax) return fail(ErrorCode::limit_exceeded, "an audit event is too long", path_);
   if (!write_all(fd_.get(), view_of(line + "\n"))) return fail_errno(errno, "write the audit file", path_);
   head_ = {head_.lines + 1, crypto::sha256(line).hex()};
   count(event, time);
@@ -100,7 +100,7 @@ Result<AuditCheck> check_audit(const std::filesystem::path& file, const AuditHea
     if (check.problems.size() < kProblemsMax) check.problems.push_back({"chain", fmt::format("line {}", line), problem});
   };
   TRY(for_each_line(*reader, [&](std::string_view line, bool) {
-    const auto json = parse_json(line, "line", {.bytes_max = kLineBytesMax, .depth_max = 4});
+    const auto json = parse_json(line, "line", {.bytes_max = kAuditLineBytesMax, .depth_max = 4});
     const bool follows = json && json->is_object() && json_or(*json, "previous", "") == head.last;
     head = {head.lines + 1, crypto::sha256(line).hex()};
     if (!follows) tell(head.lines, !json || !json->is_object() ? "not a line that the mirror wrote" : "does not follow the line before it");

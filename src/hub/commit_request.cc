@@ -13,7 +13,7 @@ namespace redoubt::hub {
 namespace {
 
 constexpr std::size_t kTextBytesMax = 64 << 10, kPathBytesMax = 1024;
-constexpr std::size_t kLineBytesMax = 64 << 20;
+constexpr std::size_t kCommitLineBytesMax = 64 << 20;
 
 Result<std::string> path_of(const Json& value, const std::string& where) {
   auto path = TRY(json_string(value, "path", where));
@@ -76,7 +76,7 @@ Result<CommitRequest> parse_commit_request(std::string_view body) {
     body.remove_prefix(std::min(line.size() + 1, body.size()));
     if (line.find_first_not_of(" \r\t") == line.npos) continue;
     const std::string where = fmt::format("line {}", number);
-    const Json json = TRY(parse_json(line, where, {.bytes_max = kLineBytesMax, .depth_max = 8}));
+    const Json json = TRY(parse_json(line, where, {.bytes_max = kCommitLineBytesMax, .depth_max = 8}));
     const auto key = TRY(json_string(json, "key", where));
     const Json value = TRY(json_object(json, "value", where));
     if ((key == "header") == has_header) return fail(ErrorCode::invalid_argument, "a commit begins with its header, which stands once", where);

@@ -3,15 +3,12 @@
 
 #include <algorithm>
 
+#include "base/lower_case.h"
+
 namespace redoubt::hub {
 namespace {
 
-constexpr std::size_t kPageMax = 1000, kParametersMax = 64;
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
+constexpr std::size_t kParametersMax = 64;
 
 // As a form writes it: '+' is a space.
 Result<std::string> decode(std::string_view text) {
@@ -23,8 +20,8 @@ Result<std::string> decode(std::string_view text) {
 bool says_yes(const std::string& value) { return http::equal_ignoring_case(value, "true") || value == "1"; }
 
 Status set(ModelQuery& query, const std::string& name, const std::string& value) {
-  if (name == "search") query.search = lower(value);
-  if (name == "author") query.author = lower(value);
+  if (name == "search") query.search = lower_case(value);
+  if (name == "author") query.author = lower_case(value);
   if (name == "filter" || name == "tags") query.filters.push_back(value);
   if (name == "full") query.is_full = says_yes(value);
   if (name == "sort") query.sort = value;
@@ -34,7 +31,7 @@ Status set(ModelQuery& query, const std::string& name, const std::string& value)
 }
 
 bool fits(const ModelQuery& query, const ListedModel& model, const Json& info) {
-  const std::string id = lower(model.repository.id);
+  const std::string id = lower_case(model.repository.id);
   if (!query.author.empty() && !id.starts_with(query.author + "/")) return false;
   if (id.find(query.search) == id.npos || (query.gated && *query.gated != model.is_gated)) return false;
   const Json& tags = info["tags"];

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kConnectionsMax = 4;
-constexpr std::uint64_t kSmallBytesMax = 64 << 20;  // of a file without a SHA-256
+constexpr std::uint64_t kGitFileBytesMax = 64 << 20;  // of a file without a SHA-256
 
 // A file of the quarantine, gone unless it was taken.
 class Quarantined {
@@ -125,7 +125,7 @@ Result<RepositoryFile> PullThrough::download_file(const std::string& id, const s
     TRY(sink->commit_new());
   }
   const auto looked = TRY(look_at(file.path(), entry.path));
-  const bool is_same = looked.size == entry.size && (entry.sha256 ? looked.sha256 == *entry.sha256 : crypto::git_blob_id(TRY(read_file(file.path(), kSmallBytesMax))) == entry.blob_id);
+  const bool is_same = looked.size == entry.size && (entry.sha256 ? looked.sha256 == *entry.sha256 : crypto::git_blob_id(TRY(read_file(file.path(), kGitFileBytesMax))) == entry.blob_id);
   if (!is_same) return fail(ErrorCode::tampered, "the upstream's file is not what it says it is", id + "/" + entry.path);
   is_new = !store_.has_blob(looked.sha256);
   return store_.keep(file.path(), entry.path);

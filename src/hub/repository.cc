@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kSmallBytesMax = 1 << 20;
-constexpr std::size_t kThreadsMax = 4;
+constexpr std::size_t kLookingThreadsMax = 4;
 constexpr int kLooksMax = 3;  // at a repository that changes while it is looked at
 constexpr std::uint64_t kStateBytesMax = 64 << 20;
 
@@ -147,7 +147,7 @@ Result<Repository> Repositories::open(const std::string& owner, const std::strin
 Result<Repository> Repositories::look(const std::string& id, const std::optional<Repository>& before) {
   const auto paths = TRY(paths_of(id));
   Repository repository{.id = id, .commit = "", .modified = "", .files = std::vector<RepositoryFile>(paths.size()), .findings = {}};
-  TRY(for_each_in_parallel(paths.size(), threads_at_most(kThreadsMax), [&](std::size_t index) -> Status {
+  TRY(for_each_in_parallel(paths.size(), threads_at_most(kLookingThreadsMax), [&](std::size_t index) -> Status {
     const auto location = options_.root / id / paths[index];
     const RepositoryFile* known = before ? before->find(paths[index]) : nullptr;
     const bool is_same = known != nullptr && TRY(identity_of(location)) == known->identity;

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kRecordBytesMax = 64 << 20;
-constexpr std::size_t kThreadsMax = 4;
+constexpr std::size_t kLocatingThreadsMax = 4;
 constexpr std::size_t kLoadedMax = 256;
 constexpr const char* kRecordedBy = "store";
 
@@ -128,7 +128,7 @@ std::optional<Commit> Store::ready(const std::string& id, const std::string& rev
 }
 
 Status Store::locate(Repository& repository) {
-  return for_each_in_parallel(repository.files.size(), threads_at_most(kThreadsMax), [&](std::size_t index) -> Status {
+  return for_each_in_parallel(repository.files.size(), threads_at_most(kLocatingThreadsMax), [&](std::size_t index) -> Status {
     auto& file = repository.files[index];
     const auto found = TRY(look(file.sha256, file.path));
     file.location = found.location;

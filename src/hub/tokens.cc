@@ -15,7 +15,7 @@ namespace redoubt::hub {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::uint64_t kFileBytesMax = 16 << 20;
+constexpr std::uint64_t kTokensFileBytesMax = 16 << 20;
 constexpr std::size_t kTokensMax = 10'000;
 constexpr const char* kEverything = "token-file";
 
@@ -45,7 +45,7 @@ Result<Token> parse_token(const Json& json, const std::string& where) {
 }
 
 Result<Json> read_versioned(const fs::path& file, const char* member) {
-  const auto text = read_text_file(file, kFileBytesMax);
+  const auto text = read_text_file(file, kTokensFileBytesMax);
   if (!text && text.error().code == ErrorCode::not_found) return Json();
   if (!text) return fail(text.error());
   const Json json = TRY(parse_json(*text, file.string()));

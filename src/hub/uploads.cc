@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int64_t kAddressSeconds = 24 * 3600;
-constexpr std::uint64_t kFileBytesMax = 160ull << 30;
+constexpr std::uint64_t kUploadBytesMax = 160ull << 30;
 constexpr std::size_t kFilesMax = 10'000;
 
 std::int64_t seconds(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
@@ -209,7 +209,7 @@ Result<Uploads::Ticket> Uploads::check(const std::vector<std::string>& segments,
   ticket.expires = TRY(number_of<std::int64_t>(TRY(parameter(query, "expires"))));
   const auto signature = TRY(Digest::parse(TRY(parameter(query, "signature"))));
   if (!equal_constant_time(signature.value, sign(ticket).value) || ticket.expires < seconds(clock_.now())) return refuse();
-  if (ticket.size > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "a file is at most 160 GiB");
+  if (ticket.size > kUploadBytesMax) return fail(ErrorCode::limit_exceeded, "a file is at most 160 GiB");
   return ticket;
 }
 
