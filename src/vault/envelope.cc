@@ -10,7 +10,7 @@ namespace redoubt::vault {
 namespace {
 
 constexpr std::array<std::uint8_t, 8> kMagic = {'R', 'E', 'D', 'O', 'U', 'B', 'T', 0};
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kEnvelopeVersion = 1;
 constexpr std::uint8_t kAes256GcmStream = 1;
 constexpr std::size_t kKeyUriBytesMax = 1024, kWrappedKeyBytesMax = 8192, kContextBytesMax = 4096;
 
@@ -56,7 +56,7 @@ class HeaderReader {
 
 Bytes bound_part(const EnvelopeHeader& header) {
   Bytes out(kMagic.begin(), kMagic.end());
-  out.push_back(kVersion);
+  out.push_back(kEnvelopeVersion);
   out.push_back(kAes256GcmStream);
   out.push_back(header.chunk_bits);
   out.insert(out.end(), header.nonce_prefix.begin(), header.nonce_prefix.end());
@@ -78,7 +78,7 @@ Result<ParsedHeader> parse_header(ByteView bytes) {
   std::array<std::uint8_t, 3> kinds{};
   if (!reader.take(magic) || magic != kMagic) return malformed("wrong first bytes");
   if (!reader.take(kinds)) return malformed("it ends in its header");
-  if (kinds[0] != kVersion) return malformed("unknown version");
+  if (kinds[0] != kEnvelopeVersion) return malformed("unknown version");
   if (kinds[1] != kAes256GcmStream) return malformed("unknown algorithm");
   if (kinds[2] < kChunkBitsMin || kinds[2] > kChunkBitsMax) return malformed("chunk size out of bounds");
   parsed.header.chunk_bits = kinds[2];

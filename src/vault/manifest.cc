@@ -9,7 +9,7 @@
 namespace redoubt::vault {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kManifestVersion = 1;
 
 bool is_kind(std::string_view kind) {
   const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
@@ -48,7 +48,7 @@ Result<std::string> encode_manifest(Manifest manifest) {
     }
     files.push_back({{"path", file.path}, {"size", file.size}, {"sha256", file.sha256.hex()}});
   }
-  auto json = dump_json({{"version", kVersion}, {"kind", manifest.kind}, {"files", std::move(files)}});
+  auto json = dump_json({{"version", kManifestVersion}, {"kind", manifest.kind}, {"files", std::move(files)}});
   if (json.size() > kManifestBytesMax)
     return fail(ErrorCode::limit_exceeded, "an artifact has too many files", manifest.kind);
   return json;
