@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "attest/tampered.h"
 #include "crypto/hash.h"
 
 namespace redoubt::attest {
@@ -19,10 +20,6 @@ Result<EnvelopeSignature> parse_signature(const Json& value, std::string_view wh
     return fail(ErrorCode::invalid_argument, "a signature with unknown members", std::string(where));
   }
   return signature;
-}
-
-tl::unexpected<Error> tampered(std::string why, std::string_view where) {
-  return fail(ErrorCode::tampered, std::move(why), std::string(where));
 }
 
 }  // namespace

@@ -4,13 +4,12 @@
 #include <algorithm>
 
 #include "attest/dsse.h"
+#include "attest/tampered.h"
 
 namespace redoubt::attest {
 namespace {
 
 constexpr const char* kSimpleType = "cosign container image signature";
-
-tl::unexpected<Error> tampered(std::string why, std::string_view where) { return fail(ErrorCode::tampered, std::move(why), std::string(where)); }
 
 Status check_key(const crypto::SigningKey& key) {
   if (key.public_key().algorithm() == crypto::SignatureAlgorithm::ecdsa_p256) return {};

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attest/model_bundle.h"
 
+#include "attest/image_signature.h"
 #include "crypto/certificate_chain.h"
 #include "crypto/hash.h"
 
 namespace redoubt::attest {
 namespace {
-
-constexpr const char* kBundleType = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 Result<Bytes> parse_certificate(const Json& certificate, std::string_view where) {
   if (!certificate.is_object() || certificate.size() != 1) return fail(ErrorCode::invalid_argument, "a certificate with unknown members", std::string(where));

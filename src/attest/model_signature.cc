@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "attest/tampered.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "crypto/hash.h"
@@ -16,10 +17,6 @@ namespace {
 constexpr const char* kPredicateType = "https://model_signing/signature/v1.0";
 constexpr std::size_t kFilesMax = 100'000;
 constexpr std::size_t kThreadsMax = 8;
-
-tl::unexpected<Error> tampered(std::string why, std::string_view where) {
-  return fail(ErrorCode::tampered, std::move(why), std::string(where));
-}
 
 // Component by component, as pathlib compares: "a/b" stands before "a.b".
 bool path_less(const ModelResource& a, const ModelResource& b) {

@@ -14,14 +14,14 @@ namespace {
 using crypto::SignatureAlgorithm;
 using crypto::SigningKey;
 
-const std::vector<ModelResource> kFiles = {{"a.txt", crypto::sha256("hi\n")}};
+const std::vector<ModelResource> kOneFile = {{"a.txt", crypto::sha256("hi\n")}};
 
 class SignerPolicyTest : public ::testing::Test {
  protected:
   void SetUp() override { EXPECT_TRUE(write_file(folder_.path() / "acme.pub", key_.public_key().to_pem())); }
 
   SignerPolicy policy(const char* text) { return *SignerPolicy::from_json(Json::parse(text), folder_.path()); }
-  std::string bundle(const SigningKey& key) { return *sign_model("tiny", kFiles, key); }
+  std::string bundle(const SigningKey& key) { return *sign_model("tiny", kOneFile, key); }
 
   TemporaryFolder folder_ = std::move(*TemporaryFolder::create());
   SigningKey key_ = SigningKey::generate(SignatureAlgorithm::ecdsa_p256);
@@ -35,7 +35,7 @@ TEST_F(SignerPolicyTest, an_accepted_signer_is_named_in_the_verdict) {
   const auto verdict = policy(kPolicy).judge("acme/tiny", bundle(key_), TimePoint{});
   ASSERT_TRUE(verdict) << verdict.error().message;
   EXPECT_EQ(verdict->signer, "acme");
-  EXPECT_EQ(verdict->files, kFiles);
+  EXPECT_EQ(verdict->files, kOneFile);
   EXPECT_EQ(verdict->to_json()["key_id"], key_.public_key().key_id());
 }
 
