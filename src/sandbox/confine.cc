@@ -29,7 +29,7 @@ constexpr std::uint64_t kWriteOld =
     LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_MAKE_FIFO |
     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
-constexpr std::uint64_t kDevices = LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+constexpr std::uint64_t kMakeDevices = LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
 
 Status allow(int ruleset, const char* path, std::uint64_t access) {
   const Fd at(open(path, O_PATH | O_CLOEXEC));
@@ -76,7 +76,7 @@ Result<int> restrict_files() {
   if (!ruleset) return fail_errno(errno, "landlock_create_ruleset", "sandbox");
   TRY(allow(ruleset.get(), "/", kRead));
   for (const char* folder : {"/opt/ml", "/tmp"}) {
-    TRY(allow(ruleset.get(), folder, (kRead & ~LANDLOCK_ACCESS_FS_EXECUTE) | (write & ~kDevices & ~kIoctlDevice)));
+    TRY(allow(ruleset.get(), folder, (kRead & ~LANDLOCK_ACCESS_FS_EXECUTE) | (write & ~kMakeDevices & ~kIoctlDevice)));
   }
   TRY(allow(ruleset.get(), "/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 3 ? kTruncate : 0)));
   if (syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0)

@@ -23,7 +23,7 @@ namespace {
 // Users far above those that systems hand out; each sandbox gets its own by the number of its supervisor.
 constexpr unsigned kFirstHostUser = 1'000'000'000;
 constexpr int kAnswerMs = 30'000;
-constexpr std::size_t kChunk = 1 << 20;
+constexpr std::size_t kLayerChunk = 1 << 20;
 
 Json to_json(const Limits& limits) {
   return {{"root_bytes_max", limits.root_bytes_max}, {"root_entries_max", limits.root_entries_max},
@@ -158,7 +158,7 @@ Status Sandbox::prepare_cgroup(const Limits& limits, const Requirements& require
 }
 
 Status Sandbox::send_layers(std::vector<std::unique_ptr<Source>>& layers) {
-  Bytes chunk(kChunk);
+  Bytes chunk(kLayerChunk);
   for (auto& layer : layers) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno(errno, "socketpair", "sandbox");

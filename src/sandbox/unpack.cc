@@ -20,7 +20,7 @@
 namespace redoubt::sandbox {
 namespace {
 
-constexpr std::size_t kChunk = 1 << 20;
+constexpr std::size_t kUnpackChunk = 1 << 20;
 constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq";
 
 // Follows links of the image as they are meant, with `root` as their "/".
@@ -54,7 +54,7 @@ struct Place {
 
 class Unpacker {
  public:
-  Unpacker(Source& layer, int root, UnpackLimits& limits) : layer_(layer), root_(root), limits_(limits), chunk_(kChunk) {}
+  Unpacker(Source& layer, int root, UnpackLimits& limits) : layer_(layer), root_(root), limits_(limits), chunk_(kUnpackChunk) {}
   Status run();
 
  private:

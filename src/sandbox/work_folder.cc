@@ -19,7 +19,7 @@ namespace redoubt::sandbox {
 namespace {
 
 constexpr int kDepthMax = 16;
-constexpr std::size_t kChunk = 1 << 20;
+constexpr std::size_t kCopyChunk = 1 << 20;
 
 // This thread's file accesses act as the sandbox's user until the end of the scope. The mount belongs to a user namespace
 // that doesn't know our own user, so the kernel would refuse to let us create files; and a path planted there gets no power
@@ -118,7 +118,7 @@ Status WorkFolder::write_input(std::string_view path, Source& contents) {
     file = Fd(open_at(folder_.get(), std::string(path), O_WRONLY | O_CREAT | O_EXCL, 0644));
     if (!file) return fail_at("create", path);
   }
-  Bytes chunk(kChunk);
+  Bytes chunk(kCopyChunk);
   for (;;) {
     const std::size_t got = TRY(contents.read(chunk));
     if (got == 0) return {};
