@@ -7,17 +7,19 @@
 #include <string>
 
 namespace redoubt::guards {
+
+template <typename T, void (*release)(T*)>
+struct FreePcre2 {
+  void operator()(T* pointer) const { release(pointer); }
+};
+
 namespace {
 
 constexpr std::size_t kFoundMax = 1000;
 constexpr std::uint32_t kStepsMax = 2'000'000, kHeapKiBMax = 20'000;
 
-template <typename T, void (*release)(T*)>
-struct Free {
-  void operator()(T* pointer) const { release(pointer); }
-};
-using Data = std::unique_ptr<pcre2_match_data, Free<pcre2_match_data, pcre2_match_data_free>>;
-using Limits = std::unique_ptr<pcre2_match_context, Free<pcre2_match_context, pcre2_match_context_free>>;
+using Data = std::unique_ptr<pcre2_match_data, FreePcre2<pcre2_match_data, pcre2_match_data_free>>;
+using Limits = std::unique_ptr<pcre2_match_context, FreePcre2<pcre2_match_context, pcre2_match_context_free>>;
 
 pcre2_match_data* match_data() {
   static thread_local const Data data(pcre2_match_data_create(1, nullptr));
@@ -37,7 +39,7 @@ pcre2_match_context* match_limits() {
 }  // namespace
 
 struct Expression::Code {
-  std::unique_ptr<pcre2_code, Free<pcre2_code, pcre2_code_free>> compiled;
+  std::unique_ptr<pcre2_code, FreePcre2<pcre2_code, pcre2_code_free>> compiled;
   std::uint32_t characters_min = 0;  // of what matches
 };
 
@@ -81,3 +83,4 @@ Findings Expression::find(std::string_view text, std::size_t from, Text is) cons
 }
 
 }  // namespace redoubt::guards
+#undef PCRE2_CODE_UNIT_WIDTH

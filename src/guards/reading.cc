@@ -19,12 +19,12 @@ constexpr const char* kNeutral[] = {
     "How tall is Mount Everest?", "Wie spät ist es?", "Correct the spelling of this e-mail.", "Compare these two phones."};
 
 bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }
-bool is_space(char byte) { return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r'; }
+bool is_gap(char byte) { return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r'; }
 
 // The best place to cut at or before `at`, after `from`: behind a space, else between two characters.
 std::size_t cut_before(const std::string& text, std::size_t from, std::size_t at) {
   for (auto place = at; place > from; --place)
-    if (is_space(text[place - 1])) return place;
+    if (is_gap(text[place - 1])) return place;
   while (at > from + 1 && !begins_character(text[at])) --at;
   return at;
 }
