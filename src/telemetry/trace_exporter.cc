@@ -15,23 +15,23 @@ std::string nanoseconds(std::chrono::nanoseconds since_epoch) { return std::to_s
 std::string nanoseconds(TimePoint time) { return nanoseconds(std::chrono::nanoseconds(time.time_since_epoch())); }
 
 Json attribute(const char* key, Json value) { return {{"key", key}, {"value", std::move(value)}}; }
-Json text_of(const std::string& value) { return {{"stringValue", value}}; }
-Json number_of(std::int64_t value) { return {{"intValue", std::to_string(value)}}; }
+Json string_value(const std::string& value) { return {{"stringValue", value}}; }
+Json int_value(std::int64_t value) { return {{"intValue", std::to_string(value)}}; }
 
 Json attributes_of(const RequestRecord& record) {
-  Json attributes = Json::array({attribute("http.request.method", text_of(record.method)), attribute("http.route", text_of(record.route)),
-                                 attribute("http.response.status_code", number_of(record.status)), attribute("redoubt.request.id", text_of(record.id))});
-  if (!record.key_id.empty()) attributes.push_back(attribute("redoubt.key.id", text_of(record.key_id)));
-  if (!record.tenant.empty()) attributes.push_back(attribute("redoubt.tenant", text_of(record.tenant)));
-  if (record.status >= 500) attributes.push_back(attribute("error.type", text_of(std::to_string(record.status))));
+  Json attributes = Json::array({attribute("http.request.method", string_value(record.method)), attribute("http.route", string_value(record.route)),
+                                 attribute("http.response.status_code", int_value(record.status)), attribute("redoubt.request.id", string_value(record.id))});
+  if (!record.key_id.empty()) attributes.push_back(attribute("redoubt.key.id", string_value(record.key_id)));
+  if (!record.tenant.empty()) attributes.push_back(attribute("redoubt.tenant", string_value(record.tenant)));
+  if (record.status >= 500) attributes.push_back(attribute("error.type", string_value(std::to_string(record.status))));
   if (record.operation.empty()) return attributes;
-  attributes.push_back(attribute("gen_ai.operation.name", text_of(record.operation)));
-  attributes.push_back(attribute("gen_ai.provider.name", text_of("redoubt")));
-  attributes.push_back(attribute("gen_ai.request.model", text_of(record.model)));
-  attributes.push_back(attribute("gen_ai.usage.input_tokens", number_of(record.prompt_tokens)));
-  attributes.push_back(attribute("gen_ai.usage.output_tokens", number_of(record.completion_tokens)));
+  attributes.push_back(attribute("gen_ai.operation.name", string_value(record.operation)));
+  attributes.push_back(attribute("gen_ai.provider.name", string_value("redoubt")));
+  attributes.push_back(attribute("gen_ai.request.model", string_value(record.model)));
+  attributes.push_back(attribute("gen_ai.usage.input_tokens", int_value(record.prompt_tokens)));
+  attributes.push_back(attribute("gen_ai.usage.output_tokens", int_value(record.completion_tokens)));
   if (!record.finish_reason.empty())
-    attributes.push_back(attribute("gen_ai.response.finish_reasons", {{"arrayValue", {{"values", Json::array({text_of(record.finish_reason)})}}}}));
+    attributes.push_back(attribute("gen_ai.response.finish_reasons", {{"arrayValue", {{"values", Json::array({string_value(record.finish_reason)})}}}}));
   return attributes;
 }
 
@@ -99,7 +99,7 @@ std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::s
     add_phases(spans, record);
   }
   const Json scope = {{"scope", {{"name", "redoubt.gateway"}}}, {"spans", std::move(spans)}};
-  const Json resource = {{"resource", {{"attributes", Json::array({attribute("service.name", text_of(service))})}}}, {"scopeSpans", Json::array({scope})}};
+  const Json resource = {{"resource", {{"attributes", Json::array({attribute("service.name", string_value(service))})}}}, {"scopeSpans", Json::array({scope})}};
   return dump_json({{"resourceSpans", Json::array({resource})}});
 }
 
