@@ -8,10 +8,9 @@
 namespace redoubt::ledger {
 namespace {
 
-constexpr const char* kWhere = "release bundle";
 constexpr std::size_t kStatementsMax = 256, kArtifactsMax = 64, kFilesMax = 256, kIdentitiesMax = 256;
 
-tl::unexpected<Error> refuse(std::string why) { return fail(ErrorCode::invalid_argument, std::move(why), kWhere); }
+tl::unexpected<Error> refuse(std::string why) { return fail(ErrorCode::invalid_argument, std::move(why), kReleaseWhere); }
 
 Json statement_json(const BundledStatement& statement) {
   Json proof = Json::array();
@@ -27,10 +26,10 @@ Json artifact_json(const ReleaseArtifact& artifact) {
 }
 
 Result<BundledStatement> parse_statement_json(const Json& json) {
-  const auto index = TRY(json_integer(json, "index", kWhere));
+  const auto index = TRY(json_integer(json, "index", kReleaseWhere));
   if (index < 0) return refuse("a negative index");
-  BundledStatement statement{static_cast<std::uint64_t>(index), {}, TRY(json_string(json, "envelope", kWhere))};
-  const auto proof = TRY(json_array(json, "proof", kWhere));
+  BundledStatement statement{static_cast<std::uint64_t>(index), {}, TRY(json_string(json, "envelope", kReleaseWhere))};
+  const auto proof = TRY(json_array(json, "proof", kReleaseWhere));
   if (proof.size() > 64) return refuse("a proof that is too long");
   for (const auto& hash : proof) {
     const auto bytes = hash.is_string() ? from_base64(hash.get_ref<const std::string&>()) : Result<Bytes>(Bytes());
@@ -41,11 +40,11 @@ Result<BundledStatement> parse_statement_json(const Json& json) {
 }
 
 Result<ReleaseArtifact> parse_artifact_json(const Json& json) {
-  ReleaseArtifact artifact{TRY(json_string(json, "step", kWhere)),
-                           TRY(json_string(json, "output", kWhere)),
-                           TRY(json_string(json, "manifest", kWhere)),
+  ReleaseArtifact artifact{TRY(json_string(json, "step", kReleaseWhere)),
+                           TRY(json_string(json, "output", kReleaseWhere)),
+                           TRY(json_string(json, "manifest", kReleaseWhere)),
                            {}};
-  const auto files = TRY(json_object(json, "files", kWhere));
+  const auto files = TRY(json_object(json, "files", kReleaseWhere));
   if (files.size() > kFilesMax) return refuse("too many files in an artifact");
   for (const auto& [path, bytes] : files.items()) {
     if (!bytes.is_string()) return refuse("a file that is no base64 text");
@@ -55,12 +54,12 @@ Result<ReleaseArtifact> parse_artifact_json(const Json& json) {
 }
 
 Result<ReleaseIdentity> parse_identity(const Json& json) {
-  ReleaseIdentity identity{TRY(json_string(json, "name", kWhere)), {}, {}};
-  for (const auto& role : TRY(json_array(json, "roles", kWhere))) {
+  ReleaseIdentity identity{TRY(json_string(json, "name", kReleaseWhere)), {}, {}};
+  for (const auto& role : TRY(json_array(json, "roles", kReleaseWhere))) {
     if (!role.is_string()) return refuse("a role that is no text");
     identity.roles.push_back(role.get<std::string>());
   }
-  for (const auto& key : TRY(json_array(json, "keys", kWhere))) {
+  for (const auto& key : TRY(json_array(json, "keys", kReleaseWhere))) {
     if (!key.is_string()) return refuse("a key that is no text");
     identity.keys.push_back(TRY(crypto::PublicKey::from_pem(key.get_ref<const std::string&>())));
   }
@@ -96,17 +95,17 @@ std::string to_text(const ReleaseBundle& bundle) {
 }
 
 Result<ReleaseBundle> parse_release_bundle(std::string_view text) {
-  const auto json = TRY(parse_json(text, kWhere, {.bytes_max = kReleaseBundleBytesMax, .depth_max = 8}));
-  if (TRY(json_string(json, "format", kWhere)) != kReleaseFormat) return refuse("not a release bundle");
-  if (TRY(json_integer(json, "version", kWhere)) != kReleaseVersion) return refuse("a release bundle of an unknown version");
+  const auto json = TRY(parse_json(text, kReleaseWhere, {.bytes_max = kReleaseBundleBytesMax, .depth_max = 8}));
+  if (TRY(json_string(json, "format", kReleaseWhere)) != kReleaseFormat) return refuse("not a release bundle");
+  if (TRY(json_integer(json, "version", kReleaseWhere)) != kReleaseVersion) return refuse("a release bundle of an unknown version");
   ReleaseBundle bundle;
-  bundle.root = TRY(json_string(json, "root", kWhere));
-  bundle.checkpoint = TRY(json_string(json, "checkpoint", kWhere));
-  bundle.summary = TRY(json_string(json, "summary", kWhere));
-  const auto statements = TRY(json_array(json, "statements", kWhere));
-  const auto artifacts = TRY(json_array(json, "artifacts", kWhere));
+  bundle.root = TRY(json_string(json, "root", kReleaseWhere));
+  bundle.checkpoint = TRY(json_string(json, "checkpoint", kReleaseWhere));
+  bundle.summary = TRY(json_string(json, "summary", kReleaseWhere));
+  const auto statements = TRY(json_array(json, "statements", kReleaseWhere));
+  const auto artifacts = TRY(json_array(json, "artifacts", kReleaseWhere));
   if (statements.size() > kStatementsMax || artifacts.size() > kArtifactsMax) {
-    return fail(ErrorCode::limit_exceeded, "too many statements or artifacts", kWhere);
+    return fail(ErrorCode::limit_exceeded, "too many statements or artifacts", kReleaseWhere);
   }
   for (const auto& statement : statements) bundle.statements.push_back(TRY(parse_statement_json(statement)));
   for (const auto& artifact : artifacts) bundle.artifacts.push_back(TRY(parse_artifact_json(artifact)));
@@ -133,11 +132,11 @@ attest::Statement summarise(const ReleaseBundle& bundle, const ReleaseContents& 
 Result<ReleaseSummary> read_summary(const attest::Statement& summary, const ReleaseBundle& bundle, Problems& problems) {
   const auto& predicate = summary.predicate;
   if (summary.predicate_type != attest::predicate_type_of("release-bundle")) return refuse("the summary is of another type");
-  if (TRY(json_string(predicate, "root", kWhere)) != bundle.root) return refuse("the summary is of another ledger");
+  if (TRY(json_string(predicate, "root", kReleaseWhere)) != bundle.root) return refuse("the summary is of another ledger");
   ReleaseSummary read;
-  read.name = TRY(json_string(predicate, "name", kWhere));
-  read.version = TRY(json_string(predicate, "version", kWhere));
-  const auto identities = TRY(json_array(predicate, "identities", kWhere));
+  read.name = TRY(json_string(predicate, "name", kReleaseWhere));
+  read.version = TRY(json_string(predicate, "version", kReleaseWhere));
+  const auto identities = TRY(json_array(predicate, "identities", kReleaseWhere));
   if (identities.size() > kIdentitiesMax) return refuse("too many identities");
   for (const auto& identity : identities) read.identities.push_back(TRY(parse_identity(identity)));
 

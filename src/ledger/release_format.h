@@ -9,6 +9,7 @@ namespace redoubt::ledger {
 
 inline constexpr const char* kReleaseFormat = "redoubt-release-bundle";
 inline constexpr int kReleaseVersion = 1;
+inline constexpr const char* kReleaseWhere = "release bundle";  // of errors
 
 struct BundledStatement {
   std::uint64_t index = 0;

@@ -13,7 +13,6 @@
 namespace redoubt::ledger {
 namespace {
 
-constexpr const char* kWhere = "release bundle";
 
 using ArtifactName = std::pair<std::string, std::string>;  // step, output
 
@@ -28,14 +27,14 @@ Result<std::map<std::string, Digest>> manifest_files(std::string_view manifest) 
   return files;
 }
 
-class Verification {
+class ReleaseVerification {
  public:
-  Verification(std::string_view text, const std::optional<crypto::PublicKey>& root) : text_(text), pinned_(root) {}
+  ReleaseVerification(std::string_view text, const std::optional<crypto::PublicKey>& root) : text_(text), pinned_(root) {}
 
   ReleaseReport run() {
     auto bundle = parse_release_bundle(text_);
     if (!bundle) {
-      add("bundle", kWhere, bundle.error().message);
+      add("bundle", kReleaseWhere, bundle.error().message);
       return std::move(report_);
     }
     bundle_ = std::move(*bundle);
@@ -244,7 +243,7 @@ class Verification {
 }  // namespace
 
 ReleaseReport verify_release_bundle(std::string_view bundle, const std::optional<crypto::PublicKey>& root) {
-  return Verification(bundle, root).run();
+  return ReleaseVerification(bundle, root).run();
 }
 
 }  // namespace redoubt::ledger

@@ -19,9 +19,9 @@ namespace redoubt::ledger {
 namespace fs = std::filesystem;
 namespace {
 
-class Verification {
+class LedgerVerification {
  public:
-  Verification(const LedgerOptions& options, const crypto::PublicKey& key) : options_(options), key_(key) {}
+  LedgerVerification(const LedgerOptions& options, const crypto::PublicKey& key) : options_(options), key_(key) {}
 
   LedgerReport run() {
     const auto lock = lock_ledger(options_);
@@ -226,7 +226,7 @@ LedgerReport verify_ledger(const LedgerOptions& options, const crypto::PublicKey
   if (!fs::is_directory(options.folder, ignored)) {
     return {0, empty_root(), {{"missing", options.folder.string(), "there is no ledger"}}};
   }
-  return Verification(options, key).run();
+  return LedgerVerification(options, key).run();
 }
 
 }  // namespace redoubt::ledger
