@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kSnapshot = ".backup";
-constexpr std::uint64_t kFileBytesMax = 1ull << 40;
+constexpr std::uint64_t kBackupBytesMax = 1ull << 40;
 
 // A folder of links to the workspace's files as they are now. Files are replaced and never written into, so they stay as they
 // were while others go on writing.
@@ -265,7 +265,7 @@ Result<UnpackedBackup> unpack_backup(const fs::path& file, const fs::path& folde
   backup.signature = signature.take();
   backup.manifest = TRY(parse_backup_manifest(backup.manifest_text));
   for (const auto& listed : backup.manifest.files) {
-    if (listed.size > kFileBytesMax || backup.bytes > kFileBytesMax) return fail(ErrorCode::limit_exceeded, "the backup lists more than a tebibyte", file.string());
+    if (listed.size > kBackupBytesMax || backup.bytes > kBackupBytesMax) return fail(ErrorCode::limit_exceeded, "the backup lists more than a tebibyte", file.string());
     backup.bytes += listed.size;
   }
   TRY(check_free_space(folder, backup.bytes));

@@ -19,12 +19,6 @@ constexpr std::uint64_t kTrailerBytes = kTrailerStart.size() + 32;
 
 tl::unexpected<Error> damaged(std::string what) { return fail(ErrorCode::tampered, "the backup was changed or cut short: " + std::move(what), "backup"); }
 
-struct FreeWriter {
-  void operator()(archive* handle) const { archive_write_free(handle); }
-};
-struct FreeReader {
-  void operator()(archive* handle) const { archive_read_free(handle); }
-};
 struct FreeEntry {
   void operator()(archive_entry* entry) const { archive_entry_free(entry); }
 };
@@ -32,6 +26,10 @@ struct FreeEntry {
 }  // namespace
 
 struct BackupArchiveWriter::Target {
+  struct FreeWriter {
+    void operator()(archive* opened) const { archive_write_free(opened); }
+  };
+
   Sink& to;
   crypto::Sha256 hash;
   std::optional<Error> error;
@@ -107,6 +105,10 @@ Status BackupArchiveWriter::finish() {
 }
 
 struct BackupArchiveReader::Contents {
+  struct FreeReader {
+    void operator()(archive* opened) const { archive_read_free(opened); }
+  };
+
   const RandomAccess& from;
   std::uint64_t size, offset = 0;
   Bytes chunk = Bytes(kChunk);

@@ -15,7 +15,7 @@ namespace redoubt::governance {
 namespace {
 
 constexpr const char* kFormat = "redoubt-backup";
-constexpr int kVersion = 1;
+constexpr int kBackupVersion = 1;
 constexpr std::size_t kSaltBytes = 32, kKeyFilesMax = 1000, kKeyFileBytesMax = 4096;
 constexpr std::string_view kSignedLabel = "redoubt backup v1\n";
 
@@ -48,7 +48,7 @@ Result<BackupFile> parse_file(const Json& json) {
   return file;
 }
 
-Result<BackupManifest> parse_fields(const Json& json) {
+Result<BackupManifest> parse_backup_fields(const Json& json) {
   BackupManifest manifest;
   manifest.workspace = TRY(json_string(json, "workspace", kBackupManifestName));
   manifest.created = TRY(json_string(json, "created", kBackupManifestName));
@@ -90,7 +90,7 @@ std::string encode_backup_manifest(const BackupManifest& manifest) {
   Json files = Json::array();
   for (const auto& file : manifest.files) files.push_back({{"path", file.path}, {"size", file.size}, {"sha256", file.sha256.hex()}});
   Json json = {{"format", kFormat},
-               {"version", kVersion},
+               {"version", kBackupVersion},
                {"workspace", manifest.workspace},
                {"created", manifest.created},
                {"identity", manifest.identity},
@@ -106,8 +106,8 @@ Result<BackupManifest> parse_backup_manifest(std::string_view text) {
   const auto format = json_string(*json, "format", kBackupManifestName);
   const auto version = json_integer(*json, "version", kBackupManifestName);
   if (!format || *format != kFormat || !version || *version < 1) return tampered("it is not a backup of Redoubt");
-  if (*version > kVersion) return fail(ErrorCode::unsupported, "a later release made this backup", kBackupManifestName, "use that release");
-  auto manifest = parse_fields(*json);
+  if (*version > kBackupVersion) return fail(ErrorCode::unsupported, "a later release made this backup", kBackupManifestName, "use that release");
+  auto manifest = parse_backup_fields(*json);
   if (!manifest || encode_backup_manifest(*manifest) != text) return tampered("its list of files is not as it was written");
   return manifest;
 }

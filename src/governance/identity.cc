@@ -13,8 +13,8 @@
 namespace redoubt::governance {
 namespace {
 
-constexpr int kVersion = 1;
-constexpr std::size_t kFileBytesMax = 4 << 20, kSealedKeyBytesMax = 16 << 10;
+constexpr int kIdentitiesVersion = 1;
+constexpr std::size_t kIdentitiesBytesMax = 4 << 20, kSealedKeyBytesMax = 16 << 10;
 constexpr std::array kRoles = {Role::pipeline_operator, Role::reviewer, Role::auditor, Role::admin};
 
 bool is_identity_name(std::string_view name) {
@@ -50,7 +50,7 @@ Result<Identity> parse_identity(const Json& json) {
 }
 
 Result<std::vector<Identity>> parse_identities(std::string_view text) {
-  const auto json = TRY(parse_json(text, "identities.json", {.bytes_max = kFileBytesMax, .depth_max = 6}));
+  const auto json = TRY(parse_json(text, "identities.json", {.bytes_max = kIdentitiesBytesMax, .depth_max = 6}));
   std::vector<Identity> identities;
   for (const auto& entry : TRY(json_array(json, "identities", "identities.json"))) {
     identities.push_back(TRY(parse_identity(entry)));
@@ -142,11 +142,11 @@ std::string Identities::encode() const {
     for (const Role role : identity.roles) roles.push_back(to_string(role));
     list.push_back({{"name", identity.name}, {"roles", std::move(roles)}, {"public_key", identity.key.to_pem()}});
   }
-  return dump_json({{"version", kVersion}, {"workspace", places_.workspace}, {"identities", std::move(list)}}) + "\n";
+  return dump_json({{"version", kIdentitiesVersion}, {"workspace", places_.workspace}, {"identities", std::move(list)}}) + "\n";
 }
 
 Status Identities::reload() {
-  const auto text = TRY(read_text_file(places_.file, kFileBytesMax));
+  const auto text = TRY(read_text_file(places_.file, kIdentitiesBytesMax));
   auto parsed = parse_identities(text);
   if (parsed) identities_ = std::move(*parsed);
   if (parsed && encode() == text) return {};

@@ -14,7 +14,6 @@ namespace {
 
 using provider::ModelVersion;
 using provider::RegistryChange;
-using provider::StateChange;
 using provider::VersionState;
 
 constexpr std::size_t kEntriesUnnotedMax = 1000;
@@ -35,8 +34,8 @@ Result<ModelVersion> version_of(const Digest& statement, const attest::StepRecor
   return version;
 }
 
-Result<StateChange> review_of(const attest::StepRecord& record) {
-  StateChange change;
+Result<provider::StateChange> review_of(const attest::StepRecord& record) {
+  provider::StateChange change;
   change.name = TRY(json_string(record.result, "name", "review statement"));
   change.version = TRY(json_string(record.result, "version", "review statement"));
   change.reason = TRY(json_string(record.result, "reason", "review statement"));
@@ -53,8 +52,8 @@ Result<StateChange> review_of(const attest::StepRecord& record) {
   return change;
 }
 
-Result<std::vector<StateChange>> deployment_of(const attest::StepRecord& record) {
-  std::vector<StateChange> changes;
+Result<std::vector<provider::StateChange>> deployment_of(const attest::StepRecord& record) {
+  std::vector<provider::StateChange> changes;
   const std::string name = TRY(json_string(record.result, "name", "deploy statement"));
   const std::string environment = TRY(json_string(record.result, "environment", "deploy statement"));
   // The version that was there before goes back to Approved, unless it was revoked, which the deploying step records as "".
@@ -66,8 +65,8 @@ Result<std::vector<StateChange>> deployment_of(const attest::StepRecord& record)
 }
 
 // Which versions stand and which do not, once a rollout was decided; the recording command names none that was revoked.
-Result<std::vector<StateChange>> rollout_of(const attest::StepRecord& record) {
-  std::vector<StateChange> changes;
+Result<std::vector<provider::StateChange>> rollout_of(const attest::StepRecord& record) {
+  std::vector<provider::StateChange> changes;
   const std::string name = TRY(json_string(record.result, "name", "rollout event"));
   const std::string environment = TRY(json_string(record.result, "environment", "rollout event"));
   if (const auto left = json_or(record.result, "left", ""); !left.empty()) changes.push_back({name, left, VersionState::approved, "left in " + environment});

@@ -10,13 +10,13 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kIntent = "intent";
-constexpr std::uint64_t kFileBytesMax = 32 << 20;
+constexpr std::uint64_t kStateFileBytesMax = 32 << 20;
 
-struct Recorded {
+struct RecordedFile {
   std::uint64_t index = 0;
   std::string digest;
 };
-using RecordedState = std::map<std::string, Recorded>;
+using RecordedState = std::map<std::string, RecordedFile>;
 
 struct Intent {
   std::uint64_t size = 0;
@@ -40,7 +40,7 @@ Result<RecordedState> recorded_state(ledger::EvidenceLog& evidence) {
 }
 
 std::string digest_on_disk(const Workspace& workspace, const std::string& path) {
-  const auto bytes = read_file(workspace.layout().root / path, kFileBytesMax);
+  const auto bytes = read_file(workspace.layout().root / path, kStateFileBytesMax);
   if (!bytes) return bytes.error().code == ErrorCode::not_found ? "" : "unreadable";
   const auto digest = vault::sealed_digest(*bytes);
   return digest ? digest->hex() : "no sealed file";

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 namespace local = provider::local;
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kWorkspaceVersion = 1;
 constexpr const char* kMarker = ".creating";
 constexpr const char* kRunLock = "run.lock";
 constexpr const char* kKeyringKey = "keyring.key";
@@ -31,14 +31,14 @@ bool is_workspace_id(std::string_view id) {
 
 std::string encode_description(const Description& description) {
   Json json = {{"format", "redoubt-workspace"},
-               {"version", kVersion},
+               {"version", kWorkspaceVersion},
                {"id", description.id},
                {"created", to_rfc3339(description.created)}};
   json["sha256"] = crypto::sha256(dump_json(json)).hex();
   return dump_json(json) + "\n";
 }
 
-Result<Description> parse_fields(const Json& json) {
+Result<Description> parse_workspace_fields(const Json& json) {
   Description description;
   description.id = TRY(json_string(json, "id", "workspace.json"));
   description.created = TRY(parse_rfc3339(TRY(json_string(json, "created", "workspace.json"))));
@@ -55,10 +55,10 @@ Result<Description> parse_description(std::string_view text, const fs::path& pat
   const auto checksum = json_string(*json, "sha256", path.string());
   if (!checksum || *checksum != crypto::sha256(dump_json(rest)).hex()) return changed();
   const auto version = json_integer(*json, "version", path.string());
-  if (version && *version > kVersion) {
+  if (version && *version > kWorkspaceVersion) {
     return fail(ErrorCode::unsupported, "a later release made this workspace", path.string(), "use that release");
   }
-  auto description = parse_fields(*json);
+  auto description = parse_workspace_fields(*json);
   if (!description || !is_workspace_id(description->id) || encode_description(*description) != text) return changed();
   return description;
 }
