@@ -14,25 +14,25 @@
 namespace redoubt::custody {
 namespace {
 
-constexpr const char* kWhere = "access.log";
+constexpr const char* kAccessLogWhere = "access.log";
 constexpr std::size_t kLineBytesMax = 4096;
 
 Json to_json(const Access& access) {
   return {{"bytes", access.bytes}, {"command", access.command}, {"identity", access.identity}, {"n", access.number}, {"object", access.object}, {"time", to_rfc3339(access.time)}};
 }
 
-Result<Access> parse_fields(std::string_view line) {
-  const auto json = TRY(parse_json(line, kWhere, {.bytes_max = kLineBytesMax, .depth_max = 2}));
-  const auto number = TRY(json_integer(json, "n", kWhere)), bytes = TRY(json_integer(json, "bytes", kWhere));
-  if (number < 0 || bytes < 0) return fail(ErrorCode::tampered, "a number is negative", kWhere);
+Result<Access> parse_access_fields(std::string_view line) {
+  const auto json = TRY(parse_json(line, kAccessLogWhere, {.bytes_max = kLineBytesMax, .depth_max = 2}));
+  const auto number = TRY(json_integer(json, "n", kAccessLogWhere)), bytes = TRY(json_integer(json, "bytes", kAccessLogWhere));
+  if (number < 0 || bytes < 0) return fail(ErrorCode::tampered, "a number is negative", kAccessLogWhere);
   Access access;
   access.number = static_cast<std::uint64_t>(number);
   access.bytes = static_cast<std::uint64_t>(bytes);
-  access.time = TRY(parse_rfc3339(TRY(json_string(json, "time", kWhere))));
-  access.identity = TRY(json_string(json, "identity", kWhere));
-  access.command = TRY(json_string(json, "command", kWhere));
-  access.object = TRY(json_string(json, "object", kWhere));
-  access.mac = TRY(json_string(json, "mac", kWhere));
+  access.time = TRY(parse_rfc3339(TRY(json_string(json, "time", kAccessLogWhere))));
+  access.identity = TRY(json_string(json, "identity", kAccessLogWhere));
+  access.command = TRY(json_string(json, "command", kAccessLogWhere));
+  access.object = TRY(json_string(json, "object", kAccessLogWhere));
+  access.mac = TRY(json_string(json, "mac", kAccessLogWhere));
   return access;
 }
 
@@ -51,7 +51,7 @@ class LineReader {
       }
       buffer_.erase(0, at_);
       at_ = 0;
-      if (buffer_.size() > kLineBytesMax) return fail(ErrorCode::tampered, "a line is longer than any that is written", kWhere);
+      if (buffer_.size() > kLineBytesMax) return fail(ErrorCode::tampered, "a line is longer than any that is written", kAccessLogWhere);
       Bytes chunk(64 << 10);
       const auto count = TRY(source_.read(chunk));
       if (count == 0) break;
@@ -81,7 +81,7 @@ Result<Tail> read_tail(const RandomAccess& file) {
   const std::string_view text = text_of(bytes);
   const auto last_newline = text.rfind('\n');
   if (last_newline == text.npos) {
-    if (start > 0) return fail(ErrorCode::tampered, "a line is longer than any that is written", kWhere);
+    if (start > 0) return fail(ErrorCode::tampered, "a line is longer than any that is written", kAccessLogWhere);
     return Tail{};
   }
   const auto before = last_newline == 0 ? text.npos : text.rfind('\n', last_newline - 1);
@@ -103,8 +103,8 @@ std::string encode_access(const Access& access) {
 }
 
 Result<Access> parse_access(std::string_view line) {
-  auto access = parse_fields(line);
-  if (!access || encode_access(*access) != line) return fail(ErrorCode::tampered, "not a line of the access log", kWhere);
+  auto access = parse_access_fields(line);
+  if (!access || encode_access(*access) != line) return fail(ErrorCode::tampered, "not a line of the access log", kAccessLogWhere);
   return access;
 }
 
@@ -117,7 +117,7 @@ Status AccessLog::append(Access access) {
   access.number = tail.head.entries;
   access.mac = access_mac(options_.key, tail.head.mac, access);
   const std::string line = encode_access(access) + "\n";
-  if (line.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "a line of the access log would be too long", kWhere);
+  if (line.size() > kLineBytesMax) return fail(ErrorCode::limit_exceeded, "a line of the access log would be too long", kAccessLogWhere);
   if (::write(fd.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) return fail_errno(errno, "write the access log", options_.file.string());
   if (::fdatasync(fd.get()) != 0) return fail_errno(errno, "sync the access log", options_.file.string());
   return options_.head.write_json({{"entries", access.number + 1}, {"mac", access.mac}});
@@ -135,7 +135,7 @@ Status AccessLog::for_each(const std::function<void(const Access&)>& visit) cons
   std::string line, before;
   bool whole = false;
   for (std::uint64_t number = 0; TRY(lines.next(line, whole)); ++number) {
-    const auto wrong = [&](const char* what) { return fail(ErrorCode::tampered, fmt::format("line {} {}", number + 1, what), kWhere); };
+    const auto wrong = [&](const char* what) { return fail(ErrorCode::tampered, fmt::format("line {} {}", number + 1, what), kAccessLogWhere); };
     if (!whole) return wrong("has no end");
     const auto access = parse_access(line);
     if (!access) return wrong("is not as it was written");
@@ -148,7 +148,7 @@ Status AccessLog::for_each(const std::function<void(const Access&)>& visit) cons
 
 Problems AccessLog::verify(const AccessHead& anchored) const {
   Problems problems;
-  const auto add = [&](const std::string& what) { problems.push_back({"access", kWhere, what}); };
+  const auto add = [&](const std::string& what) { problems.push_back({"access", kAccessLogWhere, what}); };
   AccessHead sealed;
   if (options_.head.exists()) {
     const auto json = options_.head.read_json();

@@ -13,29 +13,29 @@
 namespace redoubt::custody {
 namespace {
 
-constexpr const char* kWhere = "certificate";
+constexpr const char* kCertificateWhere = "certificate";
 constexpr int kVersion = 1;
 constexpr std::size_t kEntriesMax = 8, kObjectsMax = 200'000;
 
-Result<ErasureCertificate> parse_fields(std::string_view text) {
-  const auto json = TRY(parse_json(text, kWhere, {.bytes_max = kCertificateBytesMax, .depth_max = 6}));
+Result<ErasureCertificate> parse_certificate_fields(std::string_view text) {
+  const auto json = TRY(parse_json(text, kCertificateWhere, {.bytes_max = kCertificateBytesMax, .depth_max = 6}));
   ErasureCertificate certificate;
-  certificate.root = TRY(json_string(json, "root", kWhere));
-  for (const auto& identity : TRY(json_array(json, "identities", kWhere))) {
-    auto name = TRY(json_string(identity, "name", kWhere));
-    auto key = TRY(json_string(identity, "public_key", kWhere));
+  certificate.root = TRY(json_string(json, "root", kCertificateWhere));
+  for (const auto& identity : TRY(json_array(json, "identities", kCertificateWhere))) {
+    auto name = TRY(json_string(identity, "name", kCertificateWhere));
+    auto key = TRY(json_string(identity, "public_key", kCertificateWhere));
     certificate.identities.emplace_back(std::move(name), std::move(key));
   }
-  for (const auto& entry : TRY(json_array(json, "entries", kWhere))) {
-    auto envelope = TRY(json_string(entry, "envelope", kWhere));
-    auto proof = TRY(json_string(entry, "proof", kWhere));
+  for (const auto& entry : TRY(json_array(json, "entries", kCertificateWhere))) {
+    auto envelope = TRY(json_string(entry, "envelope", kCertificateWhere));
+    auto proof = TRY(json_string(entry, "proof", kCertificateWhere));
     certificate.entries.push_back({std::move(envelope), std::move(proof)});
   }
-  for (const auto& object : TRY(json_array(json, "objects", kWhere))) {
-    if (!object.is_string()) return fail(ErrorCode::tampered, "an object is no text", kWhere);
+  for (const auto& object : TRY(json_array(json, "objects", kCertificateWhere))) {
+    if (!object.is_string()) return fail(ErrorCode::tampered, "an object is no text", kCertificateWhere);
     certificate.objects.push_back(object.get<std::string>());
   }
-  if (certificate.entries.empty() || certificate.entries.size() > kEntriesMax || certificate.objects.size() > kObjectsMax) return fail(ErrorCode::tampered, "a list is too long or empty", kWhere);
+  if (certificate.entries.empty() || certificate.entries.size() > kEntriesMax || certificate.objects.size() > kObjectsMax) return fail(ErrorCode::tampered, "a list is too long or empty", kCertificateWhere);
   return certificate;
 }
 
@@ -45,12 +45,12 @@ class Verification {
 
   CertificateReport run() {
     auto parsed = parse_certificate(text_);
-    if (!parsed) return add("certificate", kWhere, parsed.error().message), std::move(report_);
+    if (!parsed) return add("certificate", kCertificateWhere, parsed.error().message), std::move(report_);
     certificate_ = std::move(*parsed);
     report_.root = certificate_.root;
     report_.objects = certificate_.objects;
     const auto root = ledger::parse_note_key(certificate_.root);
-    if (!root) return add("root", kWhere, root.error().message), std::move(report_);
+    if (!root) return add("root", kCertificateWhere, root.error().message), std::move(report_);
     report_.root_known = pinned_.has_value();
     if (pinned_ && pinned_->key_id() != root->key.key_id()) add("root", certificate_.root, "the certificate is of another ledger than the one whose public key was given");
     for (std::size_t i = 0; i < certificate_.entries.size(); ++i) read_entry(i, *root);
@@ -151,8 +151,8 @@ std::string encode_certificate(const ErasureCertificate& certificate) {
 }
 
 Result<ErasureCertificate> parse_certificate(std::string_view text) {
-  auto certificate = parse_fields(text);
-  if (!certificate || encode_certificate(*certificate) != text) return fail(ErrorCode::tampered, "not a certificate of erasure as it is written", kWhere);
+  auto certificate = parse_certificate_fields(text);
+  if (!certificate || encode_certificate(*certificate) != text) return fail(ErrorCode::tampered, "not a certificate of erasure as it is written", kCertificateWhere);
   return certificate;
 }
 

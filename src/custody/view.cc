@@ -13,17 +13,17 @@ namespace redoubt::custody {
 namespace {
 
 constexpr std::size_t kNameBytesMax = 128;
-constexpr const char* kWhere = "ledger";
+constexpr const char* kLedgerWhere = "ledger";
 
-tl::unexpected<Error> malformed(const char* what) { return fail(ErrorCode::tampered, std::string("an event of the vault is not as it was written: ") + what, kWhere); }
+tl::unexpected<Error> malformed(const char* what) { return fail(ErrorCode::tampered, std::string("an event of the vault is not as it was written: ") + what, kLedgerWhere); }
 
 Result<std::uint64_t> count_of(const Json& object, const char* key) {
-  const std::int64_t value = TRY(json_integer(object, key, kWhere));
+  const std::int64_t value = TRY(json_integer(object, key, kLedgerWhere));
   if (value < 0) return malformed(key);
   return static_cast<std::uint64_t>(value);
 }
 
-Result<Digest> digest_of(const Json& object, const char* key) { return Digest::parse(TRY(json_string(object, key, kWhere))); }
+Result<Digest> json_digest(const Json& object, const char* key) { return Digest::parse(TRY(json_string(object, key, kLedgerWhere))); }
 
 bool is_key_id(std::string_view id) { return !id.empty() && id.size() <= 64 && id.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz-") == id.npos; }
 
@@ -111,7 +111,7 @@ Status View::apply(std::uint64_t entry, const attest::StepRecord& record) {
 }
 
 Status View::apply_vault(std::uint64_t entry, const attest::StepRecord& record) {
-  const std::string action = TRY(json_string(record.result, "action", kWhere));
+  const std::string action = TRY(json_string(record.result, "action", kLedgerWhere));
   if (action == "put") return put(entry, record);
   if (action == "hold" || action == "release") return hold(record);
   if (action == "request" || action == "reject") return request(record);
@@ -121,7 +121,7 @@ Status View::apply_vault(std::uint64_t entry, const attest::StepRecord& record) 
   if (action.starts_with("totp-")) return second_factor(record);
   if (action == "key" || action == "erase") return key(entry, record);
   if (action == "policy") {
-    policy_ = TRY(json_object(record.result, "policy", kWhere));
+    policy_ = TRY(json_object(record.result, "policy", kLedgerWhere));
     return {};
   }
   if (action == "get" || action == "replicate" || action == "recover" || action == "remade") return {};  // told, and nothing changes
@@ -131,13 +131,13 @@ Status View::apply_vault(std::uint64_t entry, const attest::StepRecord& record) 
 Status View::put(std::uint64_t entry, const attest::StepRecord& record) {
   const Json& event = record.result;
   NamedVersion version;
-  const auto target = TRY(parse_target(TRY(json_string(event, "name", kWhere))));
+  const auto target = TRY(parse_target(TRY(json_string(event, "name", kLedgerWhere))));
   if (target.name.empty() || target.number != 0) return malformed("name");
   version.name = target.name;
   version.number = TRY(count_of(event, "version"));
-  version.artifact = TRY(digest_of(event, "artifact"));
+  version.artifact = TRY(json_digest(event, "artifact"));
   version.place = TRY(place_of(event));
-  version.kind = TRY(json_string(event, "kind", kWhere));
+  version.kind = TRY(json_string(event, "kind", kLedgerWhere));
   version.files = TRY(count_of(event, "files"));
   version.bytes = TRY(count_of(event, "bytes"));
   version.note = json_or(event, "comment", "");
@@ -153,7 +153,7 @@ Status View::put(std::uint64_t entry, const attest::StepRecord& record) {
 
 Status View::hold(const attest::StepRecord& record) {
   const Json& event = record.result;
-  const std::string id = TRY(json_string(event, "hold", kWhere));
+  const std::string id = TRY(json_string(event, "hold", kLedgerWhere));
   const auto known = std::find_if(holds_.begin(), holds_.end(), [&](const Hold& one) { return one.id == id; });
   if (json_or(event, "action", "") == "release") {
     if (known == holds_.end() || known->released) return malformed("hold");
@@ -165,8 +165,8 @@ Status View::hold(const attest::StepRecord& record) {
   if (id != next_id("hold")) return malformed("hold");
   Hold placed;
   placed.id = id;
-  placed.target = TRY(parse_target(TRY(json_string(event, "target", kWhere))));
-  placed.reason = TRY(json_string(event, "reason", kWhere));
+  placed.target = TRY(parse_target(TRY(json_string(event, "target", kLedgerWhere))));
+  placed.reason = TRY(json_string(event, "reason", kLedgerWhere));
   placed.by = record.identity;
   placed.placed = record.finished;
   holds_.push_back(std::move(placed));
@@ -175,7 +175,7 @@ Status View::hold(const attest::StepRecord& record) {
 
 Status View::request(const attest::StepRecord& record) {
   const Json& event = record.result;
-  const std::string id = TRY(json_string(event, "request", kWhere));
+  const std::string id = TRY(json_string(event, "request", kLedgerWhere));
   if (json_or(event, "action", "") == "reject") {
     const auto known = std::find_if(requests_.begin(), requests_.end(), [&](const Request& one) { return one.id == id; });
     if (known == requests_.end() || known->state != RequestState::open) return malformed("request");
@@ -186,16 +186,16 @@ Status View::request(const attest::StepRecord& record) {
   if (id != next_id("request")) return malformed("request");
   Request made;
   made.id = id;
-  made.operation = TRY(json_string(event, "operation", kWhere));
-  made.target = TRY(parse_target(TRY(json_string(event, "target", kWhere))));
-  for (const auto& digest : TRY(json_array(event, "artifacts", kWhere))) {
+  made.operation = TRY(json_string(event, "operation", kLedgerWhere));
+  made.target = TRY(parse_target(TRY(json_string(event, "target", kLedgerWhere))));
+  for (const auto& digest : TRY(json_array(event, "artifacts", kLedgerWhere))) {
     if (!digest.is_string()) return malformed("artifacts");
     made.artifacts.insert(TRY(Digest::parse(digest.get_ref<const std::string&>())));
   }
-  made.reason = TRY(json_string(event, "reason", kWhere));
+  made.reason = TRY(json_string(event, "reason", kLedgerWhere));
   made.by = record.identity;
   made.made = record.finished;
-  made.expires = TRY(parse_rfc3339(TRY(json_string(event, "expires", kWhere))));
+  made.expires = TRY(parse_rfc3339(TRY(json_string(event, "expires", kLedgerWhere))));
   if (made.operation != "delete" && made.operation != "erase") return malformed("operation");
   requests_.push_back(std::move(made));
   return {};
@@ -206,7 +206,7 @@ Status View::remove(std::uint64_t entry, const attest::StepRecord& record) {
   Removal removal{entry, TRY(place_of(event)), json_or(event, "from", "objects"), {}};
   if (removal.from != "objects" && removal.from != "archive") return malformed("from");
   removal.keys = TRY(keys_of(event, removal.place));
-  const std::string cause = TRY(json_string(event, "cause", kWhere));
+  const std::string cause = TRY(json_string(event, "cause", kLedgerWhere));
   const auto fate = cause == "delete" ? VersionFate::deleted : cause == "expire" ? VersionFate::expired : VersionFate::erased;
   if (fate == VersionFate::erased && cause != "erase") return malformed("cause");
   for (const auto& key : removal.keys) tombstones_[key] = {entry, cause, record.identity, record.finished};
@@ -244,7 +244,7 @@ Status View::move(std::uint64_t entry, const attest::StepRecord& record) {
   const bool away = json_or(event, "action", "") == "archive";
   Removal removal{entry, TRY(place_of(event)), away ? "objects" : "archive", {}};
   removal.keys = TRY(keys_of(event, removal.place));
-  const Digest artifact = TRY(digest_of(event, "artifact"));
+  const Digest artifact = TRY(json_digest(event, "artifact"));
   if (away) archived_[{removal.place, artifact}] = entry;
   else archived_.erase({removal.place, artifact});
   if (!removal.keys.empty()) unfinished_.push_back(std::move(removal));
@@ -258,7 +258,7 @@ Status View::second_factor(const attest::StepRecord& record) {
     auto& enrolment = enrolments_[record.identity];
     enrolment = {record.finished, enrolment.used, {}};
   } else if (action == "totp-reset") {
-    enrolments_.erase(TRY(json_string(event, "name", kWhere)));
+    enrolments_.erase(TRY(json_string(event, "name", kLedgerWhere)));
   } else if (action == "totp-refused") {
     enrolments_[record.identity].refused.push_back(record.finished);
   } else if (action == "totp-accepted") {
@@ -284,8 +284,8 @@ Status View::key(std::uint64_t entry, const attest::StepRecord& record) {
   }
   OwnKey made;
   made.id = place.own_key;
-  made.uri = TRY(json_string(event, "uri", kWhere));
-  made.name = TRY(json_string(event, "name", kWhere));
+  made.uri = TRY(json_string(event, "uri", kLedgerWhere));
+  made.name = TRY(json_string(event, "name", kLedgerWhere));
   if (!own_keys_.emplace(place.own_key, std::move(made)).second) return malformed("key");
   return {};
 }
