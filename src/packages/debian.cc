@@ -7,16 +7,12 @@
 
 #include "packages/records.h"
 #include "packages/root_files.h"
+#include "packages/trimmed.h"
 
 namespace redoubt::packages {
 namespace {
 
 using Fields = std::map<std::string, std::string, std::less<>>;
-
-std::string_view trimmed(std::string_view text) {
-  const auto from = text.find_first_not_of(" \t\r");
-  return from == text.npos ? std::string_view() : text.substr(from, text.find_last_not_of(" \t\r") + 1 - from);
-}
 
 // The next paragraph of a deb822 text; the first line alone of a field that goes on.
 Fields next_paragraph(std::string_view& text) {
@@ -42,7 +38,7 @@ std::string field(const Fields& fields, std::string_view name) {
 }
 
 // "Source: glibc" or "Source: gcc-defaults (1.203)" (Debian policy, 5.6.1): left out where name and version are the binary's.
-void read_source(const std::string& source, Package& package) {
+void read_debian_source(const std::string& source, Package& package) {
   package.source = package.name;
   package.source_version = package.version;
   if (source.empty()) return;
@@ -52,7 +48,7 @@ void read_source(const std::string& source, Package& package) {
 }
 
 // The first of each "a (>= 1) | b, c:any".
-void read_needs(const std::string& list, std::vector<std::string>& needs) {
+void read_debian_needs(const std::string& list, std::vector<std::string>& needs) {
   for (std::string_view rest = list; !rest.empty();) {
     const auto comma = std::min(rest.find(','), rest.size());
     const auto one = trimmed(rest.substr(0, comma));
@@ -81,12 +77,12 @@ Result<Packages> read_dpkg_status(std::string_view text, const std::string& plac
       return fail(ErrorCode::invalid_argument, "dpkg's database has a package without name or version: " + (package.name.empty() ? "?" : package.name), place,
                   "the file is cut off or damaged; take the image as its maker published it");
     }
-    read_source(field(fields, "Source"), package);
+    read_debian_source(field(fields, "Source"), package);
     package.architecture = field(fields, "Architecture");
     package.supplier = field(fields, "Maintainer");
     package.homepage = field(fields, "Homepage");
-    read_needs(field(fields, "Pre-Depends"), package.needs);
-    read_needs(field(fields, "Depends"), package.needs);
+    read_debian_needs(field(fields, "Pre-Depends"), package.needs);
+    read_debian_needs(field(fields, "Depends"), package.needs);
     std::vector<std::pair<std::string, std::string>> qualifiers = {{"arch", package.architecture}, {"distro", distribution.qualifier()}};
     if (package.source != package.name || package.source_version != package.version) {
       qualifiers.emplace_back("upstream", package.source + (package.source_version == package.version ? "" : "@" + package.source_version));

@@ -9,7 +9,7 @@ namespace {
 constexpr std::uint64_t kSectionsMax = 100'000;
 constexpr std::uint32_t kLoad = 1, kNoBits = 8;
 
-tl::unexpected<Error> broken(const std::string& where) { return fail(ErrorCode::invalid_argument, "an ELF file whose tables lie outside of it", where); }
+tl::unexpected<Error> broken_elf(const std::string& where) { return fail(ErrorCode::invalid_argument, "an ELF file whose tables lie outside of it", where); }
 
 }  // namespace
 
@@ -25,8 +25,8 @@ Result<ElfFile> ElfFile::parse(ByteView bytes, const std::string& where) {
 
 Status ElfFile::read_segments(const std::string& where) {
   const auto table = word(wide_ ? 32 : 28), size = number(wide_ ? 54 : 42, 2), count = number(wide_ ? 56 : 44, 2);
-  if (!table || !size || !count) return broken(where);
-  if (*count > 0 && (*size < (wide_ ? 56u : 32u) || !slice(bytes_, *table, *size * *count))) return broken(where);
+  if (!table || !size || !count) return broken_elf(where);
+  if (*count > 0 && (*size < (wide_ ? 56u : 32u) || !slice(bytes_, *table, *size * *count))) return broken_elf(where);
   for (std::uint64_t i = 0; i < *count; ++i) {
     const std::uint64_t at = *table + i * *size;
     if (*number(at, 4) != kLoad) continue;
@@ -39,17 +39,17 @@ Status ElfFile::read_segments(const std::string& where) {
 Status ElfFile::read_sections(const std::string& where) {
   const auto table = word(wide_ ? 40 : 32), size = number(wide_ ? 58 : 46, 2), names_index = number(wide_ ? 62 : 50, 2);
   auto count = number(wide_ ? 60 : 48, 2);
-  if (!table || !size || !names_index || !count) return broken(where);
+  if (!table || !size || !names_index || !count) return broken_elf(where);
   if (*table == 0) return {};  // stripped of its sections
-  if (*size < (wide_ ? 64u : 40u) || !slice(bytes_, *table, *size)) return broken(where);
+  if (*size < (wide_ ? 64u : 40u) || !slice(bytes_, *table, *size)) return broken_elf(where);
   // More than fit into 16 bits: the first section's size and link have the numbers.
   if (*count == 0) count = *word(*table + (wide_ ? 32 : 20));
   const std::uint64_t names = *names_index == 0xffff ? *number(*table + (wide_ ? 40 : 24), 4) : *names_index;
-  if (*count > kSectionsMax || names >= *count || !slice(bytes_, *table, *size * *count)) return broken(where);
+  if (*count > kSectionsMax || names >= *count || !slice(bytes_, *table, *size * *count)) return broken_elf(where);
   const auto part_of = [&](std::uint64_t at) { return Part{*word(at + (wide_ ? 16 : 12)), *word(at + (wide_ ? 24 : 16)), *word(at + (wide_ ? 32 : 20))}; };
   const Part strings = part_of(*table + names * *size);
   const auto text = slice(bytes_, strings.offset, strings.size);
-  if (!text) return broken(where);
+  if (!text) return broken_elf(where);
   for (std::uint64_t i = 0; i < *count; ++i) {
     const std::uint64_t at = *table + i * *size, name = *number(at, 4);
     if (name >= text->size() || *number(at + 4, 4) == kNoBits) continue;

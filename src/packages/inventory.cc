@@ -10,7 +10,7 @@
 namespace redoubt::packages {
 namespace {
 
-std::string folder_of(const std::string& path) {
+std::string lock_file_folder(const std::string& path) {
   const auto slash = path.rfind('/');
   return slash == path.npos ? "" : path.substr(0, slash);
 }
@@ -104,7 +104,7 @@ void check_databases(Reading& reading) {
 bool RootFiles::counts(const std::string& path, RecordKind kind) const {
   if (kind != RecordKind::npm_lock && kind != RecordKind::yarn_lock) return kind != RecordKind::os_release && kind != RecordKind::rpm_write_ahead_log;
   if (path.find("node_modules/") != path.npos) return false;
-  const std::string folder = folder_of(path), installed = folder.empty() ? "node_modules/" : folder + "/node_modules/";
+  const std::string folder = lock_file_folder(path), installed = folder.empty() ? "node_modules/" : folder + "/node_modules/";
   const auto at = entries_.lower_bound(installed);
   return at == entries_.end() || !at->first.starts_with(installed);
 }

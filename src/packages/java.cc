@@ -8,8 +8,8 @@
 namespace redoubt::packages {
 namespace {
 
-constexpr int kDepthMax = 4;
-constexpr std::uint64_t kTextMax = 4 << 20, kNestedMax = 512 << 20, kNestedTotalMax = 2ull << 30;
+constexpr int kArchivesDepthMax = 4;
+constexpr std::uint64_t kJavaTextMax = 4 << 20, kNestedMax = 512 << 20, kNestedTotalMax = 2ull << 30;
 constexpr std::size_t kEntriesMax = 500'000;
 
 using Properties = std::map<std::string, std::string, std::less<>>;
@@ -90,7 +90,7 @@ class Reader {
     Properties manifest;
     bool has_pom = false;
     for (const auto& entry : entries) {
-      if (entry.name == "META-INF/MANIFEST.MF") manifest = parse_properties(TRY(read_zip_entry(object, entry, kTextMax, place)), ':');
+      if (entry.name == "META-INF/MANIFEST.MF") manifest = parse_properties(TRY(read_zip_entry(object, entry, kJavaTextMax, place)), ':');
       if (entry.name.starts_with("META-INF/maven/") && entry.name.ends_with("/pom.properties")) has_pom = TRY(add_pom(object, entry, place)) || has_pom;
       if (is_java_archive(entry.name)) TRY(read_nested(object, entry, place, depth));
     }
@@ -106,7 +106,7 @@ class Reader {
   }
 
   Result<bool> add_pom(const RandomAccess& archive, const ZipEntry& entry, const std::string& place) {
-    const auto pom = parse_properties(TRY(read_zip_entry(archive, entry, kTextMax, place)), '=');
+    const auto pom = parse_properties(TRY(read_zip_entry(archive, entry, kJavaTextMax, place)), '=');
     const auto group = value_of(pom, {"groupId"}), artifact = value_of(pom, {"artifactId"}), version = value_of(pom, {"version"});
     if (group.empty() || artifact.empty() || version.empty()) return false;
     packages_.push_back(java_package(group, artifact, version, place));
@@ -114,7 +114,7 @@ class Reader {
   }
 
   Status read_nested(const RandomAccess& archive, const ZipEntry& entry, const std::string& place, int depth) {
-    if (depth == kDepthMax) return fail(ErrorCode::limit_exceeded, "archives nested too deep", place + ":" + entry.name);
+    if (depth == kArchivesDepthMax) return fail(ErrorCode::limit_exceeded, "archives nested too deep", place + ":" + entry.name);
     nested_ += entry.size;
     if (nested_ > kNestedTotalMax) return fail(ErrorCode::limit_exceeded, "too much in nested archives", place);
     const std::string inner = TRY(read_zip_entry(archive, entry, kNestedMax, place));

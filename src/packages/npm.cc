@@ -7,7 +7,7 @@
 namespace redoubt::packages {
 namespace {
 
-constexpr std::size_t kDepthMax = 200;  // of nested dependencies in a lock file
+constexpr std::size_t kNpmDepthMax = 200;  // of nested dependencies in a lock file
 
 Package npm_package(const std::string& name, const std::string& version, const std::string& place) {
   Package package{"npm", name, version, "", ""};
@@ -28,7 +28,7 @@ void read_licences(const Json& value, Package& package) {
   for (const auto& one : json_or(value, "licenses", Json::array())) add(one);
 }
 
-void read_needs(const Json& value, const char* key, Package& package) {
+void read_npm_needs(const Json& value, const char* key, Package& package) {
   const Json needs = json_or(value, key, Json::object());
   for (const auto& [name, range] : needs.items()) package.needs.push_back(name);
 }
@@ -54,12 +54,12 @@ void add_locked(const std::string& name, const Json& value, const std::string& p
   Package package = npm_package(name, version, place);
   read_licences(value, package);
   read_integrity(json_or(value, "integrity", ""), package);
-  read_needs(value, value.contains("requires") ? "requires" : "dependencies", package);
+  read_npm_needs(value, value.contains("requires") ? "requires" : "dependencies", package);
   packages.push_back(std::move(package));
 }
 
 Status add_version_one(const Json& dependencies, const std::string& place, std::size_t depth, Packages& packages) {
-  if (depth > kDepthMax) return fail(ErrorCode::limit_exceeded, "dependencies nested too deep", place);
+  if (depth > kNpmDepthMax) return fail(ErrorCode::limit_exceeded, "dependencies nested too deep", place);
   for (const auto& [name, value] : dependencies.items()) {
     if (!value.is_object()) return fail(ErrorCode::invalid_argument, "a dependency that is no object: " + name, place);
     add_locked(name, value, place, packages);
@@ -92,13 +92,13 @@ Result<Package> read_npm_package(std::string_view text, const std::string& place
   if (name.empty() || version.empty()) return fail(ErrorCode::not_found, "no name or no version", place);
   Package package = npm_package(name, version, place);
   read_licences(value, package);
-  read_needs(value, "dependencies", package);
+  read_npm_needs(value, "dependencies", package);
   package.homepage = json_or(value, "homepage", "");
   return package;
 }
 
 Result<Packages> read_npm_lock(std::string_view text, const std::string& place) {
-  const Json value = TRY(parse_json(text, place, {.bytes_max = 256 << 20, .depth_max = 2 * kDepthMax}));
+  const Json value = TRY(parse_json(text, place, {.bytes_max = 256 << 20, .depth_max = 2 * kNpmDepthMax}));
   Packages packages;
   if (!value.is_object()) return fail(ErrorCode::invalid_argument, "the lock file is no object", place);
   if (value.contains("packages")) {

@@ -19,7 +19,7 @@ struct GoInfo {
   std::string version, modules;
 };
 
-tl::unexpected<Error> broken(const char* what, const std::string& place) { return fail(ErrorCode::invalid_argument, what, place, "build the program again, or take it as its maker published it"); }
+tl::unexpected<Error> broken_program(const char* what, const std::string& place) { return fail(ErrorCode::invalid_argument, what, place, "build the program again, or take it as its maker published it"); }
 
 // The blob starts at a multiple of 16 in its section, or near the start of the data where there are no sections.
 std::optional<ByteView> find_go_info(const ElfFile& file) {
@@ -137,7 +137,7 @@ Status read_go(const ElfFile& file, const std::string& place, Packages& packages
   const auto blob = find_go_info(file);
   if (!blob) return {};
   const auto info = read_go_info(file, *blob);
-  if (!info) return broken("the program's Go build information is cut off or damaged", place);
+  if (!info) return broken_program("the program's Go build information is cut off or damaged", place);
   read_modules(info->modules, place, packages);
   packages.push_back(go_package("stdlib", library_version(info->version), place));
   return {};

@@ -2,14 +2,10 @@
 #include <algorithm>
 
 #include "packages/records.h"
+#include "packages/trimmed.h"
 
 namespace redoubt::packages {
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-  const auto from = text.find_first_not_of(" \t\r");
-  return from == text.npos ? std::string_view() : text.substr(from, text.find_last_not_of(" \t\r") + 1 - from);
-}
 
 bool is_field(std::string_view name, std::string_view wanted) {
   return std::equal(name.begin(), name.end(), wanted.begin(), wanted.end(), [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b)); });

@@ -4,6 +4,7 @@
 // of the machine that wrote them.
 #include "packages/bounded.h"
 #include "packages/records.h"
+#include "packages/rpm_form.h"
 #include "packages/rpm_header.h"
 
 namespace redoubt::packages {
@@ -11,11 +12,6 @@ namespace {
 
 constexpr std::uint64_t kHashMagic = 0x00061561, kPageHead = 26;
 constexpr std::uint8_t kUnsortedHash = 2, kOverflow = 7, kSortedHash = 13, kInline = 1, kOffPage = 3;
-constexpr std::size_t kPackagesMax = 1'000'000;
-
-tl::unexpected<Error> broken(const std::string& what, const std::string& place) {
-  return fail(ErrorCode::invalid_argument, "RPM's database can't be read: " + what, place, "the file is damaged; take the image as its maker published it");
-}
 
 class Database {
  public:
@@ -26,14 +22,14 @@ class Database {
     } else if (big32(bytes, 12) == kHashMagic) {
       database.order_ = ByteOrder::big;
     } else {
-      return broken("no Berkeley DB hash", place);
+      return broken_rpm_database("no Berkeley DB hash", place);
     }
     const auto size = database.number(bytes, 20, 4), last = database.number(bytes, 32, 4);
-    if (!size || !last || *size < 512 || *size > 65536 || (*size & (*size - 1)) != 0) return broken("a page size that can't be", place);
-    if (bytes.size() < 72 || bytes[24] != 0) return broken("it is encrypted", place);
+    if (!size || !last || *size < 512 || *size > 65536 || (*size & (*size - 1)) != 0) return broken_rpm_database("a page size that can't be", place);
+    if (bytes.size() < 72 || bytes[24] != 0) return broken_rpm_database("it is encrypted", place);
     database.page_size_ = *size;
     database.pages_ = *last + 1;
-    if (!slice(bytes, 0, database.pages_ * *size)) return broken("its last pages are missing", place);
+    if (!slice(bytes, 0, database.pages_ * *size)) return broken_rpm_database("its last pages are missing", place);
     return database;
   }
 
@@ -55,13 +51,13 @@ class Database {
   // Items stand in pairs: a key, a value. The value of key 0 is the counter of the packages.
   Status read_page(ByteView page, const Distribution& distribution, Packages& packages) const {
     const auto items = *number(page, 20, 2);
-    if (kPageHead + 2 * items > page.size() || items % 2 != 0) return broken("a page of too many items", place_);
+    if (kPageHead + 2 * items > page.size() || items % 2 != 0) return broken_rpm_database("a page of too many items", place_);
     for (std::uint64_t i = 1; i < items; i += 2) {
       const auto at = *number(page, kPageHead + 2 * i, 2);
-      if (at >= page.size()) return broken("an item outside of its page", place_);
+      if (at >= page.size()) return broken_rpm_database("an item outside of its page", place_);
       const Bytes value = TRY(read_item(page, i, at));
       if (value.size() == 4) continue;  // the counter
-      if (packages.size() == kPackagesMax) return fail(ErrorCode::limit_exceeded, "too many packages", place_);
+      if (packages.size() == kRpmPackagesMax) return fail(ErrorCode::limit_exceeded, "too many packages", place_);
       if (auto package = TRY(read_rpm_header(value, place_, distribution))) packages.push_back(std::move(*package));
     }
     return {};
@@ -73,27 +69,27 @@ class Database {
     if (kind == kInline) {
       const auto end = *number(page, kPageHead + 2 * (index - 1), 2);
       const auto value = end > at ? slice(page, at + 1, end - at - 1) : std::nullopt;
-      if (!value) return broken("an item outside of its page", place_);
+      if (!value) return broken_rpm_database("an item outside of its page", place_);
       return Bytes(value->begin(), value->end());
     }
-    if (kind != kOffPage) return broken("an item of an unknown kind", place_);
+    if (kind != kOffPage) return broken_rpm_database("an item of an unknown kind", place_);
     const auto first = number(page, at + 4, 4), length = number(page, at + 8, 4);
-    if (!first || !length) return broken("an item outside of its page", place_);
+    if (!first || !length) return broken_rpm_database("an item outside of its page", place_);
     return read_chain(*first, *length);
   }
 
   Result<Bytes> read_chain(std::uint64_t page, std::uint64_t length) const {
-    if (length > bytes_.size()) return broken("an item longer than the file", place_);
+    if (length > bytes_.size()) return broken_rpm_database("an item longer than the file", place_);
     Bytes value;
     while (page != 0 && value.size() < length) {
-      if (page >= pages_) return broken("a chain of pages that leaves the file", place_);
+      if (page >= pages_) return broken_rpm_database("a chain of pages that leaves the file", place_);
       const ByteView bytes = page_at(page);
       const auto used = *number(bytes, 22, 2);
-      if (bytes[25] != kOverflow || used == 0 || kPageHead + used > bytes.size()) return broken("a chain of pages that breaks off", place_);
+      if (bytes[25] != kOverflow || used == 0 || kPageHead + used > bytes.size()) return broken_rpm_database("a chain of pages that breaks off", place_);
       value.insert(value.end(), bytes.begin() + kPageHead, bytes.begin() + kPageHead + static_cast<std::ptrdiff_t>(used));
       page = *number(bytes, 16, 4);
     }
-    if (value.size() != length) return broken("an item that is cut off", place_);
+    if (value.size() != length) return broken_rpm_database("an item that is cut off", place_);
     return value;
   }
 

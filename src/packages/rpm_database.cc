@@ -7,19 +7,14 @@
 #include "base/file.h"
 #include "packages/bounded.h"
 #include "packages/records.h"
+#include "packages/rpm_form.h"
 #include "packages/rpm_header.h"
 
 namespace redoubt::packages {
 namespace {
 
-constexpr std::size_t kPackagesMax = 1'000'000;
-
-tl::unexpected<Error> broken(const std::string& what, const std::string& place) {
-  return fail(ErrorCode::invalid_argument, "RPM's database can't be read: " + what, place, "the file is damaged; take the image as its maker published it");
-}
-
 Status add_header(ByteView header, const std::string& place, const Distribution& distribution, Packages& packages) {
-  if (packages.size() == kPackagesMax) return fail(ErrorCode::limit_exceeded, "too many packages", place);
+  if (packages.size() == kRpmPackagesMax) return fail(ErrorCode::limit_exceeded, "too many packages", place);
   if (auto package = TRY(read_rpm_header(header, place, distribution))) packages.push_back(std::move(*package));
   return {};
 }
@@ -40,7 +35,7 @@ Result<std::unique_ptr<sqlite3, CloseSqlite>> open_strange(const std::filesystem
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, nullptr);
   std::unique_ptr<sqlite3, CloseSqlite> database(raw);
-  if (code != SQLITE_OK) return broken("SQLite does not open it", place);
+  if (code != SQLITE_OK) return broken_rpm_database("SQLite does not open it", place);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
@@ -52,15 +47,15 @@ Result<std::unique_ptr<sqlite3, CloseSqlite>> open_strange(const std::filesystem
 
 Result<std::unique_ptr<sqlite3_stmt, FinalizeSqlite>> prepare(sqlite3* database, const char* sql, const std::string& place) {
   sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(database, sql, -1, &raw, nullptr) != SQLITE_OK) return broken(sqlite3_errmsg(database), place);
+  if (sqlite3_prepare_v2(database, sql, -1, &raw, nullptr) != SQLITE_OK) return broken_rpm_database(sqlite3_errmsg(database), place);
   return std::unique_ptr<sqlite3_stmt, FinalizeSqlite>(raw);
 }
 
 Status check_sound(sqlite3* database, const std::string& place) {
   const auto check = TRY(prepare(database, "PRAGMA quick_check(1)", place));
-  if (sqlite3_step(check.get()) != SQLITE_ROW) return broken(sqlite3_errmsg(database), place);
+  if (sqlite3_step(check.get()) != SQLITE_ROW) return broken_rpm_database(sqlite3_errmsg(database), place);
   const auto* told = reinterpret_cast<const char*>(sqlite3_column_text(check.get(), 0));
-  if (told == nullptr || std::string_view(told) != "ok") return broken(told == nullptr ? "damaged" : told, place);
+  if (told == nullptr || std::string_view(told) != "ok") return broken_rpm_database(told == nullptr ? "damaged" : told, place);
   return {};
 }
 
@@ -80,7 +75,7 @@ Result<Packages> read_rpm_sqlite(ByteView database, ByteView write_ahead_log, co
     const auto* blob = static_cast<const std::uint8_t*>(sqlite3_column_blob(rows.get(), 0));
     TRY(add_header(ByteView(blob, blob == nullptr ? 0 : static_cast<std::size_t>(sqlite3_column_bytes(rows.get(), 0))), place, distribution, packages));
   }
-  if (code != SQLITE_DONE) return broken(sqlite3_errmsg(opened.get()), place);
+  if (code != SQLITE_DONE) return broken_rpm_database(sqlite3_errmsg(opened.get()), place);
   return packages;
 }
 
@@ -89,20 +84,20 @@ Result<Packages> read_rpm_ndb(ByteView database, const std::string& place, const
   constexpr std::uint64_t kFileMagic = 0x506d7052, kSlotMagic = 0x746f6c53, kBlobMagic = 0x53626c42, kEndMagic = 0x45626c42;  // "RpmP", "Slot", "BlbS", "BlbE"
   constexpr std::uint64_t kPage = 4096, kSlot = 16, kBlock = 16, kBlobHead = 16, kBlobTail = 12;
   const auto pages = little32(database, 12);
-  if (little32(database, 0) != kFileMagic || little32(database, 4) != 0 || !pages) return broken("no \"ndb\" header", place);
+  if (little32(database, 0) != kFileMagic || little32(database, 4) != 0 || !pages) return broken_rpm_database("no \"ndb\" header", place);
   const auto slots = slice(database, 0, *pages * kPage);
-  if (!slots || *pages == 0) return broken("its pages of slots are cut off", place);
+  if (!slots || *pages == 0) return broken_rpm_database("its pages of slots are cut off", place);
   Packages packages;
   for (std::uint64_t at = 2 * kSlot; at < slots->size(); at += kSlot) {
     const auto number = *little32(*slots, at + 4), block = *little32(*slots, at + 8), blocks = *little32(*slots, at + 12);
-    if (*little32(*slots, at) != kSlotMagic) return broken("a slot without its mark", place);
+    if (*little32(*slots, at) != kSlotMagic) return broken_rpm_database("a slot without its mark", place);
     if (block == 0) continue;  // free
     const auto blob = slice(database, block * kBlock, blocks * kBlock);
     const auto length = blob ? little32(*blob, 12) : std::nullopt;
-    if (!length || little32(*blob, 0) != kBlobMagic || little32(*blob, 4) != number) return broken("a slot that points to no package", place);
+    if (!length || little32(*blob, 0) != kBlobMagic || little32(*blob, 4) != number) return broken_rpm_database("a slot that points to no package", place);
     const auto header = slice(*blob, kBlobHead, *length);
     const std::uint64_t end = blob->size() - kBlobTail;
-    if (!header || blob->size() < kBlobHead + kBlobTail || little32(*blob, end + 8) != kEndMagic || little32(*blob, end + 4) != *length) return broken("a package that is cut off", place);
+    if (!header || blob->size() < kBlobHead + kBlobTail || little32(*blob, end + 8) != kEndMagic || little32(*blob, end + 4) != *length) return broken_rpm_database("a package that is cut off", place);
     TRY(add_header(*header, place, distribution, packages));
   }
   return packages;

@@ -9,7 +9,7 @@ namespace redoubt::packages {
 namespace {
 
 constexpr std::uint64_t kTagsMax = 0xffff, kStoreMax = 256 << 20, kEntrySize = 16, kListMax = 10'000;
-enum Tag : std::uint32_t { kName = 1000, kVersion = 1001, kRelease = 1002, kEpoch = 1003, kVendor = 1011, kLicence = 1014, kUrl = 1020, kArchitecture = 1022, kSourcePackage = 1044, kProvides = 1047, kRequires = 1049 };
+enum Tag : std::uint32_t { kNameTag = 1000, kVersionTag = 1001, kReleaseTag = 1002, kEpochTag = 1003, kVendorTag = 1011, kLicenceTag = 1014, kUrlTag = 1020, kArchitectureTag = 1022, kSourcePackageTag = 1044, kProvidesTag = 1047, kRequiresTag = 1049 };
 enum Type : std::uint32_t { kInt32 = 4, kString = 6, kStringArray = 8, kTranslated = 9 };
 
 struct Value {
@@ -72,7 +72,7 @@ class Header {
 };
 
 // "glibc-2.34-60.el9.src.rpm" -> "glibc", "2.34-60.el9".
-void read_source(const std::string& file, Package& package) {
+void read_rpm_source(const std::string& file, Package& package) {
   const auto end = file.rfind(".src.rpm") != file.npos ? file.rfind(".src.rpm") : file.rfind(".nosrc.rpm");
   const auto release = end == file.npos ? file.npos : file.rfind('-', end);
   const auto version = release == file.npos || release == 0 ? file.npos : file.rfind('-', release - 1);
@@ -85,25 +85,25 @@ void read_source(const std::string& file, Package& package) {
 
 Result<std::optional<Package>> read_rpm_header(ByteView bytes, const std::string& place, const Distribution& distribution) {
   const Header header = TRY(Header::parse(bytes, place));
-  const auto name = header.text(kName), version = header.text(kVersion), release = header.text(kRelease), architecture = header.text(kArchitecture);
+  const auto name = header.text(kNameTag), version = header.text(kVersionTag), release = header.text(kReleaseTag), architecture = header.text(kArchitectureTag);
   if (!name || name->empty() || !version || version->empty() || !release || !architecture) return Header::broken(place);
   if (*name == "gpg-pubkey") return std::optional<Package>();
-  const auto epoch = header.number(kEpoch);
+  const auto epoch = header.number(kEpochTag);
   Package package{distribution.ecosystem(), *name, *version + (release->empty() ? "" : "-" + *release), "", ""};
-  read_source(header.text(kSourcePackage).value_or(""), package);
+  read_rpm_source(header.text(kSourcePackageTag).value_or(""), package);
   package.purl = make_purl("rpm", distribution.id, *name, package.version,
                            {{"arch", *architecture}, {"distro", distribution.qualifier()}, {"epoch", epoch && *epoch > 0 ? std::to_string(*epoch) : ""},
-                            {"upstream", header.text(kSourcePackage).value_or("")}});
+                            {"upstream", header.text(kSourcePackageTag).value_or("")}});
   // With the epoch the version compares as the distribution's advisories have it.
   if (epoch && *epoch > 0) {
     package.version = std::to_string(*epoch) + ":" + package.version;
     if (!package.source_version.empty()) package.source_version = std::to_string(*epoch) + ":" + package.source_version;
   }
   package.architecture = *architecture;
-  package.supplier = header.text(kVendor).value_or("");
-  package.homepage = header.text(kUrl).value_or("");
-  if (const auto licence = header.text(kLicence).value_or(""); !licence.empty()) package.licences = {licence};
-  package.needs = header.texts(kRequires, kListMax).value_or(std::vector<std::string>());
+  package.supplier = header.text(kVendorTag).value_or("");
+  package.homepage = header.text(kUrlTag).value_or("");
+  if (const auto licence = header.text(kLicenceTag).value_or(""); !licence.empty()) package.licences = {licence};
+  package.needs = header.texts(kRequiresTag, kListMax).value_or(std::vector<std::string>());
   package.places = {place};
   return std::optional(std::move(package));
 }

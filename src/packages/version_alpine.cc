@@ -21,7 +21,7 @@ struct Token {
   std::string_view digits = {};
 };
 
-int compare(const Token& a, const Token& b) {
+int compare_tokens(const Token& a, const Token& b) {
   // A number with leading zeros ("2.01") is less than all without, so it has a negative value and no digits.
   if (!a.digits.empty() && !b.digits.empty()) return compare_digits(a.digits, b.digits);
   const auto value = [](const Token& token) { return token.digits.empty() ? token.value : detail::without_zeros(token.digits).empty() ? 0 : std::numeric_limits<std::int64_t>::max(); };
@@ -130,7 +130,7 @@ int compare_alpine_versions(std::string_view a, std::string_view b) {
   int order = 0;
   while (order == 0 && left.kind() == right.kind() && left.kind() != Kind::end && left.kind() != Kind::invalid) {
     const Token x = left.next(), y = right.next();
-    order = compare(x, y);
+    order = compare_tokens(x, y);
   }
   if (order != 0) return order;
   if (left.kind() == right.kind()) return 0;

@@ -13,7 +13,7 @@ namespace {
 
 using detail::compare_digits, detail::is_digit, detail::sign, detail::without_zeros;
 
-constexpr std::size_t kTextMax = 512;  // each '-' nests a list
+constexpr std::size_t kMavenTextMax = 512;  // each '-' nests a list
 
 struct Item {
   enum Kind { number, word, list } kind = list;
@@ -112,7 +112,7 @@ class Parser {
   std::vector<Item> lists_;
 };
 
-int compare(const Item* a, const Item* b);
+int compare_items(const Item* a, const Item* b);
 
 int compare_with_nothing(const Item& item) {
   if (item.kind == Item::number) return is_null(item) ? 0 : 1;
@@ -123,19 +123,19 @@ int compare_with_nothing(const Item& item) {
   return 0;
 }
 
-int compare_lists(const Item& a, const Item& b) {
+int compare_item_lists(const Item& a, const Item& b) {
   for (std::size_t i = 0; i < std::max(a.items.size(), b.items.size()); ++i) {
-    const int order = compare(i < a.items.size() ? &a.items[i] : nullptr, i < b.items.size() ? &b.items[i] : nullptr);
+    const int order = compare_items(i < a.items.size() ? &a.items[i] : nullptr, i < b.items.size() ? &b.items[i] : nullptr);
     if (order != 0) return order;
   }
   return 0;
 }
 
-int compare(const Item* a, const Item* b) {
+int compare_items(const Item* a, const Item* b) {
   if (a == nullptr || b == nullptr) return a != nullptr ? compare_with_nothing(*a) : b != nullptr ? -compare_with_nothing(*b) : 0;
   if (a->kind == b->kind) {
     if (a->kind == Item::number) return compare_digits(a->text, b->text);
-    return a->kind == Item::word ? sign(rank(a->text).compare(rank(b->text))) : compare_lists(*a, *b);
+    return a->kind == Item::word ? sign(rank(a->text).compare(rank(b->text))) : compare_item_lists(*a, *b);
   }
   // A number is newer than a list, a list newer than a word.
   const auto place = [](Item::Kind kind) { return kind == Item::number ? 2 : kind == Item::list ? 1 : 0; };
@@ -145,9 +145,9 @@ int compare(const Item* a, const Item* b) {
 }  // namespace
 
 int compare_maven_versions(std::string_view a, std::string_view b) {
-  if (a.size() > kTextMax || b.size() > kTextMax) return a.size() > kTextMax && b.size() > kTextMax ? sign(a.compare(b)) : a.size() > kTextMax ? -1 : 1;
+  if (a.size() > kMavenTextMax || b.size() > kMavenTextMax) return a.size() > kMavenTextMax && b.size() > kMavenTextMax ? sign(a.compare(b)) : a.size() > kMavenTextMax ? -1 : 1;
   const Item left = Parser().parse(a), right = Parser().parse(b);
-  return compare_lists(left, right);
+  return compare_item_lists(left, right);
 }
 
 }  // namespace redoubt::packages
