@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kWhere = "advisory database";
-constexpr int kVersion = 2;
+constexpr int kDatabaseVersion = 2;
 
 // A file, or the files of a folder that `counts`.
 template <class Counts>
@@ -100,12 +100,13 @@ std::string to_text(const std::vector<KeptFeed>& feeds) {
     list.push_back({{"name", kept.feed.name}, {"dated", to_rfc3339(kept.feed.dated)}, {"records", kept.feed.records}, {"ecosystems", kept.feed.ecosystems},
                     {"source", kept.source}, {"digest", kept.digest.tagged()}, {"blob", kept.blob.tagged()}, {"etag", kept.etag}, {"last_modified", kept.last_modified}});
   }
-  return dump_json({{"version", kVersion}, {"feeds", list}});
+  return dump_json({{"version", kDatabaseVersion}, {"feeds", list}});
 }
 
 Result<std::vector<KeptFeed>> parse_database(std::string_view text) {
   const Json document = TRY(parse_json(text, kWhere));
-  if (TRY(json_integer(document, "version", kWhere)) != kVersion) return fail(ErrorCode::unsupported, "a database of another version", kWhere, "run 'redoubt image db update'");
+  if (TRY(json_integer(document, "version", kWhere)) != kDatabaseVersion)
+    return fail(ErrorCode::unsupported, "a database of another version", kWhere, "run 'redoubt image db update'");
   std::vector<KeptFeed> feeds;
   for (const auto& value : TRY(json_array(document, "feeds", kWhere))) feeds.push_back(TRY(parse_feed(value)));
   return feeds;

@@ -9,6 +9,7 @@
 #include "advisories/archive_entries.h"
 #include "advisories/feeds.h"
 #include "base/file.h"
+#include "base/lower_case.h"
 #include "packages/version_order.h"
 
 namespace redoubt::advisories {
@@ -16,11 +17,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kListBytesMax = 512 << 20, kTrackerBytesMax = 1 << 30;
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // "Date: Sat, 21 Nov 2026 00:53:02 UTC" of a Release file.
 Result<TimePoint> release_date(const fs::path& file) {
@@ -87,7 +83,7 @@ std::string ecosystem_of_suite(const std::string& suite) {
   return distribution.ecosystem();
 }
 
-bool is_security_list(const std::string& name) { return lower(name).find("security") != name.npos && (name.ends_with("Release") || name.find("_Packages") != name.npos); }
+bool is_security_list(const std::string& name) { return lower_case(name).find("security") != name.npos && (name.ends_with("Release") || name.find("_Packages") != name.npos); }
 
 Result<ReadFeed> read_apt_security(const fs::path& lists) {
   ReadFeed read{{kAptFeed, TimePoint::max(), 0}, {}};

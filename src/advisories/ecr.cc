@@ -20,7 +20,7 @@ std::string address_of(const std::string& id) {
   return id.starts_with("GHSA-") ? "https://github.com/advisories/" + id : "https://osv.dev/vulnerability/" + id;
 }
 
-Json finding_of(const Finding& finding) {
+Json ecr_finding_of(const Finding& finding) {
   Json attributes = Json::array();
   const auto add = [&](const char* key, const std::string& value) {
     if (!value.empty()) attributes.push_back({{"key", key}, {"value", value}});
@@ -48,7 +48,7 @@ Json to_ecr(const ScanReport& report, const EcrImage& image) {
     if (finding.accepted) continue;
     const std::string severity = severity_name(finding.severity);
     counts[severity] = counts.value(severity, 0) + 1;
-    findings.push_back(finding_of(finding));
+    findings.push_back(ecr_finding_of(finding));
   }
   if (image.digest) id["imageDigest"] = image.digest->tagged();
   if (!image.tag.empty()) id["imageTag"] = image.tag;

@@ -11,7 +11,7 @@ namespace {
 
 // The file: magic (8), version (4, little-endian), zero (4), length of the entries (8), length of the keys (8); the entries; the keys.
 constexpr std::string_view kMagic = "RDBTFEED";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kIndexVersion = 1;
 constexpr std::size_t kHeadSize = 32;
 constexpr std::uint64_t kKeysMax = 1 << 30, kFileMax = 64ull << 30;
 constexpr std::size_t kListMax = 10'000'000;
@@ -71,7 +71,7 @@ std::uint64_t fixed_at(std::string_view bytes, std::size_t at, int size) {
   return value;
 }
 
-tl::unexpected<Error> broken(const std::string& where) { return fail(ErrorCode::invalid_argument, "an index of advisories that is cut off or malformed", where, "run 'redoubt image db update'"); }
+tl::unexpected<Error> broken_index(const std::string& where) { return fail(ErrorCode::invalid_argument, "an index of advisories that is cut off or malformed", where, "run 'redoubt image db update'"); }
 
 }  // namespace
 
@@ -102,7 +102,7 @@ Result<Advisory> decode_advisory(std::string_view bytes, const std::string& wher
   for (auto* list : {&advisory.versions, &advisory.aliases}) {
     for (std::size_t i = taker.count(); i > 0 && taker.good(); --i) list->emplace_back(taker.text());
   }
-  if (!taker.good() || !taker.empty() || advisory.cvss > 10) return broken(where);
+  if (!taker.good() || !taker.empty() || advisory.cvss > 10) return broken_index(where);
   return advisory;
 }
 
@@ -157,7 +157,7 @@ class FeedIndexSource final : public Source {
       i = end;
     }
     pending_ = kMagic;
-    put_fixed(pending_, kVersion, 4);
+    put_fixed(pending_, kIndexVersion, 4);
     put_fixed(pending_, 0, 4);
     put_fixed(pending_, offset, 8);
     put_fixed(pending_, keys_.size(), 8);
@@ -192,12 +192,12 @@ std::unique_ptr<Source> FeedIndexWriter::finish() && { return std::make_unique<F
 
 Result<FeedIndex> FeedIndex::open(std::shared_ptr<const RandomAccess> file, std::string where) {
   std::string head(kHeadSize, '\0');
-  if (file->size() < kHeadSize) return broken(where);
+  if (file->size() < kHeadSize) return broken_index(where);
   TRY(file->read_at(0, MutableByteView(reinterpret_cast<std::uint8_t*>(head.data()), head.size())));
-  if (!head.starts_with(kMagic)) return broken(where);
-  if (fixed_at(head, 8, 4) != kVersion) return fail(ErrorCode::unsupported, "an index of advisories of another version", where, "run 'redoubt image db update'");
+  if (!head.starts_with(kMagic)) return broken_index(where);
+  if (fixed_at(head, 8, 4) != kIndexVersion) return fail(ErrorCode::unsupported, "an index of advisories of another version", where, "run 'redoubt image db update'");
   const std::uint64_t data = fixed_at(head, 16, 8), keys = fixed_at(head, 24, 8);
-  if (keys > kKeysMax || data > kFileMax || kHeadSize + data + keys != file->size()) return broken(where);
+  if (keys > kKeysMax || data > kFileMax || kHeadSize + data + keys != file->size()) return broken_index(where);
   auto names = std::make_shared<std::string>(static_cast<std::size_t>(keys), '\0');
   TRY(file->read_at(kHeadSize + data, MutableByteView(reinterpret_cast<std::uint8_t*>(names->data()), names->size())));
   FeedIndex index;
@@ -206,13 +206,13 @@ Result<FeedIndex> FeedIndex::open(std::shared_ptr<const RandomAccess> file, std:
   while (!taker.empty()) {
     Key key{taker.text(), offset, 0};
     const std::uint64_t length = taker.number();
-    if (!taker.good() || length > data - (offset - kHeadSize) || length > 0xffffffff) return broken(where);
-    if (!index.keys_.empty() && index.keys_.back().name >= key.name) return broken(where);
+    if (!taker.good() || length > data - (offset - kHeadSize) || length > 0xffffffff) return broken_index(where);
+    if (!index.keys_.empty() && index.keys_.back().name >= key.name) return broken_index(where);
     key.length = static_cast<std::uint32_t>(length);
     offset += length;
     index.keys_.push_back(key);
   }
-  if (offset != kHeadSize + data) return broken(where);
+  if (offset != kHeadSize + data) return broken_index(where);
   index.file_ = std::move(file);
   index.where_ = std::move(where);
   index.names_ = std::move(names);
@@ -228,7 +228,7 @@ Result<std::vector<std::string>> FeedIndex::find(std::string_view name) const {
   Taker taker(bytes);
   while (!taker.empty()) {
     out.emplace_back(taker.text());
-    if (!taker.good()) return broken(where_);
+    if (!taker.good()) return broken_index(where_);
   }
   return out;
 }

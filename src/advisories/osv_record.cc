@@ -7,31 +7,26 @@
 #include <set>
 
 #include "advisories/cvss.h"
+#include "base/lower_case.h"
 
 namespace redoubt::advisories {
 namespace {
 
 namespace dom = simdjson::dom;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
-std::string_view text_of(const dom::element& value) {
+std::string_view text_or_empty(const dom::element& value) {
   std::string_view text;
   return value.get(text) == simdjson::SUCCESS ? text : std::string_view();
 }
 
-std::string_view member_text(const dom::object& object, std::string_view key) {
+std::string_view text_member(const dom::object& object, std::string_view key) {
   dom::element value;
-  return object.at_key(key).get(value) == simdjson::SUCCESS ? text_of(value) : std::string_view();
+  return object.at_key(key).get(value) == simdjson::SUCCESS ? text_or_empty(value) : std::string_view();
 }
 
 // "moderate" of GitHub, "unimportant" and "negligible" of the distributions; "" for another word.
 std::string severity_word(std::string_view text) {
-  const std::string word = lower(text);
+  const std::string word = lower_case(text);
   if (word == "moderate") return "medium";
   if (word == "unimportant" || word == "negligible" || word == "untriaged") return "low";
   if (word == "important") return "high";
@@ -49,7 +44,7 @@ struct Severity {
     for (const dom::element& item : items) {
       dom::object object;
       if (item.get(object) != simdjson::SUCCESS) continue;
-      const auto text = member_text(object, "score");
+      const auto text = text_member(object, "score");
       if (const auto computed = cvss_score(text); computed && *computed >= score) {
         score = *computed;
         vector = text;
@@ -63,7 +58,7 @@ struct Severity {
     dom::object object;
     if (!word.empty() || value.get(object) != simdjson::SUCCESS) return;
     for (const char* key : {"severity", "urgency"}) {
-      if (word.empty()) word = severity_word(member_text(object, key));
+      if (word.empty()) word = severity_word(text_member(object, key));
     }
   }
 };
@@ -82,7 +77,7 @@ void set_severity(const Severity& severity, Advisory& advisory) {
 
 void read_range(const dom::element& value, Advisory& advisory) {
   dom::object range;
-  if (value.get(range) != simdjson::SUCCESS || member_text(range, "type") == "GIT") return;
+  if (value.get(range) != simdjson::SUCCESS || text_member(range, "type") == "GIT") return;
   dom::array events;
   if (range.at_key("events").get(events) != simdjson::SUCCESS) return;
   std::vector<RangeEvent> list;
@@ -90,7 +85,7 @@ void read_range(const dom::element& value, Advisory& advisory) {
     dom::object event;
     if (item.get(event) != simdjson::SUCCESS) continue;
     for (const auto field : event) {
-      const auto version = text_of(field.value);
+      const auto version = text_or_empty(field.value);
       if (version.empty()) continue;
       if (field.key == "introduced") list.push_back({RangeEvent::introduced, std::string(version)});
       if (field.key == "fixed") list.push_back({RangeEvent::fixed, std::string(version)});
@@ -112,13 +107,13 @@ std::optional<Advisory> read_affected(const dom::element& value, const Advisory&
   dom::object affected, package;
   if (value.get(affected) != simdjson::SUCCESS || affected.at_key("package").get(package) != simdjson::SUCCESS) return std::nullopt;
   Advisory advisory = record;
-  advisory.ecosystem = member_text(package, "ecosystem");
-  advisory.package = member_text(package, "name");
+  advisory.ecosystem = text_member(package, "ecosystem");
+  advisory.package = text_member(package, "name");
   if (advisory.ecosystem.empty() || advisory.package.empty()) return std::nullopt;
   Severity severity;
   for (const auto field : affected) {
     if (field.key == "ranges") for_each_item(field.value, [&](const dom::element& range) { read_range(range, advisory); });
-    if (field.key == "versions") for_each_item(field.value, [&](const dom::element& version) { if (!text_of(version).empty()) advisory.versions.emplace_back(text_of(version)); });
+    if (field.key == "versions") for_each_item(field.value, [&](const dom::element& version) { if (!text_or_empty(version).empty()) advisory.versions.emplace_back(text_or_empty(version)); });
     if (field.key == "severity") severity.read_list(field.value);
     if (field.key == "database_specific" || field.key == "ecosystem_specific") severity.read_specific(field.value);
   }
@@ -157,10 +152,10 @@ Result<OsvRecord> OsvParser::parse(std::string& text, const std::string& where) 
   std::set<std::string_view> seen;
   for (const auto field : record) {
     if (!seen.insert(field.key).second) return broken("a member that stands twice: " + std::string(field.key));
-    if (field.key == "id") common.id = text_of(field.value);
-    if (field.key == "modified") out.modified = parse_rfc3339(text_of(field.value)).value_or(TimePoint{});
-    if (field.key == "withdrawn") withdrawn = parse_rfc3339(text_of(field.value)).has_value();
-    if (field.key == "aliases") for_each_item(field.value, [&](const dom::element& alias) { if (!text_of(alias).empty()) common.aliases.emplace_back(text_of(alias)); });
+    if (field.key == "id") common.id = text_or_empty(field.value);
+    if (field.key == "modified") out.modified = parse_rfc3339(text_or_empty(field.value)).value_or(TimePoint{});
+    if (field.key == "withdrawn") withdrawn = parse_rfc3339(text_or_empty(field.value)).has_value();
+    if (field.key == "aliases") for_each_item(field.value, [&](const dom::element& alias) { if (!text_or_empty(alias).empty()) common.aliases.emplace_back(text_or_empty(alias)); });
     if (field.key == "severity") severity.read_list(field.value);
     if (field.key == "database_specific" || field.key == "ecosystem_specific") severity.read_specific(field.value);
     if (field.key == "affected") affected = field.value;

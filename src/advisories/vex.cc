@@ -10,7 +10,7 @@ namespace {
 
 using detail::unescaped;
 
-constexpr std::size_t kBytesMax = 64 << 20;
+constexpr std::size_t kVexBytesMax = 64 << 20;
 
 tl::unexpected<Error> refused(const std::string& what, const std::string& where, const std::string& hint) { return fail(ErrorCode::invalid_argument, what, where, hint); }
 
@@ -194,7 +194,7 @@ Result<TimePoint> parse_end_date(const std::string& text, const std::string& whe
 }
 
 Result<std::vector<AcceptedFinding>> read_vex(std::string_view text, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
-  const Json document = TRY(parse_json(text, where, {.bytes_max = kBytesMax}));
+  const Json document = TRY(parse_json(text, where, {.bytes_max = kVexBytesMax}));
   if (!document.is_object()) return refused("not a VEX document", where, "name an OpenVEX or a CycloneDX document");
   if (json_or(document, "bomFormat", "") == "CycloneDX") return read_cyclonedx_vex(document, where, subject, until);
   Json context = document.contains("@context") ? document["@context"] : Json("");
