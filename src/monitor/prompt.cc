@@ -16,7 +16,7 @@ const Json& member(const Json& value, const char* key) {
   return found == value.end() ? kNull : *found;
 }
 
-std::string text_of(const Json& content) {
+std::string content_text(const Json& content) {
   if (content.is_string()) return content.get_ref<const std::string&>();
   std::string text;
   if (!content.is_array()) return text;
@@ -31,7 +31,7 @@ std::string last_of_user(const Json& messages) {
   if (!messages.is_array()) return "";
   for (auto at = messages.rbegin(); at != messages.rend(); ++at) {
     const Json& role = member(*at, "role");
-    if (role.is_string() && role.get_ref<const std::string&>() == "user") return text_of(member(*at, "content"));
+    if (role.is_string() && role.get_ref<const std::string&>() == "user") return content_text(member(*at, "content"));
   }
   return "";
 }
@@ -41,7 +41,7 @@ std::string last_of_user(const Json& messages) {
 std::optional<std::string> prompt_of(const Json& body) {
   std::string prompt = last_of_user(member(body, "messages"));
   for (const char* key : {"prompt", "inputs", "text"}) {
-    if (prompt.empty()) prompt = text_of(member(body, key));
+    if (prompt.empty()) prompt = content_text(member(body, key));
   }
   return prompt.empty() ? std::nullopt : std::optional(std::move(prompt));
 }
@@ -58,7 +58,7 @@ std::optional<std::string> prompt_of_capture(const Json& line) {
   // SageMaker keeps what it does not take for text in base64.
   if (json_or(input, "encoding", "") != "BASE64") return prompt_of_text(data.get_ref<const std::string&>());
   const auto bytes = from_base64(data.get_ref<const std::string&>());
-  return bytes ? prompt_of_text(redoubt::text_of(*bytes)) : std::nullopt;
+  return bytes ? prompt_of_text(text_of(*bytes)) : std::nullopt;
 }
 
 }  // namespace redoubt::monitor
