@@ -18,13 +18,13 @@ namespace redoubt::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-Result<Json> check(const YamlDocument& document, const char* schema_text) {
+Result<Json> check_config(const YamlDocument& document, const char* schema_text) {
   Json checked = TRY(check_against_schema(document, Json::parse(schema_text)));
   checked.erase("version");
   return checked;
 }
 
-Result<Json> load_checked(const fs::path& file, const char* schema_text) { return check(TRY(load_yaml(file)), schema_text); }
+Result<Json> load_checked(const fs::path& file, const char* schema_text) { return check_config(TRY(load_yaml(file)), schema_text); }
 
 // The schema has checked presence and types, so these can't fail for input.
 template <class T>
@@ -241,7 +241,7 @@ Result<Json> load_policy(const fs::path& file) { return load_checked(file, kPoli
 
 Result<Config> load_config(const fs::path& file) {
   const auto document = TRY(load_yaml(file));
-  const Json json = TRY(check(document, kRedoubtSchema));
+  const Json json = TRY(check_config(document, kRedoubtSchema));
   Config config;
   config.file = file;
   config.name = get<std::string>(json, "name");

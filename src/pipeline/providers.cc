@@ -22,7 +22,7 @@ Status check_choices(const YamlDocument& document, const Json& providers) {
   return {};
 }
 
-Result<Json> check(const YamlDocument& document) {
+Result<Json> check_providers(const YamlDocument& document) {
   Json providers = TRY(check_against_schema(document, Json::parse(kProvidersSchema))).at("providers");
   TRY(check_choices(document, providers));
   for (const char* member : {"/aws/ca_file", "/images/ecr/ca_file", "/audit/file/path"}) {
@@ -38,7 +38,7 @@ Result<Json> check(const YamlDocument& document) {
 
 Result<Json> load_providers(const fs::path& file) {
   const auto document = load_yaml(file);
-  return document ? check(*document) : fail(document.error());
+  return document ? check_providers(*document) : fail(document.error());
 }
 
 Result<Json> providers_of(const YamlDocument& pipeline_file) {
@@ -46,7 +46,7 @@ Result<Json> providers_of(const YamlDocument& pipeline_file) {
   for (const auto& [pointer, line] : pipeline_file.lines) {
     if (pointer.starts_with(kBlock)) document.lines.emplace(pointer, line);
   }
-  return check(document);
+  return check_providers(document);
 }
 
 ProviderChoice choice_of(const Json& providers, std::string_view interface) {
