@@ -6,9 +6,9 @@
 namespace redoubt::gateway {
 namespace {
 
-constexpr std::string_view kWhere = "deploy.access";
+constexpr std::string_view kAccessWhere = "deploy.access";
 
-tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fail(ErrorCode::invalid_argument, std::move(what), std::string(kWhere), std::move(hint)); }
+tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fail(ErrorCode::invalid_argument, std::move(what), std::string(kAccessWhere), std::move(hint)); }
 
 Result<std::vector<std::string>> texts_of(const Json& object, const char* name) {
   std::vector<std::string> texts;
@@ -31,7 +31,7 @@ Result<ApiKeyInfo> caller_of(const Json& json) {
   const auto scopes = TRY(texts_of(json, "scopes"));
   if (!scopes.empty()) caller.scopes.clear();
   for (const auto& scope : scopes) caller.scopes.insert(TRY(parse_scope(scope)));
-  if (json.contains("limits")) caller.limits = TRY(use_limits_of(json["limits"], kWhere));
+  if (json.contains("limits")) caller.limits = TRY(use_limits_of(json["limits"], kAccessWhere));
   return caller;
 }
 
@@ -46,10 +46,10 @@ Result<KeySource> key_source_of(const Json& json, const std::string& issuer) {
 }
 
 Result<OidcOptions> oidc_of(const Json& json) {
-  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "key_set_hosts", "ca_file", "tenant", "models", "limits", "requests_per_minute"}, kWhere));
+  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "key_set_hosts", "ca_file", "tenant", "models", "limits", "requests_per_minute"}, kAccessWhere));
   OidcOptions oidc;
-  oidc.rules.issuer = TRY(json_string(json, "issuer", kWhere));
-  oidc.rules.audience = TRY(json_string(json, "audience", kWhere));
+  oidc.rules.issuer = TRY(json_string(json, "issuer", kAccessWhere));
+  oidc.rules.audience = TRY(json_string(json, "audience", kAccessWhere));
   oidc.rules.skew_s = static_cast<int>(json_or(json, "skew_s", std::int64_t{60}));
   if (oidc.rules.skew_s < 0 || oidc.rules.skew_s > 600) return wrong("oidc.skew_s goes from 0 to 600");
   oidc.rules.scopes_claim = json_or(json, "scopes_claim", "scope");
@@ -73,13 +73,13 @@ Result<OidcOptions> oidc_of(const Json& json) {
 }
 
 Status read_certificates(const Json& json, AccessOptions& access) {
-  TRY(only_members(json, {"ca_file", "required", "clients"}, kWhere));
-  access.client_ca_file = TRY(json_string(json, "ca_file", kWhere));
+  TRY(only_members(json, {"ca_file", "required", "clients"}, kAccessWhere));
+  access.client_ca_file = TRY(json_string(json, "ca_file", kAccessWhere));
   access.client_certificates = json_or(json, "required", false) ? crypto::ClientCertificates::required : crypto::ClientCertificates::optional;
   for (const auto& client : json_or(json, "clients", Json::array())) {
-    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}, kWhere));
+    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}, kAccessWhere));
     CertificateRule rule;
-    rule.name = TRY(json_string(client, "name", kWhere));
+    rule.name = TRY(json_string(client, "name", kAccessWhere));
     rule.caller = TRY(caller_of(client));
     rule.caller.id = "certificate " + rule.name;
     rule.caller.name = rule.name;
@@ -93,7 +93,7 @@ Status read_certificates(const Json& json, AccessOptions& access) {
 
 Result<AccessOptions> read_access(const Json& json) {
   AccessOptions access;
-  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "oidc", "client_certificates", "tenants", "prices"}, kWhere));
+  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "oidc", "client_certificates", "tenants", "prices"}, kAccessWhere));
   access.aws_region = json_or(json, "aws_region", access.aws_region.c_str());
   access.certificate_file = json_or(json, "certificate_file", "");
   access.key_file = json_or(json, "key_file", "");
@@ -102,12 +102,12 @@ Result<AccessOptions> read_access(const Json& json) {
   if (json.contains("client_certificates")) TRY(read_certificates(json["client_certificates"], access));
   const auto tenants = json_or(json, "tenants", Json::object());
   for (const auto& [name, limits] : tenants.items()) {
-    auto read = TRY(use_limits_of(limits, kWhere));
+    auto read = TRY(use_limits_of(limits, kAccessWhere));
     if (read.prompt_tokens_max != 0 || read.answer_tokens_max != 0) return wrong("the lengths of prompts and answers are a key's, not a tenant's");
     access.tenants[name] = read;
   }
   const auto prices = json_or(json, "prices", Json::object());
-  TRY(only_members(prices, {"prompt", "answer"}, kWhere));
+  TRY(only_members(prices, {"prompt", "answer"}, kAccessWhere));
   access.prices = {json_or(prices, "prompt", std::int64_t{0}), json_or(prices, "answer", std::int64_t{0})};
   if (access.prices.prompt < 0 || access.prices.answer < 0 || access.prices.prompt > 1'000'000'000'000 || access.prices.answer > 1'000'000'000'000) return wrong("a price is out of bounds");
   return access;

@@ -12,16 +12,16 @@ namespace {
 constexpr std::string_view kPrefix = "rdt_";
 constexpr std::size_t kIdSize = 12;
 constexpr std::size_t kSecretSize = 43;  // 32 bytes in base64url
-constexpr std::string_view kWhere = "API keys";
+constexpr std::string_view kKeysWhere = "API keys";
 
 constexpr std::pair<Scope, const char*> kScopes[] = {
     {Scope::invoke, "invoke"}, {Scope::models, "models"}, {Scope::health, "health"}, {Scope::metrics, "metrics"}};
 
-tl::unexpected<Error> denied() { return fail(ErrorCode::permission_denied, "the API key is not valid"); }
+tl::unexpected<Error> denied_key() { return fail(ErrorCode::permission_denied, "the API key is not valid"); }
 
 Result<std::optional<TimePoint>> optional_time(const Json& object, const char* key) {
   if (!object.contains(key)) return std::nullopt;
-  const auto text = TRY(json_string(object, key, kWhere));
+  const auto text = TRY(json_string(object, key, kKeysWhere));
   return TRY(parse_rfc3339(text));
 }
 
@@ -45,23 +45,23 @@ Json to_json(const ApiKeyInfo& info) {
 
 Result<ApiKeyInfo> from_json(const Json& json) {
   ApiKeyInfo info;
-  info.id = TRY(json_string(json, "id", kWhere));
-  info.name = TRY(json_string(json, "name", kWhere));
-  info.created = TRY(parse_rfc3339(TRY(json_string(json, "created", kWhere))));
+  info.id = TRY(json_string(json, "id", kKeysWhere));
+  info.name = TRY(json_string(json, "name", kKeysWhere));
+  info.created = TRY(parse_rfc3339(TRY(json_string(json, "created", kKeysWhere))));
   info.expires = TRY(optional_time(json, "expires"));
   info.revoked = TRY(optional_time(json, "revoked"));
-  info.requests_per_minute = static_cast<int>(TRY(json_integer(json, "requests_per_minute", kWhere)));
-  info.concurrent_requests = static_cast<int>(TRY(json_integer(json, "concurrent_requests", kWhere)));
+  info.requests_per_minute = static_cast<int>(TRY(json_integer(json, "requests_per_minute", kKeysWhere)));
+  info.concurrent_requests = static_cast<int>(TRY(json_integer(json, "concurrent_requests", kKeysWhere)));
   info.tenant = json_or(json, "tenant", "");
   for (const auto& model : json_or(json, "models", Json::array()))
     if (model.is_string()) info.models.insert(model.get<std::string>());
-  if (json.contains("limits")) info.limits = TRY(use_limits_of(json["limits"], kWhere));
+  if (json.contains("limits")) info.limits = TRY(use_limits_of(json["limits"], kKeysWhere));
   info.is_aws = json_or(json, "aws", false);
   info.replaces = json_or(json, "replaces", "");
   info.scopes.clear();
-  const auto scopes = TRY(json_array(json, "scopes", kWhere));
+  const auto scopes = TRY(json_array(json, "scopes", kKeysWhere));
   for (const auto& scope : scopes) {
-    if (!scope.is_string()) return fail(ErrorCode::invalid_argument, "a scope is no string", std::string(kWhere));
+    if (!scope.is_string()) return fail(ErrorCode::invalid_argument, "a scope is no string", std::string(kKeysWhere));
     const auto text = scope.get<std::string>();
     info.scopes.insert(TRY(parse_scope(text)));
   }
@@ -133,17 +133,17 @@ Status ApiKeys::reload() {
 Result<ApiKeys::Entries> ApiKeys::parse(const std::string& text) {
   Entries entries;
   if (text.empty()) return entries;
-  const auto json = TRY(parse_json(text, kWhere));
-  const auto version = TRY(json_integer(json, "version", kWhere));
-  if (version != 1) return fail(ErrorCode::unsupported, "the keys were written by a newer version", std::string(kWhere));
-  const auto items = TRY(json_array(json, "keys", kWhere));
+  const auto json = TRY(parse_json(text, kKeysWhere));
+  const auto version = TRY(json_integer(json, "version", kKeysWhere));
+  if (version != 1) return fail(ErrorCode::unsupported, "the keys were written by a newer version", std::string(kKeysWhere));
+  const auto items = TRY(json_array(json, "keys", kKeysWhere));
   for (const auto& item : items) {
     auto info = TRY(from_json(item));
     Entry entry;
     if (info.is_aws) {
-      entry.aws_secret = Secret(TRY(json_string(item, "aws_secret", kWhere)));
+      entry.aws_secret = Secret(TRY(json_string(item, "aws_secret", kKeysWhere)));
     } else {
-      entry.hash = TRY(Digest::parse(TRY(json_string(item, "sha256", kWhere))));
+      entry.hash = TRY(Digest::parse(TRY(json_string(item, "sha256", kKeysWhere))));
     }
     entry.info = std::move(info);
     auto id = entry.info.id;
@@ -236,7 +236,7 @@ std::vector<ApiKeyInfo> ApiKeys::list() const {
 }
 
 Result<ApiKeyInfo> ApiKeys::authenticate(std::string_view key) const {
-  if (key.size() != kPrefix.size() + kIdSize + 1 + kSecretSize || !key.starts_with(kPrefix)) return denied();
+  if (key.size() != kPrefix.size() + kIdSize + 1 + kSecretSize || !key.starts_with(kPrefix)) return denied_key();
   auto hash = crypto::sha256(key);
   std::lock_guard lock(mutex_);
   auto found = entries_.find(key.substr(kPrefix.size(), kIdSize));
@@ -244,7 +244,7 @@ Result<ApiKeyInfo> ApiKeys::authenticate(std::string_view key) const {
   const Digest nobody{};
   const auto& expected = found == entries_.end() ? nobody : found->second.hash;
   bool equal = equal_constant_time(hash.bytes(), expected.bytes());
-  if (!equal || found == entries_.end() || found->second.info.is_aws || !is_valid(found->second.info)) return denied();
+  if (!equal || found == entries_.end() || found->second.info.is_aws || !is_valid(found->second.info)) return denied_key();
   return found->second.info;
 }
 
@@ -261,7 +261,7 @@ Result<ApiKeyInfo> ApiKeys::authenticate_aws(std::string_view access_key_id, con
   const auto found = entries_.find(id);
   const bool known = found != entries_.end() && found->second.info.is_aws && access_key_id_of(found->second.info) == access_key_id;
   const bool right = fits(known ? found->second.aws_secret : nobody);
-  if (!right || !known || !is_valid(found->second.info)) return denied();
+  if (!right || !known || !is_valid(found->second.info)) return denied_key();
   return found->second.info;
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::array<const char*, 3> kKinds = {"blue_green", "canary", "shadow"};
 constexpr auto kLook = std::chrono::milliseconds(100);
 constexpr std::uint64_t kAnswersMin = 20;  // below them a percentile says little
-constexpr std::int64_t kSecondsMax = 7 * 24 * 3600, kCountMax = 1'000'000;
+constexpr std::int64_t kRolloutSecondsMax = 7 * 24 * 3600, kRolloutCountMax = 1'000'000;
 
 }  // namespace
 
@@ -36,11 +36,11 @@ Result<RolloutPlan> RolloutPlan::from_json(const Json& json) {
   for (const auto& [key, value] : json.items())
     if (!known.contains(key)) return fail(ErrorCode::invalid_argument, "a rollout has no such setting", "rollout." + key);
   TRY(read_count(json, "rollout", "percent", plan.percent, 1, 100));
-  TRY(read_count(json, "rollout", "wait_s", plan.wait_s, 0, kSecondsMax));
-  TRY(read_count(json, "rollout", "bake_s", plan.bake_s, 0, kSecondsMax));
-  TRY(read_count(json, "rollout", "errors_max", plan.errors_max, 0, kCountMax));
-  TRY(read_count(json, "rollout", "guard_hits_max", plan.guard_hits_max, 0, kCountMax));
-  TRY(read_count(json, "rollout", "worker_failures_max", plan.worker_failures_max, 0, kCountMax));
+  TRY(read_count(json, "rollout", "wait_s", plan.wait_s, 0, kRolloutSecondsMax));
+  TRY(read_count(json, "rollout", "bake_s", plan.bake_s, 0, kRolloutSecondsMax));
+  TRY(read_count(json, "rollout", "errors_max", plan.errors_max, 0, kRolloutCountMax));
+  TRY(read_count(json, "rollout", "guard_hits_max", plan.guard_hits_max, 0, kRolloutCountMax));
+  TRY(read_count(json, "rollout", "worker_failures_max", plan.worker_failures_max, 0, kRolloutCountMax));
   if (json.contains("latency_p99_ms_max")) plan.latency_p99_ms_max = TRY(json_number(json, "latency_p99_ms_max", "rollout"));
   if (!(plan.latency_p99_ms_max >= 0)) return fail(ErrorCode::invalid_argument, "a time is 0 or more", "rollout.latency_p99_ms_max");
   return plan;

@@ -10,7 +10,7 @@
 namespace redoubt::gateway {
 namespace {
 
-constexpr std::int64_t kWorkersMax = 64, kSecondsMax = 24 * 3600;
+constexpr std::int64_t kWorkersMax = 64, kScalingSecondsMax = 24 * 3600;
 
 Status read_target(const Json& json, const char* key, double& value) {
   if (!json.contains(key)) return {};
@@ -33,9 +33,9 @@ Result<ScaleOptions> ScaleOptions::from_json(const Json& json) {
   TRY(read_count(json, "scale", "max", scale.max, std::max(1, scale.min), kWorkersMax));
   TRY(read_target(json, "requests", scale.requests));
   TRY(read_target(json, "tokens_per_second", scale.tokens_per_second));
-  TRY(read_count(json, "scale", "queue_ms", scale.queue_ms, 1, 1'000 * kSecondsMax));
-  TRY(read_count(json, "scale", "scale_in_s", scale.scale_in_s, 0, kSecondsMax));
-  TRY(read_count(json, "scale", "start_s_max", scale.start_s_max, 1, kSecondsMax));
+  TRY(read_count(json, "scale", "queue_ms", scale.queue_ms, 1, 1'000 * kScalingSecondsMax));
+  TRY(read_count(json, "scale", "scale_in_s", scale.scale_in_s, 0, kScalingSecondsMax));
+  TRY(read_count(json, "scale", "start_s_max", scale.start_s_max, 1, kScalingSecondsMax));
   const bool has_target = scale.requests > 0 || scale.tokens_per_second > 0 || scale.queue_ms > 0;
   if (scale.max > std::max(1, scale.min) && !has_target)
     return fail(ErrorCode::invalid_argument, "several workers need a target that says how many", "scale", "set requests, tokens_per_second or queue_ms");

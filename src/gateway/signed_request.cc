@@ -14,7 +14,7 @@ namespace aws = provider::aws;
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256 ";
 constexpr std::size_t kSignedHeadersMax = 40;
 
-tl::unexpected<Error> denied(const char* why) { return fail(ErrorCode::permission_denied, why, "signed request"); }
+tl::unexpected<Error> denied_signature(const char* why) { return fail(ErrorCode::permission_denied, why, "signed request"); }
 
 bool is_hex(std::string_view text, std::size_t size) {
   return text.size() == size && std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
@@ -22,7 +22,7 @@ bool is_hex(std::string_view text, std::size_t size) {
 
 // "NAME=value", then ',' and spaces or the end.
 Result<std::string_view> take_part(std::string_view& text, std::string_view name) {
-  if (!text.starts_with(name)) return denied("the Authorization header has not Credential, SignedHeaders and Signature in this order");
+  if (!text.starts_with(name)) return denied_signature("the Authorization header has not Credential, SignedHeaders and Signature in this order");
   text.remove_prefix(name.size());
   const auto value = text.substr(0, text.find_first_of(", "));
   text.remove_prefix(value.size());
@@ -64,12 +64,12 @@ bool is_our_host(const http::Request& request, const SigningRules& rules) {
 Status check_signed_headers(const SignedRequest& given, const http::Request& request) {
   const auto& names = given.signed_headers;
   if (names.size() > kSignedHeadersMax || !std::is_sorted(names.begin(), names.end()) || std::adjacent_find(names.begin(), names.end()) != names.end())
-    return denied("the signed headers are not a sorted list");
+    return denied_signature("the signed headers are not a sorted list");
   const auto is_listed = [&](std::string_view name) { return std::binary_search(names.begin(), names.end(), name); };
   for (const auto& name : names)
-    if (request.headers.count(name) != 1) return denied("a signed header is not there once");
+    if (request.headers.count(name) != 1) return denied_signature("a signed header is not there once");
   for (const auto& header : request.headers)
-    if ((header.name == "host" || header.name == "content-type" || header.name.starts_with("x-amz-")) && !is_listed(header.name)) return denied("a header that matters is not signed");
+    if ((header.name == "host" || header.name == "content-type" || header.name.starts_with("x-amz-")) && !is_listed(header.name)) return denied_signature("a header that matters is not signed");
   return {};
 }
 
@@ -82,27 +82,27 @@ bool is_signed(const http::Request& request) {
 
 Result<SignedRequest> read_signed_request(const http::Request& request, const SigningRules& rules, TimePoint now) {
   const auto* header = once(request.headers, "authorization");
-  if (header == nullptr || !header->starts_with(kAlgorithm)) return denied("no signature");
-  if (!is_our_host(request, rules)) return denied("signed for another host");
+  if (header == nullptr || !header->starts_with(kAlgorithm)) return denied_signature("no signature");
+  if (!is_our_host(request, rules)) return denied_signature("signed for another host");
   std::string_view text = std::string_view(*header).substr(kAlgorithm.size());
   const auto credential = split(TRY(take_part(text, "Credential=")), '/');
   SignedRequest given;
   given.signed_headers = split(TRY(take_part(text, "SignedHeaders=")), ';');
   given.signature = TRY(take_part(text, "Signature="));
-  if (!text.empty() || credential.size() != 5 || !is_hex(given.signature, 64)) return denied("the Authorization header is malformed");
+  if (!text.empty() || credential.size() != 5 || !is_hex(given.signature, 64)) return denied_signature("the Authorization header is malformed");
   given.access_key_id = credential[0];
   const auto* date = once(request.headers, "x-amz-date");
   const auto time = date == nullptr ? std::nullopt : parse_amz_date(*date);
-  if (!time || !date->starts_with(credential[1]) || credential[1].size() != 8) return denied("the date is malformed, or not the scope's");
-  if (credential[2] != rules.region || credential[3] != rules.service || credential[4] != "aws4_request") return denied("signed for another region or service");
+  if (!time || !date->starts_with(credential[1]) || credential[1].size() != 8) return denied_signature("the date is malformed, or not the scope's");
+  if (credential[2] != rules.region || credential[3] != rules.service || credential[4] != "aws4_request") return denied_signature("signed for another region or service");
   given.time = *time;
-  if (std::chrono::abs(now - given.time) > std::chrono::seconds(rules.skew_s_max)) return denied("signed too long ago, or ahead of our clock");
-  if (request.headers.count("x-amz-security-token") > 0) return denied("our key pairs have no session");
+  if (std::chrono::abs(now - given.time) > std::chrono::seconds(rules.skew_s_max)) return denied_signature("signed too long ago, or ahead of our clock");
+  if (request.headers.count("x-amz-security-token") > 0) return denied_signature("our key pairs have no session");
   TRY(check_signed_headers(given, request));
   if (request.headers.count("x-amz-content-sha256") > 0) {
     const auto* hash = once(request.headers, "x-amz-content-sha256");
     // An unsigned or a streamed payload would be any payload.
-    if (hash == nullptr || !is_hex(*hash, 64)) return denied("the payload is not signed");
+    if (hash == nullptr || !is_hex(*hash, 64)) return denied_signature("the payload is not signed");
     given.payload_hash = *hash;
   }
   return given;

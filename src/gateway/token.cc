@@ -13,14 +13,14 @@ namespace {
 constexpr std::size_t kTokenBytesMax = 8 << 10, kKeysMax = 100, kSubjectMax = 255;
 constexpr JsonLimits kPartLimits{.bytes_max = kTokenBytesMax, .depth_max = 8};
 
-tl::unexpected<Error> denied(const char* why) { return fail(ErrorCode::permission_denied, why, "token"); }
+tl::unexpected<Error> denied_token(const char* why) { return fail(ErrorCode::permission_denied, why, "token"); }
 
 // A part of a token as JSON. Duplicate members are refused: two readers could take different ones.
 Result<Json> part_of(std::string_view text) {
   const auto bytes = from_base64url(text);
-  if (!bytes) return denied("a part of the token is no base64url");
+  if (!bytes) return denied_token("a part of the token is no base64url");
   auto json = parse_json(text_of(*bytes), "token", kPartLimits);
-  if (!json || !json->is_object()) return denied("a part of the token is no JSON object, or names a member twice");
+  if (!json || !json->is_object()) return denied_token("a part of the token is no JSON object, or names a member twice");
   return std::move(*json);
 }
 
@@ -122,48 +122,48 @@ tl::unexpected<Error> TokenIssuer::missing_key(bool is_first) const {
   const bool is_fetched = is_fetched_ && is_fetched_();
   if (is_first) return fail(ErrorCode::unavailable, "the issuer's keys are not here yet", "token");
   if (is_fetched) return fail(ErrorCode::unavailable, "signed by a key that is not in the set, which is being fetched again", "token");
-  return denied("signed by a key that is not in the set");
+  return denied_token("signed by a key that is not in the set");
 }
 
 Status TokenIssuer::check_signature(std::string_view token, std::size_t signed_size, const Json& header) const {
   const auto name = json_or(header, "alg", "");
   const auto algorithm = crypto::parse_jwt_algorithm(name);
-  if (!algorithm || !rules_.algorithms.contains(*algorithm)) return denied("signed with an algorithm that is not allowed");
+  if (!algorithm || !rules_.algorithms.contains(*algorithm)) return denied_token("signed with an algorithm that is not allowed");
   // Where a key comes from is not for the token to say, and what is critical is not understood.
   for (const char* member : {"jku", "x5u", "jwk", "x5c", "crit", "b64", "zip"})
-    if (header.contains(member)) return denied("the token's header has a member that is not taken");
-  if (header.contains("kid") && !header["kid"].is_string()) return denied("the key's name is no text");
+    if (header.contains(member)) return denied_token("the token's header has a member that is not taken");
+  if (header.contains("kid") && !header["kid"].is_string()) return denied_token("the key's name is no text");
   const auto keys = this->keys();
   if (keys->empty()) return missing_key(true);
-  if (!header.contains("kid") && count_usable(*keys) != 1) return denied("the token names no key, and the set has several");
+  if (!header.contains("kid") && count_usable(*keys) != 1) return denied_token("the token names no key, and the set has several");
   const auto found = header.contains("kid") ? keys->find(header["kid"].get_ref<const std::string&>())
                                             : std::find_if(keys->begin(), keys->end(), [](const auto& one) { return one.second.key.has_value(); });
   if (found == keys->end()) return missing_key(false);
   const auto& key = found->second;
   if (!key.key) return fail(ErrorCode::permission_denied, key.why, "token");
-  if (!key.algorithm.empty() && key.algorithm != name) return denied("signed with another algorithm than the key's");
+  if (!key.algorithm.empty() && key.algorithm != name) return denied_token("signed with another algorithm than the key's");
   const auto signature = from_base64url(token.substr(signed_size + 1));
-  if (!signature || !key.key->verify(*algorithm, view_of(token.substr(0, signed_size)), *signature)) return denied("the token's signature is wrong");
+  if (!signature || !key.key->verify(*algorithm, view_of(token.substr(0, signed_size)), *signature)) return denied_token("the token's signature is wrong");
   return {};
 }
 
 Status TokenIssuer::check_claims(const Json& claims) const {
   const auto now = clock_.now();
   const auto skew = std::chrono::seconds(rules_.skew_s);
-  if (json_or(claims, "iss", "") != rules_.issuer) return denied("a token of another issuer");
-  if (!claims.contains("aud") || !names_audience(claims["aud"], rules_.audience)) return denied("a token for another audience");
+  if (json_or(claims, "iss", "") != rules_.issuer) return denied_token("a token of another issuer");
+  if (!claims.contains("aud") || !names_audience(claims["aud"], rules_.audience)) return denied_token("a token for another audience");
   const auto end = time_of(claims, "exp");
-  if (!end || now >= *end + skew) return denied("the token has expired, or has no end");
+  if (!end || now >= *end + skew) return denied_token("the token has expired, or has no end");
   for (const char* name : {"nbf", "iat"}) {
     const auto begin = time_of(claims, name);
-    if (claims.contains(name) && (!begin || now + skew < *begin)) return denied("the token is not valid yet");
+    if (claims.contains(name) && (!begin || now + skew < *begin)) return denied_token("the token is not valid yet");
   }
   return {};
 }
 
 Result<ApiKeyInfo> TokenIssuer::caller_of(const Json& claims) const {
   const auto subject = json_or(claims, "sub", "");
-  if (subject.empty() || subject.size() > kSubjectMax) return denied("the token names nobody");
+  if (subject.empty() || subject.size() > kSubjectMax) return denied_token("the token names nobody");
   auto caller = rules_.caller;
   // The subject may be a person's name or address: what logs and limits know is a hash of it.
   caller.id = "oidc-" + crypto::sha256(rules_.issuer + '\0' + subject).hex().substr(0, 16);
@@ -173,7 +173,7 @@ Result<ApiKeyInfo> TokenIssuer::caller_of(const Json& claims) const {
     if (const auto scope = parse_scope(word)) caller.scopes.insert(*scope);
   if (!rules_.tenant_claim.empty()) {
     caller.tenant = json_or(claims, rules_.tenant_claim.c_str(), "");
-    if (caller.tenant.empty() || caller.tenant.size() > 128) return denied("the token names no tenant");
+    if (caller.tenant.empty() || caller.tenant.size() > 128) return denied_token("the token names no tenant");
   }
   caller.expires = time_of(claims, "exp");
   return caller;
@@ -181,7 +181,7 @@ Result<ApiKeyInfo> TokenIssuer::caller_of(const Json& claims) const {
 
 Result<ApiKeyInfo> TokenIssuer::authenticate(std::string_view token) const {
   const auto first = token.find('.'), last = token.rfind('.');
-  if (token.size() > kTokenBytesMax || first == token.npos || first == last || token.find('.', first + 1) != last) return denied("this is no token of three parts");
+  if (token.size() > kTokenBytesMax || first == token.npos || first == last || token.find('.', first + 1) != last) return denied_token("this is no token of three parts");
   const auto header = TRY(part_of(token.substr(0, first)));
   TRY(check_signature(token, last, header));
   // Only what was signed is read further.

@@ -18,11 +18,6 @@ constexpr int kTickMs = 100;
 constexpr auto kMeasured = std::chrono::seconds(30);             // waits are looked back at
 constexpr int kReadingMax = 8;  // requests with texts that a worker has at once
 constexpr std::size_t kServicesMin = 5, kServicesMax = 64;  // answers whose mean time counts; below them it says little
-constexpr std::string_view kWhere = "engine worker";
-
-tl::unexpected<Error> broken(std::string message) {
-  return fail(ErrorCode::unavailable, std::move(message), std::string(kWhere));
-}
 
 // Where this thread queued lines with the pool's lock held. They are sent once it is released: who waits for the lock need not wait for
 // the system too, and what came free together goes out together.
@@ -107,7 +102,7 @@ WorkerPool::~WorkerPool() {
   if (scaler_.joinable()) scaler_.join();
   for (auto& slot : slots_) slot->thread.join();
   for (auto& [id, job] : jobs_)
-    if (job.listener) job.listener->on_error({ErrorCode::unavailable, "the endpoint stops", std::string(kWhere)});
+    if (job.listener) job.listener->on_error({ErrorCode::unavailable, "the endpoint stops", std::string(kWorkerWhere)});
 }
 
 bool WorkerPool::wait_ready(milliseconds time_max) {
@@ -132,12 +127,12 @@ Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_
   std::uint64_t id = 0;
   {
     std::lock_guard lock(mutex_);
-    if (stopping_ || !can_answer()) return broken("no worker is ready");
+    if (stopping_ || !can_answer()) return broken_worker("no worker is ready");
     auto& queue = texts > 0 ? texts_queue_ : queue_;
     if (texts == 0 && queue.holds_one_of(request.payer) && expected_wait_ms() > options_.queue_ms_max)
-      return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWhere));
+      return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWorkerWhere));
     if (queue.size() >= static_cast<std::size_t>(options_.queue_max) && (texts > 0 || !make_room(request.payer, calls)))
-      return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWhere));
+      return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWorkerWhere));
     id = next_id_++;
     const auto now = Steady::now();
     queue.add(id, request.payer);
@@ -238,7 +233,7 @@ bool WorkerPool::make_room(const std::string& payer, Calls& calls) {
   if (!last) return false;
   const auto found = jobs_.find(*last);
   calls.push_back([listener = found->second.listener] {
-    if (listener) listener->on_error({ErrorCode::unavailable, "gave way to another payer's request", std::string(kWhere)});
+    if (listener) listener->on_error({ErrorCode::unavailable, "gave way to another payer's request", std::string(kWorkerWhere)});
   });
   jobs_.erase(found);
   return true;
@@ -359,7 +354,7 @@ void WorkerPool::keep_worker(Slot& slot) {
     if (wait_ms > 0 && !pause(slot, wait_ms)) return;
     if (!await_wanted(slot)) return;
     auto process = factory_();
-    auto why = Error{ErrorCode::unavailable, "the worker could not be started", std::string(kWhere)};
+    auto why = Error{ErrorCode::unavailable, "the worker could not be started", std::string(kWorkerWhere)};
     bool was_ready = false, was_wanted = true;
     if (!process) {
       why = process.error();
@@ -422,13 +417,13 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
     TRY(become_ready(slot, *ready));
     return nullptr;
   }
-  if (!slot.ready) return broken("the worker spoke before it was ready");
+  if (!slot.ready) return broken_worker("the worker spoke before it was ready");
   if (std::holds_alternative<WorkerPong>(event)) {
     slot.ponged = Steady::now();
     return nullptr;
   }
   const auto found = jobs_.find(std::visit([](const auto& one) { return id_of(one); }, event));
-  if (found == jobs_.end() || found->second.slot != &slot) return broken("the worker answered a request that it does not have");
+  if (found == jobs_.end() || found->second.slot != &slot) return broken_worker("the worker answered a request that it does not have");
   auto& job = found->second;
   job.heard = Steady::now();
   if (std::holds_alternative<RequestStarted>(event)) return job.listener;
@@ -438,8 +433,8 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
     return job.cancelled ? nullptr : job.listener;
   }
   if (const auto* text = std::get_if<RequestText>(&event)) {
-    if (job.texts_heard >= job.texts || text->index != static_cast<int>(job.texts_heard)) return broken("the worker read a text that is not the next");
-    if (text->length != slot.embedding_length) return broken("an embedding has not its numbers");
+    if (job.texts_heard >= job.texts || text->index != static_cast<int>(job.texts_heard)) return broken_worker("the worker read a text that is not the next");
+    if (text->length != slot.embedding_length) return broken_worker("an embedding has not its numbers");
     job.handed_on = true;
     ++job.texts_heard;
     return job.cancelled ? nullptr : job.listener;
@@ -447,7 +442,7 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
   if (auto* done = std::get_if<RequestDone>(&event)) {
     done->times.waited = job.waited;
     done->times.worked = std::chrono::duration_cast<std::chrono::microseconds>(job.heard - job.since);
-    if (!job.cancelled && job.listener && job.texts_heard < job.texts) return broken("the worker left a text out");
+    if (!job.cancelled && job.listener && job.texts_heard < job.texts) return broken_worker("the worker left a text out");
     if (!job.cancelled && job.texts == 0) services_.push_back(std::chrono::duration_cast<milliseconds>(job.heard - job.since));
   }
   if (services_.size() > kServicesMax) services_.pop_front();
@@ -461,7 +456,7 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
 }
 
 Status WorkerPool::become_ready(Slot& slot, const WorkerReady& ready) {
-  if (slot.ready) return broken("the worker says twice that it is ready");
+  if (slot.ready) return broken_worker("the worker says twice that it is ready");
   slot.capacity = ready.slots;
   slot.knows_scopes = ready.knows_scopes;
   slot.embedding_length = ready.embedding_length;
@@ -480,21 +475,21 @@ Status WorkerPool::watch(Slot& slot) {
   Calls calls;
   {
     std::lock_guard lock(mutex_);
-    if (stopping_) return broken("the endpoint stops");
-    if (!slot.wanted && slot.running + slot.reading == 0) return broken("the worker is no longer needed");
+    if (stopping_) return broken_worker("the endpoint stops");
+    if (!slot.wanted && slot.running + slot.reading == 0) return broken_worker("the worker is no longer needed");
     auto now = Steady::now();
-    if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken("the worker did not become ready in time");
+    if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken_worker("the worker did not become ready in time");
     if (slot.ready && now - slot.pinged > milliseconds(options_.ping_ms)) {
       if (slot.ponged >= slot.pinged || slot.pings == 0) {
         slot.pinged = now;
         slot.connection->post(ping_line(++slot.pings));
       } else if (now - slot.pinged > milliseconds(options_.pong_ms_max)) {
-        return broken("the worker does not answer a ping");
+        return broken_worker("the worker does not answer a ping");
       }
     }
     for (const auto& [id, job] : jobs_)
       if (job.slot == &slot && now - job.heard > milliseconds(options_.silence_ms_max))
-        return broken("the worker hangs on a request");
+        return broken_worker("the worker hangs on a request");
     expire(&slot, calls);
   }
   for (auto& call : calls) call();
@@ -514,7 +509,7 @@ void WorkerPool::expire(const Slot* slot, Calls& calls) {
       continue;
     }
     calls.push_back([listener = std::exchange(job.listener, nullptr)] {
-      listener->on_error({ErrorCode::unavailable, "the request took too long", std::string(kWhere)});
+      listener->on_error({ErrorCode::unavailable, "the request took too long", std::string(kWorkerWhere)});
     });
     if (!queued) {
       job.slot->connection->post(cancel_line(id));

@@ -16,16 +16,14 @@ namespace dom = simdjson::dom;
 
 constexpr std::size_t kDepthMax = 8;
 constexpr std::size_t kMembersMax = 16;
-constexpr std::int64_t kCountMax = 1'000'000'000;
+constexpr std::int64_t kWorkerCountMax = 1'000'000'000;
 constexpr std::int64_t kMicrosecondsMax = 7 * 24 * 3600 * 1'000'000LL;
-
-tl::unexpected<Error> broken(std::string message) { return fail(ErrorCode::unavailable, std::move(message), "engine worker"); }
 
 template <typename T>
 Result<T> member(const dom::object& object, std::string_view name) {
   T value;
   if (object.at_key(name).get(value) == simdjson::SUCCESS) return value;
-  return broken("the worker's event has not the right '" + std::string(name) + "'");
+  return broken_worker("the worker's event has not the right '" + std::string(name) + "'");
 }
 
 template <typename T>
@@ -44,8 +42,8 @@ Status check_names(const dom::object& object) {
   std::string_view names[kMembersMax];
   std::size_t count = 0;
   for (const auto& [name, value] : object) {
-    if (count == kMembersMax) return broken("the worker's event has too many members");
-    if (std::find(names, names + count, name) != names + count) return broken("a name stands twice in the worker's event");
+    if (count == kMembersMax) return broken_worker("the worker's event has too many members");
+    if (std::find(names, names + count, name) != names + count) return broken_worker("a name stands twice in the worker's event");
     names[count++] = name;
   }
   return {};
@@ -53,13 +51,13 @@ Status check_names(const dom::object& object) {
 
 Result<int> count_of(const dom::object& event, std::string_view name) {
   const auto value = TRY(member<std::int64_t>(event, name));
-  if (value < 0 || value > kCountMax) return broken("the worker sent a count out of range");
+  if (value < 0 || value > kWorkerCountMax) return broken_worker("the worker sent a count out of range");
   return static_cast<int>(value);
 }
 
 Result<std::chrono::microseconds> microseconds_of(const dom::object& event, std::string_view name) {
   const auto value = TRY(member<std::int64_t>(event, name));
-  if (value < 0 || value > kMicrosecondsMax) return broken("the worker sent a time out of range");
+  if (value < 0 || value > kMicrosecondsMax) return broken_worker("the worker sent a time out of range");
   return std::chrono::microseconds(value);
 }
 
@@ -67,7 +65,7 @@ Result<std::uint64_t> id_of(const dom::object& event) {
   const auto text = TRY(member<std::string_view>(event, "id"));
   std::uint64_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc{} || end != text.data() + text.size()) return broken("the worker answered a request that it does not have");
+  if (error != std::errc{} || end != text.data() + text.size()) return broken_worker("the worker answered a request that it does not have");
   return id;
 }
 
@@ -76,7 +74,7 @@ Result<openai::TokenLogprob> parse_logprob(const dom::object& entry) {
   openai::TokenLogprob out;
   for (const auto& byte : TRY(member<dom::array>(entry, "bytes"))) {
     std::uint64_t value = 0;
-    if (byte.get(value) != simdjson::SUCCESS || value > 255) return broken("a token's byte is none");
+    if (byte.get(value) != simdjson::SUCCESS || value > 255) return broken_worker("a token's byte is none");
     out.bytes.push_back(static_cast<char>(value));
   }
   out.logprob = TRY(member<double>(entry, "logprob"));
@@ -85,7 +83,7 @@ Result<openai::TokenLogprob> parse_logprob(const dom::object& entry) {
 
 Result<dom::object> object_of(const dom::element& element) {
   dom::object object;
-  if (element.get(object) != simdjson::SUCCESS) return broken("the worker sent something else than an object");
+  if (element.get(object) != simdjson::SUCCESS) return broken_worker("the worker sent something else than an object");
   return object;
 }
 
@@ -102,7 +100,7 @@ Result<openai::Piece> piece_of(const dom::object& event) {
 }
 
 Result<WorkerEvent> ready_of(const dom::object& event) {
-  if (TRY(member<std::int64_t>(event, "protocol")) != 1) return broken("the worker speaks another protocol");
+  if (TRY(member<std::int64_t>(event, "protocol")) != 1) return broken_worker("the worker speaks another protocol");
   WorkerReady ready;
   ready.slots = std::clamp(TRY(count_of(event, "slots")), 1, 1024);
   ready.context_length = TRY(count_of(event, "context_length"));
@@ -113,7 +111,7 @@ Result<WorkerEvent> ready_of(const dom::object& event) {
   if (event.at_key("adapters").get(adapters) != simdjson::SUCCESS) return ready;
   for (const auto& element : adapters) {
     std::string_view name;
-    if (element.get(name) != simdjson::SUCCESS) return broken("the worker named an adapter that has no name");
+    if (element.get(name) != simdjson::SUCCESS) return broken_worker("the worker named an adapter that has no name");
     ready.adapters.emplace_back(name);
   }
   return ready;
@@ -124,7 +122,7 @@ Result<std::optional<double>> nats_of(const dom::object& event, std::string_view
   return std::optional(TRY(member<double>(event, name)));
 }
 
-Result<WorkerEvent> text_of(const dom::object& event) {
+Result<WorkerEvent> request_text_of(const dom::object& event) {
   RequestText read;
   read.id = TRY(id_of(event));
   read.index = TRY(count_of(event, "index"));
@@ -133,7 +131,7 @@ Result<WorkerEvent> text_of(const dom::object& event) {
   read.text.nats = TRY(nats_of(event, "nats"));
   read.text.window_nats = TRY(nats_of(event, "window_nats"));
   const auto bytes = from_base64(read.text.embedding);
-  if (!bytes || bytes->size() % sizeof(float) != 0) return broken("an embedding has not its numbers");
+  if (!bytes || bytes->size() % sizeof(float) != 0) return broken_worker("an embedding has not its numbers");
   read.length = static_cast<int>(bytes->size() / sizeof(float));
   return read;
 }
@@ -171,8 +169,8 @@ Result<WorkerEvent> WorkerEventReader::read(std::string_view line) {
   dom::element root;
   auto& parser = state_->parser;
   // Its memory grows by this function alone, which also says how deep a line may be.
-  if (parser.capacity() < line.size() && parser.allocate(std::max<std::size_t>(4096, line.size()), kDepthMax) != simdjson::SUCCESS) return broken("no memory for the worker's event");
-  if (parser.parse(line.data(), line.size()).get(root) != simdjson::SUCCESS) return broken("the worker sent a line that is no JSON");
+  if (parser.capacity() < line.size() && parser.allocate(std::max<std::size_t>(4096, line.size()), kDepthMax) != simdjson::SUCCESS) return broken_worker("no memory for the worker's event");
+  if (parser.parse(line.data(), line.size()).get(root) != simdjson::SUCCESS) return broken_worker("the worker sent a line that is no JSON");
   const auto event = TRY(object_of(root));
   TRY(check_names(event));
   const auto type = TRY(member<std::string_view>(event, "type"));
@@ -184,12 +182,12 @@ Result<WorkerEvent> WorkerEventReader::read(std::string_view line) {
     const auto id = TRY(id_of(event));
     return RequestStarted{id, TRY(count_of(event, "prompt_tokens"))};
   }
-  if (type == "text") return text_of(event);
+  if (type == "text") return request_text_of(event);
   if (type == "done") return done_of(event);
   if (type == "error") return failed_of(event);
   if (type == "pong") return WorkerPong{};
   if (type == "ready") return ready_of(event);
-  return broken("the worker sent an unknown event");
+  return broken_worker("the worker sent an unknown event");
 }
 
 }  // namespace redoubt::gateway

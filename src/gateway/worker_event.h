@@ -59,6 +59,10 @@ struct RequestFailed {
 };
 using WorkerEvent = std::variant<WorkerReady, WorkerPong, RequestStarted, RequestToken, RequestText, RequestDone, RequestFailed>;
 
+// Of errors about a worker, and the one that ends it.
+inline constexpr std::string_view kWorkerWhere = "engine worker";
+inline tl::unexpected<Error> broken_worker(std::string message) { return fail(ErrorCode::unavailable, std::move(message), std::string(kWorkerWhere)); }
+
 // Keeps its memory from one line to the next. For one thread at a time.
 class WorkerEventReader {
  public:
