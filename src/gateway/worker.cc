@@ -28,7 +28,7 @@ void send_unsent() {
 }
 
 template <typename Event>
-std::uint64_t id_of(const Event& event) {
+std::uint64_t request_id_of(const Event& event) {
   if constexpr (requires { event.id; }) return event.id;
   return 0;
 }
@@ -422,7 +422,7 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
     slot.ponged = Steady::now();
     return nullptr;
   }
-  const auto found = jobs_.find(std::visit([](const auto& one) { return id_of(one); }, event));
+  const auto found = jobs_.find(std::visit([](const auto& one) { return request_id_of(one); }, event));
   if (found == jobs_.end() || found->second.slot != &slot) return broken_worker("the worker answered a request that it does not have");
   auto& job = found->second;
   job.heard = Steady::now();
