@@ -49,7 +49,7 @@ bool is_transient(const Refusal& refusal) {
                                   "ModelNotReadyException", "TemporaryRedirect"});
 }
 
-std::string text_of(const Json& value, Words names) {
+std::string first_text(const Json& value, Words names) {
   for (const auto name : names) {
     const auto found = value.is_object() ? value.find(std::string(name)) : value.end();
     if (found != value.end() && found->is_string()) return found->get<std::string>();
@@ -64,11 +64,11 @@ std::string bare_code(std::string code) {
   return code;
 }
 
-void read_json(std::string_view body, Refusal& refusal) {
+void read_json_refusal(std::string_view body, Refusal& refusal) {
   const auto json = parse_json(body, "the refusal", {.bytes_max = 64 << 10, .depth_max = 16});
   if (!json) return;
-  if (refusal.code.empty()) refusal.code = bare_code(text_of(*json, {"__type", "code", "Code", "error"}));
-  refusal.message = text_of(*json, {"message", "Message", "errorMessage", "OriginalMessage", "error_description"});
+  if (refusal.code.empty()) refusal.code = bare_code(first_text(*json, {"__type", "code", "Code", "error"}));
+  refusal.message = first_text(*json, {"message", "Message", "errorMessage", "OriginalMessage", "error_description"});
 }
 
 // <ErrorResponse><Error><Code>..., <Response><Errors><Error>..., or <Error><Code>... as S3 has it.
@@ -79,10 +79,10 @@ void read_xml(std::string_view body, Refusal& refusal) {
   for (const char* name : {"Errors", "Error"}) {
     if (error->is_object() && error->contains(name)) error = &(*error)[name];
   }
-  refusal.code = text_of(*error, {"Code"});
-  refusal.message = text_of(*error, {"Message"});
-  if (refusal.request_id.empty()) refusal.request_id = text_of(document->value, {"RequestId", "RequestID"});
-  if (const auto region = text_of(*error, {"Region"}); !region.empty()) refusal.message += " (the bucket's region: " + region + ")";
+  refusal.code = first_text(*error, {"Code"});
+  refusal.message = first_text(*error, {"Message"});
+  if (refusal.request_id.empty()) refusal.request_id = first_text(document->value, {"RequestId", "RequestID"});
+  if (const auto region = first_text(*error, {"Region"}); !region.empty()) refusal.message += " (the bucket's region: " + region + ")";
 }
 
 std::string hint_of(const Refusal& refusal, const std::string& subject) {
@@ -125,7 +125,7 @@ Refusal read_refusal(const http::ClientResponse& response, std::string_view body
   Refusal refusal{response.status, {}, {}, request_id_of(response.headers)};
   if (const auto* type = response.headers.find("x-amzn-errortype")) refusal.code = bare_code(*type);
   const auto first = body.find_first_not_of(" \t\r\n");
-  if (first != body.npos && body[first] == '{') read_json(body, refusal);
+  if (first != body.npos && body[first] == '{') read_json_refusal(body, refusal);
   if (first != body.npos && body[first] == '<') read_xml(body, refusal);
   // A HEAD has no body to say it in.
   if (refusal.code.empty() && response.status == 404) refusal.code = "NotFound";

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/aws/api/profile.h"
 
-#include <algorithm>
-
 #include "base/file.h"
+#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -16,12 +15,6 @@ std::string_view stripped(std::string_view text) {
   const auto first = text.find_first_not_of(kBlank);
   if (first == text.npos) return {};
   return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
 }
 
 // "profile   dev" is "profile dev", and quotes around the name are none of it.
@@ -127,6 +120,11 @@ const Section* find_in(const std::map<std::string, Section>& sections, const std
 const std::string* Section::find(const std::string& key) const {
   const auto found = values.find(key);
   return found == values.end() ? nullptr : &found->second;
+}
+
+std::string Section::text(const std::string& key) const {
+  const auto* found = find(key);
+  return found != nullptr ? *found : "";
 }
 
 Result<std::map<std::string, Section>> parse_ini(std::string_view text, const std::string& file) {

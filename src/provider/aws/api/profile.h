@@ -20,6 +20,7 @@ struct Section {
   std::map<std::string, std::string> where;  // key -> "FILE:LINE"
 
   const std::string* find(const std::string& key) const;
+  std::string text(const std::string& key) const;  // empty where there is none
 };
 
 // Sections by name as they stand between the brackets, blanks normalised: "default", "profile dev", "sso-session corp".

@@ -8,11 +8,6 @@
 namespace redoubt::provider::aws {
 namespace {
 
-std::string text_of(const Section& section, const char* key) {
-  const auto* found = section.find(key);
-  return found != nullptr ? *found : "";
-}
-
 std::string where_of(const Section& section, const char* key) {
   const auto found = section.where.find(key);
   return found != section.where.end() ? found->second : "";
@@ -23,7 +18,7 @@ bool has_keys(const Section& profile) { return profile.find("aws_access_key_id")
 bool has_sso(const Section& profile) { return profile.find("sso_account_id") != nullptr || profile.find("sso_session") != nullptr; }
 
 Result<Credentials> keys_of(const Section& profile, const std::string& name) {
-  const auto id = text_of(profile, "aws_access_key_id"), secret = text_of(profile, "aws_secret_access_key");
+  const auto id = profile.text("aws_access_key_id"), secret = profile.text("aws_secret_access_key");
   if (id.empty() || secret.empty()) {
     return fail(ErrorCode::permission_denied, fmt::format("profile \"{}\" has no {}", name, id.empty() ? "aws_access_key_id" : "aws_secret_access_key"),
                 where_of(profile, id.empty() ? "aws_secret_access_key" : "aws_access_key_id"), "give both aws_access_key_id and aws_secret_access_key");
@@ -48,13 +43,13 @@ class ProfileResolver {
  private:
   // What the profile says without a role.
   Result<std::optional<CredentialSource>> own_source(const Section& profile, const std::string& name) {
-    if (const auto file = text_of(profile, "web_identity_token_file"); !file.empty()) {
-      const auto role = text_of(profile, "role_arn");
+    if (const auto file = profile.text("web_identity_token_file"); !file.empty()) {
+      const auto role = profile.text("role_arn");
       if (role.empty()) return missing(profile, name, "web_identity_token_file", "role_arn");
-      return web_identity_source(context_, {role, text_of(profile, "role_session_name"), {}, {}, where_of(profile, "role_arn")}, file);
+      return web_identity_source(context_, {role, profile.text("role_session_name"), {}, {}, where_of(profile, "role_arn")}, file);
     }
     if (has_sso(profile)) return TRY(sso_source(context_, profile, name));
-    const auto command = text_of(profile, "credential_process");
+    const auto command = profile.text("credential_process");
     // The credentials file comes before a process, and that before keys in the config file.
     if (has_keys(profile) && (command.empty() || context_.profiles.is_of_credentials_file(profile, "aws_access_key_id"))) {
       return always(TRY(keys_of(profile, name)));
@@ -69,12 +64,12 @@ class ProfileResolver {
       return fail(ErrorCode::permission_denied, fmt::format("profile \"{}\" asks for a code of a second factor (mfa_serial), which can't be typed here", name),
                   where_of(profile, "mfa_serial"), "sign in with 'aws sso login', or export a session made with 'aws sts get-session-token'");
     }
-    RoleRequest request{text_of(profile, "role_arn"), text_of(profile, "role_session_name"), text_of(profile, "external_id"),
-                        text_of(profile, "duration_seconds"), where_of(profile, "role_arn")};
+    RoleRequest request{profile.text("role_arn"), profile.text("role_session_name"), profile.text("external_id"),
+                        profile.text("duration_seconds"), where_of(profile, "role_arn")};
     if (!request.duration_s.empty() && !std::all_of(request.duration_s.begin(), request.duration_s.end(), [](unsigned char c) { return std::isdigit(c); })) {
       return fail(ErrorCode::invalid_argument, fmt::format("duration_seconds of profile \"{}\" is no number", name), where_of(profile, "duration_seconds"));
     }
-    const auto source = text_of(profile, "source_profile"), named = text_of(profile, "credential_source");
+    const auto source = profile.text("source_profile"), named = profile.text("credential_source");
     if (!source.empty() && !named.empty()) {
       return fail(ErrorCode::invalid_argument, fmt::format("profile \"{}\" has both source_profile and credential_source", name), request.where, "remove one of them");
     }

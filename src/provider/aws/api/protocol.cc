@@ -17,7 +17,7 @@ WireRequest write_json(const Service& service, std::string_view operation, const
   return request;
 }
 
-Result<Json> read_json(std::string_view body, const std::string& subject) {
+Result<Json> read_json_answer(std::string_view body, const std::string& subject) {
   if (body.empty()) return Json::object();
   auto answer = TRY(parse_json(body, "the answer to " + subject));
   if (answer.is_null()) return Json::object();  // what has no output
@@ -44,7 +44,7 @@ Result<Json> read_answer(const Service& service, std::string_view operation, con
   const auto subject = fmt::format("{}.{}", service.name, operation);
   if (service.protocol == Protocol::query || service.protocol == Protocol::ec2) return read_query_answer(service, operation, body);
   if (service.protocol == Protocol::rest_json || service.protocol == Protocol::rest_xml) return read_rest_answer(service, operation, response, body);
-  return read_json(body, subject);
+  return read_json_answer(body, subject);
 }
 
 }  // namespace redoubt::provider::aws

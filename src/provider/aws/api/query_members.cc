@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/aws/api/query_members.h"
 
-#include <algorithm>
-#include <array>
+#include "provider/aws/api/member_names.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
-using Name = std::string_view;
-
 // Only names that have one type wherever they stand in these services' answers.
-constexpr Name kNumbers[] = {
+constexpr Name kQueryNumbers[] = {
     // sts, cloudformation, iam
     "PackedPolicySize", "DriftedStackInstancesCount", "DriftedStackResourceCount", "FailedStackInstancesCount", "MonitoringTimeInMinutes",
     "PercentageCompleted", "TimeoutInMinutes", "TotalStackInstancesCount", "AttachmentCount", "Column", "Line", "MaxPasswordAge", "MaxSessionDuration",
@@ -19,7 +16,7 @@ constexpr Name kNumbers[] = {
     "availableIpAddressCount", "deviceIndex", "fromPort", "maxAggregationInterval", "maxEntries", "ruleNumber", "toPort", "defaultVCpus", "sizeInMiB",
 };
 
-constexpr Name kBooleans[] = {
+constexpr Name kQueryBooleans[] = {
     // sns, cloudformation, iam
     "IsInSandbox", "DisableRollback", "EnableTerminationProtection", "IncludeNestedStacks", "ImportExistingResources", "IsDefaultVersion",
     "ManagedByStack", "NoEcho", "RetainExceptOnCreate", "UsePreviousValue", "AllowUsersToChangePassword", "AllowedByOrganizations",
@@ -30,7 +27,7 @@ constexpr Name kBooleans[] = {
     "isDefault", "isEgress", "main", "enableDns64", "enableResourceNameDnsARecord", "enableResourceNameDnsAAAARecord", "ipv6Native", "mapPublicIpOnLaunch", "privateDnsEnabled", "requesterManaged", "sourceDestCheck", "vpcEndpointPolicySupported",
 };
 
-constexpr Name kTimes[] = {
+constexpr Name kQueryTimes[] = {
     "Expiration", "CreatedAt", "CreationTime", "CreationTimestamp", "DeletionTime", "DriftDetectionTimestamp", "EndTimestamp", "InvokedAt",
     "LastCheckTimestamp", "LastDriftCheckTimestamp", "LastUpdatedTime", "LastUpdatedTimestamp", "TimeCreated", "Timestamp", "CreateDate",
     "GeneratedTime", "JobCompletionDate", "JobCreationDate", "LastAuthenticated", "LastAccessedTime", "LastUsedDate", "PasswordLastUsed", "UpdateDate", "UploadDate",
@@ -38,7 +35,7 @@ constexpr Name kTimes[] = {
 };
 
 // Empty, they would be taken for an empty text.
-constexpr Name kLists[] = {
+constexpr Name kQueryLists[] = {
     "AccessKeyMetadata", "AccountAliases", "AttachedPolicies", "Capabilities", "Changes", "Certificates", "ContextKeyNames", "DeclaredTransforms",
     "EvaluationResults", "Exports", "Groups", "InstanceProfiles", "MFADevices", "MatchedStatements", "MissingContextValues", "NotificationARNs",
     "OpenIDConnectProviderList", "Outputs", "Parameters", "PhysicalResourceIdContext", "Policies", "PoliciesGrantingServiceAccess", "PolicyGroups",
@@ -48,14 +45,12 @@ constexpr Name kLists[] = {
     "ThumbprintList", "Topics", "UserDetailList", "UserPolicyList", "Users", "Versions", "VirtualMFADevices",
 };
 
-bool has(std::span<const Name> names, Name name) { return std::find(names.begin(), names.end(), name) != names.end(); }
-
-struct Renamed {
+struct Ec2Renamed {
   Name wire, member;
 };
 
 // What no rule gives.
-constexpr Renamed kEc2Renamed[] = {
+constexpr Ec2Renamed kEc2Renamed[] = {
     {"securityGroupInfo", "SecurityGroups"}, {"groups", "UserIdGroupPairs"}, {"groupDescription", "Description"}, {"default", "IsDefault"},
     {"availabilityZoneInfo", "AvailabilityZones"}, {"zoneState", "State"}, {"regionInfo", "Regions"}, {"regionEndpoint", "Endpoint"},
     {"spotPriceHistorySet", "SpotPriceHistory"}, {"cidrBlockAssociationSet", "CidrBlockAssociationSet"},
@@ -94,17 +89,17 @@ bool is_query_time(Name service, Name member) { return service == "ec2" && (memb
 
 XmlOptions query_xml_options(Name service) {
   XmlOptions options;
-  if (service != "ec2") options.wrappers = kLists;
-  options.numbers = kNumbers;
-  options.booleans = kBooleans;
-  options.times = kTimes;
+  if (service != "ec2") options.wrappers = kQueryLists;
+  options.numbers = kQueryNumbers;
+  options.booleans = kQueryBooleans;
+  options.times = kQueryTimes;
   return options;
 }
 
 std::string ec2_request_name(const std::string& member) {
   constexpr Name kSingular[] = {"Filters", "Values", "TagSpecifications", "Tags", "InstanceTypes", "ProductDescriptions", "TagKeys"};
   if (member == "Resources") return "ResourceId";
-  const bool is_list = member.ends_with("Ids") || member.ends_with("Names") || has(kSingular, member);
+  const bool is_list = member.ends_with("Ids") || member.ends_with("Names") || has_name(kSingular, member);
   return is_list ? member.substr(0, member.size() - 1) : member;
 }
 
@@ -117,7 +112,7 @@ Json ec2_answer(Json value) {
   Json out = Json::object();
   for (auto& [name, member] : value.items()) {
     // An empty list has no children that would tell it from an empty text.
-    const bool empty_list = member == Json("") && (name.ends_with("Set") || name.ends_with("Info") || has(kEc2Lists, name));
+    const bool empty_list = member == Json("") && (name.ends_with("Set") || name.ends_with("Info") || has_name(kEc2Lists, name));
     out[ec2_member_name(name)] = empty_list ? Json::array() : ec2_answer(std::move(member));
   }
   return out;

@@ -11,7 +11,7 @@
 namespace redoubt::provider::aws {
 namespace {
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string wire_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 // "MaxResults=maxResults NextToken" one by one.
 template <class Body>
@@ -36,7 +36,7 @@ class RestWriter {
     if (question != row_.uri.npos) add_fixed_query(row_.uri.substr(question + 1));
     for_each_name(row_.query, [&](const auto& member, const auto& wire) { add_query(take(member), wire); });
     for_each_name(row_.headers, [&](const auto& member, const auto& wire) {
-      if (const auto value = take(member); !value.is_null()) request_.headers.add(wire, text_of(value));
+      if (const auto value = take(member); !value.is_null()) request_.headers.add(wire, wire_text(value));
     });
     service_.protocol == Protocol::rest_json ? write_json() : write_xml();
     return std::move(request_);
@@ -72,7 +72,7 @@ class RestWriter {
     auto lower = name;
     lower[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(lower[0])));
     if (value.is_null()) value = take(lower);
-    auto text = value.is_null() ? "" : text_of(value);
+    auto text = value.is_null() ? "" : wire_text(value);
     if (text.empty()) return fail(ErrorCode::invalid_argument, fmt::format("{}.{} needs the member {}", service_.name, row_.name, name));
     // Route 53 gives ids as paths and takes them without.
     if (service_.name == "route53" && text.starts_with('/')) text = text.substr(text.rfind('/') + 1);
@@ -86,8 +86,8 @@ class RestWriter {
 
   void add_query(const Json& value, const std::string& wire) {
     if (value.is_null()) return;
-    if (!value.is_array()) return void(request_.query.emplace_back(wire, text_of(value)));
-    for (const auto& item : value) request_.query.emplace_back(wire, text_of(item));
+    if (!value.is_array()) return void(request_.query.emplace_back(wire, wire_text(value)));
+    for (const auto& item : value) request_.query.emplace_back(wire, wire_text(item));
   }
 
   void write_json() {
@@ -118,7 +118,7 @@ class RestWriter {
     const std::string root(row_.payload);
     const auto given = take(root);
     if (root == "Policy") {
-      request_.body = text_of(given);
+      request_.body = wire_text(given);
       return;
     }
     // A member that is the body as a whole, or the rest of the input under the request's own name.

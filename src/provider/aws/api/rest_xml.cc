@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "provider/aws/api/member_names.h"
+
 namespace redoubt::provider::aws {
 namespace {
-
-using Name = std::string_view;
 
 struct ListForm {
   Name service, member;
@@ -15,7 +15,7 @@ struct ListForm {
   bool flattened = false;  // the items stand in the parent, without an element of the list's own
 };
 
-constexpr ListForm kLists[] = {
+constexpr ListForm kListForms[] = {
     {"route53", "Changes", "Change"}, {"route53", "ResourceRecords", "ResourceRecord"}, {"route53", "ChildHealthChecks", "ChildHealthCheck"},
     {"route53", "Regions", "Region"}, {"route53", "ResetElements", "ResettableElementName"}, {"route53", "AddTags", "Tag"},
     {"route53", "RemoveTagKeys", "Key"}, {"s3", "Rules", "Rule", true}, {"s3", "Transitions", "Transition", true},
@@ -25,10 +25,10 @@ constexpr ListForm kLists[] = {
     {"s3", "Objects", "Object", true}, {"s3", "Tierings", "Tiering", true}, {"s3", "EncryptionType", "EncryptionType", true},
 };
 
-struct Renamed {
+struct S3Renamed {
   Name member, wire;
 };
-constexpr Renamed kS3Renamed[] = {{"MFADelete", "MfaDelete"}, {"TopicArn", "Topic"}, {"QueueArn", "Queue"}, {"LambdaFunctionArn", "CloudFunction"}};
+constexpr S3Renamed kS3Renamed[] = {{"MFADelete", "MfaDelete"}, {"TopicArn", "Topic"}, {"QueueArn", "Queue"}, {"LambdaFunctionArn", "CloudFunction"}};
 
 // Route 53's schema is a sequence: elements come in the order of its reference. By the element that holds them.
 struct Order {
@@ -62,17 +62,17 @@ constexpr Name kS3Wrappers[] = {"Buckets", "TargetGrants", "TagSet", "AccessCont
 constexpr Name kS3Lists[] = {"Rule", "EncryptionType", "Tag", "Transition", "NoncurrentVersionTransition", "TopicConfiguration", "Event", "FilterRule",
                              "QueueConfiguration", "CloudFunctionConfiguration", "IntelligentTieringConfiguration", "Tiering", "Contents", "ChecksumAlgorithm",
                              "CommonPrefixes", "Version", "Upload", "Part", "Deleted"};
-constexpr Name kNumbers[] = {"Bias", "HealthThreshold", "ResourceRecordSetCount", "Threshold", "HealthCheckVersion", "Period", "RequestInterval",
+constexpr Name kXmlNumbers[] = {"Bias", "HealthThreshold", "ResourceRecordSetCount", "Threshold", "HealthCheckVersion", "Period", "RequestInterval",
                              "FailureThreshold", "Port", "TTL", "Weight", "EvaluationPeriods", "NewerNoncurrentVersions", "MaxKeys", "ObjectSizeLessThan",
                              "MaxUploads", "PartNumberMarker", "KeyCount", "MaxParts", "DaysAfterInitiation", "Priority", "PartNumber", "NoncurrentDays",
                              "ObjectSizeGreaterThan", "NextPartNumberMarker", "Years", "Minutes", "Days", "Size"};
-constexpr Name kBooleans[] = {"EvaluateTargetHealth", "MeasureLatency", "EnableSNI", "Disabled", "Inverted", "MultiValueAnswer", "PrivateZone", "IsTruncated",
+constexpr Name kXmlBooleans[] = {"EvaluateTargetHealth", "MeasureLatency", "EnableSNI", "Disabled", "Inverted", "MultiValueAnswer", "PrivateZone", "IsTruncated",
                               "BlockPublicPolicy", "RestrictPublicBuckets", "BlockPublicAcls", "IsPublic", "IsLatest", "IgnorePublicAcls", "BucketKeyEnabled",
                               "ExpiredObjectDeleteMarker"};
-constexpr Name kTimes[] = {"SubmittedAt", "CheckedTime", "Initiated", "CreationDate", "Date", "LastModified"};
+constexpr Name kXmlTimes[] = {"SubmittedAt", "CheckedTime", "Initiated", "CreationDate", "Date", "LastModified"};
 
 // Flattened elements of S3's answers whose list has another name.
-constexpr Renamed kS3Plural[] = {
+constexpr S3Renamed kS3Plural[] = {
     {"Rules", "Rule"}, {"Tags", "Tag"}, {"Transitions", "Transition"}, {"NoncurrentVersionTransitions", "NoncurrentVersionTransition"},
     {"TopicConfigurations", "TopicConfiguration"}, {"Events", "Event"}, {"FilterRules", "FilterRule"}, {"QueueConfigurations", "QueueConfiguration"},
     {"LambdaFunctionConfigurations", "CloudFunctionConfiguration"}, {"IntelligentTieringConfigurationList", "IntelligentTieringConfiguration"},
@@ -80,8 +80,8 @@ constexpr Renamed kS3Plural[] = {
 };
 
 const ListForm* list_form(Name service, Name member) {
-  const auto found = std::find_if(std::begin(kLists), std::end(kLists), [&](const ListForm& form) { return form.service == service && form.member == member; });
-  return found == std::end(kLists) ? nullptr : &*found;
+  const auto found = std::find_if(std::begin(kListForms), std::end(kListForms), [&](const ListForm& form) { return form.service == service && form.member == member; });
+  return found == std::end(kListForms) ? nullptr : &*found;
 }
 
 std::size_t rank_of(Name parent, Name child) {
@@ -154,9 +154,9 @@ XmlOptions rest_xml_options(Name service) {
   } else {
     options.wrappers = kRoute53Wrappers;
   }
-  options.numbers = kNumbers;
-  options.booleans = kBooleans;
-  options.times = kTimes;
+  options.numbers = kXmlNumbers;
+  options.booleans = kXmlBooleans;
+  options.times = kXmlTimes;
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "crypto/hash.h"
+#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -15,14 +16,8 @@ namespace {
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 constexpr std::string_view kEmptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
 // Without white space at the ends, and with one space for each run of it.
-std::string trimmed(std::string_view value) {
+std::string canonical_value(std::string_view value) {
   std::string out;
   for (const char c : value) {
     const bool space = c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -40,8 +35,8 @@ std::string trimmed(std::string_view value) {
 std::map<std::string, std::string> canonical_headers(const http::Headers& headers) {
   std::map<std::string, std::string> out;
   for (const auto& header : headers) {
-    const auto [at, is_new] = out.try_emplace(lower(header.name), trimmed(header.value));
-    if (!is_new) at->second += "," + trimmed(header.value);
+    const auto [at, is_new] = out.try_emplace(lower(header.name), canonical_value(header.value));
+    if (!is_new) at->second += "," + canonical_value(header.value);
   }
   return out;
 }

@@ -8,7 +8,7 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr std::chrono::minutes kRefreshEarly{5};
+constexpr std::chrono::minutes kTokenRefreshEarly{5};
 constexpr std::size_t kCacheBytesMax = 256 << 10;
 
 struct SsoSettings {
@@ -19,11 +19,6 @@ struct SsoSettings {
   CredentialCall call;
   const Clock& clock;
 };
-
-std::string text_of(const Section& section, const char* key) {
-  const auto* found = section.find(key);
-  return found != nullptr ? *found : "";
-}
 
 std::string cure_of(const SsoSettings& settings) {
   return settings.session.empty() ? fmt::format("sign in: aws sso login --profile {}", settings.profile) : fmt::format("sign in: aws sso login --sso-session {}", settings.session);
@@ -56,7 +51,7 @@ Result<std::string> access_token(const SsoSettings& settings) {
   if (!expires) return fail(ErrorCode::permission_denied, "the SSO session's file names no end", settings.cache.string(), cure_of(settings));
   const auto now = settings.clock.now();
   const bool can_refresh = !settings.session.empty() && !json_or(token, "refreshToken", "").empty();
-  if (*expires <= now || (can_refresh && *expires <= now + kRefreshEarly)) {
+  if (*expires <= now || (can_refresh && *expires <= now + kTokenRefreshEarly)) {
     auto fresh = refreshed(settings, token);
     if (!fresh && *expires <= now) return fail(std::move(fresh.error()));
     if (fresh) token = std::move(*fresh);
@@ -85,7 +80,7 @@ Result<Credentials> role_credentials(const SsoSettings& settings) {
 }  // namespace
 
 Result<CredentialSource> sso_source(const CredentialContext& context, const Section& profile, const std::string& name) {
-  const auto session = text_of(profile, "sso_session");
+  const auto session = profile.text("sso_session");
   const auto* section = session.empty() ? &profile : context.profiles.sso_session(session);
   const auto where_key = session.empty() ? "sso_account_id" : "sso_session";
   const auto found = profile.where.find(where_key);
@@ -93,7 +88,7 @@ Result<CredentialSource> sso_source(const CredentialContext& context, const Sect
   if (section == nullptr) {
     return fail(ErrorCode::invalid_argument, fmt::format("profile \"{}\" names the sso-session \"{}\", which is not there", name, session), where, fmt::format("add [sso-session {}] to the config file", session));
   }
-  SsoSettings settings{name, text_of(*section, "sso_start_url"), text_of(*section, "sso_region"), text_of(profile, "sso_account_id"), text_of(profile, "sso_role_name"),
+  SsoSettings settings{name, section->text("sso_start_url"), section->text("sso_region"), profile.text("sso_account_id"), profile.text("sso_role_name"),
                        session, {}, where, context.call, context.clock};
   for (const auto& [value, key] : {std::pair{&settings.start_url, "sso_start_url"}, {&settings.region, "sso_region"}, {&settings.account_id, "sso_account_id"}, {&settings.role_name, "sso_role_name"}}) {
     if (value->empty()) return fail(ErrorCode::permission_denied, fmt::format("profile \"{}\" has SSO settings without {}", name, key), where, fmt::format("add {}, or run 'aws configure sso'", key));

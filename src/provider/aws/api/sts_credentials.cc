@@ -28,7 +28,7 @@ Result<Credentials> taken_on(Result<Json> answer, const RoleRequest& request) {
   return credentials_of_json(json_or(*answer, "Credentials", Json::object()), "SessionToken", request.role_arn);
 }
 
-std::string trimmed(std::string text) {
+std::string without_end_blanks(std::string text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.pop_back();
   return text;
 }
@@ -49,7 +49,7 @@ CredentialSource web_identity_source(const CredentialContext& context, RoleReque
       return fail(ErrorCode::permission_denied, "the web identity's token can't be read: " + token.error().message, path.string(), "check web_identity_token_file (AWS_WEB_IDENTITY_TOKEN_FILE)");
     }
     auto input = input_of(request, clock.now());
-    input["WebIdentityToken"] = trimmed(std::move(*token));
+    input["WebIdentityToken"] = without_end_blanks(std::move(*token));
     return taken_on(call(nullptr, "", "sts", "AssumeRoleWithWebIdentity", input), request);
   };
 }

@@ -11,12 +11,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "provider/aws/api/member_names.h"
 
 namespace redoubt::provider::aws {
 namespace {
-
-using Names = std::span<const std::string_view>;
-bool has(Names names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 struct Element {
   std::string name;
@@ -24,7 +22,7 @@ struct Element {
   std::vector<std::pair<std::string, Json>> children;
 };
 
-Json number_of(const std::string& text) {
+Json xml_number(const std::string& text) {
   std::int64_t integer = 0;
   const char* end = text.data() + text.size();
   if (const auto parsed = std::from_chars(text.data(), end, integer); parsed.ec == std::errc{} && parsed.ptr == end) return integer;
@@ -33,17 +31,17 @@ Json number_of(const std::string& text) {
   return text;
 }
 
-Json time_of(const std::string& text) {
+Json xml_time(const std::string& text) {
   const auto time = parse_rfc3339(text);
-  if (!time) return number_of(text);
+  if (!time) return xml_number(text);
   return static_cast<double>(time->time_since_epoch().count()) / 1000;
 }
 
 // A text as what its name says it is.
 Json typed(std::string_view name, const std::string& text, const XmlOptions& options) {
-  if (has(options.booleans, name) && (text == "true" || text == "false")) return text == "true";
-  if (has(options.numbers, name)) return number_of(text);
-  if (has(options.times, name)) return time_of(text);
+  if (has_name(options.booleans, name) && (text == "true" || text == "false")) return text == "true";
+  if (has_name(options.numbers, name)) return xml_number(text);
+  if (has_name(options.times, name)) return xml_time(text);
   return text;
 }
 
@@ -69,8 +67,8 @@ Json object_of(Element& element, const XmlOptions& options) {
   for (auto& [name, value] : element.children) {
     const auto found = out.find(name);
     if (found == out.end()) {
-      out[name] = has(options.lists, name) ? Json::array({std::move(value)}) : std::move(value);
-    } else if (found->is_array() && has(options.lists, name)) {
+      out[name] = has_name(options.lists, name) ? Json::array({std::move(value)}) : std::move(value);
+    } else if (found->is_array() && has_name(options.lists, name)) {
       found->push_back(std::move(value));
     } else {
       // The second of a name that nobody called a list.
@@ -82,11 +80,11 @@ Json object_of(Element& element, const XmlOptions& options) {
 }
 
 Json value_of(Element& element, const XmlOptions& options) {
-  if (element.children.empty()) return has(options.wrappers, element.name) ? Json::array() : typed(element.name, element.text, options);
+  if (element.children.empty()) return has_name(options.wrappers, element.name) ? Json::array() : typed(element.name, element.text, options);
   if (all_named(element, "entry")) {
     if (auto map = map_of(element, options)) return std::move(*map);
   }
-  if (all_named(element, "member") || all_named(element, "item") || has(options.wrappers, element.name)) {
+  if (all_named(element, "member") || all_named(element, "item") || has_name(options.wrappers, element.name)) {
     Json out = Json::array();
     for (auto& [name, value] : element.children) out.push_back(std::move(value));
     // Members of a list have no name of their own: the list's tells their type.
