@@ -9,7 +9,7 @@
 namespace redoubt::provider {
 namespace {
 
-constexpr std::array<const char*, 3> kStates = {"INSUFFICIENT_DATA", "OK", "ALARM"};
+constexpr std::array<const char*, 3> kAlarmStates = {"INSUFFICIENT_DATA", "OK", "ALARM"};
 constexpr int kCountMax = 1'000'000;
 constexpr const char* kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
@@ -21,12 +21,12 @@ Result<int> count_of(const Json& item, const char* key) {
 
 }  // namespace
 
-const char* to_string(AlarmState state) { return kStates[static_cast<std::size_t>(state)]; }
+const char* to_string(AlarmState state) { return kAlarmStates[static_cast<std::size_t>(state)]; }
 
 Result<AlarmState> parse_alarm_state(std::string_view text) {
-  const auto found = std::find(kStates.begin(), kStates.end(), text);
-  if (found == kStates.end()) return fail(ErrorCode::invalid_argument, "not a state of an alarm: " + std::string(text));
-  return static_cast<AlarmState>(found - kStates.begin());
+  const auto found = std::find(kAlarmStates.begin(), kAlarmStates.end(), text);
+  if (found == kAlarmStates.end()) return fail(ErrorCode::invalid_argument, "not a state of an alarm: " + std::string(text));
+  return static_cast<AlarmState>(found - kAlarmStates.begin());
 }
 
 Json Alarm::to_json() const {

@@ -5,14 +5,14 @@
 
 namespace redoubt::provider {
 namespace {
-constexpr std::array<const char*, 5> kStates = {"PendingManualApproval", "Approved", "Rejected", "Revoked", "Deployed"};
+constexpr std::array<const char*, 5> kVersionStates = {"PendingManualApproval", "Approved", "Rejected", "Revoked", "Deployed"};
 }
 
-const char* to_string(VersionState state) { return kStates[static_cast<std::size_t>(state)]; }
+const char* to_string(VersionState state) { return kVersionStates[static_cast<std::size_t>(state)]; }
 
 Result<VersionState> parse_version_state(std::string_view text) {
-  for (std::size_t i = 0; i < kStates.size(); ++i) {
-    if (text == kStates[i]) return static_cast<VersionState>(i);
+  for (std::size_t i = 0; i < kVersionStates.size(); ++i) {
+    if (text == kVersionStates[i]) return static_cast<VersionState>(i);
   }
   return fail(ErrorCode::invalid_argument, "not a state of a version: " + std::string(text));
 }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kFormat = "redoubt-keyring";
 constexpr int kVersion = 1;
-constexpr std::size_t kFileBytesMax = 16 << 20, kSaltBytes = 32, kKeyBytes = 32;
+constexpr std::size_t kKeyringBytesMax = 16 << 20, kSaltBytes = 32, kKeyBytes = 32;
 constexpr std::string_view kKeysLabel = "redoubt keyring v1 keys";
 
 tl::unexpected<Error> tampered(const char* what) {
@@ -106,7 +106,7 @@ std::string encode_keyring(const KeyringFile& file) {
 }
 
 Result<KeyringFile> parse_keyring(std::string_view text) {
-  auto json = parse_json(text, "keyring.json", {.bytes_max = kFileBytesMax, .depth_max = 4});
+  auto json = parse_json(text, "keyring.json", {.bytes_max = kKeyringBytesMax, .depth_max = 4});
   if (!json || !json->is_object()) return tampered("it is not JSON");
   // The checksum tells damage from a wrong passphrase: without it, a changed salt would look like one.
   Json rest = *json;

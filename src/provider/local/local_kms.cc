@@ -16,7 +16,7 @@ namespace redoubt::provider::local {
 namespace {
 
 constexpr std::uint8_t kWrapVersion = 1;
-constexpr std::size_t kFileBytesMax = 16 << 20, kDataKeyBytesMax = 4096, kVersionsMax = 100'000;
+constexpr std::size_t kKeysBytesMax = 16 << 20, kDataKeyBytesMax = 4096, kVersionsMax = 100'000;
 constexpr std::size_t kWrapHeaderBytes = 1 + 4;
 
 Status check_context(const EncryptionContext& context) {
@@ -33,7 +33,7 @@ Bytes associated_data(std::string_view key_uri, std::size_t version, const Encry
 }
 
 Result<std::string> read_keyring(const std::filesystem::path& path) {
-  auto text = read_text_file(path, kFileBytesMax);
+  auto text = read_text_file(path, kKeysBytesMax);
   if (!text && text.error().code == ErrorCode::not_found) {
     return fail(ErrorCode::not_found, "the keyring is not there", path.string(), "restore it from your backup");
   }

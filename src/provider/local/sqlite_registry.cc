@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPending = "pending\n";
-constexpr std::uint64_t kFileBytesMax = 1ull << 30;
+constexpr std::uint64_t kRegistryBytesMax = 1ull << 30;
 constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS versions (sequence INTEGER PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL,"
     " state TEXT NOT NULL, metrics TEXT NOT NULL, created TEXT NOT NULL, created_by TEXT NOT NULL, statement TEXT NOT NULL,"
@@ -21,7 +21,7 @@ constexpr const char* kColumns = "name, version, digest, state, metrics, created
 fs::path mac_path(const fs::path& file) { return file.string() + ".mac"; }
 
 Result<std::string> mac_of(const SqliteRegistry::Options& options) {
-  const Bytes contents = TRY(read_file(options.file, kFileBytesMax));
+  const Bytes contents = TRY(read_file(options.file, kRegistryBytesMax));
   return crypto::hmac_sha256(options.mac_key, contents).hex() + "\n";
 }
 

@@ -28,11 +28,6 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-Result<std::string> origin_of(const std::string& url) {
-  const auto parts = TRY(http::parse_url(url));
-  return fmt::format("{}://{}:{}", parts.scheme, parts.host, parts.port);
-}
-
 std::optional<std::uint64_t> number(std::string_view text) {
   std::uint64_t value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -56,6 +51,11 @@ std::string RemoteReference::text() const {
 }
 
 bool is_tag(std::string_view text) { return std::regex_match(text.begin(), text.end(), tag_grammar()); }
+
+Result<std::string> origin_of(const std::string& url) {
+  const auto parts = TRY(http::parse_url(url));
+  return fmt::format("{}://{}:{}", parts.scheme, parts.host, parts.port);
+}
 
 Result<RemoteReference> parse_remote_reference(const std::string& url) {
   constexpr const char* kHint = "write https://HOST[:PORT]/REPOSITORY[:TAG]";

@@ -29,6 +29,8 @@ Result<RemoteReference> parse_remote_reference(const std::string& url);
 // The same, and "@sha256:..." after the repository or its tag.
 Result<RemoteReference> parse_pinned_reference(const std::string& url);
 bool is_tag(std::string_view text);
+// "https://HOST:PORT" of an address, with the port that its scheme stands for.
+Result<std::string> origin_of(const std::string& url);
 
 // The scheme and the parameters of a WWW-Authenticate header (RFC 9110, section 11.6.1); names in lower case.
 struct Challenge {

@@ -29,11 +29,6 @@ class TextSource final : public Source {
   MemorySource rest_;
 };
 
-Result<std::string> origin_of(const std::string& url) {
-  const auto parts = TRY(http::parse_url(url));
-  return fmt::format("{}://{}:{}", parts.scheme, parts.host, parts.port);
-}
-
 // As much of the part as there is; less only at the end.
 Result<std::size_t> fill(Source& from, MutableByteView part) {
   std::size_t filled = 0;

@@ -13,7 +13,6 @@
 namespace redoubt::provider::registry {
 namespace {
 
-constexpr std::uint64_t kManifestBytesMax = 4 << 20;  // what every registry takes at least
 constexpr int kPagesMax = 1000, kAttemptsMax = 6;
 constexpr std::uint64_t kWaitSecondsMax = 60;         // a registry that asks for more is come back to another day
 constexpr int kUnauthorized = 401, kNotFound = 404;

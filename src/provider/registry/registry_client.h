@@ -20,6 +20,8 @@
 
 namespace redoubt::provider::registry {
 
+constexpr std::uint64_t kManifestBytesMax = 4 << 20;  // what every registry takes at least
+
 struct RegistryLogin {
   // "USER:PASSWORD", or a ready bearer token where it holds no colon.
   std::optional<Secret> credentials;

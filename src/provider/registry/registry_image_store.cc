@@ -4,7 +4,6 @@
 namespace redoubt::provider::registry {
 namespace {
 
-constexpr std::uint64_t kManifestBytesMax = 4 << 20;
 constexpr std::size_t kTagBytesMax = 128;
 constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
