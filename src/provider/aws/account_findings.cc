@@ -7,27 +7,21 @@
 #include <tuple>
 
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
+#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
 constexpr std::size_t kFindingsAtOnce = 50, kFindingsMax = 1'000;
 
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
-
 // A text in ISO 8601 or seconds since 1970, as the services have it.
-std::string time_of(const Json& object, const char* member) {
-  const auto found = object.find(member);
-  if (found == object.end() || !found->is_number()) return text(object, member);
-  return to_rfc3339(TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(found->get<double>() * 1000))));
+std::string since_of(const Json& object, const char* member) {
+  const auto time = time_of(object, member);
+  return time ? to_rfc3339(*time) : text(object, member);
 }
 
-std::string lower(std::string word) {
-  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return word;
-}
-
-std::string severity_of(double guardduty) { return guardduty >= 9 ? "critical" : guardduty >= 7 ? "high" : "medium"; }
+std::string guardduty_severity(double level) { return level >= 9 ? "critical" : level >= 7 ? "high" : "medium"; }
 
 AccountFinding guard_is_off(const char* source, const std::string& region, const char* severity = "high") {
   return {source, std::string("off-") + region, severity, "GuardIsOff", fmt::format("{} is off in {}", source, region), ""};
@@ -49,7 +43,7 @@ Status read_guardduty(Client& client, const AccountFindingsOptions& options, std
       auto answer = client.call("guardduty", "GetFindings", {{"DetectorId", detector}, {"FindingIds", some}});
       if (!answer) return fail_about(detector.get<std::string>(), answer.error(), kCure);
       for (const auto& one : json_or(*answer, "findings", Json::array())) {
-        found.push_back({"guardduty", text(one, "id"), severity_of(json_or(one, "severity", 0.0)), text(one, "type"), text(one, "title"), time_of(one, "createdAt")});
+        found.push_back({"guardduty", text(one, "id"), guardduty_severity(json_or(one, "severity", 0.0)), text(one, "type"), text(one, "title"), since_of(one, "createdAt")});
       }
     }
   }
@@ -63,7 +57,7 @@ Status read_inspector(Client& client, std::vector<AccountFinding>& found) {
   if (!findings) return fail_about("inspector2", findings.error(), "turn Amazon Inspector on, and allow inspector2:ListFindings to the role that runs this");
   for (const auto& one : *findings) {
     if (found.size() >= kFindingsMax) break;
-    found.push_back({"inspector", text(one, "findingArn"), lower(text(one, "severity")), text(one, "type"), text(one, "title"), time_of(one, "firstObservedAt")});
+    found.push_back({"inspector", text(one, "findingArn"), lower(text(one, "severity")), text(one, "type"), text(one, "title"), since_of(one, "firstObservedAt")});
   }
   return {};
 }
@@ -135,7 +129,7 @@ Status read_access_analyzer(Client& client, std::vector<AccountFinding>& found) 
     for (const auto& one : *findings) {
       if (found.size() >= kFindingsMax) break;
       const auto type = text(one, "findingType");  // "ExternalAccess", "UnusedIAMRole", "UnusedPermission"
-      found.push_back({"accessanalyzer", text(one, "id"), type == "ExternalAccess" ? "high" : "medium", type, type + ": " + text(one, "resource"), time_of(one, "createdAt")});
+      found.push_back({"accessanalyzer", text(one, "id"), type == "ExternalAccess" ? "high" : "medium", type, type + ": " + text(one, "resource"), since_of(one, "createdAt")});
     }
   }
   return {};

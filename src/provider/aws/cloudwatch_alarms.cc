@@ -7,13 +7,14 @@
 #include <cmath>
 
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
 constexpr std::size_t kNamesMax = 100, kDimensionsMax = 30;
 constexpr double kOverEveryLimit = 1e90;  // CloudWatch takes no infinity and no NaN; its values end at 2^360
-constexpr const char* kCure = "allow cloudwatch:PutMetricData, PutMetricAlarm, SetAlarmState, DescribeAlarms and DeleteAlarms to the role that runs this";
+constexpr const char* kAlarmsCure = "allow cloudwatch:PutMetricData, PutMetricAlarm, SetAlarmState, DescribeAlarms and DeleteAlarms to the role that runs this";
 
 const char* unit_of(MetricUnit unit) {
   switch (unit) {
@@ -33,7 +34,7 @@ bool is_same(const Json& wanted, const Json& there) {
   return wanted == there || (wanted.empty() && there.is_null());
 }
 
-bool is_as_wanted(const Json& wanted, const Json& there) {
+bool is_defined_as(const Json& wanted, const Json& there) {
   for (const auto& [member, value] : wanted.items()) {
     const auto found = there.find(member);
     if (!is_same(value, found == there.end() ? Json() : *found)) return false;
@@ -41,10 +42,9 @@ bool is_as_wanted(const Json& wanted, const Json& there) {
   return true;
 }
 
-std::string time_of(const Json& alarm) {
+std::string changed_at(const Json& alarm) {
   for (const char* member : {"StateTransitionedTimestamp", "StateUpdatedTimestamp"}) {
-    const auto found = alarm.find(member);
-    if (found != alarm.end() && found->is_number()) return to_rfc3339(TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(found->get<double>() * 1000))));
+    if (const auto time = time_of(alarm, member)) return to_rfc3339(*time);
   }
   return {};
 }
@@ -103,7 +103,7 @@ Json CloudWatchAlarms::alarm_of(const AlarmRule& rule) const {
 
 Result<Json> CloudWatchAlarms::described() {
   auto alarms = client_.call_all("cloudwatch", "DescribeAlarms", {{"AlarmNamePrefix", options_.name_prefix}, {"AlarmTypes", {"MetricAlarm"}}}, "MetricAlarms");
-  if (!alarms) return fail_about(options_.name_prefix + "*", alarms.error(), kCure);
+  if (!alarms) return fail_about(options_.name_prefix + "*", alarms.error(), kAlarmsCure);
   return alarms;
 }
 
@@ -116,14 +116,14 @@ Status CloudWatchAlarms::define(const std::vector<AlarmRule>& rules) {
   for (const auto& alarm : there) {
     const auto found = wanted.find(json_or(alarm, "AlarmName", ""));
     if (found == wanted.end()) gone.push_back(alarm.at("AlarmName"));
-    if (found != wanted.end() && is_as_wanted(found->second, alarm)) wanted.erase(found);
+    if (found != wanted.end() && is_defined_as(found->second, alarm)) wanted.erase(found);
   }
   for (const auto& [name, alarm] : wanted) {
-    if (auto done = client_.call("cloudwatch", "PutMetricAlarm", alarm); !done) return fail_about(name, done.error(), kCure);
+    if (auto done = client_.call("cloudwatch", "PutMetricAlarm", alarm); !done) return fail_about(name, done.error(), kAlarmsCure);
   }
   for (std::size_t from = 0; from < gone.size(); from += kNamesMax) {
     const Json names(std::vector<Json>(gone.begin() + static_cast<std::ptrdiff_t>(from), gone.begin() + static_cast<std::ptrdiff_t>(std::min(gone.size(), from + kNamesMax))));
-    if (auto done = client_.call("cloudwatch", "DeleteAlarms", {{"AlarmNames", names}}); !done) return fail_about(options_.name_prefix + "*", done.error(), kCure);
+    if (auto done = client_.call("cloudwatch", "DeleteAlarms", {{"AlarmNames", names}}); !done) return fail_about(options_.name_prefix + "*", done.error(), kAlarmsCure);
   }
   rules_ = rules;
   return {};
@@ -151,7 +151,7 @@ Status CloudWatchAlarms::miss(const AlarmRule& rule) {
   auto done = client_.call("cloudwatch", "SetAlarmState", input);
   if (done) return {};
   --seen.failures;  // told at the next look
-  return fail_about(options_.name_prefix + rule.name, done.error(), kCure);
+  return fail_about(options_.name_prefix + rule.name, done.error(), kAlarmsCure);
 }
 
 Status CloudWatchAlarms::put(const Measurements& measurements) {
@@ -173,7 +173,7 @@ Status CloudWatchAlarms::put(const Measurements& measurements) {
   }
   if (data.empty()) return {};
   auto done = client_.call("cloudwatch", "PutMetricData", {{"Namespace", options_.metric_namespace}, {"MetricData", std::move(data)}});
-  return done ? Status() : Status(fail_about(options_.metric_namespace, done.error(), kCure));
+  return done ? Status() : Status(fail_about(options_.metric_namespace, done.error(), kAlarmsCure));
 }
 
 Result<std::vector<Alarm>> CloudWatchAlarms::read() {
@@ -190,7 +190,7 @@ Result<std::vector<Alarm>> CloudWatchAlarms::read() {
     alarm.state = is_unchecked ? AlarmState::insufficient_data : TRY(parse_alarm_state(json_or(there, "StateValue", "")));
     alarm.open = !is_unchecked && alarm.state != AlarmState::ok;
     alarm.value = value_of(there);
-    if (!is_unchecked) alarm.changed = time_of(there);
+    if (!is_unchecked) alarm.changed = changed_at(there);
     alarms.push_back(std::move(alarm));
   }
   const auto position = [this](const Alarm& alarm) {

@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kTopic = "arn:aws:sns:eu-central-1:123456789012:alarms";
+constexpr const char* kAlarmsTopic = "arn:aws:sns:eu-central-1:123456789012:alarms";
 const std::vector<AlarmRule> kRules = {
     {"Errors", "failed in a minute", 10},
     {"Drift", "ratio", 1, 2, 3, MetricUnit::none, Sampling::now_and_then},
@@ -48,7 +48,7 @@ class CloudWatchAlarmsTest : public ::testing::Test {
   FakeClock clock_;
   TestingClient client_;
   Json there_ = Json::array();
-  CloudWatchAlarmsOptions options_{.name_prefix = "redoubt-1-production-", .dimensions = {{"Workspace", "1"}, {"Environment", "production"}}, .topic_arn = kTopic};
+  CloudWatchAlarmsOptions options_{.name_prefix = "redoubt-1-production-", .dimensions = {{"Workspace", "1"}, {"Environment", "production"}}, .topic_arn = kAlarmsTopic};
   std::unique_ptr<CloudWatchAlarms> alarms_;
 };
 
@@ -56,7 +56,7 @@ TEST_F(CloudWatchAlarmsTest, an_alarm_tells_the_topic_of_every_state_and_misses_
   ASSERT_TRUE(alarms_->define(kRules));
   ASSERT_EQ(there_.size(), 2u);
   EXPECT_EQ(there_[1]["AlarmName"], "redoubt-1-production-Errors");
-  for (const char* actions : {"AlarmActions", "OKActions", "InsufficientDataActions"}) EXPECT_EQ(there_[1][actions], Json::array({kTopic}));
+  for (const char* actions : {"AlarmActions", "OKActions", "InsufficientDataActions"}) EXPECT_EQ(there_[1][actions], Json::array({kAlarmsTopic}));
   EXPECT_EQ(there_[1]["TreatMissingData"], "missing");
   EXPECT_EQ(there_[1]["EvaluationPeriods"], 3);
   EXPECT_EQ(there_[1]["DatapointsToAlarm"], 1);

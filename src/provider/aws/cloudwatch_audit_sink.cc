@@ -17,15 +17,15 @@ constexpr auto kBatchSpanMax = std::chrono::hours(24);
 // Events older than 14 days, or than the group keeps them, are not stored.
 constexpr auto kAgeMax = std::chrono::days(14);
 constexpr auto kMargin = std::chrono::hours(1);
-constexpr int kPagesMax = 100;
+constexpr int kTailPagesMax = 100;
 static_assert(kAuditEventBytesMax <= kEventBytesMax);
 
 constexpr std::array kSteps = {"acquire", "data", "image", "train", "evaluate", "register", "review", "deploy", "alarm"};
 constexpr std::array kRetentions = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653};
 constexpr const char* kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/#";
-constexpr const char* kCure = "make the log groups (config/cloudformation_template.yaml), or allow logs:CreateLogGroup, CreateLogStream, PutRetentionPolicy, PutLogEvents, GetLogEvents and DescribeLogGroups";
+constexpr const char* kLedgerCure = "make the log groups (config/cloudformation_template.yaml), or allow logs:CreateLogGroup, CreateLogStream, PutRetentionPolicy, PutLogEvents, GetLogEvents and DescribeLogGroups";
 
-TimePoint time_of(const Json& event) { return TimePoint(std::chrono::milliseconds(json_or(event, "timestamp", std::int64_t{0}))); }
+TimePoint event_time(const Json& event) { return TimePoint(std::chrono::milliseconds(json_or(event, "timestamp", std::int64_t{0}))); }
 
 }  // namespace
 
@@ -50,10 +50,10 @@ std::string CloudWatchAuditSink::group_of(const std::string& step) const {
 Result<CloudWatchAuditSink::Tail> CloudWatchAuditSink::read_tail(const std::string& group) {
   Tail tail;
   Json input = {{"logGroupName", group}, {"logStreamName", options_.stream}, {"startFromHead", false}, {"limit", 25}};
-  for (int page = 0; page < kPagesMax; ++page) {
+  for (int page = 0; page < kTailPagesMax; ++page) {
     const auto answer = client_.call("logs", "GetLogEvents", input);
     if (!answer && is_service_error(answer.error(), "ResourceNotFoundException")) return tail;
-    if (!answer) return fail_about(where(group), answer.error(), kCure);
+    if (!answer) return fail_about(where(group), answer.error(), kLedgerCure);
     tail.is_there = true;
     const Json events = json_or(*answer, "events", Json::array());
     for (const auto& event : events) {
@@ -61,7 +61,7 @@ Result<CloudWatchAuditSink::Tail> CloudWatchAuditSink::read_tail(const std::stri
       const bool is_ours = entry && entry->origin == options_.origin;
       if (!is_ours) return fail(ErrorCode::tampered, "the log stream holds what is not of this ledger", where(group), "name another stream or group_prefix in the providers' block 'audit'");
       tail.next = std::max(tail.next, entry->index + 1);
-      tail.newest = std::max(tail.newest, time_of(event));
+      tail.newest = std::max(tail.newest, event_time(event));
     }
     const std::string token = json_or(*answer, "nextBackwardToken", "");
     // An empty page is the end only when it leads back to itself.
@@ -72,7 +72,7 @@ Result<CloudWatchAuditSink::Tail> CloudWatchAuditSink::read_tail(const std::stri
 }
 
 Result<std::optional<Json>> CloudWatchAuditSink::find_group(const std::string& group) {
-  for (auto& found : TRY(about(group, client_.call_all("logs", "DescribeLogGroups", {{"logGroupNamePrefix", group}}, "logGroups"), kCure))) {
+  for (auto& found : TRY(about(group, client_.call_all("logs", "DescribeLogGroups", {{"logGroupNamePrefix", group}}, "logGroups"), kLedgerCure))) {
     if (json_or(found, "logGroupName", "") == group) return std::optional(std::move(found));
   }
   return std::nullopt;
@@ -86,7 +86,7 @@ Status CloudWatchAuditSink::make_group(const std::string& group, Stream& stream)
   auto found = TRY(find_group(group));
   if (!found && !stream.tail.is_there) {
     const auto made = client_.call("logs", "CreateLogGroup", input);
-    if (!made && made.error().code != ErrorCode::already_exists) return fail_about(group, made.error(), kCure);
+    if (!made && made.error().code != ErrorCode::already_exists) return fail_about(group, made.error(), kLedgerCure);
     found = TRY(find_group(group));
   }
   if (found) {
@@ -98,12 +98,12 @@ Status CloudWatchAuditSink::make_group(const std::string& group, Stream& stream)
   }
   if (stream.retention_days == 0) {
     const auto kept = client_.call("logs", "PutRetentionPolicy", {{"logGroupName", group}, {"retentionInDays", options_.retention_days}});
-    if (!kept) return fail_about(group, kept.error(), kCure);
+    if (!kept) return fail_about(group, kept.error(), kLedgerCure);
     stream.retention_days = options_.retention_days;
   }
   if (stream.tail.is_there) return {};
   const auto made = client_.call("logs", "CreateLogStream", {{"logGroupName", group}, {"logStreamName", options_.stream}});
-  if (!made && made.error().code != ErrorCode::already_exists) return fail_about(where(group), made.error(), kCure);
+  if (!made && made.error().code != ErrorCode::already_exists) return fail_about(where(group), made.error(), kLedgerCure);
   return {};
 }
 
@@ -172,7 +172,7 @@ Status CloudWatchAuditSink::put(const std::string& group, const std::vector<Even
   Json list = Json::array();
   for (const auto& event : events) list.push_back({{"timestamp", event.time.time_since_epoch().count()}, {"message", event.message}});
   const auto answer = client_.call("logs", "PutLogEvents", {{"logGroupName", group}, {"logStreamName", options_.stream}, {"logEvents", std::move(list)}});
-  if (!answer) return fail_about(where(group), answer.error(), kCure);
+  if (!answer) return fail_about(where(group), answer.error(), kLedgerCure);
   const Json rejected = json_or(*answer, "rejectedLogEventsInfo", Json::object());
   if (rejected.empty()) return {};
   return fail(ErrorCode::unavailable, fmt::format("CloudWatch did not store some of {} events, for their time: {}", events.size(), dump_json(rejected)), where(group),

@@ -8,14 +8,13 @@
 #include <optional>
 
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
 constexpr std::size_t kFilterValuesMax = 20;  // of one filter of Security Hub
 constexpr std::size_t kResourcesMax = 20;     // that a check names
-
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
 
 // Answers of one guard, by the identifiers that the controls name; `why_not` says why there are none.
 struct Answers {
@@ -56,7 +55,7 @@ Result<ComplianceCheck> read_rule(Client& client, const std::string& name, const
 }
 
 // Rules are known by the identifier of AWS's managed rule, whatever name somebody gave them.
-Result<Answers> read_config(Client& client) {
+Result<Answers> config_answers(Client& client) {
   constexpr const char* kActions = "config:DescribeConfigurationRecorderStatus, DescribeConfigRules and DescribeComplianceByConfigRule";
   Answers answers;
   const auto status = TRY(ask(client.call("config", "DescribeConfigurationRecorderStatus", Json::object()), "AWS Config", kActions, answers));
@@ -99,7 +98,7 @@ void add_finding(const Json& finding, ComplianceCheck& check) {
   for (const auto& resource : json_or(finding, "Resources", Json::array())) name_resource(check, text(resource, "Id"));
 }
 
-Result<Answers> read_security_hub(Client& client) {
+Result<Answers> security_hub_answers(Client& client) {
   Answers answers;
   std::vector<std::string_view> ids;
   for (const auto& control : controls()) ids.insert(ids.end(), control.controls.begin(), control.controls.end());
@@ -152,7 +151,7 @@ Verdict ControlReport::verdict() const {
 }
 
 Result<std::vector<ControlReport>> read_compliance(Client& client, const std::vector<ComplianceCheck>& own) {
-  const auto config = TRY(read_config(client)), hub = TRY(read_security_hub(client));
+  const auto config = TRY(config_answers(client)), hub = TRY(security_hub_answers(client));
   std::vector<ControlReport> reports;
   for (const auto& control : controls()) {
     ControlReport report{&control, {}};

@@ -8,16 +8,17 @@
 #include <thread>
 
 #include "provider/aws/about.h"
+#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr int kPagesMax = 100;
-constexpr const char* kCure = "allow ecr:DescribeImageScanFindings on the repository to the role that runs this, or set images.ecr.findings_wait_s to 0";
+constexpr int kFindingsPagesMax = 100;
+constexpr const char* kScanCure = "allow ecr:DescribeImageScanFindings on the repository to the role that runs this, or set images.ecr.findings_wait_s to 0";
 
 // Levels below low, and those that were never rated, block nothing.
-std::string severity_of(std::string word) {
-  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+std::string severity_of(const std::string& level) {
+  std::string word = lower(level);
   for (const char* known : {"critical", "high", "medium", "low"}) {
     if (word == known) return word;
   }
@@ -71,7 +72,7 @@ Result<std::string> EcrFindings::wait_for_end(const Json& input) {
   if (!ended && ended.error().code == ErrorCode::limit_exceeded) {
     return fail(ErrorCode::limit_exceeded, fmt::format("the scan has not ended after {} s: {} {}", options_.wait.total_s_max, status, description), where, "look at it in ECR; raise images.ecr.findings_wait_s and run it again");
   }
-  if (!ended) return fail_about(where, std::move(ended.error()), is_missing_yet(ended.error()) ? "the repository has to scan on push" : kCure);
+  if (!ended) return fail_about(where, std::move(ended.error()), is_missing_yet(ended.error()) ? "the repository has to scan on push" : kScanCure);
   if (status == "COMPLETE" || status == "ACTIVE" || status == "UNSUPPORTED_IMAGE") return status;
   return fail(ErrorCode::gate_refused, fmt::format("the image was not scanned: {} {}", status, description), where, "have it scanned: aws ecr start-image-scan, or look at the registry's scanning configuration");
 }
@@ -80,9 +81,9 @@ Result<std::vector<ImageFinding>> EcrFindings::read(const Digest& image) {
   Json input = {{"repositoryName", options_.repository}, {"imageId", {{"imageDigest", image.tagged()}}}};
   std::vector<ImageFinding> found;
   if (TRY(wait_for_end(input)) == "UNSUPPORTED_IMAGE") return found;
-  for (int page = 0; page < kPagesMax; ++page) {
+  for (int page = 0; page < kFindingsPagesMax; ++page) {
     auto answer = client_.call("ecr", "DescribeImageScanFindings", input);
-    if (!answer) return fail_about(scanner() + "@" + image.tagged(), std::move(answer.error()), kCure);
+    if (!answer) return fail_about(scanner() + "@" + image.tagged(), std::move(answer.error()), kScanCure);
     const Json findings = json_or(*answer, "imageScanFindings", Json::object());
     for (const auto& one : json_or(findings, "findings", Json::array())) found.push_back(basic_finding(one));
     for (const auto& one : json_or(findings, "enhancedFindings", Json::array())) add_enhanced_findings(one, found);

@@ -8,9 +8,9 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr const char* kCure = "allow the action on the repository in the role's policy";
+constexpr const char* kRepositoryCure = "allow the action on the repository in the role's policy";
 
-tl::unexpected<Error> fail_ecr(const EcrImageStoreOptions& options, Error error) { return fail_about("ECR repository " + options.repository, std::move(error), kCure); }
+tl::unexpected<Error> fail_ecr(const EcrImageStoreOptions& options, Error error) { return fail_about("ECR repository " + options.repository, std::move(error), kRepositoryCure); }
 
 Result<Json> make_repository(const EcrImageStoreOptions& options, Client& client) {
   Json encryption = {{"encryptionType", "KMS"}};

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "provider/aws/about.h"
+#include "provider/aws/job_ending.h"
 #include "provider/aws/monitoring_requests.h"
 #include "provider/aws/training_job.h"
 
@@ -17,18 +18,9 @@ constexpr const char* kVariant = "main";
 constexpr const char* kDimension = "sagemaker:variant:DesiredInstanceCount";
 constexpr int kTerminationWaitSeconds = 120, kMarginSeconds = 600;
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 std::string upper(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return text;
-}
-
-bool holds_any(const std::string& text, std::initializer_list<const char*> words) {
-  return std::any_of(words.begin(), words.end(), [&](const char* word) { return text.find(word) != std::string::npos; });
 }
 
 std::string quota_hint(const SagemakerEndpointOptions& options) { return fmt::format("ask Service Quotas for more of '{} for endpoint usage', or name another instance_type", options.instance_type); }
@@ -158,7 +150,7 @@ Json record_change(const FailoverOptions& failover, const std::string& endpoint,
 }
 
 Error explain_endpoint_refusal(Error error, const std::string& name, const SagemakerEndpointOptions& options) {
-  const std::string message = lower(error.message);
+  const std::string message = error.message;
   error.where = name;
   if (is_service_error(error, "ResourceLimitExceeded") || error.code == ErrorCode::limit_exceeded) {
     error.code = ErrorCode::limit_exceeded;
@@ -190,14 +182,13 @@ Error explain_endpoint_refusal(Error error, const std::string& name, const Sagem
 }
 
 std::string cure_of_failure(const std::string& reason, const std::string& logs, const SagemakerEndpointOptions& options) {
-  const std::string text = lower(reason);
-  if (holds_any(text, {"limit", "quota"})) return quota_hint(options);
-  if (holds_any(text, {"capacity"})) return "the region has no " + options.instance_type + " to spare now: deploy again later, or name another instance_type";
-  if (holds_any(text, {"ping", "health check"})) return logs;
-  if (holds_any(text, {"image", "ecr"})) {
+  if (holds_any(reason, {"limit", "quota"})) return quota_hint(options);
+  if (holds_any(reason, {"capacity"})) return "the region has no " + options.instance_type + " to spare now: deploy again later, or name another instance_type";
+  if (holds_any(reason, {"ping", "health check"})) return logs;
+  if (holds_any(reason, {"image", "ecr"})) {
     return "push the image ('redoubt image push'); the role " + options.role_arn + " must be able to pull from " + options.image_repository + " (ecr:BatchGetImage, GetDownloadUrlForLayer, BatchCheckLayerAvailability)";
   }
-  if (holds_any(text, {"model data", "s3", "download"})) return "the role " + options.role_arn + " must be able to read " + options.models_uri;
+  if (holds_any(reason, {"model data", "s3", "download"})) return "the role " + options.role_arn + " must be able to read " + options.models_uri;
   return logs;
 }
 

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <initializer_list>
 
 #include "provider/aws/about.h"
+#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -16,11 +16,6 @@ constexpr std::size_t kFailureBytesMax = 1024;
 constexpr int kEndedByTerm = 128 + 15;
 constexpr std::string_view kContainerFailed = "AlgorithmError: ";
 constexpr std::string_view kExitCode = "exit code: ";
-
-bool holds_any(std::string text, std::initializer_list<std::string_view> parts) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
-  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) { return text.find(part) != text.npos; });
-}
 
 std::string quota_hint(const SagemakerJobOptions& options) {
   return fmt::format("ask for more of \"{} for {} usage\" in Service Quotas (Amazon SageMaker), or name another instance_type", options.instance_type,
@@ -107,9 +102,16 @@ Error explain_refusal(Error error, const std::string& job, const SagemakerJobOpt
   return error;
 }
 
+bool is_over(const std::string& status) { return status == "Completed" || status == "Failed" || status == "Stopped"; }
+
 bool is_missing(const Error& error) {
   if (error.code == ErrorCode::not_found) return true;
   return (is_service_error(error, "ValidationException") || is_service_error(error, "ValidationError")) && holds_any(error.message, {"not found", "could not find", "does not exist"});
+}
+
+bool holds_any(const std::string& text, std::initializer_list<std::string_view> words) {
+  const std::string lowered = lower(text);
+  return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return lowered.find(word) != lowered.npos; });
 }
 
 }  // namespace redoubt::provider::aws

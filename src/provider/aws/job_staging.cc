@@ -28,7 +28,7 @@ class InterruptibleSource final : public Source {
 };
 
 // 40 of "checkpoint-40"; 0 where there is none.
-std::uint64_t number_of(const std::string& name) {
+std::uint64_t checkpoint_number(const std::string& name) {
   const auto last = name.find_last_not_of("0123456789");
   const std::size_t start = last == name.npos ? 0 : last + 1;
   std::uint64_t number = 0;
@@ -65,7 +65,7 @@ void JobStaging::skip_checkpoints(const std::vector<JobFile>& given) {
   for (const JobFile& file : given) {
     const std::string name = file.path.substr(0, file.path.find('/'));
     handed_over_.insert(name);
-    given_ = std::max(given_, number_of(name));
+    given_ = std::max(given_, checkpoint_number(name));
   }
 }
 
@@ -77,7 +77,7 @@ Result<std::map<std::string, std::map<std::string, std::uint64_t>>> JobStaging::
     const auto slash = path.find('/');
     const std::string name = path.substr(0, slash);
     if (slash == path.npos || name.ends_with(kUnfinished) || handed_over_.contains(name)) continue;
-    if (const auto number = number_of(name); number != 0 && number <= given_) continue;
+    if (const auto number = checkpoint_number(name); number != 0 && number <= given_) continue;
     const auto file = store_.open(key);
     if (!file && file.error().code == ErrorCode::not_found) continue;  // the job removed an old one while we looked
     if (!file) return fail(file.error());
@@ -90,7 +90,7 @@ Status JobStaging::hand_over_checkpoints(JobHandler& handler, std::chrono::milli
   const auto found = TRY(list_checkpoints());
   std::vector<std::string> names;
   for (const auto& [name, files] : found) names.push_back(name);
-  std::stable_sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) { return number_of(a) < number_of(b); });
+  std::stable_sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) { return checkpoint_number(a) < checkpoint_number(b); });
   for (const std::string& name : names) {
     const auto& files = found.at(name);
     Seen& seen = seen_[name];

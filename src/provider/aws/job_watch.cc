@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kSlice{100};  // how soon Ctrl-C is seen
 
-bool is_over(const std::string& status) { return status == "Completed" || status == "Failed" || status == "Stopped"; }
-
 }  // namespace
 
 // Remembers what the handler refused, so that its error and the service's are not taken for each other.

@@ -10,8 +10,8 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr std::size_t kValueMax = 256;
-constexpr std::size_t kPartsMax = 30;
-constexpr std::size_t kBytesMax = kPartsMax * kValueMax / 4 * 3;
+constexpr std::size_t kValuePartsMax = 30;
+constexpr std::size_t kBytesMax = kValuePartsMax * kValueMax / 4 * 3;
 
 bool fits(const std::string& text) {
   return text.size() <= kValueMax && std::all_of(text.begin(), text.end(), [](char c) {
@@ -43,7 +43,7 @@ void pack_text(Json& properties, const std::string& key, const std::string& text
 Result<std::string> unpack_text(const Json& properties, const std::string& key) {
   if (properties.contains(key)) return json_string(properties, key.c_str(), "metadata of a model package");
   std::string coded;
-  for (std::size_t part = 0; part < kPartsMax && properties.contains(part_of(key, part)); ++part) {
+  for (std::size_t part = 0; part < kValuePartsMax && properties.contains(part_of(key, part)); ++part) {
     coded += TRY(json_string(properties, part_of(key, part).c_str(), "metadata of a model package"));
   }
   const auto bytes = from_base64url(coded);

@@ -12,7 +12,7 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr int kAttemptsMax = 4;  // of a block whose answer broke off in the middle, which the client does not ask for again
+constexpr int kBlockAttemptsMax = 4;  // of a block whose answer broke off in the middle, which the client does not ask for again
 
 std::uint64_t number_in(std::string_view text) {
   std::uint64_t number = 0;
@@ -52,7 +52,7 @@ Result<S3Range> get_range(Client& client, const RestRequest& get, std::uint64_t 
     if (answer) whole = check_range(range, first, count);
     if (whole) return range;
     const bool again = whole.error().code == ErrorCode::unavailable || whole.error().code == ErrorCode::tampered;
-    if (!again || attempt == kAttemptsMax) return fail(std::move(whole.error()));
+    if (!again || attempt == kBlockAttemptsMax) return fail(std::move(whole.error()));
   }
 }
 

@@ -11,7 +11,7 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr int kPartsMax = 10'000;
+constexpr int kUploadPartsMax = 10'000;
 constexpr int kCompletionsMax = 3;  // of an answer that began as a success
 
 }  // namespace
@@ -70,7 +70,7 @@ Status S3Upload::settle_oldest() {
 }
 
 Status S3Upload::add(Bytes part) {
-  if (++count_ > kPartsMax) return fail(ErrorCode::limit_exceeded, "the object needs more than 10,000 parts", "s3.UploadPart", "make its parts larger");
+  if (++count_ > kUploadPartsMax) return fail(ErrorCode::limit_exceeded, "the object needs more than 10,000 parts", "s3.UploadPart", "make its parts larger");
   while (under_way_.size() >= parts_at_once_) TRY(settle_oldest());
   under_way_.push_back(std::async(std::launch::async, [this, number = count_, bytes = std::move(part)]() mutable { return send(number, std::move(bytes)); }));
   return {};

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/object_text.h"
@@ -19,8 +20,6 @@ namespace {
 
 constexpr const char* kDescribeCure = "allow sagemaker:DescribeEndpoint to the role that runs this";
 constexpr int kDeleteSecondsMax = 600, kStaleLooksMax = 6;
-
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
 
 bool is_changing(const Json& endpoint) {
   static const std::set<std::string> kChanging = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"};

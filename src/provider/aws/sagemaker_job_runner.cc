@@ -14,8 +14,8 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr int kAttemptsMax = 1000;
-constexpr int kTriesMax = 3;  // at making what an earlier try may have made
+constexpr int kJobAttemptsMax = 1000;
+constexpr int kMakingTriesMax = 3;  // at making what an earlier try may have made
 
 // The staged plaintext goes with the job, whatever came of it; what it made stays where that could not be read now.
 void remove_staged(JobStaging& staging, const std::string& job, bool is_made_kept = false) {
@@ -69,7 +69,7 @@ Result<SagemakerJobRunner::Attempt> SagemakerJobRunner::find_or_start(const JobS
   }
   // One that ended while nobody watched still has what it made.
   if (last.status == "Completed" && TRY(JobStaging(staging_, last.job).has_outputs())) return last;
-  if (last.number >= kAttemptsMax) return fail(ErrorCode::limit_exceeded, "too many attempts at one training job", last.job);
+  if (last.number >= kJobAttemptsMax) return fail(ErrorCode::limit_exceeded, "too many attempts at one training job", last.job);
   Attempt next{job_name(family, last.number + 1), last.number + 1, "InProgress"};
   TRY(remove_other_attempts(staging_, family, next.job));
   if (Status started = start(next.job, spec); !started) {
@@ -115,7 +115,7 @@ Status SagemakerJobRunner::create_job(const std::string& job, const JobSpec& spe
     // makes no second one.
     const auto there = client_.call("sagemaker", "DescribeTrainingJob", {{"TrainingJobName", job}});
     if (there) return {};
-    if (tries == kTriesMax || !is_unsure || !is_missing(there.error())) return fail(explain_refusal(created.error(), job, options_, spec.image));
+    if (tries == kMakingTriesMax || !is_unsure || !is_missing(there.error())) return fail(explain_refusal(created.error(), job, options_, spec.image));
   }
 }
 
@@ -125,7 +125,7 @@ Status SagemakerJobRunner::ensure(const char* operation, const std::string& name
     // One that is there is what we want; SageMaker says so in words alone.
     if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
     // Names are unique, so asking again makes no second one.
-    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail_about(name, created.error(), "or name no experiment in the block 'jobs'");
+    if (tries == kMakingTriesMax || created.error().code != ErrorCode::unavailable) return fail_about(name, created.error(), "or name no experiment in the block 'jobs'");
   }
 }
 

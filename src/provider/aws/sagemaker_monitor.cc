@@ -3,6 +3,7 @@
 
 #include "crypto/random.h"
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/interrupts.h"
 #include "provider/aws/job_ending.h"
@@ -13,14 +14,7 @@ namespace redoubt::provider::aws {
 namespace {
 
 constexpr int kStartSecondsMax = 1800;  // until an instance is there
-constexpr const char* kCure = "allow sagemaker:CreateProcessingJob, DescribeProcessingJob, ListProcessingJobs and StopProcessingJob, and iam:PassRole on the monitor's role";
-
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
-
-bool is_over(const Json& description) {
-  const std::string status = text(description, "ProcessingJobStatus");
-  return status == "Completed" || status == "Failed" || status == "Stopped";
-}
+constexpr const char* kProcessingCure = "allow sagemaker:CreateProcessingJob, DescribeProcessingJob, ListProcessingJobs and StopProcessingJob, and iam:PassRole on the monitor's role";
 
 std::string with_id(std::string text, const std::string& id) {
   for (auto at = text.find(kRunId); at != std::string::npos; at = text.find(kRunId, at)) text.replace(at, std::string_view(kRunId).size(), id);
@@ -32,7 +26,7 @@ std::string results_uri(const Json& description) {
   return outputs.empty() ? "" : text(json_or(outputs[0], "S3Output", Json::object()), "S3Uri");
 }
 
-tl::unexpected<Error> failed(const Json& description) {
+tl::unexpected<Error> run_failure(const Json& description) {
   const std::string name = text(description, "ProcessingJobName"), reason = text(description, "FailureReason");
   if (reason.find("o S3 objects found") != std::string::npos) {  // "No" or "no"
     return fail(ErrorCode::undecided, "nothing was captured yet", name, "ask again when the endpoint has answered requests; SageMaker writes captures some minutes later");
@@ -72,7 +66,7 @@ Status SagemakerMonitor::start(const Json& request) {
   about.role_arn = text(request, "RoleArn");
   Error error = explain_endpoint_refusal(made.error(), name, about);
   if (error.code == ErrorCode::limit_exceeded) error.hint = "ask Service Quotas for more of '" + options_.monitoring.instance_type + " for processing job usage', or name another instance_type";
-  if (error.code == ErrorCode::permission_denied && error.where == name) return fail_about(name, made.error(), kCure);
+  if (error.code == ErrorCode::permission_denied && error.where == name) return fail_about(name, made.error(), kProcessingCure);
   return fail(std::move(error));
 }
 
@@ -80,15 +74,15 @@ Result<Json> SagemakerMonitor::to_the_end(const std::string& job) {
   const Interrupts interrupts;
   bool is_stopped = false;
   const auto look = [&](const Json& now) -> Result<bool> {
-    if (Interrupts::came() && !is_stopped && !is_over(now)) {
+    if (Interrupts::came() && !is_stopped && !is_over(text(now, "ProcessingJobStatus"))) {
       is_stopped = true;
       TRY(client_.call("sagemaker", "StopProcessingJob", {{"ProcessingJobName", job}}));
     }
-    return is_over(now);
+    return is_over(text(now, "ProcessingJobStatus"));
   };
   const WaitOptions wait{options_.poll_ms, options_.poll_ms, kStartSecondsMax + options_.monitoring.run_s_max};
   auto done = client_.wait_until("sagemaker", "DescribeProcessingJob", {{"ProcessingJobName", job}}, look, wait);
-  return done ? done : Result<Json>(fail_about(job, done.error(), kCure));
+  return done ? done : Result<Json>(fail_about(job, done.error(), kProcessingCure));
 }
 
 Result<MonitorRun> SagemakerMonitor::run(const std::string& environment) {
@@ -98,7 +92,7 @@ Result<MonitorRun> SagemakerMonitor::run(const std::string& environment) {
 }
 
 Result<MonitorRun> SagemakerMonitor::results_of(const Json& description) {
-  if (text(description, "ProcessingJobStatus") != "Completed") return failed(description);
+  if (text(description, "ProcessingJobStatus") != "Completed") return run_failure(description);
   std::string place = results_uri(description);
   if (!place.starts_with(options_.models_uri)) return fail(ErrorCode::invalid_argument, "the run's results do not lie where the endpoint's are", place);
   place = place.substr(options_.models_uri.size());
@@ -125,7 +119,7 @@ Result<std::optional<std::string>> SagemakerMonitor::newest_job(const std::strin
     return std::optional<std::string>();
   }
   const auto jobs = client_.call("sagemaker", "ListProcessingJobs", {{"NameContains", runs_prefix(endpoint)}, {"StatusEquals", "Completed"}, {"SortBy", "CreationTime"}, {"SortOrder", "Descending"}, {"MaxResults", 20}});
-  if (!jobs) return fail_about(endpoint, jobs.error(), kCure);
+  if (!jobs) return fail_about(endpoint, jobs.error(), kProcessingCure);
   for (const auto& job : json_or(*jobs, "ProcessingJobSummaries", Json::array())) {
     if (text(job, "ProcessingJobName").starts_with(runs_prefix(endpoint))) return std::optional(text(job, "ProcessingJobName"));
   }
@@ -136,7 +130,7 @@ Result<std::optional<MonitorRun>> SagemakerMonitor::newest(const std::string& en
   const auto job = TRY(newest_job(options_.name_prefix + "-" + environment));
   if (!job) return std::optional<MonitorRun>();
   const auto described = client_.call("sagemaker", "DescribeProcessingJob", {{"ProcessingJobName", *job}});
-  if (!described) return fail_about(*job, described.error(), kCure);
+  if (!described) return fail_about(*job, described.error(), kProcessingCure);
   return std::optional(TRY(results_of(*described)));
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 #include "provider/aws/endpoint_requests.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/object_text.h"
@@ -19,8 +20,6 @@ constexpr int kSettleSecondsMax = 300;
 constexpr const char* kSchedulerCure = "allow scheduler:CreateSchedule, GetSchedule, UpdateSchedule and DeleteSchedule, and iam:PassRole on scheduler_role_arn";
 constexpr const char* kMonitorCure =
     "allow sagemaker:Create*, Describe*, Delete* and List*JobDefinitions and *MonitoringSchedule, and iam:PassRole on the monitor's role; an account without Model Monitor says mode: processing";
-
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
 
 // Whether everything that is wanted is there, whatever stands beside it.
 bool is_as_wanted(const Json& wanted, const Json& there) {

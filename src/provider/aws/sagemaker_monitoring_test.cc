@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-constexpr const char* kEndpoint = "redoubt-production";
+constexpr const char* kMonitoredEndpoint = "redoubt-production";
 constexpr const char* kJobRole = "arn:aws:iam::123456789012:role/redoubt-monitor-job";
 constexpr const char* kSchedulerRole = "arn:aws:iam::123456789012:role/redoubt-schedule";
 constexpr const char* kClarify = "017069133835.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-clarify-processing:1.0";
@@ -42,7 +42,7 @@ class MonitoringTest : public ::testing::Test {
     options_.monitoring.explainability = {.image = kClarify, .config_uri = "s3://bucket/shap/analysis_config.json"};
   }
   Json definition(const char* suffix) {
-    const auto found = std::find_if(client_.monitoring.definitions.begin(), client_.monitoring.definitions.end(), [&](const auto& one) { return one.first.starts_with(kEndpoint + std::string(suffix)); });
+    const auto found = std::find_if(client_.monitoring.definitions.begin(), client_.monitoring.definitions.end(), [&](const auto& one) { return one.first.starts_with(kMonitoredEndpoint + std::string(suffix)); });
     return found == client_.monitoring.definitions.end() ? Json() : found->second;
   }
   std::vector<std::string> objects(const std::string& prefix) { return models_.list("monitoring/production/" + prefix).value(); }
@@ -122,10 +122,10 @@ TEST_F(MonitoringTest, model_monitor_has_a_definition_and_a_schedule_for_each_ki
     EXPECT_EQ(made["NetworkConfig"]["VpcConfig"]["Subnets"], Json::array({"subnet-01234567"})) << type;
     EXPECT_EQ(made["JobResources"]["ClusterConfig"]["VolumeKmsKeyId"], options_.kms_key) << type;
     EXPECT_EQ(made[type + "JobOutputConfig"]["KmsKeyId"], options_.kms_key) << type;
-    EXPECT_EQ(made[type + "JobInput"]["EndpointInput"]["EndpointName"], kEndpoint) << type;
+    EXPECT_EQ(made[type + "JobInput"]["EndpointInput"]["EndpointName"], kMonitoredEndpoint) << type;
     EXPECT_EQ(made["RoleArn"], kJobRole) << type;
     EXPECT_LE(made["StoppingCondition"]["MaxRuntimeInSeconds"], 1800) << type;
-    const Json config = client_.monitoring.monitoring_schedules.at(kEndpoint + std::string(kind.suffix))["MonitoringScheduleConfig"];
+    const Json config = client_.monitoring.monitoring_schedules.at(kMonitoredEndpoint + std::string(kind.suffix))["MonitoringScheduleConfig"];
     EXPECT_EQ(config["ScheduleConfig"]["ScheduleExpression"], "cron(0 * ? * * *)") << type;
     EXPECT_EQ(config["MonitoringJobDefinitionName"], made["JobDefinitionName"]) << type;
     EXPECT_EQ(config["MonitoringType"], type);

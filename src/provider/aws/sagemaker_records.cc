@@ -11,7 +11,7 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr const char* kCure = "allow the actions on model cards and lineage (config/cloudformation_template.yaml) to the role that runs this, then run this again";
+constexpr const char* kRecordsCure = "allow the actions on model cards and lineage (config/cloudformation_template.yaml) to the role that runs this, then run this again";
 constexpr std::size_t kTextMax = 1024, kLongTextMax = 2048, kContentMax = 100'000;
 
 std::string shown(const Json& value) { return value.is_string() ? value.get<std::string>() : dump_json(value); }
@@ -73,14 +73,14 @@ Json tags_of(const std::string& workspace) { return Json::array({{{"Key", "redou
 
 Result<std::string> ensure_artifact(Client& client, const std::string& workspace, const std::string& type, const std::string& digest) {
   const std::string uri = fmt::format("redoubt://{}/{}", workspace, digest);
-  const Json there = TRY(about(uri, client.call_all("sagemaker", "ListArtifacts", {{"SourceUri", uri}, {"ArtifactType", type}}, "ArtifactSummaries"), kCure));
+  const Json there = TRY(about(uri, client.call_all("sagemaker", "ListArtifacts", {{"SourceUri", uri}, {"ArtifactType", type}}, "ArtifactSummaries"), kRecordsCure));
   for (const Json& summary : there) {
     if (const std::string arn = json_or(summary, "ArtifactArn", ""); !arn.empty()) return arn;
   }
   const Json source = {{"SourceUri", uri}, {"SourceTypes", Json::array({{{"SourceIdType", "Custom"}, {"Value", digest}}})}};
   const Json request = {{"ArtifactName", record_name(workspace, type, digest, "artifact")}, {"ArtifactType", type},
                         {"Source", source}, {"Properties", {{"digest", digest}}}, {"Tags", tags_of(workspace)}};
-  const Json made = TRY(about(uri, client.call("sagemaker", "CreateArtifact", request), kCure));
+  const Json made = TRY(about(uri, client.call("sagemaker", "CreateArtifact", request), kRecordsCure));
   return json_string(made, "ArtifactArn", "CreateArtifact");
 }
 
@@ -88,20 +88,20 @@ Result<std::string> ensure_action(Client& client, const Lineage& lineage) {
   const std::string name = record_name(lineage.workspace, lineage.name, lineage.version, "register");
   const auto there = client.call("sagemaker", "DescribeAction", {{"ActionName", name}});
   if (there) return json_string(*there, "ActionArn", name);
-  if (!is_missing(there.error())) return fail_about(name, there.error(), kCure);
+  if (!is_missing(there.error())) return fail_about(name, there.error(), kRecordsCure);
   const Json source = {{"SourceUri", fmt::format("redoubt://{}/{}", lineage.workspace, lineage.statement)}, {"SourceType", "statement"}, {"SourceId", cut_text(lineage.statement, 256)}};
   const Json request = {{"ActionName", name}, {"ActionType", "ModelRegistration"}, {"Status", "Completed"}, {"Source", source},
                         {"Properties", {{"name", lineage.name}, {"version", lineage.version}, {"release", lineage.release}}}, {"Tags", tags_of(lineage.workspace)}};
-  const Json made = TRY(about(name, client.call("sagemaker", "CreateAction", request), kCure));
+  const Json made = TRY(about(name, client.call("sagemaker", "CreateAction", request), kRecordsCure));
   return json_string(made, "ActionArn", name);
 }
 
 Status associate(Client& client, const std::string& from, const std::string& to, const char* how) {
-  const Json there = TRY(about(from, client.call_all("sagemaker", "ListAssociations", {{"SourceArn", from}, {"DestinationArn", to}}, "AssociationSummaries"), kCure));
+  const Json there = TRY(about(from, client.call_all("sagemaker", "ListAssociations", {{"SourceArn", from}, {"DestinationArn", to}}, "AssociationSummaries"), kRecordsCure));
   if (!there.empty()) return {};
   const auto added = client.call("sagemaker", "AddAssociation", {{"SourceArn", from}, {"DestinationArn", to}, {"AssociationType", how}});
   if (added || added.error().code == ErrorCode::already_exists || added.error().message.find("already exists") != std::string::npos) return {};
-  return fail_about(from, added.error(), kCure);
+  return fail_about(from, added.error(), kRecordsCure);
 }
 
 }  // namespace
@@ -129,14 +129,14 @@ Result<std::string> publish_model_card(Client& client, const Json& card, const C
   const auto there = client.call("sagemaker", "DescribeModelCard", {{"ModelCardName", name}});
   if (there) {
     if (json_or(*there, "Content", "") != content || json_or(*there, "ModelCardStatus", "") != status) {
-      TRY(about(name, client.call("sagemaker", "UpdateModelCard", {{"ModelCardName", name}, {"Content", content}, {"ModelCardStatus", status}}), kCure));
+      TRY(about(name, client.call("sagemaker", "UpdateModelCard", {{"ModelCardName", name}, {"Content", content}, {"ModelCardStatus", status}}), kRecordsCure));
     }
     return json_string(*there, "ModelCardArn", name);
   }
-  if (!is_missing(there.error())) return fail_about(name, there.error(), kCure);
+  if (!is_missing(there.error())) return fail_about(name, there.error(), kRecordsCure);
   Json request = {{"ModelCardName", name}, {"Content", content}, {"ModelCardStatus", status}, {"Tags", tags_of(options.workspace)}};
   if (!options.kms_key.empty()) request["SecurityConfig"] = {{"KmsKeyId", options.kms_key}};
-  return json_string(TRY(about(name, client.call("sagemaker", "CreateModelCard", request), kCure)), "ModelCardArn", name);
+  return json_string(TRY(about(name, client.call("sagemaker", "CreateModelCard", request), kRecordsCure)), "ModelCardArn", name);
 }
 
 Status record_lineage(Client& client, const Lineage& lineage) {

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "crypto/hash.h"
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 #include "provider/aws/job_ending.h"
 #include "provider/aws/object_text.h"
 #include "provider/aws/package_metadata.h"
@@ -17,10 +18,10 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr std::size_t kNameBytesMax = 63;
+constexpr std::size_t kGroupNameBytesMax = 63;
 constexpr std::size_t kReasonBytesMax = 1024;
-constexpr int kTriesMax = 3;
-constexpr const char* kCure = "allow the actions on model packages and their groups (config/cloudformation_template.yaml) to the role that runs this, then run this again";
+constexpr int kGroupTriesMax = 3;
+constexpr const char* kRegistryCure = "allow the actions on model packages and their groups (config/cloudformation_template.yaml) to the role that runs this, then run this again";
 
 // What SageMaker has for a state: it knows no revoked and no deployed versions.
 const char* status_of(VersionState state) {
@@ -52,10 +53,9 @@ std::string principal_of(const Json& package) {
   return "unknown";
 }
 
-std::string time_of(const Json& package, const char* key) {
-  const double seconds = json_or(package, key, 0.0);
-  if (seconds <= 0) return {};
-  return to_rfc3339(TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000))));
+std::string last_change(const Json& package) {
+  const auto time = time_of(package, "LastModifiedTime");
+  return time && *time > TimePoint() ? to_rfc3339(*time) : "";
 }
 
 Result<SagemakerRegistry::Package> read_package(const Json& description, const Json& properties) {
@@ -65,7 +65,7 @@ Result<SagemakerRegistry::Package> read_package(const Json& description, const J
   package.status = json_or(description, "ModelApprovalStatus", "");
   package.description = json_or(description, "ApprovalDescription", "");
   package.principal = principal_of(description);
-  package.changed = time_of(description, "LastModifiedTime");
+  package.changed = last_change(description);
   ModelVersion& version = package.version;
   version.name = TRY(unpack_text(properties, "redoubt-name"));
   version.version = TRY(unpack_text(properties, "redoubt-version"));
@@ -140,7 +140,7 @@ std::string SagemakerRegistry::group_of(std::string_view name) const {
     if (plain) group += lower;
     else if (!group.ends_with('-')) group += '-';
   }
-  group = group.substr(0, kNameBytesMax - 1 - hash.size());
+  group = group.substr(0, kGroupNameBytesMax - 1 - hash.size());
   while (group.ends_with('-')) group.pop_back();
   return group + "-" + hash;
 }
@@ -177,13 +177,13 @@ Result<Json> SagemakerRegistry::describe_package(const std::string& arn) {
   if (!description && is_missing(description.error())) {
     return fail(ErrorCode::unavailable, "SageMaker lists the model package and does not describe it: " + description.error().message, arn, "run this again in a minute");
   }
-  return about(arn, std::move(description), kCure);
+  return about(arn, std::move(description), kRegistryCure);
 }
 
 Result<std::vector<SagemakerRegistry::Package>> SagemakerRegistry::packages(const std::string& group) {
   std::vector<Package> found;
   const Json query = {{"ModelPackageGroupName", group}, {"ModelPackageType", "Versioned"}, {"SortBy", "CreationTime"}, {"SortOrder", "Ascending"}, {"MaxResults", 100}};
-  for (const Json& summary : TRY(about(group, client_.call_all("sagemaker", "ListModelPackages", query, "ModelPackageSummaryList"), kCure))) {
+  for (const Json& summary : TRY(about(group, client_.call_all("sagemaker", "ListModelPackages", query, "ModelPackageSummaryList"), kRegistryCure))) {
     const std::string arn = TRY(json_string(summary, "ModelPackageArn", group));
     const Json description = TRY(describe_package(arn));
     const Json properties = TRY(properties_of(description));
@@ -203,7 +203,7 @@ Result<std::vector<SagemakerRegistry::Package>> SagemakerRegistry::all_packages(
   std::string contains = options_.group_prefix;
   while (contains.ends_with('-')) contains.pop_back();
   if (!contains.empty()) query["NameContains"] = contains;
-  for (const Json& summary : TRY(about(options_.group_prefix + "*", client_.call_all("sagemaker", "ListModelPackageGroups", query, "ModelPackageGroupSummaryList"), kCure))) {
+  for (const Json& summary : TRY(about(options_.group_prefix + "*", client_.call_all("sagemaker", "ListModelPackageGroups", query, "ModelPackageGroupSummaryList"), kRegistryCure))) {
     const std::string group = json_or(summary, "ModelPackageGroupName", "");
     if (!group.starts_with(options_.group_prefix)) continue;
     for (Package& package : TRY(packages(group))) found.push_back(std::move(package));
@@ -272,7 +272,7 @@ Status SagemakerRegistry::write(Package& package) {
 }
 
 Status SagemakerRegistry::ensure_group(const std::string& group, const std::string& name) {
-  const Json there = TRY(about(group, client_.call_all("sagemaker", "ListModelPackageGroups", {{"NameContains", group}}, "ModelPackageGroupSummaryList"), kCure));
+  const Json there = TRY(about(group, client_.call_all("sagemaker", "ListModelPackageGroups", {{"NameContains", group}}, "ModelPackageGroupSummaryList"), kRegistryCure));
   for (const Json& summary : there) {
     if (json_or(summary, "ModelPackageGroupName", "") == group) return {};
   }
@@ -282,7 +282,7 @@ Status SagemakerRegistry::ensure_group(const std::string& group, const std::stri
     const auto created = client_.call("sagemaker", "CreateModelPackageGroup", request);
     if (created || created.error().code == ErrorCode::already_exists || created.error().message.find("already exists") != std::string::npos) return {};
     // Names are unique, so asking again after an answer that got lost makes no second one.
-    if (tries == kTriesMax || created.error().code != ErrorCode::unavailable) return fail_about(group, created.error(), kCure);
+    if (tries == kGroupTriesMax || created.error().code != ErrorCode::unavailable) return fail_about(group, created.error(), kRegistryCure);
   }
 }
 
@@ -307,7 +307,7 @@ Status SagemakerRegistry::create_package(const Package& package, const std::stri
     request["InferenceSpecification"] = {{"Containers", Json::array({container})}, {"SupportedContentTypes", {"application/json"}},
                                          {"SupportedResponseMIMETypes", {"application/json", "text/event-stream"}}};
   }
-  TRY(about(version.name + "/" + version.version, client_.call("sagemaker", "CreateModelPackage", request), kCure));
+  TRY(about(version.name + "/" + version.version, client_.call("sagemaker", "CreateModelPackage", request), kRegistryCure));
   return {};
 }
 
@@ -323,7 +323,7 @@ Status SagemakerRegistry::update_package(const Package& package, const std::stri
     if (key.starts_with("redoubt-") && !properties.contains(key)) gone.push_back(key);
   }
   if (!gone.empty()) request["CustomerMetadataPropertiesToRemove"] = gone;
-  TRY(about(package.arn, client_.call("sagemaker", "UpdateModelPackage", request), kCure));
+  TRY(about(package.arn, client_.call("sagemaker", "UpdateModelPackage", request), kRegistryCure));
   return {};
 }
 

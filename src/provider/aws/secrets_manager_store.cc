@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -23,7 +24,7 @@ constexpr int kPutAttemptsMax = 64;  // each fails because another put took the 
 std::string version_id(int number) { return fmt::format("{}{:08}-of-this-secret-by-number", kVersionMark, number); }
 
 // 0 for a version that was made elsewhere.
-int number_of(std::string_view id) {
+int version_number(std::string_view id) {
   if (!id.starts_with(kVersionMark) || id.size() < kVersionMark.size() + kNumberDigits) return 0;
   const auto digits = id.substr(kVersionMark.size(), kNumberDigits);
   int number = 0;
@@ -33,9 +34,7 @@ int number_of(std::string_view id) {
 
 bool has_stage(const Json& stages, std::string_view stage) { return stages.is_array() && std::find(stages.begin(), stages.end(), stage) != stages.end(); }
 
-TimePoint time_of(const Json& secret, const char* member) {
-  return TimePoint(std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(json_or(secret, member, 0.0))));
-}
+TimePoint time_or_none(const Json& secret, const char* member) { return time_of(secret, member).value_or(TimePoint()); }
 
 bool is_marked_for_deletion(const Error& error) {
   return is_service_error(error, "InvalidRequestException") && error.message.find("delet") != error.message.npos;
@@ -58,22 +57,22 @@ Numbers number_versions(const Json& versions) {
   int newest = 0;
   TimePoint newest_made{};
   for (const auto& one : versions) {
-    if (const int number = number_of(json_or(one, "VersionId", "")); number > newest) {
+    if (const int number = version_number(json_or(one, "VersionId", "")); number > newest) {
       newest = number;
-      newest_made = time_of(one, "CreatedDate");
+      newest_made = time_or_none(one, "CreatedDate");
     }
   }
   const auto made_elsewhere_until = [&](TimePoint until) {
     return static_cast<int>(std::count_if(versions.begin(), versions.end(), [&](const Json& one) {
-      const auto made = time_of(one, "CreatedDate");
-      return number_of(json_or(one, "VersionId", "")) == 0 && made >= newest_made && made <= until;
+      const auto made = time_or_none(one, "CreatedDate");
+      return version_number(json_or(one, "VersionId", "")) == 0 && made >= newest_made && made <= until;
     }));
   };
   Numbers numbers{newest + made_elsewhere_until(TimePoint::max()) + 1, 0, {}};
   for (const auto& one : versions) {
     if (!has_stage(json_or(one, "VersionStages", Json::array()), kCurrent)) continue;
-    numbers.changed = time_of(one, "CreatedDate");
-    const int own = number_of(json_or(one, "VersionId", ""));
+    numbers.changed = time_or_none(one, "CreatedDate");
+    const int own = version_number(json_or(one, "VersionId", ""));
     numbers.current = own > 0 ? own : newest + std::max(1, made_elsewhere_until(numbers.changed));
   }
   return numbers;
@@ -146,7 +145,7 @@ Result<SecretInfo> SecretsManagerStore::put(std::string_view name, const Secret&
     const auto done = !numbers        ? Result<Json>(fail(numbers.error()))
                       : known.is_null() ? make(name, encoded)
                                         : client_.call("secretsmanager", "PutSecretValue", {{"SecretId", id}, {"SecretBinary", encoded}, {"ClientRequestToken", version_id(number)}});
-    if (done) return SecretInfo{std::string(name), number, time_of(TRY(describe(name)), "LastChangedDate")};
+    if (done) return SecretInfo{std::string(name), number, time_or_none(TRY(describe(name)), "LastChangedDate")};
     if (is_marked_for_deletion(done.error())) {
       if (Steady::now() >= end) return fail(ErrorCode::already_exists, "a secret of this name is still being deleted", id, "put it again when it is gone");
       std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
@@ -204,7 +203,7 @@ Result<std::optional<TimePoint>> SecretsManagerStore::remove(std::string_view na
   if (!at_once) input["RecoveryWindowInDays"] = options_.recovery_days;
   const auto removed = client_.call("secretsmanager", "DeleteSecret", input);
   if (!removed) return fail_secret(name, removed.error());
-  return at_once ? std::nullopt : std::optional(time_of(*removed, "DeletionDate"));
+  return at_once ? std::nullopt : std::optional(time_or_none(*removed, "DeletionDate"));
 }
 
 Result<std::optional<SecretInfo>> SecretsManagerStore::rotate(std::string_view name) {
@@ -227,7 +226,7 @@ Result<std::optional<SecretInfo>> SecretsManagerStore::rotate(std::string_view n
   const auto done = client_.wait_until("secretsmanager", "DescribeSecret", {{"SecretId", id}}, is_current, {500, 5'000, options_.rotation_wait_s_max});
   if (!done && done.error().code == ErrorCode::limit_exceeded) return fail(ErrorCode::unavailable, fmt::format("the rotation function made no new value in {} s", options_.rotation_wait_s_max), id, cure);
   if (!done) return fail_secret(name, done.error());
-  return SecretInfo{std::string(name), numbers->next, time_of(*done, "LastChangedDate")};
+  return SecretInfo{std::string(name), numbers->next, time_or_none(*done, "LastChangedDate")};
 }
 
 }  // namespace redoubt::provider::aws

@@ -14,7 +14,7 @@
 namespace redoubt::provider::aws {
 namespace {
 
-constexpr std::size_t kNameBytesMax = 63;
+constexpr std::size_t kJobNameBytesMax = 63;
 constexpr std::size_t kHyperparametersMax = 100, kKeyBytesMax = 256, kValueBytesMax = 2500;
 constexpr std::size_t kChannelsMax = 20;
 constexpr int kInstancesMax = 100;
@@ -188,7 +188,7 @@ Result<std::string> job_family(const JobSpec& spec, const SagemakerJobOptions& o
   return fmt::format("{}-{}-{}", options.name_prefix, as_name(spec.entry_point, 16), hash);
 }
 
-std::string job_name(const std::string& family, int attempt) { return fmt::format("{}-{}", family, attempt).substr(0, kNameBytesMax); }
+std::string job_name(const std::string& family, int attempt) { return fmt::format("{}-{}", family, attempt).substr(0, kJobNameBytesMax); }
 
 int attempt_of(const std::string& family, const std::string& name) {
   if (!name.starts_with(family + "-")) return 0;

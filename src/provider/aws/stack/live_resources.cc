@@ -8,13 +8,13 @@
 #include <map>
 
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 
 namespace redoubt::provider::aws::stack {
 namespace {
 
 const Json kNone = Json::object();
 
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
 Json part(const Json& object, const char* member) { return json_or(object, member, Json::object()); }
 Json list(const Json& object, const char* member) { return json_or(object, member, Json::array()); }
 

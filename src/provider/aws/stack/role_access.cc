@@ -4,19 +4,12 @@
 #include <fmt/format.h>
 
 #include "provider/aws/about.h"
+#include "provider/aws/answer.h"
 
 namespace redoubt::provider::aws::stack {
 namespace {
 
-constexpr const char* kCure = "allow the role that runs this to read it (the AWS managed policy SecurityAudit does)";
-
-std::string text(const Json& object, const char* member) { return json_or(object, member, ""); }
-
-std::optional<TimePoint> time_of(const Json& object, const char* member) {
-  const auto found = object.find(member);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(found->get<double>() * 1000)));
-}
+constexpr const char* kAuditCure = "allow the role that runs this to read it (the AWS managed policy SecurityAudit does)";
 
 bool is_older(const std::optional<TimePoint>& time, TimePoint now, int days) { return !time || now - *time > std::chrono::hours(24) * days; }
 
@@ -25,19 +18,19 @@ std::string when(const std::optional<TimePoint>& time) { return time ? "not sinc
 // IAM gathers the data when it is asked, for all services that the role's policies name.
 Result<Json> services_of(Client& client, const std::string& role, const std::string& arn, const RoleAccessOptions& options) {
   const auto begun = client.call("iam", "GenerateServiceLastAccessedDetails", {{"Arn", arn}, {"Granularity", "SERVICE_LEVEL"}});
-  if (!begun) return fail_about("role " + role, begun.error(), kCure);
+  if (!begun) return fail_about("role " + role, begun.error(), kAuditCure);
   const auto is_done = [&](const Json& answer) -> Result<bool> {
     if (text(answer, "JobStatus") == "FAILED") return fail(ErrorCode::unavailable, "IAM could not gather what the role used: " + text(json_or(answer, "Error", Json::object()), "Message"), "role " + role, "try again later");
     return text(answer, "JobStatus") == "COMPLETED";
   };
   const auto answer = client.wait_until("iam", "GetServiceLastAccessedDetails", {{"JobId", text(*begun, "JobId")}, {"MaxItems", 1000}}, is_done, {500, 4'000, options.wait_s_max});
-  if (!answer) return fail_about("role " + role, answer.error(), kCure);
+  if (!answer) return fail_about("role " + role, answer.error(), kAuditCure);
   return json_or(*answer, "ServicesLastAccessed", Json::array());
 }
 
 Result<RoleAccess> read_role(Client& client, const StackResource& resource, TimePoint now, const RoleAccessOptions& options, std::string& arn) {
   const auto got = client.call("iam", "GetRole", {{"RoleName", resource.physical_id}});
-  if (!got) return fail_about("role " + resource.physical_id, got.error(), kCure);
+  if (!got) return fail_about("role " + resource.physical_id, got.error(), kAuditCure);
   const Json about = json_or(*got, "Role", Json::object());
   arn = text(about, "Arn");
   const auto used = time_of(json_or(about, "RoleLastUsed", Json::object()), "LastUsedDate");
@@ -61,7 +54,7 @@ Result<RoleAccess> read_role(Client& client, const StackResource& resource, Time
 // "secretsmanager: GetSecretValue, PutSecretValue", of a permission that nobody used.
 Result<std::string> unused_permissions(Client& client, const std::string& analyzer, const std::string& id) {
   const auto found = client.call("accessanalyzer", "GetFindingV2", {{"analyzerArn", analyzer}, {"id", id}});
-  if (!found) return fail_about(analyzer, found.error(), kCure);
+  if (!found) return fail_about(analyzer, found.error(), kAuditCure);
   std::string out;
   for (const auto& one : json_or(*found, "findingDetails", Json::array())) {
     const Json details = json_or(one, "unusedPermissionDetails", Json::object());
@@ -83,12 +76,12 @@ Result<AccessFinding> describe(Client& client, const std::string& analyzer, cons
 
 Result<bool> read_analyzers(Client& client, const std::map<std::string, RoleAccess*>& roles) {
   const auto analyzers = client.call_all("accessanalyzer", "ListAnalyzers", Json::object(), "analyzers");
-  if (!analyzers) return fail_about("access analyzer", analyzers.error(), kCure);
+  if (!analyzers) return fail_about("access analyzer", analyzers.error(), kAuditCure);
   for (const auto& analyzer : *analyzers) {
     const auto arn = text(analyzer, "arn");
     const Json filter = {{"status", {{"eq", {"ACTIVE"}}}}, {"resourceType", {{"eq", {"AWS::IAM::Role"}}}}};
     const auto findings = client.call_all("accessanalyzer", "ListFindingsV2", {{"analyzerArn", arn}, {"filter", filter}}, "findings");
-    if (!findings) return fail_about(arn, findings.error(), kCure);
+    if (!findings) return fail_about(arn, findings.error(), kAuditCure);
     for (const auto& finding : *findings) {
       const auto role = roles.find(text(finding, "resource"));
       if (role != roles.end()) role->second->findings.push_back(TRY(describe(client, arn, finding)));

@@ -13,7 +13,7 @@
 namespace redoubt::provider::aws::stack {
 namespace {
 
-constexpr const char* kCure = "allow the action on the stack (cloudformation:*ChangeSet, DescribeStack*, DeleteStack) to the role that runs this";
+constexpr const char* kStackCure = "allow the action on the stack (cloudformation:*ChangeSet, DescribeStack*, DeleteStack) to the role that runs this";
 
 constexpr const char* kPlan = "redoubt-plan";  // the change set's name: one that was left is found again
 constexpr int kUnknownLooksMax = 5;
@@ -98,14 +98,14 @@ Result<Stack> Stack::create(std::string name, Client& client, const WaitOptions&
 
 Result<Json> Stack::call(std::string_view operation, Json input) {
   auto answer = client_->call("cloudformation", operation, input);
-  if (!answer) return fail_about("stack " + name_, std::move(answer.error()), kCure);
+  if (!answer) return fail_about("stack " + name_, std::move(answer.error()), kStackCure);
   return answer;
 }
 
 Result<std::optional<StackState>> Stack::state() {
   auto answer = client_->call("cloudformation", "DescribeStacks", {{"StackName", name_}});
   if (!answer && is_missing(answer.error())) return std::optional<StackState>();
-  if (!answer) return fail_about("stack " + name_, std::move(answer.error()), kCure);
+  if (!answer) return fail_about("stack " + name_, std::move(answer.error()), kStackCure);
   const auto stacks = TRY(json_array(*answer, "Stacks", "cloudformation.DescribeStacks"));
   if (stacks.empty()) return std::optional<StackState>();
   return std::optional<StackState>(read_state(stacks[0]));
@@ -113,7 +113,7 @@ Result<std::optional<StackState>> Stack::state() {
 
 Result<std::vector<StackResource>> Stack::resources() {
   auto found = client_->call_all("cloudformation", "ListStackResources", {{"StackName", name_}}, "StackResourceSummaries");
-  if (!found) return fail_about("stack " + name_, std::move(found.error()), kCure);
+  if (!found) return fail_about("stack " + name_, std::move(found.error()), kStackCure);
   std::vector<StackResource> out;
   for (const auto& one : *found) {
     out.push_back({json_or(one, "LogicalResourceId", ""), json_or(one, "PhysicalResourceId", ""), json_or(one, "ResourceType", ""), json_or(one, "ResourceStatus", "")});
@@ -161,7 +161,7 @@ Result<Json> Stack::wait_known(std::string_view operation, const Json& input, co
 Result<std::vector<ResourceChange>> Stack::read_changes(const Json& change_set) {
   const auto is_done = [](const Json& answer) -> Result<bool> { return ends_in(json_or(answer, "Status", ""), {"_COMPLETE", "FAILED"}); };
   auto made = wait_known("DescribeChangeSet", change_set, is_done);
-  if (!made) return fail_about("stack " + name_, std::move(made.error()), kCure);
+  if (!made) return fail_about("stack " + name_, std::move(made.error()), kStackCure);
   std::vector<ResourceChange> out;
   if (json_or(*made, "Status", "") == "FAILED") {
     const auto reason = json_or(*made, "StatusReason", "");
@@ -169,7 +169,7 @@ Result<std::vector<ResourceChange>> Stack::read_changes(const Json& change_set) 
     return fail(ErrorCode::invalid_argument, "the template can't be carried out: " + reason, "stack " + name_);
   }
   auto changes = client_->call_all("cloudformation", "DescribeChangeSet", change_set, "Changes");
-  if (!changes) return fail_about("stack " + name_, std::move(changes.error()), kCure);
+  if (!changes) return fail_about("stack " + name_, std::move(changes.error()), kStackCure);
   for (const auto& change : *changes) out.push_back(read_change(change));
   return out;
 }
@@ -182,7 +182,7 @@ Result<std::string> Stack::newest_event(const std::string& id) {
 
 Result<std::vector<Json>> Stack::events_after(const std::string& id, const std::string& event) {
   auto all = client_->call_all("cloudformation", "DescribeStackEvents", {{"StackName", id}}, "StackEvents");
-  if (!all) return fail_about("stack " + name_, std::move(all.error()), kCure);
+  if (!all) return fail_about("stack " + name_, std::move(all.error()), kStackCure);
   std::vector<Json> out;
   for (const auto& one : *all) {  // the newest comes first
     if (!event.empty() && json_or(one, "EventId", "") == event) break;

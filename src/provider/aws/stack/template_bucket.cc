@@ -10,7 +10,7 @@
 namespace redoubt::provider::aws::stack {
 namespace {
 
-constexpr const char* kCure = "name a bucket of yours with --template-bucket, or allow s3:CreateBucket, PutEncryptionConfiguration and PutBucketPublicAccessBlock";
+constexpr const char* kBucketCure = "name a bucket of yours with --template-bucket, or allow s3:CreateBucket, PutEncryptionConfiguration and PutBucketPublicAccessBlock";
 
 Status make_bucket(Client& client, const std::string& bucket) {
   Json input = {{"Bucket", bucket}, {"ObjectOwnership", "BucketOwnerEnforced"}};
@@ -39,7 +39,7 @@ Result<bool> is_bucket_there(Client& client, const std::string& bucket, const st
   const auto answer = client.send(head, nowhere);
   if (answer) return true;
   if (answer.error().code == ErrorCode::not_found) return false;
-  return fail_about("s3://" + bucket, answer.error(), kCure);
+  return fail_about("s3://" + bucket, answer.error(), kBucketCure);
 }
 
 }  // namespace
@@ -50,10 +50,10 @@ Result<std::string> publish_template(Client& client, const Template& source, std
   if (is_ours) bucket = fmt::format("redoubt-templates-{}-{}", owner, client.region());
   if (!TRY(is_bucket_there(client, bucket, owner))) {
     if (!is_ours) return fail(ErrorCode::not_found, "there is no such bucket", "s3://" + bucket, "make it in " + client.region() + ", or leave --template-bucket away");
-    if (auto made = make_bucket(client, bucket); !made) return fail_about("s3://" + bucket, std::move(made.error()), kCure);
+    if (auto made = make_bucket(client, bucket); !made) return fail_about("s3://" + bucket, std::move(made.error()), kBucketCure);
   }
   if (is_ours) {
-    if (auto closed = close_bucket(client, bucket); !closed) return fail_about("s3://" + bucket, std::move(closed.error()), kCure);
+    if (auto closed = close_bucket(client, bucket); !closed) return fail_about("s3://" + bucket, std::move(closed.error()), kBucketCure);
   }
   const MemoryObject contents(to_bytes(source.text));
   RestRequest put;
@@ -66,7 +66,7 @@ Result<std::string> publish_template(Client& client, const Template& source, std
   put.upload = &contents;
   put.upload_bytes = contents.size();
   MemorySink nowhere;
-  if (auto done = client.send(put, nowhere); !done) return fail_about("s3://" + bucket + put.path, std::move(done.error()), kCure);
+  if (auto done = client.send(put, nowhere); !done) return fail_about("s3://" + bucket + put.path, std::move(done.error()), kBucketCure);
   return fmt::format("https://{}.s3.{}.amazonaws.com{}{}", bucket, client.region(), client.partition() == "aws-cn" ? ".cn" : "", put.path);
 }
 
