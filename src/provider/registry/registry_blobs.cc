@@ -40,6 +40,8 @@ void wait_after(int breaks) { std::this_thread::sleep_for(std::chrono::milliseco
 
 std::string with_digest(const std::string& url, const Digest& digest) { return url + (url.find('?') == url.npos ? "?" : "&") + "digest=" + percent_encode(digest.tagged()); }
 
+}  // namespace
+
 // A file without a name, to read what was written to it.
 class FileSink final : public Sink {
  public:
@@ -59,8 +61,6 @@ class FileSink final : public Sink {
   TemporaryFolder folder_;
   std::unique_ptr<AtomicFile> file_;
 };
-
-}  // namespace
 
 // A blob in ranges, so that a reader pulls at its own pace and a broken connection costs one part. Where the registry serves no
 // ranges it comes as a whole, through a file.
