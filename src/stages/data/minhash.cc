@@ -80,3 +80,5 @@ MinHash MinHasher::signature(std::string_view text) const {
 }
 
 }  // namespace redoubt::stages::data
+
+#undef REDOUBT_MINHASH_KERNEL

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kEntriesMax = 1'000'000, kLinkBytesMax = 4000;
-constexpr int kDepthMax = 128;
+constexpr int kFolderDepthMax = 128;
 
 Result<struct stat> look_at(const fs::path& path) {
   struct stat info {};
@@ -51,7 +51,7 @@ Result<oci::TreeNode> node_of(const fs::path& path, const struct stat& info) {
   return node;
 }
 
-std::string joined(const std::string& folder, const std::string& name) { return folder.empty() ? name : folder + "/" + name; }
+std::string entry_path(const std::string& folder, const std::string& name) { return folder.empty() ? name : folder + "/" + name; }
 
 }  // namespace
 
@@ -133,9 +133,9 @@ Result<FoundSource> Context::take(const std::string& path) const {
 }
 
 Status Context::walk(const fs::path& here, const std::string& below, const std::string& path, int depth, std::vector<FoundEntry>& into) const {
-  if (depth > kDepthMax) return fail(ErrorCode::limit_exceeded, "folders nested too deep", here.string());
+  if (depth > kFolderDepthMax) return fail(ErrorCode::limit_exceeded, "folders nested too deep", here.string());
   for (const auto& name : TRY(list_folder(here))) {
-    const std::string in_context = joined(path, name), in_source = joined(below, name);
+    const std::string in_context = entry_path(path, name), in_source = entry_path(below, name);
     const auto info = TRY(look_at(here / name));
     const bool ignored = ignore_.ignores(in_context);
     if (ignored && !(S_ISDIR(info.st_mode) && ignore_.has_exceptions())) continue;

@@ -7,24 +7,13 @@
 
 #include "base/json.h"
 #include "rows/lines.h"
+#include "stages/image/recipe/words.h"
 
 namespace redoubt::stages::image::recipe {
 namespace {
 
-constexpr std::size_t kBytesMax = 1 << 20, kInstructionsMax = 10'000, kHeredocsMax = 16;
+constexpr std::size_t kDockerfileBytesMax = 1 << 20, kInstructionsMax = 10'000, kHeredocsMax = 16;
 constexpr std::string_view kBlank = " \t";
-
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r");
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (auto& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  return out;
-}
 
 bool is_word(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80 && (std::isalnum(c) != 0 || c == '_' || c == '-'); });
@@ -105,7 +94,7 @@ class Parser {
   tl::unexpected<Error> bad(int line, std::string message, std::string hint = {}) const { return fail(ErrorCode::invalid_argument, std::move(message), out_.locate(line), std::move(hint)); }
 
   Status check_text() {
-    if (rest_.size() > kBytesMax) return fail(ErrorCode::limit_exceeded, "a Dockerfile of more than 1 MiB", out_.file);
+    if (rest_.size() > kDockerfileBytesMax) return fail(ErrorCode::limit_exceeded, "a Dockerfile of more than 1 MiB", out_.file);
     const auto invalid = std::min(rows::first_invalid_utf8(rest_), rest_.find('\0'));
     if (invalid < rest_.size()) return bad(1 + static_cast<int>(std::count(rest_.begin(), rest_.begin() + static_cast<std::ptrdiff_t>(invalid), '\n')), "a byte that no Dockerfile holds: it is UTF-8 without NUL");
     return {};
@@ -227,7 +216,7 @@ class Parser {
 
 std::optional<std::vector<std::string>> Instruction::json() const {
   if (!text.starts_with('[')) return std::nullopt;
-  const auto parsed = parse_json(text, keyword, {.bytes_max = kBytesMax, .depth_max = 2});
+  const auto parsed = parse_json(text, keyword, {.bytes_max = kDockerfileBytesMax, .depth_max = 2});
   if (!parsed || !parsed->is_array()) return std::nullopt;
   std::vector<std::string> words;
   for (const auto& word : *parsed) {

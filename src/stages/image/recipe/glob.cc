@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "stages/image/recipe/words.h"
+
 namespace redoubt::stages::image::recipe {
 namespace {
 
@@ -47,11 +49,6 @@ std::size_t match_one(std::string_view pattern, char c) {
   }
   if (pattern[0] == '\\' && pattern.size() > 1) return pattern[1] == c ? 2 : 0;
   return pattern[0] == c ? 1 : 0;
-}
-
-std::string_view trimmed(std::string_view line) {
-  const auto first = line.find_first_not_of(" \t\r");
-  return first == line.npos ? std::string_view() : line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
 }
 
 }  // namespace

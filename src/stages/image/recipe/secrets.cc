@@ -5,6 +5,8 @@
 #include <array>
 #include <cstring>
 
+#include "stages/image/recipe/words.h"
+
 namespace redoubt::stages::image::recipe {
 namespace {
 
@@ -93,12 +95,6 @@ std::optional<std::size_t> find_password_in_url(std::string_view text) {
     if (printable && password.size() >= 3 && is_secret_value(password) && password != "password" && password != "pass" && password != "passwd" && password != "pwd") return at;
   }
   return std::nullopt;
-}
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  return out;
 }
 
 }  // namespace

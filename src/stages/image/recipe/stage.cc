@@ -23,7 +23,7 @@ std::string parent_of(const std::string& path) {
 std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 std::string joined(const std::string& folder, const std::string& name) { return folder.empty() ? name : name.empty() ? folder : folder + "/" + name; }
 
-std::optional<unsigned> number(std::string_view text) {
+std::optional<unsigned> id_number(std::string_view text) {
   unsigned value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return std::nullopt;
@@ -232,27 +232,27 @@ Result<Owner> Stage::owner_of(const std::string& text) const {
   const auto colon = text.find(':');
   const std::string user = text.substr(0, colon), group = colon == text.npos ? "" : text.substr(colon + 1);
   const auto unknown = [&](const char* kind, const std::string& name, const char* file) {
-    return fail(ErrorCode::not_found, fmt::format("the image has no {} '{}'", kind, name.substr(0, 80)), file, "write the number, or copy the file into the image first");
+    return fail(ErrorCode::not_found, fmt::format("the image has no {} '{}'", kind, name.substr(0, 80)), file, "write the id_number, or copy the file into the image first");
   };
   if (user.empty() || (colon != text.npos && group.empty())) return fail(ErrorCode::invalid_argument, "not USER[:GROUP]", text.substr(0, 80));
   Owner owner;
-  if (const auto uid = number(user)) {
+  if (const auto uid = id_number(user)) {
     owner = {*uid, *uid};
   } else {
     const auto users = read("etc/passwd", kUsersBytesMax);
     const auto line = users ? line_of(*users, user) : std::vector<std::string>();
-    if (line.size() < 4 || !number(line[2]) || !number(line[3])) return unknown("user", user, "/etc/passwd");
-    owner = {*number(line[2]), *number(line[3])};
+    if (line.size() < 4 || !id_number(line[2]) || !id_number(line[3])) return unknown("user", user, "/etc/passwd");
+    owner = {*id_number(line[2]), *id_number(line[3])};
   }
   if (group.empty()) return owner;
-  if (const auto gid = number(group)) {
+  if (const auto gid = id_number(group)) {
     owner.gid = *gid;
     return owner;
   }
   const auto groups = read("etc/group", kUsersBytesMax);
   const auto line = groups ? line_of(*groups, group) : std::vector<std::string>();
-  if (line.size() < 3 || !number(line[2])) return unknown("group", group, "/etc/group");
-  owner.gid = *number(line[2]);
+  if (line.size() < 3 || !id_number(line[2])) return unknown("group", group, "/etc/group");
+  owner.gid = *id_number(line[2]);
   return owner;
 }
 

@@ -6,8 +6,8 @@
 namespace redoubt::stages::image::recipe {
 namespace {
 
-constexpr int kDepthMax = 16;
-constexpr std::size_t kBytesMax = 1 << 20;
+constexpr int kVariableDepthMax = 16;
+constexpr std::size_t kExpandedBytesMax = 1 << 20;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_'; }
@@ -58,7 +58,7 @@ class Walk {
   }
   // Variables that hold each other would grow without end.
   Status check_size() const {
-    if (word_.size() > kBytesMax) return fail(ErrorCode::limit_exceeded, "a word of more than 1 MiB", std::string(text_.substr(0, 80)));
+    if (word_.size() > kExpandedBytesMax) return fail(ErrorCode::limit_exceeded, "a word of more than 1 MiB", std::string(text_.substr(0, 80)));
     return {};
   }
   Status add_text(const std::string& text) {
@@ -163,7 +163,7 @@ class Walk {
   }
 
   Result<std::string> inner_word() {
-    if (depth_ == kDepthMax) return fail(ErrorCode::limit_exceeded, "variables nested too deep", std::string(text_.substr(0, 80)));
+    if (depth_ == kVariableDepthMax) return fail(ErrorCode::limit_exceeded, "variables nested too deep", std::string(text_.substr(0, 80)));
     Walk inner(text_.substr(at_), escape_, variables_, false, depth_ + 1);
     TRY(inner.run(true));
     at_ += inner.at() + 1;
@@ -244,6 +244,18 @@ std::vector<std::string> fields(std::string_view text) {
     while (at < text.size() && !is_blank(text[at])) ++at;
     if (at > from) out.emplace_back(text.substr(from, at - from));
   }
+  return out;
+}
+
+std::string_view trimmed(std::string_view line) {
+  const auto first = line.find_first_not_of(" \t\r");
+  if (first == line.npos) return {};
+  return line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
+}
+
+std::string upper(std::string_view text) {
+  std::string out(text);
+  for (auto& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   return out;
 }
 

@@ -37,5 +37,9 @@ class Words {
 
 // Split at blanks, nothing else.
 std::vector<std::string> fields(std::string_view text);
+// Without the blanks at a line's ends, nor its CR.
+std::string_view trimmed(std::string_view line);
+// The letters of ASCII alone.
+std::string upper(std::string_view text);
 
 }  // namespace redoubt::stages::image::recipe
