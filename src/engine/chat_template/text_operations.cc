@@ -15,7 +15,7 @@ namespace {
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 // str.isspace of Python: Unicode's white space and the four separators of ASCII.
-bool is_space(std::string_view point) {
+bool is_python_space(std::string_view point) {
   const auto c = tokenizer::utf8_step(point).code_point;
   return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
          c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
@@ -51,7 +51,7 @@ std::vector<std::string> split_at_space(std::string_view text, std::int64_t coun
       break;
     }
     std::size_t end = 0;
-    while (end < text.size() && !is_space(first_point(text.substr(end)))) end += first_point(text.substr(end)).size();
+    while (end < text.size() && !is_python_space(first_point(text.substr(end)))) end += first_point(text.substr(end)).size();
     parts.emplace_back(text.substr(0, end));
     text = strip(text.substr(end), Sides::left);
   }
@@ -91,7 +91,7 @@ std::vector<std::string_view> code_points(std::string_view text) {
 
 std::string_view strip(std::string_view text, Sides sides, std::optional<std::string_view> characters) {
   const auto goes = [&](std::string_view point) {
-    if (!characters) return is_space(point);
+    if (!characters) return is_python_space(point);
     for (const auto other : code_points(*characters))
       if (other == point) return true;
     return false;
@@ -125,7 +125,7 @@ std::string title(std::string_view text) {
     word.clear();
   };
   for (const auto point : code_points(text)) {
-    if (is_space(point) || std::string_view("-([{<").find(point[0]) != std::string_view::npos) {
+    if (is_python_space(point) || std::string_view("-([{<").find(point[0]) != std::string_view::npos) {
       flush();
       out += point;
     } else {
@@ -175,7 +175,7 @@ std::vector<std::string> split_right(std::string_view text, std::optional<std::s
     text = strip(text, Sides::right);
     while (!text.empty() && count-- != 0) {
       auto begin = text.size();
-      while (begin > 0 && !is_space(last_point(text.substr(0, begin)))) begin -= last_point(text.substr(0, begin)).size();
+      while (begin > 0 && !is_python_space(last_point(text.substr(0, begin)))) begin -= last_point(text.substr(0, begin)).size();
       parts.emplace_back(text.substr(begin));
       text = strip(text.substr(0, begin), Sides::right);
     }
@@ -233,7 +233,7 @@ bool is_all(std::string_view text, Kind kind) {
     const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
     const auto numeric = static_cast<UNumericType>(u_getIntPropertyValue(c, UCHAR_NUMERIC_TYPE));
     switch (kind) {
-      case Kind::space: return is_space(point);
+      case Kind::space: return is_python_space(point);
       case Kind::alpha: return u_isalpha(c) != 0;
       case Kind::decimal: return numeric == U_NT_DECIMAL;
       case Kind::digit: return numeric == U_NT_DECIMAL || numeric == U_NT_DIGIT;

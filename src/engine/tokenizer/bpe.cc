@@ -41,13 +41,13 @@ struct Candidate {
 constexpr std::size_t kKeptMax = 1 << 20;  // room for longer words is given back
 
 // What merging needs, kept from word to word.
-struct Scratch {
+struct MergeRoom {
   Ids pieces;
   std::vector<Symbol> symbols;
   std::vector<Candidate> heap;
   std::string text;
 };
-thread_local Scratch scratch;
+thread_local MergeRoom merge_room;
 
 }  // namespace
 
@@ -136,12 +136,12 @@ Status Bpe::encode(std::string_view word, Ids& ids) const {
       return {};
     }
   }
-  auto& pieces = scratch.pieces;
+  auto& pieces = merge_room.pieces;
   pieces.clear();
   if (reads_bytes_) cut_to_bytes(word, pieces);
   else TRY(cut_to_characters(word, pieces));
   merge(pieces, ids);
-  if (word.size() > kKeptMax) scratch = {};
+  if (word.size() > kKeptMax) merge_room = {};
   return {};
 }
 
@@ -158,7 +158,7 @@ std::optional<std::int32_t> Bpe::find_character(std::string_view character, bool
     return id < 0 ? std::nullopt : std::optional(id);
   }
   if (bare) return vocabulary_.find(character);
-  auto& text = scratch.text;
+  auto& text = merge_room.text;
   text.clear();
   if (!first) text += prefix_;
   text += character;
@@ -202,8 +202,8 @@ Status Bpe::cut_to_characters(std::string_view word, Ids& pieces) const {
 
 void Bpe::merge(Ids& pieces, Ids& ids) const {
   if (pieces.empty()) return;
-  auto& symbols = scratch.symbols;
-  auto& heap = scratch.heap;
+  auto& symbols = merge_room.symbols;
+  auto& heap = merge_room.heap;
   symbols.clear();
   heap.clear();
   const auto count = static_cast<std::int32_t>(pieces.size());

@@ -4,14 +4,9 @@
 #include <algorithm>
 
 #include "engine/tokenizer/decoder_steps.h"
+#include "engine/tokenizer/step_limits.h"
 
 namespace redoubt::engine::tokenizer {
-namespace {
-
-constexpr std::size_t kStepsMax = 64;
-constexpr int kDepthMax = 8;
-
-}  // namespace
 
 Result<Decoder> Decoder::parse(const Json& description, const std::string& where) {
   Decoder made;

@@ -12,7 +12,6 @@
 namespace redoubt::engine::tokenizer {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
@@ -184,7 +183,7 @@ DecoderStep each_token(PlacedRule rule, bool fused, Start start = Start::same) {
   return step;
 }
 
-Result<ParsedDecoderStep> parse_replace(const Json& step, bool fused, const std::string& where) {
+Result<ParsedDecoderStep> parse_replacement(const Json& step, bool fused, const std::string& where) {
   const auto pattern = TRY(json_object(step, "pattern", where));
   if (!pattern.contains("String")) return fail(ErrorCode::unsupported, "the decoder Replace has a pattern that is no String", where);
   const auto from = TRY(json_string(pattern, "String", where)), to = TRY(json_string(step, "content", where));
@@ -194,7 +193,7 @@ Result<ParsedDecoderStep> parse_replace(const Json& step, bool fused, const std:
   return ParsedDecoderStep{std::move(made)};
 }
 
-Result<ParsedDecoderStep> parse_metaspace(const Json& step, bool fused, const std::string& where) {
+Result<ParsedDecoderStep> parse_mark(const Json& step, bool fused, const std::string& where) {
   const auto mark = TRY(parse_character(step, "replacement", where));
   const bool drops = TRY(parse_prepend_scheme(step, where)) != PrependScheme::never;
   const PlacedRule rule = [mark, drops](const std::string& token, bool first) { return replaced(token, mark, first && drops ? "" : " "); };
@@ -248,8 +247,8 @@ DecoderStep make_spacing() {
 }
 
 Result<ParsedDecoderStep> parse_decoder_step(const Json& step, const std::string& type, bool fused, const std::string& where) {
-  if (type == "Replace") return parse_replace(step, fused, where);
-  if (type == "Metaspace") return parse_metaspace(step, fused, where);
+  if (type == "Replace") return parse_replacement(step, fused, where);
+  if (type == "Metaspace") return parse_mark(step, fused, where);
   if (type == "WordPiece") return parse_word_piece(step, fused, where);
   if (type == "Strip") return parse_strip(step, fused, where);
   if (type == "Fuse") return ParsedDecoderStep{{.make = []() -> DecoderStagePtr { return std::make_unique<Fuse>(); }, .in_text = same}, true};

@@ -2,12 +2,11 @@
 #include "engine/tokenizer/normalizer.h"
 
 #include "engine/tokenizer/normalizer_steps.h"
+#include "engine/tokenizer/step_limits.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {
 
-constexpr std::size_t kStepsMax = 64;
-constexpr int kDepthMax = 8;
 constexpr std::size_t kBytesMax = 256 << 20;
 
 }  // namespace

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 
+#include "engine/tokenizer/step_limits.h"
+
 namespace redoubt::engine::tokenizer {
 namespace {
 
 constexpr std::int32_t kText = -1;
 constexpr std::size_t kRowsMax = 16, kRowIdsMax = 1024;
-constexpr int kDepthMax = 8;
 
 // ["[CLS]", 101]
 Result<std::int32_t> id_of_pair(const Json& step, const char* key, std::int32_t vocabulary_size, const std::string& where) {

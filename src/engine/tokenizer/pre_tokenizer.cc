@@ -2,14 +2,9 @@
 #include "engine/tokenizer/pre_tokenizer.h"
 
 #include "engine/tokenizer/pre_tokenizer_steps.h"
+#include "engine/tokenizer/step_limits.h"
 
 namespace redoubt::engine::tokenizer {
-namespace {
-
-constexpr std::size_t kStepsMax = 64;
-constexpr int kDepthMax = 8;
-
-}  // namespace
 
 Result<PreTokenizer> PreTokenizer::parse(const Json& description, const std::string& where) {
   PreTokenizer made;

@@ -14,15 +14,15 @@ constexpr const char* kGpt2Pattern =
 using CharacterTest = std::function<bool(std::uint32_t)>;
 
 // Room to work in, kept from call to call.
-struct Scratch {
+struct SplitRoom {
   std::vector<Range> matches, ranges;
   std::vector<Part> parts;
 };
-thread_local Scratch scratch;
+thread_local SplitRoom split_room;
 
 void cut(const Piece& piece, Behavior behavior, Pieces& out) {
-  keep_ranges(scratch.parts, behavior, scratch.ranges);
-  for (const auto& range : scratch.ranges) out.push_back(piece.part(range.begin, range.end));
+  keep_ranges(split_room.parts, behavior, split_room.ranges);
+  for (const auto& range : split_room.ranges) out.push_back(piece.part(range.begin, range.end));
 }
 
 class PatternSplit final : public PreTokenizerStep {
@@ -30,14 +30,14 @@ class PatternSplit final : public PreTokenizerStep {
   PatternSplit(Pattern pattern, Behavior behavior, bool invert) : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
 
   Status run(const Piece& piece, Arena&, Pieces& out) const override {
-    TRY(pattern_.find_all(piece.text, scratch.matches));
+    TRY(pattern_.find_all(piece.text, split_room.matches));
     if (behavior_ == Behavior::isolated) {
       isolate(piece, out);
       return {};
     }
-    parts_of(scratch.matches, piece.text.size(), scratch.parts);
+    parts_of(split_room.matches, piece.text.size(), split_room.parts);
     if (invert_)
-      for (auto& part : scratch.parts) part.match = !part.match;
+      for (auto& part : split_room.parts) part.match = !part.match;
     cut(piece, behavior_, out);
     return {};
   }
@@ -49,7 +49,7 @@ class PatternSplit final : public PreTokenizerStep {
     const auto add = [&](std::size_t begin, std::size_t end) {
       if (end > begin) out.push_back(piece.part(begin, end));
     };
-    for (const auto& match : scratch.matches) {
+    for (const auto& match : split_room.matches) {
       add(from, match.begin);
       add(match.begin, match.end);
       from = match.end;
@@ -67,7 +67,7 @@ class CharacterSplit final : public PreTokenizerStep {
   CharacterSplit(CharacterTest test, Behavior behavior) : test_(std::move(test)), behavior_(behavior) {}
 
   Status run(const Piece& piece, Arena&, Pieces& out) const override {
-    parts_by_character(piece.text, test_, scratch.parts);
+    parts_by_character(piece.text, test_, split_room.parts);
     cut(piece, behavior_, out);
     return {};
   }

@@ -88,3 +88,5 @@ Status Regex::find_all(std::string_view text, std::vector<Range>& matches) const
 }
 
 }  // namespace redoubt::engine::tokenizer
+
+#undef PCRE2_CODE_UNIT_WIDTH

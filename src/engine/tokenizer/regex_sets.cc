@@ -72,7 +72,7 @@ std::string hex_of(UChar32 c) {
 
 std::string range_of(UChar32 first, UChar32 last) { return hex_of(first) + (last > first ? "-" + hex_of(last) : ""); }
 
-icu::UnicodeSet set_of(const std::string& pattern) {
+icu::UnicodeSet icu_set(const std::string& pattern) {
   UErrorCode error = U_ZERO_ERROR;
   icu::UnicodeSet set(icu::UnicodeString::fromUTF8(pattern), error);
   CHECK(U_SUCCESS(error));
@@ -80,7 +80,7 @@ icu::UnicodeSet set_of(const std::string& pattern) {
 }
 
 CharacterSet category_set(std::string_view name) {
-  CharacterSet set{"\\p{" + std::string(name) + "}", set_of("[:" + std::string(name) + ":]")};
+  CharacterSet set{"\\p{" + std::string(name) + "}", icu_set("[:" + std::string(name) + ":]")};
   const bool unassigned = name == "C" || name == "Cn";
   for (const auto& added : kNewCharacters) {
     set.exact.remove(added.first, added.last);
@@ -159,7 +159,7 @@ std::optional<CharacterSet> property_set(std::string_view name) {
     if (wanted == plain_name(category)) return category_set(category);
   for (const auto script : kScripts) {
     if (wanted != plain_name(script)) continue;
-    auto members = set_of("[:sc=" + std::string(script) + ":]");
+    auto members = icu_set("[:sc=" + std::string(script) + ":]");
     for (const auto& added : kNewInScripts)
       if (added.script == script) members.add(added.first, added.last);
     return spelt_out(std::move(members));

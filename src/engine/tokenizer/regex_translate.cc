@@ -17,7 +17,7 @@ namespace redoubt::engine::tokenizer {
 namespace {
 
 constexpr std::size_t kPatternBytesMax = 16 << 10;
-constexpr int kDepthMax = 64;
+constexpr int kGroupDepthMax = 64;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -86,7 +86,7 @@ class Translator {
 
   Status open_group() {
     open_.push_back(ignores_case_);
-    if (open_.size() > kDepthMax) return bad("is nested too deeply");
+    if (open_.size() > kGroupDepthMax) return bad("is nested too deeply");
     if (peek(1) != '?') {
       ++at_;
       begin_group("(");
@@ -287,7 +287,7 @@ class Translator {
 
   // [...], with classes inside and && between; at_ is at the opening bracket.
   Result<Class> read_class(int depth) {
-    if (depth > kDepthMax) return bad("is nested too deeply");
+    if (depth > kGroupDepthMax) return bad("is nested too deeply");
     ++at_;
     const bool negated = peek() == '^';
     if (negated) ++at_;

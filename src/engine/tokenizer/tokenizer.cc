@@ -22,12 +22,12 @@ std::uint64_t next_number() {
 }
 
 // Room to work in, kept from text to text.
-struct Scratch {
+struct EncodeRoom {
   std::vector<Stretch> stretches;
   Pieces words, spare;
   WordCache cache;
 };
-thread_local Scratch scratch;
+thread_local EncodeRoom encode_room;
 
 }  // namespace
 
@@ -76,7 +76,7 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, Speci
   if (text.size() > kTextBytesMax) return fail(ErrorCode::limit_exceeded, "a text to tokenise is longer than 16 MiB");
   if (const auto at = find_invalid_utf8(text); at != std::string_view::npos)
     return fail(ErrorCode::invalid_argument, "the text is not UTF-8 at byte " + std::to_string(at));
-  scratch.cache.belong_to(number_);
+  encode_room.cache.belong_to(number_);
   Arena arena;
   Ids ids;
   std::vector<Stretch> stretches;
@@ -90,7 +90,7 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, Speci
 }
 
 Status Tokenizer::encode_stretch(const Piece& piece, Arena& arena, Ids& ids) const {
-  auto& stretches = scratch.stretches;
+  auto& stretches = encode_room.stretches;
   stretches.clear();
   added_.split_normalized(TRY(normalizer_.run(piece, arena)), stretches);
   for (const auto& stretch : stretches) {
@@ -101,20 +101,20 @@ Status Tokenizer::encode_stretch(const Piece& piece, Arena& arena, Ids& ids) con
 }
 
 Status Tokenizer::encode_words(const Piece& piece, Arena& arena, Ids& ids) const {
-  TRY(pre_tokenizer_.run(piece, arena, scratch.words, scratch.spare));
-  for (const auto& word : scratch.words) TRY(encode_word(word.text, ids));
+  TRY(pre_tokenizer_.run(piece, arena, encode_room.words, encode_room.spare));
+  for (const auto& word : encode_room.words) TRY(encode_word(word.text, ids));
   return {};
 }
 
 Status Tokenizer::encode_word(std::string_view word, Ids& ids) const {
   if (word.size() > WordCache::kWordBytesMax) return model_->encode(word, ids);
-  if (const auto known = scratch.cache.find(word); !known.empty()) {
+  if (const auto known = encode_room.cache.find(word); !known.empty()) {
     ids.insert(ids.end(), known.begin(), known.end());
     return {};
   }
   const auto before = ids.size();
   TRY(model_->encode(word, ids));
-  scratch.cache.put(word, std::span(ids).subspan(before));
+  encode_room.cache.put(word, std::span(ids).subspan(before));
   return {};
 }
 

@@ -4,7 +4,6 @@
 namespace redoubt::engine::tokenizer {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 // The least and greatest second byte after a lead byte (RFC 3629, section 4); length 0 for a byte that leads nothing.
 struct Lead {

@@ -11,6 +11,8 @@
 namespace redoubt::engine::tokenizer {
 
 // What stands at the start of some bytes.
+inline constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
 struct Utf8Step {
   enum Kind {
     whole,      // `size` bytes are the code point
