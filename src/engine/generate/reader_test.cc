@@ -14,7 +14,7 @@ namespace {
 
 using testing_model::Counting;
 
-struct Recorder final : Listener {
+struct Milestones final : Listener {
   void started(const std::string& id, std::size_t tokens) override { log += id + ":started " + std::to_string(tokens) + "\n"; }
   void piece(const std::string&, const Piece&) override {}
   void done(const std::string& id, FinishReason reason, const Usage& usage) override { log += id + ":" + to_string(reason) + " " + std::to_string(usage.prompt) + "\n"; }
@@ -25,7 +25,7 @@ struct Recorder final : Listener {
 class ReaderTest : public testing::Test {
  protected:
   Counting model;
-  Recorder recorder;
+  Milestones recorder;
   std::map<std::string, std::vector<TextRead>> texts;
   Reader reader{model, recorder, [this](const auto& id, const auto& text) { texts[id].push_back(text); }, {.waiting_max = 3, .tokens_piece = 8}};
   void run() {

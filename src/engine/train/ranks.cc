@@ -8,7 +8,7 @@
 namespace redoubt::engine::train {
 namespace {
 
-MutableByteView bytes_of(at::Tensor& tensor) {
+MutableByteView bytes_to_fill(at::Tensor& tensor) {
   return {static_cast<std::uint8_t*>(tensor.mutable_data_ptr()), tensor.nbytes()};
 }
 
@@ -59,7 +59,7 @@ Result<std::optional<RunState>> read_for_all(distributed::Group& group, const st
     if (state->best_loss) state->best_values = at::empty({size}, at::kFloat);
   }
   for (auto* tensor : {&state->values, &state->first_moment, &state->second_moment, &state->best_values})
-    if (tensor->defined()) TRY(group.take_from_leader(bytes_of(*tensor)));
+    if (tensor->defined()) TRY(group.take_from_leader(bytes_to_fill(*tensor)));
   return state;
 }
 
