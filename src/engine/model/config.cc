@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "engine/model/config_members.h"
 #include "engine/model/families.h"
 
 namespace redoubt::engine::model {
@@ -20,8 +21,6 @@ tl::unexpected<Error> unsupported(std::string what, std::string_view where) {
 tl::unexpected<Error> impossible(std::string what, std::string_view where) {
   return fail(ErrorCode::invalid_argument, std::move(what), std::string(where));
 }
-
-bool has(const Json& config, const std::string& key) { return config.contains(key) && !config[key].is_null(); }
 
 // One family's config.json under the names and with the defaults that Transformers gives it.
 class Reader {
@@ -76,11 +75,11 @@ Status Reader::refuse_other_options() const {
                                                    {"text_config", nullptr},
                                                    {"quantization_config", nullptr}};
   for (const auto& [key, value] : computed)
-    if (has(config_, key) && config_[key] != value && std::ranges::find(family_.reads, key) == family_.reads.end())
+    if (is_given(config_, key) && config_[key] != value && std::ranges::find(family_.reads, key) == family_.reads.end())
       return unsupported(
           std::string(key) + " is " + config_[key].dump() + ", computed for " + family_.architecture + " is " + value.dump(),
           where_);
-  if (has(config_, "model_type") && config_["model_type"] != family_.model_type)
+  if (is_given(config_, "model_type") && config_["model_type"] != family_.model_type)
     return unsupported(
         "model_type is " + config_["model_type"].dump() + ", that of " + family_.architecture + " is " + family_.model_type,
         where_);
@@ -92,15 +91,15 @@ Result<std::int64_t> Reader::size(const char* key, std::optional<std::int64_t> f
   std::string name = key;
   for (const auto& [from, to] : family_.renamed)
     if (to == key) name = from;
-  if (fallback && !has(config_, key)) return *fallback;
-  if (!has(config_, key)) return impossible("'" + name + "' is missing", where_);
+  if (fallback && !is_given(config_, key)) return *fallback;
+  if (!is_given(config_, key)) return impossible("'" + name + "' is missing", where_);
   const auto value = TRY(json_integer(config_, key, where_));
   if (value < 1 || value > (1 << 24)) return impossible(name + " is out of range", where_);
   return value;
 }
 
 Result<double> Reader::positive(const char* key, double fallback) const {
-  if (!has(config_, key)) return fallback;
+  if (!is_given(config_, key)) return fallback;
   const double value = TRY(json_number(config_, key, where_));
   if (!(value > 0) || !std::isfinite(value)) return impossible(std::string(key) + " is out of range", where_);
   return value;
@@ -112,7 +111,7 @@ Status Reader::read_sizes() {
   out_.layers = TRY(size("num_hidden_layers"));
   out_.heads = TRY(size("num_attention_heads"));
   out_.key_heads = TRY(size("num_key_value_heads", out_.heads));
-  if (!has(config_, "head_dim") && out_.hidden % out_.heads != 0)
+  if (!is_given(config_, "head_dim") && out_.hidden % out_.heads != 0)
     return impossible("hidden_size is no multiple of num_attention_heads", where_);
   out_.head_size = TRY(size("head_dim", out_.hidden / out_.heads));
   if (is_gated(out_.activation))
@@ -128,7 +127,7 @@ Status Reader::read_sizes() {
 
 Status Reader::read_activation() {
   const Json name =
-      has(config_, family_.activation_key) ? config_[family_.activation_key] : Json(family_.activations[0].first);
+      is_given(config_, family_.activation_key) ? config_[family_.activation_key] : Json(family_.activations[0].first);
   for (const auto& [known, activation] : family_.activations)
     if (name == known) {
       out_.activation = activation;
@@ -161,10 +160,10 @@ Status Reader::read_attention() {
 Status Reader::read_windows() {
   if (family_.windows == Windows::none) return {};
   const bool used = family_.windows != Windows::from_layer || json_or(config_, "use_sliding_window", false);
-  const std::int64_t window = used && has(config_, "sliding_window") ? TRY(size("sliding_window")) : 0;
+  const std::int64_t window = used && is_given(config_, "sliding_window") ? TRY(size("sliding_window")) : 0;
   const auto from = json_or(config_, "max_window_layers", std::int64_t{0});
   const auto pattern = std::max(std::int64_t{1}, json_or(config_, "sliding_window_pattern", std::int64_t{2}));
-  const Json kinds = has(config_, "layer_types") ? config_["layer_types"] : Json();
+  const Json kinds = is_given(config_, "layer_types") ? config_["layer_types"] : Json();
   if (!kinds.is_null() && (!kinds.is_array() || std::ssize(kinds) != out_.layers))
     return impossible("layer_types does not name the kind of each layer", where_);
   for (std::int64_t i = 0; i < out_.layers; ++i) {
@@ -196,7 +195,7 @@ Status Reader::read_ropes() {
   if (local) {
     // Transformers 5 nests the parameters by kind of layer; before, rope_scaling was that of the layers without a window.
     const bool nested = parameters.contains("full_attention") || parameters.contains("sliding_attention");
-    if (!nested && has(config_, "rope_parameters"))
+    if (!nested && is_given(config_, "rope_parameters"))
       return unsupported("rope_parameters does not say which layers it is for", where_);
     auto whole = defaults, windowed = defaults;
     whole.theta = json_or(config_, "rope_theta", 1e6);
@@ -230,7 +229,7 @@ void Reader::read_rest() {
     for (const auto& id : end)
       if (id.is_number_integer()) out_.end_tokens.push_back(id.get<std::int32_t>());
   for (const char* key : {"attention_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"})
-    if (has(config_, key) && config_[key] != 0) out_.dropouts.emplace_back(key);
+    if (is_given(config_, key) && config_[key] != 0) out_.dropouts.emplace_back(key);
 }
 
 Result<Config> Reader::read() {

@@ -13,6 +13,7 @@
 #include "engine/model/vectorised.h"
 
 // GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
@@ -26,10 +27,10 @@ using row::bf16;
 constexpr std::int64_t kStrip = 16;    // outputs, or ranks: as many as a register has sums
 constexpr std::int64_t kAtOnce = 8;    // ranks of an outer product whose sums are in registers
 constexpr std::int64_t kTile = 32;     // columns of an outer product
-constexpr std::int64_t kTaskRows = 16;
+constexpr std::int64_t kReduceTaskRows = 16;
 
 // Two values beside one another, in every lane.
-REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512bh pair_at(const bf16* x) {
+REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512bh bf16_pair_at(const bf16* x) {
   std::int32_t pair;
   std::memcpy(&pair, x, sizeof pair);
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
@@ -42,7 +43,7 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void strip_block(const bf16* x, std::int64_t 
   for (int r = 0; r < rows; ++r) sums[r] = _mm512_setzero_ps();
   for (std::int64_t k = 0; k < inputs; k += 2) {
     const auto weights = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kStrip));
-    for (int r = 0; r < rows; ++r) sums[r] = _mm512_dpbf16_ps(sums[r], pair_at(x + r * stride + k), weights);
+    for (int r = 0; r < rows; ++r) sums[r] = _mm512_dpbf16_ps(sums[r], bf16_pair_at(x + r * stride + k), weights);
   }
   for (int r = 0; r < rows; ++r) _mm256_mask_storeu_epi16(out + r * out_stride, used, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums[r])));
 }
@@ -66,7 +67,7 @@ REDOUBT_AVX512_BF16 void outer_tile(const bf16* pairs, const bf16* columns, std:
     const auto second = row + 1 < rows ? _mm512_maskz_loadu_epi16(used, columns + (row + 1) * stride) : _mm512_setzero_si512();
     const auto lower = reinterpret_cast<__m512bh>(_mm512_unpacklo_epi16(first, second)), upper = reinterpret_cast<__m512bh>(_mm512_unpackhi_epi16(first, second));
     for (int i = 0; i < kAtOnce; ++i) {
-      const auto pair = pair_at(pairs + 2 * i);
+      const auto pair = bf16_pair_at(pairs + 2 * i);
       low[i] = _mm512_dpbf16_ps(low[i], pair, lower);
       high[i] = _mm512_dpbf16_ps(high[i], pair, upper);
     }
@@ -93,10 +94,10 @@ at::Tensor multiply_strips(const at::Tensor& x, std::int64_t outputs, const std:
   auto out = at::empty({rows, outputs}, x.options());
   auto* to = out.mutable_data_ptr<bf16>();
   const auto* from = x.const_data_ptr<bf16>();
-  at::parallel_for(0, (rows + kTaskRows - 1) / kTaskRows, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t first = begin * kTaskRows; first < std::min(rows, end * kTaskRows); first += kTaskRows)
+  at::parallel_for(0, (rows + kReduceTaskRows - 1) / kReduceTaskRows, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin * kReduceTaskRows; first < std::min(rows, end * kReduceTaskRows); first += kReduceTaskRows)
       for (const auto& strip : strips)
-        multiply_strip(from + first * stride + strip.input, std::min(kTaskRows, rows - first), stride, strip.panel.data(), strip.inputs, strip.outputs,
+        multiply_strip(from + first * stride + strip.input, std::min(kReduceTaskRows, rows - first), stride, strip.panel.data(), strip.inputs, strip.outputs,
                        to + first * outputs + strip.output, outputs);
   });
   return out;
@@ -201,3 +202,6 @@ void add_outer_products(std::span<const OuterProduct> products, std::int64_t row
 }
 
 }  // namespace redoubt::engine::model
+
+#undef REDOUBT_AVX512_BF16
+#pragma GCC diagnostic pop

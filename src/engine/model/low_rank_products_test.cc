@@ -4,12 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "engine/model/packed_matrix.h"
+#include "engine/model/testing_products.h"
 #include "engine/torch.h"
 
 namespace redoubt::engine::model {
 namespace {
-
-at::Tensor random_halves(at::IntArrayRef sizes) { return at::randn(sizes).to(at::kBFloat16); }
 
 // Modules side by side, as an adapter lays them out, with the factor that is zero outside of them.
 struct Bands {
@@ -39,12 +38,6 @@ class LowRankProducts : public ::testing::Test {
   }
   c10::InferenceMode guard_;
 };
-
-// The result is rounded once: half a unit of the last of eight bits, and the order of fp32 sums.
-void expect_rounded(const at::Tensor& ours, const at::Tensor& exact) {
-  const auto off = (ours.to(at::kFloat) - exact).abs(), allowed = exact.abs() / 256 + 1e-4f * exact.abs().max();
-  EXPECT_TRUE(off.le(allowed).all().item<bool>()) << "off by up to " << (off - allowed).max().item<float>() << " too much";
-}
 
 TEST_F(LowRankProducts, reduce_to_the_exact_products_rounded_once) {
   for (const std::int64_t rows : {1, 5, 29, 64})

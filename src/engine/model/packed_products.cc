@@ -11,6 +11,7 @@
 #include "engine/model/vectorised.h"
 
 // GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 namespace redoubt::engine::model::row {
@@ -311,3 +312,8 @@ REDOUBT_VECTORISED void round_to_int16(const float* x, std::int64_t inputs, std:
 }
 
 }  // namespace redoubt::engine::model::row
+
+#undef REDOUBT_AVX512_BF16
+#undef REDOUBT_AVX512
+#undef REDOUBT_AVX2
+#pragma GCC diagnostic pop

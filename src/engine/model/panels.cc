@@ -6,6 +6,7 @@
 #include <cstring>
 
 // GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
@@ -53,3 +54,5 @@ void pack_row_outputs(const bf16* const* rows, std::int64_t count, std::int64_t 
 }
 
 }  // namespace redoubt::engine::model::row
+
+#pragma GCC diagnostic pop

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <tuple>
 
+#include "engine/model/config_members.h"
+
 namespace redoubt::engine::model {
 namespace {
 
@@ -19,11 +21,9 @@ constexpr KindName kNames[] = {
     {"default", RopeKind::plain},     {"linear", RopeKind::linear}, {"dynamic", RopeKind::dynamic}, {"yarn", RopeKind::yarn},
     {"longrope", RopeKind::longrope}, {"llama3", RopeKind::llama3}, {"su", RopeKind::longrope}};
 
-bool has(const Json& object, const char* key) { return object.contains(key) && !object[key].is_null(); }
-
 Result<RopeKind> kind_of(const Json& parameters, const RopeDefaults& defaults, std::string_view where) {
-  const char* key = has(parameters, "rope_type") ? "rope_type" : "type";
-  const Json given = has(parameters, key) ? parameters[key] : Json("default");
+  const char* key = is_given(parameters, "rope_type") ? "rope_type" : "type";
+  const Json given = is_given(parameters, key) ? parameters[key] : Json("default");
   const std::string name = given.is_string() ? given.get<std::string>() : given.dump();
   const auto computes = [&](RopeKind kind) { return std::ranges::find(defaults.kinds, kind) != defaults.kinds.end(); };
   for (const auto& known : kNames) {
@@ -47,14 +47,14 @@ Result<std::vector<float>> factors_of(const Json& parameters, const char* key, s
 
 double yarn_attention_factor(const Json& parameters, double factor) {
   const auto scale = [&](double weight) { return factor <= 1 ? 1.0 : 0.1 * weight * std::log(factor) + 1.0; };
-  if (has(parameters, "attention_factor")) return json_or(parameters, "attention_factor", 1.0);
+  if (is_given(parameters, "attention_factor")) return json_or(parameters, "attention_factor", 1.0);
   const double one = json_or(parameters, "mscale", 0.0), all = json_or(parameters, "mscale_all_dim", 0.0);
   return one != 0 && all != 0 ? scale(one) / scale(all) : scale(1);
 }
 
 Status parse_stretch(const Json& parameters, double context, Rope& rope, std::string_view where) {
   // Where the parameters do not name it, what the context is stretched by.
-  rope.factor = has(parameters, "factor") ? TRY(json_number(parameters, "factor", where)) : context / rope.original_length;
+  rope.factor = is_given(parameters, "factor") ? TRY(json_number(parameters, "factor", where)) : context / rope.original_length;
   switch (rope.kind) {
     case RopeKind::llama3:
       rope.low_frequency_factor = TRY(json_number(parameters, "low_freq_factor", where));
@@ -62,14 +62,14 @@ Status parse_stretch(const Json& parameters, double context, Rope& rope, std::st
       break;
     case RopeKind::yarn:
       rope.attention_factor = yarn_attention_factor(parameters, rope.factor);
-      if (has(parameters, "beta_fast")) rope.beta_fast = TRY(json_number(parameters, "beta_fast", where));
-      if (has(parameters, "beta_slow")) rope.beta_slow = TRY(json_number(parameters, "beta_slow", where));
+      if (is_given(parameters, "beta_fast")) rope.beta_fast = TRY(json_number(parameters, "beta_fast", where));
+      if (is_given(parameters, "beta_slow")) rope.beta_slow = TRY(json_number(parameters, "beta_slow", where));
       rope.whole_dimensions = json_or(parameters, "truncate", true);
       break;
     case RopeKind::longrope:
       rope.short_factors = TRY(factors_of(parameters, "short_factor", where));
       rope.long_factors = TRY(factors_of(parameters, "long_factor", where));
-      rope.attention_factor = has(parameters, "attention_factor") ? TRY(json_number(parameters, "attention_factor", where))
+      rope.attention_factor = is_given(parameters, "attention_factor") ? TRY(json_number(parameters, "attention_factor", where))
                               : rope.factor <= 1 ? 1.0
                                                  : std::sqrt(1 + std::log(rope.factor) / std::log(rope.original_length));
       break;
@@ -90,10 +90,10 @@ Result<Rope> parse_rope(const Json& given, const Json& config, const RopeDefault
   const Json parameters = given.is_object() ? given : Json::object();
   Rope rope;
   rope.kind = TRY(kind_of(parameters, defaults, where));
-  rope.theta = has(parameters, "rope_theta") ? TRY(json_number(parameters, "rope_theta", where)) : defaults.theta;
-  if (has(parameters, "mrope_section"))
+  rope.theta = is_given(parameters, "rope_theta") ? TRY(json_number(parameters, "rope_theta", where)) : defaults.theta;
+  if (is_given(parameters, "mrope_section"))
     return fail(ErrorCode::unsupported, "mrope_section is not computed", std::string(where), kHint);
-  if (has(parameters, "partial_rotary_factor"))
+  if (is_given(parameters, "partial_rotary_factor"))
     rope.partial = TRY(json_number(parameters, "partial_rotary_factor", where));
   else
     rope.partial = json_or(config, "partial_rotary_factor", 1.0);
@@ -103,9 +103,9 @@ Result<Rope> parse_rope(const Json& given, const Json& config, const RopeDefault
   const auto context = static_cast<double>(defaults.context_length);
   const bool dynamic = rope.kind == RopeKind::dynamic;
   rope.original_length = dynamic ? context
-                         : has(config, "original_max_position_embeddings")
+                         : is_given(config, "original_max_position_embeddings")
                              ? TRY(json_number(config, "original_max_position_embeddings", where))
-                         : has(parameters, "original_max_position_embeddings")
+                         : is_given(parameters, "original_max_position_embeddings")
                              ? TRY(json_number(parameters, "original_max_position_embeddings", where))
                              : context;
   if (rope.kind != RopeKind::plain) TRY(parse_stretch(parameters, context, rope, where));

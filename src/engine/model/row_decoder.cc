@@ -16,8 +16,8 @@
 namespace redoubt::engine::model {
 namespace {
 
-constexpr std::int64_t kBlock = 32;  // outputs that one thread computes together
-static_assert(kBlock == row::kPanel);
+constexpr std::int64_t kThreadBlock = 32;  // outputs that one thread computes together
+static_assert(kThreadBlock == row::kPanel);
 constexpr std::int64_t kTileRows = 64;  // queries that take turns at the keys of a tile: fewer would read them too often, more would leave threads idle
 
 // A row for each sequence, in fp32 and as the matrix takes it, where that is another form.
@@ -82,7 +82,7 @@ class RowDecoder {
     for (auto& one : inputs_) one.wide.resize(size(n_ * widest)), one.prepared.resize(size(n_) * prepared_bytes_max() / sizeof(Lane64));
     for (int i = 0; i < threads_; ++i)
       scratch_.push_back({std::vector<float>(size(config_.hidden)), std::vector<float>(size(n_ * (widest / row::kInt4Group + 1))), std::vector<float>(size(reduced)),
-                          std::vector<float>(size(kBlock)), std::vector<float>(size(longest))});
+                          std::vector<float>(size(kThreadBlock)), std::vector<float>(size(longest))});
   }
 
   // residual [n, hidden] in fp32 goes in, fp32 logits [lines, vocabulary] come out, those after each sequence's last row; null: the
@@ -182,8 +182,8 @@ class RowDecoder {
 
     // This thread's part of `total` outputs.
     std::pair<std::int64_t, std::int64_t> share(std::int64_t total) const {
-      const auto blocks = (total + kBlock - 1) / kBlock;
-      return {std::min(total, blocks * thread / threads * kBlock), std::min(total, blocks * (thread + 1) / threads * kBlock)};
+      const auto blocks = (total + kThreadBlock - 1) / kThreadBlock;
+      return {std::min(total, blocks * thread / threads * kThreadBlock), std::min(total, blocks * (thread + 1) / threads * kThreadBlock)};
     }
 
     void norm_row(const float* x, const Norm& norm, float* out) const {
@@ -240,9 +240,9 @@ class RowDecoder {
       const auto groups = matrix.inputs / row::kInt4Group + 1;
       if (matrix.quantised)
         for (std::int64_t r = 0; r < all.n_; ++r) row::sum_groups(x + r * matrix.inputs, matrix.inputs, mine.sums.data() + r * groups);
-      for (auto at = begin; at < end; at += kBlock)
+      for (auto at = begin; at < end; at += kThreadBlock)
         for (std::int64_t r = 0; r < all.n_; ++r)
-          matrix.multiply_row(x + r * matrix.inputs, mine.sums.data() + r * groups, at, std::min(at + kBlock, end), out + r * matrix.outputs + at);
+          matrix.multiply_row(x + r * matrix.inputs, mine.sums.data() + r * groups, at, std::min(at + kThreadBlock, end), out + r * matrix.outputs + at);
     }
 
     void add_adapters(std::int64_t layer, Product product, const Matrix<T>& matrix, const float* x, float* out) {
@@ -253,8 +253,8 @@ class RowDecoder {
         float* row = out + r * matrix.outputs;
         const auto ranks = pair->a.size(0);
         row::multiply_rows(x + r * matrix.inputs, pair->a.template const_data_ptr<T>(), matrix.inputs, ranks, mine.reduced.data());
-        for (auto at = begin; at < end; at += kBlock) {
-          const auto count = std::min(kBlock, end - at);
+        for (auto at = begin; at < end; at += kThreadBlock) {
+          const auto count = std::min(kThreadBlock, end - at);
           row::multiply_rows(mine.reduced.data(), pair->b.template const_data_ptr<T>() + at * ranks, ranks, count, mine.block.data());
           for (std::int64_t i = 0; i < count; ++i) row[at + i] += mine.block[size(i)];
         }

@@ -3,26 +3,15 @@
 
 #include <cstring>
 
+#include "engine/model/lanes.h"
 #include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 namespace {
 
-// Sixteen values side by side; the compiler makes of them what the machine has.
-using Floats = float __attribute__((vector_size(64)));
-using Words = std::uint32_t __attribute__((vector_size(64)));
-using Halves = std::uint16_t __attribute__((vector_size(32)));
 using Bytes = std::uint8_t __attribute__((vector_size(16)));
 
-constexpr std::int64_t kLanes = 16, kBlock = 4;  // rows at once, so that their sums don't wait for one another
-
-REDOUBT_INLINE void read(const float* from, Floats& to) { std::memcpy(&to, from, sizeof to); }
-REDOUBT_INLINE void read(const std::uint16_t* from, Floats& to) {
-  Halves halves;
-  std::memcpy(&halves, from, sizeof halves);
-  const Words words = __builtin_convertvector(halves, Words) << 16;
-  std::memcpy(&to, &words, sizeof to);
-}
+constexpr std::int64_t kVectorLanes = 16, kBlockRows = 4;  // rows at once, so that their sums don't wait for one another
 
 REDOUBT_INLINE float value_of(float value) { return value; }
 REDOUBT_INLINE float value_of(std::uint16_t bits) {
@@ -45,7 +34,7 @@ template <int rows, class T>
 REDOUBT_INLINE void multiply_block(const float* x, const T* matrix, std::int64_t inputs, float* out) {
   Floats sums[rows] = {};
   std::int64_t i = 0;
-  for (; i + kLanes <= inputs; i += kLanes) {
+  for (; i + kVectorLanes <= inputs; i += kVectorLanes) {
     Floats at;
     read(x + i, at);
     for (int r = 0; r < rows; ++r) {
@@ -64,14 +53,14 @@ REDOUBT_INLINE void multiply_block(const float* x, const T* matrix, std::int64_t
 template <class T>
 REDOUBT_INLINE void multiply_all(const float* x, const T* matrix, std::int64_t inputs, std::int64_t rows, float* out) {
   std::int64_t r = 0;
-  for (; r + kBlock <= rows; r += kBlock) multiply_block<kBlock>(x, matrix + r * inputs, inputs, out + r);
+  for (; r + kBlockRows <= rows; r += kBlockRows) multiply_block<kBlockRows>(x, matrix + r * inputs, inputs, out + r);
   for (; r < rows; ++r) multiply_block<1>(x, matrix + r * inputs, inputs, out + r);
 }
 
 template <class T>
 REDOUBT_INLINE void sum_all(const float* factors, const T* matrix, std::int64_t rows, std::int64_t n, float* out) {
   std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
+  for (; i + kVectorLanes <= n; i += kVectorLanes) {
     Floats sum = {};
     for (std::int64_t r = 0; r < rows; ++r) {
       Floats row;
@@ -94,10 +83,10 @@ REDOUBT_INLINE void multiply_int4_block(const float* x, const float* group_sums,
   for (std::int64_t g = 0; g < groups; ++g) {
     Floats first, second;
     read(x + g * kInt4Group, first);
-    read(x + g * kInt4Group + kLanes, second);
+    read(x + g * kInt4Group + kVectorLanes, second);
     for (int r = 0; r < rows; ++r) {
       Bytes packed;
-      std::memcpy(&packed, matrix + (r * groups + g) * kLanes, sizeof packed);
+      std::memcpy(&packed, matrix + (r * groups + g) * kVectorLanes, sizeof packed);
       const Words words = __builtin_convertvector(packed, Words);
       const Floats low = __builtin_convertvector(words & 15, Floats), high = __builtin_convertvector(words >> 4, Floats);
       const float scale = value_of(scales[r * groups + g]);
@@ -125,8 +114,8 @@ REDOUBT_VECTORISED static void multiply_rows_int4_bits(const float* x, const flo
                                                        std::int64_t rows, float* out) {
   const std::int64_t groups = inputs / kInt4Group;
   std::int64_t r = 0;
-  for (; r + kBlock <= rows; r += kBlock) multiply_int4_block<kBlock>(x, group_sums, matrix + r * groups * kLanes, scales + r * groups, inputs, out + r);
-  for (; r < rows; ++r) multiply_int4_block<1>(x, group_sums, matrix + r * groups * kLanes, scales + r * groups, inputs, out + r);
+  for (; r + kBlockRows <= rows; r += kBlockRows) multiply_int4_block<kBlockRows>(x, group_sums, matrix + r * groups * kVectorLanes, scales + r * groups, inputs, out + r);
+  for (; r < rows; ++r) multiply_int4_block<1>(x, group_sums, matrix + r * groups * kVectorLanes, scales + r * groups, inputs, out + r);
 }
 void multiply_rows_int4(const float* x, const float* group_sums, const std::uint8_t* matrix, const bf16* scales, std::int64_t inputs, std::int64_t rows, float* out) {
   multiply_rows_int4_bits(x, group_sums, matrix, reinterpret_cast<const std::uint16_t*>(scales), inputs, rows, out);

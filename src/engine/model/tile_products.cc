@@ -3,14 +3,11 @@
 
 #include <cstring>
 
+#include "engine/model/lanes.h"
 #include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 namespace {
-
-using Floats = float __attribute__((vector_size(64)));
-
-REDOUBT_INLINE void read(const float* from, Floats& to) { std::memcpy(&to, from, sizeof to); }
 
 // `rows` rows of 16 columns stay in registers while the depth passes by.
 template <int rows, bool add>
