@@ -26,14 +26,14 @@ struct AlarmsUnderTest {
   virtual void settle() {}    // waits until what was put is evaluated
 };
 
-struct FakeCase final : AlarmsUnderTest {
+struct FakeAlarmsCase final : AlarmsUnderTest {
   Alarms& alarms() override { return alarms_; }
   void reopen() override {}
   testing::FakeAlarms alarms_;
 };
 
-struct LocalCase final : AlarmsUnderTest {
-  LocalCase() { reopen(); }
+struct LocalAlarmsCase final : AlarmsUnderTest {
+  LocalAlarmsCase() { reopen(); }
   Alarms& alarms() override { return *alarms_; }
   void reopen() override {
     alarms_ = local::LocalAlarms::create({[this]() -> Result<std::optional<Json>> { return saved_; }, [this](const Json& list) -> Status { return saved_ = list, Status(); }}, clock_).value();
@@ -44,8 +44,8 @@ struct LocalCase final : AlarmsUnderTest {
 };
 
 // Where nobody evaluates alarms, the case does what CloudWatch does: it compares what stands in the metric's newest minute.
-struct AwsCase final : AlarmsUnderTest {
-  AwsCase() { reopen(); }
+struct AwsAlarmsCase final : AlarmsUnderTest {
+  AwsAlarmsCase() { reopen(); }
   Alarms& alarms() override { return *alarms_; }
   void reopen() override {
     aws::CloudWatchAlarmsOptions options;
@@ -74,17 +74,17 @@ struct AwsCase final : AlarmsUnderTest {
   std::unique_ptr<aws::CloudWatchAlarms> alarms_;
 };
 
-struct Case {
+struct AlarmsCase {
   const char* name;
   std::unique_ptr<AlarmsUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<AlarmsUnderTest> make() {
+std::unique_ptr<AlarmsUnderTest> make_alarms() {
   return std::make_unique<T>();
 }
 
-class AlarmsContract : public ::testing::TestWithParam<Case> {
+class AlarmsContract : public ::testing::TestWithParam<AlarmsCase> {
  protected:
   std::unique_ptr<AlarmsUnderTest> under_test_ = GetParam().make();
   Alarms& alarms() { return under_test_->alarms(); }
@@ -154,7 +154,8 @@ TEST_P(AlarmsContract, rules_that_could_never_work_are_refused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AlarmsContract, 
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}}, {"aws", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<AlarmsCase>({{"fake", make_alarms<FakeAlarmsCase>}, {"local", make_alarms<LocalAlarmsCase>}},
+                                                                 {"aws", make_alarms<AwsAlarmsCase>})),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

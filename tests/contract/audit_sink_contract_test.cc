@@ -33,7 +33,7 @@ struct SinkUnderTest {
   virtual std::vector<AuditEntry> received() = 0;  // in the order in which a reader gets them
 };
 
-struct FakeCase final : SinkUnderTest {
+struct FakeSinkCase final : SinkUnderTest {
   AuditSink& sink() override { return sink_; }
   void reopen() override {}
   std::vector<AuditEntry> received() override { return sink_.received; }
@@ -61,8 +61,8 @@ struct FileCase final : SinkUnderTest {
   std::unique_ptr<local::AuditFile> sink_;
 };
 
-struct AwsCase final : SinkUnderTest {
-  AwsCase() { reopen(); }
+struct AwsSinkCase final : SinkUnderTest {
+  AwsSinkCase() { reopen(); }
   AuditSink& sink() override { return *sink_; }
   void reopen() override {
     aws::CloudWatchAuditSinkOptions options;
@@ -85,17 +85,17 @@ struct AwsCase final : SinkUnderTest {
   std::unique_ptr<aws::CloudWatchAuditSink> sink_;
 };
 
-struct Case {
+struct SinkCase {
   const char* name;
   std::unique_ptr<SinkUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<SinkUnderTest> make() {
+std::unique_ptr<SinkUnderTest> make_sink() {
   return std::make_unique<T>();
 }
 
-class AuditSinkContract : public ::testing::TestWithParam<Case> {
+class AuditSinkContract : public ::testing::TestWithParam<SinkCase> {
  protected:
   std::unique_ptr<SinkUnderTest> under_test_ = GetParam().make();
   AuditSink& sink() { return under_test_->sink(); }
@@ -161,7 +161,7 @@ TEST_P(AuditSinkContract, takes_a_whole_ledger_at_once) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AuditSinkContract, 
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"file", make<FileCase>}}, {"aws", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<SinkCase>({{"fake", make_sink<FakeSinkCase>}, {"file", make_sink<FileCase>}}, {"aws", make_sink<AwsSinkCase>})),
                          [](const auto& test) { return test.param.name; });
 
 TEST(AuditFile, a_line_that_a_kill_cut_off_is_written_anew_at_any_byte) {

@@ -35,7 +35,7 @@ struct HostUnderTest {
   virtual void break_next() = 0;                                  // the next deployment does not come up
 };
 
-struct FakeCase final : HostUnderTest {
+struct FakeHostCase final : HostUnderTest {
   EndpointHost& host() override { return host_; }
   void break_next() override { host_.failures_left = 1; }
   testing::FakeEndpointHost host_;
@@ -76,9 +76,9 @@ while started:
     write()
 )";
 
-struct LocalCase final : HostUnderTest {
-  LocalCase() { EXPECT_TRUE(write_file(folder_.path() / "play.py", std::string_view(kPlayed))); }
-  ~LocalCase() override { EXPECT_TRUE(host_.stop("dev")); }
+struct LocalHostCase final : HostUnderTest {
+  LocalHostCase() { EXPECT_TRUE(write_file(folder_.path() / "play.py", std::string_view(kPlayed))); }
+  ~LocalHostCase() override { EXPECT_TRUE(host_.stop("dev")); }
   EndpointHost& host() override { return host_; }
   void record(const EndpointSpec& spec) override { EXPECT_TRUE(write_file(folder_.path() / "wanted", spec.model + " " + spec.version + " " + spec.deployment)); }
   void break_next() override { EXPECT_TRUE(write_file(folder_.path() / "broken", std::string_view("yes"))); }
@@ -89,8 +89,8 @@ struct LocalCase final : HostUnderTest {
 };
 
 // In an account, below a name of its own; images of the repository "broken" never serve there.
-struct AwsCase final : HostUnderTest, EndpointHost {
-  AwsCase() {
+struct AwsHostCase final : HostUnderTest, EndpointHost {
+  AwsHostCase() {
     aws::RestRequest request;
     request.operation = "CreateBucket";
     request.method = "PUT";
@@ -152,17 +152,17 @@ struct SagemakerCase final : HostUnderTest {
   std::unique_ptr<EndpointHost> host_ = aws::SagemakerEndpoint::create(options(), client_, models_).value();
 };
 
-struct Case {
+struct HostCase {
   const char* name;
   std::unique_ptr<HostUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<HostUnderTest> make() {
+std::unique_ptr<HostUnderTest> make_host() {
   return std::make_unique<T>();
 }
 
-class EndpointHostContract : public ::testing::TestWithParam<Case> {
+class EndpointHostContract : public ::testing::TestWithParam<HostCase> {
  protected:
   std::unique_ptr<HostUnderTest> under_test_ = GetParam().make();
   EndpointHost& host() { return under_test_->host(); }
@@ -238,7 +238,8 @@ TEST_P(EndpointHostContract, what_was_stopped_is_gone_and_can_be_deployed_again)
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EndpointHostContract, 
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}, {"sagemaker", make<SagemakerCase>}}, {"aws", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<HostCase>({{"fake", make_host<FakeHostCase>}, {"local", make_host<LocalHostCase>}, {"sagemaker", make_host<SagemakerCase>}},
+                                                                 {"aws", make_host<AwsHostCase>})),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

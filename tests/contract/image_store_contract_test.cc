@@ -17,15 +17,15 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-struct StoreUnderTest {
-  virtual ~StoreUnderTest() = default;
+struct ImagesUnderTest {
+  virtual ~ImagesUnderTest() = default;
   virtual ImageStore& store() = 0;
   // Changes a stored blob behind the store's back.
   virtual void damage(const Digest& digest) = 0;
 };
 
-struct LocalCase final : StoreUnderTest {
-  LocalCase() { store_ = *local::LocalImageStore::open(folder_.path()); }
+struct LocalImageCase final : ImagesUnderTest {
+  LocalImageCase() { store_ = *local::LocalImageStore::open(folder_.path()); }
   ImageStore& store() override { return *store_; }
   void damage(const Digest& digest) override {
     const auto file = folder_.path() / "blobs/sha256" / digest.hex();
@@ -37,16 +37,16 @@ struct LocalCase final : StoreUnderTest {
   std::unique_ptr<local::LocalImageStore> store_;
 };
 
-struct MirroredCase final : StoreUnderTest {
+struct MirroredCase final : ImagesUnderTest {
   ImageStore& store() override { return store_; }
   void damage(const Digest& digest) override { near_.damage(digest); }
-  LocalCase near_, far_;
+  LocalImageCase near_, far_;
   MirroredImageStore store_{near_.store(), far_.store()};
 };
 
 // A repository of a registry behind ECR's token, which REDOUBT_TEST_REGISTRY and REDOUBT_TEST_REGISTRY_STORAGE name.
-struct AwsCase final : StoreUnderTest {
-  AwsCase() {
+struct AwsImageCase final : ImagesUnderTest {
+  AwsImageCase() {
     options_.repository = aws::unique_name();
     options_.registry_url = std::getenv("REDOUBT_TEST_REGISTRY");
     options_.ca_file = std::getenv("REDOUBT_TEST_REGISTRY_CA");
@@ -64,17 +64,17 @@ struct AwsCase final : StoreUnderTest {
   std::unique_ptr<ImageStore> store_;
 };
 
-struct Case {
+struct ImageCase {
   const char* name;
-  std::unique_ptr<StoreUnderTest> (*make)();
+  std::unique_ptr<ImagesUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<StoreUnderTest> make() {
+std::unique_ptr<ImagesUnderTest> make_images() {
   return std::make_unique<T>();
 }
 
-class ImageStoreContract : public ::testing::TestWithParam<Case> {
+class ImageStoreContract : public ::testing::TestWithParam<ImageCase> {
  protected:
   ImageStore& store() { return under_test_->store(); }
   Digest put(std::string_view text) {
@@ -87,7 +87,7 @@ class ImageStoreContract : public ::testing::TestWithParam<Case> {
                                  put(text).tagged() + R"(","size":)" + std::to_string(text.size()) + R"(},"layers":[]})";
     return {"application/vnd.oci.image.manifest.v1+json", put(manifest), manifest.size()};
   }
-  std::unique_ptr<StoreUnderTest> under_test_ = GetParam().make();
+  std::unique_ptr<ImagesUnderTest> under_test_ = GetParam().make();
 };
 
 class FailingSource final : public Source {
@@ -156,7 +156,8 @@ TEST_P(ImageStoreContract, refuses_what_is_no_tag) {
   EXPECT_THAT(*store().list(), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::ValuesIn(aws::with_aws<Case>({{"local", make<LocalCase>}, {"mirrored", make<MirroredCase>}}, {"aws", make<AwsCase>})), [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::ValuesIn(aws::with_aws<ImageCase>({{"local", make_images<LocalImageCase>}, {"mirrored", make_images<MirroredCase>}},
+                                                                 {"aws", make_images<AwsImageCase>})), [](const auto& instance) { return instance.param.name; });
 
 // What is particular to a store that publishes.
 class MirroredImageStoreTest : public ::testing::Test {
@@ -172,7 +173,7 @@ class MirroredImageStoreTest : public ::testing::Test {
     EXPECT_TRUE(store.tag(name, manifest));
     return manifest;
   }
-  LocalCase near_, far_;
+  LocalImageCase near_, far_;
   MirroredImageStore store_{near_.store(), far_.store()};
 };
 

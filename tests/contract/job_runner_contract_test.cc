@@ -46,7 +46,7 @@ std::string put_probe_image(ImageStore& images) {
   return put(to_bytes(dump_json(manifest))).tagged();
 }
 
-struct LocalCase final : RunnerUnderTest {
+struct LocalRunnerCase final : RunnerUnderTest {
   JobRunner& runner() override { return runner_; }
   std::string image() override { return image_; }
 
@@ -57,8 +57,8 @@ struct LocalCase final : RunnerUnderTest {
 };
 
 // A bucket and a role of its own. The jobs are played by tests/aws/player.py, which finds the image in REDOUBT_AWS_IMAGES.
-struct AwsCase final : RunnerUnderTest {
-  AwsCase() {
+struct AwsRunnerCase final : RunnerUnderTest {
+  AwsRunnerCase() {
     auto& client = *aws::test_client();
     const std::string name = name_ = aws::unique_name(), key = "alias/" + name;
     CHECK(aws::AwsKms(client).create_key("aws-kms:" + key));
@@ -81,7 +81,7 @@ struct AwsCase final : RunnerUnderTest {
     options.poll = std::chrono::milliseconds(100);
     runner_ = *aws::SagemakerJobRunner::create(options, client, *staging_);
   }
-  ~AwsCase() override {
+  ~AwsRunnerCase() override {
     EXPECT_THAT(staging_->list("").value(), ::testing::IsEmpty());
     const Json versions = aws::test_client()->call("s3", "ListObjectVersions", {{"Bucket", name_}}).value();
     EXPECT_TRUE(json_or(versions, "Versions", Json::array()).empty() && json_or(versions, "DeleteMarkers", Json::array()).empty()) << versions;
@@ -94,17 +94,17 @@ struct AwsCase final : RunnerUnderTest {
   std::unique_ptr<aws::SagemakerJobRunner> runner_;
 };
 
-struct Case {
+struct RunnerCase {
   const char* name;
   std::unique_ptr<RunnerUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<RunnerUnderTest> make() {
+std::unique_ptr<RunnerUnderTest> make_runner() {
   return std::make_unique<T>();
 }
 
-class JobRunnerContract : public ::testing::TestWithParam<Case> {
+class JobRunnerContract : public ::testing::TestWithParam<RunnerCase> {
  protected:
   void SetUp() override {
     spec_.image = under_test_->image();
@@ -178,7 +178,7 @@ TEST_P(JobRunnerContract, an_error_of_the_handler_ends_the_job) {
   EXPECT_EQ(result.error().message, "enough");
 }
 
-INSTANTIATE_TEST_SUITE_P(Runners, JobRunnerContract, ::testing::ValuesIn(aws::with_aws<Case>({{"local", make<LocalCase>}}, {"aws", make<AwsCase>})),
+INSTANTIATE_TEST_SUITE_P(Runners, JobRunnerContract, ::testing::ValuesIn(aws::with_aws<RunnerCase>({{"local", make_runner<LocalRunnerCase>}}, {"aws", make_runner<AwsRunnerCase>})),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

@@ -21,13 +21,13 @@ struct KmsUnderTest {
   virtual Kms& kms() = 0;
 };
 
-struct FakeCase final : KmsUnderTest {
+struct FakeKmsCase final : KmsUnderTest {
   Kms& kms() override { return kms_; }
   testing::FakeKms kms_;
 };
 
-struct LocalCase final : KmsUnderTest {
-  LocalCase() {
+struct LocalKmsCase final : KmsUnderTest {
+  LocalKmsCase() {
     kms_ = *local::LocalKms::create(folder_.path() / "keyring.json", local::Passphrase{Secret("pass"), {1024, 8, 1}});
   }
   Kms& kms() override { return *kms_; }
@@ -41,23 +41,23 @@ struct RoutedCase final : KmsUnderTest {
   KmsRouter kms_{{{"fake", &fake_}, {"other", &nobodys_}}};
 };
 
-struct AwsCase final : KmsUnderTest {
+struct AwsKmsCase final : KmsUnderTest {
   Kms& kms() override { return kms_; }
   aws::AwsKms kms_{*aws::test_client()};
 };
 
-struct Case {
+struct KmsCase {
   const char* name;
   std::string key, other_key;
   std::unique_ptr<KmsUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<KmsUnderTest> make() {
+std::unique_ptr<KmsUnderTest> make_kms() {
   return std::make_unique<T>();
 }
 
-class KmsContract : public ::testing::TestWithParam<Case> {
+class KmsContract : public ::testing::TestWithParam<KmsCase> {
  protected:
   void SetUp() override {
     const auto made = kms().create_key(key());
@@ -161,10 +161,10 @@ TEST_P(KmsContract, works_from_several_threads_while_keys_rotate) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, KmsContract,
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", "fake:default", "fake:other", make<FakeCase>},
-                                                                  {"local", "local:default", "local:other", make<LocalCase>},
-                                                                  {"routed", "fake:default", "fake:other", make<RoutedCase>}},
-                                                                 {"aws", "aws-kms:alias/", "aws-kms:alias/", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<KmsCase>({{"fake", "fake:default", "fake:other", make_kms<FakeKmsCase>},
+                                                                     {"local", "local:default", "local:other", make_kms<LocalKmsCase>},
+                                                                     {"routed", "fake:default", "fake:other", make_kms<RoutedCase>}},
+                                                                    {"aws", "aws-kms:alias/", "aws-kms:alias/", make_kms<AwsKmsCase>})),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -23,7 +23,7 @@ struct RegistryUnderTest {
   virtual ModelRegistry& registry() = 0;
 };
 
-struct FakeCase final : RegistryUnderTest {
+struct FakeRegistryCase final : RegistryUnderTest {
   ModelRegistry& registry() override { return registry_; }
   testing::FakeModelRegistry registry_;
 };
@@ -34,8 +34,8 @@ struct SqliteCase final : RegistryUnderTest {
   std::unique_ptr<local::SqliteRegistry> registry_ = *local::SqliteRegistry::open({folder_.path() / "registry.db", Secret(Bytes(32, 1))});
 };
 
-struct AwsCase final : RegistryUnderTest {
-  AwsCase() {
+struct AwsRegistryCase final : RegistryUnderTest {
+  AwsRegistryCase() {
     auto& client = *aws::test_client();
     const std::string name = aws::unique_name(), key = "alias/" + name;
     CHECK(aws::AwsKms(client).create_key("aws-kms:" + key));
@@ -54,13 +54,13 @@ struct AwsCase final : RegistryUnderTest {
   std::unique_ptr<aws::SagemakerRegistry> registry_;
 };
 
-struct Case {
+struct RegistryCase {
   const char* name;
   std::unique_ptr<RegistryUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<RegistryUnderTest> make() {
+std::unique_ptr<RegistryUnderTest> make_registry() {
   return std::make_unique<T>();
 }
 
@@ -77,7 +77,7 @@ ModelVersion version(std::string name, std::string number) {
   return made;
 }
 
-class ModelRegistryContract : public ::testing::TestWithParam<Case> {
+class ModelRegistryContract : public ::testing::TestWithParam<RegistryCase> {
  protected:
   ModelRegistry& registry() { return under_test_->registry(); }
   std::vector<std::string> names() {
@@ -144,7 +144,8 @@ TEST_P(ModelRegistryContract, applies_all_or_none) {
   EXPECT_EQ(*registry().entries_applied(), 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract, ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"sqlite", make<SqliteCase>}}, {"aws", make<AwsCase>})),
+INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract, ::testing::ValuesIn(aws::with_aws<RegistryCase>({{"fake", make_registry<FakeRegistryCase>}, {"sqlite", make_registry<SqliteCase>}},
+                                                                 {"aws", make_registry<AwsRegistryCase>})),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

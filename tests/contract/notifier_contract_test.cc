@@ -66,7 +66,7 @@ struct NotifierUnderTest {
   virtual void go_away() = 0;  // the receiver answers no more
 };
 
-struct FakeCase final : NotifierUnderTest {
+struct FakeNotifierCase final : NotifierUnderTest {
   Notifier& notifier() override { return notifier_; }
   std::vector<Json> received() override { return notifier_.received; }
   void go_away() override { notifier_.failures_left = 1'000; }
@@ -98,8 +98,8 @@ struct WebhookCase final : NotifierUnderTest {
 };
 
 // A topic, and a queue that hears of all that is published to it.
-struct AwsCase final : NotifierUnderTest {
-  AwsCase() {
+struct AwsNotifierCase final : NotifierUnderTest {
+  AwsNotifierCase() {
     topic_ = call("sns", "CreateTopic", {{"Name", name_}})["TopicArn"];
     queue_ = call("sqs", "CreateQueue", {{"QueueName", name_}, {"Attributes", {{"VisibilityTimeout", "0"}}}})["QueueUrl"];
     const Json about = call("sqs", "GetQueueAttributes", {{"QueueUrl", queue_}, {"AttributeNames", {"QueueArn"}}});
@@ -128,17 +128,17 @@ struct AwsCase final : NotifierUnderTest {
   std::unique_ptr<aws::SnsNotifier> notifier_;
 };
 
-struct Case {
+struct NotifierCase {
   const char* name;
   std::unique_ptr<NotifierUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<NotifierUnderTest> make() {
+std::unique_ptr<NotifierUnderTest> make_notifier() {
   return std::make_unique<T>();
 }
 
-class NotifierContract : public ::testing::TestWithParam<Case> {
+class NotifierContract : public ::testing::TestWithParam<NotifierCase> {
  protected:
   std::unique_ptr<NotifierUnderTest> under_test_ = GetParam().make();
 };
@@ -168,7 +168,8 @@ TEST_P(NotifierContract, what_is_no_notification_is_refused_and_not_sent) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, NotifierContract, 
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"webhook", make<WebhookCase>}}, {"aws", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<NotifierCase>({{"fake", make_notifier<FakeNotifierCase>}, {"webhook", make_notifier<WebhookCase>}},
+                                                                 {"aws", make_notifier<AwsNotifierCase>})),
                          [](const auto& test) { return test.param.name; });
 
 TEST(Webhook, is_signed_over_its_bytes_with_the_newest_key) {

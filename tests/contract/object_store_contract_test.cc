@@ -20,25 +20,25 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-struct StoreUnderTest {
-  virtual ~StoreUnderTest() = default;
+struct ObjectsUnderTest {
+  virtual ~ObjectsUnderTest() = default;
   virtual ObjectStore& store() = 0;
 };
 
-struct FakeCase final : StoreUnderTest {
+struct FakeObjectCase final : ObjectsUnderTest {
   ObjectStore& store() override { return store_; }
   testing::FakeObjectStore store_;
 };
 
-struct LocalCase final : StoreUnderTest {
+struct LocalObjectCase final : ObjectsUnderTest {
   ObjectStore& store() override { return *store_; }
   TemporaryFolder folder_ = *TemporaryFolder::create();
   std::unique_ptr<local::LocalObjectStore> store_ = *local::LocalObjectStore::open(folder_.path() / "objects");
 };
 
 // A bucket of its own with a small part and block, so that a few megabytes are many.
-struct AwsCase final : StoreUnderTest {
-  AwsCase() {
+struct AwsObjectCase final : ObjectsUnderTest {
+  AwsObjectCase() {
     auto& client = *aws::test_client();
     const std::string bucket = aws::unique_name(), key = "alias/" + bucket;
     CHECK(aws::AwsKms(client).create_key("aws-kms:" + key));
@@ -55,13 +55,13 @@ struct AwsCase final : StoreUnderTest {
   std::unique_ptr<aws::S3ObjectStore> store_;
 };
 
-struct Case {
+struct ObjectCase {
   const char* name;
-  std::unique_ptr<StoreUnderTest> (*make)();
+  std::unique_ptr<ObjectsUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<StoreUnderTest> make() {
+std::unique_ptr<ObjectsUnderTest> make_objects() {
   return std::make_unique<T>();
 }
 
@@ -77,7 +77,7 @@ class BrokenSource final : public Source {
   bool started_ = false;
 };
 
-class ObjectStoreContract : public ::testing::TestWithParam<Case> {
+class ObjectStoreContract : public ::testing::TestWithParam<ObjectCase> {
  protected:
   ObjectStore& store() { return under_test_->store(); }
   Status put(std::string_view key, ByteView bytes, PutMode mode = PutMode::create_only) {
@@ -90,7 +90,7 @@ class ObjectStoreContract : public ::testing::TestWithParam<Case> {
     EXPECT_TRUE(object->read_at(0, bytes));
     return bytes;
   }
-  std::unique_ptr<StoreUnderTest> under_test_ = GetParam().make();
+  std::unique_ptr<ObjectsUnderTest> under_test_ = GetParam().make();
 };
 
 TEST_P(ObjectStoreContract, gives_back_what_was_put) {
@@ -197,7 +197,8 @@ TEST_P(ObjectStoreContract, of_many_who_create_one_key_exactly_one_succeeds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, ObjectStoreContract,
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}}, {"aws", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<ObjectCase>({{"fake", make_objects<FakeObjectCase>}, {"local", make_objects<LocalObjectCase>}},
+                                                                 {"aws", make_objects<AwsObjectCase>})),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

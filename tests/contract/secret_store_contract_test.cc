@@ -20,21 +20,21 @@ namespace {
 
 using ::testing::IsEmpty;
 
-struct StoreUnderTest {
-  virtual ~StoreUnderTest() = default;
+struct SecretsUnderTest {
+  virtual ~SecretsUnderTest() = default;
   virtual SecretStore& store() = 0;
   // Whether `changed` is by our clock, or near the one of the wall.
   virtual bool keeps_our_time() const { return true; }
   FakeClock clock_;
 };
 
-struct FakeCase final : StoreUnderTest {
+struct FakeSecretCase final : SecretsUnderTest {
   SecretStore& store() override { return store_; }
   testing::FakeSecretStore store_{clock_};
 };
 
-struct LocalCase final : StoreUnderTest {
-  LocalCase() {
+struct LocalSecretCase final : SecretsUnderTest {
+  LocalSecretCase() {
     EXPECT_TRUE(kms_.create_key("fake:default"));
     store_ = *local::VaultSecretStore::open({folder_.path() / "secrets", "w", {&kms_, "fake:default"}}, clock_);
   }
@@ -44,8 +44,8 @@ struct LocalCase final : StoreUnderTest {
   std::unique_ptr<local::VaultSecretStore> store_;
 };
 
-struct AwsCase final : StoreUnderTest {
-  AwsCase() {
+struct AwsSecretCase final : SecretsUnderTest {
+  AwsSecretCase() {
     aws::SecretsManagerStoreOptions options;
     options.prefix = aws::unique_name() + "/";
     store_ = *aws::SecretsManagerStore::create(options, *aws::test_client());
@@ -55,21 +55,21 @@ struct AwsCase final : StoreUnderTest {
   std::unique_ptr<aws::SecretsManagerStore> store_;
 };
 
-struct Case {
+struct SecretCase {
   const char* name;
-  std::unique_ptr<StoreUnderTest> (*make)();
+  std::unique_ptr<SecretsUnderTest> (*make)();
 };
 
 template <class T>
-std::unique_ptr<StoreUnderTest> make() {
+std::unique_ptr<SecretsUnderTest> make_secrets() {
   return std::make_unique<T>();
 }
 
-class SecretStoreContract : public ::testing::TestWithParam<Case> {
+class SecretStoreContract : public ::testing::TestWithParam<SecretCase> {
  protected:
   SecretStore& store() { return under_test_->store(); }
   std::string text(const Result<Secret>& secret) { return to_text(secret.value().reveal(SecretAccess::for_user())); }
-  std::unique_ptr<StoreUnderTest> under_test_ = GetParam().make();
+  std::unique_ptr<SecretsUnderTest> under_test_ = GetParam().make();
 };
 
 TEST_P(SecretStoreContract, gives_back_the_newest_version_and_the_one_before) {
@@ -177,7 +177,8 @@ TEST_P(SecretStoreContract, a_store_that_cannot_make_the_next_value_says_so_and_
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, SecretStoreContract,
-                         ::testing::ValuesIn(aws::with_aws<Case>({{"fake", make<FakeCase>}, {"local", make<LocalCase>}}, {"aws", make<AwsCase>})),
+                         ::testing::ValuesIn(aws::with_aws<SecretCase>({{"fake", make_secrets<FakeSecretCase>}, {"local", make_secrets<LocalSecretCase>}},
+                                                                 {"aws", make_secrets<AwsSecretCase>})),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
