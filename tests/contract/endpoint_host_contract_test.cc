@@ -238,7 +238,8 @@ TEST_P(EndpointHostContract, what_was_stopped_is_gone_and_can_be_deployed_again)
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EndpointHostContract, 
-                         ::testing::ValuesIn(aws::with_aws<HostCase>({{"fake", make_host<FakeHostCase>}, {"local", make_host<LocalHostCase>}, {"sagemaker", make_host<SagemakerCase>}},
+                         ::testing::ValuesIn(aws::with_aws<HostCase>({{"fake", make_host<FakeHostCase>}, {"local", make_host<LocalHostCase>},
+                                                                  {"sagemaker", make_host<SagemakerCase>}},
                                                                  {"aws", make_host<AwsHostCase>})),
                          [](const auto& test) { return test.param.name; });
 

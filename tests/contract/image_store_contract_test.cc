@@ -156,7 +156,8 @@ TEST_P(ImageStoreContract, refuses_what_is_no_tag) {
   EXPECT_THAT(*store().list(), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract, ::testing::ValuesIn(aws::with_aws<ImageCase>({{"local", make_images<LocalImageCase>}, {"mirrored", make_images<MirroredCase>}},
+INSTANTIATE_TEST_SUITE_P(Providers, ImageStoreContract,
+                         ::testing::ValuesIn(aws::with_aws<ImageCase>({{"local", make_images<LocalImageCase>}, {"mirrored", make_images<MirroredCase>}},
                                                                  {"aws", make_images<AwsImageCase>})), [](const auto& instance) { return instance.param.name; });
 
 // What is particular to a store that publishes.

@@ -144,7 +144,8 @@ TEST_P(ModelRegistryContract, applies_all_or_none) {
   EXPECT_EQ(*registry().entries_applied(), 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract, ::testing::ValuesIn(aws::with_aws<RegistryCase>({{"fake", make_registry<FakeRegistryCase>}, {"sqlite", make_registry<SqliteCase>}},
+INSTANTIATE_TEST_SUITE_P(Registries, ModelRegistryContract,
+                         ::testing::ValuesIn(aws::with_aws<RegistryCase>({{"fake", make_registry<FakeRegistryCase>}, {"sqlite", make_registry<SqliteCase>}},
                                                                  {"aws", make_registry<AwsRegistryCase>})),
                          [](const auto& tested) { return tested.param.name; });
 

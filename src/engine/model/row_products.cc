@@ -11,7 +11,7 @@ namespace {
 
 using Bytes = std::uint8_t __attribute__((vector_size(16)));
 
-constexpr std::int64_t kVectorLanes = 16, kBlockRows = 4;  // rows at once, so that their sums don't wait for one another
+constexpr std::int64_t kVectorLanes = 16, kRowsTogether = 4;  // rows at once, so that their sums don't wait for one another
 
 REDOUBT_INLINE float value_of(float value) { return value; }
 REDOUBT_INLINE float value_of(std::uint16_t bits) {
@@ -53,7 +53,7 @@ REDOUBT_INLINE void multiply_block(const float* x, const T* matrix, std::int64_t
 template <class T>
 REDOUBT_INLINE void multiply_all(const float* x, const T* matrix, std::int64_t inputs, std::int64_t rows, float* out) {
   std::int64_t r = 0;
-  for (; r + kBlockRows <= rows; r += kBlockRows) multiply_block<kBlockRows>(x, matrix + r * inputs, inputs, out + r);
+  for (; r + kRowsTogether <= rows; r += kRowsTogether) multiply_block<kRowsTogether>(x, matrix + r * inputs, inputs, out + r);
   for (; r < rows; ++r) multiply_block<1>(x, matrix + r * inputs, inputs, out + r);
 }
 
@@ -114,7 +114,7 @@ REDOUBT_VECTORISED static void multiply_rows_int4_bits(const float* x, const flo
                                                        std::int64_t rows, float* out) {
   const std::int64_t groups = inputs / kInt4Group;
   std::int64_t r = 0;
-  for (; r + kBlockRows <= rows; r += kBlockRows) multiply_int4_block<kBlockRows>(x, group_sums, matrix + r * groups * kVectorLanes, scales + r * groups, inputs, out + r);
+  for (; r + kRowsTogether <= rows; r += kRowsTogether) multiply_int4_block<kRowsTogether>(x, group_sums, matrix + r * groups * kVectorLanes, scales + r * groups, inputs, out + r);
   for (; r < rows; ++r) multiply_int4_block<1>(x, group_sums, matrix + r * groups * kVectorLanes, scales + r * groups, inputs, out + r);
 }
 void multiply_rows_int4(const float* x, const float* group_sums, const std::uint8_t* matrix, const bf16* scales, std::int64_t inputs, std::int64_t rows, float* out) {
