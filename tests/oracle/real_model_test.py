@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import pydoc_data.topics
 import random
 import subprocess
 import warnings
@@ -135,13 +136,12 @@ def test_eval_agrees_with_transformers_on_the_same_examples(redoubt, model, data
         assert line["log_likelihood"] == pytest.approx(likelihood, rel=1e-4, abs=1.5 + abs(theirs - likelihood) if dtype == "bf16" else 1e-4 * count)
 
 
-PAGES = ["ARCHITECTURE", "THREAT_MODEL", "SETUP", "endpoint"]
-
-
 @pytest.fixture(scope="module")
 def plain_text(redoubt):
+    """Of Python's own reference, as every Python 3.11 has it: a text that changes moves what is measured over it."""
+    topics = pydoc_data.topics.topics
     path = redoubt.folder / "text.jsonl"
-    path.write_text(json.dumps({"text": "\n\n".join((ROOT / "docs" / f"{name}.md").read_text() for name in PAGES)}) + "\n")
+    path.write_text(json.dumps({"text": "\n\n".join(topics[name] for name in ("objects", "execmodel", "exceptions", "try", "with", "yield"))[:24_000]}) + "\n")
     return path
 
 
