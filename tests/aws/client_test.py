@@ -12,7 +12,7 @@ import boto3
 import botocore.config
 import pytest
 
-from aws_account import KEY_ID, REGION, SECRET
+from aws_account import KEY_ID, REGION, SECRET, empty_account
 
 BUILD = pathlib.Path(os.environ["REDOUBT_BUILD"])
 
@@ -171,7 +171,8 @@ READS = [
 
 
 @pytest.fixture(scope="module")
-def filled(tool):
+def filled(tool, moto_url):
+    empty_account(moto_url)  # what other files' tests made there
     for service, operation, members in WRITES:
         tool.answer(service, operation, **members)
     for key in ("a b/ü+c..%", "two"):

@@ -326,11 +326,14 @@ def test_examples_that_are_cut_off_are_counted_and_said(model, tmp_path):
 
 
 def test_too_little_memory_is_said_with_a_way_out(tmp_path, model):
-    """A context of which one example fills far more than the process may have."""
+    """A context of which one example fills more than the process may have, which is enough for others."""
+    before = ["prlimit", f"--data={110 << 20}"]
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1 << 16}))
     long = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 8000}]}
-    refused(tmp_path, model, 1, "not enough memory", "max_length", rows=[long], before=["prlimit", f"--data={150 << 20}"], threads=1)
+    refused(tmp_path, model, 1, "not enough memory", "max_length", rows=[long], before=before, threads=1)
+    done = start_engine("evaluate", tmp_path / "short", model, {"dtype": "fp32", "threads": 1}, before, eval=ROWS)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_that_cannot_fit_says_what_it_needs_before_its_first_step(tmp_path, model):
