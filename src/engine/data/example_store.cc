@@ -23,11 +23,6 @@ constexpr std::size_t kBufferBytes = 1 << 20;
 enum Header : std::size_t { kAnswerStart, kLine, kFile, kWords, kBytes, kTruncated, kSpans, kHeader };
 using Numbers = std::array<std::int64_t, kHeader>;
 
-struct Entry {
-  std::uint64_t offset = 0;
-  std::uint32_t tokens = 0, spans = 0;
-};
-
 ByteView bytes_of(const auto& values) { return {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof values[0]}; }
 MutableByteView bytes_into(auto& values) { return {reinterpret_cast<std::uint8_t*>(values.data()), values.size() * sizeof values[0]}; }
 
@@ -76,6 +71,10 @@ Status read_all(int file, std::uint64_t offset, MutableByteView into) {
 }  // namespace
 
 struct Examples::State {
+  struct Entry {
+    std::uint64_t offset = 0;
+    std::uint32_t tokens = 0, spans = 0;
+  };
   std::vector<Example> memory;
   Fd file;
   std::vector<std::shared_ptr<const std::string>> files;  // that the examples come out of, where there are several
