@@ -183,7 +183,7 @@ Result<std::uint64_t> copy_object(provider::ObjectStore& from, provider::ObjectS
   return source.bytes();
 }
 
-Status remove_objects(const Stores& stores, const Place& place, const std::string& from, const ObjectList& list, const Json& event) {
+Status remove_objects(const Stores& stores, const Place& place, const std::string& from, const ObjectList& list, const Json& event, const std::function<Status()>& announced) {
   std::size_t manifests = 0, blobs = 0;
   std::uint64_t last = 0;
   do {
@@ -197,6 +197,7 @@ Status remove_objects(const Stores& stores, const Place& place, const std::strin
     blobs += entry["blobs"].size();
     last = TRY(stores.record(entry));
   } while (manifests < list.manifests.size() || blobs < list.blobs.size());
+  if (announced) TRY(announced());
   if (list.manifests.empty() && list.blobs.empty()) return {};
   auto* objects = TRY(stores.objects(from));
   for (const auto& key : list.keys(place)) {

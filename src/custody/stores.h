@@ -63,8 +63,9 @@ Result<std::set<std::string>> written_after(const Stores& stores, std::uint64_t 
 Result<std::uint64_t> copy_object(provider::ObjectStore& from, provider::ObjectStore& to, const std::string& key, provider::PutMode mode);
 
 // Announces in the ledger that objects go, takes them away and says that it is done. Killed at any instant, `finish` goes on.
-// `event` holds what the first entry says besides; long lists take several entries.
-Status remove_objects(const Stores& stores, const Place& place, const std::string& from, const ObjectList& list, const Json& event);
+// `event` holds what the first entry says besides; long lists take several entries. `announced` is called between the ledger's word and the
+// first object that goes.
+Status remove_objects(const Stores& stores, const Place& place, const std::string& from, const ObjectList& list, const Json& event, const std::function<Status()>& announced = {});
 // What was announced and not done, such as by a process that was killed; answers how many objects went.
 Result<std::uint64_t> finish(const Stores& stores, const View& view);
 
