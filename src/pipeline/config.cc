@@ -160,7 +160,7 @@ DeployOptions read_deploy(const Json& json) {
   deploy.workers = get<int>(json, "workers");
   deploy.requests_per_minute = get<int>(json, "requests_per_minute");
   deploy.answer_tokens_max = get<int>(json, "answer_tokens_max");
-  deploy.capture = get<bool>(json, "capture");
+  deploy.capture = CaptureRules::from_json(json.at("capture"), "deploy").value();
   deploy.slots = get<int>(json, "slots");
   deploy.context = get<int>(json, "context");
   deploy.weights = get<std::string>(json, "weights");
@@ -170,9 +170,31 @@ DeployOptions read_deploy(const Json& json) {
 
 }  // namespace
 
+// The statements of what says no more than yes or no stay as they were before it could say more.
+Json CaptureRules::to_json() const {
+  const bool is_plain = retention_days == CaptureRules().retention_days;
+  if (is_plain && (share == 0 || share == 1)) return share == 1;
+  return {{"share", share}, {"retention_days", retention_days}};
+}
+
+Result<CaptureRules> CaptureRules::from_json(const Json& value, const std::string& where) {
+  CaptureRules rules;
+  if (value.is_boolean()) {
+    rules.share = value.get<bool>() ? 1 : 0;
+    return rules;
+  }
+  if (!value.is_object()) return fail(ErrorCode::invalid_argument, "'capture' is neither a boolean nor an object", where);
+  if (value.contains("share")) rules.share = TRY(json_number(value, "share", where + ".capture"));
+  if (!(rules.share >= 0 && rules.share <= 1)) return fail(ErrorCode::invalid_argument, "'share' goes from 0 to 1", where + ".capture");
+  const auto days = value.contains("retention_days") ? TRY(json_integer(value, "retention_days", where + ".capture")) : std::int64_t{rules.retention_days};
+  if (days < 1 || days > 3650) return fail(ErrorCode::invalid_argument, "'retention_days' goes from 1 to 3650", where + ".capture");
+  rules.retention_days = static_cast<int>(days);
+  return rules;
+}
+
 Json DeployOptions::to_json() const {
   Json json = {{"environment", environment}, {"host", host}, {"port", port}, {"names", names}, {"workers", workers},
-               {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture}};
+               {"requests_per_minute", requests_per_minute}, {"answer_tokens_max", answer_tokens_max}, {"capture", capture.to_json()}};
   json.update(engine());
   const DeployOptions defaults;
   if (!access.empty()) json["access"] = access;
@@ -196,7 +218,7 @@ Result<DeployOptions> DeployOptions::from_json(const Json& value) {
   deploy.workers = static_cast<int>(TRY(json_integer(value, "workers", "endpoint")));
   deploy.requests_per_minute = static_cast<int>(TRY(json_integer(value, "requests_per_minute", "endpoint")));
   deploy.answer_tokens_max = static_cast<int>(TRY(json_integer(value, "answer_tokens_max", "endpoint")));
-  deploy.capture = TRY(json_bool(value, "capture", "endpoint"));
+  deploy.capture = TRY(CaptureRules::from_json(json_or(value, "capture", Json()), "endpoint"));
   // Versions that were registered before there were these have the engine's own defaults.
   deploy.slots = static_cast<int>(json_or(value, "slots", std::int64_t{deploy.slots}));
   deploy.context = static_cast<int>(json_or(value, "context", std::int64_t{deploy.context}));

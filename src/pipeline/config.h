@@ -48,6 +48,15 @@ struct ImageOptions {
   std::optional<TimePoint> vex_until;  // the end of statements that name none
 };
 
+// What an endpoint keeps of requests and answers, and for how long: `true` or `false` where that says it, else an object.
+struct CaptureRules {
+  double share = 1;  // of the answered requests, drawn by chance; 0: none
+  int retention_days = 30;
+  Json to_json() const;
+  // `where` names what the value stands in; invalid_argument with the field.
+  static Result<CaptureRules> from_json(const Json& value, const std::string& where);
+};
+
 struct DeployOptions {
   std::string environment, host;
   int port = 0;
@@ -55,7 +64,7 @@ struct DeployOptions {
   int workers = 1;
   int requests_per_minute = 600;
   int answer_tokens_max = 1024;
-  bool capture = true;
+  CaptureRules capture;
   int slots = 8;                // requests that a worker answers together
   int context = 0;              // tokens of a prompt and its answer at most; 0: what the model has
   std::string weights = "bf16"; // or "int8", "int4"

@@ -54,6 +54,41 @@ TEST_F(ConfigTest, how_workers_serve_is_configured_recorded_and_has_the_engines_
   }
 }
 
+TEST_F(ConfigTest, capture_is_yes_or_no_or_says_how_much_for_how_long) {
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\ndeploy: ";
+  const auto recorded = [&](const std::string& capture) {
+    write("redoubt.yaml", start + "{capture: " + capture + "}\n");
+    const auto config = load();
+    EXPECT_TRUE(config) << config.error().message;
+    const auto json = config->deploy.to_json();
+    EXPECT_EQ(DeployOptions::from_json(json)->to_json(), json);
+    EXPECT_EQ(DeployOptions::from_json(json)->capture.retention_days, config->deploy.capture.retention_days);
+    return json["capture"];
+  };
+  EXPECT_EQ(load()->deploy.to_json()["capture"], Json(true));  // a statement of before stays the same
+  EXPECT_EQ(recorded("true"), Json(true));
+  EXPECT_EQ(recorded("false"), Json(false));
+  EXPECT_EQ(recorded("{}"), Json(true));
+  EXPECT_EQ(recorded("{share: 1, retention_days: 30}"), Json(true));
+  EXPECT_EQ(recorded("{share: 0}"), Json(false));
+  EXPECT_EQ(recorded("{share: 0.25}"), (Json{{"share", 0.25}, {"retention_days", 30}}));
+  EXPECT_EQ(recorded("{retention_days: 7}"), (Json{{"share", 1.0}, {"retention_days", 7}}));
+  EXPECT_EQ(recorded("{share: 0, retention_days: 3650}"), (Json{{"share", 0.0}, {"retention_days", 3650}}));
+  for (const char* wrong : {"maybe", "1", "{share: 1.5}", "{share: -0.1}", "{share: .nan}", "{share: half}", "{retention_days: 0}", "{retention_days: 3651}", "{retention_days: 1.5}", "{rate: 1}"}) {
+    write("redoubt.yaml", start + "{capture: " + wrong + "}\n");
+    ASSERT_FALSE(load()) << wrong;
+    EXPECT_EQ(load().error().code, ErrorCode::invalid_argument) << wrong;
+    EXPECT_EQ(load().error().where, (folder_.path() / "redoubt.yaml").string() + ":5") << wrong;
+    EXPECT_EQ(load().error().message.find("deploy.capture"), 0u) << load().error().message;
+  }
+  write("redoubt.yaml", start + "{}\n");
+  auto statement = load()->deploy.to_json();
+  for (const Json& wrong : {Json(), Json("yes"), Json{{"share", 2}}, Json{{"share", "all"}}, Json{{"retention_days", 0}}}) {
+    statement["capture"] = wrong;
+    EXPECT_EQ(DeployOptions::from_json(statement).error().code, ErrorCode::invalid_argument) << wrong;
+  }
+}
+
 TEST_F(ConfigTest, scale_and_rollout_are_recorded_as_they_stand_and_only_where_they_are_given) {
   const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\ndeploy: ";
   const auto plain = load()->deploy.to_json();
