@@ -183,6 +183,13 @@ std::string Completion::body_of(const GenerateEnd& end) const {
   return answer_body(context_.frame, answer_, end);
 }
 
+void Completion::capture(const std::string& body) {
+  using enum GatewayMetrics::Capture;
+  if (context_.capture == nullptr) return context_.metrics.add_capture(unsampled);
+  const bool is_taken = context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body});
+  context_.metrics.add_capture(is_taken ? captured : dropped);
+}
+
 void Completion::complete(GenerateEnd end) {
   if (context_.tools && !is_cut()) {
     if (auto rest = with_names(context_.tools->end()); !rest.empty()) tell(std::move(rest));
@@ -200,9 +207,7 @@ void Completion::complete(GenerateEnd end) {
                                        static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
                                        end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop");
   if (context_.meter) context_.meter->add_answer(elapsed_ms());
-  if (context_.capture &&
-      !context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body}))
-    context_.metrics.add_capture_dropped(1);
+  capture(body);
   if (context_.seen) {
     auto& record = context_.seen->record;
     if (!is_embedding()) record.finish_reason = end.finish_reason;

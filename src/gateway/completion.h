@@ -36,7 +36,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     GatewayMetrics& metrics;
     const Clock& clock;      // for points in time
     const Clock& intervals;  // for what lasts
-    CaptureSink* capture;
+    CaptureSink* capture;    // null: this one is not captured
     Dialect dialect = Dialect::openai;
     Framing framing = Framing::server_sent_events;
     std::shared_ptr<Reservation> reservation = {};  // of the limits that hold; null: none
@@ -80,6 +80,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void write_piece(const openai::Piece& piece);
   bool is_cut() const { return context_.guard && !context_.guard->ended().empty(); }
   void complete(GenerateEnd end);
+  void capture(const std::string& body);
   std::string body_of(const GenerateEnd& end) const;
   bool is_embedding() const { return context_.frame.protocol == openai::Protocol::embedding; }
   void meter_guard();

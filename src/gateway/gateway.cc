@@ -97,9 +97,10 @@ void add_marker(GenerateRequest& request, const std::shared_ptr<const guards::Gu
 // Of every so many requests one, whatever thread they come on.
 bool is_sampled(double share) {
   if (share >= 1 || share <= 0) return share >= 1;
-  std::array<std::uint8_t, 2> bytes;
+  std::array<std::uint8_t, 4> bytes;
   crypto::draw_identifier(bytes);
-  return (bytes[0] << 8 | bytes[1]) < share * 65536;
+  const auto drawn = std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+  return drawn < share * 4294967296.0;
 }
 
 void tell_life(GatewayMetrics& metrics, const std::string& certificate_pem) {
@@ -121,6 +122,7 @@ class Gateway::Endpoint final : public http::Handler {
         lockout_(intervals_, options.lockout),
         key_limits_(intervals_),
         source_limits_(intervals_, options.open_routes),
+        captures_share_(options.captures_share),
         traces_share_(options.traces_share),
         prompt_guard_(deps_.guards),
         large_requests_({.entries_max = kLargeRequestsMax, .batch = 1}, [](const auto& taken) { for (const auto& work : taken) work(); }, {}) {}
@@ -181,7 +183,7 @@ class Gateway::Endpoint final : public http::Handler {
   Lockout lockout_;
   KeyLimits key_limits_;
   SourceLimits source_limits_;
-  const double traces_share_;
+  const double captures_share_, traces_share_;
   PromptGuard prompt_guard_;
   telemetry::BoundedQueue<std::function<void()>> large_requests_;  // its thread uses what stands above
 };
@@ -427,7 +429,8 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
     return reply(request, key, responder,
                  json_response(400, error_body(parsed.error().message, "invalid_request_error", parsed.error().where,
                                                to_string(parsed.error().code))));
-  std::string body = deps_.guards || deps_.capture ? request.body : std::string();
+  CaptureSink* capture = is_sampled(captures_share_) ? deps_.capture : nullptr;
+  std::string body = deps_.guards || capture ? request.body : std::string();
   if (auto refused = guard_request(body, parsed, parse, limits, key)) return reply(request, key, responder, std::move(*refused));
   if (parsed->model.empty()) parsed->model = limits.model_default;
   auto chosen = choose(*parsed, limits, key);
@@ -442,8 +445,8 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
                     release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (!parsed->model.empty()) frame.model = parsed->model;
   if (framing == Framing::aws_event_stream) parsed->stream = true;
-  Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, deps_.capture ? std::move(body) : std::string(), std::move(*admission),
-                              deps_.metrics, deps_.clock, intervals_, deps_.capture};
+  Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, capture ? std::move(body) : std::string(), std::move(*admission),
+                              deps_.metrics, deps_.clock, intervals_, capture};
   context.dialect = route.dialect;
   context.framing = framing;
   context.base64 = parsed->base64;

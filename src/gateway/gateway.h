@@ -32,6 +32,7 @@ struct GatewayOptions {
   std::vector<CertificateRule> certificates;  // of clients, where `server` asks for them
   std::map<std::string, UseLimits> tenants;
   Prices prices;
+  double captures_share = 1;  // of answered requests: how many are captured, where there is a capture
   double traces_share = 1;  // of requests that bring no traceparent: how many are sampled
 };
 

@@ -36,11 +36,23 @@ class GatewayTest : public ::testing::Test {
     options.server.private_key_pem = certificate_.private_key_pem;
     options.lockout.failures_max = 5;
     options.open_routes.requests_per_minute = 20;
+    options.captures_share = captures_share_;
     GatewayDeps deps{*keys_, router_, metrics_, clock_, &capture_, {}};
     deps.sinks = {records_};
     deps.intervals = &intervals_;
     gateway_ = Gateway::create(std::move(options), std::move(deps)).value();
     ASSERT_TRUE(gateway_->start());
+  }
+  // The gateway starts anew and captures that share of the answers.
+  void sample(double share) {
+    gateway_.reset();
+    captures_share_ = share;
+    SetUp();
+  }
+  std::uint64_t counted(const std::string& metric) const {
+    const auto text = metrics_.prometheus({});
+    const auto found = text.find("\n" + metric + " ");
+    return found == text.npos ? 0 : std::stoull(text.substr(found + metric.size() + 2));
   }
 
   std::string make_key(ApiKeyInfo info) {
@@ -94,6 +106,7 @@ class GatewayTest : public ::testing::Test {
   std::unique_ptr<ApiKeys> keys_;
   GatewayMetrics metrics_{intervals_};
   MemoryCapture capture_;
+  double captures_share_ = 1;
   Router router_;
   std::string key_;
   std::unique_ptr<Gateway> gateway_;
@@ -542,6 +555,39 @@ TEST_F(GatewayTest, answers_are_captured_and_counted) {
   EXPECT_EQ(line["captureData"]["endpointInput"]["mode"], "INPUT");
   EXPECT_NE(line["captureData"]["endpointOutput"]["data"].get<std::string>().find("hello "), std::string::npos);
   EXPECT_EQ(line["eventVersion"], "0");
+}
+
+TEST_F(GatewayTest, each_answer_is_captured_dropped_or_not_sampled) {
+  for (int i = 0; i < 3; ++i) chat("hello");
+  chat("fail");
+  EXPECT_EQ(counted("redoubt_captures_total"), 3u);
+  capture_.is_full = true;
+  for (int i = 0; i < 2; ++i) chat("hello");
+  EXPECT_EQ(counted("redoubt_captures_dropped_total"), 2u);
+  EXPECT_EQ(counted("redoubt_captures_unsampled_total"), 0u);
+  capture_.is_full = false;
+  sample(0);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(chat("hello").status, 200);
+  EXPECT_EQ(counted("redoubt_captures_total"), 3u);
+  EXPECT_EQ(counted("redoubt_captures_dropped_total"), 2u) << "what is not sampled is not lost";
+  EXPECT_EQ(counted("redoubt_captures_unsampled_total"), 4u);
+  const std::lock_guard lock(capture_.mutex);
+  EXPECT_EQ(capture_.records.size(), 3u);
+}
+
+TEST_F(GatewayTest, a_share_of_the_answers_is_captured_whole) {
+  sample(0.5);
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(chat("hello").status, 200);
+  const std::lock_guard lock(capture_.mutex);
+  // Of 200 fair draws fewer than 50 or more than 150 come once in 10^12 runs.
+  EXPECT_GT(capture_.records.size(), 50u);
+  EXPECT_LT(capture_.records.size(), 150u);
+  EXPECT_EQ(counted("redoubt_captures_total"), capture_.records.size());
+  EXPECT_EQ(counted("redoubt_captures_total") + counted("redoubt_captures_unsampled_total"), 200u);
+  for (const auto& record : capture_.records) {
+    EXPECT_EQ(record.input, chat_body("hello"));
+    EXPECT_NE(record.output.find("hello "), std::string::npos);
+  }
 }
 
 TEST_F(GatewayTest, metrics_are_prometheus_text) {

@@ -90,9 +90,9 @@ void GatewayMetrics::add_unfinished(std::uint64_t prompt_tokens, std::uint64_t c
   ++finished_["abort"];  // vLLM's word
 }
 
-void GatewayMetrics::add_capture_dropped(std::uint64_t records) {
+void GatewayMetrics::add_capture(Capture what) {
   std::lock_guard lock(mutex_);
-  captures_dropped_ += records;
+  ++captures_[static_cast<std::size_t>(what)];
 }
 
 void GatewayMetrics::add_guard_hit(const GuardHit& hit) {
@@ -212,7 +212,10 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   write_value(out, "redoubt_throttled_total", "counter", "Requests beyond a limit.", total(Count::throttled));
   write_value(out, "redoubt_unauthorized_total", "counter", "Requests without a sufficient key.",
               total(Count::unauthorized));
-  write_value(out, "redoubt_captures_dropped_total", "counter", "Captured records that were lost.", captures_dropped_);
+  auto captures = [&](Capture what) { return captures_[static_cast<std::size_t>(what)]; };
+  write_value(out, "redoubt_captures_total", "counter", "Answers that were captured.", captures(Capture::captured));
+  write_value(out, "redoubt_captures_dropped_total", "counter", "Captured records that were lost.", captures(Capture::dropped));
+  write_value(out, "redoubt_captures_unsampled_total", "counter", "Answers that were not to be captured.", captures(Capture::unsampled));
   write_value(out, "redoubt_workers_ready", "gauge", "Engine workers that serve.",
               static_cast<std::uint64_t>(gauges.workers_ready));
   write_value(out, "redoubt_worker_restarts_total", "counter", "Engine workers that were replaced.", gauges.worker_restarts);

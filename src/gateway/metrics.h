@@ -51,7 +51,9 @@ class GatewayMetrics {
   void add_embedding(std::uint64_t prompt_tokens, double latency_ms);
   // Tokens of an answer that nobody waited for; its times say nothing.
   void add_unfinished(std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
-  void add_capture_dropped(std::uint64_t records);
+  // What became of an answer to its end: each is one of these.
+  enum class Capture { captured, dropped, unsampled };
+  void add_capture(Capture what);
   // All names are of ours: a direction, a group of kinds, a kind or rule, an action.
   struct GuardHit {
     std::string direction, guard, kind, action;
@@ -109,7 +111,8 @@ class GatewayMetrics {
   std::deque<Sample> samples_;
   Histogram latency_, first_token_, per_token_, queue_, prefill_, decode_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
   std::map<std::string, std::uint64_t> finished_;
-  std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0, captures_dropped_ = 0;
+  std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0;
+  std::array<std::uint64_t, 3> captures_{};
 };
 
 }  // namespace redoubt::gateway
