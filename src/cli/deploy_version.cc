@@ -54,7 +54,8 @@ provider::EndpointSpec spec_of(Session& session, const governance::Deployment& d
   spec.errors_per_minute_max = watch.error_rate_per_minute_max;
   spec.latency_p99_ms_max = watch.latency_p99_ms_max;
   spec.engine = endpoint.engine();
-  spec.capture = endpoint.capture;
+  spec.capture = endpoint.capture.share > 0;
+  spec.capture_share = endpoint.capture.share;
   spec.rollback = target.rollback;
   return spec;
 }

@@ -32,6 +32,7 @@ struct EndpointSpec {
   double errors_per_minute_max = 10, latency_p99_ms_max = 1000;  // above them an alarm rises, for hosts that watch by themselves
   Json engine = Json::object();  // what each engine worker is started with: slots, context, weights
   bool capture = true;    // requests and answers are kept, sealed
+  double capture_share = 1;  // of them, drawn by chance
   bool rollback = false;  // to what served before: all traffic at once
 };
 

@@ -117,6 +117,11 @@ def of_type(resources, kind):
     return {name: item["Properties"] for name, item in resources.items() if item["Type"] == kind}
 
 
+def test_captures_expire_and_so_do_their_versions(resources):
+    rules = resources["CapturesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert [rule for rule in rules if "ExpirationInDays" in rule] == [{"Id": "expire", "Status": "Enabled", "ExpirationInDays": 90, "NoncurrentVersionExpiration": {"NoncurrentDays": 7}}]
+
+
 def test_every_bucket_refuses_plain_http_and_artifacts_another_key(resources):
     buckets, policies = of_type(resources, "AWS::S3::Bucket"), of_type(resources, "AWS::S3::BucketPolicy")
     for bucket in buckets.values():  # moto leaves these out

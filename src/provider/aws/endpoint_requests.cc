@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "provider/aws/about.h"
@@ -28,6 +29,9 @@ std::string quota_hint(const SagemakerEndpointOptions& options) { return fmt::fo
 std::string capture_place(const EndpointSpec& spec, const SagemakerEndpointOptions& options) {
   return (options.capture_uri.empty() ? options.models_uri + "captures/" : options.capture_uri) + spec.environment;
 }
+
+// Rounded up, but for what only a double's last digit is over: what is asked for is kept, if ever so little.
+int whole_percent(double share) { return std::clamp(static_cast<int>(std::ceil(share * 100 - 1e-6)), 1, 100); }
 
 std::string resource_id(const std::string& endpoint) { return "endpoint/" + endpoint + "/variant/" + kVariant; }
 
@@ -78,7 +82,7 @@ Json config_request(const std::string& model, const EndpointSpec& spec, const Sa
   Json request = {{"ProductionVariants", Json::array({variant})}};
   if (!options.kms_key.empty() && !has_own_disks(options.instance_type)) request["KmsKeyId"] = options.kms_key;
   if (!spec.capture) return request;
-  Json capture = {{"EnableCapture", true}, {"InitialSamplingPercentage", 100}, {"DestinationS3Uri", capture_place(spec, options)},
+  Json capture = {{"EnableCapture", true}, {"InitialSamplingPercentage", whole_percent(spec.capture_share)}, {"DestinationS3Uri", capture_place(spec, options)},
                   {"CaptureOptions", Json::array({{{"CaptureMode", "Input"}}, {{"CaptureMode", "Output"}}})}, {"CaptureContentTypeHeader", {{"JsonContentTypes", {"application/json"}}}}};
   if (!options.kms_key.empty()) capture["KmsKeyId"] = options.kms_key;
   request["DataCaptureConfig"] = std::move(capture);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "provider/aws/endpoint_requests.h"
 #include "provider/aws/testing_endpoints.h"
 #include "provider/testing/fake_stores.h"
 #include "provider/testing/job_files.h"
@@ -67,6 +68,16 @@ TEST_F(SagemakerEndpointTest, makes_an_isolated_model_an_encrypted_config_and_an
   EXPECT_EQ(models_.list("production/").value().size(), 2u);
   EXPECT_EQ(client_.count("CreateEndpoint"), 1);
   EXPECT_LE(client_.models.begin()->first.size(), 63u);
+}
+
+TEST_F(SagemakerEndpointTest, a_share_of_what_is_asked_is_captured_in_whole_percent_and_never_none) {
+  auto asked = spec();
+  for (const auto& [share, percent] : std::vector<std::pair<double, int>>{{1, 100}, {0.07, 7}, {0.29, 29}, {0.301, 31}, {0.001, 1}, {1e-9, 1}, {0.999, 100}}) {
+    asked.capture_share = share;
+    EXPECT_EQ(config_request("model", asked, options_)["DataCaptureConfig"]["InitialSamplingPercentage"], percent) << share;
+  }
+  asked.capture = false;
+  EXPECT_FALSE(config_request("model", asked, options_).contains("DataCaptureConfig"));
 }
 
 TEST_F(SagemakerEndpointTest, the_same_deployment_again_makes_nothing_and_changes_nothing) {
