@@ -45,6 +45,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_deploy_commands(app, invocation);
   add_top_command(app, invocation);
   add_guard_commands(app, invocation);
+  add_capture_commands(app, invocation);
   add_watch_commands(app, invocation);
   add_audit_commands(app, invocation);
   add_aws_commands(app, invocation);

@@ -33,6 +33,7 @@ void add_runs_commands(CLI::App& app, Invocation& invocation);  // runs list, sh
 void add_deploy_commands(CLI::App& app, Invocation& invocation);  // deploy, rollback, endpoint, key
 void add_top_command(CLI::App& app, Invocation& invocation);
 void add_guard_commands(CLI::App& app, Invocation& invocation);  // guard sign, rules
+void add_capture_commands(CLI::App& app, Invocation& invocation);  // capture list, export
 void add_watch_commands(CLI::App& app, Invocation& invocation);   // monitor, alarm, incident
 void add_audit_commands(CLI::App& app, Invocation& invocation);
 void add_aws_commands(CLI::App& app, Invocation& invocation);      // aws up, diff, down, doctor, cost

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/monotonic_clock.h"
+#include "cli/capture_keeper.h"
 #include "cli/endpoint_access.h"
 #include "cli/endpoint_guards.h"
 #include "cli/endpoint_parts.h"
@@ -25,7 +26,7 @@ namespace {
 using stages::deploy::CurrentDeployment;
 using stages::deploy::Standing;
 
-constexpr auto kStep = std::chrono::milliseconds(250);  // while a rollout is going on, or somebody is being told
+constexpr auto kStep = std::chrono::milliseconds(250);  // while a rollout is going on, somebody is being told, or captures expire
 constexpr auto kCertificateRenewal = std::chrono::days(60);  // of the 90 that one of ours lives
 constexpr auto kClockSetBack = std::chrono::minutes(5);        // then one of ours is not valid yet, or soon
 
@@ -57,6 +58,7 @@ class Daemon {
     gateway_->drain(drain_max());
     if (trial_ != nullptr) (void)trial_->step();
     tell_refusals();
+    keeper_.reset();
     (void)capture_->flush();
     status_.running = false;
     report("stopped", "");
@@ -85,7 +87,9 @@ class Daemon {
     refusals_.emplace(session_->clock());
     metrics_.emplace(monotonic_clock());
     budgets_ = TRY(open_budgets(*session_, environment_));
-    capture_ = gateway::BatchedCapture::create(capture_store(*session_, environment_), {.batch_ms = 5'000});
+    captures_.emplace(session_->notes(), session_->store(), session_->clock(), environment_);
+    capture_ = gateway::BatchedCapture::create([this](ByteView lines) { return captures_->add(lines); }, {.batch_ms = 5'000});
+    keeper_ = TRY(CaptureKeeper::create(*session_, *captures_, environment_));
     prompts_.emplace(capture_.get());
     TRY(follow_current(deployment));
     if (router_.active() == nullptr) return fail(ErrorCode::gate_refused, "the deployed version was revoked", deployment.name() + "/" + deployment.version(), "deploy another version");
@@ -142,12 +146,13 @@ class Daemon {
     options.limits.answer_tokens_default = std::min(options.limits.answer_tokens_default, endpoint_.answer_tokens_max);
     options.signing.hosts = endpoint_.names;
     options.signing.hosts.push_back(endpoint_.host);
-    gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture ? &*prompts_ : nullptr,
+    gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture.share > 0 ? &*prompts_ : nullptr,
                               [this](const std::string& source, const std::string& why) { refusals_->add(source, why); }, access->tokens(), budgets_.get()};
     deps.guards = TRY(make_guards(endpoint_.guards));
     auto told = TRY(make_telemetry(endpoint_.telemetry, std::filesystem::absolute(options_.workspace), *metrics_));
     deps.sinks = std::move(told.sinks);
     options.traces_share = told.traces_share;
+    options.captures_share = endpoint_.capture.share;
     access_ = std::move(access);
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
     TRY(gateway_->start());
@@ -161,12 +166,14 @@ class Daemon {
   Status serve_with(const pipeline::DeployOptions& wanted) {
     const auto before = std::exchange(endpoint_, wanted);
     // How its workers are started is nothing of the gateway's.
-    const auto of_gateway = [engine = before.engine()](Json settings) {
+    const auto of_gateway = [engine = before.engine()](const pipeline::DeployOptions& options) {
+      Json settings = options.to_json();
+      settings["capture"] = options.capture.share;
       for (const auto& [name, unused] : engine.items()) settings.erase(name);
       for (const char* name : {"workers", "scale", "hang_s", "rollout", "drain_s"}) settings.erase(name);
       return settings;
     };
-    if (gateway_ == nullptr || of_gateway(before.to_json()) == of_gateway(wanted.to_json())) return {};
+    if (gateway_ == nullptr || of_gateway(before) == of_gateway(wanted)) return {};
     gateway_->drain(std::chrono::seconds(before.drain_s));
     gateway_.reset();
     const auto started = start_gateway();
@@ -329,6 +336,7 @@ class Daemon {
     auto next_tick = std::chrono::steady_clock::now();
     while (true) {
       step_rollout();
+      keeper_->step(endpoint_.capture.retention_days);
       if (is_telling_ && !telling_->is_under_way()) tell_alarms();
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
@@ -343,7 +351,7 @@ class Daemon {
         if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
-      const auto next_step = trial_ != nullptr || is_telling_ ? std::min(next_tick, std::chrono::steady_clock::now() + kStep) : next_tick;
+      const auto next_step = trial_ != nullptr || is_telling_ || keeper_->is_under_way() ? std::min(next_tick, std::chrono::steady_clock::now() + kStep) : next_tick;
       const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_step - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
       const timespec time{static_cast<time_t>(wait.count() / 1'000'000'000), static_cast<long>(wait.count() % 1'000'000'000)};
       const int signal = sigtimedwait(&signals, nullptr, &time);
@@ -361,6 +369,8 @@ class Daemon {
   pipeline::DeployOptions endpoint_;
   std::unique_ptr<gateway::ApiKeys> keys_;
   std::optional<gateway::GatewayMetrics> metrics_;
+  std::optional<custody::CaptureList> captures_;
+  std::unique_ptr<CaptureKeeper> keeper_;
   std::unique_ptr<gateway::BatchedCapture> capture_;
   std::optional<PromptWindow> prompts_;
   std::optional<stages::watch::Telling> telling_;

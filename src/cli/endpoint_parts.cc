@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "custody/captures.h"
 #include "provider/local/worker_host.h"
 #include "monitor/prompt.h"
 #include "vault/job_files.h"
@@ -15,14 +16,11 @@
 namespace redoubt::cli {
 namespace {
 
-constexpr std::size_t kCaptureBatchesMax = 2000;
 constexpr auto kReadyDeadline = std::chrono::seconds(90);
 // Certificates start a little in the past, for clients whose clocks are late.
 constexpr auto kClockTolerance = std::chrono::minutes(10);
 
 bool is_ip_address(const std::string& name) { return name.find(':') != name.npos || name.find_first_not_of("0123456789.") == name.npos; }
-
-std::string captures_note(const std::string& environment) { return "captures-" + environment; }
 
 enum class Lines { captures, training_rows };
 
@@ -150,26 +148,18 @@ Result<std::unique_ptr<gateway::BudgetBook>> open_budgets(Session& session, cons
   return gateway::BudgetBook::open(std::move(storage));
 }
 
-gateway::BatchedCapture::Put capture_store(Session& session, const std::string& environment) {
-  return [&session, environment](ByteView lines) -> Status {
-    MemorySource source(lines);
-    const Digest digest = TRY(session.store().put_blob(source));
-    Json batches = TRY(session.notes().load(captures_note(environment))).value_or(Json::array());
-    batches.push_back({{"blob", digest.tagged()}, {"bytes", lines.size()}, {"stored", to_rfc3339(session.clock().now())}});
-    if (batches.size() > kCaptureBatchesMax) batches.erase(batches.begin());
-    return session.notes().save(captures_note(environment), batches);
-  };
-}
-
 Result<std::vector<std::string>> captured_prompts(Session& session, const std::string& environment, std::size_t count) {
-  const Json batches = TRY(session.notes().load(captures_note(environment))).value_or(Json::array());
-  std::vector<std::string> prompts;
-  for (const auto& batch : batches) {
-    const Digest digest = TRY(Digest::parse(TRY(json_string(batch, "blob", "captures"))));
-    add_prompts_of_lines(to_text(TRY(session.store().read_blob(digest, 256 << 20))), Lines::captures, prompts);
-    if (prompts.size() > count) prompts.erase(prompts.begin(), prompts.end() - static_cast<std::ptrdiff_t>(count));
+  const auto batches = TRY(custody::captured_batches(session.notes(), environment));
+  std::vector<std::string> newest_first;
+  for (auto batch = batches.rbegin(); batch != batches.rend() && newest_first.size() < count; ++batch) {
+    const auto lines = TRY(custody::read_captures(session.notes(), session.store(), environment, *batch));
+    std::vector<std::string> prompts;
+    if (lines) add_prompts_of_lines(to_text(*lines), Lines::captures, prompts);
+    newest_first.insert(newest_first.end(), std::make_move_iterator(prompts.rbegin()), std::make_move_iterator(prompts.rend()));
   }
-  return prompts;
+  newest_first.resize(std::min(newest_first.size(), count));
+  std::reverse(newest_first.begin(), newest_first.end());
+  return newest_first;
 }
 
 Result<std::vector<std::string>> training_prompts(Session& session, const Digest& training_data) {

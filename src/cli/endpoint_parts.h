@@ -9,7 +9,6 @@
 #include "crypto/x509.h"
 #include "gateway/api_key.h"
 #include "gateway/budget.h"
-#include "gateway/capture.h"
 #include "gateway/router.h"
 #include "pipeline/config.h"
 #include "stages/deploy/deployment.h"
@@ -27,8 +26,6 @@ Result<std::unique_ptr<gateway::ApiKeys>> open_api_keys(Session& session, const 
 // What keys and tenants of an environment have used, sealed; saved in the background.
 Result<std::unique_ptr<gateway::BudgetBook>> open_budgets(Session& session, const std::string& environment);
 
-// Seals batches of capture lines and remembers where they are.
-gateway::BatchedCapture::Put capture_store(Session& session, const std::string& environment);
 // The captured prompts, oldest first, at most `count` of the newest.
 Result<std::vector<std::string>> captured_prompts(Session& session, const std::string& environment, std::size_t count);
 // The prompts that the deployed model was trained on: the drift monitor's baseline.

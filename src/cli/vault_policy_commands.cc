@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "cli/capture_keeper.h"
 #include "cli/commands.h"
+#include "cli/local_endpoint.h"
 #include "cli/vault_work.h"
 #include "pipeline/config.h"
 
@@ -78,6 +80,21 @@ Status carry_out_lifecycle(VaultWork& work, const std::vector<LifecycleStep>& st
   return {};
 }
 
+// Of environments whose endpoint does not run; one that runs looks after its own.
+Result<custody::ExpiredCaptures> expire_unattended(VaultWork& work, const GlobalOptions& global, CaptureRun run) {
+  std::set<std::string> environments;
+  for (const auto& name : TRY(list_folder(work.session->workspace().layout().state()))) {
+    for (const std::string_view start : {"captures-", "capture-parts-"}) {
+      if (name.starts_with(start)) environments.insert(name.substr(start.size()));
+    }
+  }
+  custody::ExpiredCaptures all;
+  for (const auto& environment : environments) {
+    all.add(TRY(expire_unattended_captures(*work.session, work.stores, endpoint_process(global, environment).lock_file(), environment, run)));
+  }
+  return all;
+}
+
 Result<int> run_lifecycle(Invocation& invocation, const VaultPolicyOptions& options, const Output& output) {
   if (!options.file.empty() && !options.dry_run) return fail(ErrorCode::invalid_argument, "a file of rules is only tried out", options.file, "say --dry-run, or set it: redoubt --as admin vault policy set " + options.file);
   auto work = TRY(options.dry_run ? VaultWork::look(invocation, Permission::read_audit) : VaultWork::open(invocation, Permission::manage_data));
@@ -86,6 +103,7 @@ Result<int> run_lifecycle(Invocation& invocation, const VaultPolicyOptions& opti
   const auto needed = [&](const NamedVersion& version) { return version.place.own_key.empty() ? needs.why(version.artifact) : std::string(); };
   const auto steps = TRY(custody::plan_lifecycle(work->view, TRY(custody::unnamed_artifacts(work->stores, work->view)), rules, work->now(), needed));
   if (!options.dry_run) TRY(carry_out_lifecycle(*work, steps, needs));
+  const auto captures = TRY(expire_unattended(*work, invocation.global, options.dry_run ? CaptureRun::dry : CaptureRun::carry_out));
   Json values = Json::array();
   std::map<std::string, int> counts = {{"expire", 0}, {"archive", 0}, {"keep", 0}};
   Table table{{"ACTION", "TARGET", "KIND", "CREATED", "WHY"}, {}};
@@ -94,8 +112,9 @@ Result<int> run_lifecycle(Invocation& invocation, const VaultPolicyOptions& opti
     ++counts[to_string(step.action)];
     table.rows.push_back({to_string(step.action), step.version.text().substr(0, 48), step.version.kind, to_rfc3339(step.version.made), step.why});
   }
-  const std::string summary = fmt::format("{}: {} expired, {} archived, {} kept because something stands against it\n", options.dry_run ? "would be done" : "done", counts["expire"], counts["archive"], counts["keep"]);
-  output.result({{"dry_run", options.dry_run}, {"steps", values}, {"expired", counts["expire"]}, {"archived", counts["archive"]}, {"kept", counts["keep"]}}, (table.rows.empty() ? "" : render(table)) + summary);
+  const std::string summary = fmt::format("{}: {} expired, {} archived, {} kept because something stands against it; {} batches of captures of endpoints that don't run expired\n", options.dry_run ? "would be done" : "done", counts["expire"], counts["archive"], counts["keep"],
+                                          captures.batches);
+  output.result({{"dry_run", options.dry_run}, {"steps", values}, {"expired", counts["expire"]}, {"archived", counts["archive"]}, {"kept", counts["keep"]}, {"captures", {{"batches", captures.batches}, {"bytes", captures.bytes}}}}, (table.rows.empty() ? "" : render(table)) + summary);
   return 0;
 }
 
