@@ -242,7 +242,9 @@ def main():
         folder = pathlib.Path(folder)
         texts = [json.dumps(row) for row in conftest.rows(300)]
         conftest.make_tiny_model(folder / "root" / "test" / "tiny", texts)
-        with contextlib.closing(conftest.Hub(folder / "root", folder)) as hub:
+        hub = conftest.Hub(folder / "root", folder)
+        with contextlib.ExitStack() as stack:
+            stack.callback(hub.stop)
             redoubt = conftest.deploy_tiny(folder, hub, deploy={"port": 0, "environment": "dev", "guards": GUARDS, "requests_per_minute": 100000, "telemetry": {"access_log": {"file": "access.log"}}},
                                            watch={"interval_s": 5, "unauthorized_attempts_max": 1_000_000})
             redoubt.key = redoubt.json("key", "create", "--name", "soak", "--environment", "dev", "--requests-per-minute", "100000", "--scope", "invoke", "--scope", "metrics", "--scope", "models")["key"]

@@ -328,7 +328,7 @@ class Auditor {
   // Names of the folder's top that belong to a workspace; what lies below folders is checked by their owners.
   void check_strays() {
     static const std::set<std::string> kKnown = {"workspace.json", "keyring.json", "objects", "secrets", "state", "identities.json", "identities", "ledger", "images", "spool",
-                                                 "registry.db", "registry.db.mac", "registry.db.lock", "metrics.db", "access.log", "run.lock", "ca.pem"};
+                                                 "registry.db", "registry.db.mac", "registry.db.lock", "metrics.db", "access.log", "logs", "run.lock", "ca.pem"};
     check_strays_in(layout_.root, [](const std::string& name) { return kKnown.contains(name) || name.starts_with("endpoint-"); });
   }
 

@@ -149,7 +149,7 @@ class Daemon {
     gateway::GatewayDeps deps{*keys_, router_, *metrics_, session_->clock(), endpoint_.capture.share > 0 ? &*prompts_ : nullptr,
                               [this](const std::string& source, const std::string& why) { refusals_->add(source, why); }, access->tokens(), budgets_.get()};
     deps.guards = TRY(make_guards(endpoint_.guards));
-    auto told = TRY(make_telemetry(endpoint_.telemetry, std::filesystem::absolute(options_.workspace), *metrics_));
+    auto told = TRY(make_telemetry(endpoint_.telemetry, std::filesystem::absolute(session_->workspace().layout().logs()), *metrics_));
     deps.sinks = std::move(told.sinks);
     options.traces_share = told.traces_share;
     options.captures_share = endpoint_.capture.share;

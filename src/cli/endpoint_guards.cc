@@ -28,7 +28,7 @@ Result<std::shared_ptr<const guards::Guards>> make_guards(const Json& json) {
   return std::shared_ptr<const guards::Guards>(TRY(guards::Guards::create(options, std::move(rules))));
 }
 
-Result<Telemetry> make_telemetry(const Json& json, const std::filesystem::path& folder, gateway::GatewayMetrics& metrics) {
+Result<Telemetry> make_telemetry(const Json& json, const std::filesystem::path& logs, gateway::GatewayMetrics& metrics) {
   auto options = TRY(telemetry::read_telemetry(json));
   Telemetry made;
   made.traces_share = options.traces_share;
@@ -37,7 +37,7 @@ Result<Telemetry> make_telemetry(const Json& json, const std::filesystem::path& 
     // Never over one of the workspace's own files: the vault's access log lies there, too.
     if (options.access_log->file.is_relative()) {
       if (!is_safe_relative_path(options.access_log->file.string())) return fail(ErrorCode::invalid_argument, "the access log's file is no safe name", options.access_log->file.string());
-      options.access_log->file = folder / "logs" / options.access_log->file;
+      options.access_log->file = logs / options.access_log->file;
       TRY(make_folder(options.access_log->file.parent_path()));
     }
     options.access_log->on_lost = lost("access_log");

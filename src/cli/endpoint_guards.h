@@ -19,7 +19,7 @@ struct Telemetry {
   telemetry::Observation::Sinks sinks;
   double traces_share = 1;
 };
-// The access log's file is below `folder`/logs unless it is an absolute path. `metrics` outlives what is made.
-Result<Telemetry> make_telemetry(const Json& options, const std::filesystem::path& folder, gateway::GatewayMetrics& metrics);
+// The access log's file is in `logs` unless it is an absolute path. `metrics` outlives what is made.
+Result<Telemetry> make_telemetry(const Json& options, const std::filesystem::path& logs, gateway::GatewayMetrics& metrics);
 
 }  // namespace redoubt::cli

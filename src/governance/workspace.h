@@ -40,6 +40,7 @@ struct WorkspaceLayout {
   std::filesystem::path spool() const { return root / "spool"; }  // unnamed, sealed temporary files
   std::filesystem::path registry() const { return root / "registry.db"; }
   std::filesystem::path metrics() const { return root / "metrics.db"; }
+  std::filesystem::path logs() const { return root / "logs"; }  // of who asked an endpoint: no prompts, not sealed
   std::filesystem::path run_lock() const { return root / "run.lock"; }
 };
 

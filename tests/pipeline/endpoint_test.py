@@ -70,6 +70,7 @@ def test_what_is_configured_is_guarded_logged_and_seen_by_top(endpoint, deployed
     assert view["workers_ready"] == 1 and view["requests"] >= 1 and view["responses"]["400"] >= 1
     assert view["guard_hits"] == [{"action": "refuse", "count": 1, "direction": "input", "guard": "secrets", "kind": "AWS_ACCESS_KEY"}]
     assert "workers ready" in deployed("top", "--environment", "dev", "--once", "--key-file", key).stdout
+    assert deployed.json("audit", "verify")["ok"]  # the log's folder belongs to the workspace
 
 
 WRONG_FIELDS = [
