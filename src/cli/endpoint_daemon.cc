@@ -88,7 +88,7 @@ class Daemon {
     metrics_.emplace(monotonic_clock());
     budgets_ = TRY(open_budgets(*session_, environment_));
     captures_.emplace(session_->notes(), session_->store(), session_->clock(), environment_);
-    capture_ = gateway::BatchedCapture::create([this](ByteView lines) { return captures_->add(lines); }, {.batch_ms = 5'000});
+    capture_ = gateway::BatchedCapture::create([this](ByteView lines) { return captures_->add(lines); });
     keeper_ = TRY(CaptureKeeper::create(*session_, *captures_, environment_));
     prompts_.emplace(capture_.get());
     TRY(follow_current(deployment));

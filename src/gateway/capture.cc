@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/capture.h"
 
+#include <algorithm>
+
 #include "base/json_text.h"
 #include "base/log.h"
 
@@ -55,8 +57,9 @@ bool BatchedCapture::record(CaptureRecord record) {
   }
   // At once: a text that grows is copied again and again, and leaves what it was too small for.
   if (batch_.capacity() < options_.batch_bytes) batch_.reserve(options_.batch_bytes + kLineRoom);
+  const bool is_first = batch_.empty();
   batch_ += line;
-  if (batch_.size() >= options_.batch_bytes) changed_.notify_all();
+  if (is_first || batch_.size() >= options_.batch_bytes) changed_.notify_all();
   return true;
 }
 
@@ -94,14 +97,19 @@ Status BatchedCapture::store_batch(std::unique_lock<std::mutex>& lock) {
 }
 
 void BatchedCapture::run() {
+  using Steady = std::chrono::steady_clock;
+  using std::chrono::milliseconds;
   std::unique_lock lock(mutex_);
-  int wait_ms = options_.batch_ms;
+  auto earliest = Steady::now();
   while (!stopping_) {
-    changed_.wait_for(lock, std::chrono::milliseconds(wait_ms),
-                      [this] { return stopping_ || (batch_.size() >= options_.batch_bytes && storing_.empty()); });
+    const bool is_any = changed_.wait_for(lock, milliseconds(options_.batch_ms), [this] { return stopping_ || !batch_.empty() || !storing_.empty(); });
+    if (is_any) {
+      const auto due = std::max(earliest, Steady::now() + milliseconds(options_.gather_ms));
+      changed_.wait_until(lock, due, [this] { return stopping_ || (batch_.size() >= options_.batch_bytes && storing_.empty()); });
+    }
     changed_.wait(lock, [this] { return !busy_; });
-    auto stored = store_batch(lock);
-    wait_ms = stored ? options_.batch_ms : options_.retry_ms;
+    auto stored = store_batch(lock);  // of nothing: gives its memory back
+    if (is_any) earliest = Steady::now() + milliseconds(stored ? options_.batch_ms : options_.retry_ms);
     if (!stored) spdlog::warn("captured requests cannot be stored yet: {}", stored.error().message);
   }
   while (!batch_.empty() || !storing_.empty()) {

@@ -37,7 +37,8 @@ class CaptureSink {
 
 struct BatchedCaptureOptions {
   std::size_t batch_bytes = 4 << 20;       // a batch is stored when it is this large
-  int batch_ms = 60'000;                   // or this old
+  int gather_ms = 5'000;                   // or so long after its first line,
+  int batch_ms = 60'000;                   // though not sooner than so long after the one before: each batch is an entry of lists for long
   std::size_t queue_bytes_max = 64 << 20;  // what waits to be stored, with batches whose storing failed
   int retry_ms = 5'000;
 };

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "crypto/hash.h"
 #include "gateway/api_key.h"
@@ -123,6 +125,18 @@ TEST(CaptureTest, what_does_not_fit_is_dropped_and_counted) {
                                         {.queue_bytes_max = 1000});
   EXPECT_FALSE(capture->record({"big", TimePoint{}, "m", std::string(2000, 'x'), "{}"}));
   EXPECT_EQ(capture->dropped(), 1u);
+}
+
+TEST(CaptureTest, who_is_asked_all_the_time_is_stored_in_few_batches) {
+  constexpr int kBatchMs = 300;
+  std::atomic<int> batches = 0;
+  auto capture = BatchedCapture::create([&](ByteView) -> Status { return ++batches, Status(); }, {.gather_ms = 10, .batch_ms = kBatchMs});
+  const auto begun = std::chrono::steady_clock::now();
+  while (batches < 2) {
+    capture->record({"one", TimePoint{}, "m", "{}", "{}"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(kBatchMs));  // the first was stored soon
 }
 
 TEST(CaptureTest, the_rest_is_stored_when_it_ends) {

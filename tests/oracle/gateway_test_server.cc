@@ -166,7 +166,7 @@ int main(int argc, char** argv) {
     rules.audience = "redoubt";
     tokens = TokenIssuer::create(rules, text_of(*set), clock).value();
   }
-  const auto capture = BatchedCapture::create(seal_and_drop, {.batch_ms = 1'000});
+  const auto capture = BatchedCapture::create(seal_and_drop, {.gather_ms = 1'000, .batch_ms = 1'000});
   const auto make_gateway = [&]() -> std::unique_ptr<Gateway> {
     GatewayDeps deps{*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()};
     if (auto done = configure(folder, deps); !done) {

@@ -75,7 +75,7 @@ def test_a_version_goes_back_when_what_is_asked_drifts(two):
     with endpoint.open("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "user", "content": "How do I copy a1?"}], "max_tokens": 1}) as answer:
         assert answer.status == 200 and answer.headers["X-Redoubt-Version"] == "0.1.0"
     assert [incident["state"] for incident in two.json("incident", "list", "--environment", "dev") if incident["alarm"] == "DataDrift"] == ["open"]
-    # The captures, which are stored every few seconds, say the same.
+    # The captures, which are stored once a minute, say the same.
     report = until(lambda: (done := two("--json", "monitor", "run", "--environment", "dev", expect=None)).returncode == 3 and done.stdout)
     assert '"drift":true' in report.replace(" ", "")
     assert two.json("audit", "verify")["ok"]
