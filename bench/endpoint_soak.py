@@ -36,6 +36,7 @@ GUARDS = {"input": {"personal": "redact", "secrets": "refuse"}, "output": {"pers
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}}}
 CHATS, READS = "/v1/chat/completions", "/v1/embeddings"
 MEMORY_GROWTH_MAX, DESCRIPTORS_GROWTH_MAX = 0.05, 4
+PREFIX_CACHE_MIB = 256  # what a worker keeps of earlier prompts at most: it fills up
 
 
 def chat(content, **fields):
@@ -209,7 +210,8 @@ def judge(redoubt, endpoint, book, looks):
     for index, name in ((0, "memory, MiB"), (1, "descriptors"), (2, "memory of the workers, MiB")):
         before, after = (statistics.median(look[index] for look in part) for part in (second, last))
         print(f"{name}: {before:.1f} in the second quarter, {after:.1f} in the last")
-        if after > (before + DESCRIPTORS_GROWTH_MAX if index == 1 else before * (1 + MEMORY_GROWTH_MAX)):
+        allowed = {0: before * (1 + MEMORY_GROWTH_MAX), 1: before + DESCRIPTORS_GROWTH_MAX, 2: looks[0][2] * (1 + MEMORY_GROWTH_MAX) + PREFIX_CACHE_MIB}
+        if after > allowed[index]:
             failures.append(f"{name} grew")
     captured, lost = metric(endpoint, "redoubt_captures_total"), metric(endpoint, "redoubt_captures_dropped_total")
     print(f"answers: {book.answered}; captured {captured:.0f}, lost by the counter {lost:.0f}")
