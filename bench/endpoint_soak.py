@@ -247,7 +247,7 @@ def main():
         hub = conftest.Hub(folder / "root", folder)
         with contextlib.ExitStack() as stack:
             stack.callback(hub.stop)
-            redoubt = conftest.deploy_tiny(folder, hub, deploy={"port": 0, "environment": "dev", "guards": GUARDS, "requests_per_minute": 100000, "telemetry": {"access_log": {"file": "access.log"}}},
+            redoubt = conftest.deploy_tiny(folder, hub, deploy={"port": 0, "environment": "dev", "workers": 2, "guards": GUARDS, "requests_per_minute": 100000, "telemetry": {"access_log": {"file": "access.log"}}},
                                            watch={"interval_s": 5, "unauthorized_attempts_max": 1_000_000})
             redoubt.key = redoubt.json("key", "create", "--name", "soak", "--environment", "dev", "--requests-per-minute", "100000", "--scope", "invoke", "--scope", "metrics", "--scope", "models")["key"]
             endpoint, book, ending = conftest.Endpoint(redoubt), Book(), threading.Event()
