@@ -232,7 +232,7 @@ Result<Owner> Stage::owner_of(const std::string& text) const {
   const auto colon = text.find(':');
   const std::string user = text.substr(0, colon), group = colon == text.npos ? "" : text.substr(colon + 1);
   const auto unknown = [&](const char* kind, const std::string& name, const char* file) {
-    return fail(ErrorCode::not_found, fmt::format("the image has no {} '{}'", kind, name.substr(0, 80)), file, "write the id_number, or copy the file into the image first");
+    return fail(ErrorCode::not_found, fmt::format("the image has no {} '{}'", kind, name.substr(0, 80)), file, "write the number, or copy the file into the image first");
   };
   if (user.empty() || (colon != text.npos && group.empty())) return fail(ErrorCode::invalid_argument, "not USER[:GROUP]", text.substr(0, 80));
   Owner owner;
