@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/lower_case.h"
 #include "provider/aws/about.h"
 #include "provider/aws/answer.h"
-#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -57,7 +57,7 @@ Status read_inspector(Client& client, std::vector<AccountFinding>& found) {
   if (!findings) return fail_about("inspector2", findings.error(), "turn Amazon Inspector on, and allow inspector2:ListFindings to the role that runs this");
   for (const auto& one : *findings) {
     if (found.size() >= kFindingsMax) break;
-    found.push_back({"inspector", text(one, "findingArn"), lower(text(one, "severity")), text(one, "type"), text(one, "title"), since_of(one, "firstObservedAt")});
+    found.push_back({"inspector", text(one, "findingArn"), lower_case(text(one, "severity")), text(one, "type"), text(one, "title"), since_of(one, "firstObservedAt")});
   }
   return {};
 }
@@ -112,7 +112,7 @@ Status read_security_hub(Client& client, std::vector<AccountFinding>& found) {
   for (const auto& one : *findings) {
     if (found.size() >= kFindingsMax) break;
     const auto control = text(json_or(one, "Compliance", Json::object()), "SecurityControlId");
-    found.push_back({"securityhub", text(one, "Id"), lower(text(json_or(one, "Severity", Json::object()), "Label")), control.empty() ? text(one, "GeneratorId") : control, text(one, "Title"), text(one, "FirstObservedAt")});
+    found.push_back({"securityhub", text(one, "Id"), lower_case(text(json_or(one, "Severity", Json::object()), "Label")), control.empty() ? text(one, "GeneratorId") : control, text(one, "Title"), text(one, "FirstObservedAt")});
   }
   return {};
 }

@@ -7,8 +7,8 @@
 #include <charconv>
 #include <thread>
 
+#include "base/lower_case.h"
 #include "provider/aws/about.h"
-#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -18,7 +18,7 @@ constexpr const char* kScanCure = "allow ecr:DescribeImageScanFindings on the re
 
 // Levels below low, and those that were never rated, block nothing.
 std::string severity_of(const std::string& level) {
-  std::string word = lower(level);
+  std::string word = lower_case(level);
   for (const char* known : {"critical", "high", "medium", "low"}) {
     if (word == known) return word;
   }

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/lower_case.h"
 #include "provider/aws/about.h"
-#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -110,7 +110,7 @@ bool is_missing(const Error& error) {
 }
 
 bool holds_any(const std::string& text, std::initializer_list<std::string_view> words) {
-  const std::string lowered = lower(text);
+  const std::string lowered = lower_case(text);
   return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return lowered.find(word) != lowered.npos; });
 }
 

@@ -2,7 +2,7 @@
 #include "provider/aws/api/profile.h"
 
 #include "base/file.h"
-#include "provider/aws/api/lower_case.h"
+#include "base/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -75,7 +75,7 @@ class IniReader {
     const auto equals = content.find('=');
     const auto name = equals == content.npos ? std::string_view() : stripped(content.substr(0, equals));
     if (name.empty()) return fail(ErrorCode::invalid_argument, "the line is neither 'key = value' nor '[section]'", here(), "put it right, or begin it with '#'");
-    return std::pair(lower(name), std::string(stripped(content.substr(equals + 1))));
+    return std::pair(lower_case(name), std::string(stripped(content.substr(equals + 1))));
   }
 
   // An indented line is a nested setting where the value above is empty, else more of that value.

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/lower_case.h"
 #include "crypto/hash.h"
-#include "provider/aws/api/lower_case.h"
 
 namespace redoubt::provider::aws {
 namespace {
@@ -35,7 +35,7 @@ std::string canonical_value(std::string_view value) {
 std::map<std::string, std::string> canonical_headers(const http::Headers& headers) {
   std::map<std::string, std::string> out;
   for (const auto& header : headers) {
-    const auto [at, is_new] = out.try_emplace(lower(header.name), canonical_value(header.value));
+    const auto [at, is_new] = out.try_emplace(lower_case(header.name), canonical_value(header.value));
     if (!is_new) at->second += "," + canonical_value(header.value);
   }
   return out;
