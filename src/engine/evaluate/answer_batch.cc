@@ -4,18 +4,38 @@
 #include "base/check.h"
 
 namespace redoubt::engine::evaluate {
+namespace {
 
-AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing sharing) {
-  c10::InferenceMode guard;
-  AnswerBatch batch;
+// What is laid down of examples, and how.
+struct Plan {
   std::vector<model::Tokens> ids;
+  std::vector<model::Stem> stems;
+};
+
+Plan plan_of(std::span<const data::Example* const> examples, Sharing sharing) {
+  Plan plan;
   std::vector<std::int64_t> shared_max;  // the row that predicts the first answer token is each example's own
   for (const auto* example : examples) {
     CHECK(example->answer_start >= 1 && answer_tokens(*example) > 0);
-    ids.push_back(std::span(example->ids).first(example->ids.size() - 1));
+    plan.ids.push_back(std::span(example->ids).first(example->ids.size() - 1));
     shared_max.push_back(example->answer_start - 1);
   }
-  batch.packed = sharing == Sharing::shared ? model::pack(ids, model::find_stems(ids, shared_max)) : model::pack(ids);
+  plan.stems = sharing == Sharing::shared ? model::find_stems(plan.ids, shared_max) : model::no_stems(plan.ids.size());
+  return plan;
+}
+
+}  // namespace
+
+std::int64_t packed_rows(std::span<const data::Example* const> examples, Sharing sharing) {
+  const auto [ids, stems] = plan_of(examples, sharing);
+  return model::packed_rows(ids, stems);
+}
+
+AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing sharing) {
+  c10::InferenceMode guard;
+  const auto [ids, stems] = plan_of(examples, sharing);
+  AnswerBatch batch;
+  batch.packed = model::pack(ids, stems);
   std::vector<std::int64_t> rows, targets;
   for (std::size_t e = 0; e < examples.size(); ++e) {
     data::for_each_counted(*examples[e], [&](std::int32_t first, std::int32_t end) {

@@ -21,6 +21,8 @@ struct AnswerBatch {
 enum class Sharing { shared, alone };
 // Each example must have at least one token that counts, and the model's vocabulary.
 AnswerBatch pack_answers(std::span<const data::Example* const> examples, Sharing sharing);
+// The rows of its pass.
+std::int64_t packed_rows(std::span<const data::Example* const> examples, Sharing sharing);
 // Shared, but where the model turns heads by the length of the whole example.
 Sharing sharing_of(std::span<const data::Example* const> examples, const model::CausalModel& base);
 

@@ -14,7 +14,6 @@ constexpr std::int64_t kSharedMin = 8;
 class Layout {
  public:
   explicit Layout(std::int64_t rows) {
-    rows = (rows + kRowsMultiple - 1) / kRowsMultiple * kRowsMultiple;
     batch_.tokens = at::zeros({rows}, at::kLong);
     batch_.positions = at::zeros({rows}, at::kLong);
   }
@@ -33,15 +32,6 @@ class Layout {
   PackedBatch batch_;
   std::int64_t next_ = 0;
 };
-
-std::int64_t rows_of(std::span<const Tokens> examples, std::span<const Stem> stems) {
-  std::int64_t rows = 0;
-  for (const auto& stem : stems) {
-    rows += stem.shared;
-    for (auto index : stem.examples) rows += std::ssize(examples[index]) - stem.shared;
-  }
-  return rows;
-}
 
 std::int64_t common_prefix(Tokens a, Tokens b) {
   return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
@@ -87,9 +77,18 @@ std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const s
   return stems;
 }
 
+std::int64_t packed_rows(std::span<const Tokens> examples, std::span<const Stem> stems) {
+  std::int64_t rows = 0;
+  for (const auto& stem : stems) {
+    rows += stem.shared;
+    for (auto index : stem.examples) rows += std::ssize(examples[index]) - stem.shared;
+  }
+  return (rows + kRowsMultiple - 1) / kRowsMultiple * kRowsMultiple;
+}
+
 PackedBatch pack(std::span<const Tokens> examples, std::span<const Stem> stems) {
   c10::InferenceMode guard;
-  Layout layout(rows_of(examples, stems));
+  Layout layout(packed_rows(examples, stems));
   auto& batch = layout.batch();
   batch.segments.resize(examples.size());
   for (const auto& stem : stems) {
@@ -104,10 +103,12 @@ PackedBatch pack(std::span<const Tokens> examples, std::span<const Stem> stems) 
   return std::move(batch);
 }
 
-PackedBatch pack(std::span<const Tokens> examples) {
-  std::vector<Stem> stems(examples.size());
-  for (std::size_t i = 0; i < examples.size(); ++i) stems[i].examples = {i};
-  return pack(examples, stems);
+std::vector<Stem> no_stems(std::size_t examples) {
+  std::vector<Stem> stems(examples);
+  for (std::size_t i = 0; i < examples; ++i) stems[i].examples = {i};
+  return stems;
 }
+
+PackedBatch pack(std::span<const Tokens> examples) { return pack(examples, no_stems(examples.size())); }
 
 }  // namespace redoubt::engine::model

@@ -29,6 +29,8 @@ using Tokens = std::span<const std::int32_t>;
 // Groups examples so that sharing saves the most rows. `shared_max` says of each example how many of its first tokens may be
 // shared, fewer than it has.
 std::vector<Stem> find_stems(std::span<const Tokens> examples, std::span<const std::int64_t> shared_max);
+// So many examples, each alone.
+std::vector<Stem> no_stems(std::size_t examples);
 
 // Rows come in multiples of it, the last of them no example's (token 0, no segment): libraries prepare a product anew for each number
 // of rows, and batches have many.
@@ -45,6 +47,8 @@ struct PackedBatch {
   }
 };
 PackedBatch pack(std::span<const Tokens> examples);
+// The rows that pack() lays down for them.
+std::int64_t packed_rows(std::span<const Tokens> examples, std::span<const Stem> stems);
 // `stems` holds each example once.
 PackedBatch pack(std::span<const Tokens> examples, std::span<const Stem> stems);
 

@@ -104,7 +104,7 @@ MemoryPlan plan_memory(const model::Config& c, const TrainOptions& options, std:
   const bool keeps = !options.gradient_checkpointing && size.rows <= options.pass_rows_max;
   const std::int64_t per_row = keeps ? c.layers * layer : c.layers * c.hidden * element + layer;
   // On the way back a layer's gradients stand beside what it kept.
-  plan.activations = unsigned_of(size.rows * (per_row + layer));
+  plan.activations = unsigned_of(size.rows * (per_row + layer) + size.met * 2 * c.key_width() * 4);
   plan.head =
       unsigned_of(std::min(kHeadSlice, size.rows) * c.vocabulary * (element + 4) + 2 * size.rows * c.hidden * element);
   const auto stored = options.precision == model::Precision::bf16 ? at::kBFloat16 : at::kFloat, computed = model::product_type(stored);

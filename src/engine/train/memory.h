@@ -24,9 +24,10 @@ struct MemoryPlan {
 };
 
 struct PassSize {
-  std::int64_t rows = 0;     // tokens of the largest pass
+  std::int64_t rows = 0;     // of the largest pass
   std::int64_t longest = 0;  // tokens of the longest example
   std::int64_t tokens = 0;   // of all examples
+  std::int64_t met = 0;      // tokens of the examples of the largest pass, each with what it shares
 };
 
 // Bytes for each process.

@@ -37,7 +37,7 @@ struct TrainOptions {
   model::Precision precision = model::Precision::bf16;
   model::WeightFormat weights = model::WeightFormat::as_loaded;  // of the base beside an adapter (QLoRA, arXiv 2305.14314)
   std::int64_t threads = 0;           // 0: all
-  std::int64_t pass_rows_max = 2048;  // tokens computed at once; a larger batch goes in several passes
+  std::int64_t pass_rows_max = 2048;  // computed at once; a larger batch goes in several passes
   // Keeps the layers' inputs alone and computes each layer a second time on the way back; longer passes than the above (one
   // long example) always do.
   bool gradient_checkpointing = false;

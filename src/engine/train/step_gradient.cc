@@ -27,21 +27,31 @@ Weighting StepGradient::weighting_of(std::size_t begin, std::size_t end, BatchSu
           }};
 }
 
+// Where the pass ends that begins with the example `begin`: it has one group, or as many up to `last` as its rows allow. What examples begin with
+// alike is one row of them all, so that only the whole pass tells.
+std::size_t StepGradient::end_of_pass(std::size_t begin, std::size_t last) const {
+  const auto group = static_cast<std::size_t>(options_.group_size());
+  const auto fits = [&](std::size_t groups) {
+    const auto pass = examples_.subspan(begin, groups * group);
+    std::int64_t tokens = 0;
+    for (const auto* example : pass) tokens += std::ssize(example->ids);
+    return tokens <= kPassTokensOfRow * options_.pass_rows_max && trainable_.rows_of(pass) <= options_.pass_rows_max;
+  };
+  // More examples never have fewer rows.
+  std::size_t fit = 1, over = (last - begin) / group + 1;
+  for (auto next = over - 1; over - fit > 1; next = fit + (over - fit) / 2) (fits(next) ? fit : over) = next;
+  return begin + fit * group;
+}
+
 // Adds one batch's gradient, in as many passes as its rows need.
 Status StepGradient::add_batch(std::size_t index, at::Tensor& gradient) {
   const auto group = static_cast<std::size_t>(options_.group_size());
   const auto size = static_cast<std::size_t>(options_.batch_size) * group;
   const std::size_t first = std::min(examples_.size(), index * size), last = std::min(examples_.size(), first + size);
   auto& sums = sums_[index % static_cast<std::size_t>(options_.accumulation_steps)];
-  const auto rows_of = [&](std::size_t begin) {
-    std::int64_t rows = 0;
-    for (std::size_t i = begin; i < begin + group; ++i) rows += std::ssize(examples_[i]->ids);
-    return rows;
-  };
   for (std::size_t begin = first, end = first; begin < last; begin = end) {
     const auto pass = static_cast<std::uint64_t>(step_) << 32 | begin;
-    for (std::int64_t rows = 0; end < last && (end == begin || rows + rows_of(end) <= options_.pass_rows_max); end += group)
-      rows += rows_of(end);
+    end = end_of_pass(begin, last);
     const auto part = trainable_.add_gradient(examples_.subspan(begin, end - begin), weighting_of(begin, end, sums),
                                               model::mix(options_.seed) ^ pass,
                                               options_.gradient_checkpointing ? 0 : options_.pass_rows_max, gradient);

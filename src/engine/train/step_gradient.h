@@ -22,6 +22,10 @@ struct StepLoss {
   double mean() const { return sum / static_cast<double>(count); }
 };
 
+// Attention keeps a gradient for each key that an example's rows meet, those of a shared beginning too: a pass has at most so many tokens for each of its
+// rows, however many of them are shared.
+inline constexpr std::int64_t kPassTokensOfRow = 16;
+
 class StepGradient {
  public:
   StepGradient(Trainable& trainable, const TrainOptions& options, distributed::Group& group)
@@ -40,6 +44,7 @@ class StepGradient {
  private:
   Status sum_batches(std::size_t begin, std::size_t end, at::Tensor& gradient);
   Status add_batch(std::size_t index, at::Tensor& gradient);
+  std::size_t end_of_pass(std::size_t begin, std::size_t last) const;
 
   // Of one batch of this rank; the ranks send each other these bytes.
   struct BatchSums {

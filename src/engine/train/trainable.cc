@@ -10,10 +10,18 @@ void AdapterTrainable::write_working() {
   model::set_dropout(working_, 0, 0);
 }
 
+std::int64_t AdapterTrainable::rows_of(std::span<const data::Example* const> examples) const {
+  return evaluate::packed_rows(examples, adapter_.options().dropout > 0 ? evaluate::Sharing::alone : evaluate::sharing_of(examples, base_));
+}
+
 BatchLoss AdapterTrainable::add_gradient(std::span<const data::Example* const> examples, const Weighting& weighting,
                                          std::uint64_t dropout_key, std::int64_t keep_rows_max, at::Tensor& gradient) {
   model::set_dropout(working_, adapter_.options().dropout, dropout_key);
   return train::add_gradient(base_, adapter_, working_, examples, weighting, keep_rows_max, gradient);
+}
+
+std::int64_t FullTrainable::rows_of(std::span<const data::Example* const> examples) const {
+  return evaluate::packed_rows(examples, evaluate::sharing_of(examples, base_));
 }
 
 BatchLoss FullTrainable::add_gradient(std::span<const data::Example* const> examples, const Weighting& weighting, std::uint64_t,

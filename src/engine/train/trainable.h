@@ -19,6 +19,8 @@ class Trainable {
   virtual void write_working() = 0;
   // The adapter that the model computes with after that; null: none.
   virtual const model::LoraWeights* adapter() const = 0;
+  // The rows of one pass over these examples.
+  virtual std::int64_t rows_of(std::span<const data::Example* const> examples) const = 0;
   // As train::add_gradient; `dropout_key` chooses what is dropped.
   virtual BatchLoss add_gradient(std::span<const data::Example* const> examples, const Weighting& weighting,
                                  std::uint64_t dropout_key, std::int64_t keep_rows_max, at::Tensor& gradient) = 0;
@@ -31,6 +33,7 @@ class AdapterTrainable final : public Trainable {
   at::Tensor& values() override { return adapter_.values(); }
   void write_working() override;
   const model::LoraWeights* adapter() const override { return &working_; }
+  std::int64_t rows_of(std::span<const data::Example* const> examples) const override;
   BatchLoss add_gradient(std::span<const data::Example* const> examples, const Weighting& weighting, std::uint64_t dropout_key,
                          std::int64_t keep_rows_max, at::Tensor& gradient) override;
   model::Adapter take() { return std::move(adapter_); }
@@ -49,6 +52,7 @@ class FullTrainable final : public Trainable {
   std::vector<Span> not_decayed() const override { return weights_.not_decayed(); }
   void write_working() override { weights_.write_working(); }
   const model::LoraWeights* adapter() const override { return nullptr; }
+  std::int64_t rows_of(std::span<const data::Example* const> examples) const override;
   BatchLoss add_gradient(std::span<const data::Example* const> examples, const Weighting& weighting, std::uint64_t,
                          std::int64_t keep_rows_max, at::Tensor& gradient) override;
 

@@ -20,7 +20,9 @@ PassSize size_of_passes(const TrainData& data, const TrainOptions& options) {
     size.longest = std::max(size.longest, examples.counts().longest);
     size.tokens += examples.counts().tokens;  // their file lies in memory where the job's folder does
   }
-  size.rows = std::max(size.longest, std::min(options.pass_rows_max, options.batch_size * options.group_size() * size.longest));
+  const auto batch = options.batch_size * options.group_size() * size.longest;
+  size.rows = std::max(size.longest, std::min(options.pass_rows_max, batch));
+  size.met = std::min(kPassTokensOfRow * size.rows, batch);
   return size;
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "engine/distributed/join.h"
 #include "engine/evaluate/evaluator.h"
+#include "engine/train/step_gradient.h"
 #include "engine/train/testing.h"
 
 namespace redoubt::engine::train {
@@ -104,6 +105,52 @@ TEST_F(TrainerTest, a_batch_in_several_passes_gives_the_gradient_of_one) {
   options.pass_rows_max = 10;
   const auto pieces = run(options, {}, "two").value();
   EXPECT_LT((whole.adapter.values() - pieces.adapter.values()).abs().max().item<double>(), 1e-3);
+}
+
+// Counts the examples of each pass.
+class CountedPasses final : public Trainable {
+ public:
+  CountedPasses(const model::CausalModel& base, model::Adapter adapter) : inner_(base, std::move(adapter), model::Precision::fp32) {}
+  at::Tensor& values() override { return inner_.values(); }
+  void write_working() override { inner_.write_working(); }
+  const model::LoraWeights* adapter() const override { return inner_.adapter(); }
+  std::int64_t rows_of(std::span<const data::Example* const> examples) const override { return inner_.rows_of(examples); }
+  BatchLoss add_gradient(std::span<const data::Example* const> examples, const Weighting& weighting, std::uint64_t key, std::int64_t keep, at::Tensor& gradient) override {
+    passes.push_back(examples.size());
+    return inner_.add_gradient(examples, weighting, key, keep, gradient);
+  }
+  std::vector<std::size_t> passes;
+
+ private:
+  AdapterTrainable inner_;
+};
+
+TEST_F(TrainerTest, a_pass_takes_as_many_examples_as_the_rows_that_are_left_when_they_share_their_beginning) {
+  auto options = options_for_tests();
+  options.batch_size = 8, options.pass_rows_max = 96;
+  std::vector<data::Example> examples(8);
+  Batch batch;
+  for (std::int32_t i = 0; i < 8; ++i) {
+    auto& example = examples[static_cast<std::size_t>(i)];
+    for (std::int32_t t = 0; t < 40; ++t) example.ids.push_back(t);  // 41 tokens, and 4 of its own: 40 + 8 * 4 rows in one pass, 44 each alone
+    for (std::int32_t t = 0; t < 5; ++t) example.ids.push_back(50 + i + t);
+    example.answer_start = 42, example.answer_words = 1, example.answer_bytes = 1;
+    batch.push_back(&example);
+  }
+  const auto passes_of = [&](double dropout) {
+    options.lora.dropout = dropout;
+    CountedPasses trainable(*base_, model::Adapter::create(base_->config(), options.lora, 3).value());
+    distributed::Group alone;
+    auto gradient = at::zeros_like(trainable.values());
+    EXPECT_TRUE(StepGradient(trainable, options, alone).compute(0, batch, {}, gradient));
+    return trainable.passes;
+  };
+  EXPECT_EQ(passes_of(0), (std::vector<std::size_t>{8}));
+  EXPECT_EQ(passes_of(0.1), (std::vector<std::size_t>{2, 2, 2, 2}));
+  options.pass_rows_max = 64;
+  EXPECT_EQ(passes_of(0), (std::vector<std::size_t>{6, 2}));
+  options.pass_rows_max = 1;
+  EXPECT_EQ(passes_of(0), std::vector<std::size_t>(8, 1));
 }
 
 TEST_F(TrainerTest, dropout_is_drawn_from_the_seed_and_a_resumed_run_draws_the_same) {
