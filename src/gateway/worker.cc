@@ -65,6 +65,7 @@ struct WorkerPool::Slot {
   bool wanted = true;   // else it takes no request, and its worker ends once it has none
   bool ready = false;
   bool failed = false;  // the last start or worker did
+  bool lost = false;    // its worker was ready and ended, and the next has not failed to start
   WorkerEventReader reader;
   std::vector<std::pair<std::shared_ptr<GenerateListener>, WorkerEvent>> told;  // to be, once the lock is released
   int capacity = 0, running = 0;
@@ -127,7 +128,7 @@ Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_
   std::uint64_t id = 0;
   {
     std::lock_guard lock(mutex_);
-    if (stopping_ || !can_answer()) return broken_worker("no worker is ready");
+    if (stopping_ || (!can_answer() && !replaces_one())) return broken_worker("no worker is ready");
     auto& queue = texts > 0 ? texts_queue_ : queue_;
     if (texts == 0 && queue.holds_one_of(request.payer) && expected_wait_ms() > options_.queue_ms_max)
       return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWorkerWhere));
@@ -156,6 +157,11 @@ bool WorkerPool::can_answer() const {
     starting |= slot->wanted && !slot->failed;
   }
   return options_.scale && (starting || !wanted);
+}
+
+// Whether one that answered has just ended: the next does soon, as long as its start does not fail. With the lock held.
+bool WorkerPool::replaces_one() const {
+  return std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->wanted && slot->lost; });
 }
 
 // By how long answers took lately and how many are made together; 0 where too few have to tell. With the lock held.
@@ -462,7 +468,7 @@ Status WorkerPool::become_ready(Slot& slot, const WorkerReady& ready) {
   slot.embedding_length = ready.embedding_length;
   known_ = std::make_shared<const WorkerReady>(ready);
   slot.ready = true;
-  slot.failed = false;
+  slot.failed = slot.lost = false;
   slot.pinged = slot.ponged = Steady::now();
   last_failure_.reset();
   assign();
@@ -545,6 +551,7 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
   {
     std::lock_guard lock(mutex_);
     slot.failed = slot.wanted;
+    slot.lost = slot.wanted && slot.ready;
     if (slot.failed) last_failure_ = why;
     slot.ready = false;
     slot.running = slot.capacity = slot.reading = slot.embedding_length = 0;

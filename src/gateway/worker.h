@@ -103,7 +103,7 @@ class WorkerPool {
   std::optional<Error> last_failure() const;
 
   // Queues a request and answers its number. One with texts is read beside the slots: it waits for no answer's end. limit_exceeded when the queue is full, or so slow that a payer who waits already would wait in
-  // vain; unavailable when no worker is ready and none is being started for the first request.
+  // vain; unavailable when no worker is ready, none is being started for the first request, and none in place of one that was ready.
   Result<std::uint64_t> generate(GenerateRequest request, std::shared_ptr<GenerateListener> listener);
   // Nobody wants the answer any more: the worker is told to stop. The listener hears no further token, but still how the request ended
   // (`cancelled`, with what was made until then), so that what was made can be counted. One that waited hears nothing.
@@ -131,6 +131,7 @@ class WorkerPool {
   Scaling::Load load() const;
   void want(int workers);
   bool can_answer() const;
+  bool replaces_one() const;
   int expected_wait_ms() const;
   bool has_ready() const;
   std::set<std::uint64_t> unseen(const Slot& slot);

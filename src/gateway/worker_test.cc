@@ -303,6 +303,28 @@ TEST_F(WorkerPoolTest, without_a_worker_requests_are_refused) {
   EXPECT_EQ(pool->generate({}, std::make_shared<Recorder>()).error().code, ErrorCode::unavailable);
 }
 
+TEST_F(WorkerPoolTest, a_request_that_comes_while_the_only_worker_is_replaced_waits_for_the_next) {
+  start();
+  log_->ready_after_ms = 500;
+  log_->deaths_left = 1;
+  ask("die");
+  until([&] { return pool_->state().restarts == 1; });
+  EXPECT_FALSE(pool_->state().can_answer);  // a load balancer would choose another endpoint
+  EXPECT_EQ(ask("well")->wait().text, "well ");
+}
+
+TEST_F(WorkerPoolTest, nobody_waits_for_a_worker_whose_start_fails) {
+  std::atomic<bool> stuck = false;
+  auto factory = testing::scripted_workers(log_);
+  pool_ = WorkerPool::create([&, factory]() -> Result<WorkerProcess> { return stuck ? fail(ErrorCode::unavailable, "no memory") : factory(); }, {.restart_ms = 10});
+  ASSERT_TRUE(pool_->wait_ready(20s));
+  stuck = true;
+  log_->deaths_left = 1;
+  ask("die");
+  until([&] { return pool_->state().restarts >= 2; });
+  EXPECT_EQ(pool_->generate({}, std::make_shared<Recorder>()).error().code, ErrorCode::unavailable);
+}
+
 ScaleOptions scale_of(const char* text) { return ScaleOptions::from_json(Json::parse(text)).value(); }
 
 TEST_F(WorkerPoolTest, workers_come_and_go_with_the_load_and_no_request_is_lost) {
