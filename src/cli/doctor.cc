@@ -138,7 +138,7 @@ Finding check_advisories(TimePoint now) {
 
 // One line for all key files, the first that is wrong by name.
 Finding check_key_files(const fs::path& folder) {
-  constexpr const char* kName = "key files";
+  static constexpr const char* kName = "key files";
   const auto names = list_folder(folder);
   if (!names) return failed(kName, names.error());
   int count = 0;

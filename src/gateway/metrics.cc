@@ -114,7 +114,7 @@ void GatewayMetrics::add_telemetry_lost(const std::string& what, std::uint64_t r
 
 void GatewayMetrics::add_key_fetch(bool succeeded, std::size_t keys, TimePoint time) {
   std::lock_guard lock(mutex_);
-  if (!key_fetches_) key_fetches_.emplace();
+  if (!key_fetches_) key_fetches_ = KeyFetches{};
   ++(succeeded ? key_fetches_->succeeded : key_fetches_->failed);
   key_fetches_->keys = keys;
   if (succeeded) key_fetches_->last = time;

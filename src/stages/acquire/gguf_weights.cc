@@ -63,7 +63,7 @@ Result<std::map<std::string, Matched>> match(const GgufHeader& header, const Ggu
   if (matched.size() + header.tensors().count(kRopeFactors) == header.tensors().size()) return matched;
   for (const auto& [name, tensor] : header.tensors())
     if (name != kRopeFactors &&
-        std::none_of(matched.begin(), matched.end(), [&](const auto& m) { return m.second.tensor == &tensor; }))
+        std::none_of(matched.begin(), matched.end(), [&wanted = tensor](const auto& m) { return m.second.tensor == &wanted; }))
       return fail(ErrorCode::unsupported, "the tensor has no place in a Llama model",
                   header.where() + ": tensor '" + name + "'");
   return matched;
