@@ -6,9 +6,12 @@
 #include "fuzz_input.h"
 #include "stages/image/oci/tree.h"
 #include "stages/image/recipe/secrets.h"
+#include "tar_mutator.h"
 
 using namespace redoubt;
 using namespace redoubt::stages::image;
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned) { return mutate_tar(data, size, size_max, 1); }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;

@@ -6,8 +6,11 @@
 #include "base/check.h"
 #include "fuzz_input.h"
 #include "sandbox/unpack.h"
+#include "tar_mutator.h"
 
 using namespace redoubt;
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned) { return mutate_tar(data, size, size_max, 0); }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto folder = *TemporaryFolder::create();
