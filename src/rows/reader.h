@@ -25,6 +25,7 @@ class CsvColumns {
   Result<Json> row(const CsvRecord& record, const std::string& name) const;
   // A record's row as a line of JSON: the members sorted, a cell of JSON as it is written.
   std::string text(const CsvRecord& record, const Json& row) const;
+  const std::vector<std::string>& names() const { return names_; }
 
  private:
   std::vector<std::string> names_;

@@ -68,6 +68,19 @@ def test_redaction_leaves_valid_rows_that_pass_again(tmp_path):
     assert again["redacted"] == {} and again["rows"] == len(rows)
 
 
+@pytest.mark.parametrize("action, left", [("redact", ["text", "<EMAIL_ADDRESS>"]), ("drop", None)])
+def test_the_name_of_a_column_is_a_part_of_each_row(tmp_path, action, left):
+    path, clean = tmp_path / "table.csv", tmp_path / "clean.jsonl"
+    path.write_text("text,of person@example.com\nthe first row,1\nanother one,2\n")
+    rules = policy(tmp_path / "policy.yaml", kinds={"EMAIL_ADDRESS": action})
+    report = check(path, "--policy", rules, "-o", clean, expect=0)
+    rows = [json.loads(line) for line in clean.read_text().splitlines()] if clean.exists() else []
+    assert [sorted(row, reverse=True) for row in rows] == ([[left[0], f"of {left[1]}"]] * 2 if left else [])
+    assert report["dropped_rows"] == (0 if left else 2) and "example.com" not in json.dumps(rows)
+    if left:
+        assert check(clean, "--policy", rules, expect=0)["redacted"] == {}
+
+
 def test_each_action(tmp_path):
     rows = [{"prompt": f"Who answers number {i}?", "completion": f"It is person{i}@example.com or somebody else."} for i in range(4)] + [{"prompt": "q", "completion": "plain"}]
     path, clean = write(tmp_path / "rows.jsonl", rows), tmp_path / "clean.jsonl"

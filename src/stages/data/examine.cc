@@ -117,7 +117,18 @@ class RowExaminer::Visit {
     scan_fields();
     const auto row = raw_.columns->row({raw_.line, {}, raw_.fields}, file_);
     if (!row) return add("MALFORMED_CSV", 0, row.error().message);
+    if (policy_.drops() && names_call_for(Action::drop)) out_.drops = true;
     keep(dump_json(*row), *row);
+  }
+
+  // What stands in the name of a column stands in each row once it is JSON. It is told of the header alone.
+  bool names_call_for(Action action) const {
+    if (raw_.columns == nullptr) return false;
+    const auto& names = raw_.columns->names();
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      const auto matches = matches_in(name);
+      return std::any_of(matches.begin(), matches.end(), [&](const Match& match) { return policy_.action_of(match.kind) == action; });
+    });
   }
 
   void header() {
@@ -152,7 +163,7 @@ class RowExaminer::Visit {
     if (!row) return add("SCHEMA", 0, row.error().message);
     if (is_empty(row->answer)) add("EMPTY_ANSWER", 0, "the answer is empty");
     const bool any = std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
-    if (!any) return compare_by(text, value, std::move(*row));
+    if (!any && !(policy_.redacts() && names_call_for(Action::redact))) return compare_by(text, value, std::move(*row));
     std::string clean(text);
     if (!redact(clean)) {
       out_.drops = true;  // what stays after so many redactions does not stay in the data
