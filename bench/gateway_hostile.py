@@ -14,7 +14,7 @@ and the server's memory, while
     REDOUBT_BUILD=build python3 bench/gateway_hostile.py [--only slow,bursts,sources,limits,keys,wrong,good,http2] [--seconds 10] [--times 1]
 
 The hostile processes run where nobody else wants the processor (SCHED_IDLE) and the client at real-time priority, where the system lets it, since they share the
-machine's cores with the server. At nice 19 alone a hostile process keeps its core for a slice of a millisecond or more when the server wakes on it, which is told as the server's. What the time under attack is compared with is the time before and after together where connections are held, else every other second.
+machine's cores with the server. At nice 19 alone the hostile process's own time on the cores is told as the server's. What the time under attack is compared with is the time before and after together where connections are held, else every other second.
 """
 import argparse
 import base64

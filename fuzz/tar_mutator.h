@@ -13,13 +13,14 @@
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t size_max);
 
 inline void right_checksums(std::span<std::uint8_t> tar) {
-  constexpr std::size_t kBlock = 512, kSum = 148, kSumBytes = 8, kSize = 124, kSizeDigits = 11;
+  constexpr std::size_t kBlock = 512, kSum = 148, kSumBytes = 8, kSize = 124, kSizeDigits = 11, kMagic = 257;
   while (tar.size() >= kBlock) {
     const auto header = tar.first(kBlock);
     if (std::ranges::all_of(header, [](std::uint8_t byte) { return byte == 0; })) {
       tar = tar.subspan(kBlock);
       continue;
     }
+    if (std::memcmp(header.data() + kMagic, "ustar", 5) != 0) return;  // such as one that is compressed
     std::fill_n(header.begin() + kSum, kSumBytes, ' ');
     unsigned sum = 0;
     for (const auto byte : header) sum += byte;

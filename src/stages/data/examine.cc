@@ -108,7 +108,7 @@ class RowExaminer::Visit {
       return scan_raw(text);
     }
     scan_literals(text, nullptr);
-    keep(text, *row);
+    keep(text, *row, false);
   }
 
   void record() {
@@ -117,18 +117,24 @@ class RowExaminer::Visit {
     scan_fields();
     const auto row = raw_.columns->row({raw_.line, {}, raw_.fields}, file_);
     if (!row) return add("MALFORMED_CSV", 0, row.error().message);
-    if (policy_.drops() && names_call_for(Action::drop)) out_.drops = true;
-    keep(dump_json(*row), *row);
+    const auto named = named_columns();
+    if (named.drops) out_.drops = true;
+    keep(dump_json(*row), *row, named.redacts);
   }
 
-  // What stands in the name of a column stands in each row once it is JSON. It is told of the header alone.
-  bool names_call_for(Action action) const {
-    if (raw_.columns == nullptr) return false;
-    const auto& names = raw_.columns->names();
-    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-      const auto matches = matches_in(name);
-      return std::any_of(matches.begin(), matches.end(), [&](const Match& match) { return policy_.action_of(match.kind) == action; });
-    });
+  // What stands in the name of a column stands in each row once it is JSON. It is told of the header alone, and looked at once for a table.
+  NamedColumns named_columns() const {
+    const std::lock_guard lock(examiner_.mutex_);
+    auto& named = examiner_.named_;
+    if (named.columns == raw_.columns) return named;
+    named = {raw_.columns};
+    for (const auto& name : raw_.columns->names())
+      for (const auto& match : matches_in(name)) {
+        const auto action = policy_.action_of(match.kind);
+        named.redacts |= action == Action::redact;
+        named.drops |= action == Action::drop;
+      }
+    return named;
   }
 
   void header() {
@@ -157,13 +163,13 @@ class RowExaminer::Visit {
     if (bytes > policy_.row_bytes_max) add("LONG_ROW", 0, fmt::format("the row has {} bytes, at most {} are taken", bytes, policy_.row_bytes_max));
   }
 
-  // A row that reads as JSON: whether it has a form, and what it is compared by once the policy's redactions are made.
-  void keep(std::string_view text, const Json& value) {
+  // A row that reads as JSON: whether it has a form, and what it is compared by once the policy's redactions are made, which matches or `names_redact` ask for.
+  void keep(std::string_view text, const Json& value, bool names_redact) {
     auto row = rows::row_of(value, file_);
     if (!row) return add("SCHEMA", 0, row.error().message);
     if (is_empty(row->answer)) add("EMPTY_ANSWER", 0, "the answer is empty");
-    const bool any = std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
-    if (!any && !(policy_.redacts() && names_call_for(Action::redact))) return compare_by(text, value, std::move(*row));
+    const bool any = names_redact || std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
+    if (!any) return compare_by(text, value, std::move(*row));
     std::string clean(text);
     if (!redact(clean)) {
       out_.drops = true;  // what stays after so many redactions does not stay in the data

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,6 +51,11 @@ class RowExaminer {
 
  private:
   class Visit;
+  // What the policy does about the names of a table's columns.
+  struct NamedColumns {
+    std::shared_ptr<const rows::CsvColumns> columns;
+    bool redacts = false, drops = false;
+  };
   RowExaminer(const Policy& policy, rows::Question question, std::shared_ptr<const Detectors> detectors);
 
   const Policy& policy_;
@@ -58,6 +64,8 @@ class RowExaminer {
   WordLists word_lists_;
   MinHasher hasher_;
   Secret hash_key_;  // drawn for this examiner alone, so that a hash in a report can't be tried out with likely texts
+  mutable std::mutex mutex_;
+  mutable NamedColumns named_;  // of the table that a record came from last
 };
 
 }  // namespace redoubt::stages::data
