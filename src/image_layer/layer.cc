@@ -237,6 +237,7 @@ Result<Bytes> read_head(Source& from, std::size_t length) {
 }
 
 Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry, Oddities oddities) {
+  std::uint64_t contents_left = limits.bytes_max;  // of files with their holes, of which the layer need not have a byte
   LimitedSource limited(layer, limits.bytes_max);
   FilledSource filled(limited);
   ArchiveInput input(filled);
@@ -250,7 +251,8 @@ Status read_tar(Source& layer, LayerLimits& limits, const OnEntry& on_entry, Odd
     if (limits.entries_max == 0) return fail(ErrorCode::limit_exceeded, "the image has too many files", "image layer");
     --limits.entries_max;
     const LayerEntry entry = TRY(to_entry(next));
-    EntrySource contents(input);
+    EntrySource whole(input);
+    LimitedSource contents(whole, contents_left);
     TRY(on_entry(entry, contents));
   }
   if (status != ARCHIVE_EOF || input.source_failed()) return input.failure("not a readable tar");

@@ -90,6 +90,36 @@ TEST(Layer, what_leaves_the_image_is_refused) {
   EXPECT_EQ(read(tar_of({{".wh..."}})), "error: a bad whiteout");
 }
 
+// A GNU or pax sparse file of a few bytes may say that it has terabytes, which are read as zeros.
+TEST(Layer, the_holes_of_a_file_count_too) {
+  std::string bytes(1 << 20, '\0');
+  std::size_t used = 0;
+  archive* writer = archive_write_new();
+  archive_write_set_format_pax(writer);
+  EXPECT_EQ(archive_write_open_memory(writer, bytes.data(), bytes.size(), &used), ARCHIVE_OK);
+  archive_entry* entry = archive_entry_new();
+  archive_entry_set_pathname(entry, "holes");
+  archive_entry_set_filetype(entry, AE_IFREG);
+  archive_entry_set_size(entry, 1 << 30);
+  archive_entry_sparse_add_entry(entry, 0, 512);
+  EXPECT_EQ(archive_write_header(writer, entry), ARCHIVE_OK);
+  const std::string start(512, 'a');
+  archive_write_data(writer, start.data(), start.size());
+  archive_entry_free(entry);
+  archive_write_free(writer);
+  ASSERT_LT(used, 1 << 16);
+  MemorySource layer(view_of(std::string_view(bytes).substr(0, used)));
+  LayerLimits limits{1 << 20, 10};
+  Bytes some(1 << 16);
+  const auto read = read_tar(layer, limits, [&](const LayerEntry&, Source& contents) -> Status {
+    while (TRY(contents.read(some)) > 0) {
+    }
+    return {};
+  });
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, ErrorCode::limit_exceeded);
+}
+
 TEST(Layer, limits_count_what_is_skipped_too) {
   const std::string bomb = tar_of({{"zeros", std::string(4 << 20, '\0')}}, ARCHIVE_FILTER_GZIP);
   ASSERT_LT(bomb.size(), 64u << 10);

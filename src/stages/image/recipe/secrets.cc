@@ -118,14 +118,13 @@ Result<std::vector<FoundSecret>> secrets_in(Source& contents) {
   Bytes chunk(kChunk);
   while (true) {
     const std::size_t count = TRY(contents.read(chunk));
-    if (count == 0) return found;
     window.append(text_of(ByteView(chunk).first(count)));
-    if (window.size() < kChunk && count == chunk.size()) continue;
+    if (count > 0 && window.size() < kChunk) continue;  // a sparse file comes in pieces of a few bytes
     for (auto& secret : secrets_in(window)) {
       const bool known = std::any_of(found.begin(), found.end(), [&](const FoundSecret& other) { return other.kind == secret.kind; });
       if (!known) found.push_back({secret.kind, start + secret.offset});
     }
-    if (window.size() <= kOverlap) continue;
+    if (count == 0) return found;
     start += window.size() - kOverlap;
     window.erase(0, window.size() - kOverlap);
   }
