@@ -8,13 +8,15 @@ usage: train_vs_peft.py MODEL_FOLDER ROWS.jsonl [--peer peft|trl] [--steps 12] [
 
 Each side runs in a process of its own, in turns, so that a busy moment hits both. Two steps of each run warm up and count for no speed. Prints one
 JSON object: real tokens a second (padding is none), peak resident MiB, seconds from the start to the end of the first step, the loss on rows held out
-(by each side itself, in its own precision), and the ratios engine : peer. Rows come from training_rows.py.
+of what was trained (both adapters by one yardstick, Transformers in fp32) and as each side tells it itself, in its own precision, and the ratios
+engine : peer. Rows come from training_rows.py.
 """
 import argparse
 import json
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -98,7 +100,8 @@ def run_engine(o, train, held_out, folder):
         loss = event["eval_loss"] if event["event"] == "epoch" else loss
     if process.wait() != 0:
         sys.exit("the engine failed")
-    return {"speeds": [step["tokens_per_second"] for step in steps], "first_step_s": first, "loss": loss}
+    shutil.copytree(folder / "engine/model", o.trained)
+    return {"speeds": [step["tokens_per_second"] for step in steps], "first_step_s": first, "own_loss": loss}
 
 
 def tokenised(tokenizer, rows):
@@ -132,15 +135,15 @@ def held_out_loss(model, examples, batch):
     return nats / answers
 
 
-def load_peer(o, folder):
-    """The peer's model with the adapter that the engine would begin with."""
+def load_peer(o, dtype="bfloat16"):
+    """The peer's model with the adapter: the one that the engine would begin with, or one that was trained."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(o.threads)
     tokenizer = AutoTokenizer.from_pretrained(o.model)
-    model = AutoModelForCausalLM.from_pretrained(o.model, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(o.model, dtype=getattr(torch, dtype))
     return tokenizer, PeftModel.from_pretrained(model, o.adapter, is_trainable=True, autocast_adapter_dtype=True)
 
 
@@ -149,7 +152,7 @@ def run_peft(o, train, held_out, folder):
     started, first = time.monotonic(), None
     import torch
 
-    tokenizer, model = load_peer(o, folder)
+    tokenizer, model = load_peer(o)
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0)
     examples = list(tokenised(tokenizer, train))
@@ -164,7 +167,14 @@ def run_peft(o, train, held_out, folder):
         optimizer.zero_grad()
         speeds.append(sum(len(ids) for ids, _ in batch) / (time.monotonic() - start))
         first = first or time.monotonic() - started
-    return {"speeds": speeds, "first_step_s": first, "loss": held_out_loss(model, list(tokenised(tokenizer, held_out)), 8) if held_out else None}
+    model.save_pretrained(o.trained)
+    return {"speeds": speeds, "first_step_s": first, "own_loss": held_out_loss(model, list(tokenised(tokenizer, held_out)), 8) if held_out else None}
+
+
+def run_score(o, train, held_out, folder):
+    """What an adapter's loss is on the rows held out, in fp32 whoever trained it."""
+    tokenizer, model = load_peer(o, "float32")
+    return {"loss": held_out_loss(model, list(tokenised(tokenizer, held_out)), 8) if held_out else None}
 
 
 def run_trl(o, train, held_out, folder):
@@ -174,7 +184,7 @@ def run_trl(o, train, held_out, folder):
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    tokenizer, model = load_peer(o, folder)
+    tokenizer, model = load_peer(o)
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_, **__):
@@ -192,7 +202,7 @@ def run_trl(o, train, held_out, folder):
     trainer = SFTTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer, callbacks=[Clock()])
     trainer.train()
     per_step = tokens / len(times)
-    return {"speeds": [per_step / (after - before) for before, after in zip(times, times[1:])], "first_step_s": first, "loss": None}
+    return {"speeds": [per_step / (after - before) for before, after in zip(times, times[1:])], "first_step_s": first, "own_loss": None}
 
 
 def environment(o):
@@ -215,8 +225,9 @@ def parse():
     for name, default in (("steps", 12), ("batch", 8), ("held-out", 40), ("rounds", 3), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--engine", default=str(pathlib.Path(__file__).parent.parent / "build/redoubt-engine"))
-    parser.add_argument("--side", choices=["engine", "peft", "trl"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=["engine", "peft", "trl", "score"], help=argparse.SUPPRESS)
     parser.add_argument("--adapter", help=argparse.SUPPRESS)
+    parser.add_argument("--trained", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -228,23 +239,27 @@ def main():
         sys.exit(f"give at least {(WARM_UP + 1) * o.batch} rows")
     if o.side:
         with tempfile.TemporaryDirectory() as folder:
-            answer = {"engine": run_engine, "peft": run_peft, "trl": run_trl}[o.side](o, train, held_out, pathlib.Path(folder))
+            answer = {"engine": run_engine, "peft": run_peft, "trl": run_trl, "score": run_score}[o.side](o, train, held_out, pathlib.Path(folder))
         who = resource.RUSAGE_CHILDREN if o.side == "engine" else resource.RUSAGE_SELF
         print(json.dumps({**answer, "peak_mib": resource.getrusage(who).ru_maxrss / 1024}))
         return
     runs = {"engine": [], o.peer: []}
     with tempfile.TemporaryDirectory() as folder:
         start_engine(o, pathlib.Path(folder) / "start", rows[:1], [], learning_rate=0).communicate()
-        for _ in range(o.rounds):
+        for number in range(o.rounds):
             for side in runs:
-                runs[side].append(one_run(side, [*sys.argv[1:], "--adapter", str(pathlib.Path(folder) / "start/model")], o))
+                trained = f"{folder}/{side}-{number}"
+                runs[side].append(one_run(side, [*sys.argv[1:], "--adapter", f"{folder}/start/model", "--trained", trained], o))
+        if o.peer == "peft":
+            for side in runs:
+                runs[side][0] |= {"loss": one_run("score", [*sys.argv[1:], "--adapter", f"{folder}/{side}-0"], o)["loss"]}
     out = {}
     for side, measured in runs.items():
         out[side] = {"tokens_per_second": round(statistics.median(speed for run in measured for speed in run["speeds"][WARM_UP:])),
                      "peak_mib": round(max(run["peak_mib"] for run in measured)),
-                     "first_step_s": round(statistics.median(run["first_step_s"] for run in measured), 2), "held_out_loss": measured[0]["loss"]}
+                     "first_step_s": round(statistics.median(run["first_step_s"] for run in measured), 2), "held_out_loss": measured[0].get("loss"), "own_held_out_loss": measured[0]["own_loss"]}
     ratio = lambda key: round(out["engine"][key] / out[o.peer][key], 3) if out[o.peer][key] else None
-    print(json.dumps({**out, "ratio": {key: ratio(key) for key in ("tokens_per_second", "peak_mib", "first_step_s", "held_out_loss")}}, indent=2))
+    print(json.dumps({**out, "ratio": {key: ratio(key) for key in ("tokens_per_second", "peak_mib", "first_step_s", "held_out_loss", "own_held_out_loss")}}, indent=2))
 
 
 main()

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <future>
 #include <thread>
 
 #include "engine/data/load_examples.h"
@@ -19,11 +20,14 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision, m
     return fail(ErrorCode::not_found, "no model", folder.string(), "give a Hugging Face folder as the channel 'model'");
   Inputs inputs;
   inputs.now = seconds_now();
-  inputs.tokenizer = TRY(tokenizer::Tokenizer::load(folder));
+  // Neither needs the other, and each takes a while of one processor.
+  auto tokenizer = std::async(std::launch::async, [&] { return tokenizer::Tokenizer::load(folder); });
+  auto base = model::CausalModel::load(folder, precision, format);
+  inputs.tokenizer = TRY(tokenizer.get());
   auto chat = chat_template::ChatTemplate::load(folder);
   if (!chat && chat.error().code != ErrorCode::not_found) return fail(chat.error());
   if (chat) inputs.chat_template = std::move(*chat);
-  inputs.base = TRY(model::CausalModel::load(folder, precision, format));
+  inputs.base = TRY(std::move(base));
   TRY(model::check_vocabulary(*inputs.tokenizer, inputs.base->config(), folder));
   return inputs;
 }

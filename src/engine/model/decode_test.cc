@@ -134,7 +134,7 @@ TEST(PackedMatrix, multiplies_as_its_dense_form_does_at_every_width) {
     for (const std::int64_t outputs : {1, 31, 64, 70}) {
       const auto matrix = at::randn({outputs, inputs}), half = matrix.to(at::kBFloat16);
       const auto rounded = QuantisedMatrix::of(matrix, WeightFormat::int8);
-      PackedMemory memory(PackedMatrix::bytes(matrix) + PackedMatrix::bytes(half) + PackedMatrix::bytes(rounded));
+      PackedMemory memory(PackedMatrix::bytes(matrix) + PackedMatrix::bytes(half) + PackedMatrix::bytes(rounded), Pages::small);
       const PackedMatrix exact(matrix, memory), halved(half, memory), bytes(rounded, memory);
       for (const std::int64_t rows : {1, 5, 8, 9, 300}) {
         const auto x = at::randn({rows, inputs}), half_x = x.to(at::kBFloat16);
@@ -301,7 +301,7 @@ TEST(PackedMatrix, adds_a_product_of_low_rank_before_it_rounds) {
   for (const auto& [rows, outputs, inputs, rank] : {std::array<std::int64_t, 4>{300, 96, 64, 16}, {7, 70, 34, 6}, {1, 32, 2, 2}}) {
     const auto x = at::randn({rows, inputs}).to(at::kBFloat16), w = at::randn({outputs, inputs}).to(at::kBFloat16), low = at::randn({rows, rank}).to(at::kBFloat16),
                factor = at::randn({outputs, rank}).to(at::kBFloat16);
-    PackedMemory memory(PackedMatrix::bytes(w));
+    PackedMemory memory(PackedMatrix::bytes(w), Pages::small);
     const PackedMatrix packed(w, memory);
     if (!packed.can_add(low)) GTEST_SKIP() << "no instructions for bf16";
     const auto expected = at::mm(x.to(at::kDouble), w.to(at::kDouble).t()) + at::mm(low.to(at::kDouble), factor.to(at::kDouble).t());
@@ -337,7 +337,7 @@ TEST(PackedMatrix, of_a_transposed_matrix_is_that_of_its_copy) {
   at::manual_seed(5);
   for (const auto& [outputs, inputs] : {std::pair<std::int64_t, std::int64_t>{96, 64}, {70, 34}, {64, 33}}) {
     const auto x = at::randn({5, inputs}).to(at::kBFloat16), w = at::randn({inputs, outputs}).to(at::kBFloat16);
-    PackedMemory memory(2 * PackedMatrix::bytes(w.t()) + 4096);
+    PackedMemory memory(2 * PackedMatrix::bytes(w.t()) + 4096, Pages::small);
     const PackedMatrix turned(w.t(), memory), copied(w.t().contiguous(), memory);
     EXPECT_TRUE(turned.multiply(x).equal(copied.multiply(x)));
     EXPECT_LT((turned.multiply(x).to(at::kFloat) - at::mm(x.to(at::kFloat), w.to(at::kFloat))).abs().max().item<float>(), 0.2);

@@ -57,7 +57,7 @@ void CausalModel::pack() {
   auto bytes = bytes_of(weights_.head, weights_.quantised_head);
   for (const auto& layer : weights_.layers)
     for (int product = 0; product < kProducts; ++product) bytes += bytes_of(layer.products[product], layer.quantised[product]);
-  weights_.packed_memory = PackedMemory(bytes);
+  weights_.packed_memory = PackedMemory(bytes, Pages::large);
   const auto pack_one = [&](PackedMatrix& packed, at::Tensor& dense, QuantisedMatrix& quantised, bool keep) {
     if (quantised.defined() && !quantised.is_int8()) return;
     packed = quantised.defined() ? PackedMatrix(quantised, weights_.packed_memory) : PackedMatrix(dense, weights_.packed_memory);
@@ -88,7 +88,7 @@ bool CausalModel::pack_for_training() {
   std::size_t bytes = 0;
   for (const auto& layer : weights_.layers)
     for (const auto& dense : layer.products) bytes += PackedMatrix::bytes(dense) + PackedMatrix::bytes(dense.t());
-  weights_.packed_memory = PackedMemory(bytes);
+  weights_.packed_memory = PackedMemory(bytes, Pages::small);
   for (auto& layer : weights_.layers)
     for (int product = 0; product < kProducts; ++product) {
       auto& dense = layer.products[product];

@@ -81,7 +81,7 @@ TEST_F(LowRankProducts, beside_a_large_product_bands_are_as_good_as_the_whole_fa
     auto factor = at::zeros({outputs, ranks}, at::kBFloat16);
     factor.narrow(1, 0, whole.size(1)).copy_(whole);
     const auto matrix = random_halves({outputs, 64}), x = random_halves({40, 64}), low = random_halves({40, ranks});
-    PackedMemory memory(PackedMatrix::bytes(matrix));
+    PackedMemory memory(PackedMatrix::bytes(matrix), Pages::small);
     const PackedMatrix packed(matrix, memory);
     EXPECT_TRUE(packed.multiply(x, {low, factor, bands}).equal(packed.multiply(x, {low, factor})));
   }

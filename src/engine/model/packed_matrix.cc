@@ -112,11 +112,11 @@ class FactorPanel {
 
 }  // namespace
 
-PackedMemory::PackedMemory(std::size_t bytes) : bytes_(round_up(bytes, kLargePage)) {
+PackedMemory::PackedMemory(std::size_t bytes, Pages pages) : bytes_(round_up(bytes, kLargePage)) {
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(kLargePage, bytes_));
   if (memory == nullptr) throw std::bad_alloc();
   memory_ = {memory, &std::free};
-  ::madvise(memory, bytes_, MADV_HUGEPAGE);  // a machine without them computes the same
+  if (pages == Pages::large) ::madvise(memory, bytes_, MADV_HUGEPAGE);  // a machine without them computes the same
 }
 
 std::byte* PackedMemory::take(std::size_t bytes) {
