@@ -2,9 +2,9 @@
 #include "base/direct_file.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
+
+#include "base/testing_full_disk.h"
 
 namespace redoubt {
 namespace {
@@ -65,18 +65,11 @@ TEST_P(DirectFileTest, cuts_what_was_there_and_follows_no_link) {
   EXPECT_FALSE(DirectFile::create(folder_ / "link"));
 }
 
-// As on a full disk, part of what is handed over goes in before the rest is refused.
 TEST_P(DirectFileTest, keeps_no_part_of_a_piece_that_does_not_go_in_whole) {
-  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit room{700 << 10, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &room), 0);
-  auto file = create();
-  EXPECT_FALSE(file->write(pattern(2 << 20)));
-  file.reset();
-  ::setrlimit(RLIMIT_FSIZE, &before);
-  ::signal(SIGXFSZ, handler);
+  {
+    const FullDisk full(700 << 10);
+    EXPECT_FALSE(create()->write(pattern(2 << 20)));
+  }
   EXPECT_EQ(fs::file_size(folder_ / "file"), 512u << 10);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/write_all.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +17,16 @@ bool write_all(int fd, ByteView bytes) {
     bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
   return true;
+}
+
+bool append_all(int fd, ByteView bytes) {
+  struct stat before = {};
+  if (::fstat(fd, &before) != 0) return false;
+  if (write_all(fd, bytes)) return true;
+  const int why = errno;
+  [[maybe_unused]] const int taken_off = ::ftruncate(fd, before.st_size);
+  errno = why;
+  return false;
 }
 
 }  // namespace redoubt

@@ -20,6 +20,18 @@ Result<Secret> source_key(Session& session) {
   return Secret(TRY(file.read()));
 }
 
+Status record_counts(Session& session, const std::string& environment, const std::vector<gateway::RefusalCount>& counts) {
+  const auto key = TRY(source_key(session));
+  Json entries = Json::array();
+  for (const auto& one : counts) {
+    const bool is_address = one.source != "others" && !one.source.starts_with("key ");
+    const auto source = is_address ? "source-" + crypto::hmac_sha256(key, view_of(one.source)).hex().substr(0, 16) : one.source;
+    entries.push_back({{"source", source}, {"reason", one.reason}, {"count", one.count}, {"first", to_rfc3339(one.first)}, {"last", to_rfc3339(one.last)}});
+  }
+  TRY(session.record_event("refusal", {{"environment", environment}, {"refused", std::move(entries)}}));
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<EndpointAccess>> EndpointAccess::create(const Json& options, const Clock& clock, gateway::GatewayMetrics& metrics) {
@@ -59,9 +71,18 @@ void EndpointAccess::hear(const Status& fetched, std::size_t keys) {
   if (changes_.size() < kChangesMax) changes_.push_back(std::move(change));
 }
 
-std::vector<Json> EndpointAccess::take_changes() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(changes_, {});
+Status EndpointAccess::tell_changes(const std::function<Status(const Json& change)>& tell) {
+  for (;;) {
+    Json change;
+    {
+      const std::lock_guard lock(mutex_);
+      if (changes_.empty()) return {};
+      change = changes_.front();
+    }
+    TRY(tell(change));
+    const std::lock_guard lock(mutex_);
+    changes_.pop_front();
+  }
 }
 
 Result<std::optional<std::pair<std::string, Secret>>> EndpointAccess::certificate() const {
@@ -91,26 +112,23 @@ void EndpointAccess::refresh() {
 }
 
 Status record_refusals(Session& session, const std::string& environment, gateway::RefusalLog& refusals) {
-  const auto counts = refusals.take();
+  auto counts = refusals.take();
   if (counts.empty()) return {};
-  const auto key = TRY(source_key(session));
-  Json entries = Json::array();
-  for (const auto& one : counts) {
-    spdlog::warn("refused {} times: {} from {}", one.count, one.reason, one.source);
-    const bool is_address = one.source != "others" && !one.source.starts_with("key ");
-    const auto source = is_address ? "source-" + crypto::hmac_sha256(key, view_of(one.source)).hex().substr(0, 16) : one.source;
-    entries.push_back({{"source", source}, {"reason", one.reason}, {"count", one.count}, {"first", to_rfc3339(one.first)}, {"last", to_rfc3339(one.last)}});
+  auto recorded = record_counts(session, environment, counts);
+  if (!recorded) {
+    refusals.put_back(std::move(counts));
+    return recorded;
   }
-  TRY(session.record_event("refusal", {{"environment", environment}, {"refused", std::move(entries)}}));
+  for (const auto& one : counts) spdlog::warn("refused {} times: {} from {}", one.count, one.reason, one.source);
   return {};
 }
 
 Status record_issuer_changes(Session& session, const std::string& environment, EndpointAccess& access) {
-  for (auto& change : access.take_changes()) {
+  return access.tell_changes([&](Json change) -> Status {
     change["environment"] = environment;
     TRY(session.record_event("issuer", change));
-  }
-  return {};
+    return {};
+  });
 }
 
 }  // namespace redoubt::cli

@@ -3,11 +3,12 @@
 // Who may come to the endpoint besides its keys (`deploy.access`), and the audit of those who may not.
 #pragma once
 
+#include <deque>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <vector>
 
 #include "cli/session.h"
 #include "gateway/access.h"
@@ -27,8 +28,8 @@ class EndpointAccess {
   const gateway::TokenIssuer* tokens() const { return tokens_.get(); }
   // Takes over a file of keys that has changed. What can't be read leaves the set before in place, and is logged.
   void refresh();
-  // That fetching the issuer's keys began to fail or succeeded again since the last call, for the ledger.
-  std::vector<Json> take_changes();
+  // Tells that fetching the issuer's keys began to fail or succeeded again, for the ledger, in order; what could not be told, at the next call.
+  Status tell_changes(const std::function<Status(const Json& change)>& tell);
 
  private:
   EndpointAccess(gateway::AccessOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
@@ -40,12 +41,12 @@ class EndpointAccess {
   std::unique_ptr<gateway::TokenIssuer> tokens_;
   std::mutex mutex_;  // guards what follows; of the thread that fetches and the one that takes
   bool is_failing_ = false;
-  std::vector<Json> changes_;
+  std::deque<Json> changes_;
   std::unique_ptr<gateway::IssuerKeys> fetched_;  // where keys come from the network; its thread uses what stands above
 };
 
 // Brings what was refused since the last call to the log and, as one entry, to the ledger. An address is somebody's: the ledger, from
-// which nothing is ever deleted, holds a keyed hash of it.
+// which nothing is ever deleted, holds a keyed hash of it. What can't be told counts at the next call.
 Status record_refusals(Session& session, const std::string& environment, gateway::RefusalLog& refusals);
 // Likewise whether the keys of tokens could be fetched.
 Status record_issuer_changes(Session& session, const std::string& environment, EndpointAccess& access);

@@ -27,8 +27,12 @@ class RefusalLog {
   void add(const std::string& source, const std::string& reason);
   // What was refused since the last call. Beyond `entries_max` different ones the rest are counted together, with the source "others".
   std::vector<RefusalCount> take();
+  // What was taken and could not be told: it counts at the next call.
+  void put_back(std::vector<RefusalCount> counts);
 
  private:
+  RefusalCount& count_of(const std::string& source, const std::string& reason, TimePoint now);
+
   const Clock& clock_;
   const std::size_t entries_max_;
   std::mutex mutex_;

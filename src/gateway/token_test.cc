@@ -212,5 +212,30 @@ TEST(RefusalLog, a_hundred_thousand_wrong_keys_are_one_entry) {
   EXPECT_TRUE(log.take().empty());
 }
 
+TEST(RefusalLog, what_could_not_be_told_is_told_with_the_next) {
+  FakeClock clock;
+  RefusalLog log(clock, 3);
+  log.add("192.0.2.1", "wrong key");
+  log.add("192.0.2.2", "no key");
+  auto taken = log.take();
+  const auto first = taken[0].first;
+  clock.advance(2s);
+  log.add("192.0.2.1", "wrong key");
+  log.put_back(std::move(taken));
+  const auto counts = log.take();
+  ASSERT_EQ(counts.size(), 2u);
+  EXPECT_EQ(counts[0].count, 2u);
+  EXPECT_EQ(counts[0].first, first);
+  EXPECT_EQ(counts[0].last - first, 2s);
+  EXPECT_EQ(counts[1].count, 1u);
+
+  // No more of them than there may be.
+  for (int i = 0; i < 3; ++i) log.add("192.0.2." + std::to_string(i + 3), "no key");
+  log.put_back(counts);
+  std::uint64_t all = 0;
+  for (const auto& one : log.take()) all += one.source == "others" ? one.count : 0;
+  EXPECT_EQ(all, 3u);
+}
+
 }  // namespace
 }  // namespace redoubt::gateway

@@ -66,7 +66,7 @@ Status AuditLog::append(Json event, Wait wait) {
   event["previous"] = head_.last;
   const std::string line = dump_json(event);
   if (line.size() > kAuditLineBytesMax) return fail(ErrorCode::limit_exceeded, "an audit event is too long", path_);
-  if (!write_all(fd_.get(), view_of(line + "\n"))) return fail_errno(errno, "write the audit file", path_);
+  if (!append_all(fd_.get(), view_of(line + "\n"))) return fail_errno(errno, "write the audit file", path_);
   head_ = {head_.lines + 1, crypto::sha256(line).hex()};
   count(event, time);
   const auto now = std::chrono::steady_clock::now();

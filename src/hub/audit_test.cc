@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/testing_full_disk.h"
+
 namespace redoubt::hub {
 namespace {
 
@@ -35,6 +37,22 @@ TEST_F(AuditTest, downloads_are_counted_since_the_last_look) {
   EXPECT_EQ(since.head.lines, 4u);
   EXPECT_EQ(since.head.last, check_audit(file_)->head.last);
   EXPECT_TRUE(log->take().downloads.empty());
+}
+
+// On a full disk a part of a line goes in before the rest is refused.
+TEST_F(AuditTest, what_did_not_go_in_whole_is_no_part_of_the_chain) {
+  const auto log = open();
+  ASSERT_TRUE(log->append(download("t1", 5)));
+  {
+    const FullDisk full(std::filesystem::file_size(file_) + 20);
+    EXPECT_FALSE(log->append(download("t1", 6)));
+    EXPECT_FALSE(log->append(download("t1", 7)));
+  }
+  ASSERT_TRUE(log->append(download("t1", 8)));
+  const auto check = check_audit(file_).value();
+  EXPECT_TRUE(check.problems.empty());
+  EXPECT_EQ(check.head.lines, 2u);
+  EXPECT_EQ(log->take().head.last, check.head.last);
 }
 
 TEST_F(AuditTest, beyond_256_kinds_the_rest_are_counted_together) {

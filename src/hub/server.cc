@@ -2,13 +2,13 @@
 #include "hub/server.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <set>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/write_all.h"
 #include "hub/answers.h"
 #include "hub/model_list.h"
 
@@ -322,7 +322,8 @@ Status HubServer::audit(const Call& call, const Repository& repository, const Re
 void HubServer::log_access(const Call& call, int status) {
   if (!access_log_) return;
   const std::string line = dump_json({{"time", to_rfc3339(clock_.now())}, {"token", call.caller.id}, {"peer", call.request.peer}, {"method", call.request.method}, {"path", call.request.path}, {"status", status}}) + "\n";
-  if (::write(access_log_.get(), line.data(), line.size()) < 0) spdlog::error("hub: the access log can't be written: {}", options_.access_log.string());
+  const std::scoped_lock lock(access_log_mutex_);
+  if (!append_all(access_log_.get(), view_of(line))) spdlog::error("hub: the access log can't be written: {}", options_.access_log.string());
 }
 
 }  // namespace redoubt::hub

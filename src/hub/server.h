@@ -110,6 +110,7 @@ class HubServer final : public http::Handler {
   Uploads uploads_;
   std::optional<PullThrough> pull_;
   std::shared_ptr<AuditLog> audit_log_;
+  std::mutex access_log_mutex_;  // a line that does not go in whole is taken off again
   Fd access_log_;
 
   std::mutex mutex_;

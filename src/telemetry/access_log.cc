@@ -73,7 +73,7 @@ void AccessLog::write(const std::vector<RequestRecord>& records) {
 
 Status AccessLog::write_text(const std::string& text) {
   if (bytes_ > 0 && bytes_ + text.size() > options_.bytes_max) TRY(turn_over());
-  if (!write_all(file_.get(), view_of(text))) return fail_errno(errno, "writing the access log", options_.file.string());
+  if (!append_all(file_.get(), view_of(text))) return fail_errno(errno, "writing the access log", options_.file.string());
   bytes_ += text.size();
   return {};
 }

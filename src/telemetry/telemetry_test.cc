@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "base/json.h"
+#include "base/testing_full_disk.h"
 #include "telemetry/access_log.h"
 #include "telemetry/exposition.h"
 #include "telemetry/options.h"
@@ -108,6 +110,30 @@ TEST(AccessLog, what_can_not_be_written_is_counted) {
   options.on_lost = [&](std::uint64_t count) { lost += count; };
   { const auto log = AccessLog::create(options).value(); std::filesystem::create_directory(options.file.string() + ".1"); std::filesystem::create_directory(options.file.string() + ".1/x"); for (int i = 0; i < 10; ++i) log->tell(record_of("i")); }
   EXPECT_GT(lost, 0u);
+}
+
+TEST(AccessLog, a_full_disk_tears_no_line) {
+  const auto folder = *TemporaryFolder::create();
+  std::atomic<std::uint64_t> lost = 0;
+  AccessLogOptions options;
+  options.file = folder.path() / "access.log";
+  options.queue = {.batch = 1, .wait_ms = 1};
+  options.on_lost = [&](std::uint64_t count) { lost += count; };
+  { const auto log = AccessLog::create(options).value(); log->tell(record_of("before")); }
+  {
+    const auto log = AccessLog::create(options).value();
+    {
+      const FullDisk full(std::filesystem::file_size(options.file) + 100);
+      log->tell(record_of("lost"));
+      while (lost == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    log->tell(record_of("after"));
+  }
+  const auto lines = lines_of(options.file);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0]["id"], "before");
+  EXPECT_EQ(lines[1]["id"], "after");
+  EXPECT_EQ(lost, 1u);
 }
 
 TEST(BoundedQueue, never_waits_and_counts_what_does_not_fit) {
