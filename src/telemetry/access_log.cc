@@ -13,12 +13,19 @@ namespace redoubt::telemetry {
 namespace {
 
 Result<std::pair<Fd, std::uint64_t>> open_log(const std::filesystem::path& file) {
-  Fd opened(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  Fd opened(::open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (opened.get() < 0) return fail_errno(errno, "opening the access log", file.string());
   struct stat facts = {};
   if (::fstat(opened.get(), &facts) != 0) return fail_errno(errno, "looking at the access log", file.string());
   if (!S_ISREG(facts.st_mode)) return fail(ErrorCode::invalid_argument, "the access log is no file", file.string());
-  return std::pair(std::move(opened), static_cast<std::uint64_t>(facts.st_size));
+  auto bytes = static_cast<std::uint64_t>(facts.st_size);
+  char last = '\n';
+  if (bytes > 0 && ::pread(opened.get(), &last, 1, facts.st_size - 1) != 1) return fail_errno(errno, "reading the access log", file.string());
+  if (last != '\n') {  // what a power cut tore stays a line of its own
+    if (!append_all(opened.get(), view_of("\n"))) return fail_errno(errno, "writing the access log", file.string());
+    ++bytes;
+  }
+  return std::pair(std::move(opened), bytes);
 }
 
 }  // namespace

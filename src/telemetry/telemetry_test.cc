@@ -112,6 +112,20 @@ TEST(AccessLog, what_can_not_be_written_is_counted) {
   EXPECT_GT(lost, 0u);
 }
 
+TEST(AccessLog, what_a_power_cut_tore_stays_a_line_of_its_own) {
+  const auto folder = *TemporaryFolder::create();
+  AccessLogOptions options;
+  options.file = folder.path() / "access.log";
+  std::ofstream(options.file) << "{\"id\":\"before\"}\n{\"id\":\"to";
+  { const auto log = AccessLog::create(options).value(); log->tell(record_of("after")); }
+  std::ifstream file(options.file);
+  std::string before, torn, after, none;
+  EXPECT_TRUE(std::getline(file, before) && std::getline(file, torn) && std::getline(file, after));
+  EXPECT_FALSE(std::getline(file, none));
+  EXPECT_EQ(torn, "{\"id\":\"to");
+  EXPECT_EQ(parse_json(after, "line").value()["id"], "after");
+}
+
 TEST(AccessLog, a_full_disk_tears_no_line) {
   const auto folder = *TemporaryFolder::create();
   std::atomic<std::uint64_t> lost = 0;
