@@ -19,6 +19,7 @@
 #include "cli/endpoint_watch.h"
 #include "cli/local_endpoint.h"
 #include "gateway/gateway.h"
+#include "http/reactor.h"
 
 namespace redoubt::cli {
 namespace {
@@ -76,6 +77,7 @@ class Daemon {
 
   Status start() {
     session_ = TRY(Session::open(options_, Duty::serve));
+    reactor_ = TRY(http::Reactor::create());
     telling_.emplace();
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
@@ -138,6 +140,7 @@ class Daemon {
     auto access = TRY(EndpointAccess::create(endpoint_.access, session_->clock(), *metrics_));
     TRY(access->configure(options));
     options.server.host = endpoint_.host;
+    options.server.reactor = reactor_;
     options.server.port = static_cast<std::uint16_t>(endpoint_.port);
     const auto certificate = TRY(certificate_of(*access));
     options.server.certificate_pem = certificate.first;
@@ -217,7 +220,7 @@ class Daemon {
 
   Status begin_trial(const Standing& standing) {
     if (trial_ != nullptr || !standing.candidate || router_.active() == nullptr) return {};
-    trial_ = TRY(EndpointRollout::begin(*session_, router_, standing));
+    trial_ = TRY(EndpointRollout::begin(*session_, reactor_, router_, standing));
     const auto* drift = watch_->raised("DataDrift");
     had_drift_ = drift != nullptr && was_raised_before(*drift, standing.candidate->record.finished);
     return {};
@@ -291,7 +294,7 @@ class Daemon {
       TRY(serve_with(serve));
       TRY(router_.roll_back());
     } else {
-      auto release = TRY(start_release(*session_, deployment, serve));
+      auto release = TRY(start_release(*session_, reactor_, deployment, serve));
       TRY(serve_with(serve));
       TRY(router_.activate(std::move(release)));
     }
@@ -366,6 +369,7 @@ class Daemon {
   provider::EndpointStatus status_;
   std::chrono::seconds interval_{30};
   std::unique_ptr<Session> session_;
+  std::shared_ptr<http::Reactor> reactor_;  // clients and workers are served by its thread
   pipeline::DeployOptions endpoint_;
   std::unique_ptr<gateway::ApiKeys> keys_;
   std::optional<gateway::GatewayMetrics> metrics_;

@@ -174,7 +174,7 @@ std::string content_of(const stages::deploy::CurrentDeployment& deployment, cons
   return dump_json({{"release", inputs.at("release").tagged()}, {"image", inputs.at("image").tagged()}, {"engine", endpoint.engine()}, {"workers", endpoint.workers}, {"scale", endpoint.scale}, {"hang_s", endpoint.hang_s}});
 }
 
-Result<gateway::Release> start_release(Session& session, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint) {
+Result<gateway::Release> start_release(Session& session, std::shared_ptr<http::Reactor> reactor, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint) {
   const auto& inputs = deployment.record.inputs;
   auto files = TRY(release_files(session.store(), inputs.at("release")));
   provider::local::WorkerSpec spec;
@@ -197,7 +197,7 @@ Result<gateway::Release> start_release(Session& session, const stages::deploy::C
   release.since = session.clock().now();
   release.content = content_of(deployment, endpoint);
   release.control_tokens = TRY(control_tokens(session.store(), inputs.at("release")));
-  release.pool = gateway::WorkerPool::create(worker_factory(session, std::move(spec), *TRY(session.images())), pool);
+  release.pool = gateway::WorkerPool::create(std::move(reactor), worker_factory(session, std::move(spec), *TRY(session.images())), pool);
   if (!release.pool->wait_ready(kReadyDeadline)) {
     const auto why = release.pool->last_failure();
     const auto said = last_words->told();

@@ -33,7 +33,7 @@ Result<std::vector<std::string>> training_prompts(Session& session, const Digest
 
 // What the workers of a deploy statement run and how: the same text is the same workers.
 std::string content_of(const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint);
-// The release of a deploy statement with its workers started and ready. The session outlives the release.
-Result<gateway::Release> start_release(Session& session, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint);
+// The release of a deploy statement with its workers started and ready, heard on the reactor's thread. The session outlives the release.
+Result<gateway::Release> start_release(Session& session, std::shared_ptr<http::Reactor> reactor, const stages::deploy::CurrentDeployment& deployment, const pipeline::DeployOptions& endpoint);
 
 }  // namespace redoubt::cli

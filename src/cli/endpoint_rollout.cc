@@ -11,20 +11,20 @@ using stages::deploy::RolloutAction;
 
 constexpr auto kRecordAgain = std::chrono::seconds(2);
 
-Result<std::unique_ptr<gateway::Rollout>> start_trial(Session& session, gateway::Router& router, const stages::deploy::CurrentDeployment& candidate) {
+Result<std::unique_ptr<gateway::Rollout>> start_trial(Session& session, std::shared_ptr<http::Reactor> reactor, gateway::Router& router, const stages::deploy::CurrentDeployment& candidate) {
   const auto& parameters = candidate.record.parameters;
   auto plan = TRY(gateway::RolloutPlan::from_json(TRY(json_object(parameters, "rollout", "deploy statement"))));
   const auto watch = TRY(pipeline::WatchOptions::from_json(parameters["endpoint"]["watch"]));
   if (plan.latency_p99_ms_max == 0) plan.latency_p99_ms_max = watch.latency_p99_ms_max;
-  auto release = TRY(start_release(session, candidate, TRY(pipeline::DeployOptions::from_json(parameters["endpoint"]["serve"]))));
+  auto release = TRY(start_release(session, std::move(reactor), candidate, TRY(pipeline::DeployOptions::from_json(parameters["endpoint"]["serve"]))));
   return gateway::Rollout::begin(plan, router, std::move(release));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<EndpointRollout>> EndpointRollout::begin(Session& session, gateway::Router& router, const stages::deploy::Standing& standing) {
+Result<std::unique_ptr<EndpointRollout>> EndpointRollout::begin(Session& session, std::shared_ptr<http::Reactor> reactor, gateway::Router& router, const stages::deploy::Standing& standing) {
   std::unique_ptr<EndpointRollout> trial(new EndpointRollout(session, *standing.candidate, *standing.current));
-  auto started = start_trial(session, router, *standing.candidate);
+  auto started = start_trial(session, std::move(reactor), router, *standing.candidate);
   if (!started) {
     trial->record(RolloutAction::rolled_back, "it did not start");
     return fail(started.error());

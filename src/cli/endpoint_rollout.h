@@ -15,7 +15,7 @@ namespace redoubt::cli {
 class EndpointRollout {
  public:
   // Starts the candidate's workers and its trial. One that can't start is rolled back, in the ledger too. Session and router outlive it.
-  static Result<std::unique_ptr<EndpointRollout>> begin(Session& session, gateway::Router& router, const stages::deploy::Standing& standing);
+  static Result<std::unique_ptr<EndpointRollout>> begin(Session& session, std::shared_ptr<http::Reactor> reactor, gateway::Router& router, const stages::deploy::Standing& standing);
 
   const stages::deploy::CurrentDeployment& candidate() const { return candidate_; }
   Json to_json() const { return rollout_->to_json(); }

@@ -39,11 +39,12 @@ class GuardedGatewayTest : public ::testing::Test {
     auto made = keys_->create(info).value();
     key_id_ = made.first.id;
     key_ = to_text(made.second.reveal(SecretAccess::for_user()));
-    auto pool = WorkerPool::create(testing::scripted_workers(log_), {.restart_ms = 10});
+    auto pool = WorkerPool::create(reactor_, testing::scripted_workers(log_), {.restart_ms = 10});
     ASSERT_TRUE(pool->wait_ready(20s));
     ASSERT_TRUE(router_.activate({"bot", "1", clock_.now(), std::move(pool)}));
     GatewayOptions options;
     options.server.certificate_pem = certificate_.certificate_pem;
+    options.server.reactor = reactor_;
     options.server.private_key_pem = certificate_.private_key_pem;
     GatewayDeps deps{*keys_, router_, metrics_, clock_, &capture_, [this](const std::string& source, const std::string& why) {
                        std::lock_guard lock(refused_mutex_);
@@ -94,6 +95,7 @@ class GuardedGatewayTest : public ::testing::Test {
 
   FakeClock clock_;
   http::testing::TestCertificate certificate_ = http::testing::make_test_certificate();
+  std::shared_ptr<http::Reactor> reactor_ = http::Reactor::create().value();
   std::shared_ptr<testing::WorkerLog> log_ = std::make_shared<testing::WorkerLog>();
   std::unique_ptr<ApiKeys> keys_;
   GatewayMetrics metrics_{clock_};

@@ -14,7 +14,7 @@ class RolloutTest : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(router_.activate(release("1"))); }
   Release release(const std::string& version) {
-    auto pool = WorkerPool::create(testing::scripted_workers(log_), {.restart_ms = 10});
+    auto pool = WorkerPool::create(reactor_, testing::scripted_workers(log_), {.restart_ms = 10});
     EXPECT_TRUE(pool->wait_ready(20s));
     return {"bot", version, {}, std::move(pool)};
   }
@@ -25,6 +25,7 @@ class RolloutTest : public ::testing::Test {
   }
   static RolloutPlan plan_of(const char* text) { return RolloutPlan::from_json(Json::parse(text)).value(); }
 
+  std::shared_ptr<http::Reactor> reactor_ = http::Reactor::create().value();
   std::shared_ptr<testing::WorkerLog> log_ = std::make_shared<testing::WorkerLog>();
   Router router_;
 };

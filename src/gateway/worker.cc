@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/worker.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -14,18 +16,19 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr int kTickMs = 100;
+constexpr int kTickMs = http::Reactor::kTick.count();
+constexpr auto kTellMax = milliseconds(2);  // of what listeners do on the reactor's thread at once; the rest is the slot's thread's
 constexpr auto kMeasured = std::chrono::seconds(30);             // waits are looked back at
 constexpr int kReadingMax = 8;  // requests with texts that a worker has at once
 constexpr std::size_t kServicesMin = 5, kServicesMax = 64;  // answers whose mean time counts; below them it says little
 
 // Where this thread queued lines with the pool's lock held. They are sent once it is released: who waits for the lock need not wait for
 // the system too, and what came free together goes out together.
-thread_local std::vector<std::shared_ptr<WorkerConnection>> unsent;
-
-void send_unsent() {
-  for (const auto& connection : std::exchange(unsent, {})) connection->send_queued();
-}
+struct Unsent {
+  std::uint64_t id;
+  std::shared_ptr<WorkerConnection> connection;
+};
+thread_local std::vector<Unsent> unsent;
 
 template <typename Event>
 std::uint64_t request_id_of(const Event& event) {
@@ -60,26 +63,36 @@ struct WorkerPool::Job {
 };
 
 struct WorkerPool::Slot {
+  std::uint64_t id = 0;  // among the reactor's
   std::thread thread;
+  std::condition_variable changed;               // what the slot's thread waits for: the pool stops, the slot is wanted, `ended` or `is_aside`
   std::shared_ptr<WorkerConnection> connection;  // null while there is no process
+  std::optional<Error> ended;                    // why it is served no more
+  std::vector<std::pair<std::shared_ptr<GenerateListener>, WorkerEvent>> told;  // by the slot's thread, while `is_aside`
+  bool is_aside = false;                         // nothing is read from the worker before that thread is done
   bool wanted = true;   // else it takes no request, and its worker ends once it has none
   bool ready = false;
   bool failed = false;  // the last start or worker did
   bool lost = false;    // its worker was ready and ended, and the next has not failed to start
-  WorkerEventReader reader;
-  std::vector<std::pair<std::shared_ptr<GenerateListener>, WorkerEvent>> told;  // to be, once the lock is released
   int capacity = 0, running = 0;
   int reading = 0;           // requests with texts, which take no slot
   int embedding_length = 0;  // 0: it reads none
   bool knows_scopes = false;  // the engine of an older image refuses the word
-  Steady::time_point started, pinged, ponged, watched;
+  Steady::time_point started, pinged, ponged;
   std::uint64_t pings = 0;
+  // The rest is the reactor's thread's alone.
+  std::shared_ptr<WorkerConnection> served;  // the connection, while it is heard
+  std::uint32_t armed = 0;                   // what epoll was told to look for; 0: it is not watched
+  WorkerEventReader reader;
+  std::vector<std::pair<std::shared_ptr<GenerateListener>, WorkerEvent>> heard;  // to be told, once the lock is released
+  bool takes_long = false;                   // to tell it
 };
 
-WorkerPool::WorkerPool(WorkerFactory factory, WorkerPoolOptions options) : factory_(std::move(factory)), options_(options) {}
+WorkerPool::WorkerPool(std::shared_ptr<http::Reactor> reactor, WorkerFactory factory, WorkerPoolOptions options)
+    : reactor_(std::move(reactor)), factory_(std::move(factory)), options_(options) {}
 
-std::shared_ptr<WorkerPool> WorkerPool::create(WorkerFactory factory, WorkerPoolOptions options) {
-  std::shared_ptr<WorkerPool> pool(new WorkerPool(std::move(factory), options));
+std::shared_ptr<WorkerPool> WorkerPool::create(std::shared_ptr<http::Reactor> reactor, WorkerFactory factory, WorkerPoolOptions options) {
+  std::shared_ptr<WorkerPool> pool(new WorkerPool(std::move(reactor), std::move(factory), options), end);
   const int most = options.scale ? options.scale->max : std::max(1, options.workers);
   // One at least is started whatever is asked: a release that can't start is not served.
   const int first = options.scale ? std::max(1, options.scale->min) : most;
@@ -87,19 +100,29 @@ std::shared_ptr<WorkerPool> WorkerPool::create(WorkerFactory factory, WorkerPool
     pool->slots_.push_back(std::make_unique<Slot>());
     pool->slots_.back()->wanted = i < first;
   }
+  pool->reactor_->call([raw = pool.get()] {
+    raw->first_id_ = raw->reactor_->join(*raw);
+    for (std::size_t i = 0; i < raw->slots_.size(); ++i) raw->slots_[i]->id = raw->first_id_ + i;
+  });
   if (options.scale && !options.scale->is_fixed()) pool->scaler_ = std::thread([raw = pool.get()] { raw->keep_scaling(); });
   for (auto& slot : pool->slots_) slot->thread = std::thread([raw = pool.get(), &slot = *slot] { raw->keep_worker(slot); });
   return pool;
+}
+
+// Its workers' end takes a while, and the reactor may be amid a call to it.
+void WorkerPool::end(WorkerPool* pool) {
+  std::unique_ptr<WorkerPool> last(pool);
+  if (pool->reactor_->is_here()) std::thread([last = std::move(last)]() mutable { last.reset(); }).detach();
 }
 
 WorkerPool::~WorkerPool() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    for (auto& slot : slots_)
-      if (slot->connection) slot->connection->wake();
   }
+  reactor_->leave(first_id_);
   changed_.notify_all();
+  wake_slots();
   if (scaler_.joinable()) scaler_.join();
   for (auto& slot : slots_) slot->thread.join();
   for (auto& [id, job] : jobs_)
@@ -143,7 +166,7 @@ Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_
     assign();
     if (std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->wanted; })) want(1);
   }
-  send_unsent();
+  send_unsent(true);
   for (auto& call : calls) call();
   return id;
 }
@@ -185,7 +208,7 @@ void WorkerPool::want(int workers) {
     order[i]->wanted = is_wanted;
   }
   assign();
-  changed_.notify_all();
+  wake_slots();
 }
 
 // With the lock held.
@@ -209,7 +232,7 @@ void WorkerPool::keep_scaling() {
   // Before a first worker is ready nobody can ask it for anything: it would be taken away for having no requests.
   changed_.wait(lock, [this] { return stopping_ || has_ready(); });
   looked_ = Steady::now();
-  while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_.load(); })) {
+  while (!changed_.wait_for(lock, milliseconds(kTickMs), [this] { return stopping_; })) {
     const auto now = Steady::now();
     // A second's mean: a tick has too few tokens to tell.
     if (now - looked_ >= std::chrono::seconds(1)) {
@@ -227,7 +250,7 @@ void WorkerPool::keep_scaling() {
     Calls calls;
     expire(nullptr, calls);
     lock.unlock();
-    send_unsent();
+    send_unsent(false);
     for (auto& call : calls) call();
     lock.lock();
   }
@@ -247,17 +270,20 @@ bool WorkerPool::make_room(const std::string& payer, Calls& calls) {
 
 void WorkerPool::cancel(std::uint64_t id) {
   std::shared_ptr<GenerateListener> dropped;  // let go of outside of the lock
-  std::lock_guard lock(mutex_);
-  auto found = jobs_.find(id);
-  if (found == jobs_.end()) return;
-  if (found->second.slot) {
-    if (!std::exchange(found->second.cancelled, true)) found->second.slot->connection->post(cancel_line(id));
-    return;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = jobs_.find(id);
+    if (found == jobs_.end()) return;
+    if (found->second.slot) {
+      if (!std::exchange(found->second.cancelled, true)) ask(*found->second.slot, cancel_line(id));
+    } else {
+      dropped = std::exchange(found->second.listener, nullptr);
+      queue_of(found->second).remove(id, found->second.payer);
+      jobs_.erase(found);
+      changed_.notify_all();
+    }
   }
-  dropped = std::exchange(found->second.listener, nullptr);
-  queue_of(found->second).remove(id, found->second.payer);
-  jobs_.erase(found);
-  changed_.notify_all();
+  send_unsent(false);
 }
 
 PoolState WorkerPool::state() const {
@@ -325,20 +351,39 @@ void WorkerPool::assign() {
     while (waits_.front().time < now - kMeasured) waits_.pop_front();
     job.since = job.heard = now;
     ++(reads ? best->reading : best->running);
-    best->connection->queue(reads ? generate_line(id, job.options, "", "read") : generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
-    if (std::find(unsent.begin(), unsent.end(), best->connection) == unsent.end()) unsent.push_back(best->connection);
+    ask(*best, reads ? generate_line(id, job.options, "", "read") : generate_line(id, job.options, best->knows_scopes ? job.scope : ""));
   }
 }
 
+// With the lock held; `send_unsent` comes after it.
+void WorkerPool::ask(Slot& slot, std::string line) {
+  slot.connection->queue(std::move(line));
+  if (std::none_of(unsent.begin(), unsent.end(), [&](const auto& one) { return one.id == slot.id; })) unsent.push_back({slot.id, slot.connection});
+}
+
+// What may wait on the reactor's thread is sent at the end of its turn, with what the turn's other requests ask. What the socket does not
+// take, and what fails, is the reactor's.
+void WorkerPool::send_unsent(bool may_wait) {
+  if (unsent.empty()) return;
+  const bool waits = may_wait && reactor_->is_here();
+  for (const auto& [id, connection] : unsent)
+    if (waits || !connection->send_queued().value_or(false)) reactor_->ring(id);
+  unsent.clear();
+}
+
+void WorkerPool::wake_slots() {
+  for (auto& slot : slots_) slot->changed.notify_all();
+}
+
 // Between two workers: what waits in the queue has its deadline all the same.
-bool WorkerPool::pause(const Slot& slot, int ms) {
+bool WorkerPool::pause(Slot& slot, int ms) {
   const auto end = Steady::now() + milliseconds(ms);
   while (Steady::now() < end) {
     Calls calls;
     {
       std::unique_lock lock(mutex_);
       const auto tick = std::min(end, Steady::now() + milliseconds(kTickMs));
-      if (changed_.wait_until(lock, tick, [this] { return stopping_.load(); })) return false;
+      if (slot.changed.wait_until(lock, tick, [this] { return stopping_; })) return false;
       expire(&slot, calls);
     }
     for (auto& call : calls) call();
@@ -349,7 +394,7 @@ bool WorkerPool::pause(const Slot& slot, int ms) {
 // False when the pool stops.
 bool WorkerPool::await_wanted(Slot& slot) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return stopping_ || slot.wanted; });
+  slot.changed.wait(lock, [&] { return stopping_ || slot.wanted; });
   return !stopping_;
 }
 
@@ -365,12 +410,7 @@ void WorkerPool::keep_worker(Slot& slot) {
     if (!process) {
       why = process.error();
     } else if (auto connection = WorkerConnection::create(std::move(process->socket))) {
-      {
-        std::lock_guard lock(mutex_);
-        slot.connection = std::move(*connection);
-        slot.started = Steady::now();
-      }
-      if (auto served = serve_worker(slot); !served) why = served.error();
+      why = attend(slot, std::move(*connection));
       std::lock_guard lock(mutex_);
       was_ready = slot.ready;
       was_wanted = slot.wanted;
@@ -390,19 +430,98 @@ void WorkerPool::keep_worker(Slot& slot) {
   }
 }
 
-// Until the worker fails or the pool stops.
-Status WorkerPool::serve_worker(Slot& slot) {
+// While the reactor serves the worker, until that fails or the pool stops.
+Error WorkerPool::attend(Slot& slot, std::unique_ptr<WorkerConnection> connection) {
+  std::unique_lock lock(mutex_);
+  slot.connection = std::move(connection);
+  slot.started = Steady::now();
+  slot.ended.reset();
+  reactor_->ring(slot.id);
   for (;;) {
-    const auto exchanged = slot.connection->exchange(kTickMs, [&](std::string_view line) { return handle_line(slot, line); });
-    send_unsent();
-    for (const auto& [listener, event] : std::exchange(slot.told, {})) tell(*listener, event);
-    TRY(exchanged);
-    // Going through all requests after each line would cost more than the lines do.
-    if (const auto now = Steady::now(); stopping_ || now - slot.watched >= milliseconds(kTickMs)) {
-      slot.watched = now;
-      TRY(watch(slot));
+    slot.changed.wait(lock, [&] { return stopping_ || slot.ended || slot.is_aside; });
+    if (!slot.is_aside) return slot.ended ? *slot.ended : Error{ErrorCode::unavailable, "the endpoint stops", std::string(kWorkerWhere)};
+    {
+      const auto told = std::exchange(slot.told, {});
+      lock.unlock();
+      for (const auto& [listener, event] : told) tell(*listener, event);
     }
+    lock.lock();
+    slot.is_aside = false;
+    reactor_->ring(slot.id);
   }
+}
+
+void WorkerPool::on_events(std::uint64_t id, std::uint32_t events) {
+  auto& slot = *slots_[id - first_id_];
+  if (auto served = events == 0 ? go_on(slot) : serve(slot, events); !served) give_up(slot, served.error());
+}
+
+// It was rung for: a connection is new, its thread told what it had to tell, or lines wait to be sent.
+Status WorkerPool::go_on(Slot& slot) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!slot.connection || slot.ended || slot.is_aside) return {};
+    slot.served = slot.connection;
+  }
+  listen(slot, !TRY(slot.served->send_queued()));
+  return {};
+}
+
+void WorkerPool::listen(Slot& slot, bool is_full) {
+  const std::uint32_t wanted = is_full ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  if (slot.armed != wanted) reactor_->watch(slot.armed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, slot.served->fd(), slot.id, wanted);
+  slot.armed = wanted;
+}
+
+Status WorkerPool::serve(Slot& slot, std::uint32_t events) {
+  if (slot.armed == 0) return {};
+  if (events & EPOLLOUT) listen(slot, !TRY(slot.served->send_queued()));
+  if ((events & ~std::uint32_t{EPOLLOUT}) == 0) return {};
+  const auto read = slot.served->read([&](std::string_view line) { return handle_line(slot, line); });
+  send_unsent(false);
+  tell_heard(slot);
+  return read;
+}
+
+void WorkerPool::give_up(Slot& slot, const Error& why) {
+  if (slot.armed != 0) reactor_->watch(EPOLL_CTL_DEL, slot.served->fd(), slot.id, 0);
+  slot.armed = 0;
+  slot.served.reset();
+  std::lock_guard lock(mutex_);
+  slot.ended = why;
+  slot.changed.notify_all();
+}
+
+// What is short at once. The rest on the slot's thread, so that it holds nobody up; until it is told nothing more of the worker is read.
+void WorkerPool::tell_heard(Slot& slot) {
+  if (slot.heard.empty()) {
+    slot.takes_long = false;
+    return;
+  }
+  const auto end = Steady::now() + kTellMax;
+  auto next = slot.heard.begin();
+  for (; next != slot.heard.end() && !slot.takes_long; ++next) {
+    tell(*next->first, next->second);
+    slot.takes_long = Steady::now() >= end;
+  }
+  slot.heard.erase(slot.heard.begin(), next);
+  slot.takes_long = false;
+  if (slot.heard.empty()) return;
+  reactor_->watch(EPOLL_CTL_DEL, slot.served->fd(), slot.id, 0);
+  slot.armed = 0;
+  std::lock_guard lock(mutex_);
+  slot.told.swap(slot.heard);
+  slot.is_aside = true;
+  slot.changed.notify_all();
+}
+
+bool WorkerPool::on_turn() {
+  if (reactor_->now() < next_tick_) return false;
+  next_tick_ = reactor_->now() + http::Reactor::kTick;
+  for (auto& slot : slots_)
+    if (slot->armed != 0)
+      if (auto well = watch(*slot); !well) give_up(*slot, well.error());
+  return false;
 }
 
 // Who hears of it is told once all lines that came together are looked at: workers get their next requests before.
@@ -413,7 +532,7 @@ Status WorkerPool::handle_line(Slot& slot, std::string_view line) {
     std::lock_guard lock(mutex_);
     listener = TRY(handle_event(slot, event));
   }
-  if (listener) slot.told.emplace_back(std::move(listener), std::move(event));
+  if (listener) slot.heard.emplace_back(std::move(listener), std::move(event));
   return {};
 }
 
@@ -432,6 +551,7 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
   if (found == jobs_.end() || found->second.slot != &slot) return broken_worker("the worker answered a request that it does not have");
   auto& job = found->second;
   job.heard = Steady::now();
+  slot.takes_long |= job.texts > 0;
   if (std::holds_alternative<RequestStarted>(event)) return job.listener;
   if (const auto* token = std::get_if<RequestToken>(&event)) {
     job.handed_on = true;
@@ -457,7 +577,7 @@ Result<std::shared_ptr<GenerateListener>> WorkerPool::handle_event(Slot& slot, W
   --(job.texts > 0 ? slot.reading : slot.running);
   jobs_.erase(found);
   assign();
-  changed_.notify_all();
+  if (jobs_.empty()) changed_.notify_all();
   return listener;
 }
 
@@ -481,28 +601,28 @@ Status WorkerPool::watch(Slot& slot) {
   Calls calls;
   {
     std::lock_guard lock(mutex_);
-    if (stopping_) return broken_worker("the endpoint stops");
     if (!slot.wanted && slot.running + slot.reading == 0) return broken_worker("the worker is no longer needed");
     auto now = Steady::now();
     if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken_worker("the worker did not become ready in time");
+    for (const auto& [id, job] : jobs_)
+      if (job.slot == &slot && now - job.heard > milliseconds(options_.silence_ms_max))
+        return broken_worker("the worker hangs on a request");
     if (slot.ready && now - slot.pinged > milliseconds(options_.ping_ms)) {
       if (slot.ponged >= slot.pinged || slot.pings == 0) {
         slot.pinged = now;
-        slot.connection->post(ping_line(++slot.pings));
+        ask(slot, ping_line(++slot.pings));
       } else if (now - slot.pinged > milliseconds(options_.pong_ms_max)) {
         return broken_worker("the worker does not answer a ping");
       }
     }
-    for (const auto& [id, job] : jobs_)
-      if (job.slot == &slot && now - job.heard > milliseconds(options_.silence_ms_max))
-        return broken_worker("the worker hangs on a request");
     expire(&slot, calls);
   }
+  send_unsent(false);
   for (auto& call : calls) call();
   return {};
 }
 
-// Ends what waited too long, or ran too long on this slot (its thread alone speaks to those listeners). With the lock held.
+// Ends what waited too long, or ran too long on this slot (for who speaks to its listeners). With the lock held; `send_unsent` comes after it.
 void WorkerPool::expire(const Slot* slot, Calls& calls) {
   auto now = Steady::now();
   const int queue_ms_max = options_.scale && !has_ready() ? std::max(options_.queue_ms_max, options_.scale->start_s_max * 1000) : options_.queue_ms_max;
@@ -518,16 +638,17 @@ void WorkerPool::expire(const Slot* slot, Calls& calls) {
       listener->on_error({ErrorCode::unavailable, "the request took too long", std::string(kWorkerWhere)});
     });
     if (!queued) {
-      job.slot->connection->post(cancel_line(id));
+      ask(*job.slot, cancel_line(id));
       ++at;
       continue;
     }
     queue_of(job).remove(id, job.payer);
     at = jobs_.erase(at);
   }
+  if (jobs_.empty()) changed_.notify_all();
 }
 
-// Which of a lost worker's requests nobody has seen anything of. Listeners are asked without the lock; only its own thread speaks to them.
+// Which of a lost worker's requests nobody has seen anything of. Listeners are asked without the lock; only the slot's thread speaks to them now.
 std::set<std::uint64_t> WorkerPool::unseen(const Slot& slot) {
   std::vector<std::pair<std::uint64_t, std::shared_ptr<GenerateListener>>> asked;
   std::set<std::uint64_t> found;
@@ -581,7 +702,7 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
     assign();
     changed_.notify_all();
   }
-  send_unsent();
+  send_unsent(false);
   for (auto& call : calls) call();
 }
 

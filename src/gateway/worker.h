@@ -4,11 +4,13 @@
 // (docs/formats/worker-protocol.md) over a Unix stream socket each. A worker that dies, lies or hangs is killed and
 // replaced; requests of which nothing was handed on yet are tried once more on another worker, others end with an error.
 //
+// Workers are heard on the thread of a reactor, beside the server's clients: a request and its answer need no change of threads. Starting
+// and ending a worker, and telling what takes long, is done by a thread of the worker's slot.
+//
 // Free slots go to the payer who has the fewest, so that one's flood does not move another's waiting; where the queue is full, who has
 // the most in it gives way to who has fewer.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -27,6 +29,7 @@
 #include "gateway/fair_queue.h"
 #include "gateway/scaling.h"
 #include "gateway/worker_event.h"
+#include "http/reactor.h"
 #include "openai/answer.h"
 #include "openai/request.h"
 
@@ -38,7 +41,7 @@ struct WorkerProcess {
   std::function<void()> kill;
   std::function<int()> wait;
 };
-// Starts one worker; called from the pool's threads, each time a worker has to be started.
+// Starts one worker; called from the pool's own threads, each time a worker has to be started.
 using WorkerFactory = std::function<Result<WorkerProcess>()>;
 
 using openai::GenerateEnd;
@@ -91,12 +94,12 @@ struct PoolState {
 
 class WorkerConnection;
 
-class WorkerPool {
+class WorkerPool final : public http::Reactor::Member {
  public:
   // Starts the workers; use wait_ready before sending traffic.
-  static std::shared_ptr<WorkerPool> create(WorkerFactory factory, WorkerPoolOptions options = {});
-  // Kills the workers; requests under way end with an error.
-  ~WorkerPool();
+  static std::shared_ptr<WorkerPool> create(std::shared_ptr<http::Reactor> reactor, WorkerFactory factory, WorkerPoolOptions options = {});
+  // Kills the workers; requests under way end with an error. Where the last who holds it lets go on the reactor's thread, soon after.
+  ~WorkerPool() override;
 
   // True when a worker is ready; false when the time is over, `last_failure` says why.
   bool wait_ready(std::chrono::milliseconds time_max);
@@ -119,10 +122,18 @@ class WorkerPool {
   struct Slot;
   using Calls = std::vector<std::function<void()>>;  // what listeners are told, once the lock is released
 
-  WorkerPool(WorkerFactory factory, WorkerPoolOptions options);
+  WorkerPool(std::shared_ptr<http::Reactor> reactor, WorkerFactory factory, WorkerPoolOptions options);
+  static void end(WorkerPool* pool);
   void keep_worker(Slot& slot);
-  Status serve_worker(Slot& slot);
+  Error attend(Slot& slot, std::unique_ptr<WorkerConnection> connection);
+  void on_events(std::uint64_t id, std::uint32_t events) override;
+  bool on_turn() override;
+  Status serve(Slot& slot, std::uint32_t events);
+  Status go_on(Slot& slot);
+  void listen(Slot& slot, bool is_full);
+  void give_up(Slot& slot, const Error& why);
   Status handle_line(Slot& slot, std::string_view line);
+  void tell_heard(Slot& slot);
   Result<std::shared_ptr<GenerateListener>> handle_event(Slot& slot, WorkerEvent& event);
   Status become_ready(Slot& slot, const WorkerReady& ready);
   Status watch(Slot& slot);
@@ -137,17 +148,23 @@ class WorkerPool {
   std::set<std::uint64_t> unseen(const Slot& slot);
   void end_worker(Slot& slot, const Error& why);
   void assign();
+  void ask(Slot& slot, std::string line);
+  void send_unsent(bool may_wait);
+  void wake_slots();
   FairQueue& queue_of(const Job& job);
   Slot* least_busy(bool reads) const;
   bool make_room(const std::string& payer, Calls& calls);
   void expire(const Slot* slot, Calls& calls);
-  bool pause(const Slot& slot, int ms);
+  bool pause(Slot& slot, int ms);
 
+  const std::shared_ptr<http::Reactor> reactor_;
   const WorkerFactory factory_;
   const WorkerPoolOptions options_;
+  std::uint64_t first_id_ = 0;  // the reactor's number of the first slot
+  std::chrono::steady_clock::time_point next_tick_{};
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::atomic<bool> stopping_ = false;  // set with the lock held
+  std::condition_variable changed_;  // a worker is ready, nothing is under way, or the pool stops
+  bool stopping_ = false;
   std::uint64_t next_id_ = 1, restarts_ = 0;
   std::map<std::uint64_t, Job> jobs_;
   FairQueue queue_;

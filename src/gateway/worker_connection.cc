@@ -2,10 +2,7 @@
 #include "gateway/worker_connection.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -19,14 +16,7 @@ Result<std::unique_ptr<WorkerConnection>> WorkerConnection::create(Fd socket) {
   int flags = fcntl(socket.get(), F_GETFL);
   if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0)
     return fail_errno(errno, "preparing a socket", "engine worker");
-  Fd event(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!event) return fail_errno(errno, "making an event", "engine worker");
-  return std::unique_ptr<WorkerConnection>(new WorkerConnection(std::move(socket), std::move(event)));
-}
-
-void WorkerConnection::wake() {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] auto ignored = ::write(event_.get(), &one, sizeof one);
+  return std::unique_ptr<WorkerConnection>(new WorkerConnection(std::move(socket)));
 }
 
 void WorkerConnection::queue(std::string line) {
@@ -36,38 +26,7 @@ void WorkerConnection::queue(std::string line) {
   else out_ += line;
 }
 
-// At once: to wake the thread that reads for it costs more than to send it. What fails here fails for that thread too, which knows what
-// to do about it.
-void WorkerConnection::send_queued() {
-  {
-    std::lock_guard lock(mutex_);
-    if (out_.empty()) return;
-    const auto sent = ::send(socket_.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
-    if (sent > 0) out_.erase(0, static_cast<std::size_t>(sent));
-    if (out_.empty()) return;
-  }
-  wake();
-}
-
-Status WorkerConnection::exchange(int ms, const std::function<Status(std::string_view line)>& on_line) {
-  TRY(write_all());
-  bool waiting;
-  {
-    std::lock_guard lock(mutex_);
-    waiting = !out_.empty();
-  }
-  std::array<pollfd, 2> polled = {
-      {{socket_.get(), static_cast<short>(waiting ? POLLIN | POLLOUT : POLLIN), 0}, {event_.get(), POLLIN, 0}}};
-  if (poll(polled.data(), polled.size(), ms) <= 0) return {};
-  if (polled[1].revents != 0) {
-    std::uint64_t count;
-    [[maybe_unused]] auto ignored = ::read(event_.get(), &count, sizeof count);
-  }
-  if (polled[0].revents & (POLLIN | POLLHUP | POLLERR)) TRY(read_all(on_line));
-  return write_all();
-}
-
-Status WorkerConnection::read_all(const std::function<Status(std::string_view line)>& on_line) {
+Status WorkerConnection::read(const std::function<Status(std::string_view line)>& on_line) {
   std::array<char, 64 << 10> buffer;
   auto count = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
@@ -85,7 +44,7 @@ Status WorkerConnection::read_all(const std::function<Status(std::string_view li
   return {};
 }
 
-Status WorkerConnection::write_all() {
+Result<bool> WorkerConnection::send_queued() {
   std::lock_guard lock(mutex_);
   while (!out_.empty()) {
     auto count = ::send(socket_.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
@@ -95,7 +54,7 @@ Status WorkerConnection::write_all() {
     out_.erase(0, static_cast<std::size_t>(count));
   }
   if (out_.size() > kOutBytesMax) return fail(ErrorCode::limit_exceeded, "the worker does not read", "engine worker");
-  return {};
+  return out_.empty();
 }
 
 }  // namespace redoubt::gateway

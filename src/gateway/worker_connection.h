@@ -18,25 +18,20 @@ constexpr std::size_t kWorkerLineBytesMax = 8 << 20;
 class WorkerConnection {
  public:
   static Result<std::unique_ptr<WorkerConnection>> create(Fd socket);
-  // Queues a line, given without its end, for `send_queued`; both from any thread.
+  // Queues a line, given without its end; from any thread.
   void queue(std::string line);
-  void send_queued();
-  void post(std::string line) {
-    queue(std::move(line));
-    send_queued();
-  }
-  // Reads and writes for at most `ms`, and hands on each whole line. unavailable when the worker closed; limit_exceeded for
-  // a line that is too long, or when it lets more than 64 MiB of ours wait; else what `on_line` failed with.
-  Status exchange(int ms, const std::function<Status(std::string_view line)>& on_line);
-  // Ends a wait in `exchange`; from any thread.
-  void wake();
+  // Sends what is queued as far as the socket takes it, from any thread. True when nothing is left. unavailable when the worker closed;
+  // limit_exceeded when it lets more than 64 MiB of ours wait.
+  Result<bool> send_queued();
+  // Once the socket can be read, on one thread at a time: hands on each whole line. unavailable when the worker closed; limit_exceeded for a
+  // line that is too long; else what `on_line` failed with.
+  Status read(const std::function<Status(std::string_view line)>& on_line);
+  int fd() const { return socket_.get(); }
 
  private:
-  WorkerConnection(Fd socket, Fd event) : socket_(std::move(socket)), event_(std::move(event)) {}
-  Status read_all(const std::function<Status(std::string_view line)>& on_line);
-  Status write_all();
+  explicit WorkerConnection(Fd socket) : socket_(std::move(socket)) {}
 
-  Fd socket_, event_;
+  Fd socket_;
   std::string in_;
   std::mutex mutex_;  // guards out_
   std::string out_;

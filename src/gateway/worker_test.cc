@@ -63,7 +63,7 @@ class WorkerPoolTest : public ::testing::Test {
  protected:
   void start(WorkerPoolOptions options = {}) {
     options.restart_ms = 10;
-    pool_ = WorkerPool::create(testing::scripted_workers(log_), options);
+    pool_ = WorkerPool::create(reactor_, testing::scripted_workers(log_), options);
     ASSERT_TRUE(pool_->wait_ready(20s));
   }
   std::shared_ptr<Recorder> ask(const std::string& prompt, const std::string& payer = "", int max_tokens = 512) {
@@ -78,6 +78,7 @@ class WorkerPoolTest : public ::testing::Test {
     last_id_ = id.value_or(0);
     return recorder;
   }
+  std::shared_ptr<http::Reactor> reactor_ = http::Reactor::create().value();
   std::shared_ptr<testing::WorkerLog> log_ = std::make_shared<testing::WorkerLog>();
   std::shared_ptr<WorkerPool> pool_;
   std::uint64_t last_id_ = 0;
@@ -296,7 +297,7 @@ TEST_F(WorkerPoolTest, an_error_of_the_engine_is_handed_on) {
 }
 
 TEST_F(WorkerPoolTest, without_a_worker_requests_are_refused) {
-  auto pool = WorkerPool::create([]() -> Result<WorkerProcess> { return fail(ErrorCode::unavailable, "no image"); },
+  auto pool = WorkerPool::create(reactor_, []() -> Result<WorkerProcess> { return fail(ErrorCode::unavailable, "no image"); },
                                  {.restart_ms = 10});
   EXPECT_FALSE(pool->wait_ready(100ms));
   EXPECT_EQ(pool->last_failure()->message, "no image");
@@ -316,7 +317,7 @@ TEST_F(WorkerPoolTest, a_request_that_comes_while_the_only_worker_is_replaced_wa
 TEST_F(WorkerPoolTest, nobody_waits_for_a_worker_whose_start_fails) {
   std::atomic<bool> stuck = false;
   auto factory = testing::scripted_workers(log_);
-  pool_ = WorkerPool::create([&, factory]() -> Result<WorkerProcess> { return stuck ? fail(ErrorCode::unavailable, "no memory") : factory(); }, {.restart_ms = 10});
+  pool_ = WorkerPool::create(reactor_, [&, factory]() -> Result<WorkerProcess> { return stuck ? fail(ErrorCode::unavailable, "no memory") : factory(); }, {.restart_ms = 10});
   ASSERT_TRUE(pool_->wait_ready(20s));
   stuck = true;
   log_->deaths_left = 1;
@@ -373,7 +374,7 @@ TEST_F(WorkerPoolTest, a_first_worker_is_not_idle_before_it_is_ready) {
 TEST_F(WorkerPoolTest, a_start_that_does_not_come_ends_the_wait) {
   std::atomic<bool> stuck = false;
   auto factory = testing::scripted_workers(log_);
-  pool_ = WorkerPool::create([&, factory]() -> Result<WorkerProcess> { return stuck ? fail(ErrorCode::unavailable, "no memory") : factory(); },
+  pool_ = WorkerPool::create(reactor_, [&, factory]() -> Result<WorkerProcess> { return stuck ? fail(ErrorCode::unavailable, "no memory") : factory(); },
                              {.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 1})"), .queue_ms_max = 100, .restart_ms = 10});
   ASSERT_TRUE(pool_->wait_ready(20s));
   until([&] { return pool_->state().workers == 0 && log_->ended == 1; });

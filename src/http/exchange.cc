@@ -1,45 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/exchange.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cerrno>
-
 #include "http/server.h"
 
 namespace redoubt::http {
 namespace detail {
-
-Result<std::shared_ptr<Bell>> Bell::create() {
-  Fd event(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!event) return fail_errno(errno, "making an event", "HTTP server");
-  return std::shared_ptr<Bell>(new Bell(std::move(event)));
-}
-
-void Bell::ring(std::uint64_t connection) {
-  std::lock_guard lock(mutex_);
-  if (rung_.empty() || rung_.back() != connection) rung_.push_back(connection);
-  if (!std::exchange(asleep_, false)) return;
-  const std::uint64_t one = 1;
-  // It fails only when the counter is full, and then the thread is awake already.
-  [[maybe_unused]] auto ignored = ::write(event_.get(), &one, sizeof one);
-}
-
-std::vector<std::uint64_t> Bell::take() {
-  std::lock_guard lock(mutex_);
-  return std::exchange(rung_, {});
-}
-
-bool Bell::fall_asleep() {
-  std::lock_guard lock(mutex_);
-  return asleep_ = rung_.empty();
-}
-
-void Bell::awake() {
-  std::lock_guard lock(mutex_);
-  asleep_ = false;
-}
 
 void Exchange::tell() {
   news_ = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One request's answer on its way from any thread to the server's thread, and the bell that the answering threads ring.
+// One request's answer on its way from any thread to the server's thread.
 #pragma once
 
 #include <atomic>
@@ -12,32 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/file.h"
+#include "http/bell.h"
 #include "http/message.h"
 
 namespace redoubt::http::detail {
-
-// Wakes the server's thread and tells it which connections have something to do. Safe from any thread. Its descriptor is for epoll's
-// edges: it is never read.
-class Bell {
- public:
-  static Result<std::shared_ptr<Bell>> create();
-  // A call of the system only where the server's thread sleeps: it looks before it does.
-  void ring(std::uint64_t connection);
-  // The rest is for the server's thread. The connections that were rung for since the last call.
-  std::vector<std::uint64_t> take();
-  // False when somebody has rung; else whoever rings from now on wakes it, until `awake`.
-  bool fall_asleep();
-  void awake();
-  int fd() const { return event_.get(); }
-
- private:
-  explicit Bell(Fd event) : event_(std::move(event)) {}
-  Fd event_;
-  std::mutex mutex_;
-  bool asleep_ = false;
-  std::vector<std::uint64_t> rung_;
-};
 
 class Exchange {
  public:

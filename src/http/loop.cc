@@ -4,10 +4,10 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -16,12 +16,11 @@
 namespace redoubt::http::detail {
 namespace {
 
-constexpr std::uint64_t kListener = 0, kBell = 1, kStrangers = 2;
-constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr int kEventsPerTurn = 128, kAcceptsBeforeDrain = 1024;
+constexpr std::uint64_t kListener = 0, kStrangers = 1, kConnections = 2;  // after the first number of the server
+constexpr int kAcceptsBeforeDrain = 1024, kStrangersPerTurn = 32;
 // So many of those who have asked for nothing yet, then it is looked again for those who have: whoever opens thousands of connections and
 // sends something over all of them at once makes the others wait for two handshakes. Where those who have keep the thread busy, an eighth.
-constexpr int newcomers_per_turn(int known) { return 2 + known / 8; }
+constexpr int newcomers_per_turn(int known) { return std::min(kStrangersPerTurn, 2 + known / 8); }
 // Going through all connections at once would hold every request up where there are thousands: a round over 10,000 takes a second.
 constexpr int kLooksPerTick = 1024, kLooksPerTurn = 32;
 
@@ -76,13 +75,6 @@ std::string text_of_address(const sockaddr_storage& storage) {
   return text;
 }
 
-void watch(int epoll, int operation, int fd, std::uint64_t id, std::uint32_t events) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = id;
-  epoll_ctl(epoll, operation, fd, &event);
-}
-
 // IMF-fixdate of RFC 9110 section 5.6.7.
 std::string http_date() {
   std::time_t now = std::time(nullptr);
@@ -103,33 +95,39 @@ Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handle
   auto tls = TRY(crypto::TlsServerContext::create(tls_options(options, options.certificate_pem, options.private_key_pem)));
   const auto address = TRY(address_of(options.host, options.port));
   auto listener = TRY(listen_on(address, options.host + ":" + std::to_string(options.port)));
-  auto bell = TRY(Bell::create());
-  Fd epoll(epoll_create1(EPOLL_CLOEXEC));
+  auto reactor = options.reactor;
+  if (reactor == nullptr) reactor = TRY(Reactor::create());
   Fd strangers(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll || !strangers) return fail_errno(errno, "making an epoll", options.host);
+  if (!strangers) return fail_errno(errno, "making an epoll", options.host);
   options.private_key_pem = {};
   auto port = port_of(listener.get());
-  watch(epoll.get(), EPOLL_CTL_ADD, listener.get(), kListener, EPOLLIN);
-  watch(epoll.get(), EPOLL_CTL_ADD, bell->fd(), kBell, EPOLLIN | EPOLLET);
-  watch(epoll.get(), EPOLL_CTL_ADD, strangers.get(), kStrangers, EPOLLIN);
   ParserLimits limits{options.head_bytes_max, options.target_bytes_max, options.headers_max, options.body_bytes_max};
-  std::unique_ptr<Loop> loop(
-      new Loop(Shared{std::move(options), limits, handler, std::move(bell)}, std::move(listener), std::move(epoll), std::move(strangers), port));
+  Shared shared{std::move(options), limits, handler, reactor->bell(), reactor->now()};
+  std::unique_ptr<Loop> loop(new Loop(std::move(reactor), std::move(shared), std::move(listener), std::move(strangers), port));
   loop->tls_ = std::move(tls);
   loop->shared_.name_fields();
-  loop->thread_ = std::thread([raw = loop.get()] { raw->run(); });
+  loop->reactor_->call([raw = loop.get()] { raw->join(); });
   return loop;
 }
 
-Loop::Loop(Shared shared, Fd listener, Fd epoll, Fd strangers, std::uint16_t port)
-    : shared_(std::move(shared)), listener_(std::move(listener)), epoll_(std::move(epoll)), strangers_(std::move(strangers)), port_(port) {}
+Loop::Loop(std::shared_ptr<Reactor> reactor, Shared shared, Fd listener, Fd strangers, std::uint16_t port)
+    : reactor_(std::move(reactor)), shared_(std::move(shared)), listener_(std::move(listener)), strangers_(std::move(strangers)), port_(port) {}
 
 Loop::~Loop() { stop(); }
 
+void Loop::join() {
+  first_id_ = reactor_->join(*this);
+  next_id_ = first_id_ + kConnections;
+  reactor_->watch(EPOLL_CTL_ADD, listener_.get(), first_id_ + kListener, EPOLLIN);
+  reactor_->watch(EPOLL_CTL_ADD, strangers_.get(), first_id_ + kStrangers, EPOLLIN);
+}
+
 void Loop::stop() {
-  stop_asked_ = true;
-  shared_.bell->ring(kBell);
-  if (thread_.joinable()) thread_.join();
+  reactor_->call([this] {
+    listener_.reset();
+    for (auto id : ids()) forget(id);
+    reactor_->leave(first_id_);
+  });
 }
 
 Status Loop::replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem) {
@@ -141,7 +139,7 @@ Status Loop::replace_certificate(const std::string& certificate_pem, const Secre
 
 bool Loop::drain(std::chrono::milliseconds time_max) {
   drain_asked_ = true;
-  shared_.bell->ring(kBell);
+  reactor_->ring(first_id_ + kStrangers);
   bool finished;
   {
     std::unique_lock lock(mutex_);
@@ -151,59 +149,51 @@ bool Loop::drain(std::chrono::milliseconds time_max) {
   return finished;
 }
 
-void Loop::run() {
-  // A client that closes while we write must not end the process.
-  sigset_t blocked;
-  sigemptyset(&blocked);
-  sigaddset(&blocked, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-  while (!stop_asked_) turn();
-  listener_.reset();
-  for (auto id : ids()) forget(id);
+void Loop::on_events(std::uint64_t id, std::uint32_t events) {
+  if (id == first_id_ + kListener) {
+    some_come_ = true;
+  } else if (id == first_id_ + kStrangers) {
+    some_wait_ |= events != 0;
+  } else {
+    known_ += events != 0;
+    serve(id, events);
+  }
 }
 
-void Loop::turn() {
-  std::array<epoll_event, kEventsPerTurn> events;
-  shared_.now = std::chrono::steady_clock::now();
+bool Loop::on_turn() {
+  const int newcomers = newcomers_per_turn(std::exchange(known_, 0));
+  if (std::exchange(some_wait_, false)) serve_strangers(newcomers);
+  if (std::exchange(some_come_, false)) accept_some(newcomers);
   if (shared_.now >= next_tick_) tick();
   look_after_some();
-  auto rung = shared_.bell->take();
-  for (auto id : rung) serve(id, 0);
   if (drain_asked_ && !shared_.draining) start_drain();
   if (shared_.draining && connections_.empty()) {
     std::lock_guard lock(mutex_);
     drained_ = true;
     changed_.notify_all();
   }
-  const bool sleeps = to_look_after_ == 0 && shared_.bell->fall_asleep();
-  auto count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), sleeps ? int{kTick.count()} : 0);
-  if (sleeps) shared_.bell->awake();
-  shared_.now = std::chrono::steady_clock::now();
-  int known = 0;
-  bool some_wait = false, some_come = false;
-  for (int i = 0; i < count; ++i) {
-    auto id = events[static_cast<std::size_t>(i)].data.u64;
-    some_come |= id == kListener;
-    some_wait |= id == kStrangers;
-    if (id <= kStrangers) continue;
-    ++known;
-    serve(id, events[static_cast<std::size_t>(i)].events);
-  }
-  if (some_wait) serve_strangers(newcomers_per_turn(known));
-  if (some_come) accept_some(newcomers_per_turn(known));
+  return to_look_after_ > 0;
+}
+
+// Among the strangers.
+void Loop::watch(int operation, int fd, std::uint64_t id, std::uint32_t events) const {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = id;
+  epoll_ctl(strangers_.get(), operation, fd, &event);
 }
 
 void Loop::serve_strangers(int most) {
-  std::array<epoll_event, newcomers_per_turn(kEventsPerTurn)> events;
+  std::array<epoll_event, kStrangersPerTurn> events;
   const auto count = epoll_wait(strangers_.get(), events.data(), most, 0);
   for (int i = 0; i < count; ++i) serve(events[static_cast<std::size_t>(i)].data.u64, events[static_cast<std::size_t>(i)].events);
 }
 
 void Loop::tick() {
-  next_tick_ = shared_.now + kTick;
+  next_tick_ = shared_.now + Reactor::kTick;
   shared_.set_date(http_date());
   if (!listening_ && listener_) {
-    watch(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN);
+    reactor_->watch(EPOLL_CTL_ADD, listener_.get(), first_id_ + kListener, EPOLLIN);
     listening_ = true;
   }
   to_look_after_ = kLooksPerTick;
@@ -248,7 +238,7 @@ bool Loop::accept_one() {
   if (errno == ECONNABORTED || errno == EINTR) return true;
   if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
     // Out of descriptors: waiting for the next tick beats spinning on a listener that stays ready.
-    watch(epoll_.get(), EPOLL_CTL_DEL, listener_.get(), kListener, 0);
+    reactor_->watch(EPOLL_CTL_DEL, listener_.get(), first_id_ + kListener, 0);
     listening_ = false;
   }
   return false;
@@ -276,7 +266,7 @@ void Loop::admit(Fd client, std::string peer) {
   open_ = connections_.size();
   // Its first bytes are hardly there yet.
   added.armed = added.interest();
-  watch(strangers_.get(), EPOLL_CTL_ADD, fd, id, added.armed);
+  watch(EPOLL_CTL_ADD, fd, id, added.armed);
 }
 
 // Where all places are taken, the oldest stranger gives way, else who has waited for nothing for longest, as nginx reuses connections:
@@ -306,11 +296,11 @@ void Loop::settle(std::uint64_t id, Connection& connection) {
   if (connection.closed()) return forget(id);
   const auto wanted = connection.interest();
   if (connection.among_strangers && connection.is_known()) {
-    watch(strangers_.get(), EPOLL_CTL_DEL, connection.fd(), id, 0);
-    watch(epoll_.get(), EPOLL_CTL_ADD, connection.fd(), id, wanted);
+    watch(EPOLL_CTL_DEL, connection.fd(), id, 0);
+    reactor_->watch(EPOLL_CTL_ADD, connection.fd(), id, wanted);
     connection.among_strangers = false;
   } else if (wanted != connection.armed) {
-    watch(connection.among_strangers ? strangers_.get() : epoll_.get(), EPOLL_CTL_MOD, connection.fd(), id, wanted);
+    connection.among_strangers ? watch(EPOLL_CTL_MOD, connection.fd(), id, wanted) : reactor_->watch(EPOLL_CTL_MOD, connection.fd(), id, wanted);
   }
   connection.armed = wanted;
 }

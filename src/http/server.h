@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An HTTPS server for HTTP/1.1 and HTTP/2: one thread with epoll and non-blocking TLS. Nothing is ever answered in clear; a client
+// An HTTPS server for HTTP/1.1 and HTTP/2: one thread with epoll (http/reactor.h) and non-blocking TLS. Nothing is ever answered in clear; a client
 // that does not finish its handshake, its request or its reading in time is dropped; every size and count has a limit. Handlers see
 // no difference between the two but that a connection may have several requests under way.
 #pragma once
@@ -15,6 +15,8 @@
 #include "http/message.h"
 
 namespace redoubt::http {
+
+class Reactor;
 
 namespace detail {
 class Exchange;
@@ -100,6 +102,8 @@ struct ServerOptions {
   int linger_ms_max = 2'000;
 
   Headers headers;  // added to every answer
+
+  std::shared_ptr<Reactor> reactor = {};  // whose thread serves, beside its other members; null: one of its own
 };
 
 class Server {

@@ -24,8 +24,8 @@ struct Shared {
   ParserLimits parser_limits;
   Handler& handler;
   std::shared_ptr<Bell> bell;
+  const SteadyTime& now;                    // of this turn of the reactor
   std::size_t body_bytes = 0;               // held by all requests together
-  SteadyTime now{};                         // of this turn of the loop
   std::string date = {};                    // the Date header's value
   std::string head_lines = {};              // the headers of every answer as HTTP/1.1 writes them, Date among them
   std::vector<Header> head_fields = {};     // the same without Date, as HTTP/2 names them

@@ -123,11 +123,13 @@ int main(int argc, char** argv) {
   const auto pair = keys->create(info).value();
   if (!write_file(folder / "aws.txt", access_key_id_of(pair.first) + " " + to_text(pair.second.reveal(SecretAccess::for_user())))) return 1;
   GatewayMetrics metrics(monotonic_clock());
+  const auto reactor = http::Reactor::create().value();
   Router router;
-  auto pool = WorkerPool::create(testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
+  auto pool = WorkerPool::create(reactor, testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
   if (!pool->wait_ready(std::chrono::seconds(20))) return 1;
   if (!router.activate({"bot", "1", clock.now(), std::move(pool)})) return 1;
   GatewayOptions options;
+  options.server.reactor = reactor;
   options.server.certificate_pem = certificate.certificate_pem;
   options.server.private_key_pem = certificate.private_key_pem;
   options.lockout.failures_max = 1'000'000'000;  // wrong keys are measured here
@@ -186,7 +188,7 @@ int main(int argc, char** argv) {
     bool is_done = line.empty();
     if (line == "certificate") is_done = gateway->replace_certificate(certificate.certificate_pem, certificate.private_key_pem).has_value();
     if (line == "release") {
-      auto fresh = WorkerPool::create(testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
+      auto fresh = WorkerPool::create(reactor, testing::scripted_workers(std::make_shared<testing::WorkerLog>()));
       is_done = fresh->wait_ready(std::chrono::seconds(20)) && router.activate({"bot", std::to_string(++version), clock.now(), std::move(fresh)});
     }
     if (line == "drain") {
