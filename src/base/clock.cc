@@ -13,9 +13,21 @@ std::string to_rfc3339(TimePoint time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date{day};
   const std::chrono::hh_mm_ss clock{time - day};
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+  // By hand: each request's log line has one.
+  std::string text = "0000-00-00T00:00:00.000Z";
+  const auto write = [&](std::size_t end, std::size_t digits, std::int64_t value) {
+    for (; digits > 0; --digits, value /= 10) text[--end] = static_cast<char>('0' + value % 10);
+  };
+  write(7, 2, static_cast<unsigned>(date.month()));
+  write(10, 2, static_cast<unsigned>(date.day()));
+  write(13, 2, clock.hours().count());
+  write(16, 2, clock.minutes().count());
+  write(19, 2, clock.seconds().count());
+  write(23, 3, clock.subseconds().count());
+  const auto year = static_cast<int>(date.year());
+  if (year < 0 || year > 9999) return fmt::format("{:04}{}", year, text.substr(4));
+  write(4, 4, year);
+  return text;
 }
 
 Result<TimePoint> parse_rfc3339(std::string_view text) {

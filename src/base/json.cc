@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
+#include <bit>
 #include <charconv>
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -95,12 +97,17 @@ Result<const Json*> member(const Json& object, const char* key, std::string_view
   return &*found;
 }
 
-// Bytes that a string holds as they are; those from 0x80 are looked at together.
-constexpr auto kPlain = [] {
-  std::array<bool, 256> plain{};
-  for (std::size_t c = 0x20; c < 0x80; ++c) plain[c] = c != '"' && c != '\\';
-  return plain;
-}();
+// How many of the next eight bytes a string holds as they are; those from 0x80 are looked at together.
+std::size_t plain_of_eight(const char* at) {
+  constexpr std::uint64_t kOnes = ~std::uint64_t{0} / 255, kHigh = kOnes << 7;
+  std::uint64_t word;
+  std::memcpy(&word, at, sizeof word);
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  const auto quote = word ^ kOnes * '"', backslash = word ^ kOnes * '\\';
+  // The lowest bit is that of the first such byte, whatever is borrowed from those above.
+  const auto special = (((word - kOnes * 0x20) & ~word) | ((quote - kOnes) & ~quote) | ((backslash - kOnes) & ~backslash) | word) & kHigh;
+  return static_cast<std::size_t>(std::countr_zero(special)) / 8;
+}
 
 constexpr std::size_t kEscapeMax = 6;
 
@@ -174,14 +181,21 @@ void append_json_string(std::string& out, std::string_view text) {
   const auto begin = out.size();
   out += '"';
   // By way of a small buffer: JSON within JSON has an escape every few characters.
-  char buffer[256];
+  constexpr std::size_t kStep = 8;
+  char buffer[256], last[kStep] = {};
   std::size_t used = 0;
-  for (const char character : text) {
-    const auto c = static_cast<unsigned char>(character);
-    if (used + kEscapeMax > sizeof buffer) out.append(buffer, std::exchange(used, 0));
-    if (kPlain[c]) {
-      buffer[used++] = character;
-    } else if (c < 0x80) {
+  for (std::size_t at = 0; at < text.size();) {
+    if (used + kStep + kEscapeMax > sizeof buffer) out.append(buffer, std::exchange(used, 0));
+    const auto count = std::min(kStep, text.size() - at);
+    const char* from = text.data() + at;
+    if (count < kStep) from = static_cast<const char*>(std::memcpy(last, from, count));
+    const auto plain = std::min(count, plain_of_eight(from));
+    std::memcpy(buffer + used, from, kStep);
+    used += plain;
+    at += plain;
+    if (plain == count) continue;
+    const auto c = static_cast<unsigned char>(text[at++]);
+    if (c < 0x80) {
       used += write_escape(buffer + used, c);
     } else {
       // The library knows what is UTF-8.

@@ -16,14 +16,14 @@ constexpr std::size_t kWindowPrompts = 200, kWindowPromptsMax = 10'000;
 
 }  // namespace
 
-bool PromptWindow::record(gateway::CaptureRecord record) {
+bool PromptWindow::record(const gateway::CaptureRecord& record) {
   {
     const std::scoped_lock lock(mutex_);
     if (prompts_.size() < kWindowPromptsMax) {
       if (auto prompt = monitor::prompt_of_text(record.input)) prompts_.push_back(std::move(*prompt));
     }
   }
-  return next_ == nullptr || next_->record(std::move(record));
+  return next_ == nullptr || next_->record(record);
 }
 
 std::optional<std::vector<std::string>> PromptWindow::take_window(std::size_t count) {

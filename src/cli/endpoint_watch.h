@@ -19,7 +19,7 @@ namespace redoubt::cli {
 class PromptWindow final : public gateway::CaptureSink {
  public:
   explicit PromptWindow(gateway::CaptureSink* next) : next_(next) {}
-  bool record(gateway::CaptureRecord record) override;
+  bool record(const gateway::CaptureRecord& record) override;
   // The prompts seen since the last full window, once there are `count` of them; then the window starts anew.
   std::optional<std::vector<std::string>> take_window(std::size_t count);
 

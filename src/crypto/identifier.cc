@@ -39,9 +39,11 @@ void draw_identifier(MutableByteView bytes) {
 }
 
 std::string draw_identifier(std::size_t bytes) {
-  Bytes drawn(bytes);
-  draw_identifier(MutableByteView(drawn));
-  return to_hex(drawn);
+  std::array<std::uint8_t, kDrawnBytes> drawn;
+  CHECK(bytes <= drawn.size());
+  const auto taken = MutableByteView(drawn).first(bytes);
+  draw_identifier(taken);
+  return to_hex(taken);
 }
 
 }  // namespace redoubt::crypto

@@ -35,8 +35,8 @@ class AnswerGuard {
   void limit(openai::Piece& piece);
   void note(const std::vector<guards::Hit>& hits);
 
-  const std::shared_ptr<const guards::Guards> guards_;
-  const NoteHits note_;
+  std::shared_ptr<const guards::Guards> guards_;
+  NoteHits note_;
   guards::TextFilter filter_;
   std::int64_t characters_ = 0;
   std::size_t count_ = 0;

@@ -32,7 +32,8 @@ Json to_json(const ApiKeyInfo& info) {
                {"scopes", Json::array()},
                {"requests_per_minute", info.requests_per_minute},
                {"concurrent_requests", info.concurrent_requests}};
-  for (auto scope : info.scopes) json["scopes"].push_back(to_string(scope));
+  for (const auto& [scope, name] : kScopes)
+    if (info.scopes.contains(scope)) json["scopes"].push_back(name);
   if (info.expires) json["expires"] = to_rfc3339(*info.expires);
   if (info.revoked) json["revoked"] = to_rfc3339(*info.revoked);
   if (!info.tenant.empty()) json["tenant"] = info.tenant;

@@ -27,6 +27,25 @@ enum class Scope { invoke, models, health, metrics };
 const char* to_string(Scope scope);
 Result<Scope> parse_scope(std::string_view text);
 
+// A set of them.
+class Scopes {
+ public:
+  Scopes() = default;
+  Scopes(std::initializer_list<Scope> scopes) {
+    for (const auto scope : scopes) insert(scope);
+  }
+  void insert(Scope scope) { bits_ |= bit_of(scope); }
+  void erase(Scope scope) { bits_ &= ~bit_of(scope); }
+  void clear() { bits_ = 0; }
+  bool contains(Scope scope) const { return (bits_ & bit_of(scope)) != 0; }
+  bool empty() const { return bits_ == 0; }
+  bool operator==(const Scopes&) const = default;
+
+ private:
+  static unsigned bit_of(Scope scope) { return 1u << static_cast<unsigned>(scope); }
+  unsigned bits_ = 0;
+};
+
 // How much may be used; 0 is no limit. Money is in millionths of the currency in which the models' prices are.
 struct UseLimits {
   std::int64_t requests_per_minute = 0, requests_per_day = 0;
@@ -43,7 +62,7 @@ Result<UseLimits> use_limits_of(const Json& json, std::string_view where);
 struct ApiKeyInfo {
   std::string id;    // 12 hexadecimal digits: what logs, limits and `key revoke` name it by
   std::string name;  // for people
-  std::set<Scope> scopes = {Scope::invoke, Scope::models, Scope::health};
+  Scopes scopes = {Scope::invoke, Scope::models, Scope::health};
   int requests_per_minute = 600;
   int concurrent_requests = 32;
   TimePoint created{};

@@ -11,10 +11,8 @@ namespace {
 constexpr std::size_t kLineRoom = 64 << 10;  // for the line that makes a batch full
 }
 
-std::string to_capture_line(const CaptureRecord& record) {
-  std::string out;
-  out.reserve(512 + record.input.size() * 5 / 4 + record.output.size() * 5 / 4);
-  const auto append_side = [&](const char* name, const char* mode, const std::string& data) {
+void append_capture_line(std::string& out, const CaptureRecord& record) {
+  const auto append_side = [&](const char* name, const char* mode, std::string_view data) {
     out.append("\"").append(name).append("\":{\"data\":");
     append_json_string(out, data);
     out.append(",\"encoding\":\"JSON\",\"mode\":\"").append(mode).append("\",\"observedContentType\":\"application/json\"}");
@@ -24,13 +22,12 @@ std::string to_capture_line(const CaptureRecord& record) {
   out += ',';
   append_side("endpointOutput", "OUTPUT", record.output);
   out += "},\"eventMetadata\":{\"customAttributes\":[";
-  append_json_string(out, "model=" + record.model);
+  append_json_string(out, std::string("model=").append(record.model));
   out += "],\"eventId\":";
   append_json_string(out, record.event_id);
   out += ",\"inferenceTime\":";
   append_json_string(out, to_rfc3339(record.time));
   out += "},\"eventVersion\":\"0\"}\n";
-  return out;
 }
 
 std::unique_ptr<BatchedCapture> BatchedCapture::create(Put put, BatchedCaptureOptions options) {
@@ -48,17 +45,18 @@ BatchedCapture::~BatchedCapture() {
   thread_.join();
 }
 
-bool BatchedCapture::record(CaptureRecord record) {
-  auto line = to_capture_line(record);
+bool BatchedCapture::record(const CaptureRecord& record) {
   std::lock_guard lock(mutex_);
-  if (stopping_ || batch_.size() + storing_.size() + line.size() > options_.queue_bytes_max) {
+  // At once: a text that grows is copied again and again, and leaves what it was too small for.
+  if (batch_.capacity() < options_.batch_bytes) batch_.reserve(options_.batch_bytes + kLineRoom);
+  const auto before = batch_.size();
+  if (!stopping_) append_capture_line(batch_, record);
+  if (stopping_ || batch_.size() + storing_.size() > options_.queue_bytes_max) {
+    batch_.resize(before);
     ++dropped_;
     return false;
   }
-  // At once: a text that grows is copied again and again, and leaves what it was too small for.
-  if (batch_.capacity() < options_.batch_bytes) batch_.reserve(options_.batch_bytes + kLineRoom);
-  const bool is_first = batch_.empty();
-  batch_ += line;
+  const bool is_first = before == 0;
   if (is_first || batch_.size() >= options_.batch_bytes) changed_.notify_all();
   return true;
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "base/bytes.h"
@@ -18,21 +19,21 @@
 namespace redoubt::gateway {
 
 struct CaptureRecord {
-  std::string event_id;  // the answer's id
+  std::string_view event_id;  // the answer's id
   TimePoint time{};
-  std::string model;
-  std::string input;   // the request's body
-  std::string output;  // the answer as one JSON text, however it was sent
+  std::string_view model;
+  std::string_view input;   // the request's body
+  std::string_view output;  // the answer as one JSON text, however it was sent
 };
 
-// The record as one line with its line end, in SageMaker's form (captureData, eventMetadata, eventVersion "0").
-std::string to_capture_line(const CaptureRecord& record);
+// Appends the record as one line with its line end, in SageMaker's form (captureData, eventMetadata, eventVersion "0").
+void append_capture_line(std::string& out, const CaptureRecord& record);
 
 class CaptureSink {
  public:
   virtual ~CaptureSink() = default;
-  // Never blocks. False when the record was dropped.
-  virtual bool record(CaptureRecord record) = 0;
+  // Never blocks, and keeps nothing of what the record names. False when the record was dropped.
+  virtual bool record(const CaptureRecord& record) = 0;
 };
 
 struct BatchedCaptureOptions {
@@ -50,7 +51,7 @@ class BatchedCapture final : public CaptureSink {
   using Put = std::function<Status(ByteView lines)>;
   static std::unique_ptr<BatchedCapture> create(Put put, BatchedCaptureOptions options = {});
   ~BatchedCapture() override;  // stores what is left, trying once
-  bool record(CaptureRecord record) override;
+  bool record(const CaptureRecord& record) override;
   // Stores everything recorded so far; the error of `put` if it fails.
   Status flush();
   std::uint64_t dropped() const;

@@ -186,7 +186,7 @@ std::string Completion::body_of(const GenerateEnd& end) const {
 void Completion::capture(const std::string& body) {
   using enum GatewayMetrics::Capture;
   if (context_.capture == nullptr) return context_.metrics.add_capture(unsampled);
-  const bool is_taken = context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, std::move(context_.input), body});
+  const bool is_taken = context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, context_.input, body});
   context_.metrics.add_capture(is_taken ? captured : dropped);
 }
 

@@ -34,6 +34,7 @@ namespace {
 constexpr int kAnswerMsMax = 900'000;
 constexpr std::size_t kLargeBody = 8 << 10;     // that guards look at on a thread of its own
 constexpr std::size_t kLargeRequestsMax = 256;  // that wait for it
+constexpr std::size_t kHeadersOfAnswer = 10;
 constexpr int kKeysRetryS = 2;                  // a fetch of an issuer's keys is done by then, or will not be soon
 
 Response unauthorized() {
@@ -53,9 +54,12 @@ std::int64_t random_seed() {
 
 // Headers of InvokeEndpoint that choose what would answer, or ask for more; none of them may be passed over.
 const std::string* unsupported_header(const Request& request) {
-  for (const auto& header : request.headers)
-    for (auto* name : {"target-model", "target-variant", "target-container-hostname", "inference-component", "enable-explanations", "session-id"})
-      if (header.name == std::string("x-amzn-sagemaker-") + name) return &header.name;
+  constexpr std::string_view kOfSageMaker = "x-amzn-sagemaker-";
+  constexpr std::string_view kNames[] = {"target-model", "target-variant", "target-container-hostname", "inference-component", "enable-explanations", "session-id"};
+  for (const auto& header : request.headers) {
+    if (!header.name.starts_with(kOfSageMaker)) continue;
+    if (std::ranges::find(kNames, std::string_view(header.name).substr(kOfSageMaker.size())) != std::end(kNames)) return &header.name;
+  }
   return nullptr;
 }
 
@@ -350,7 +354,7 @@ NoteHits Gateway::Endpoint::notes_of(const ApiKeyInfo& key) const {
 std::optional<Response> Gateway::Endpoint::guard_request(std::string& body, Result<CompletionRequest>& parsed, Parse parse, const RequestLimits& limits, const ApiKeyInfo& key) {
   if (deps_.guards == nullptr) return std::nullopt;
   auto checked = deps_.guards->check_request(body);
-  notes_of(key)(checked.hits);
+  if (!checked.hits.empty()) notes_of(key)(checked.hits);
   if (!checked.refused && checked.changed) {
     body = std::move(checked.json);
     parsed = parse(body, limits);
@@ -471,7 +475,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   parsed->generate.max_tokens = static_cast<int>((*reserved)->answer_tokens());
   context.reservation = std::move(*reserved);
   parsed->generate.payer = key.payer();
-  start(std::move(*parsed), *chosen, std::move(context), notes_of(key), responder);
+  start(std::move(*parsed), *chosen, std::move(context), prompt_guard_.looks() ? notes_of(key) : NoteHits(), responder);
 }
 
 // Who answers: a candidate that does not take the request leaves it to the release that stands.
@@ -492,9 +496,11 @@ tl::expected<Router::Choice, Response> Gateway::Endpoint::choose(CompletionReque
 // How the key's limits stand, in OpenAI's names.
 Headers Gateway::Endpoint::standing_of(const ApiKeyInfo& key) {
   const auto requests = key_limits_.standing(key);
-  Headers headers{{"x-ratelimit-limit-requests", std::to_string(requests.limit)},
-                  {"x-ratelimit-remaining-requests", std::to_string(requests.remaining)},
-                  {"x-ratelimit-reset-requests", std::to_string(requests.reset_s) + "s"}};
+  Headers headers;
+  headers.reserve(kHeadersOfAnswer);
+  headers.add("x-ratelimit-limit-requests", std::to_string(requests.limit));
+  headers.add("x-ratelimit-remaining-requests", std::to_string(requests.remaining));
+  headers.add("x-ratelimit-reset-requests", std::to_string(requests.reset_s) + "s");
   if (const auto tokens = budgets_.tokens_of_minute(key)) {
     headers.add("x-ratelimit-limit-tokens", std::to_string(tokens->limit));
     headers.add("x-ratelimit-remaining-tokens", std::to_string(tokens->remaining));

@@ -117,7 +117,7 @@ class GatewayTest : public ::testing::Test {
 TEST_F(GatewayTest, every_route_refuses_without_a_key_and_with_the_wrong_scope) {
   for (const auto& route : Gateway::route_table()) {
     if (!route.scope) continue;
-    std::set<Scope> others = {Scope::invoke, Scope::models, Scope::health, Scope::metrics};
+    Scopes others = {Scope::invoke, Scope::models, Scope::health, Scope::metrics};
     others.erase(*route.scope);
     auto other = make_key({.id = {}, .name = "other", .scopes = others, .expires = {}, .revoked = {}});
     auto path = route.pattern;
@@ -458,7 +458,7 @@ TEST_F(GatewayTest, captures_are_dated_as_the_clock_was_when_they_were_made) {
   const std::lock_guard lock(capture_.mutex);
   ASSERT_EQ(capture_.records.size(), 2u);
   EXPECT_EQ(capture_.records[0].time - capture_.records[1].time, 1h);
-  EXPECT_EQ(Json::parse(to_capture_line(capture_.records[1]))["eventMetadata"]["inferenceTime"], to_rfc3339(clock_.now()));
+  EXPECT_EQ(Json::parse(capture_.records[1].line())["eventMetadata"]["inferenceTime"], to_rfc3339(clock_.now()));
 }
 
 TEST_F(GatewayTest, the_end_of_its_certificate_is_among_its_metrics) {
@@ -553,7 +553,7 @@ TEST_F(GatewayTest, answers_are_captured_and_counted) {
   std::lock_guard lock(capture_.mutex);
   ASSERT_EQ(capture_.records.size(), 1u);
   EXPECT_EQ(capture_.records[0].input, chat_body("hello"));
-  auto line = Json::parse(to_capture_line(capture_.records[0]));
+  auto line = Json::parse(capture_.records[0].line());
   EXPECT_EQ(line["captureData"]["endpointInput"]["mode"], "INPUT");
   EXPECT_NE(line["captureData"]["endpointOutput"]["data"].get<std::string>().find("hello "), std::string::npos);
   EXPECT_EQ(line["eventVersion"], "0");

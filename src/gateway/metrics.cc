@@ -48,7 +48,9 @@ void GatewayMetrics::add(Count what) {
 
 void GatewayMetrics::add_response(const std::string& route, int status) {
   std::lock_guard lock(mutex_);
-  ++responses_[{route, status}];
+  const auto found = responses_.find(std::pair<const std::string&, int>(route, status));
+  if (found != responses_.end()) ++found->second;
+  else responses_.emplace(std::pair(route, status), 1);
 }
 
 void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/clock.h"
@@ -90,6 +91,10 @@ class GatewayMetrics {
     double sum = 0;
     void add(double value);
   };
+  struct ByRoute {  // looked for without a copy of the route
+    using is_transparent = void;
+    bool operator()(const auto& a, const auto& b) const { return std::tie(a.first, a.second) < std::tie(b.first, b.second); }
+  };
   struct KeyFetches {
     std::uint64_t succeeded = 0, failed = 0, keys = 0;
     TimePoint last{};  // that succeeded
@@ -103,7 +108,7 @@ class GatewayMetrics {
   mutable std::mutex mutex_;
   std::array<Second, kSeconds> seconds_{};
   std::array<std::uint64_t, kCounts> totals_{};
-  std::map<std::pair<std::string, int>, std::uint64_t> responses_;
+  std::map<std::pair<std::string, int>, std::uint64_t, ByRoute> responses_;
   std::map<GuardHit, std::uint64_t> guard_hits_;
   std::map<std::string, std::uint64_t> telemetry_lost_;
   std::optional<CertificateLife> certificate_;

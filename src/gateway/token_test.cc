@@ -53,7 +53,7 @@ class TokenTest : public ::testing::Test {
 TEST_F(TokenTest, a_token_says_who_comes_and_what_for) {
   const auto caller = issuer_->authenticate(token(claims())).value();
   EXPECT_EQ(caller.name, "alice@example.org");
-  EXPECT_EQ(caller.scopes, (std::set<Scope>{Scope::invoke, Scope::models}));
+  EXPECT_EQ(caller.scopes, (Scopes{Scope::invoke, Scope::models}));
   EXPECT_FALSE(caller.may_use("other"));
   EXPECT_TRUE(caller.id.starts_with("oidc-"));
   EXPECT_EQ(caller.id.find("alice"), std::string::npos);

@@ -25,6 +25,7 @@ class Headers {
   Headers() = default;
   Headers(std::initializer_list<Header> headers) : headers_(headers) {}
   void add(std::string name, std::string value) { headers_.push_back({std::move(name), std::move(value)}); }
+  void reserve(std::size_t count) { headers_.reserve(count); }
   // The first value of that name, or null.
   const std::string* find(std::string_view name) const;
   std::size_t count(std::string_view name) const;

@@ -81,12 +81,15 @@ bool is_host(std::string_view host) {
 Parsed<void> check_path(std::string_view path) {
   if (!std::all_of(path.begin(), path.end(), is_path_character))
     return refuse(400, "the path has a character that must be encoded");
-  auto segments = path_segments(path);
-  if (!segments) return refuse(400, "the path has a malformed escape");
-  for (std::size_t i = 0; i < segments->size(); ++i) {
-    const auto& segment = (*segments)[i];
-    bool last = i + 1 == segments->size();
-    if (segment == "." || segment == ".." || (segment.empty() && !last))
+  for (auto rest = path; rest.size() > 1;) {
+    rest.remove_prefix(1);
+    const auto raw = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(raw.size());
+    const bool is_last = rest.size() <= 1, is_plain = raw.find('%') == raw.npos;
+    const auto decoded = is_plain ? Result<std::string>(std::string()) : percent_decode(raw);
+    if (!decoded) return refuse(400, "the path has a malformed escape");
+    const auto segment = is_plain ? raw : std::string_view(*decoded);
+    if (segment == "." || segment == ".." || (segment.empty() && !is_last))
       return refuse(400, "the path has an empty or dot segment");
     if (std::any_of(segment.begin(), segment.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '\\'; }))
       return refuse(400, "the path has a control character or a backslash");
@@ -240,7 +243,9 @@ Parsed<RequestHead> parse_head(std::string_view text, const ParserLimits& limits
 }
 
 Parsed<RequestHead> parse_checked_head(std::string_view text, const ParserLimits& limits) {
+  constexpr std::size_t kMostHave = 12;
   RequestHead head;
+  head.request.headers.reserve(std::min(kMostHave, limits.headers_max));
   std::string_view authority;
   if (auto line = parse_request_line(take_line_of(text), limits, head.request, authority); !line)
     return tl::unexpected<Refusal>(line.error());

@@ -92,10 +92,10 @@ class Fields {
     return text(key, characters_max);
   }
 
-  // A field that this server cannot honour: absent, null or one of the values that ask for nothing.
-  Status only(const char* key, std::initializer_list<Json> harmless) {
-    auto value = take(key);
-    if (value.is_null() || std::find(harmless.begin(), harmless.end(), value) != harmless.end()) return {};
+  // A field that this server cannot honour: absent, null or one of the values that ask for nothing, given as JSON texts.
+  Status only(const char* key, std::initializer_list<std::string_view> harmless) {
+    const auto value = take(key);
+    if (value.is_null() || std::any_of(harmless.begin(), harmless.end(), [&](auto text) { return value == parse_json(text, key).value_or(Json()); })) return {};
     return fail(ErrorCode::unsupported, name(key) + " has a value that this endpoint does not support", name(key));
   }
 

@@ -62,13 +62,13 @@ Result<std::optional<int>> parse_completion_logprobs(Fields& fields, const Reque
 }
 
 // A string, or a list of {"type": "text", "text"} parts.
-Result<std::string> parse_content(const Json& content, const std::string& field) {
-  if (content.is_string()) return content.get<std::string>();
+Result<std::string> parse_content(Json content, const std::string& field) {
+  if (content.is_string()) return std::move(content.get_ref<std::string&>());
   if (!content.is_array() || content.empty() || content.size() > 256)
     return wrong(field + " must be a string or a list of text parts", field);
   std::string text;
-  for (const auto& item : content) {
-    auto part = TRY(Fields::of(item, field));
+  for (auto& item : content) {
+    auto part = TRY(Fields::of(std::move(item), field));
     const auto type = TRY(part.text("type", 32));
     if (type != "text") return fail(ErrorCode::unsupported, field + " may hold text parts only", field);
     const auto piece = TRY(part.text("text", std::numeric_limits<std::size_t>::max()));
@@ -84,7 +84,7 @@ Result<ChatMessage> parse_message(Fields& fields, const std::string& role, const
   auto calls = fields.take("tool_calls");
   const bool has_calls = role == "assistant" && !calls.is_null() && calls != Json::array();
   // Beside its calls an answer may have said nothing.
-  if (!has_calls || !content.is_null()) message.content = TRY(parse_content(content, field + ".content"));
+  if (!has_calls || !content.is_null()) message.content = TRY(parse_content(std::move(content), field + ".content"));
   if (has_calls) {
     message.json = TRY(message_with_calls(message.content, calls, field + ".tool_calls"));
   } else if (!calls.is_null() && calls != Json::array()) {
@@ -95,24 +95,24 @@ Result<ChatMessage> parse_message(Fields& fields, const std::string& role, const
     message.json = message_of_tool(message.content, id);
   }
   for (auto* nothing : {"name", "function_call", "refusal", "audio"}) TRY(fields.only(nothing, {}));
-  TRY(fields.only("annotations", {Json::array()}));
+  TRY(fields.only("annotations", {"[]"}));
   return message;
 }
 
-Result<std::vector<ChatMessage>> parse_messages(const Json& value, const RequestLimits& limits) {
+Result<std::vector<ChatMessage>> parse_messages(Json value, const RequestLimits& limits) {
   if (!value.is_array() || value.empty() || value.size() > limits.messages_max)
     return wrong("messages must be a list of 1 to " + std::to_string(limits.messages_max) + " messages", "messages");
   std::vector<ChatMessage> messages;
   std::size_t bytes = 0;
-  for (const auto& item : value) {
+  for (auto& item : value) {
     auto field = "messages[" + std::to_string(messages.size()) + "]";
-    auto fields = TRY(Fields::of(item, field));
+    auto fields = TRY(Fields::of(std::move(item), field));
     auto role = TRY(fields.text("role", 32));
     if (role == "developer") role = "system";  // OpenAI's later name for it
     const bool takes_tools = limits.tools.tools_max > 0;
     if (role != "system" && role != "user" && role != "assistant" && !(takes_tools && role == "tool"))
       return wrong(field + ".role must be system, user" + (takes_tools ? ", assistant or tool" : " or assistant"), field + ".role");
-    if (!takes_tools) TRY(fields.only("tool_calls", {Json::array()}));
+    if (!takes_tools) TRY(fields.only("tool_calls", {"[]"}));
     auto message = TRY(parse_message(fields, role, field));
     TRY(fields.end());
     bytes += message.json.empty() ? message.content.size() : message.json.size();
@@ -153,10 +153,10 @@ Status parse_sampling(Fields& fields, const RequestLimits& limits, CompletionReq
     if (!request.stream) return wrong("stream_options goes with stream only", "stream_options");
     auto inner = TRY(Fields::of(std::move(options), "stream_options"));
     request.include_usage = TRY(inner.boolean("include_usage", false));
-    TRY(inner.only("include_obfuscation", {false}));
+    TRY(inner.only("include_obfuscation", {"false"}));
     TRY(inner.end());
   }
-  TRY(fields.only("n", {1}));
+  TRY(fields.only("n", {"1"}));
   generate.min_p = TRY(fields.number("min_p", 0, 0, 1));
   generate.repetition_penalty = TRY(fields.number("repetition_penalty", 1, 0.01, 100));
   generate.presence_penalty = TRY(fields.number("presence_penalty", 0, -2, 2));
@@ -228,18 +228,18 @@ Result<CompletionRequest> parse_chat(Fields fields, const std::string& body, con
   request.generate.messages = TRY(parse_messages(fields.take("messages"), limits));
   request.generate.top_logprobs = TRY(parse_chat_logprobs(fields, limits));
   TRY(parse_tool_use(fields, body, limits, request));
-  TRY(fields.only("parallel_tool_calls", {true, false}));
-  TRY(fields.only("functions", {Json::array()}));
-  TRY(fields.only("function_call", {"none"}));
+  TRY(fields.only("parallel_tool_calls", {"true", "false"}));
+  TRY(fields.only("functions", {"[]"}));
+  TRY(fields.only("function_call", {R"("none")"}));
   if (request.tools.call_schema.empty()) {
     TRY(parse_response_format(fields, body, request.generate));
   } else {
-    TRY(fields.only("response_format", {{{"type", "text"}}}));
+    TRY(fields.only("response_format", {R"({"type":"text"})"}));
   }
-  TRY(fields.only("modalities", {Json::array({"text"})}));
-  TRY(fields.only("store", {false}));
-  TRY(fields.only("metadata", {Json::object()}));
-  TRY(fields.only("service_tier", {"auto", "default"}));
+  TRY(fields.only("modalities", {R"(["text"])"}));
+  TRY(fields.only("store", {"false"}));
+  TRY(fields.only("metadata", {"{}"}));
+  TRY(fields.only("service_tier", {R"("auto")", R"("default")"}));
   TRY(fields.end());
   return request;
 }
@@ -254,9 +254,9 @@ Result<CompletionRequest> parse_completion(Fields fields, const RequestLimits& l
   if (!prompt.is_string()) return wrong("prompt must be one string", "prompt");
   request.generate.prompt = prompt.get<std::string>();
   TRY(check_prompt(*request.generate.prompt, limits, "prompt"));
-  TRY(fields.only("echo", {false}));
-  TRY(fields.only("suffix", {""}));
-  TRY(fields.only("best_of", {1}));
+  TRY(fields.only("echo", {"false"}));
+  TRY(fields.only("suffix", {R"("")"}));
+  TRY(fields.only("best_of", {"1"}));
   request.generate.top_logprobs = TRY(parse_completion_logprobs(fields, limits));
   TRY(fields.end());
   return request;
@@ -268,7 +268,7 @@ Result<CompletionRequest> parse_inputs(Fields fields, const RequestLimits& limit
   request.generate.prompt = TRY(fields.text("inputs", std::numeric_limits<std::size_t>::max()));
   TRY(check_prompt(*request.generate.prompt, limits, "inputs"));
   auto given = fields.take("parameters");
-  TRY(fields.only("stream", {false}));
+  TRY(fields.only("stream", {"false"}));
   TRY(fields.end());
   auto inner = TRY(Fields::of(given.is_null() ? Json::object() : std::move(given), "parameters"));
   auto& generate = request.generate;
@@ -283,7 +283,7 @@ Result<CompletionRequest> parse_inputs(Fields fields, const RequestLimits& limit
   if (generate.top_p == 0) generate.top_p = 1;
   if (inner.has("seed")) generate.seed = TRY(inner.integer("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
   generate.stop = TRY(parse_stop(inner.take("stop"), limits, "parameters.stop"));
-  TRY(inner.only("return_full_text", {false}));
+  TRY(inner.only("return_full_text", {"false"}));
   TRY(inner.end());
   return request;
 }

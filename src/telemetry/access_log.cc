@@ -66,13 +66,13 @@ Result<std::unique_ptr<AccessLog>> AccessLog::create(AccessLogOptions options) {
 }
 
 AccessLog::AccessLog(AccessLogOptions options, Fd file, std::uint64_t bytes)
-    : options_(std::move(options)), file_(std::move(file)), bytes_(bytes), queue_(options_.queue, [this](const auto& records) { write(records); }, options_.on_lost) {}
+    : options_(std::move(options)), file_(std::move(file)), bytes_(bytes), queue_(options_.queue, [this](const auto& lines) { write(lines); }, options_.on_lost) {}
 
-void AccessLog::write(const std::vector<RequestRecord>& records) {
+void AccessLog::write(const std::vector<std::string>& lines) {
   std::string text;
-  for (const auto& record : records) text += to_access_line(record);
+  for (const auto& line : lines) text += line;
   const auto written = write_text(text);
-  if (!written && options_.on_lost) options_.on_lost(records.size());
+  if (!written && options_.on_lost) options_.on_lost(lines.size());
   if (!written && !failed_) spdlog::error("the access log can't be written: {} ({})", written.error().message, written.error().where);
   if (written && failed_) spdlog::info("the access log is written again");
   failed_ = !written;

@@ -29,11 +29,11 @@ class AccessLog final : public RequestSink {
  public:
   // The folder must exist; the file is private to its owner.
   static Result<std::unique_ptr<AccessLog>> create(AccessLogOptions options);
-  void tell(const RequestRecord& record) override { queue_.put(record); }
+  void tell(const RequestRecord& record) override { queue_.put(to_access_line(record)); }
 
  private:
   AccessLog(AccessLogOptions options, Fd file, std::uint64_t bytes);
-  void write(const std::vector<RequestRecord>& records);
+  void write(const std::vector<std::string>& lines);
   Status write_text(const std::string& text);
   Status turn_over();
 
@@ -41,7 +41,7 @@ class AccessLog final : public RequestSink {
   Fd file_;
   std::uint64_t bytes_ = 0;
   bool failed_ = false;
-  BoundedQueue<RequestRecord> queue_;  // its thread uses what stands above
+  BoundedQueue<std::string> queue_;  // of lines, which are less to copy than records; its thread uses what stands above
 };
 
 }  // namespace redoubt::telemetry
