@@ -113,9 +113,22 @@ TEST(Json, a_writer_writes_the_bytes_of_a_dump) {
   EXPECT_EQ(out, "before " + dump_json(value));
 }
 
+TEST(JsonWriter, escapes_as_the_library_does_wherever_it_stands) {
+  for (std::size_t size = 0; size < 40; ++size)
+    for (const char c : {'"', '\\', '\n', '\x01', '\x1f', ' ', '\x7f'})
+      for (std::size_t at = 0; at < size; ++at) {
+        std::string text(size, 'x'), out;
+        text[at] = c;
+        append_json_string(out, text);
+        ASSERT_EQ(out, Json(text).dump()) << size << " " << at;
+      }
+}
+
 TEST(Time, writes_and_reads_rfc_3339) {
   const auto time = *parse_rfc3339("1985-04-12T23:20:50.52Z");
   EXPECT_EQ(to_rfc3339(time), "1985-04-12T23:20:50.520Z");
+  EXPECT_EQ(to_rfc3339(TimePoint{} - std::chrono::milliseconds(1)), "1969-12-31T23:59:59.999Z");
+  EXPECT_EQ(to_rfc3339(std::chrono::sys_days(std::chrono::year(12345) / 1 / 2)), "12345-01-02T00:00:00.000Z");
   for (const char* bad : {"1985-04-12T23:20:50", "1985-13-12T23:20:50Z", "1985-04-31T00:00:00Z", "1985-04-12 23:20:50Z", "Z"}) {
     EXPECT_FALSE(parse_rfc3339(bad)) << bad;
   }

@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "base/json_reader.h"
 #include "base/json_text.h"
 
 namespace redoubt {
@@ -170,6 +171,7 @@ Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimit
   }
   // To the library it ends the text, and what stands behind it would never be looked at.
   if (text.find('\0') != text.npos) return fail(ErrorCode::invalid_argument, "a NUL byte in JSON text", std::string(where));
+  if (auto plain = detail::read_plain_json(text, limits.depth_max)) return std::move(*plain);
   BoundedBuilder builder(limits.depth_max);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
     return fail(builder.code(), builder.problem(), std::string(where));

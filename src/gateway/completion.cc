@@ -12,7 +12,7 @@ namespace redoubt::gateway {
 
 using namespace openai;
 
-Completion::Completion(Context context, http::Responder responder)
+Completion::Completion(Context&& context, http::Responder responder)
     : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.intervals.now()), fresh_tools_(context_.tools) {}
 
 double Completion::elapsed_ms() const { return static_cast<double>((context_.intervals.now() - begun_).count()); }

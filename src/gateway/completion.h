@@ -55,7 +55,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     std::shared_ptr<telemetry::Observation> seen = {}; // what is told of it; null: nothing
     bool base64 = false;  // of embeddings: in base64, not as numbers
   };
-  Completion(Context context, http::Responder responder);
+  Completion(Context&& context, http::Responder responder);
 
   bool forget() override;
   void on_started(int prompt_tokens) override;

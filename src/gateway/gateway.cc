@@ -170,8 +170,8 @@ class Gateway::Endpoint final : public http::Handler {
   Headers standing_of(const ApiKeyInfo& key);
   tl::expected<Router::Choice, Response> choose(CompletionRequest& parsed, const RequestLimits& limits, const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
-  void start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, NoteHits note, const Responder& responder);
-  void look_and_ask(const Router::Choice& choice, GenerateRequest request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion, NoteHits note);
+  void start(CompletionRequest&& parsed, const Router::Choice& choice, Completion::Context&& context, NoteHits note, const Responder& responder);
+  void look_and_ask(const Router::Choice& choice, GenerateRequest&& request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion, NoteHits note);
   std::shared_ptr<telemetry::Observation> observe(const Request& request, const Route* route, const ApiKeyInfo& key);
   Response told(const Request& request, const Route* route, Response response);
   std::optional<Response> guard_request(std::string& body, Result<CompletionRequest>& parsed, Parse parse, const RequestLimits& limits, const ApiKeyInfo& key);
@@ -530,9 +530,9 @@ std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed
 
 // Once the guards that the model reads for have nothing against it. It is read by the release that stands, whoever is tried beside it: what a
 // candidate fails at must not open a way around the guards.
-void Gateway::Endpoint::look_and_ask(const Router::Choice& choice, GenerateRequest request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion,
+void Gateway::Endpoint::look_and_ask(const Router::Choice& choice, GenerateRequest&& request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion,
                                      NoteHits note) {
-  const auto ask = [run, completion](const std::shared_ptr<WorkerPool>& pool, GenerateRequest asked, const std::shared_ptr<const Release>& shadow) {
+  const auto ask = [run, completion](const std::shared_ptr<WorkerPool>& pool, GenerateRequest&& asked, const std::shared_ptr<const Release>& shadow) {
     if (shadow) copy_to(*shadow, asked);
     const auto taken = pool ? run->ask(pool, std::move(asked), completion) : Status(fail(ErrorCode::unavailable, "the workers ended"));
     if (!taken) completion->refuse(taken.error(), pool ? std::clamp(pool->state().expected_wait_ms / 1000, 1, 60) : 1);
@@ -545,13 +545,13 @@ void Gateway::Endpoint::look_and_ask(const Router::Choice& choice, GenerateReque
   prompt_guard_.look(reader->pool, request, run, [ask, pool, shadow, request, completion, note = std::move(note)](const PromptVerdict& verdict) {
     note(verdict.hits);
     using enum PromptVerdict::May;
-    if (verdict.may == pass) return ask(pool.lock(), request, shadow.lock());
+    if (verdict.may == pass) return ask(pool.lock(), GenerateRequest(request), shadow.lock());
     completion->answer_instead(verdict.may == not_pass ? refusal(400, "the request holds what this endpoint does not take", "invalid_request_error", "content_filter")
                                                        : try_later(503, "the request could not be looked at in time", "guard_unavailable", 5));
   });
 }
 
-void Gateway::Endpoint::start(CompletionRequest parsed, const Router::Choice& choice, Completion::Context context, NoteHits note, const Responder& responder) {
+void Gateway::Endpoint::start(CompletionRequest&& parsed, const Router::Choice& choice, Completion::Context&& context, NoteHits note, const Responder& responder) {
   context.stream = parsed.stream;
   context.include_usage = parsed.include_usage;
   if (!parsed.generate.greedy) context.seed = parsed.generate.seed;

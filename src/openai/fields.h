@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 
@@ -42,9 +43,9 @@ class Fields {
     return Fields(std::move(json), name + ".");
   }
 
-  bool has(const char* key) const { return json_.contains(key); }
+  bool has(std::string_view key) const { return json_.contains(key); }
   // The value, or null when it is absent; null given is absent too, as OpenAI's clients send it.
-  Json take(const char* key) {
+  Json take(std::string_view key) {
     auto found = json_.find(key);
     if (found == json_.end()) return nullptr;
     Json value = std::move(*found);
@@ -52,7 +53,7 @@ class Fields {
     return value;
   }
 
-  Result<std::int64_t> integer(const char* key, std::int64_t fallback, std::int64_t low, std::int64_t high) {
+  Result<std::int64_t> integer(std::string_view key, std::int64_t fallback, std::int64_t low, std::int64_t high) {
     auto value = whole_number(take(key));
     if (value.is_null()) return fallback;
     bool fits = value.is_number_integer() &&
@@ -63,7 +64,7 @@ class Fields {
     return value.get<std::int64_t>();
   }
 
-  Result<double> number(const char* key, double fallback, double low, double high) {
+  Result<double> number(std::string_view key, double fallback, double low, double high) {
     auto value = take(key);
     if (value.is_null()) return fallback;
     if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < low || value.get<double>() > high)
@@ -71,14 +72,14 @@ class Fields {
     return value.get<double>();
   }
 
-  Result<bool> boolean(const char* key, bool fallback) {
+  Result<bool> boolean(std::string_view key, bool fallback) {
     auto value = take(key);
     if (value.is_null()) return fallback;
     if (!value.is_boolean()) return wrong(name(key) + " must be true or false", name(key));
     return value.get<bool>();
   }
 
-  Result<std::string> text(const char* key, std::size_t characters_max, const std::string& fallback = {}) {
+  Result<std::string> text(std::string_view key, std::size_t characters_max, const std::string& fallback = {}) {
     auto value = take(key);
     if (value.is_null() && !fallback.empty()) return fallback;
     if (value.is_null()) return wrong(name(key) + " is required", name(key));
@@ -87,13 +88,16 @@ class Fields {
     return value.get<std::string>();
   }
   // One that may be absent, or null; empty then.
-  Result<std::string> text_if_any(const char* key, std::size_t characters_max) {
-    if (!has(key) || json_[key].is_null()) return json_.erase(key), std::string();
-    return text(key, characters_max);
+  Result<std::string> text_if_any(std::string_view key, std::size_t characters_max) {
+    const auto found = json_.find(key);
+    if (found == json_.end()) return std::string();
+    if (!found->is_null()) return text(key, characters_max);
+    json_.erase(found);
+    return std::string();
   }
 
   // A field that this server cannot honour: absent, null or one of the values that ask for nothing, given as JSON texts.
-  Status only(const char* key, std::initializer_list<std::string_view> harmless) {
+  Status only(std::string_view key, std::initializer_list<std::string_view> harmless) {
     const auto value = take(key);
     if (value.is_null() || std::any_of(harmless.begin(), harmless.end(), [&](auto text) { return value == parse_json(text, key).value_or(Json()); })) return {};
     return fail(ErrorCode::unsupported, name(key) + " has a value that this endpoint does not support", name(key));
@@ -107,7 +111,7 @@ class Fields {
 
  private:
   Fields(Json json, std::string prefix) : json_(std::move(json)), prefix_(std::move(prefix)) {}
-  std::string name(const std::string& key) const { return prefix_ + key; }
+  std::string name(std::string_view key) const { return std::string(prefix_).append(key); }
   Json json_;
   std::string prefix_;
 };
