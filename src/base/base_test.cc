@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/json_text.h"
 #include "base/json_writer.h"
 #include "base/secret.h"
 #include "base/terminal.h"

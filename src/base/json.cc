@@ -113,7 +113,12 @@ std::size_t plain_of_eight(const char* at) {
 constexpr std::size_t kEscapeMax = 6;
 
 std::size_t write_escape(char* out, unsigned char c) {
-  constexpr std::string_view kNamed = "\"\\\b\f\n\r\t", kNames = "\"\\bfnrt";
+  if (c == '"' || c == '\\') {
+    out[0] = '\\';
+    out[1] = static_cast<char>(c);
+    return 2;
+  }
+  constexpr std::string_view kNamed = "\b\f\n\r\t", kNames = "bfnrt";
   if (const auto at = kNamed.find(static_cast<char>(c)); at != kNamed.npos) {
     out[0] = '\\';
     out[1] = kNames[at];

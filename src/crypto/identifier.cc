@@ -11,7 +11,7 @@
 namespace redoubt::crypto {
 namespace {
 
-constexpr std::size_t kDrawnBytes = 1024;
+constexpr std::size_t kDrawnBytes = 4096, kIdentifierMax = 64;
 
 // Of one thread. What was handed out is wiped, so that nothing is handed out twice.
 struct Drawn {
@@ -39,7 +39,7 @@ void draw_identifier(MutableByteView bytes) {
 }
 
 std::string draw_identifier(std::size_t bytes) {
-  std::array<std::uint8_t, kDrawnBytes> drawn;
+  std::array<std::uint8_t, kIdentifierMax> drawn;
   CHECK(bytes <= drawn.size());
   const auto taken = MutableByteView(drawn).first(bytes);
   draw_identifier(taken);

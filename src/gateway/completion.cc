@@ -13,7 +13,7 @@ namespace redoubt::gateway {
 using namespace openai;
 
 Completion::Completion(Context&& context, http::Responder responder)
-    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.intervals.now()), fresh_tools_(context_.tools) {}
+    : context_(std::move(context)), responder_(std::move(responder)), begun_(context_.intervals.now()), fresh_tools_(context_.tools ? std::make_unique<const ToolCallReader>(*context_.tools) : nullptr) {}
 
 double Completion::elapsed_ms() const { return static_cast<double>((context_.intervals.now() - begun_).count()); }
 
@@ -30,8 +30,7 @@ void Completion::forget_heard() {
   place_ = {};
   heard_ = {};
   first_token_ms_ = 0;
-  context_.tools.reset();
-  if (fresh_tools_) context_.tools.emplace(*fresh_tools_);
+  if (fresh_tools_) context_.tools = std::make_unique<ToolCallReader>(*fresh_tools_);
   if (context_.guard) context_.guard->begin_again();
 }
 

@@ -28,7 +28,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
  public:
   struct Context {
     openai::AnswerFrame frame;
-    std::string route;  // the table's pattern
+    std::string_view route;  // the table's pattern, which stays
     bool stream = false, include_usage = false;
     std::optional<std::int64_t> seed;  // named in the answer's head; nothing where chance played no part
     std::string input;    // the request's body, for the capture; empty when nothing is captured
@@ -42,7 +42,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     std::shared_ptr<Reservation> reservation = {};  // of the limits that hold; null: none
     std::int64_t prompt_tokens_max = 0;             // of the key; 0: no limit
     http::Headers headers = {};                     // of every answer: how the limits stand
-    std::optional<openai::ToolCallReader> tools = {};  // where the answer may call some
+    std::unique_ptr<openai::ToolCallReader> tools = {};  // where the answer may call some
     std::shared_ptr<ReleaseMeter> meter = {};          // of the release that answers; may be null
     std::string version = {};                          // of that release, named in the answer's head
     struct Fallback {
@@ -102,7 +102,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   std::vector<std::string> embeddings_;
   openai::StreamPlace place_;
   double first_token_ms_ = 0;
-  const std::optional<openai::ToolCallReader> fresh_tools_;  // as the answer begins
+  const std::unique_ptr<const openai::ToolCallReader> fresh_tools_;  // as the answer begins
   TokenUse heard_;  // what is known of an answer that has not come to its end: tokens held back by the engine are not in it
   bool streaming_ = false, finished_ = false, left_ = false, stop_wanted_ = false;
   std::function<void()> stop_;

@@ -319,7 +319,7 @@ void Gateway::Endpoint::on_request(Request request, Responder responder) {
 std::shared_ptr<telemetry::Observation> Gateway::Endpoint::observe(const Request& request, const Route* route, const ApiKeyInfo& key) {
   telemetry::RequestRecord record;
   record.method = request.method;
-  record.route = route ? route->pattern : "unknown";
+  record.route = route ? std::string_view(route->pattern) : "unknown";
   record.key_id = key.id;
   record.tenant = key.tenant;
   record.begun = deps_.clock.now();
@@ -446,8 +446,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   if (!parsed->generate.seed && !parsed->generate.greedy) parsed->generate.seed = random_seed();
   const bool chat = parsed->protocol == Protocol::chat, reads = parsed->protocol == Protocol::embedding;
   AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : reads ? "embd-" : "cmpl-") + crypto::draw_identifier(12),
-                    release->name + "/" + release->version, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
-  if (!parsed->model.empty()) frame.model = parsed->model;
+                    parsed->model.empty() ? release->name + "/" + release->version : parsed->model, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (framing == Framing::aws_event_stream) parsed->stream = true;
   Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, capture ? std::move(body) : std::string(), std::move(*admission),
                               deps_.metrics, deps_.clock, intervals_, capture};
@@ -555,7 +554,7 @@ void Gateway::Endpoint::start(CompletionRequest&& parsed, const Router::Choice& 
   context.stream = parsed.stream;
   context.include_usage = parsed.include_usage;
   if (!parsed.generate.greedy) context.seed = parsed.generate.seed;
-  if (parsed.tools.may_call()) context.tools.emplace(std::move(parsed.tools));
+  if (parsed.tools.may_call()) context.tools = std::make_unique<ToolCallReader>(std::move(parsed.tools));
   context.meter = choice.release->meter;
   context.version = choice.release->version;
   const auto run = std::make_shared<RequestRun>();

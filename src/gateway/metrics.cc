@@ -46,11 +46,11 @@ void GatewayMetrics::add(Count what) {
   ++totals_[static_cast<std::size_t>(what)];
 }
 
-void GatewayMetrics::add_response(const std::string& route, int status) {
+void GatewayMetrics::add_response(std::string_view route, int status) {
   std::lock_guard lock(mutex_);
-  const auto found = responses_.find(std::pair<const std::string&, int>(route, status));
+  const auto found = responses_.find(std::pair(route, status));
   if (found != responses_.end()) ++found->second;
-  else responses_.emplace(std::pair(route, status), 1);
+  else responses_.emplace(std::pair(std::string(route), status), 1);
 }
 
 void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,

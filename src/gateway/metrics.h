@@ -45,7 +45,7 @@ class GatewayMetrics {
 
   enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized, guard_hits };
   void add(Count what);
-  void add_response(const std::string& route, int status);  // `route` is the table's pattern, never a client's path
+  void add_response(std::string_view route, int status);  // `route` is the table's pattern, never a client's path
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
                       double first_token_ms, const std::string& finish_reason = "stop");
   void add_times(const telemetry::AnswerTimes& times);  // of a generation

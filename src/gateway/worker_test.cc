@@ -409,6 +409,68 @@ TEST_F(WorkerPoolTest, a_queue_that_is_too_slow_sheds_who_waits_already) {
   EXPECT_TRUE(pool_->drain(20s));
 }
 
+// They share a thread with all others, and with the server's clients.
+TEST_F(WorkerPoolTest, a_worker_that_reads_nothing_holds_up_nobody) {
+  start({.workers = 2, .queue_max = 200, .ping_ms = 50, .pong_ms_max = 10'000});
+  until([&] { return pool_->state().workers_ready == 2; });
+  const auto frozen = ask("freeze");  // for two seconds
+  std::vector<std::shared_ptr<Recorder>> large;
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < 6; ++i) large.push_back(ask("a " + std::string(1 << 20, 'x'), "large"));  // more than a socket takes
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(ask("well", "other")->wait().text, "well ");
+  const auto turn = std::chrono::steady_clock::now();
+  reactor_->call([] {});
+  EXPECT_LT(std::chrono::steady_clock::now() - turn, 500ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 1500ms);
+  for (const auto& one : large) (void)one->wait();
+  EXPECT_TRUE(frozen->wait().error);
+  EXPECT_TRUE(pool_->drain(20s));
+}
+
+class Slow final : public GenerateListener {
+ public:
+  void on_started(int) override {}
+  void on_token(const Piece& piece) override {
+    std::this_thread::sleep_for(5ms);
+    text += piece.text;
+  }
+  void on_done(const GenerateEnd&) override { finished.set_value(text); }
+  void on_error(const Error&) override { finished.set_value("failed"); }
+  std::string text;
+  std::promise<std::string> finished;
+};
+
+TEST_F(WorkerPoolTest, a_listener_that_takes_long_holds_up_no_other_worker_and_hears_all_in_order) {
+  start({.workers = 2});
+  until([&] { return pool_->state().workers_ready == 2; });
+  std::string many, heard;
+  for (int i = 0; i < 200; ++i) heard += std::to_string(i) + " ";
+  many = heard.substr(0, heard.size() - 1);
+  const auto slow = std::make_shared<Slow>();
+  GenerateRequest request;
+  request.prompt = many;
+  ASSERT_TRUE(pool_->generate(std::move(request), slow));
+  std::chrono::steady_clock::duration longest{};
+  auto future = slow->finished.get_future();
+  while (future.wait_for(1ms) != std::future_status::ready) {
+    const auto begun = std::chrono::steady_clock::now();
+    reactor_->call([] {});
+    longest = std::max(longest, std::chrono::steady_clock::now() - begun);
+  }
+  EXPECT_EQ(future.get(), heard);
+  EXPECT_LT(longest, 300ms);  // it takes a second in all
+  EXPECT_EQ(ask("well")->wait().text, "well ");
+}
+
+TEST_F(WorkerPoolTest, the_last_who_holds_a_pool_may_let_go_of_it_on_the_reactors_thread) {
+  start();
+  auto recorder = ask("slow");
+  recorder->wait_first();
+  reactor_->call([&] { pool_.reset(); });
+  EXPECT_TRUE(recorder->wait().error);
+  until([&] { return log_->ended == log_->started; });
+}
+
 TEST_F(WorkerPoolTest, dropping_the_pool_ends_what_is_under_way) {
   start();
   auto recorder = ask("slow");

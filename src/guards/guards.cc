@@ -58,18 +58,17 @@ Result<std::unique_ptr<Guards>> Guards::create(const GuardOptions& options, std:
 
 Checked Guards::check(const std::string& json, const Scanner& scanner) {
   Checked out;
-  out.json = json;
   if (scanner.strongest() == Action::ignore) return out;
   for (int round = 0; round < kRounds; ++round) {
     std::vector<detectors::Span> spans;
-    for (const auto& [finding, begin, end] : places_in(out.json, scanner)) {
+    for (const auto& [finding, begin, end] : places_in(out.changed ? out.json : json, scanner)) {
       // After a redaction only what it uncovered is new.
       if (round == 0 || finding.action >= Action::redact) out.hits.push_back({scanner.direction(), finding.group, std::string(finding.kind), finding.action});
       out.refused = out.refused || finding.action == Action::refuse;
       if (finding.action == Action::redact) spans.push_back({finding.kind, begin, end});
     }
     if (out.refused || spans.empty()) return out;
-    out.json = detectors::without_spans(out.json, std::move(spans));
+    out.json = detectors::without_spans(out.changed ? out.json : json, std::move(spans));
     out.changed = true;
   }
   out.refused = true;

@@ -13,7 +13,7 @@ namespace redoubt::guards {
 
 // What is left of a JSON text.
 struct Checked {
-  std::string json;
+  std::string json = {};  // where it was changed
   bool changed = false;
   bool refused = false;
   std::vector<Hit> hits;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -19,7 +20,7 @@ namespace redoubt::telemetry {
 struct RequestRecord {
   std::string id;      // that the answer names in X-Request-Id: the span's
   std::string method;
-  std::string route;   // the route table's pattern
+  std::string_view route;  // the route table's pattern, which stays
   std::string key_id, tenant;
   std::string model;   // "name/version" or an adapter's name; empty where none was asked
   std::string operation;  // "chat" or "text_completion" of a generation

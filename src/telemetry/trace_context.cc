@@ -28,8 +28,7 @@ std::optional<TraceContext> parse_traceparent(std::string_view header) {
 std::string to_traceparent(const TraceContext& context) { return "00-" + context.trace_id + "-" + context.span_id + (context.sampled ? "-01" : "-00"); }
 
 TraceContext new_span(const std::optional<TraceContext>& parent, bool sampled) {
-  const auto drawn = crypto::draw_identifier(24);
-  return {parent ? parent->trace_id : drawn.substr(0, 32), drawn.substr(32), parent ? parent->sampled : sampled};
+  return {parent ? parent->trace_id : crypto::draw_identifier(16), crypto::draw_identifier(8), parent ? parent->sampled : sampled};
 }
 
 }  // namespace redoubt::telemetry

@@ -15,7 +15,7 @@ std::string nanoseconds(std::chrono::nanoseconds since_epoch) { return std::to_s
 std::string nanoseconds(TimePoint time) { return nanoseconds(std::chrono::nanoseconds(time.time_since_epoch())); }
 
 Json attribute(const char* key, Json value) { return {{"key", key}, {"value", std::move(value)}}; }
-Json string_value(const std::string& value) { return {{"stringValue", value}}; }
+Json string_value(std::string_view value) { return {{"stringValue", value}}; }
 Json int_value(std::int64_t value) { return {{"intValue", std::to_string(value)}}; }
 
 Json attributes_of(const RequestRecord& record) {
@@ -39,7 +39,7 @@ Json span_of(const RequestRecord& record) {
   // Identifiers are hexadecimal in OTLP's JSON, unlike other bytes of protocol buffers.
   Json span = {{"traceId", record.trace.trace_id},
                {"spanId", record.trace.span_id},
-               {"name", record.operation.empty() ? record.method + " " + record.route : record.operation + " " + record.model},
+               {"name", record.operation.empty() ? (record.method + " ").append(record.route) : record.operation + " " + record.model},
                {"kind", kServerKind},
                {"startTimeUnixNano", nanoseconds(record.begun)},
                {"endTimeUnixNano", nanoseconds(record.ended)},
