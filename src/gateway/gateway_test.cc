@@ -65,8 +65,7 @@ class GatewayTest : public ::testing::Test {
     ASSERT_TRUE(router_.activate({"bot", version, clock_.now(), std::move(pool)}));
   }
   TestClient client() { return TestClient(certificate_.ca_pem, gateway_->port()); }
-  static std::string request(const std::string& method, const std::string& path, const std::string& key,
-                             const std::string& body = "") {
+  static std::string request(const std::string& method, const std::string& path, const std::string& key, const std::string& body = "") {
     auto text = method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n";
     if (!key.empty()) text += "Authorization: Bearer " + key + "\r\n";
     if (!body.empty()) text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
