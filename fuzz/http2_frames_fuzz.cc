@@ -87,7 +87,7 @@ class World {
   }
 
   void run(std::string_view frames, std::size_t piece, bool drains) {
-    shared_.now = SteadyTime(std::chrono::hours(1));
+    now_ = SteadyTime(std::chrono::hours(1));
     {
       Http2Session session(1, {"127.0.0.1", nullptr}, *transport_, shared_);
       bool open = feed(session, kPreface) && feed(session, kNoSettings);
@@ -99,11 +99,11 @@ class World {
       for (auto& responder : answers_.later) responder.send({200, {}, "late", {}, 0, 0});
       answers_.later.clear();
       if (open) open = step(session);
-      shared_.now += std::chrono::hours(1);
+      now_ += std::chrono::hours(1);
       for (int i = 0; i < 3 && open; ++i) open = session.on_tick() != Session::Next::cut && step(session);
     }
     CHECK(shared_.body_bytes == 0);
-    (void)shared_.bell->take();
+    shared_.bell->take(rung_);
     clear();
   }
 
@@ -144,7 +144,9 @@ class World {
   }
 
   Answers answers_;
-  Shared shared_{small_limits(), {2048, 512, 8, 1000}, answers_, Bell::create().value()};
+  SteadyTime now_{};
+  std::vector<std::uint64_t> rung_;
+  Shared shared_{small_limits(), {2048, 512, 8, 1000}, answers_, Bell::create().value(), now_};
   Fd client_fd_;
   std::shared_ptr<const crypto::TlsServerContext> server_context_;
   std::shared_ptr<const crypto::TlsClientContext> client_context_;
