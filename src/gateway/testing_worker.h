@@ -44,6 +44,7 @@ struct WorkerLog {
   std::vector<Json> seeds;  // of the generates, null where none was given
   std::atomic<bool> is_broken = false;       // every request fails
   std::atomic<bool> is_old = false;          // workers say and know nothing of adapters and scopes
+  std::atomic<bool> stays_frozen = false;    // "freeze" lasts two seconds, and until this is not so
   std::atomic<int> deaths_left = 1'000'000;  // "die" obeys this many times and echoes after
 };
 
@@ -179,7 +180,7 @@ class ScriptedWorker {
     }
     if (text == "junk") return send_raw("not json\n");
     if (text == "freeze") {
-      std::this_thread::sleep_for(std::chrono::seconds(2));
+      for (int i = 0; i < 2000 || (log_->stays_frozen && i < 60'000); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       return end();
     }
     echo(id, text, message);

@@ -413,15 +413,13 @@ TEST_F(WorkerPoolTest, a_queue_that_is_too_slow_sheds_who_waits_already) {
 TEST_F(WorkerPoolTest, a_worker_that_reads_nothing_holds_up_nobody) {
   start({.workers = 2, .queue_max = 200, .ping_ms = 50, .pong_ms_max = 10'000});
   until([&] { return pool_->state().workers_ready == 2; });
-  const auto frozen = ask("freeze");  // for two seconds
+  log_->stays_frozen = true;
+  const auto frozen = ask("freeze");
   std::vector<std::shared_ptr<Recorder>> large;
-  const auto begun = std::chrono::steady_clock::now();
   for (int i = 0; i < 6; ++i) large.push_back(ask("a " + std::string(1 << 20, 'x'), "large"));  // more than a socket takes
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(ask("well", "other")->wait().text, "well ");
-  const auto turn = std::chrono::steady_clock::now();
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(ask("well", "other")->wait().text, "well ");
   reactor_->call([] {});
-  EXPECT_LT(std::chrono::steady_clock::now() - turn, 500ms);
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, 1500ms);
+  log_->stays_frozen = false;
   for (const auto& one : large) (void)one->wait();
   EXPECT_TRUE(frozen->wait().error);
   EXPECT_TRUE(pool_->drain(20s));
@@ -450,15 +448,11 @@ TEST_F(WorkerPoolTest, a_listener_that_takes_long_holds_up_no_other_worker_and_h
   GenerateRequest request;
   request.prompt = many;
   ASSERT_TRUE(pool_->generate(std::move(request), slow));
-  std::chrono::steady_clock::duration longest{};
   auto future = slow->finished.get_future();
-  while (future.wait_for(1ms) != std::future_status::ready) {
-    const auto begun = std::chrono::steady_clock::now();
-    reactor_->call([] {});
-    longest = std::max(longest, std::chrono::steady_clock::now() - begun);
-  }
+  int calls = 0;  // of the reactor while it hears, which takes a second in all
+  for (; future.wait_for(1ms) != std::future_status::ready; ++calls) reactor_->call([] {});
   EXPECT_EQ(future.get(), heard);
-  EXPECT_LT(longest, 300ms);  // it takes a second in all
+  EXPECT_GT(calls, 5);
   EXPECT_EQ(ask("well")->wait().text, "well ");
 }
 
