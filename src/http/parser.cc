@@ -81,11 +81,11 @@ bool is_host(std::string_view host) {
 Parsed<void> check_path(std::string_view path) {
   if (!std::all_of(path.begin(), path.end(), is_path_character))
     return refuse(400, "the path has a character that must be encoded");
-  for (auto rest = path; rest.size() > 1;) {
+  for (auto rest = path; !rest.empty();) {
     rest.remove_prefix(1);
     const auto raw = rest.substr(0, rest.find('/'));
     rest.remove_prefix(raw.size());
-    const bool is_last = rest.size() <= 1, is_plain = raw.find('%') == raw.npos;
+    const bool is_last = rest.empty(), is_plain = raw.find('%') == raw.npos;
     const auto decoded = is_plain ? Result<std::string>(std::string()) : percent_decode(raw);
     if (!decoded) return refuse(400, "the path has a malformed escape");
     const auto segment = is_plain ? raw : std::string_view(*decoded);
