@@ -69,7 +69,8 @@ TEST_F(DecoderTest, an_answer_that_nobody_wants_is_cancelled) {
 // A container in front of a scripted engine.
 class ContainerTest : public testing::Test {
  protected:
-  void start(Generate generate, ContainerOptions options = {}) {
+  void start(Generate generate) { start(std::move(generate), ContainerOptions()); }
+  void start(Generate generate, ContainerOptions options) {
     options.port = 0;
     options.requests.tools.tools_max = 64;
     container_ = *Container::listen(std::move(options), std::move(generate));
