@@ -137,6 +137,12 @@ class Hub:
         self.log.close()
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest first: side by side, none of it is left over at the end."""
+    folders = ["pipeline", "aws"]
+    items.sort(key=lambda item: folders.index(item.path.parent.name) if item.path.parent.name in folders else len(folders))
+
+
 @pytest.fixture(scope="session")
 def tiny_hub(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub")
