@@ -93,7 +93,7 @@ class GatewayMetrics {
   };
   struct ByRoute {  // looked for without a copy of the route
     using is_transparent = void;
-    bool operator()(const auto& a, const auto& b) const { return std::tie(a.first, a.second) < std::tie(b.first, b.second); }
+    bool operator()(const auto& a, const auto& b) const { return a.first != b.first ? a.first < b.first : a.second < b.second; }
   };
   struct KeyFetches {
     std::uint64_t succeeded = 0, failed = 0, keys = 0;
