@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "engine/chat_template/chat_template.h"
-#include "engine/tokenizer/utf8.h"
 #include "fuzz_input.h"
 
 using namespace redoubt::engine;
@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   extras.tools = next_part();
   const auto marked = made->render_marked(messages, extras);
   if (!marked) return 0;
-  CHECK(tokenizer::find_invalid_utf8(marked->text) == std::string_view::npos);
+  CHECK(find_invalid_utf8(marked->text) == std::string_view::npos);
   for (const auto& span : marked->generated) CHECK(span.begin <= span.end && span.end <= marked->text.size());
   return 0;
 }

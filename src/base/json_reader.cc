@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
+
+#include "base/utf8.h"
 
 namespace redoubt::detail {
 namespace {
@@ -20,40 +21,6 @@ constexpr auto kPlainInString = [] {
   for (std::size_t c = 0x20; c < 0x80; ++c) plain[c] = c != '"' && c != '\\';
   return plain;
 }();
-
-// How many bytes the well-formed character at the text's beginning has, from 2 on; 0: it is none.
-std::size_t character_bytes(std::string_view text) {
-  const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto follows = [&](std::size_t i) { return (at(i) & 0xC0) == 0x80; };
-  const auto first = at(0), second = at(1);
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool is_short = first == 0xE0 && second < 0xA0, is_surrogate = first == 0xED && second > 0x9F;
-    return follows(1) && follows(2) && !is_short && !is_surrogate ? 3 : 0;
-  }
-  if (first < 0xF0 || first > 0xF4) return 0;
-  const bool is_short = first == 0xF0 && second < 0x90, is_beyond = first == 0xF4 && second > 0x8F;
-  return follows(1) && follows(2) && follows(3) && !is_short && !is_beyond ? 4 : 0;
-}
-
-void append_code_point(std::string& out, std::uint32_t code) {
-  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (code >> shift & 0x3F)); };
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xC0 | code >> 6);
-    tail(0);
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xE0 | code >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    out += static_cast<char>(0xF0 | code >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
-  }
-}
 
 class PlainReader {
  public:
@@ -139,10 +106,10 @@ class PlainReader {
         if (!escape(out)) return false;
         continue;
       }
-      const auto bytes = c < 0x80 ? 0 : character_bytes(rest_);
-      if (bytes == 0) return false;
-      out.append(rest_.substr(0, bytes));
-      rest_.remove_prefix(bytes);
+      const auto step = utf8_step(rest_);
+      if (c < 0x80 || step.kind != Utf8Step::whole) return false;
+      out.append(rest_.substr(0, step.size));
+      rest_.remove_prefix(step.size);
     }
   }
 
@@ -173,10 +140,10 @@ class PlainReader {
   bool unicode(std::string& out) {
     const auto first = hexadecimal();
     if (!first || (*first >= 0xDC00 && *first < 0xE000)) return false;
-    if (*first < 0xD800 || *first >= 0xE000) return append_code_point(out, *first), true;
+    if (*first < 0xD800 || *first >= 0xE000) return append_utf8(out, *first), true;
     const auto second = hexadecimal();
     if (!second || *second < 0xDC00 || *second >= 0xE000) return false;
-    append_code_point(out, 0x10000 + ((*first - 0xD800) << 10) + (*second - 0xDC00));
+    append_utf8(out, 0x10000 + ((*first - 0xD800) << 10) + (*second - 0xDC00));
     return true;
   }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "detectors/byte_scan.h"
 #include "detectors/utf8.h"
 

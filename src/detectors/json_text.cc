@@ -4,8 +4,8 @@
 #include <charconv>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "detectors/byte_scan.h"
-#include "detectors/utf8.h"
 
 namespace redoubt::detectors {
 namespace {

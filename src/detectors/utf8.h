@@ -4,12 +4,9 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace redoubt::detectors {
-
-void append_utf8(std::string& out, std::uint32_t code_point);
 
 struct CodePoint {
   std::uint32_t value = 0;

@@ -6,9 +6,9 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "engine/chat_template/conversation.h"
 #include "engine/chat_template/interpreter.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::chat_template {
 namespace {
@@ -68,7 +68,7 @@ Result<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model_folde
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source, SpecialText special, std::string where, Limits limits) {
   if (source.size() > limits.template_bytes_max) return fail(ErrorCode::limit_exceeded, "the chat template is too long", where);
-  if (tokenizer::find_invalid_utf8(source) != std::string_view::npos)
+  if (find_invalid_utf8(source) != std::string_view::npos)
     return fail(ErrorCode::invalid_argument, "the chat template is not UTF-8", where);
   const auto tokens = TRY(tokenize(source, where));
   auto program = TRY(parse_program(tokens, where, limits.depth_max));

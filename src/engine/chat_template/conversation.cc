@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "engine/chat_template/text_operations.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::chat_template {
 namespace {
@@ -37,7 +37,7 @@ Dict with_reasoning(Dict message) {
 
 Result<Dict> message_of(const Message& message) {
   if (message.json.empty()) {
-    if (tokenizer::find_invalid_utf8(message.role) != std::string_view::npos || tokenizer::find_invalid_utf8(message.content) != std::string_view::npos)
+    if (find_invalid_utf8(message.role) != std::string_view::npos || find_invalid_utf8(message.content) != std::string_view::npos)
       return fail(ErrorCode::invalid_argument, "a message is not UTF-8");
     return Dict{{"role", message.role}, {"content", message.content}};
   }

@@ -6,7 +6,8 @@
 #include <cctype>
 #include <charconv>
 
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
+
 
 namespace redoubt::engine::chat_template {
 namespace {
@@ -273,7 +274,7 @@ class Lexer {
     const auto [end, error] = std::from_chars(source_.data() + i, source_.data() + i + digits, code, 16);
     if (error != std::errc{} || end != source_.data() + i + digits || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
       return bad("has a string with an escape that is no character");
-    tokenizer::append_utf8(value, code);
+    append_utf8(value, code);
     return i + digits;
   }
 

@@ -7,7 +7,8 @@
 
 #include <algorithm>
 
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
+
 
 namespace redoubt::engine::chat_template {
 namespace {
@@ -16,7 +17,7 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 
 
 // str.isspace of Python: Unicode's white space and the four separators of ASCII.
 bool is_python_space(std::string_view point) {
-  const auto c = tokenizer::utf8_step(point).code_point;
+  const auto c = utf8_step(point).code_point;
   return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
          c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
@@ -197,7 +198,7 @@ std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> lines;
   std::size_t begin = 0;
   for (std::size_t at = 0; at < text.size();) {
-    const auto step = tokenizer::utf8_step(text.substr(at));
+    const auto step = utf8_step(text.substr(at));
     const auto c = step.code_point;
     const bool ends = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
     auto next = at + step.size;
@@ -213,14 +214,14 @@ std::vector<std::string> split_lines(std::string_view text) {
 }
 
 bool is_word(std::string_view point) {
-  const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+  const auto c = static_cast<UChar32>(utf8_step(point).code_point);
   return c == '_' || is_all(point, Kind::alnum);
 }
 
 bool is_cased(std::string_view text, bool upper_case) {
   bool seen = false;
   for (const auto point : code_points(text)) {
-    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const auto c = static_cast<UChar32>(utf8_step(point).code_point);
     const bool up = u_hasBinaryProperty(c, UCHAR_UPPERCASE), low = u_hasBinaryProperty(c, UCHAR_LOWERCASE);
     if ((upper_case ? low : up) || u_charType(c) == U_TITLECASE_LETTER) return false;
     seen = seen || (upper_case ? up : low);
@@ -230,7 +231,7 @@ bool is_cased(std::string_view text, bool upper_case) {
 
 bool is_all(std::string_view text, Kind kind) {
   const auto belongs = [&](std::string_view point) {
-    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const auto c = static_cast<UChar32>(utf8_step(point).code_point);
     const auto numeric = static_cast<UNumericType>(u_getIntPropertyValue(c, UCHAR_NUMERIC_TYPE));
     switch (kind) {
       case Kind::space: return is_python_space(point);
@@ -249,10 +250,10 @@ std::string title_words(std::string_view text) {
   std::string out;
   bool inside = false;
   for (const auto point : code_points(text)) {
-    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const auto c = static_cast<UChar32>(utf8_step(point).code_point);
     const bool cased = u_hasBinaryProperty(c, UCHAR_CASED) != 0;
     if (inside) out += lower(point);
-    else tokenizer::append_utf8(out, static_cast<std::uint32_t>(u_totitle(c)));
+    else append_utf8(out, static_cast<std::uint32_t>(u_totitle(c)));
     inside = cased;
   }
   return out;
@@ -261,7 +262,7 @@ std::string title_words(std::string_view text) {
 std::string swap_case(std::string_view text) {
   std::string out;
   for (const auto point : code_points(text)) {
-    const auto c = static_cast<UChar32>(tokenizer::utf8_step(point).code_point);
+    const auto c = static_cast<UChar32>(utf8_step(point).code_point);
     out += u_hasBinaryProperty(c, UCHAR_UPPERCASE) ? lower(point) : u_hasBinaryProperty(c, UCHAR_LOWERCASE) ? upper(point) : std::string(point);
   }
   return out;

@@ -8,7 +8,7 @@
 #include <unicode/uchar.h>
 
 #include "base/json.h"
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
 
 namespace redoubt::engine::chat_template {
 namespace {
@@ -51,7 +51,7 @@ std::string quoted(const std::string& text) {
   const char quote = text.find('\'') != std::string::npos && text.find('"') == std::string::npos ? '"' : '\'';
   std::string out(1, quote);
   for (std::size_t at = 0; at < text.size();) {
-    const auto step = tokenizer::utf8_step(std::string_view(text).substr(at));
+    const auto step = utf8_step(std::string_view(text).substr(at));
     const auto c = step.code_point;
     if (c == static_cast<std::uint32_t>(quote) || c == '\\') out += '\\', out += static_cast<char>(c);
     else if (c == '\n') out += "\\n";
@@ -93,7 +93,7 @@ std::string json_text(const std::string& text, bool ascii) {
   if (!ascii) return dump_json(text);
   std::string out = "\"";
   for (std::size_t at = 0; at < text.size();) {
-    const auto step = tokenizer::utf8_step(std::string_view(text).substr(at));
+    const auto step = utf8_step(std::string_view(text).substr(at));
     const auto c = step.code_point;
     if (c >= 0x10000) out += escaped("\\u%04x", 0xD800 + ((c - 0x10000) >> 10)) + escaped("\\u%04x", 0xDC00 + ((c - 0x10000) & 0x3FF));
     else if (c >= 0x7F) out += escaped("\\u%04x", c);

@@ -3,7 +3,8 @@
 
 #include <utility>
 
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
+
 
 namespace redoubt::engine::metrics {
 namespace {
@@ -52,9 +53,9 @@ std::u32string code_points(std::string_view text) {
   std::u32string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const auto step = tokenizer::utf8_step(text);
-    out.push_back(step.kind == tokenizer::Utf8Step::whole ? step.code_point : 0xfffd);
-    text.remove_prefix(step.kind == tokenizer::Utf8Step::unfinished ? text.size() : step.size);
+    const auto step = utf8_step(text);
+    out.push_back(step.kind == Utf8Step::whole ? step.code_point : 0xfffd);
+    text.remove_prefix(step.kind == Utf8Step::unfinished ? text.size() : step.size);
   }
   return out;
 }
@@ -91,9 +92,9 @@ std::size_t count_split(std::string_view text) {
 std::size_t trimmed_end(std::string_view text) {
   std::size_t kept = 0;
   for (std::size_t at = 0; at < text.size();) {
-    const auto step = tokenizer::utf8_step(text.substr(at));
-    at += step.kind == tokenizer::Utf8Step::unfinished ? text.size() - at : step.size;
-    if (step.kind != tokenizer::Utf8Step::whole || !is_space(step.code_point)) kept = at;
+    const auto step = utf8_step(text.substr(at));
+    at += step.kind == Utf8Step::unfinished ? text.size() - at : step.size;
+    if (step.kind != Utf8Step::whole || !is_space(step.code_point)) kept = at;
   }
   return kept;
 }

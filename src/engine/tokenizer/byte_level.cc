@@ -3,7 +3,8 @@
 
 #include <array>
 
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
+
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -2,7 +2,7 @@
 #include "engine/tokenizer/charsmap.h"
 
 #include "base/bytes.h"
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

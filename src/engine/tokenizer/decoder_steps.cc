@@ -5,9 +5,9 @@
 #include <charconv>
 #include <optional>
 
+#include "base/utf8.h"
 #include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/pre_tokenizer_steps.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/pattern.h"
 #include "engine/tokenizer/unicode_sets.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/tokenizer/piece.h"
 
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
+
 
 namespace redoubt::engine::tokenizer {
 namespace {

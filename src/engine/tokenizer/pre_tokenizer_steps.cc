@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/tokenizer/pre_tokenizer_steps.h"
 
+#include "base/utf8.h"
 #include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/unicode_sets.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

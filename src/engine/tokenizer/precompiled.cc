@@ -7,9 +7,9 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "engine/tokenizer/charsmap.h"
 #include "engine/tokenizer/normalizer_steps.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <optional>
 
+#include "base/utf8.h"
 #include "engine/tokenizer/regex_translate.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -10,8 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/utf8.h"
 #include "engine/tokenizer/regex_sets.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
 #include "engine/tokenizer/word_cache.h"
 
 namespace redoubt::engine::tokenizer {

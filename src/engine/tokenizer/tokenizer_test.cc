@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
 #include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/regex.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
 
 namespace redoubt::engine::tokenizer {
 namespace {

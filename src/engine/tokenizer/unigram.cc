@@ -6,7 +6,8 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
+
 
 namespace redoubt::engine::tokenizer {
 namespace {

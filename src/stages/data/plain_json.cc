@@ -3,8 +3,8 @@
 
 #include <charconv>
 
+#include "base/utf8.h"
 #include "detectors/byte_scan.h"
-#include "detectors/utf8.h"
 
 namespace redoubt::stages::data {
 using namespace detectors;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "detectors/utf8.h"
 
 namespace redoubt::stages::data {

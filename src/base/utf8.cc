@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/tokenizer/utf8.h"
+#include "base/utf8.h"
 
-namespace redoubt::engine::tokenizer {
+namespace redoubt {
 namespace {
-
 
 // The least and greatest second byte after a lead byte (RFC 3629, section 4); length 0 for a byte that leads nothing.
 struct Lead {
@@ -89,4 +88,4 @@ std::string Utf8Stream::finish() {
   return text;
 }
 
-}  // namespace redoubt::engine::tokenizer
+}  // namespace redoubt

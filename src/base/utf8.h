@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace redoubt::engine::tokenizer {
+namespace redoubt {
 
 // What stands at the start of some bytes.
 inline constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
@@ -46,4 +46,4 @@ class Utf8Stream {
   std::string held_;
 };
 
-}  // namespace redoubt::engine::tokenizer
+}  // namespace redoubt
