@@ -11,7 +11,6 @@
 #include "detectors/redact.h"
 #include "stages/data/fold.h"
 #include "stages/data/language.h"
-#include "stages/data/plain_json.h"
 #include "stages/data/row_text.h"
 
 namespace redoubt::stages::data {
@@ -57,8 +56,7 @@ std::uint64_t row_hash(const Json& value) {
 }
 
 Result<Json> parse_row(std::string_view text, const std::string& file) {
-  auto plain = parse_plain_json(text);
-  return plain ? Result<Json>(std::move(*plain)) : parse_json(text, file, {.bytes_max = 1 << 30});
+  return parse_json(text, file, {.bytes_max = 1 << 30});
 }
 
 // Whether there is anything to be seen in a text, by the quickest way that is sure.
