@@ -13,16 +13,6 @@ using row::bf16;
 std::int64_t even(std::int64_t n) { return (n + 1) / 2 * 2; }
 std::unique_ptr<bf16[]> halves(std::int64_t count) { return std::make_unique_for_overwrite<bf16[]>(static_cast<std::size_t>(count)); }
 
-// A pair of inputs whose second row may be missing, up to 32 columns of each; what is missing is 0.
-void pack_pair(const bf16* first, const bf16* second, std::int64_t columns, bf16* to) {
-  if (columns == row::kPanel && second != nullptr) return row::pack_inputs(first, second, columns, to);
-  std::fill_n(to, 2 * row::kPanel, bf16{});
-  for (std::int64_t o = 0; o < columns; ++o) {
-    to[2 * o] = first[o];
-    if (second != nullptr) to[2 * o + 1] = second[o];
-  }
-}
-
 }  // namespace
 
 HalfAttention::HalfAttention(const HeadPieces<bf16>& keys, const HeadPieces<bf16>& values, std::int64_t d, std::int64_t first, std::int64_t end, const Scoring& scoring)
@@ -51,7 +41,7 @@ HalfAttention::Halves HalfAttention::panels_of_columns(const std::vector<const b
   for (std::int64_t at = 0; at < d_; at += row::kPanel)
     for (std::int64_t k = 0; k < count_; k += 2) {
       const auto* next = k + 1 < count_ ? rows[static_cast<std::size_t>(k + 1)] + at : nullptr;
-      pack_pair(rows[static_cast<std::size_t>(k)] + at, next, std::min(row::kPanel, d_ - at), panels.get() + at * even_ + k * row::kPanel);
+      row::pack_inputs(rows[static_cast<std::size_t>(k)] + at, next, std::min(row::kPanel, d_ - at), row::kPanel, panels.get() + at * even_ + k * row::kPanel);
     }
   return panels;
 }
@@ -101,7 +91,7 @@ void HalfAttention::add_transposed(const float* values, const Rows& rows, std::i
   row::store(turned_.get(), turned_halves_.get(), used * kTileRows);
   for (std::int64_t at = 0; at < d_; at += row::kPanel) {
     for (std::int64_t r = 0; r < count; r += 2)
-      pack_pair(rows.row(begin + r) + at, r + 1 < count ? rows.row(begin + r + 1) + at : nullptr, std::min(row::kPanel, d_ - at), panel_.get() + r * row::kPanel);
+      row::pack_inputs(rows.row(begin + r) + at, r + 1 < count ? rows.row(begin + r + 1) + at : nullptr, std::min(row::kPanel, d_ - at), row::kPanel, panel_.get() + r * row::kPanel);
     row::multiply_panel({turned_halves_.get(), used, kTileRows}, panel_.get(), even(count), {gradient + at, width_}, row::Start::onto);
   }
 }

@@ -28,6 +28,7 @@ constexpr std::int64_t kStrip = 16;    // outputs, or ranks: as many as a regist
 constexpr std::int64_t kAtOnce = 8;    // ranks of an outer product whose sums are in registers
 constexpr std::int64_t kTile = 32;     // columns of an outer product
 constexpr std::int64_t kReduceTaskRows = 16;
+constexpr std::int64_t kAhead = 24;  // rows of an outer product that are called for before they are multiplied
 
 // Two values beside one another, in every lane.
 REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512bh bf16_pair_at(const bf16* x) {
@@ -60,12 +61,16 @@ REDOUBT_AVX512_BF16 void multiply_strip(const bf16* x, std::int64_t rows, std::i
 
 // The sums over rows of eight ranks, as pairs of rows [rows / 2][16][2], and 32 columns, of which `used` are read: sums [8][32].
 REDOUBT_AVX512_BF16 void outer_tile(const bf16* pairs, const bf16* columns, std::int64_t stride, std::int64_t rows, __mmask32 used, float* sums) {
-  __m512 low[kAtOnce], high[kAtOnce];
+  __m512 low[kAtOnce], high[kAtOnce];  // in registers only where each loop over them is unrolled
+#pragma GCC unroll 8
   for (int i = 0; i < kAtOnce; ++i) low[i] = high[i] = _mm512_setzero_ps();
   for (std::int64_t row = 0; row < rows; row += 2, pairs += 2 * kStrip) {
+    // Rows are as far apart as the matrix is wide, too far for the processor to guess them.
+    for (int next = 0; next < 2; ++next) __builtin_prefetch(columns + std::min(row + kAhead + next, rows - 1) * stride, 0, 3);
     const auto first = _mm512_maskz_loadu_epi16(used, columns + row * stride);
     const auto second = row + 1 < rows ? _mm512_maskz_loadu_epi16(used, columns + (row + 1) * stride) : _mm512_setzero_si512();
     const auto lower = reinterpret_cast<__m512bh>(_mm512_unpacklo_epi16(first, second)), upper = reinterpret_cast<__m512bh>(_mm512_unpackhi_epi16(first, second));
+#pragma GCC unroll 8
     for (int i = 0; i < kAtOnce; ++i) {
       const auto pair = bf16_pair_at(pairs + 2 * i);
       low[i] = _mm512_dpbf16_ps(low[i], pair, lower);
@@ -74,6 +79,7 @@ REDOUBT_AVX512_BF16 void outer_tile(const bf16* pairs, const bf16* columns, std:
   }
   // Columns were paired within each quarter of a register, four of its eight in `low` and four in `high`.
   const auto left = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23), right = _mm512_add_epi32(left, _mm512_set1_epi32(8));
+#pragma GCC unroll 8
   for (int i = 0; i < kAtOnce; ++i) {
     _mm512_storeu_ps(sums + i * kTile, _mm512_permutex2var_ps(low[i], left, high[i]));
     _mm512_storeu_ps(sums + i * kTile + kTile / 2, _mm512_permutex2var_ps(low[i], right, high[i]));
@@ -106,10 +112,9 @@ at::Tensor multiply_strips(const at::Tensor& x, std::int64_t outputs, const std:
 // Rows of columns two by two, [(rows + 1) / 2][16][2]; what is missing is 0.
 std::vector<bf16> pairs_of_rows(const Columns& columns, std::int64_t rows) {
   std::vector<bf16> pairs(static_cast<std::size_t>((rows + 1) / 2 * 2 * kStrip));
-  const bf16 nothing[kStrip] = {};
   for (std::int64_t row = 0; row < rows; row += 2) {
     const auto* first = columns.first + row * columns.stride;
-    row::pack_inputs(first, row + 1 < rows ? first + columns.stride : nothing, columns.count, pairs.data() + row * kStrip);
+    row::pack_inputs(first, row + 1 < rows ? first + columns.stride : nullptr, columns.count, kStrip, pairs.data() + row * kStrip);
   }
   return pairs;
 }
@@ -177,7 +182,7 @@ at::Tensor reduce_back(const at::Tensor& dy, const at::Tensor& b, std::span<cons
       auto& strip = strips.emplace_back(band.output, band.outputs, band.rank + rank, std::min(kStrip, band.ranks - rank));
       for (std::int64_t k = 0; k < strip.inputs; k += 2) {
         const auto* pair = from + (strip.input + k) * ranks + strip.output;
-        row::pack_inputs(pair, pair + ranks, strip.outputs, strip.panel.data() + k * kStrip);
+        row::pack_inputs(pair, pair + ranks, strip.outputs, kStrip, strip.panel.data() + k * kStrip);
       }
     }
   }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "engine/model/causal_model.h"
 #include "engine/model/families.h"
 #include "engine/model/layer_math.h"
+#include "engine/model/tensor_file.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -130,6 +132,15 @@ TEST(Drop, the_share_of_zeros_is_the_rate_and_the_mean_stays) {
     const double both = dropped.eq(0).logical_and(drop(x, rate, 10).eq(0)).to(at::kDouble).mean().item<double>();
     EXPECT_NEAR(both, rate * rate, 5 * rate / std::sqrt(n));
   }
+}
+
+// A large one is read in parts, the last of them a short one.
+TEST(TensorFile, what_is_written_reads_back_whole) {
+  const auto folder = TemporaryFolder::create().value();
+  const std::map<std::string, at::Tensor> tensors = {{"large", at::arange(700'001, at::kFloat).view({700'001, 1})}, {"none", at::zeros({0, 3})}, {"small", at::arange(6, at::kLong)}};
+  ASSERT_TRUE(write_tensors(folder.path() / "model.safetensors", tensors, {}));
+  const auto file = weights::SafetensorsFile::open(FileReader::open(folder.path() / "model.safetensors").value(), "model.safetensors").value();
+  for (const auto& [name, tensor] : tensors) EXPECT_TRUE(read_tensor(file, **file.find(name)).value().equal(tensor)) << name;
 }
 
 }  // namespace

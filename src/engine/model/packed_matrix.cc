@@ -257,7 +257,8 @@ at::Tensor PackedMatrix::multiply(const at::Tensor& x, const LowRank* more) cons
           if constexpr (std::is_same_v<T, row::bf16>)
             if (rounded) {
               const row::Rows<row::bf16> in{reinterpret_cast<const row::bf16*>(some), count, static_cast<std::int64_t>(stride / sizeof(row::bf16))};
-              row::multiply_panel(in, reinterpret_cast<const row::bf16*>(panels_) + p * row::kPanel * padded_, padded_, factor ? factor->of(first) : row::LowRankPanel{}, {place, outputs_, width});
+              const auto* panel = reinterpret_cast<const row::bf16*>(panels_) + p * row::kPanel * padded_;
+              row::multiply_panel(in, panel, padded_, factor ? factor->of(first) : row::LowRankPanel{}, {place, outputs_, width}, p + 1 < end ? panel + row::kPanel * padded_ : nullptr);
               continue;
             }
           multiply_panel(p, some, stride, count, {sums.data(), row::kPanel});

@@ -124,6 +124,14 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512i pair_at(const T* x) {
   return _mm512_set1_epi32(pair);
 }
 
+// Lines of memory to call into the second cache (the first has the panel that is being read), a few at a time: more than the processor can wait
+// for at once would hold up the products.
+struct Ahead {
+  const char* first = nullptr;
+  std::int64_t lines = 0;
+};
+constexpr std::int64_t kLine = 64, kStretch = 64;  // bytes; inputs between two calls
+
 // The sums of some rows, in registers while a panel passes by.
 template <int rows>
 struct Bf16Sums {
@@ -162,12 +170,29 @@ REDOUBT_AVX512_BF16 REDOUBT_INLINE void bf16_block(const bf16* x, std::int64_t s
   }
 }
 
+// What a block of rows needs, by reference: a copy in its caller would be read before it is written.
+struct Rounded {
+  Rows<bf16> x;
+  const bf16* panel;
+  std::int64_t inputs;
+  LowRankPanel more;
+  Ahead ahead;
+  Outputs out;
+};
+
 template <int rows>
-REDOUBT_AVX512_BF16 REDOUBT_INLINE void rounded_block(const bf16* x, std::int64_t stride, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
+REDOUBT_AVX512_BF16 REDOUBT_INLINE void rounded_block(const Rounded& part) {
   Bf16Sums<rows> sums;
   sums.clear();
-  sums.add(x, stride, panel, inputs);
-  sums.add(more.rows, more.stride, more.panel, more.rank);
+  const auto inputs = part.inputs;
+  std::int64_t called = 0;
+  for (std::int64_t k = 0; k < inputs; k += kStretch) {
+    const auto end = std::min(inputs, k + kStretch);
+    for (const auto due = part.ahead.lines * end / inputs; called < due; ++called) __builtin_prefetch(part.ahead.first + called * kLine, 0, 2);
+    sums.add(part.x.values + k, part.x.stride, part.panel + k * kPanel, end - k);
+  }
+  sums.add(part.more.rows, part.more.stride, part.more.panel, part.more.rank);
+  const auto& out = part.out;
   const auto used = static_cast<__mmask32>(out.width < kPanel ? (1u << out.width) - 1 : ~0u);
   for (int r = 0; r < rows; ++r) _mm512_mask_storeu_epi16(out.values + r * out.stride, used, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(sums.high[r], sums.low[r])));
 }
@@ -176,8 +201,8 @@ REDOUBT_AVX512_BF16 void bf16_rows(const bf16* x, std::int64_t rows, std::int64_
   REDOUBT_UP_TO_8(rows, bf16_block, x, stride, panel, inputs, out, start)
 }
 
-REDOUBT_AVX512_BF16 void rounded_rows(const bf16* x, std::int64_t rows, std::int64_t stride, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
-  REDOUBT_UP_TO_8(rows, rounded_block, x, stride, panel, inputs, more, out)
+REDOUBT_AVX512_BF16 void rounded_rows(const Rounded& part) {
+  REDOUBT_UP_TO_8(part.x.count, rounded_block, part)
 }
 
 REDOUBT_AVX512_BF16 REDOUBT_INLINE __m512 to_floats(__m512i integers) {
@@ -280,10 +305,20 @@ void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, Sums o
     bf16_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride}, start);
   });
 }
-void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out) {
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out, const bf16* next) {
+  const auto lines = inputs * kPanel * static_cast<std::int64_t>(sizeof *panel) / kLine;
+  Rounded part{x, panel, inputs, more, {}, out};
   for_blocks(x.count, 8, [&](std::int64_t begin, std::int64_t end) {
-    const LowRankPanel some{more.rows + begin * more.stride, more.panel, more.rank, more.stride};
-    rounded_rows(x.values + begin * x.stride, end - begin, x.stride, panel, inputs, some, {out.values + begin * out.stride, out.stride, out.width});
+    part.x.values = x.values + begin * x.stride;
+    part.x.count = end - begin;
+    part.more.rows = more.rows + begin * more.stride;
+    part.out.values = out.values + begin * out.stride;
+    if (next) {
+      const auto before = lines * begin / x.count;
+      part.ahead.first = reinterpret_cast<const char*>(next) + before * kLine;
+      part.ahead.lines = lines * end / x.count - before;
+    }
+    rounded_rows(part);
   });
 }
 

@@ -51,7 +51,8 @@ struct Outputs {
   std::int64_t stride, width;
 };
 // Needs avx512_bf16. The sums are rounded once, to the nearest even; what is too small for a normal number becomes 0.
-void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out);
+// `next`, if any, is a panel of as many inputs that is brought near meanwhile.
+void multiply_panel(Rows<bf16> x, const bf16* panel, std::int64_t inputs, const LowRankPanel& more, Outputs out, const bf16* next = nullptr);
 
 // Activations in 16 bits with a scale for every 64 inputs: sums within a group are exact integers.
 struct Int16Rows {

@@ -66,5 +66,22 @@ TEST(Panels, hold_each_pair_of_a_row_in_its_place) {
     }
 }
 
+TEST(Panels, hold_each_pair_of_a_column_in_its_place) {
+  for (const std::int64_t width : {16, 32})
+    for (std::int64_t columns = 1; columns <= width; ++columns)
+      for (const bool alone : {false, true}) {
+        const auto rows = random_halves({2, columns});
+        const auto* from = rows.const_data_ptr<row::bf16>();
+        const row::bf16 untouched = 77.0f;
+        std::vector<row::bf16> panel(static_cast<std::size_t>(2 * width + 1), untouched);
+        row::pack_inputs(from, alone ? nullptr : from + columns, columns, width, panel.data());
+        for (std::int64_t o = 0; o < width; ++o) {
+          ASSERT_EQ(panel[static_cast<std::size_t>(2 * o)].x, o < columns ? from[o].x : 0) << columns;
+          ASSERT_EQ(panel[static_cast<std::size_t>(2 * o + 1)].x, o < columns && !alone ? from[columns + o].x : 0) << columns;
+        }
+        ASSERT_EQ(panel.back().x, untouched.x);
+      }
+}
+
 }  // namespace
 }  // namespace redoubt::engine::model

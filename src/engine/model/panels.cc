@@ -3,7 +3,10 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
+
+#include "engine/model/vectorised.h"
 
 // GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
 #pragma GCC diagnostic push
@@ -13,7 +16,26 @@
 namespace redoubt::engine::model::row {
 namespace {
 
+#define REDOUBT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+
 constexpr std::int64_t kTurned = 16;  // rows, and words of each, that registers turn at once
+
+// Pairs of two rows' values in turn, 16 of them from the one half of the columns and 16 from the other.
+REDOUBT_AVX512 REDOUBT_INLINE void pack_in_registers(const bf16* row, const bf16* next, std::int64_t columns, std::int64_t width, bf16* to) {
+  const auto used = static_cast<__mmask32>(columns < kPanel ? (1u << columns) - 1 : ~0u);
+  const auto a = _mm512_maskz_loadu_epi16(used, row), b = next ? _mm512_maskz_loadu_epi16(used, next) : _mm512_setzero_si512();
+  // Places of `b` begin at 32.
+  const auto pairs = _mm512_setr_epi32(0x200000, 0x210001, 0x220002, 0x230003, 0x240004, 0x250005, 0x260006, 0x270007, 0x280008, 0x290009, 0x2a000a, 0x2b000b,
+                                       0x2c000c, 0x2d000d, 0x2e000e, 0x2f000f);
+  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, pairs, b));
+  if (width == kPanel) _mm512_storeu_si512(to + kPanel, _mm512_permutex2var_epi16(a, _mm512_add_epi16(pairs, _mm512_set1_epi16(16)), b));
+}
+
+REDOUBT_AVX512 void pack_one_avx512(const bf16* row, const bf16* next, std::int64_t columns, std::int64_t width, bf16* to) { pack_in_registers(row, next, columns, width, to); }
+
+REDOUBT_AVX512 void pack_all_avx512(const bf16* from, std::int64_t stride, std::int64_t inputs, std::int64_t columns, bf16* to) {
+  for (std::int64_t k = 0; k < inputs; k += 2) pack_in_registers(from + k * stride, from + (k + 1) * stride, columns, kPanel, to + k * kPanel);
+}
 
 }  // namespace
 
@@ -40,6 +62,20 @@ __attribute__((target("avx512f"))) void turn_words(const void* const* rows, std:
   }
 }
 
+void pack_inputs(const bf16* row, const bf16* next, std::int64_t columns, std::int64_t width, bf16* to) {
+  if (best_vectors() >= Vectors::avx512) return pack_one_avx512(row, next, columns, width, to);
+  for (std::int64_t o = 0; o < columns; ++o) {
+    to[2 * o] = row[o];
+    to[2 * o + 1] = next ? next[o] : bf16{};
+  }
+  std::fill(to + 2 * columns, to + 2 * width, bf16{});
+}
+
+void pack_input_rows(const bf16* from, std::int64_t stride, std::int64_t inputs, std::int64_t columns, bf16* to) {
+  if (best_vectors() >= Vectors::avx512) return pack_all_avx512(from, stride, inputs, columns, to);
+  for (std::int64_t k = 0; k < inputs; k += 2) pack_inputs(from + k * stride, from + (k + 1) * stride, columns, kPanel, to + k * kPanel);
+}
+
 void pack_row_outputs(const bf16* const* rows, std::int64_t count, std::int64_t inputs, bf16* to, std::int64_t width) {
   const auto pairs = inputs / 2, turned = best_vectors() >= Vectors::avx512 ? pairs / kTurned * kTurned : 0;
   const auto whole = turned > 0 ? count / kTurned * kTurned : 0;
@@ -55,4 +91,5 @@ void pack_row_outputs(const bf16* const* rows, std::int64_t count, std::int64_t 
 
 }  // namespace redoubt::engine::model::row
 
+#undef REDOUBT_AVX512
 #pragma GCC diagnostic pop

@@ -23,18 +23,12 @@ void pack_outputs(RowAt row_at, std::int64_t count, std::int64_t inputs, bf16* t
 // 16 rows of 16 words become 16 columns: the words of one place lie side by side, those of the next `step` bytes on. Needs avx512.
 void turn_words(const void* const* rows, std::byte* to, std::int64_t step);
 
-// One pair of inputs of a panel whose outputs are columns: `columns` of a row and of the next one.
-inline void pack_inputs(const bf16* row, const bf16* next, std::int64_t columns, bf16* to) {
-  for (std::int64_t o = 0; o < columns; ++o) {
-    to[2 * o] = row[o];
-    to[2 * o + 1] = next[o];
-  }
-}
+// One pair of inputs of a panel of `width` outputs (16 or 32) that are columns: `columns` of a row and of the next one, which may be null. What is
+// missing is 0.
+void pack_inputs(const bf16* row, const bf16* next, std::int64_t columns, std::int64_t width, bf16* to);
 
-// A whole panel of those: a matrix of `inputs` rows (an even number) that lie `stride` apart.
-inline void pack_input_rows(const bf16* from, std::int64_t stride, std::int64_t inputs, std::int64_t columns, bf16* to) {
-  for (std::int64_t k = 0; k < inputs; k += 2) pack_inputs(from + k * stride, from + (k + 1) * stride, columns, to + k * kPanel);
-}
+// A whole panel of those, 32 wide: a matrix of `inputs` rows (an even number) that lie `stride` apart.
+void pack_input_rows(const bf16* from, std::int64_t stride, std::int64_t inputs, std::int64_t columns, bf16* to);
 
 inline std::int64_t panels_of(std::int64_t outputs) { return (outputs + kPanel - 1) / kPanel; }
 

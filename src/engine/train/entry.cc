@@ -11,6 +11,7 @@
 #include "engine/distributed/join.h"
 #include "engine/evaluate/evaluator.h"
 #include "engine/evaluate/inputs.h"
+#include "engine/model/tasks.h"
 #include "engine/train/full_weights.h"
 #include "engine/train/memory.h"
 #include "engine/train/preferences.h"
@@ -19,15 +20,18 @@
 namespace redoubt::engine::train {
 namespace {
 
-std::string digest_of(const model::Weights& weights) {
-  crypto::Sha256 hash;
-  for (const auto& tensor : weights.tensors())
-    hash.update({static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes()});
-  return hash.finish().hex();
-}
-
 std::string digest_of(const at::Tensor& tensor) {
   return crypto::sha256(ByteView(static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes())).hex();
+}
+
+// That of all tensors' digests, each made by a thread that is free: the first step waits for them.
+std::string digest_of(const model::Weights& weights) {
+  const auto tensors = weights.tensors();
+  std::vector<std::string> digests(tensors.size());
+  model::for_each_task(std::ssize(tensors), [&](std::int64_t i) { digests[static_cast<std::size_t>(i)] = digest_of(tensors[static_cast<std::size_t>(i)]); });
+  crypto::Sha256 hash;
+  for (const auto& digest : digests) hash.update(digest);
+  return hash.finish().hex();
 }
 
 // How the adapter names its base: as the platform says, or as the model names itself.
