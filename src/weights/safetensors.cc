@@ -26,12 +26,7 @@ Result<const TensorInfo*> SafetensorsFile::find(std::string_view name) const {
 
 Status SafetensorsFile::read(const TensorInfo& tensor, MutableByteView into) const {
   CHECK(into.size() == tensor.bytes);
-  return read_part(tensor, 0, into);
-}
-
-Status SafetensorsFile::read_part(const TensorInfo& tensor, std::uint64_t begin, MutableByteView into) const {
-  CHECK(begin <= tensor.bytes && into.size() <= tensor.bytes - begin);
-  return file_->read_at(tensor.offset + begin, into);
+  return file_->read_at(tensor.offset, into);
 }
 
 Result<SafetensorsWriter> SafetensorsWriter::begin(Sink& out, std::vector<TensorInfo> tensors,

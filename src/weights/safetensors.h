@@ -55,8 +55,6 @@ class SafetensorsFile {
   Result<const TensorInfo*> find(std::string_view name) const;
   // Fills `into`, whose size must be the tensor's.
   Status read(const TensorInfo& tensor, MutableByteView into) const;
-  // The same of a part that begins with the tensor's byte `begin`.
-  Status read_part(const TensorInfo& tensor, std::uint64_t begin, MutableByteView into) const;
 
  private:
   SafetensorsFile(std::unique_ptr<RandomAccess> file, std::string where, Header header);

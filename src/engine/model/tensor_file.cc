@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/model/tensor_file.h"
 
-#include <algorithm>
-#include <utility>
-#include <vector>
-
 #include "base/file.h"
-#include "engine/model/tasks.h"
 
 namespace redoubt::engine::model {
 namespace {
@@ -20,33 +15,25 @@ constexpr Pair kTypes[] = {{weights::DType::f32, at::kFloat},
                            {weights::DType::bf16, at::kBFloat16},
                            {weights::DType::i64, at::kLong}};
 
-constexpr std::uint64_t kPart = 512 << 10;  // bytes that one thread reads
-
-// By all threads of the pool: a page that was never used costs more than what comes into it.
-Status read_bytes(const weights::SafetensorsFile& file, const weights::TensorInfo& tensor, std::uint8_t* to) {
-  const auto parts = (tensor.bytes + kPart - 1) / kPart;
-  if (parts < 2) return file.read(tensor, MutableByteView(to, tensor.bytes));
-  std::vector<Status> done(parts);
-  for_each_task(static_cast<std::int64_t>(parts), [&](std::int64_t part) {
-    const auto begin = static_cast<std::uint64_t>(part) * kPart;
-    done[static_cast<std::size_t>(part)] = file.read_part(tensor, begin, MutableByteView(to + begin, std::min(kPart, tensor.bytes - begin)));
-  });
-  for (auto& status : done) TRY(std::move(status));
-  return {};
-}
-
 }  // namespace
 
-Result<at::Tensor> read_tensor(const weights::SafetensorsFile& file, const weights::TensorInfo& tensor) {
-  for (const auto& type : kTypes) {
-    if (type.stored != tensor.type) continue;
-    const std::vector<std::int64_t> shape(tensor.shape.begin(), tensor.shape.end());
-    auto out = at::empty(shape, type.type);
-    TRY(read_bytes(file, tensor, static_cast<std::uint8_t*>(out.data_ptr())));
-    return out;
-  }
+Result<at::ScalarType> stored_type(const weights::SafetensorsFile& file, const weights::TensorInfo& tensor) {
+  for (const auto& type : kTypes)
+    if (type.stored == tensor.type) return type.type;
   return fail(ErrorCode::unsupported, std::string("tensors of type ") + weights::to_string(tensor.type),
               file.where() + ": " + tensor.name);
+}
+
+Result<at::Tensor> read_tensor(const weights::SafetensorsFile& file, const weights::TensorInfo& tensor) {
+  const auto type = TRY(stored_type(file, tensor));
+  auto out = at::empty(std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end()), type);
+  TRY(read_tensor(file, tensor, out));
+  return out;
+}
+
+Status read_tensor(const weights::SafetensorsFile& file, const weights::TensorInfo& tensor, const at::Tensor& into) {
+  CHECK(into.is_contiguous() && into.nbytes() == tensor.bytes);
+  return file.read(tensor, MutableByteView(static_cast<std::uint8_t*>(into.data_ptr()), tensor.bytes));
 }
 
 Status write_tensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors,

@@ -3,7 +3,9 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 #include "engine/model/tensor_file.h"
 
@@ -27,11 +29,19 @@ class Loader {
   Result<at::Tensor> matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
     return load(name, {rows, columns}, type_);
   }
-  // A linear module's weight, whichever way it lies in the file.
-  Result<at::Tensor> linear(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
-    if (!config_.names.transposed) return matrix(name, outputs, inputs);
-    return TRY(matrix(name, inputs, outputs)).t().contiguous();
+  // A linear module's weight, whichever way it lies in the file, into rows of the matrix that it is a part of.
+  Status linear(const std::string& name, const at::Tensor& rows) {
+    const std::int64_t outputs = rows.size(0), inputs = rows.size(1);
+    if (!config_.names.transposed) {
+      const auto place = TRY(take(name, {outputs, inputs}));
+      if (TRY(stored_type(*place.file, *place.tensor)) == type_) return read_tensor(*place.file, *place.tensor, rows);
+      rows.copy_(TRY(read_tensor(*place.file, *place.tensor)));
+      return {};
+    }
+    rows.copy_(TRY(matrix(name, inputs, outputs)).t());
+    return {};
   }
+  at::Tensor empty(std::int64_t rows, std::int64_t columns) const { return at::empty({rows, columns}, type_); }
   Result<at::Tensor> bias(const std::string& name, std::int64_t size) { return load(name, {size}, type_); }
 
   // Undefined when the family has no such norm.
@@ -60,17 +70,23 @@ class Loader {
   }
 
  private:
-  Result<at::Tensor> load(const std::string& name, std::vector<std::int64_t> shape, at::ScalarType type) {
+  // Where the tensor lies, which is of floating point and has this shape.
+  Result<weights::ModelFiles::Place> take(const std::string& name, const std::vector<std::int64_t>& shape) {
     const auto place = TRY(files_.find(name));
-    auto tensor = TRY(read_tensor(*place.file, *place.tensor));
-    if (tensor.sizes() != at::IntArrayRef(shape))
+    const auto type = TRY(stored_type(*place.file, *place.tensor));
+    if (!std::ranges::equal(place.tensor->shape, shape, std::cmp_equal<std::uint64_t, std::int64_t>))
       return fail(ErrorCode::invalid_argument, "a tensor's shape is not what config.json says",
                   place.file->where() + ": " + name);
-    if (!at::isFloatingType(tensor.scalar_type()))
+    if (!at::isFloatingType(type))
       return fail(ErrorCode::unsupported, std::string("weights of type ") + weights::to_string(place.tensor->type),
                   place.file->where() + ": " + name, "give the weights as F32, F16 or BF16");
     taken_.insert(name);
-    return tensor.to(type);
+    return place;
+  }
+
+  Result<at::Tensor> load(const std::string& name, const std::vector<std::int64_t>& shape, at::ScalarType type) {
+    const auto place = TRY(take(name, shape));
+    return TRY(read_tensor(*place.file, *place.tensor)).to(type);
   }
 
   const weights::ModelFiles& files_;
@@ -90,19 +106,19 @@ Result<LayerWeights> load_layer(Loader& loader, const Config& config, std::int64
   out.feed_post_norm = TRY(loader.norm(place, names.feed_post_norm, config.hidden));
   out.query_norm = TRY(loader.norm(place + names.attention + ".", names.query_norm, config.head_size));
   out.key_norm = TRY(loader.norm(place + names.attention + ".", names.key_norm, config.head_size));
-  std::vector<at::Tensor> matrices[kProducts], biases[kProducts];
+  std::vector<at::Tensor> biases[kProducts];
   for (const auto& module : modules_of(config)) {
-    matrices[module.product].push_back(TRY(loader.linear(place + module.path + ".weight", module.rows, module.inputs)));
+    auto& matrix = out.products[module.product];
+    if (!matrix.defined()) matrix = loader.empty(outputs_of(config, module.product), module.inputs);
+    TRY(loader.linear(place + module.path + ".weight", matrix.narrow(0, module.row, module.rows)));
     if (config.biased[module.product])
       biases[module.product].push_back(TRY(loader.bias(place + module.path + ".bias", module.rows)));
   }
   const auto joined = [](const std::vector<at::Tensor>& parts) {
     return parts.size() == 1 ? parts[0].contiguous() : at::cat(parts);
   };
-  for (int product = 0; product < kProducts; ++product) {
-    out.products[product] = joined(matrices[product]);
+  for (int product = 0; product < kProducts; ++product)
     if (!biases[product].empty()) out.biases[product] = joined(biases[product]);
-  }
   return out;
 }
 
