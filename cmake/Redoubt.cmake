@@ -4,6 +4,7 @@
 # redoubt_test(FOLDER DEPENDS ...)      one GoogleTest program of its *_test.cc files, found by ctest
 # redoubt_tool(NAME DEPENDS ...)        one small program of NAME.cc, which tests in other languages drive
 # redoubt_fuzz(NAME SOURCE DEPENDS ...) one libFuzzer program
+# redoubt_serves(NAME)                  the program serves from several threads (docs/decisions/2026-11-30-an-allocator-without-locks.md)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(CURL REQUIRED)
 find_package(SQLite3 REQUIRED)
@@ -15,6 +16,7 @@ find_package(spdlog REQUIRED)
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(BZip2 REQUIRED)
+find_package(mimalloc REQUIRED)
 find_package(LibLZMA REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive)
@@ -164,6 +166,13 @@ function(redoubt_tool name)
     set(ARG_HEADERS redoubt_headers_quick)
   endif()
   target_precompile_headers(${name} REUSE_FROM ${ARG_HEADERS})
+endfunction()
+
+# Blocks are freed by another thread than took them. A sanitizer brings its own allocator.
+function(redoubt_serves name)
+  if(NOT REDOUBT_SANITIZER AND NOT REDOUBT_FUZZ)
+    target_link_libraries(${name} PRIVATE mimalloc)
+  endif()
 endfunction()
 
 function(redoubt_fuzz name source)

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/monotonic_clock.h"
 #include "cli/capture_keeper.h"
 #include "cli/endpoint_access.h"
@@ -394,7 +393,6 @@ class Daemon {
 }  // namespace
 
 Result<int> run_endpoint(const GlobalOptions& options, const std::string& environment) {
-  keep_memory_small();
   return Daemon(options, environment).run();
 }
 

@@ -14,7 +14,6 @@
 #include <iostream>
 #include <map>
 
-#include "base/memory.h"
 #include "base/monotonic_clock.h"
 #include "crypto/aes_gcm.h"
 #include "crypto/random.h"
@@ -104,7 +103,6 @@ Status configure(const std::filesystem::path& folder, GatewayDeps& deps) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
-  keep_memory_small();  // as the endpoint's daemon does
   auto settings = settings_of(argc, argv);
   const std::filesystem::path folder = argv[1];
   SystemClock clock;
