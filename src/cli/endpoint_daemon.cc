@@ -15,6 +15,7 @@
 #include "cli/endpoint_guards.h"
 #include "cli/endpoint_parts.h"
 #include "cli/endpoint_rollout.h"
+#include "cli/endpoint_trail.h"
 #include "cli/endpoint_watch.h"
 #include "cli/local_endpoint.h"
 #include "gateway/gateway.h"
@@ -78,6 +79,7 @@ class Daemon {
     session_ = TRY(Session::open(options_, Duty::serve));
     reactor_ = TRY(http::Reactor::create());
     telling_.emplace();
+    if (session_->keeps_trail()) trail_.emplace(options_);
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
     TRY(session_->require(governance::Permission::deploy));
@@ -350,7 +352,7 @@ class Daemon {
         step_rollout();  // before anything that may wait
         tell_alarms();
         if (trial_ != nullptr) report_serving();  // how it stands
-        if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
+        if (trail_) trail_->step();
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
       const auto next_step = trial_ != nullptr || is_telling_ || keeper_->is_under_way() ? std::min(next_tick, std::chrono::steady_clock::now() + kStep) : next_tick;
@@ -378,6 +380,7 @@ class Daemon {
   std::optional<PromptWindow> prompts_;
   std::optional<stages::watch::Telling> telling_;
   bool is_telling_ = false;  // and has to be asked for the outcome
+  std::optional<EndpointTrail> trail_;
   std::unique_ptr<EndpointWatch> watch_;
   std::unique_ptr<gateway::BudgetBook> budgets_;
   gateway::Router router_;

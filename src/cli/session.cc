@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/compose.h"
@@ -65,6 +68,18 @@ ledger::LedgerOptions ledger_options_of(const governance::Workspace& workspace) 
   return {workspace.layout().ledger(), workspace.credentials() / "checkpoint", "redoubt.local/" + workspace.id()};
 }
 
+// One process tells the trail at a time. Whoever waits for one that hangs gives up: what it would have told the next one does.
+Result<FileLock> lock_trail(const std::filesystem::path& path) {
+  constexpr std::chrono::milliseconds kWait = std::chrono::seconds(20), kStep{20};
+  const auto end = std::chrono::steady_clock::now() + kWait;
+  while (true) {
+    auto lock = FileLock::try_acquire(path);
+    if (lock || lock.error().code != ErrorCode::unavailable) return lock;
+    if (std::chrono::steady_clock::now() >= end) return fail(ErrorCode::unavailable, "another command has been telling the audit trail for 20 seconds", path.string(), "run 'redoubt audit mirror' when it is done");
+    std::this_thread::sleep_for(kStep);
+  }
+}
+
 }  // namespace
 
 void set_command_name(std::string name) { command_name() = std::move(name); }
@@ -92,11 +107,13 @@ Session::~Session() {
   if (auto done = mirror_audit(); !done) spdlog::error("the audit trail is not up to date: {} ({})", done.error().message, done.error().where);
 }
 
+bool Session::keeps_trail() const { return !pipeline::choice_of(state_->providers->config(), "audit").kind.empty(); }
+
 Result<std::uint64_t> Session::mirror_audit() {
   state_->may_have_recorded = false;
   auto* sink = TRY(state_->providers->audit_sink());
   if (sink == nullptr) return std::uint64_t{0};
-  const auto lock = TRY(FileLock::acquire(state_->workspace->layout().root / "audit.lock"));
+  const auto lock = TRY(lock_trail(state_->workspace->layout().root / "audit.lock"));
   return governance::mirror_audit(*state_->evidence, ledger_options().origin, *sink);
 }
 

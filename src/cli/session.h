@@ -71,8 +71,11 @@ class Session {
   // The same for a change of secrets or of the endpoint's keys: `body` makes it and answers the event's result, and the event
   // carries the digests of what was written, so that an older file put back is noticed.
   Result<Digest> record_change(const std::string& step, const std::function<Result<Json>()>& body);
-  // Brings what the ledger has and the audit trail has not to the trail, where one is configured; answers how many entries. It is done
-  // after each event and at the session's end too, where a failure is only logged: the next time tells what this one could not.
+  // Whether there is an audit trail outside of the workspace.
+  bool keeps_trail() const;
+  // Brings what the ledger has and the audit trail has not to the trail, where there is one; answers how many entries. unavailable where
+  // another process has been telling it for too long. It is done at the end of a session that recorded something too, where a failure is only
+  // logged: the next time tells what this one could not.
   Result<std::uint64_t> mirror_audit();
   // The key that signs models (ECDSA P-256); made on first use.
   Result<crypto::SigningKey> model_key();

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit trail outside of the workspace: what the ledger has, told once and in order, whatever happens in between."""
+import fcntl
 import json
 import os
+import time
 
 import pytest
 
-from conftest import Redoubt
+from conftest import Endpoint, Redoubt, deploy_tiny, until
 
 
 @pytest.fixture
@@ -69,3 +71,23 @@ def test_a_trail_that_knows_more_than_the_ledger_is_tampering(told):
     problems = told.json("audit", "verify", expect=4)["problems"]
     assert [problem["kind"] for problem in problems] == ["trail"]
     told("audit", "mirror", expect=4)
+
+
+def test_a_trail_that_is_held_up_holds_up_no_alarm(tiny_hub, tmp_path):
+    """Somebody tells it to a receiver that hangs: the endpoint looks on all the same, and makes good what it could not tell."""
+    redoubt = deploy_tiny(tmp_path, tiny_hub, watch={"interval_s": 1}, providers={"audit": {"file": {"path": str(tmp_path / "audit.jsonl")}}})
+    redoubt.trail = tmp_path / "audit.jsonl"
+    try:
+        with open(redoubt.workspace / "audit.lock", "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            time.sleep(3)  # looks
+            for _ in range(8):
+                assert Endpoint(redoubt).chat("a", key="rdt_" + "0" * 12 + "_wrong")[0] == 401
+            state = lambda: {one["name"]: one["state"] for one in redoubt.json("alarm", "list", "--environment", "dev")}["UnauthorizedAttempts"]
+            until(lambda: state() == "ALARM")
+        ledger = lambda: len(redoubt("audit", "export").stdout.splitlines())
+        until(lambda: len(events(redoubt)) == ledger())
+        assert "alarm" in {event["activity_name"] for event in events(redoubt)}
+    finally:
+        redoubt("endpoint", "stop", "--environment", "dev")
+    check_equals_the_ledger(redoubt)

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Brings what the ledger has to the audit trail while an endpoint runs, on a thread of its own: a trail that is far away, or that a command
+// tells at this moment, holds up neither alarms nor a rollback.
+#pragma once
+
+#include "cli/session.h"
+#include "stages/watch/telling.h"
+
+namespace redoubt::cli {
+
+class EndpointTrail {
+ public:
+  explicit EndpointTrail(const GlobalOptions& options) : options_(options) {}  // which outlive it
+
+  // By the daemon's thread, at each of its looks: begins to tell unless that is under way, and logs why it went wrong the last time.
+  void step();
+
+ private:
+  Status tell();
+
+  const GlobalOptions& options_;
+  std::unique_ptr<Session> session_;  // of the telling's thread
+  stages::watch::Telling telling_;    // ends before what it uses
+};
+
+}  // namespace redoubt::cli
