@@ -175,6 +175,11 @@ def test_large_heads_and_bodies_are_refused(endpoint):
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+def test_memory_is_the_allocator_s_whose_blocks_any_thread_frees_without_a_lock(endpoint):
+    """A linker that leaves out what nothing names would leave it out: docs/decisions/2026-11-30-an-allocator-without-locks.md."""
+    assert "libmimalloc.so" in open(f"/proc/{endpoint.status['pid']}/maps").read()
+
+
 def test_slow_clients_do_not_hold_others_up(endpoint):
     slow = [raw(endpoint) for _ in range(20)]
     for number, connection in enumerate(slow):
