@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   extras.tools = next_part();
   const auto marked = made->render_marked(messages, extras);
   if (!marked) return 0;
-  CHECK(find_invalid_utf8(marked->text) == std::string_view::npos);
+  CHECK(redoubt::find_invalid_utf8(marked->text) == std::string_view::npos);
   for (const auto& span : marked->generated) CHECK(span.begin <= span.end && span.end <= marked->text.size());
   return 0;
 }
