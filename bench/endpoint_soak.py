@@ -164,7 +164,8 @@ class Client(threading.Thread):
 
 
 def memory_mib(pid):
-    return int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) / 1024
+    """Its own: what it has of libraries depends on who else runs."""
+    return int(re.search(r"^Pss_Anon:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) / 1024
 
 
 def descriptors(pid):
