@@ -8,7 +8,6 @@
 
 #include "base/utf8.h"
 
-
 namespace redoubt::engine::chat_template {
 namespace {
 

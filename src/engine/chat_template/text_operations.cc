@@ -9,7 +9,6 @@
 
 #include "base/utf8.h"
 
-
 namespace redoubt::engine::chat_template {
 namespace {
 

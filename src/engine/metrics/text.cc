@@ -5,7 +5,6 @@
 
 #include "base/utf8.h"
 
-
 namespace redoubt::engine::metrics {
 namespace {
 
