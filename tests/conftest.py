@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("REDOUBT_BUILD", ROOT / "build"))
 TOKEN = "hf_test" + "Q7w2" * 8
 API_WORDS = ["list", "copy", "move", "archive", "compress", "search", "count", "sort", "print", "remove"]
+TRAINING_ROWS = 300
 
 
 def free_port():
@@ -154,7 +155,7 @@ def tiny_hub(tmp_path_factory):
     hub.stop()
 
 
-def write_pipeline(folder, hub, count=300, **changes):
+def write_pipeline(folder, hub, count=TRAINING_ROWS, **changes):
     """A pipeline over the tiny model whose thresholds it can meet; `changes` go over the top level of redoubt.yaml."""
     import yaml  # transformers brings it
 
