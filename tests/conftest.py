@@ -90,15 +90,15 @@ def make_tiny_model(folder, texts):
 class Redoubt:
     """The command line with a workspace and a home of its own."""
 
-    def __init__(self, folder, workspace=None):
-        self.folder = folder
+    def __init__(self, folder, workspace=None, options=()):
+        self.folder, self.options = folder, options
         self.workspace = workspace or folder / "workspace"
         self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "config"), "XDG_CACHE_HOME": str(folder / "cache"),
                             "HOME": str(folder), "REDOUBT_WORKSPACE": str(self.workspace)}
         self.environment.pop("REDOUBT_BUILD", None)
 
     def command(self, *arguments, identity=None):
-        return [str(BUILD / "redoubt"), *(["--as", identity] if identity else []), *map(str, arguments)]
+        return [str(BUILD / "redoubt"), *(["--as", identity] if identity else []), *map(str, self.options), *map(str, arguments)]
 
     def __call__(self, *arguments, identity=None, expect=0, stdin="", timeout=300):
         done = subprocess.run(self.command(*arguments, identity=identity), env=self.environment, input=stdin, capture_output=True,
@@ -181,9 +181,9 @@ def run_approved(redoubt, pipeline, version):
     redoubt("run", pipeline)
 
 
-def deploy_tiny(folder, hub, secrets=(), **changes):
-    """A workspace whose tiny model is served in dev; with a key of its own."""
-    redoubt = Redoubt(folder)
+def deploy_tiny(folder, hub, secrets=(), options=(), **changes):
+    """A workspace whose tiny model is served in dev; with a key of its own. Every command has the options."""
+    redoubt = Redoubt(folder, options=options)
     redoubt("init")
     redoubt("secret", "put", "huggingface/api-token", stdin=TOKEN)
     for name in secrets:

@@ -79,7 +79,7 @@ class Daemon {
     session_ = TRY(Session::open(options_, Duty::serve));
     reactor_ = TRY(http::Reactor::create());
     telling_.emplace();
-    if (session_->keeps_trail()) trail_.emplace(options_);
+    if (session_->keeps_trail()) trail_.emplace(*session_);
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
     TRY(session_->require(governance::Permission::deploy));

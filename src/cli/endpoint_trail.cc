@@ -6,19 +6,20 @@
 namespace redoubt::cli {
 
 void EndpointTrail::step() {
-  const auto begin = [this] {
-    return telling_.ask("trail", [this] { return Result<std::function<Status()>>([this] { return tell(); }); });
-  };
-  const auto told = begin();
+  const auto told = ask();
   if (!told) return;
   if (!*told) spdlog::error("the audit trail is not up to date: {} ({})", told->error().message, told->error().where);
-  (void)begin();
+  (void)ask();
 }
 
-Status EndpointTrail::tell() {
-  if (session_ == nullptr) session_ = TRY(Session::open(options_, Duty::serve));
-  TRY(session_->mirror_audit());
-  return {};
+std::optional<Status> EndpointTrail::ask() {
+  return telling_.ask("trail", [this]() -> Result<std::function<Status()>> {
+    auto mirror = TRY(session_.audit_mirroring());
+    return std::function([mirror]() -> Status {
+      TRY(mirror());
+      return {};
+    });
+  });
 }
 
 }  // namespace redoubt::cli

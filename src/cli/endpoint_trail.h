@@ -11,17 +11,16 @@ namespace redoubt::cli {
 
 class EndpointTrail {
  public:
-  explicit EndpointTrail(const GlobalOptions& options) : options_(options) {}  // which outlive it
+  explicit EndpointTrail(Session& session) : session_(session) {}  // which outlives it
 
   // By the daemon's thread, at each of its looks: begins to tell unless that is under way, and logs why it went wrong the last time.
   void step();
 
  private:
-  Status tell();
+  std::optional<Status> ask();
 
-  const GlobalOptions& options_;
-  std::unique_ptr<Session> session_;  // of the telling's thread
-  stages::watch::Telling telling_;    // ends before what it uses
+  Session& session_;
+  stages::watch::Telling telling_;
 };
 
 }  // namespace redoubt::cli

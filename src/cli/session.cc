@@ -109,12 +109,17 @@ Session::~Session() {
 
 bool Session::keeps_trail() const { return !pipeline::choice_of(state_->providers->config(), "audit").kind.empty(); }
 
-Result<std::uint64_t> Session::mirror_audit() {
+Result<std::uint64_t> Session::mirror_audit() { return TRY(audit_mirroring())(); }
+
+// What the call uses is safe from several threads: the ledger, and the AWS client behind the trail.
+Result<std::function<Result<std::uint64_t>()>> Session::audit_mirroring() {
   state_->may_have_recorded = false;
   auto* sink = TRY(state_->providers->audit_sink());
-  if (sink == nullptr) return std::uint64_t{0};
-  const auto lock = TRY(lock_trail(state_->workspace->layout().root / "audit.lock"));
-  return governance::mirror_audit(*state_->evidence, ledger_options().origin, *sink);
+  return std::function([this, sink]() -> Result<std::uint64_t> {
+    if (sink == nullptr) return std::uint64_t{0};
+    const auto lock = TRY(lock_trail(state_->workspace->layout().root / "audit.lock"));
+    return governance::mirror_audit(*state_->evidence, ledger_options().origin, *sink);
+  });
 }
 
 Result<std::unique_ptr<Session>> Session::create(const GlobalOptions& options, const InitOptions& init) {

@@ -77,6 +77,8 @@ class Session {
   // another process has been telling it for too long. It is done at the end of a session that recorded something too, where a failure is only
   // logged: the next time tells what this one could not.
   Result<std::uint64_t> mirror_audit();
+  // The same as a call for another thread, one at a time, that ends before the session; errors of opening the trail.
+  Result<std::function<Result<std::uint64_t>()>> audit_mirroring();
   // The key that signs models (ECDSA P-256); made on first use.
   Result<crypto::SigningKey> model_key();
   const crypto::SigningKey& ledger_key() const;

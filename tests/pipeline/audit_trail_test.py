@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import subprocess
 import time
 
 import pytest
@@ -90,4 +91,26 @@ def test_a_trail_that_is_held_up_holds_up_no_alarm(tiny_hub, tmp_path):
         assert "alarm" in {event["activity_name"] for event in events(redoubt)}
     finally:
         redoubt("endpoint", "stop", "--environment", "dev")
+    check_equals_the_ledger(redoubt)
+
+
+def test_an_endpoint_tells_the_trail_by_the_passphrase_that_it_was_told_once(tiny_hub, tmp_path):
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a passphrase for the keys\n")
+    redoubt = deploy_tiny(tmp_path, tiny_hub, options=["--passphrase-file", passphrase], watch={"interval_s": 1},
+                          providers={"audit": {"file": {"path": str(tmp_path / "audit.jsonl")}}})
+    redoubt.trail = tmp_path / "audit.jsonl"
+    redoubt("endpoint", "stop", "--environment", "dev")
+    told = len(events(redoubt))
+    command = [argument for argument in redoubt.command("endpoint", "run", "--environment", "dev") if argument not in ("--passphrase-file", str(passphrase))]
+    process = subprocess.Popen(command, env=redoubt.environment, stdin=subprocess.PIPE, cwd=tmp_path)
+    try:
+        process.stdin.write(passphrase.read_bytes())
+        process.stdin.close()
+        until(lambda: redoubt.json("endpoint", "status", "--environment", "dev")["state"] == "serving")
+        assert Endpoint(redoubt).chat("a", key="rdt_" + "0" * 12 + "_wrong")[0] == 401
+        until(lambda: len(events(redoubt)) > told, seconds=30)
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
     check_equals_the_ledger(redoubt)
