@@ -13,6 +13,8 @@ bool load_gcm_provider() { return false; }
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 
+#include <string_view>
+
 #include "crypto/gcm_state.h"
 
 namespace redoubt::crypto {
@@ -69,26 +71,29 @@ int get_fixed(OSSL_PARAM params[]) {
          put(OSSL_CIPHER_PARAM_BLOCK_SIZE, OSSL_PARAM_set_size_t, 1) && put(OSSL_CIPHER_PARAM_IVLEN, OSSL_PARAM_set_size_t, GcmState::kIvBytes);
 }
 
+int get_tag(const GcmState& state, OSSL_PARAM& param) {
+  const ByteView made = state.made_tag();
+  return param.data_size > 0 && param.data_size <= made.size() && OSSL_PARAM_set_octet_string(&param, made.data(), param.data_size);
+}
+
+int get_one(const GcmState& state, OSSL_PARAM& param) {
+  const std::string_view name = param.key;
+  if (name == OSSL_CIPHER_PARAM_IVLEN) return OSSL_PARAM_set_size_t(&param, state.iv().size());
+  if (name == OSSL_CIPHER_PARAM_KEYLEN) return OSSL_PARAM_set_size_t(&param, GcmState::kKeyBytes);
+  if (name == OSSL_CIPHER_PARAM_AEAD_TAGLEN || name == OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD) return OSSL_PARAM_set_size_t(&param, GcmState::kTagBytes);
+  if (name == OSSL_CIPHER_PARAM_AEAD_TAG) return get_tag(state, param);
+  if (name != OSSL_CIPHER_PARAM_IV && name != OSSL_CIPHER_PARAM_UPDATED_IV) return 1;
+  const ByteView iv = state.iv();
+  return param.data_size >= iv.size() && (OSSL_PARAM_set_octet_string(&param, iv.data(), iv.size()) == 1 || OSSL_PARAM_set_octet_ptr(&param, iv.data(), iv.size()) == 1);
+}
+
+// Each record of TLS asks for one of them: what is asked for is gone through, not what there is.
 int get_context(void* context, OSSL_PARAM params[]) {
   const auto& state = state_of(context);
-  const auto size = [&](const char* name, std::size_t value) {
-    OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
-    return param == nullptr || OSSL_PARAM_set_size_t(param, value) == 1;
-  };
-  const auto bytes = [&](const char* name, ByteView value) {
-    OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
-    if (param == nullptr) return true;
-    return param->data_size >= value.size() && (OSSL_PARAM_set_octet_string(param, value.data(), value.size()) == 1 || OSSL_PARAM_set_octet_ptr(param, value.data(), value.size()) == 1);
-  };
-  if (!size(OSSL_CIPHER_PARAM_KEYLEN, GcmState::kKeyBytes) || !size(OSSL_CIPHER_PARAM_IVLEN, state.iv().size()) || !size(OSSL_CIPHER_PARAM_AEAD_TAGLEN, GcmState::kTagBytes) ||
-      !size(OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD, GcmState::kTagBytes)) {
-    return 0;
+  for (auto* param = params; param->key != nullptr; ++param) {
+    if (get_one(state, *param) == 0) return 0;
   }
-  if (!bytes(OSSL_CIPHER_PARAM_IV, state.iv()) || !bytes(OSSL_CIPHER_PARAM_UPDATED_IV, state.iv())) return 0;
-  OSSL_PARAM* tag = OSSL_PARAM_locate(params, OSSL_CIPHER_PARAM_AEAD_TAG);
-  if (tag == nullptr) return 1;
-  const ByteView made = state.made_tag();
-  return tag->data_size > 0 && tag->data_size <= made.size() && OSSL_PARAM_set_octet_string(tag, made.data(), tag->data_size);
+  return 1;
 }
 
 // Fails for a control that it does not have where a caller would take silence for success.

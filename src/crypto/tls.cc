@@ -35,6 +35,11 @@ TlsContext new_tls_context(const SSL_METHOD* method) {
 
 Bio reader_of(ByteView bytes) { return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))); }
 
+// What failed before is not this call's failure. Clearing a queue takes much longer than to see that it is empty.
+void forget_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 // The most recent OpenSSL failure as a sentence; the queue is empty after it.
 std::string openssl_reason() {
   char text[256] = "no reason given";
@@ -177,13 +182,13 @@ TlsOutcome TlsConnection::outcome_of(int result) {
 
 TlsOutcome TlsConnection::handshake() {
   if (state_->broken) return TlsOutcome::failed;
-  ERR_clear_error();
+  forget_errors();
   return outcome_of(SSL_do_handshake(state_->ssl));
 }
 
 TlsIo TlsConnection::read(MutableByteView into) {
   if (state_->broken) return {};
-  ERR_clear_error();
+  forget_errors();
   std::size_t bytes = 0;
   auto outcome = outcome_of(SSL_read_ex(state_->ssl, into.data(), into.size(), &bytes));
   return {outcome, bytes};
@@ -197,7 +202,7 @@ bool TlsConnection::holds_input() const { return SSL_has_pending(state_->ssl) ==
 
 TlsIo TlsConnection::write(ByteView bytes) {
   if (state_->broken) return {};
-  ERR_clear_error();
+  forget_errors();
   if (state_->batch != nullptr || bytes.size() > kRecordBytes) return write_batch(bytes);
   std::size_t written = 0;
   auto outcome = outcome_of(SSL_write_ex(state_->ssl, bytes.data(), bytes.size(), &written));

@@ -17,6 +17,7 @@ std::string_view take_segment(std::string_view& path) {
 }  // namespace
 
 bool matches(std::string_view pattern, std::string_view path) {
+  if (pattern.find('{') == pattern.npos) return pattern == path;
   while (!pattern.empty() && !path.empty()) {
     const auto wanted = take_segment(pattern), given = take_segment(path);
     if (wanted.starts_with('{') ? given.empty() : wanted != given) return false;

@@ -27,8 +27,10 @@ std::optional<TraceContext> parse_traceparent(std::string_view header) {
 
 std::string to_traceparent(const TraceContext& context) { return "00-" + context.trace_id + "-" + context.span_id + (context.sampled ? "-01" : "-00"); }
 
+std::string new_span_id() { return crypto::draw_identifier(8); }
+
 TraceContext new_span(const std::optional<TraceContext>& parent, bool sampled) {
-  return {parent ? parent->trace_id : crypto::draw_identifier(16), crypto::draw_identifier(8), parent ? parent->sampled : sampled};
+  return {parent ? parent->trace_id : crypto::draw_identifier(16), new_span_id(), parent ? parent->sampled : sampled};
 }
 
 }  // namespace redoubt::telemetry

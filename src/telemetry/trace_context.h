@@ -18,6 +18,7 @@ struct TraceContext {
 // Nothing for what is no traceparent; a version that is not known yet is read as far as version 00 goes.
 std::optional<TraceContext> parse_traceparent(std::string_view header);
 std::string to_traceparent(const TraceContext& context);
+std::string new_span_id();
 // A span below the parent, or of a trace of its own.
 TraceContext new_span(const std::optional<TraceContext>& parent, bool sampled);
 
