@@ -111,6 +111,14 @@ class Redoubt:
         return json.loads(self("--json", *arguments, **options).stdout)
 
 
+class SilentReceiver:
+    """Takes connections and never answers."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+
+
 class Hub:
     def __init__(self, root, folder):
         self.certificate, key = make_certificate(folder)

@@ -17,38 +17,76 @@ std::string alarms_note(const std::string& environment) { return "watch-" + envi
 
 void log_watch_problem(const char* doing, const Error& error) { spdlog::warn("watch: cannot {}: {} ({})", doing, error.message, error.where); }
 
+// One look after the other, by one thread at a time. It may outlive the reports, while alarms elsewhere do not answer.
+struct AlarmReports::Look {
+  std::unique_ptr<provider::Alarms> alarms;
+  std::vector<provider::AlarmRule> rules;
+  bool is_defined = false;
+  std::vector<stages::watch::Alarm> states;
+
+  // The rules at the first look, and again until it worked: alarms elsewhere may not be there for a while.
+  Status at(const stages::watch::Measurements& values) {
+    if (!is_defined) TRY(alarms->define(rules));
+    is_defined = true;
+    TRY(alarms->put(values));
+    states = TRY(alarms->read());
+    return {};
+  }
+};
+
 Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules,
-                                                           stages::watch::Telling* telling) {
-  std::unique_ptr<AlarmReports> made(new AlarmReports(session, std::move(environment), std::move(rules), telling));
+                                                           WatchThreads* threads) {
+  std::unique_ptr<AlarmReports> made(new AlarmReports(session, std::move(environment), threads));
   made->notifier_ = TRY(session.notifier(watch.webhook, watch.webhook_ca_file, watch.webhook_secret));
   if (const auto note = TRY(session.notes().load(alarms_note(made->environment_)))) {
     made->told_ = TRY(stages::watch::parse_alarms(TRY(json_array(*note, "alarms", "alarms"))));
     TRY(made->deliveries_.restore(TRY(json_array(*note, "pending", "alarms"))));
   }
-  made->alarms_ = TRY(session.alarms(made->environment_, watch.interval_s, stages::watch::to_json(made->told_)));
+  made->look_ = std::make_shared<Look>();
+  made->look_->rules = std::move(rules);
+  made->look_->alarms = TRY(session.alarms(made->environment_, watch.interval_s, stages::watch::to_json(made->told_)));
   return made;
 }
 
-// The rules at the first look, and again until it worked: alarms elsewhere may not be there for a while.
-Status AlarmReports::read_states(const stages::watch::Measurements& values) {
-  if (!is_defined_) TRY(alarms_->define(rules_));
-  is_defined_ = true;
-  TRY(alarms_->put(values));
-  auto now = TRY(alarms_->read());
-  for (const auto& change : stages::watch::changes_since(told_, now)) announce(change);
-  told_ = std::move(now);
-  return {};
+void AlarmReports::take_states() {
+  for (const auto& change : stages::watch::changes_since(told_, look_->states)) announce(change);
+  told_ = look_->states;
 }
 
 Status AlarmReports::evaluate(const stages::watch::Measurements& values) {
   Status looked;
   if (deliveries_.full()) {
     spdlog::error("watch: {} changes wait to be told; the alarms keep their states until the first is", deliveries_.pending());
+  } else if (threads_ != nullptr && session_.is_far("alarms")) {
+    looked = look_elsewhere(values);
   } else {
-    looked = read_states(values);
+    looked = look_->at(values);
+    if (looked) take_states();
   }
   keep();
   return looked;
+}
+
+Status AlarmReports::look_elsewhere(const stages::watch::Measurements& values) {
+  for (const auto& [name, value] : values) waiting_[name] = value;
+  const auto looked = ask();
+  if (looked && *looked) take_states();
+  if (looked) asked_.clear();
+  if (looked && !waiting_.empty()) (void)ask();
+  return looked.value_or(Status());
+}
+
+// How the look ended that is under way; nothing before, or where it begins with this.
+std::optional<Status> AlarmReports::ask() {
+  const bool is_begun = !asked_.empty();
+  if (!is_begun) asked_ = "look " + to_hex(crypto::random_bytes(8));
+  bool begins = false;
+  const auto ended = threads_->asking.ask(asked_, [&]() -> Result<std::function<Status()>> {
+    begins = true;
+    return std::function([look = look_, values = std::exchange(waiting_, {})] { return look->at(values); });
+  });
+  if (!is_begun && !begins) asked_.clear();  // the thread is still at what reports before these have asked
+  return ended;
 }
 
 Status AlarmReports::look(const stages::watch::Measurements& values) {
@@ -95,8 +133,8 @@ void AlarmReports::tell() {
 Status AlarmReports::notify(const Json& change) {
   if (notifier_ == nullptr) return {};
   const auto prepare = [&] { return notifier_->prepare(fmt::format("{}: alarm {} is {}", environment_, change.value("name", ""), change.value("state", "")), change); };
-  if (telling_ == nullptr) return TRY(prepare())();
-  const auto told = telling_->ask(change.value("id", ""), prepare);
+  if (threads_ == nullptr) return TRY(prepare())();
+  const auto told = threads_->telling.ask(change.value("id", ""), prepare);
   return told ? *told : Status(fail(ErrorCode::undecided, "it is being told"));
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "cli/session.h"
 #include "pipeline/config.h"
@@ -16,18 +17,26 @@ namespace redoubt::cli {
 
 inline constexpr const char* kNoEndpoint = "account";  // where alarms and incidents are that belong to no endpoint
 
+// Threads of an endpoint's process, which waits for neither: one tells those who are notified, one asks for alarms that are elsewhere.
+struct WatchThreads {
+  stages::watch::Telling telling, asking;
+};
+
 // A failure of watching is logged and never ends it.
 void log_watch_problem(const char* doing, const Error& error);
 
 class AlarmReports {
  public:
-  // `watch` as the deploy statement has it; `rules` are all that are asked. Goes on where the last process ended. With `telling`, whoever is
-  // notified keeps nobody waiting.
+  // `watch` as the deploy statement has it; `rules` are all that are asked. Goes on where the last process ended. With `threads`, neither who
+  // is notified nor alarms that are elsewhere keep anybody waiting.
   static Result<std::unique_ptr<AlarmReports>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, std::vector<provider::AlarmRule> rules,
-                                                      stages::watch::Telling* telling = nullptr);
+                                                      WatchThreads* threads = nullptr);
 
-  // Puts the values, reads the states and keeps what is to be told of them. An error leaves the states as they were told last.
+  // Puts the values, reads the states and keeps what is to be told of them. An error leaves the states as they were told last. With
+  // `threads`, alarms elsewhere are asked, and their states are taken at the first call after they have answered: until then an answer is
+  // awaited. Values that come meanwhile are put after that, of each the newest.
   Status evaluate(const stages::watch::Measurements& values);
+  bool awaits_answer() const { return !asked_.empty(); }
   // Tells of what changed. What could not be told of is logged and tried again at the next call; what is still being told, by `telling`, is
   // asked for again there.
   void tell();
@@ -37,22 +46,24 @@ class AlarmReports {
   const stages::watch::Alarm* find(std::string_view alarm) const { return stages::watch::find_alarm(told_, alarm); }
 
  private:
-  AlarmReports(Session& session, std::string environment, std::vector<provider::AlarmRule> rules, stages::watch::Telling* telling)
-      : session_(session), environment_(std::move(environment)), rules_(std::move(rules)), telling_(telling) {}
+  struct Look;
+  AlarmReports(Session& session, std::string environment, WatchThreads* threads) : session_(session), environment_(std::move(environment)), threads_(threads) {}
   Status notify(const Json& change);
-  Status read_states(const stages::watch::Measurements& values);
+  Status look_elsewhere(const stages::watch::Measurements& values);
+  std::optional<Status> ask();
+  void take_states();
   void announce(const stages::watch::AlarmChange& change);
   void keep();
 
   Session& session_;
   std::string environment_;
-  std::vector<provider::AlarmRule> rules_;
-  std::unique_ptr<provider::Alarms> alarms_;
-  bool is_defined_ = false;
+  std::shared_ptr<Look> look_;              // while alarms elsewhere are being asked, of the thread that asks
+  std::string asked_;                       // the name of that, empty where nobody is asked
+  stages::watch::Measurements waiting_;     // until that is over
   std::vector<stages::watch::Alarm> told_;  // what somebody heard of, or is about to
   stages::watch::Deliveries deliveries_;
   std::unique_ptr<provider::Notifier> notifier_;  // null: nobody is notified
-  stages::watch::Telling* telling_;               // null: told at once
+  WatchThreads* threads_;                         // null: told and asked at once
   std::string saved_;                             // the alarms and deliveries as last written
 };
 

@@ -335,6 +335,10 @@ Status Providers::act_for(Duty duty) {
   return state_->aws->act_as(json_or(roles, std::string(to_string(duty)).c_str(), ""));
 }
 
+void Providers::give_up() {
+  if (state_->aws != nullptr) state_->aws->give_up();
+}
+
 Result<provider::EndpointHost*> Providers::endpoint_host(const GlobalOptions& options) {
   if (state_->endpoint_host != nullptr) return state_->endpoint_host.get();
   const auto choice = pipeline::choice_of(state_->config, "endpoint");

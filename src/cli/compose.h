@@ -41,6 +41,9 @@ class Providers {
   // From now on AWS is asked with that duty's role, where `aws.roles` names one.
   Status act_for(Duty duty);
 
+  // What is elsewhere is waited for no longer: aws::Client::give_up.
+  void give_up();
+
   const Json& config() const;
   provider::ObjectStore& objects();
   vault::ArtifactStore& artifacts();

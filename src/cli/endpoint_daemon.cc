@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -28,6 +32,7 @@ using stages::deploy::CurrentDeployment;
 using stages::deploy::Standing;
 
 constexpr auto kStep = std::chrono::milliseconds(250);  // while a rollout is going on, somebody is being told, or captures expire
+constexpr std::chrono::seconds kServicesWait{20};            // at the end
 constexpr auto kCertificateRenewal = std::chrono::days(60);  // of the 90 that one of ours lives
 constexpr auto kClockSetBack = std::chrono::minutes(5);        // then one of ours is not valid yet, or soon
 
@@ -39,6 +44,29 @@ sigset_t block_signals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
+
+// Does something once, by a thread of its own, unless it is gone before that time has passed.
+class Deadline {
+ public:
+  Deadline(std::chrono::seconds time, std::function<void()> missed) : thread_([this, time, missed = std::move(missed)] {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, time, [this] { return met_; })) missed();
+  }) {}
+  ~Deadline() {
+    {
+      const std::scoped_lock lock(mutex_);
+      met_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool met_ = false;
+  std::thread thread_;  // uses what stands above it
+};
 
 class Daemon {
  public:
@@ -57,16 +85,29 @@ class Daemon {
     report_serving();
     serve(signals);
     gateway_->drain(drain_max());
-    if (trial_ != nullptr) (void)trial_->step();
-    tell_refusals();
-    keeper_.reset();
-    (void)capture_->flush();
+    end();
     status_.running = false;
     report("stopped", "");
     return 0;
   }
 
  private:
+  // What is still to be told and stored is, unless services elsewhere let it wait for too long.
+  void end() {
+    const Deadline limit(kServicesWait, [this] {
+      spdlog::error("what is elsewhere has not answered for {} seconds: it is not waited for any longer", kServicesWait.count());
+      session_->give_up_services();
+    });
+    if (trial_ != nullptr) (void)trial_->step();
+    tell_refusals();
+    keeper_.reset();
+    (void)capture_->flush();
+    watch_.reset();
+    threads_.reset();
+    trail_.reset();
+    if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
+  }
+
   void report(const char* state, const std::string& error) {
     status_.state = state;
     status_.error = error;
@@ -78,7 +119,7 @@ class Daemon {
   Status start() {
     session_ = TRY(Session::open(options_, Duty::serve));
     reactor_ = TRY(http::Reactor::create());
-    telling_.emplace();
+    threads_.emplace();
     if (session_->keeps_trail()) trail_.emplace(*session_);
     status_.started = to_rfc3339(session_->clock().now());
     report("starting", "");
@@ -257,7 +298,7 @@ class Daemon {
   }
 
   Result<std::unique_ptr<EndpointWatch>> make_watch(const CurrentDeployment& deployment, const pipeline::WatchOptions& options) {
-    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"], *telling_));
+    auto watch = TRY(EndpointWatch::create(*session_, environment_, options, deployment.record.parameters["endpoint"]["scan"], *threads_));
     TRY(watch->follow(deployment.record.inputs.at("image"), deployment.record.inputs.at("training_data")));
     return watch;
   }
@@ -333,7 +374,7 @@ class Daemon {
 
   void tell_alarms() {
     if (watch_ != nullptr) watch_->tell();
-    is_telling_ = telling_->is_under_way();
+    is_telling_ = threads_->telling.is_under_way();
   }
 
   void serve(const sigset_t& signals) {
@@ -341,7 +382,12 @@ class Daemon {
     while (true) {
       step_rollout();
       keeper_->step(endpoint_.capture.retention_days);
-      if (is_telling_ && !telling_->is_under_way()) tell_alarms();
+      if (is_telling_ && !threads_->telling.is_under_way()) tell_alarms();
+      if (watch_ != nullptr && watch_->awaits_answer()) {
+        watch_->take_answer();
+        step_rollout();
+        tell_alarms();
+      }
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
         if (access_ != nullptr) access_->refresh();
@@ -355,7 +401,8 @@ class Daemon {
         if (trail_) trail_->step();
         next_tick = std::chrono::steady_clock::now() + interval_;
       }
-      const auto next_step = trial_ != nullptr || is_telling_ || keeper_->is_under_way() ? std::min(next_tick, std::chrono::steady_clock::now() + kStep) : next_tick;
+      const bool is_awaiting = trial_ != nullptr || is_telling_ || keeper_->is_under_way() || (watch_ != nullptr && watch_->awaits_answer());
+      const auto next_step = is_awaiting ? std::min(next_tick, std::chrono::steady_clock::now() + kStep) : next_tick;
       const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(next_step - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
       const timespec time{static_cast<time_t>(wait.count() / 1'000'000'000), static_cast<long>(wait.count() % 1'000'000'000)};
       const int signal = sigtimedwait(&signals, nullptr, &time);
@@ -378,7 +425,7 @@ class Daemon {
   std::unique_ptr<CaptureKeeper> keeper_;
   std::unique_ptr<gateway::BatchedCapture> capture_;
   std::optional<PromptWindow> prompts_;
-  std::optional<stages::watch::Telling> telling_;
+  std::optional<WatchThreads> threads_;
   bool is_telling_ = false;  // and has to be asked for the outcome
   std::optional<EndpointTrail> trail_;
   std::unique_ptr<EndpointWatch> watch_;

@@ -33,11 +33,11 @@ std::optional<std::vector<std::string>> PromptWindow::take_window(std::size_t co
 }
 
 Result<std::unique_ptr<EndpointWatch>> EndpointWatch::create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan,
-                                                             stages::watch::Telling& telling) {
+                                                             WatchThreads& threads) {
   const stages::watch::AlarmLimits limits{watch.error_rate_per_minute_max, watch.latency_p99_ms_max, static_cast<double>(watch.critical_vulnerabilities_max),
                                           static_cast<double>(watch.unauthorized_attempts_max), watch.failures_max};
   std::unique_ptr<EndpointWatch> made(new EndpointWatch(session, std::move(environment), watch, scan));
-  made->reports_ = TRY(AlarmReports::create(session, made->environment_, watch, stages::watch::standard_alarms(limits), &telling));
+  made->reports_ = TRY(AlarmReports::create(session, made->environment_, watch, stages::watch::standard_alarms(limits), &threads));
   return made;
 }
 
@@ -63,6 +63,10 @@ void EndpointWatch::tick(const gateway::MetricsSnapshot& metrics, const gateway:
   }
   measure_vulnerabilities(values);
   measure_drift(prompts, values);
+  evaluate(values);
+}
+
+void EndpointWatch::evaluate(const stages::watch::Measurements& values) {
   if (auto looked = reports_->evaluate(values); !looked) log_watch_problem("evaluate the alarms", looked.error());
 }
 

@@ -31,14 +31,17 @@ class PromptWindow final : public gateway::CaptureSink {
 
 class EndpointWatch {
  public:
-  // `watch` and `scan` as the deploy statement has them. `telling` outlives it.
-  static Result<std::unique_ptr<EndpointWatch>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan, stages::watch::Telling& telling);
+  // `watch` and `scan` as the deploy statement has them. `threads` outlive it.
+  static Result<std::unique_ptr<EndpointWatch>> create(Session& session, std::string environment, const pipeline::WatchOptions& watch, const Json& scan, WatchThreads& threads);
   // The deployment that it watches: its image and the prompts that its model was trained on.
   Status follow(const Digest& image, const Digest& training_data);
   // One look at everything; problems of watching are logged, never fatal.
   void tick(const gateway::MetricsSnapshot& metrics, const gateway::PoolState& pool, PromptWindow& prompts);
+  // Whether alarms elsewhere have been asked and have not answered yet, as far as was looked; `take_answer` looks.
+  bool awaits_answer() const { return reports_->awaits_answer(); }
+  void take_answer() { evaluate({}); }
   // Tells of what the looks changed, after whatever has to follow from it at once. What could not be told of is tried again at the next
-  // call; while `telling` is under way, the next call goes on with its outcome.
+  // call; while somebody is being told, the next call goes on with its outcome.
   void tell() { reports_->tell(); }
   // An alarm that is raised now, as it was evaluated last; else null.
   const stages::watch::Alarm* raised(std::string_view alarm) const;
@@ -46,6 +49,7 @@ class EndpointWatch {
  private:
   EndpointWatch(Session& session, std::string environment, pipeline::WatchOptions watch, Json scan)
       : session_(session), environment_(std::move(environment)), watch_(std::move(watch)), scan_(std::move(scan)) {}
+  void evaluate(const stages::watch::Measurements& values);
   double worker_failures(const gateway::PoolState& pool);
   void measure_vulnerabilities(stages::watch::Measurements& values);
   void measure_drift(PromptWindow& prompts, stages::watch::Measurements& values);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -69,13 +70,13 @@ ledger::LedgerOptions ledger_options_of(const governance::Workspace& workspace) 
 }
 
 // One process tells the trail at a time. Whoever waits for one that hangs gives up: what it would have told the next one does.
-Result<FileLock> lock_trail(const std::filesystem::path& path) {
+Result<FileLock> lock_trail(const std::filesystem::path& path, const std::atomic<bool>& has_given_up) {
   constexpr std::chrono::milliseconds kWait = std::chrono::seconds(20), kStep{20};
   const auto end = std::chrono::steady_clock::now() + kWait;
   while (true) {
     auto lock = FileLock::try_acquire(path);
     if (lock || lock.error().code != ErrorCode::unavailable) return lock;
-    if (std::chrono::steady_clock::now() >= end) return fail(ErrorCode::unavailable, "another command has been telling the audit trail for 20 seconds", path.string(), "run 'redoubt audit mirror' when it is done");
+    if (has_given_up || std::chrono::steady_clock::now() >= end) return fail(ErrorCode::unavailable, "another command has been telling the audit trail for long", path.string(), "run 'redoubt audit mirror' when it is done");
     std::this_thread::sleep_for(kStep);
   }
 }
@@ -97,6 +98,7 @@ struct Session::State {
   std::unique_ptr<Providers> providers;
   std::unique_ptr<custody::AccessLog> access_log;
   std::unique_ptr<custody::AccessRecorder> access_recorder;
+  std::atomic<bool> has_given_up{false};  // on what is elsewhere
   bool may_have_recorded = false;  // since the audit trail was last brought up to date
 };
 
@@ -117,7 +119,7 @@ Result<std::function<Result<std::uint64_t>()>> Session::audit_mirroring() {
   auto* sink = TRY(state_->providers->audit_sink());
   return std::function([this, sink]() -> Result<std::uint64_t> {
     if (sink == nullptr) return std::uint64_t{0};
-    const auto lock = TRY(lock_trail(state_->workspace->layout().root / "audit.lock"));
+    const auto lock = TRY(lock_trail(state_->workspace->layout().root / "audit.lock", state_->has_given_up));
     return governance::mirror_audit(*state_->evidence, ledger_options().origin, *sink);
   });
 }
@@ -218,6 +220,11 @@ ledger::LedgerOptions Session::ledger_options() const { return ledger_options_of
 Status Session::act_for(Duty duty) {
   state_->duty = duty;
   return state_->providers->act_for(duty);
+}
+
+void Session::give_up_services() {
+  state_->has_given_up = true;
+  state_->providers->give_up();
 }
 
 Status Session::require(governance::Permission permission) const {

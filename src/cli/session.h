@@ -60,6 +60,8 @@ class Session {
 
   // Another step's rights in AWS from now on; errors of aws::Client::act_as.
   Status act_for(Duty duty);
+  // What is elsewhere, and whoever tells the audit trail, is waited for no longer, by any thread: for a process that has to end.
+  void give_up_services();
   // permission_denied unless the identity's roles allow it.
   Status require(governance::Permission permission) const;
   // The recorder of the acting identity's steps; unlocks its key.

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
 
+#include "http/keep_alive_client.h"
 #include "http/server.h"
 #include "http/testing_client.h"
 
@@ -354,6 +356,34 @@ TEST_F(ClientTest, broken_download_of_what_changed_meanwhile_is_not_patched_toge
 TEST_F(ClientTest, broken_download_without_a_strong_tag_is_unavailable) {
   LyingServer server(certificate_, {"HTTP/1.1 200 OK\r\nETag: W/\"v1\"\r\nContent-Length: 10\r\n\r\n012"});
   EXPECT_EQ(code_of(get(server.url())), ErrorCode::unavailable);
+}
+
+TEST_F(ClientTest, what_is_given_up_is_broken_off_and_not_begun_again) {
+  LyingServer server(certificate_, {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0"}, 1000);
+  KeepAliveClient client(options_);
+  ExchangeRequest request;
+  request.url = server.url();
+  struct Begun final : Sink {
+    std::promise<void> begun;
+    Status write(ByteView) override {
+      begun.set_value();
+      return {};
+    }
+  } sink;
+  std::thread giving_up([&] {
+    sink.begun.get_future().wait();
+    client.give_up();
+  });
+  const auto broken_off = client.exchange(request, sink);
+  giving_up.join();
+  const auto not_begun = client.exchange(request, sink);
+  for (const auto* outcome : {&broken_off, &not_begun}) {
+    ASSERT_TRUE(outcome->failure);
+    EXPECT_EQ(outcome->failure->code, ErrorCode::unavailable);
+    EXPECT_EQ(outcome->failure->message, "no answer is waited for any more");
+  }
+  EXPECT_TRUE(broken_off.reached);
+  EXPECT_FALSE(not_begun.reached);
 }
 
 TEST_F(ClientTest, header_floods_are_refused) {

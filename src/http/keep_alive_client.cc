@@ -54,6 +54,11 @@ ExchangeOutcome KeepAliveClient::exchange(const ExchangeRequest& request, Sink& 
     outcome.failure = Error{ErrorCode::gate_refused, "plain HTTP is not used", without_query(request.url), "use https://"};
     return outcome;
   }
+  if (given_up_) {
+    outcome.failure = std::move(detail::fail_given_up(without_query(request.url)).value());
+    return outcome;
+  }
+  transfer->given_up = &given_up_;
   auto options = options_;
   options.allow_plain_loopback = request.allow_plain;
   options.total_s_max = request.total_s_max;

@@ -4,6 +4,8 @@
 // nothing is tried again, any status is an answer, and an error's body can be read.
 #pragma once
 
+#include <atomic>
+
 #include "http/client.h"
 
 namespace redoubt::http {
@@ -44,10 +46,14 @@ class KeepAliveClient {
   // `body` gets the bytes of a success (2xx). invalid_argument for a header with control characters, gate_refused for plain
   // HTTP that is not allowed.
   ExchangeOutcome exchange(const ExchangeRequest& request, Sink& body) const;
+  // From now on every exchange fails at once as unavailable, and those that are under way are broken off within a second or two.
+  void give_up() { given_up_ = true; }
+  bool has_given_up() const { return given_up_; }
 
  private:
   ClientOptions options_;
   std::unique_ptr<detail::HandlePool> pool_;
+  std::atomic<bool> given_up_{false};
 };
 
 }  // namespace redoubt::http

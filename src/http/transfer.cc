@@ -131,6 +131,9 @@ std::size_t on_upload(char* into, std::size_t, std::size_t size, void* user) {
   return CURL_READFUNC_ABORT;
 }
 
+// Asked at least once a second, also while nothing comes.
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) { return static_cast<const std::atomic<bool>*>(user)->load() ? 1 : 0; }
+
 void set_limits(CURL* curl, const ClientOptions& options) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, options.allow_plain_loopback ? "https,http" : "https");
   curl_easy_setopt(curl, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -153,6 +156,11 @@ void set_request(CURL* curl, const Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_URL, transfer.url.c_str());
   if (transfer.verbatim) curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
   if (transfer.direct) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+  if (transfer.given_up != nullptr) {
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(transfer.given_up));
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  }
   curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, transfer.once ? 1L : 0L);
   if (transfer.range) {
     const auto& range = *transfer.range;
@@ -192,6 +200,8 @@ void initialise_once() {
 }
 
 }  // namespace
+
+tl::unexpected<Error> fail_given_up(const std::string& where) { return fail(ErrorCode::unavailable, "no answer is waited for any more", where); }
 
 HandlePool::HandlePool() { initialise_once(); }
 
@@ -240,6 +250,7 @@ Result<ClientResponse> perform(const ClientOptions& options, const Transfer& tra
   delivery.reached = delivery.reached || sent > 0;
   if (exchange.failure) return fail(std::move(*exchange.failure));
   const std::string where = without_query(transfer.url);
+  if (code == CURLE_ABORTED_BY_CALLBACK && transfer.given_up != nullptr && *transfer.given_up) return fail_given_up(where);
   if (code != CURLE_OK && !exchange.cut_short) return fail_curl(code, detail, options, where);
   if (exchange.received == 0) TRY(exchange.admit());  // an answer without a body
   if (exchange.admitted && transfer.range && transfer.method != "HEAD" && exchange.received != transfer.range->length) {

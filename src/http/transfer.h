@@ -3,6 +3,7 @@
 // One exchange over libcurl, as client.cc composes them: no redirect is followed, nothing is tried again.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -24,6 +25,7 @@ struct Transfer {
   std::uint64_t bytes_max = 0;  // of a successful answer's body
   bool verbatim = false;        // the path keeps its dots, and a 206 is a success: the caller signed and judges for itself
   bool direct = false;          // no proxy, whatever the environment says
+  const std::atomic<bool>* given_up = nullptr;  // breaks the exchange off within a second or two
   bool once = false;            // on a connection of its own: libcurl sends what a kept one lost a second time
 };
 
@@ -50,6 +52,9 @@ class HandlePool {
   std::mutex mutex_;
   std::vector<void*> idle_;
 };
+
+// What an exchange fails with that was given up.
+tl::unexpected<Error> fail_given_up(const std::string& where);
 
 // Answers any status. Bytes go into the delivery only when the status is a success and, where a range was asked for, the
 // range is that one; the body of an error or a redirect is dropped, or goes to `error_body`. Without a pool the connection is

@@ -2,28 +2,19 @@
 """What is asked drifts away from the training data while a version is tried: the real monitor over the real capture raises its alarm, and the
 version goes back by itself, whoever is slow to hear of it."""
 import datetime
-import socket
 import time
 
 import pytest
 
-from conftest import Endpoint, deploy_tiny, until
+from conftest import Endpoint, SilentReceiver, deploy_tiny, until
 from two_versions import ask_all, states, strange_prompts, train_again, usual_prompts
-
-
-class SilentReceiver:
-    """Takes connections and never answers."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/alarms"
 
 
 @pytest.fixture(scope="module")
 def two(tiny_hub, tmp_path_factory):
     """0.1.0 is served, 0.2.0 is approved."""
     receiver = SilentReceiver()
-    redoubt = deploy_tiny(tmp_path_factory.mktemp("drift"), tiny_hub, watch={"webhook": receiver.url, "interval_s": 1, "latency_p99_ms_max": 600000})
+    redoubt = deploy_tiny(tmp_path_factory.mktemp("drift"), tiny_hub, watch={"webhook": receiver.url + "/alarms", "interval_s": 1, "latency_p99_ms_max": 600000})
     train_again(redoubt, epochs=1, learning_rate=0.001)
     redoubt("run", redoubt.pipeline, expect=6)
     redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")

@@ -6,17 +6,22 @@ import time
 
 import pytest
 
-from conftest import Endpoint, deploy_tiny, until, workers_of
+from conftest import Endpoint, SilentReceiver, deploy_tiny, until, workers_of
 from two_versions import Load, states, train_again
+
+
+def two_versions(folder, hub, **changes):
+    """0.1.0 is served, 0.2.0 is approved."""
+    redoubt = deploy_tiny(folder, hub, watch={"interval_s": 1, "latency_p99_ms_max": 600000}, **changes)
+    train_again(redoubt, epochs=1, learning_rate=0.001)
+    redoubt("run", redoubt.pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    return redoubt
 
 
 @pytest.fixture(scope="module")
 def two(tiny_hub, tmp_path_factory):
-    """0.1.0 is served, 0.2.0 is approved."""
-    redoubt = deploy_tiny(tmp_path_factory.mktemp("rollout"), tiny_hub, watch={"interval_s": 1, "latency_p99_ms_max": 600000})
-    train_again(redoubt, epochs=1, learning_rate=0.001)
-    redoubt("run", redoubt.pipeline, expect=6)
-    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    redoubt = two_versions(tmp_path_factory.mktemp("rollout"), tiny_hub)
     yield redoubt
     for environment in ("dev", "staging"):
         redoubt("endpoint", "stop", "--environment", environment)
@@ -71,19 +76,24 @@ def test_a_canary_is_tried_and_a_command_ends_it_in_under_five_seconds(two):
     assert two.json("audit", "verify")["ok"]
 
 
-def test_a_canary_whose_worker_dies_rolls_back_by_itself(two):
-    endpoint = Endpoint(two)
-    before = {worker.pid for worker in workers_of(two)}
-    two("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "30", "--wait-s", "600")
-    [worker] = [one for one in workers_of(two) if one.pid not in before]
+def killed_canary(redoubt, endpoint):
+    """Tries 0.2.0 and kills its worker; answers what was asked meanwhile, and how long it took until the status says that it went back."""
+    before = {worker.pid for worker in workers_of(redoubt)}
+    redoubt("deploy", "tiny/0.2.0", "--environment", "dev", "--canary", "30", "--wait-s", "600")
+    [worker] = [one for one in workers_of(redoubt) if one.pid not in before]
     with asking(endpoint) as load:
         until(lambda: "0.2.0" in {one[1] for one in load.answers})
         worker.kill(signal.SIGKILL)
         until(worker.is_gone, every=0.01)
         died = time.monotonic()
-        until(lambda: "rollout" not in status(two), every=0.05)
+        until(lambda: "rollout" not in status(redoubt), every=0.05)
         took = time.monotonic() - died
         assert versions(endpoint) == {"0.1.0"}
+    return load, took
+
+
+def test_a_canary_whose_worker_dies_rolls_back_by_itself(two):
+    load, took = killed_canary(two, Endpoint(two))
     # What it had in hand was answered by the version that stands.
     assert not failed(load), failed(load)
     assert took < 2 + 1, took  # until the status says so, asked by a process each time
@@ -151,3 +161,15 @@ def test_a_plan_that_is_none_is_refused(two, flags, code):
 
 def test_nothing_to_finish(two):
     assert "canary" in two("rollout", "finish", "--environment", "dev", expect=1).stderr
+
+
+def test_alarms_elsewhere_that_never_answer_hold_up_no_rollback(tiny_hub, tmp_path, monkeypatch):
+    silent = SilentReceiver()
+    for name, value in {"AWS_ENDPOINT_URL": silent.url, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "of no worth", "AWS_REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(name, value)
+    redoubt = two_versions(tmp_path, tiny_hub, providers={"alarms": {"cloudwatch": {}}})
+    try:
+        load, took = killed_canary(redoubt, Endpoint(redoubt))
+        assert not failed(load) and took < 2 + 1, took
+    finally:
+        redoubt("endpoint", "stop", "--environment", "dev")

@@ -75,6 +75,7 @@ class PlayedEndpoints final : public Client {
   }
   Result<RestAnswer> send(const RestRequest&, Sink&) override { return fail(ErrorCode::unsupported, "no streams in this test"); }
   Status act_as(const std::string&) override { return {}; }
+  void give_up() override {}
   const std::string& region() const override { return region_; }
   const std::string& partition() const override { return partition_; }
   Result<std::string> account() override { return std::string("123456789012"); }

@@ -86,6 +86,7 @@ class PlayedSagemaker final : public Client {
   }
   Result<RestAnswer> send(const RestRequest&, Sink&) override { return fail(ErrorCode::unsupported, "not played"); }
   Status act_as(const std::string&) override { return {}; }
+  void give_up() override {}
   const std::string& region() const override { return region_; }
   const std::string& partition() const override { return partition_; }
   Result<std::string> account() override { return std::string("123456789012"); }

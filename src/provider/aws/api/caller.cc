@@ -61,8 +61,11 @@ class Attempts {
   }
 
  private:
-  static void pause(int milliseconds) {
-    if (milliseconds > 0) std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  void pause(int milliseconds) const {
+    constexpr int kSliceMs = 200;  // how soon it is seen that nobody waits any more
+    for (; milliseconds > 0 && !caller_.http_.has_given_up(); milliseconds -= kSliceMs) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(std::min(milliseconds, kSliceMs)));
+    }
   }
 
   Result<http::ExchangeOutcome> attempt() {
@@ -111,6 +114,7 @@ class Attempts {
   }
 
   int judge_failure(const http::ExchangeOutcome& outcome) {
+    if (caller_.http_.has_given_up()) return -1;
     if (outcome.reached && !request_.repeatable) return -1;
     if (body_.count() > forgotten_ && !request_.forget_body) return -1;
     if (request_.forget_body) request_.forget_body();

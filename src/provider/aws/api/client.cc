@@ -103,6 +103,7 @@ class AwsClient final : public Client {
   Result<Json> wait_until(std::string_view service, std::string_view operation, const Json& input,
                           const std::function<Result<bool>(const Json&)>& is_done, const WaitOptions& options) override;
   Result<RestAnswer> send(const RestRequest& request, Sink& body) override;
+  void give_up() override { http_.give_up(); }
   const std::string& region() const override { return options_.region; }
   const std::string& partition() const override { return partition_; }
   Result<std::string> account() override;
@@ -132,7 +133,7 @@ class AwsClient final : public Client {
   const ClientOptions options_;
   const std::string partition_;
   const Profiles profiles_;
-  const http::KeepAliveClient http_;
+  http::KeepAliveClient http_;
   Caller caller_;
   const Environment environment_;
   const Endpoints endpoints_;

@@ -79,6 +79,10 @@ class Client {
   // The body of a success goes to `body`.
   virtual Result<RestAnswer> send(const RestRequest& request, Sink& body) = 0;
 
+  // From now on every call fails at once as unavailable, and those that are under way are broken off within a second or two: for a process
+  // that has to end.
+  virtual void give_up() = 0;
+
   virtual const std::string& region() const = 0;
   virtual const std::string& partition() const = 0;  // "aws", "aws-cn", "aws-us-gov"
   virtual Result<std::string> account() = 0;          // twelve digits, asked for once
