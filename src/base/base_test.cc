@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <future>
 #include <limits>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/json_text.h"
@@ -164,6 +166,17 @@ TEST(File, list_files_refuses_links) {
   EXPECT_EQ(*list_files(folder.path()), std::vector<std::string>{"a/b/f"});
   std::filesystem::create_symlink("/etc/passwd", folder.path() / "a/link");
   EXPECT_EQ(list_files(folder.path()).error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Deadline, calls_once_it_has_passed_and_not_where_it_was_met) {
+  std::promise<void> missed;
+  bool called = false;
+  {
+    const Deadline passed(std::chrono::milliseconds(1), [&] { missed.set_value(); });  // a second call would throw
+    const Deadline met(std::chrono::hours(1), [&] { called = true; });
+    missed.get_future().wait();
+  }
+  EXPECT_FALSE(called);
 }
 
 TEST(Secret, compares_whole_values) {

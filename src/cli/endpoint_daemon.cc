@@ -6,11 +6,8 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <condition_variable>
-#include <functional>
-#include <mutex>
-#include <thread>
 
+#include "base/deadline.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/monotonic_clock.h"
@@ -44,29 +41,6 @@ sigset_t block_signals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
-
-// Does something once, by a thread of its own, unless it is gone before that time has passed.
-class Deadline {
- public:
-  Deadline(std::chrono::seconds time, std::function<void()> missed) : thread_([this, time, missed = std::move(missed)] {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, time, [this] { return met_; })) missed();
-  }) {}
-  ~Deadline() {
-    {
-      const std::scoped_lock lock(mutex_);
-      met_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool met_ = false;
-  std::thread thread_;  // uses what stands above it
-};
 
 class Daemon {
  public:
