@@ -11,27 +11,17 @@
 #include "engine/distributed/join.h"
 #include "engine/evaluate/evaluator.h"
 #include "engine/evaluate/inputs.h"
-#include "engine/model/tasks.h"
 #include "engine/train/full_weights.h"
 #include "engine/train/memory.h"
 #include "engine/train/preferences.h"
 #include "engine/train/trainer.h"
+#include "engine/train/weights_digest.h"
 
 namespace redoubt::engine::train {
 namespace {
 
 std::string digest_of(const at::Tensor& tensor) {
   return crypto::sha256(ByteView(static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes())).hex();
-}
-
-// That of all tensors' digests, each made by a thread that is free: the first step waits for them.
-std::string digest_of(const model::Weights& weights) {
-  const auto tensors = weights.tensors();
-  std::vector<std::string> digests(tensors.size());
-  model::for_each_task(std::ssize(tensors), [&](std::int64_t i) { digests[static_cast<std::size_t>(i)] = digest_of(tensors[static_cast<std::size_t>(i)]); });
-  crypto::Sha256 hash;
-  for (const auto& digest : digests) hash.update(digest);
-  return hash.finish().hex();
 }
 
 // How the adapter names its base: as the platform says, or as the model names itself.
@@ -133,9 +123,8 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   TrainHooks hooks;
   hooks.event = [&](std::string_view name, const Json& members) { events.write(name, members); };
   TrainData data{train_examples, eval_examples, inputs.now};
-  data.identity = {{"train", train_examples.digest()},
-                   {"eval", eval_examples.digest()},
-                   {"model", digest_of(inputs.base->weights())}};
+  data.identity = {{"train", train_examples.digest()}, {"eval", eval_examples.digest()}};
+  data.model_digest = [&paths] { return digest_of_weights(paths.channel("model")); };
   const auto outcome = TRY(train_method(paths, values, options, *inputs.base, std::move(data), hooks, group));
   if (group.leads()) TRY(write_metrics(paths, outcome));
   TRY(group.wait_for_all());  // no rank has done its work before all have

@@ -70,6 +70,7 @@ class Run {
   Result<StepExamples> batch_of(std::int64_t step);
   Status do_step();
   Result<evaluate::Evaluation> evaluate_shares(const data::Examples& examples, const model::LoraWeights* adapter);
+  Status identify_model();
   Status judge_reference();
   Status judge(const evaluate::Evaluation& evaluation, std::int64_t epoch);
   Status finish_epoch();
@@ -99,6 +100,7 @@ class Run {
 Status Run::resume() {
   const auto memory = plan_memory(base_.config(), options_, trainable_.values().numel(), size_of_passes(data_, options_));
   TRY(check_memory(memory, options_.processes_here, memory_limit()));
+  if (group_.ranks() > 1) TRY(identify_model());
   TRY(check_agreement(group_, state_.identity));
   TRY(judge_reference());
   auto found = TRY(read_for_all(group_, checkpoints_));
@@ -113,6 +115,7 @@ Status Run::resume() {
                           {"truncated", data_.train.counts().truncated},
                           {"resumed_step", found ? found->step : 0}});
   if (!found) return {};
+  TRY(identify_model());
   if (found->identity != state_.identity || found->values.numel() != trainable_.values().numel() || found->step > steps_)
     return fail(ErrorCode::invalid_argument, "the checkpoint belongs to a run with other hyperparameters, model or data",
                 checkpoints_.string(), "restore them, or remove the checkpoints to begin anew");
@@ -122,6 +125,12 @@ Status Run::resume() {
   optimizer_.second_moment.copy_(state_.second_moment);
   optimizer_.steps = state_.step;
   stopped_early_ = options_.early_stopping_patience > 0 && state_.epochs_since_best >= options_.early_stopping_patience;
+  return {};
+}
+
+Status Run::identify_model() {
+  auto& identity = state_.identity["data"];
+  if (data_.model_digest && !identity.contains("model")) identity["model"] = TRY(data_.model_digest());
   return {};
 }
 
@@ -249,6 +258,7 @@ Status Run::checkpoint() {
   state_.values = trainable_.values();
   state_.first_moment = optimizer_.first_moment;
   state_.second_moment = optimizer_.second_moment;
+  TRY(identify_model());
   TRY(check_equal_values(group_, state_.values));
   return group_.leads() ? write_checkpoint(checkpoints_, state_) : Status();
 }

@@ -19,6 +19,9 @@ struct TrainData {
   data::Examples train, eval;  // eval may be empty: then the last adapter is the best
   std::int64_t now = 0;                        // when the run began, seconds since 1970: kept in its checkpoints
   Json identity = {};                          // what must be equal to resume, beside the options
+  // Of the weights that the run began with, which must be equal too. Asked for when it first matters, at a checkpoint or among several
+  // ranks: the first step does not wait for it. None: nothing is compared.
+  std::function<Result<std::string>()> model_digest = {};
   bool starts_from_adapter = false;            // which is then the reference of preferences, else the base is
 };
 

@@ -83,6 +83,27 @@ TEST_F(TrainerTest, a_checkpoint_over_other_weights_is_refused) {
   EXPECT_EQ(run(options).error().code, ErrorCode::invalid_argument);
 }
 
+TEST_F(TrainerTest, the_weights_are_identified_at_the_first_checkpoint_and_before_a_run_goes_on) {
+  const auto options = options_for_tests();  // a checkpoint after three steps
+  TrainData data{train_, eval_, {}};
+  std::string digest = "of these weights";
+  int asked = 0;
+  data.model_digest = [&]() -> Result<std::string> { return ++asked, digest; };
+  TrainHooks hooks;
+  std::vector<int> asked_after;
+  hooks.stop_after = [&](std::int64_t step) { return asked_after.push_back(asked), step == 7; };
+  const auto run_on = [&] { return train(*base_, data, options, folder_.path() / "a", hooks); };
+  ASSERT_TRUE(run_on()->stopped_by_hook);
+  EXPECT_EQ(asked_after, (std::vector<int>{0, 0, 1, 1, 1, 1, 1}));
+  hooks.stop_after = {};
+  digest = "of others";
+  EXPECT_EQ(run_on().error().code, ErrorCode::invalid_argument);
+  digest = "of these weights";
+  EXPECT_TRUE(run_on());
+  data.model_digest = [] { return Result<std::string>(fail(ErrorCode::not_found, "no weights")); };
+  EXPECT_EQ(run_on().error().code, ErrorCode::not_found);
+}
+
 TEST_F(TrainerTest, two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not) {
   auto options = options_for_tests();
   const auto one = run(options, {}, "one").value(), two = run(options, {}, "two").value();
