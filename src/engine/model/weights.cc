@@ -32,13 +32,13 @@ class Loader {
   // A linear module's weight, whichever way it lies in the file, into rows of the matrix that it is a part of.
   Status linear(const std::string& name, const at::Tensor& rows) {
     const std::int64_t outputs = rows.size(0), inputs = rows.size(1);
-    if (!config_.names.transposed) {
-      const auto place = TRY(take(name, {outputs, inputs}));
-      if (TRY(stored_type(*place.file, *place.tensor)) == type_) return read_tensor(*place.file, *place.tensor, rows);
-      rows.copy_(TRY(read_tensor(*place.file, *place.tensor)));
+    if (config_.names.transposed) {
+      rows.copy_(TRY(matrix(name, inputs, outputs)).t());
       return {};
     }
-    rows.copy_(TRY(matrix(name, inputs, outputs)).t());
+    const auto place = TRY(take(name, {outputs, inputs}));
+    if (TRY(stored_type(*place.file, *place.tensor)) == type_) return read_tensor(*place.file, *place.tensor, rows);
+    rows.copy_(TRY(read_tensor(*place.file, *place.tensor)));
     return {};
   }
   at::Tensor empty(std::int64_t rows, std::int64_t columns) const { return at::empty({rows, columns}, type_); }
