@@ -7,11 +7,11 @@
 #include <memory>
 #include <optional>
 
+#include "base/background_task.h"
 #include "cli/session.h"
 #include "pipeline/config.h"
 #include "stages/watch/alarms.h"
 #include "stages/watch/delivery.h"
-#include "stages/watch/telling.h"
 
 namespace redoubt::cli {
 
@@ -19,7 +19,7 @@ inline constexpr const char* kNoEndpoint = "account";  // where alarms and incid
 
 // Threads of an endpoint's process, which waits for neither: one tells those who are notified, one asks for alarms that are elsewhere.
 struct WatchThreads {
-  stages::watch::Telling telling, asking;
+  BackgroundTask telling, asking;
 };
 
 // A failure of watching is logged and never ends it.

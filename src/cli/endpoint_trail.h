@@ -4,8 +4,8 @@
 // tells at this moment, holds up neither alarms nor a rollback.
 #pragma once
 
+#include "base/background_task.h"
 #include "cli/session.h"
-#include "stages/watch/telling.h"
 
 namespace redoubt::cli {
 
@@ -20,7 +20,7 @@ class EndpointTrail {
   std::optional<Status> ask();
 
   Session& session_;
-  stages::watch::Telling telling_;
+  BackgroundTask telling_;
 };
 
 }  // namespace redoubt::cli
