@@ -96,22 +96,30 @@ int get_context(void* context, OSSL_PARAM params[]) {
   return 1;
 }
 
+ByteView bytes_of(const OSSL_PARAM& param) {
+  const void* data = nullptr;
+  std::size_t size = 0;
+  return OSSL_PARAM_get_octet_string_ptr(&param, &data, &size) == 1 ? ByteView(static_cast<const std::uint8_t*>(data), size) : ByteView();
+}
+
 // Fails for a control that it does not have where a caller would take silence for success.
-int set_context(void* context, const OSSL_PARAM* params) {
-  if (params == nullptr) return 1;
-  auto& state = state_of(context);
-  const auto bytes = [](const OSSL_PARAM* param) {
-    const void* data = nullptr;
-    std::size_t size = 0;
-    return OSSL_PARAM_get_octet_string_ptr(param, &data, &size) == 1 ? ByteView(static_cast<const std::uint8_t*>(data), size) : ByteView();
-  };
+bool set_one(GcmState& state, const OSSL_PARAM& param) {
+  const std::string_view name = param.key;
   std::size_t number = 0;
-  if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TAG); param != nullptr && param->data != nullptr && !state.expect_tag(bytes(param))) return 0;
-  if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_KEYLEN); param != nullptr && (OSSL_PARAM_get_size_t(param, &number) != 1 || number != GcmState::kKeyBytes)) return 0;
-  if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_IVLEN); param != nullptr && (OSSL_PARAM_get_size_t(param, &number) != 1 || !state.set_iv_size(number))) return 0;
-  if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED); param != nullptr && !state.set_tls_1_2_iv(bytes(param))) return 0;
-  if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD); param != nullptr && !state.begin_tls_1_2_record(bytes(param))) return 0;
-  return OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV) == nullptr;
+  if (name == OSSL_CIPHER_PARAM_AEAD_TAG) return param.data == nullptr || state.expect_tag(bytes_of(param));
+  if (name == OSSL_CIPHER_PARAM_KEYLEN) return OSSL_PARAM_get_size_t(&param, &number) == 1 && number == GcmState::kKeyBytes;
+  if (name == OSSL_CIPHER_PARAM_AEAD_IVLEN) return OSSL_PARAM_get_size_t(&param, &number) == 1 && state.set_iv_size(number);
+  if (name == OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) return state.set_tls_1_2_iv(bytes_of(param));
+  if (name == OSSL_CIPHER_PARAM_AEAD_TLS1_AAD) return state.begin_tls_1_2_record(bytes_of(param));
+  return name != OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV;
+}
+
+int set_context(void* context, const OSSL_PARAM* params) {
+  auto& state = state_of(context);
+  for (auto* param = params; param != nullptr && param->key != nullptr; ++param) {
+    if (!set_one(state, *param)) return 0;
+  }
+  return 1;
 }
 
 const OSSL_PARAM kFixed[] = {OSSL_PARAM_uint(OSSL_CIPHER_PARAM_MODE, nullptr), OSSL_PARAM_int(OSSL_CIPHER_PARAM_AEAD, nullptr), OSSL_PARAM_int(OSSL_CIPHER_PARAM_CUSTOM_IV, nullptr),

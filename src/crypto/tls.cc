@@ -12,6 +12,7 @@
 
 #include "crypto/certificate_info.h"
 #include "crypto/openssl_handles.h"
+#include "crypto/socket_bio.h"
 #include "crypto/vector_gcm.h"
 
 namespace redoubt::crypto {
@@ -34,6 +35,12 @@ TlsContext new_tls_context(const SSL_METHOD* method) {
 }
 
 Bio reader_of(ByteView bytes) { return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))); }
+
+bool set_socket(SSL* ssl, int fd) {
+  BIO* socket = new_socket_bio(fd);
+  if (socket != nullptr) SSL_set_bio(ssl, socket, socket);
+  return socket != nullptr;
+}
 
 // What failed before is not this call's failure. Clearing a queue takes much longer than to see that it is empty.
 void forget_errors() {
@@ -145,7 +152,7 @@ Status ask_for_certificates(SSL_CTX* context, const TlsServerOptions& options) {
 Result<SSL*> connection_over(SSL_CTX* context, int fd) {
   SSL* ssl = SSL_new(context);
   if (!ssl) return fail(ErrorCode::limit_exceeded, "no memory for a TLS connection");
-  if (SSL_set_fd(ssl, fd) == 1) return ssl;
+  if (set_socket(ssl, fd)) return ssl;
   SSL_free(ssl);
   return tls_failure("a socket cannot be used");
 }
@@ -319,7 +326,7 @@ Result<std::unique_ptr<TlsConnection>> TlsClientContext::connect(int fd, const s
   bool is_address = inet_pton(AF_INET, host.c_str(), address) == 1 || inet_pton(AF_INET6, host.c_str(), address) == 1;
   bool named = is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1
                           : SSL_set1_host(ssl, host.c_str()) == 1 && SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
-  if (!named || SSL_set_fd(ssl, fd) != 1 || SSL_set_alpn_protos(ssl, kHttp11, sizeof kHttp11) != 0)
+  if (!named || !set_socket(ssl, fd) || SSL_set_alpn_protos(ssl, kHttp11, sizeof kHttp11) != 0)
     return tls_failure("a connection cannot be set up");
   SSL_set_connect_state(ssl);
   return std::unique_ptr<TlsConnection>(new TlsConnection(std::move(state)));
