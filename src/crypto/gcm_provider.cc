@@ -165,7 +165,7 @@ bool load_gcm_provider() {
   constexpr int kBesideTheDefault = 1;
   if (gcm_library() == nullptr || OSSL_PROVIDER_add_builtin(nullptr, "redoubt", init) != 1) return false;
   // Never unloaded, and held where a search for leaks finds it: OpenSSL forgets it at the process's end, before it is freed.
-  static const OSSL_PROVIDER* loaded = nullptr;
+  [[gnu::used]] static const OSSL_PROVIDER* loaded = nullptr;  // g++ leaves out what is only written
   loaded = OSSL_PROVIDER_try_load(nullptr, "redoubt", kBesideTheDefault);
   return loaded != nullptr;
 }
