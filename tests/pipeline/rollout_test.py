@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A version that comes into service beside the one that stands: tried, finished, rolled back by command and by itself; and promotion by digest."""
 import os
+import random
 import signal
 import time
 
 import pytest
 
-from conftest import Endpoint, SilentReceiver, deploy_tiny, until, workers_of
-from two_versions import Load, states, train_again
+from conftest import TRAINING_ROWS, Endpoint, SilentReceiver, deploy_tiny, until, workers_of
+from two_versions import Load, states, train_again, usual_prompts
+
+PROMPTS = usual_prompts(TRAINING_ROWS)
 
 
 def two_versions(folder, hub, **changes):
@@ -37,7 +40,8 @@ def failed(load):
 
 
 def answer(endpoint, model="tiny"):
-    body = {"model": model, "messages": [{"role": "user", "content": "How do I copy a1?"}], "max_tokens": 8}
+    """Whatever is asked without end has to be as the training data, or it drifts, and what is tried goes back for that."""
+    body = {"model": model, "messages": [{"role": "user", "content": random.choice(PROMPTS)}], "max_tokens": 8}
     with endpoint.open("/v1/chat/completions", body) as got:
         return got.status, got.headers.get("X-Redoubt-Version"), got.read()
 
