@@ -42,6 +42,7 @@ Result<std::unique_ptr<AlarmReports>> AlarmReports::create(Session& session, std
     made->told_ = TRY(stages::watch::parse_alarms(TRY(json_array(*note, "alarms", "alarms"))));
     TRY(made->deliveries_.restore(TRY(json_array(*note, "pending", "alarms"))));
   }
+  made->look_id_ = to_hex(crypto::random_bytes(8));
   made->look_ = std::make_shared<Look>();
   made->look_->rules = std::move(rules);
   made->look_->alarms = TRY(session.alarms(made->environment_, watch.interval_s, stages::watch::to_json(made->told_)));
@@ -70,23 +71,19 @@ Status AlarmReports::evaluate(const stages::watch::Measurements& values) {
 Status AlarmReports::look_elsewhere(const stages::watch::Measurements& values) {
   for (const auto& [name, value] : values) waiting_[name] = value;
   const auto looked = ask();
-  if (looked && *looked) take_states();
-  if (looked) asked_.clear();
-  if (looked && !waiting_.empty()) (void)ask();
-  return looked.value_or(Status());
+  if (!looked) return {};
+  awaits_answer_ = false;
+  if (*looked) take_states();
+  if (!waiting_.empty()) (void)ask();
+  return *looked;
 }
 
-// How the look ended that is under way; nothing before, or where it begins with this.
+// How the look ended that is under way; nothing before, where it begins with this, or while the thread is at what reports before these asked.
 std::optional<Status> AlarmReports::ask() {
-  const bool is_begun = !asked_.empty();
-  if (!is_begun) asked_ = "look " + to_hex(crypto::random_bytes(8));
-  bool begins = false;
-  const auto ended = threads_->asking.ask(asked_, [&]() -> Result<std::function<Status()>> {
-    begins = true;
+  return threads_->asking.ask(look_id_, [this]() -> Result<std::function<Status()>> {
+    awaits_answer_ = true;
     return std::function([look = look_, values = std::exchange(waiting_, {})] { return look->at(values); });
   });
-  if (!is_begun && !begins) asked_.clear();  // the thread is still at what reports before these have asked
-  return ended;
 }
 
 Status AlarmReports::look(const stages::watch::Measurements& values) {

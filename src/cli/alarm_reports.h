@@ -36,7 +36,7 @@ class AlarmReports {
   // `threads`, alarms elsewhere are asked, and their states are taken at the first call after they have answered: until then an answer is
   // awaited. Values that come meanwhile are put after that, of each the newest.
   Status evaluate(const stages::watch::Measurements& values);
-  bool awaits_answer() const { return !asked_.empty(); }
+  bool awaits_answer() const { return awaits_answer_; }
   // Tells of what changed. What could not be told of is logged and tried again at the next call; what is still being told, by `telling`, is
   // asked for again there.
   void tell();
@@ -58,8 +58,9 @@ class AlarmReports {
   Session& session_;
   std::string environment_;
   std::shared_ptr<Look> look_;              // while alarms elsewhere are being asked, of the thread that asks
-  std::string asked_;                       // the name of that, empty where nobody is asked
-  stages::watch::Measurements waiting_;     // until that is over
+  std::string look_id_;                     // tells these reports' looks from those of reports before them
+  bool awaits_answer_ = false;
+  stages::watch::Measurements waiting_;     // until it has come
   std::vector<stages::watch::Alarm> told_;  // what somebody heard of, or is about to
   stages::watch::Deliveries deliveries_;
   std::unique_ptr<provider::Notifier> notifier_;  // null: nobody is notified

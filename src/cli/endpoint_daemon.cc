@@ -79,7 +79,7 @@ class Daemon {
     watch_.reset();
     threads_.reset();
     trail_.reset();
-    if (auto told = session_->mirror_audit(); !told) spdlog::error("the audit trail is not up to date: {} ({})", told.error().message, told.error().where);
+    if (auto told = session_->mirror_audit(); !told) log_trail_problem(told.error());
   }
 
   void report(const char* state, const std::string& error) {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/endpoint_trail.h"
 
-#include "base/log.h"
-
 namespace redoubt::cli {
 
 void EndpointTrail::step() {
   const auto told = ask();
   if (!told) return;
-  if (!*told) spdlog::error("the audit trail is not up to date: {} ({})", told->error().message, told->error().where);
+  if (!*told) log_trail_problem(told->error());
   (void)ask();
 }
 

@@ -85,6 +85,8 @@ Result<FileLock> lock_trail(const std::filesystem::path& path, const std::atomic
 
 void set_command_name(std::string name) { command_name() = std::move(name); }
 
+void log_trail_problem(const Error& error) { spdlog::error("the audit trail is not up to date: {} ({})", error.message, error.where); }
+
 struct Session::State {
   SystemClock clock;
   GlobalOptions options;
@@ -106,7 +108,7 @@ Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Session::~Session() {
   if (state_ == nullptr || !state_->may_have_recorded || state_->providers == nullptr) return;
-  if (auto done = mirror_audit(); !done) spdlog::error("the audit trail is not up to date: {} ({})", done.error().message, done.error().where);
+  if (auto done = mirror_audit(); !done) log_trail_problem(done.error());
 }
 
 bool Session::keeps_trail() const { return !pipeline::choice_of(state_->providers->config(), "audit").kind.empty(); }

@@ -39,6 +39,8 @@ struct InitOptions {
 
 class Providers;
 
+void log_trail_problem(const Error& error);
+
 class Session {
  public:
   // Makes the workspace and its ledger, or goes on with a making that was cut off. already_exists, or the errors of

@@ -55,7 +55,7 @@ ExchangeOutcome KeepAliveClient::exchange(const ExchangeRequest& request, Sink& 
     return outcome;
   }
   if (given_up_) {
-    outcome.failure = std::move(detail::fail_given_up(without_query(request.url)).value());
+    outcome.failure = detail::given_up_error(without_query(request.url));
     return outcome;
   }
   transfer->given_up = &given_up_;

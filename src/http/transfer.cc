@@ -201,7 +201,7 @@ void initialise_once() {
 
 }  // namespace
 
-tl::unexpected<Error> fail_given_up(const std::string& where) { return fail(ErrorCode::unavailable, "no answer is waited for any more", where); }
+Error given_up_error(const std::string& where) { return {ErrorCode::unavailable, "no answer is waited for any more", where}; }
 
 HandlePool::HandlePool() { initialise_once(); }
 
@@ -250,7 +250,7 @@ Result<ClientResponse> perform(const ClientOptions& options, const Transfer& tra
   delivery.reached = delivery.reached || sent > 0;
   if (exchange.failure) return fail(std::move(*exchange.failure));
   const std::string where = without_query(transfer.url);
-  if (code == CURLE_ABORTED_BY_CALLBACK && transfer.given_up != nullptr && *transfer.given_up) return fail_given_up(where);
+  if (code == CURLE_ABORTED_BY_CALLBACK && transfer.given_up != nullptr && *transfer.given_up) return fail(given_up_error(where));
   if (code != CURLE_OK && !exchange.cut_short) return fail_curl(code, detail, options, where);
   if (exchange.received == 0) TRY(exchange.admit());  // an answer without a body
   if (exchange.admitted && transfer.range && transfer.method != "HEAD" && exchange.received != transfer.range->length) {

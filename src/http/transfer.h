@@ -53,8 +53,8 @@ class HandlePool {
   std::vector<void*> idle_;
 };
 
-// What an exchange fails with that was given up.
-tl::unexpected<Error> fail_given_up(const std::string& where);
+// Of an exchange that was given up.
+Error given_up_error(const std::string& where);
 
 // Answers any status. Bytes go into the delivery only when the status is a success and, where a range was asked for, the
 // range is that one; the body of an error or a redirect is dropped, or goes to `error_body`. Without a pool the connection is

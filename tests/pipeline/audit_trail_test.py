@@ -102,8 +102,7 @@ def test_an_endpoint_tells_the_trail_by_the_passphrase_that_it_was_told_once(tin
     redoubt.trail = tmp_path / "audit.jsonl"
     redoubt("endpoint", "stop", "--environment", "dev")
     told = len(events(redoubt))
-    command = [argument for argument in redoubt.command("endpoint", "run", "--environment", "dev") if argument not in ("--passphrase-file", str(passphrase))]
-    process = subprocess.Popen(command, env=redoubt.environment, stdin=subprocess.PIPE, cwd=tmp_path)
+    process = subprocess.Popen(Redoubt(tmp_path).command("endpoint", "run", "--environment", "dev"), env=redoubt.environment, stdin=subprocess.PIPE, cwd=tmp_path)
     try:
         process.stdin.write(passphrase.read_bytes())
         process.stdin.close()

@@ -6,18 +6,14 @@ import time
 
 import pytest
 
-from conftest import Endpoint, SilentReceiver, deploy_tiny, until
-from two_versions import ask_all, states, strange_prompts, train_again, usual_prompts
+from conftest import Endpoint, SilentReceiver, until
+from two_versions import ask_all, deploy_two, states, strange_prompts, usual_prompts
 
 
 @pytest.fixture(scope="module")
 def two(tiny_hub, tmp_path_factory):
-    """0.1.0 is served, 0.2.0 is approved."""
     receiver = SilentReceiver()
-    redoubt = deploy_tiny(tmp_path_factory.mktemp("drift"), tiny_hub, watch={"webhook": receiver.url + "/alarms", "interval_s": 1, "latency_p99_ms_max": 600000})
-    train_again(redoubt, epochs=1, learning_rate=0.001)
-    redoubt("run", redoubt.pipeline, expect=6)
-    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    redoubt = deploy_two(tmp_path_factory.mktemp("drift"), tiny_hub, watch={"webhook": receiver.url + "/alarms", "interval_s": 1, "latency_p99_ms_max": 600000})
     redoubt.receiver = receiver
     yield redoubt
     redoubt("endpoint", "stop", "--environment", "dev")

@@ -7,24 +7,16 @@ import time
 
 import pytest
 
-from conftest import TRAINING_ROWS, Endpoint, SilentReceiver, deploy_tiny, until, workers_of
-from two_versions import Load, states, train_again, usual_prompts
+from conftest import TRAINING_ROWS, Endpoint, SilentReceiver, until, workers_of
+from two_versions import Load, deploy_two, states, usual_prompts
 
 PROMPTS = usual_prompts(TRAINING_ROWS)
-
-
-def two_versions(folder, hub, **changes):
-    """0.1.0 is served, 0.2.0 is approved."""
-    redoubt = deploy_tiny(folder, hub, watch={"interval_s": 1, "latency_p99_ms_max": 600000}, **changes)
-    train_again(redoubt, epochs=1, learning_rate=0.001)
-    redoubt("run", redoubt.pipeline, expect=6)
-    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
-    return redoubt
+WATCH = {"interval_s": 1, "latency_p99_ms_max": 600000}
 
 
 @pytest.fixture(scope="module")
 def two(tiny_hub, tmp_path_factory):
-    redoubt = two_versions(tmp_path_factory.mktemp("rollout"), tiny_hub)
+    redoubt = deploy_two(tmp_path_factory.mktemp("rollout"), tiny_hub, watch=WATCH)
     yield redoubt
     for environment in ("dev", "staging"):
         redoubt("endpoint", "stop", "--environment", environment)
@@ -171,7 +163,7 @@ def test_alarms_elsewhere_that_never_answer_hold_up_no_rollback(tiny_hub, tmp_pa
     silent = SilentReceiver()
     for name, value in {"AWS_ENDPOINT_URL": silent.url, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "of no worth", "AWS_REGION": "eu-central-1"}.items():
         monkeypatch.setenv(name, value)
-    redoubt = two_versions(tmp_path, tiny_hub, providers={"alarms": {"cloudwatch": {}}})
+    redoubt = deploy_two(tmp_path, tiny_hub, watch=WATCH, providers={"alarms": {"cloudwatch": {}}})
     try:
         load, took = killed_canary(redoubt, Endpoint(redoubt))
         assert not failed(load) and took < 2 + 1, took

@@ -6,13 +6,22 @@ import threading
 
 import yaml
 
-from conftest import TRAINING_ROWS, rows
+from conftest import TRAINING_ROWS, deploy_tiny, rows
 
 
 def train_again(redoubt, **changes):
     """The pipeline with other hyperparameters, which is another version."""
     file = redoubt.pipeline.parent / "training_config.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+
+
+def deploy_two(folder, hub, **changes):
+    """0.1.0 is served, 0.2.0 is approved."""
+    redoubt = deploy_tiny(folder, hub, **changes)
+    train_again(redoubt, epochs=1, learning_rate=0.001)
+    redoubt("run", redoubt.pipeline, expect=6)
+    redoubt("registry", "approve", "tiny/0.2.0", "--reason", "better", identity="reviewer")
+    return redoubt
 
 
 def usual_prompts(count, seed=9):
