@@ -51,7 +51,7 @@ Status CsvReader::split(CsvRecord& record) const {
   const auto here = [&](std::size_t at) {
     return record.line + static_cast<std::uint64_t>(std::count(raw.begin(), raw.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
   };
-  std::size_t at = 0;
+  std::size_t at = record.line == 1 && raw.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;  // it is no part of the first field
   while (true) {
     auto& field = record.fields.emplace_back();
     if (at < raw.size() && raw[at] == '"') {

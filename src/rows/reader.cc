@@ -40,7 +40,17 @@ bool looks_like_header(std::string_view start) {
   return false;
 }
 
-bool holds_json(std::string_view column) { return column == "messages" || column == "choices" || column == "chosen" || column == "rejected"; }
+// What a cell is read as. An answer of a preference is a list of messages, or a text, which may well begin as JSON does.
+Result<Json> value_of(std::string_view column, const std::string& text, const std::string& where) {
+  if ((column == "messages" || column == "choices") && (text.starts_with('[') || text.starts_with('{'))) return parse_json(text, where + ": " + std::string(column));
+  const auto inside = text.starts_with('[') ? text.find_first_not_of(" \t\r\n", 1) : text.npos;
+  if ((column == "chosen" || column == "rejected") && inside != text.npos && text[inside] == '{') {
+    auto value = TRY(parse_json(text, where));
+    if (std::ranges::all_of(value, [](const Json& message) { return message.is_object() && message.contains("role"); })) return value;
+  }
+  const bool is_place = column == "answer" && !text.empty() && text.size() < 6 && text.find_first_not_of("0123456789") == text.npos;
+  return is_place ? Json(std::stoul(text)) : Json(text);
+}
 
 }  // namespace
 
@@ -71,8 +81,7 @@ Result<CsvColumns> CsvColumns::read(const CsvRecord& header, const std::string& 
                 "the first record names the columns as the members of a row: prompt,completion or instruction,input,output or text or messages");
   };
   for (const auto& field : header.fields) {
-    const bool marked = columns.names_.empty() && field.text.starts_with(kByteOrderMark);
-    columns.names_.push_back(marked ? field.text.substr(kByteOrderMark.size()) : field.text);
+    columns.names_.push_back(field.text);
     const auto& column = columns.names_.back();
     if (!seen.insert(column).second) return bad("column " + std::to_string(columns.names_.size()) + " has the name of another");
     known = known || std::find(kColumns.begin(), kColumns.end(), column) != kColumns.end();
@@ -90,10 +99,8 @@ Result<Json> CsvColumns::row(const CsvRecord& record, const std::string& name) c
   Json row = Json::object();
   for (std::size_t i = 0; i < names_.size(); ++i) {
     const auto& text = record.fields[i].text;
-    const bool json = holds_json(names_[i]) && (text.starts_with('[') || text.starts_with('{'));
-    const bool place = names_[i] == "answer" && !text.empty() && text.size() < 6 && text.find_first_not_of("0123456789") == text.npos;
     if (names_[i] == "input" && text.empty()) continue;
-    row[names_[i]] = json ? TRY(parse_json(text, where)) : place ? Json(std::stoul(text)) : Json(text);
+    row[names_[i]] = TRY(value_of(names_[i], text, where));
   }
   return row;
 }

@@ -17,7 +17,8 @@ enum class Format { json_lines, csv };
 // are unsupported, each with the way to convert it.
 Result<Format> format_of(std::string_view name, std::string_view start);
 
-// A cell of `messages` or `choices` is JSON, one of `answer` or `train` may be a number; an empty `input` is none.
+// A cell of `messages` or `choices` is JSON, one of `chosen` or `rejected` may be a list of messages in JSON, one of `answer` a number; an
+// empty `input` is none.
 // invalid_argument for a header that names no form of a row, names one column twice, or a record of another number of fields.
 class CsvColumns {
  public:

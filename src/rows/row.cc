@@ -18,12 +18,12 @@ class Reader {
 
   Result<Row> read() const {
     if (!row_.is_object()) return bad("a row is a JSON object");
-    if (row_.contains("choices")) return choices();
-    if (row_.contains("chosen") || row_.contains("rejected")) return preference();
-    if (row_.contains("messages")) return conversation();
-    if (row_.contains("prompt") || row_.contains("completion")) return completion();
-    if (row_.contains("instruction") || row_.contains("output")) return instruction();
-    if (!row_.contains("text")) {
+    if (is_given(row_, "choices")) return choices();
+    if (is_given(row_, "chosen") || is_given(row_, "rejected")) return preference();
+    if (is_given(row_, "messages")) return conversation();
+    if (is_given(row_, "prompt") || is_given(row_, "completion")) return completion();
+    if (is_given(row_, "instruction") || is_given(row_, "output")) return instruction();
+    if (!is_given(row_, "text")) {
       return bad("a row has 'messages', or 'prompt' and 'completion', or 'instruction' and 'output', or 'text', or 'choices'",
                  row_.contains("conversations") ? "write 'conversations' as 'messages' with 'role' and 'content'" : "see docs/data.md for the forms");
     }
@@ -108,7 +108,8 @@ class Reader {
     return turn;
   }
 
-  static bool is_given(const Json& message, const char* name) { return message.contains(name) && !message[name].is_null(); }
+  // Rows of a table have all its columns, those that say nothing as null.
+  static bool is_given(const Json& object, const char* name) { return object.contains(name) && !object[name].is_null(); }
 
   // A message that calls needs none.
   Result<std::string> content(const Json& message, bool calls) const {
@@ -149,7 +150,7 @@ class Reader {
   Result<Row> choices() const {
     Row row;
     row.form = Form::choices;
-    row.question = row.prompt = TRY(text(row_.contains("question") ? "question" : "prompt"));
+    row.question = row.prompt = TRY(text(is_given(row_, "question") ? "question" : "prompt"));
     const Json& choices = row_["choices"];
     if (!choices.is_array() || choices.size() < 2) return bad("'choices' is a list of at least two texts");
     for (const auto& choice : choices) {

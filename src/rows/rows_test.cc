@@ -73,6 +73,11 @@ TEST(Row, the_forms_are_told_by_their_members) {
   EXPECT_EQ(choice.right, 1u);
   EXPECT_EQ(row(R"({"prompt":"q","choices":["x","y"],"answer":0})").answer, "x");
   EXPECT_EQ(row(R"({"prompt":"q","chosen":"a","rejected":"b"})").form, Form::preference);
+  // Rows out of a table with columns of several forms.
+  const std::string none = R"("choices":null,"chosen":null,"rejected":null,"messages":null,"instruction":null,"output":null,)";
+  EXPECT_EQ(row("{" + none + R"("prompt":"q","completion":"a","text":null})").answer, "a");
+  EXPECT_EQ(row("{" + none + R"("prompt":null,"completion":null,"text":"t"})").form, Form::text);
+  EXPECT_FALSE(row_of(*parse_json("{" + none + R"("prompt":"q","completion":null})", "d"), "d"));
 }
 
 TEST(Row, a_preference_is_of_texts_or_of_messages_and_both_answers_are_read) {
@@ -195,6 +200,9 @@ TEST(RowReader, csv_and_json_lines_of_the_same_rows_are_equal_whatever_their_nam
   }
   EXPECT_EQ(read(lines, "d.csv")->size(), 2u);
   EXPECT_EQ(read("\xef\xbb\xbf" + table, "d.csv")->at(0).value, expected[0].value);
+  const auto quoted = read("\xef\xbb\xbf\"prompt\",\"completion\"\n\"a,b\",\"c\nd\"\n", "d.csv");  // as pandas' QUOTE_ALL in utf-8-sig writes it
+  ASSERT_TRUE(quoted) << quoted.error().message;
+  EXPECT_EQ(quoted->at(0).value, expected[0].value);
 }
 
 TEST(RowReader, conversations_and_choices_stand_in_a_cell_as_json) {
@@ -202,6 +210,18 @@ TEST(RowReader, conversations_and_choices_stand_in_a_cell_as_json) {
   EXPECT_EQ(found[0].value["messages"][0]["content"], "q");
   EXPECT_EQ(found[0].value["choices"][1], "y");
   EXPECT_EQ(found[0].value["answer"], 1);
+}
+
+TEST(RowReader, an_answer_of_a_preference_is_a_list_of_messages_or_whatever_text_it_is) {
+  const std::string messages = R"("[{""role"":""assistant"",""content"":""a""}]")";
+  const auto found = read("prompt,chosen,rejected\nq," + messages + "," + messages + "\nq,\"{\"\"a\"\": 1}\",[x\nq,[1],[Note] b\nq,\"[{\"\"a\"\": 1}]\",{\nq,[,[]\n", "d.csv");
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->at(0).value["chosen"][0]["content"], "a");
+  EXPECT_EQ(found->at(1).value, Json::parse(R"({"prompt":"q","chosen":"{\"a\": 1}","rejected":"[x"})"));
+  EXPECT_EQ(found->at(2).value, Json::parse(R"({"prompt":"q","chosen":"[1]","rejected":"[Note] b"})"));
+  EXPECT_EQ(found->at(3).value["chosen"], R"([{"a": 1}])");
+  EXPECT_EQ(found->at(4).value["chosen"], "[");
+  EXPECT_FALSE(read("prompt,chosen,rejected\nq,\"[{\"\"role\"\": 1\",b\n", "d.csv"));
 }
 
 TEST(RowReader, a_record_as_a_line_keeps_what_its_cells_of_json_hold) {

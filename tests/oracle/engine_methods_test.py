@@ -105,6 +105,34 @@ def test_preferences_have_the_losses_of_the_formula_in_pytorch(model, tmp_path, 
     assert last["eval_loss"] == pytest.approx(dpo_loss(tuned, reference[:4], pairs[:4], 0.3)[0].item(), rel=1e-2, abs=1e-4)
 
 
+def test_where_one_answer_joins_the_prompts_end_both_answers_count_from_there_as_in_trl(model, tmp_path):
+    """TRL 1.16's DPOTrainer cuts both answers off where the first of them leaves the prompt's own tokens."""
+    rows = [{"prompt": "How do I list ", "chosen": "files in home", "rejected": "9"}, {"prompt": "Where ", "chosen": "7", "rejected": "links"}]
+    tokenizer, pairs, joined = AutoTokenizer.from_pretrained(model), [], 0
+    for row in rows:
+        alone = tokenizer(row["prompt"])["input_ids"]
+        both = [tokenizer(row["prompt"] + row[answer] + "<|im_end|>")["input_ids"] for answer in ("chosen", "rejected")]
+        common = [next((i for i, (a, b) in enumerate(zip(alone, ids)) if a != b), len(alone)) for ids in both]
+        joined += common[0] != common[1]
+        pairs.append(tuple((torch.tensor([ids]), min(common)) for ids in both))
+    assert joined
+    parameters = {"dtype": "fp32", "loss": "dpo", "lora_r": 4, "lora_alpha": 8, "epochs": 1, "batch_size": 2, "learning_rate": 0}
+    run_engine("train", tmp_path / "start", model, parameters, train=rows)
+    events = run_engine("train", tmp_path / "train", model, parameters | {"learning_rate": 2e-2, "epochs": 4, "lr_scheduler": "constant", "warmup_ratio": 0}, train=rows)
+    tuned = PeftModel.from_pretrained(base_of(model), tmp_path / "start/model", is_trainable=True)
+    with torch.no_grad(), tuned.disable_adapter():
+        reference = [[likelihood(tuned, example) for example in pair] for pair in pairs]
+    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=2e-2, weight_decay=0)
+    for event in steps(events):
+        loss, margin = dpo_loss(tuned, reference, pairs, 0.1)
+        assert event["loss"] == pytest.approx(loss.item(), rel=2e-4, abs=1e-6)
+        assert event["reward_margin"] == pytest.approx(margin, rel=1e-3, abs=1e-5)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
+        optimizer.step()
+
+
 def test_an_adapter_that_goes_on_is_the_reference_of_its_preferences(model, tmp_path):
     tuned = adapter_of_peft(model, tmp_path / "adapter", "all-linear")
     events = run_engine("train", tmp_path / "train", model, {"dtype": "fp32", "loss": "dpo", "epochs": 1, "batch_size": len(PAIRS)},

@@ -171,3 +171,54 @@ def test_a_run_that_goes_on_reads_its_rows_with_the_date_of_its_start(model, tmp
     again = subprocess.run([ENGINE, "train", "--root", tmp_path / "job"], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "job/model/adapter_model.safetensors").read_bytes() == first
+
+
+PLAIN = [{"prompt": "How do I list files? ", "completion": "ls -a"}, {"prompt": "", "completion": "no prompt"}, {"prompt": "It ends. ", "completion": "ls<|im_end|>"},
+         {"text": "a text of its own"}, {"text": "one that ends<|im_end|>"}, {"instruction": "List files", "output": "ls"}]
+
+
+def plain_model(folder, begins):
+    """As base models come: without a chat template, the end token named by config.json alone; `begins`: the tokenizer puts a token before a text."""
+    if begins:
+        file = json.loads((folder / "tokenizer.json").read_text())
+        special = {"<|im_start|>": {"id": "<|im_start|>", "ids": [0], "tokens": ["<|im_start|>"]}}
+        file["post_processor"] = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                                  "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": special}
+        (folder / "tokenizer.json").write_text(json.dumps(file))
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({name: value for name, value in config.items() if name not in ("chat_template", "eos_token")}))
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def as_trl_reads(tokenizer, row):
+    """The ids of a row and where its answer starts, as TRL 1.16's SFTTrainer tokenises plain texts."""
+    prompt, answer = row.get("prompt", ""), row.get("completion") or row.get("text")
+    if "instruction" in row:
+        prompt = f"Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n### Instruction:\n{row['instruction']}\n\n### Response:\n"
+        answer = row["output"]
+    ids = tokenizer(prompt + answer + ("" if answer.endswith("<|im_end|>") else "<|im_end|>"))["input_ids"]
+    before = 0 if "text" in row else sum(a == b for a, b in zip(tokenizer(prompt)["input_ids"], ids))
+    return ids, max(1, before)
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["bare", "with a first token"])
+def test_plain_texts_begin_and_end_as_trl_writes_them(model, tmp_path, begins):
+    tokenizer, network = plain_model(model, begins), base_of(model)
+    examples = [as_trl_reads(tokenizer, row) for row in PLAIN]
+    scores = []
+    for ids, start in examples:
+        with torch.no_grad():
+            logits = network(torch.tensor([ids])).logits[0].log_softmax(-1)
+        scores.append((logits[start - 1 : -1].gather(1, torch.tensor(ids)[start:, None]).sum().item(), len(ids) - start))
+    events = run_engine("train", tmp_path / "train", model, {"dtype": "fp32", "epochs": 1, "batch_size": len(PLAIN), "learning_rate": 0}, train=PLAIN)
+    step, = (event for event in events if event["event"] == "step")
+    assert step["tokens"] == sum(len(ids) for ids, _ in examples)
+    assert step["loss"] == pytest.approx(-sum(score for score, _ in scores) / sum(tokens for _, tokens in scores), rel=1e-4)
+    answers = [i for i, row in enumerate(PLAIN) if "text" not in row]
+    run_engine("evaluate", tmp_path / "eval", model, {"dtype": "fp32"}, eval=[PLAIN[i] for i in answers])
+    assert_scores_equal(tmp_path / "eval", [scores[i] for i in answers])
+    pairs = [{"prompt": "How? ", "chosen": "ls", "rejected": "rm<|im_end|>"}]
+    events = run_engine("train", tmp_path / "pairs", model, {"dtype": "fp32", "loss": "dpo", "epochs": 1, "batch_size": 1}, train=pairs)
+    step, = (event for event in events if event["event"] == "step")
+    assert step["tokens"] == sum(len(tokenizer("How? " + answer)["input_ids"]) for answer in ("ls<|im_end|>", "rm<|im_end|>"))

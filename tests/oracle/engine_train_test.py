@@ -134,6 +134,7 @@ VARIANTS = {
     "rslora": {"target_modules": "all-linear", "use_rslora": True},
     "dora": {"target_modules": ["q_proj", "gate_proj", "down_proj"], "use_dora": True},
     "patterns": {"target_modules": "all-linear", "rank_pattern": {"q_proj": 8, "layers.0.mlp.up_proj": 2}, "alpha_pattern": {"^model.layers.2.*": 3}},
+    "unused patterns": {"target_modules": ["q_proj"], "rank_pattern": {"q_proj": 8, "gate_proj": 3}, "alpha_pattern": {"lm_head": 1}},
     "layers": {"target_modules": ["k_proj", "v_proj"], "layers_to_transform": [0, 2], "use_dora": True},
 }
 
@@ -154,6 +155,23 @@ def test_an_adapter_that_peft_wrote_is_the_same_model_in_the_engine(model, tmp_p
     tuned = adapter_of_peft(model, tmp_path / "adapter", variant)
     run_engine("evaluate", tmp_path / "eval", model, {"dtype": "fp32"}, eval=ROWS, adapter=tmp_path / "adapter")
     assert_scores_equal(tmp_path / "eval", likelihoods(tuned, model))
+
+
+def test_an_adapter_in_a_pickle_is_refused_with_a_way_to_convert_it(model, tmp_path):
+    adapter_of_peft(model, tmp_path / "adapter", "q-v")
+    (tmp_path / "adapter/adapter_model.safetensors").rename(tmp_path / "adapter/adapter_model.bin")
+    done = start_engine("evaluate", tmp_path / "eval", model, {}, eval=ROWS, adapter=tmp_path / "adapter")
+    assert done.returncode == 1 and "adapter_model.bin" in done.stderr and "safetensors" in done.stderr
+
+
+@pytest.mark.parametrize("init, status", [("pissa", 1), ("pissa_niter_4", 1), ("olora", 1), ("orthogonal", 0), ("gaussian", 0), (False, 0)])
+def test_an_adapter_whose_start_changed_the_base_is_refused_by_its_initialisation(model, tmp_path, init, status):
+    get_peft_model(base_of(model), LoraConfig(r=4, task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=init)).save_pretrained(tmp_path / "adapter")
+    done = start_engine("evaluate", tmp_path / "eval", model, {"dtype": "fp32"}, eval=ROWS, adapter=tmp_path / "adapter")
+    assert done.returncode == status, done.stderr
+    assert status == 0 or f'init_lora_weights "{init}"' in done.stderr and "path_initial_model_for_weight_conversion" in done.stderr
+    if status == 0:
+        assert_scores_equal(tmp_path / "eval", likelihoods(PeftModel.from_pretrained(base_of(model), tmp_path / "adapter").eval(), model))
 
 
 @pytest.mark.parametrize("variant", ["all-linear", "dora", "patterns"])
@@ -274,7 +292,7 @@ def test_a_broken_model_is_refused_by_the_tensors_name(model, tmp_path, kind):
 
 
 @pytest.mark.parametrize("key, value, words", [
-    ("architectures", ["Qwen2ForCausalLM"], ["Qwen2ForCausalLM"]), ("architectures", None, ["architectures"]),
+    ("architectures", ["Qwen2ForCausalLM"], ["Qwen2ForCausalLM"]), ("architectures", ["LlamaForSequenceClassification"], ["LlamaForSequenceClassification", "architectures"]),
     ("hidden_act", "gelu", ["hidden_act"]), ("num_attention_heads", 7, ["num_attention_heads"]), ("hidden_size", "64", ["hidden_size"])])
 def test_a_model_of_another_architecture_is_refused_by_the_option(model, tmp_path, key, value, words):
     config = json.loads((model / "config.json").read_text())

@@ -179,6 +179,19 @@ def test_training_learns_from_the_turns_that_count_alone(model, tmp_path):
     assert len({round(loss, 4) for loss in losses.values()}) == 3
 
 
+def test_of_a_row_that_is_cut_off_the_words_and_bytes_that_are_left_count(model, tmp_path):
+    answer = " ".join(f"ls --all /home/{i}" for i in range(60))
+    rows = [{"messages": [{"role": "user", "content": "How?"}, {"role": "assistant", "content": answer}]}]
+    result, (line,) = evaluated(tmp_path / "job", model, rows, max_length=100)
+    assert result["truncated"] == 1
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    whole = tokenizer(tokenizer.apply_chat_template(rows[0]["messages"], tokenize=False), add_special_tokens=False)["input_ids"]
+    left = tokenizer.decode(whole[100 - line["tokens"] : 100])
+    assert answer.startswith(left) and len(left) < len(answer) / 2
+    assert result["byte_perplexity"] == pytest.approx(math.exp(-line["log_likelihood"] / len(left)), rel=1e-6)
+    assert result["word_perplexity"] == pytest.approx(math.exp(-line["log_likelihood"] / len(left.split())), rel=1e-6)
+
+
 def test_rows_that_are_too_long_are_dropped_or_refused_as_configured(model, tmp_path):
     longer = {"messages": [ROWS[0]["messages"][0], {"role": "assistant", "content": "ls -a /home " * 40}]}
     result, lines = evaluated(tmp_path / "drop", model, [longer, *ROWS], max_length=100, on_too_long="drop")

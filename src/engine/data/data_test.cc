@@ -75,10 +75,11 @@ std::vector<Example> all_of(const Examples& examples) {
 
 class LoadExamples : public ::testing::Test {
  protected:
+  Encoder encoder() const { return {*tokenizer_, &template_, {}, "<|im_end|>"}; }
   Result<Examples> load_stored(std::string_view lines, std::int64_t max_length = 1000, LossOn loss_on = LossOn::answer,
                                OnTooLong on_too_long = OnTooLong::truncate, const char* name = "train.jsonl") {
     EXPECT_TRUE(write_file(folder_.path() / name, lines));
-    return load_examples({folder_.path() / name}, {*tokenizer_, &template_},
+    return load_examples({folder_.path() / name}, encoder(),
                          {max_length, loss_on, on_too_long, tokenizer_->vocabulary_size(), folder_.path()});
   }
   Result<std::vector<Example>> load(std::string_view lines, std::int64_t max_length = 1000, LossOn loss_on = LossOn::answer,
@@ -135,6 +136,19 @@ TEST_F(LoadExamples, a_completion_ends_with_the_end_token_and_a_text_is_all_answ
   EXPECT_EQ(examples[0].answer_start, 2);
   EXPECT_EQ(examples[1].answer_start, 1);
   EXPECT_EQ(examples[1].source_line, 3u);
+}
+
+TEST_F(LoadExamples, a_plain_text_gets_its_end_once_and_without_a_chat_template_too) {
+  ASSERT_TRUE(write_file(folder_.path() / "train.jsonl", "{\"prompt\":\"ab\",\"completion\":\"cd\"}\n{\"text\":\"abc<|im_end|>\"}\n"));
+  const LoadOptions options{100, LossOn::answer, OnTooLong::truncate, tokenizer_->vocabulary_size(), folder_.path()};
+  const auto examples = all_of(load_examples({folder_.path() / "train.jsonl"}, {*tokenizer_, nullptr, {}, "<|im_end|>"}, options).value());
+  EXPECT_EQ(text_of(examples[0], 0), "abcd<|im_end|>");
+  EXPECT_EQ(text_of(examples[1], 0), "abc<|im_end|>");
+  EXPECT_EQ(all_of(load_examples({folder_.path() / "train.jsonl"}, {*tokenizer_}, options).value())[0].ids.size(), 4u);
+  const std::vector<std::int32_t> ends = {257, 256};
+  EXPECT_EQ(end_of_text(*tokenizer_, "</s>", ends), "</s>");
+  EXPECT_EQ(end_of_text(*tokenizer_, "", ends), "<|im_end|>");
+  EXPECT_EQ(end_of_text(*tokenizer_, "", {}), "");
 }
 
 TEST_F(LoadExamples, which_turns_count_follows_the_option_and_the_marks) {
@@ -201,6 +215,7 @@ TEST_F(LoadExamples, a_long_text_goes_on_in_windows_that_predict_each_token_once
   EXPECT_EQ(texts, (Texts{"abcd", "defg", "ghij", "j<|im_end|>"}));
   EXPECT_EQ(windows[0].answer_bytes, 10u);
   EXPECT_EQ(windows[1].answer_bytes, 0u);
+  EXPECT_EQ(load("{\"text\":\"ab\"}", 1, LossOn::answer, OnTooLong::windows).error().where, "train.jsonl: line 1");
 }
 
 TEST_F(LoadExamples, a_table_and_an_instruction_are_read_as_the_same_completions) {
@@ -237,7 +252,7 @@ TEST_F(LoadExamples, memory_does_not_grow_with_the_file) {
     const rlim_t limit = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (12u << 20);
     const rlimit bound{limit, limit};
     setrlimit(RLIMIT_AS, &bound);
-    const auto examples = load_examples({folder_.path() / "train.jsonl"}, {*tokenizer_, &template_},
+    const auto examples = load_examples({folder_.path() / "train.jsonl"}, encoder(),
                                         {4096, LossOn::answer, OnTooLong::truncate, tokenizer_->vocabulary_size(), folder_.path()});
     _exit(examples && examples->size() == 8'000 && examples->read(7'999)->ids.size() == 2027 ? 0 : 1);
   }
@@ -245,6 +260,15 @@ TEST_F(LoadExamples, memory_does_not_grow_with_the_file) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST_F(LoadExamples, a_row_that_the_template_refuses_is_named_by_its_line) {
+  template_ = chat_template::ChatTemplate::parse("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{{ m.content }}{% endfor %}", {}, "t").value();
+  const auto refused = load(std::string(kChat) + R"(
+{"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a"}]})");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("System role not supported"), std::string::npos);
+  EXPECT_TRUE(refused.error().where.starts_with("train.jsonl: line 2; t")) << refused.error().where;
 }
 
 TEST_F(LoadExamples, a_bad_row_is_named_by_its_line) {
@@ -280,20 +304,20 @@ TEST_F(LoadExamples, several_files_are_one_after_the_other_and_each_place_names_
   ASSERT_TRUE(write_file(folder_.path() / "c.jsonl", "\n"));
   const std::vector files = {folder_.path() / "a.csv", folder_.path() / "b.jsonl", folder_.path() / "c.jsonl"};
   const LoadOptions options{100, LossOn::answer, OnTooLong::truncate, tokenizer_->vocabulary_size(), folder_.path()};
-  const auto examples = load_examples(files, {*tokenizer_, &template_}, options);
+  const auto examples = load_examples(files, encoder(), options);
   ASSERT_TRUE(examples) << examples.error().message;
   ASSERT_EQ(examples->size(), 3u);
   std::string places;
   for (std::size_t i = 0; i < 3; ++i) places += place_of(*examples->read(i), "data") + "; ";
   EXPECT_EQ(places, "line 2 of a.csv; line 1 of b.jsonl; line 3 of b.jsonl; ");
-  EXPECT_EQ(place_of(*load_examples({files[1]}, {*tokenizer_, &template_}, options)->read(0), "data"), "line 1 of data");
+  EXPECT_EQ(place_of(*load_examples({files[1]}, encoder(), options)->read(0), "data"), "line 1 of data");
   ASSERT_TRUE(write_file(folder_.path() / "c.jsonl", "{}\n"));
-  EXPECT_EQ(load_examples(files, {*tokenizer_, &template_}, options).error().where, "c.jsonl: line 1");
+  EXPECT_EQ(load_examples(files, encoder(), options).error().where, "c.jsonl: line 1");
 }
 
 TEST_F(LoadExamples, a_tokenizer_of_another_vocabulary_and_a_file_without_rows_are_refused) {
   ASSERT_TRUE(write_file(folder_.path() / "train.jsonl", kChat));
-  const auto other = load_examples({folder_.path() / "train.jsonl"}, {*tokenizer_, &template_}, {100, LossOn::answer, OnTooLong::truncate, 60, folder_.path()});
+  const auto other = load_examples({folder_.path() / "train.jsonl"}, encoder(), {100, LossOn::answer, OnTooLong::truncate, 60, folder_.path()});
   EXPECT_EQ(other.error().where, "train.jsonl: line 1");
   EXPECT_NE(other.error().message.find("vocabulary"), std::string::npos);
   EXPECT_FALSE(load("\n"));

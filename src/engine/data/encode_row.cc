@@ -11,6 +11,7 @@ struct Written {
   std::string text;
   std::vector<chat_template::TextSpan> counted;
   std::vector<std::string> answers;  // what the counted bytes say, without what the template adds
+  tokenizer::SpecialTokens special = tokenizer::SpecialTokens::leave_out;  // a template writes them itself
 };
 
 bool is_empty(std::string_view text) { return text.find_first_not_of(" \t\r\n") == text.npos; }
@@ -33,18 +34,16 @@ class RowWriter {
  private:
   tl::unexpected<Error> bad(std::string what, std::string cure) const { return fail(ErrorCode::invalid_argument, std::move(what), where_, std::move(cure)); }
 
-  std::string end_token() const { return encoder_.chat_template ? encoder_.chat_template->special().eos_token : ""; }
-
   Result<Written> completion(const rows::Row& row) const {
-    const std::string whole = row.prompt + row.answer + end_token();
-    if (loss_on_ == LossOn::all) return Written{whole, {{0, whole.size()}}, {row.prompt, row.answer}};
-    return Written{whole, {{row.prompt.size(), whole.size()}}, {row.answer}};
+    const std::string whole = row.prompt + ended(row.answer, encoder_.end_token);
+    if (loss_on_ == LossOn::all) return Written{whole, {{0, whole.size()}}, {row.prompt, row.answer}, tokenizer::SpecialTokens::add};
+    return Written{whole, {{row.prompt.size(), whole.size()}}, {row.answer}, tokenizer::SpecialTokens::add};
   }
 
   Result<Written> text(const rows::Row& row) const {
     if (loss_on_ == LossOn::marked) return bad("a text has no mark", "use loss_on: all, or write prompt and completion");
-    const std::string whole = row.answer + end_token();
-    return Written{whole, {{0, whole.size()}}, {row.answer}};
+    const std::string whole = ended(row.answer, encoder_.end_token);
+    return Written{whole, {{0, whole.size()}}, {row.answer}, tokenizer::SpecialTokens::add};
   }
 
   Result<Written> conversation(const rows::Row& row) const {
@@ -70,7 +69,7 @@ class RowWriter {
   }
 
   Result<chat_template::MarkedText> rendered(const rows::Row& row, const std::vector<chat_template::Message>& messages, chat_template::GenerationPrompt prompt) const {
-    return encoder_.chat_template->render_marked(messages, {.prompt = prompt, .tools = row.tools, .now = encoder_.now});
+    return render_row(*encoder_.chat_template, messages, {.prompt = prompt, .tools = row.tools, .now = encoder_.now}, where_);
   }
 
   bool counts(const rows::Row& row, std::size_t i) const {
@@ -117,12 +116,12 @@ class RowWriter {
 Result<std::vector<TokenSpan>> token_spans(const Encoder& encoder, const Written& written, const std::vector<std::int32_t>& ids) {
   std::vector<TokenSpan> spans;
   for (const auto& span : written.counted) {
-    const auto begin = TRY(tokens_before(encoder.tokenizer, written.text, span.begin, ids));
+    const auto begin = TRY(tokens_before(encoder.tokenizer, written.text, span.begin, ids, written.special));
     auto end = ids.size();
     if (span.end < written.text.size()) {
-      end = TRY(tokens_before(encoder.tokenizer, written.text, span.end, ids));
+      end = TRY(tokens_before(encoder.tokenizer, written.text, span.end, ids, written.special));
       // A token that begins in the span counts, though it goes on behind it.
-      const auto inside = TRY(encoder.tokenizer.encode(std::string_view(written.text).substr(0, span.end), tokenizer::SpecialTokens::leave_out));
+      const auto inside = TRY(encoder.tokenizer.encode(std::string_view(written.text).substr(0, span.end), written.special));
       if (inside.size() > end) ++end;
     }
     const auto first = std::max<std::size_t>({1, begin, spans.empty() ? 0 : static_cast<std::size_t>(spans.back().end)});
@@ -135,6 +134,15 @@ Result<std::vector<TokenSpan>> token_spans(const Encoder& encoder, const Written
 
 }  // namespace
 
+Result<chat_template::MarkedText> render_row(const chat_template::ChatTemplate& chat_template, const std::vector<chat_template::Message>& messages,
+                                             const chat_template::Extras& extras, const std::string& where) {
+  auto text = chat_template.render_marked(messages, extras);
+  if (text) return text;
+  const auto& error = text.error();
+  return fail(error.code, "the chat template does not write this row: " + error.message, where + "; " + error.where,
+              error.hint.empty() ? "write the row as the model's template takes it, or take it out" : error.hint);
+}
+
 std::size_t count_words(std::string_view text) {
   std::size_t words = 0;
   bool inside = false;
@@ -146,9 +154,20 @@ std::size_t count_words(std::string_view text) {
   return words;
 }
 
-Result<std::size_t> tokens_before(const tokenizer::Tokenizer& tokenizer, std::string_view text, std::size_t border, const std::vector<std::int32_t>& ids) {
+std::string end_of_text(const tokenizer::Tokenizer& tokenizer, std::string_view named, std::span<const std::int32_t> end_tokens) {
+  if (!named.empty()) return std::string(named);
+  return end_tokens.empty() ? std::string() : std::string(tokenizer.token_bytes(end_tokens.front()));
+}
+
+std::string ended(std::string text, std::string_view end_token) {
+  if (!text.ends_with(end_token)) text += end_token;
+  return text;
+}
+
+Result<std::size_t> tokens_before(const tokenizer::Tokenizer& tokenizer, std::string_view text, std::size_t border, const std::vector<std::int32_t>& ids,
+                                  tokenizer::SpecialTokens special) {
   if (border == 0) return 0;
-  const auto before = TRY(tokenizer.encode(text.substr(0, border), tokenizer::SpecialTokens::leave_out));
+  const auto before = TRY(tokenizer.encode(text.substr(0, border), special));
   return static_cast<std::size_t>(std::mismatch(before.begin(), before.end(), ids.begin(), ids.end()).first - before.begin());
 }
 
@@ -156,7 +175,7 @@ Result<Example> encode_row(const Encoder& encoder, const rows::Row& row, LossOn 
   const auto written = TRY(RowWriter(encoder, loss_on, where).write(row));
   if (is_empty(row.answer)) return fail(ErrorCode::invalid_argument, "the answer is empty", where, "write an answer, or take the row out");
   Example example;
-  example.ids = TRY(encoder.tokenizer.encode(written.text, tokenizer::SpecialTokens::leave_out));
+  example.ids = TRY(encoder.tokenizer.encode(written.text, written.special));
   auto spans = TRY(token_spans(encoder, written, example.ids));
   if (spans.empty()) return fail(ErrorCode::invalid_argument, "no token of the row counts", where, "write a longer answer, or take the row out");
   example.answer_start = spans.front().begin;

@@ -21,6 +21,7 @@ class Fitter {
       case OnTooLong::truncate: return truncate(std::move(example), where);
       case OnTooLong::drop: writer_.count_dropped(); return {};
       case OnTooLong::windows:
+        if (options_.max_length < 2) return fail(ErrorCode::invalid_argument, "a window of one token predicts none", where, "raise max_length");
         if (row.form == rows::Form::text) return add_windows(example);
         return fail(ErrorCode::invalid_argument, too_long(example) + " and is no text that goes on in windows", where, "raise max_length, use on_too_long: truncate, or divide the row");
       case OnTooLong::refuse: break;

@@ -50,9 +50,11 @@ Result<EvalData> load_data(const job::Paths& paths, const generate::LoadedModel&
   EvalLoad load;
   load.examples = {options.max_length > 0 ? std::min(options.max_length, config.context_length) : config.context_length, options.loss_on, options.on_too_long,
                    static_cast<std::int32_t>(config.vocabulary), paths.root};
-  load.prefix = prefix_of(model, TRY(chat_template::read_special_text(paths.channel("model"))));
+  const auto special = TRY(chat_template::read_special_text(paths.channel("model")));
+  load.prefix = prefix_of(model, special);
+  const auto end_token = data::end_of_text(*model.tokenizer, special.eos_token, model.end_tokens);
   const auto files = TRY(data::channel_files(paths.channel("eval"), "eval"));
-  return load_rows(files, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr, seconds_now()}, load);
+  return load_rows(files, {*model.tokenizer, model.chat_template ? &*model.chat_template : nullptr, seconds_now(), end_token}, load);
 }
 
 Status evaluate_job(const job::Paths& paths) {

@@ -61,12 +61,28 @@ class Loader {
       case data::OnTooLong::truncate: {
         if (example.answer_start >= length) return fail(ErrorCode::invalid_argument, "no token of the answer is left", where_, "raise max_length, or take the row out");
         data::truncate(example, length);
+        TRY(recount(example));
         return true;
       }
       default:
         return fail(ErrorCode::limit_exceeded, "the row has " + std::to_string(example.ids.size()) + " tokens, max_length is " + std::to_string(length), where_,
                     "raise max_length, divide the row, or use on_too_long: truncate or drop");
     }
+  }
+
+  // Words and bytes of what is left of a row that was cut: its nats are of no more.
+  Status recount(data::Example& example) const {
+    std::size_t words = 0, bytes = 0;
+    Status status;
+    data::for_each_counted(example, [&](std::int32_t begin, std::int32_t end) {
+      const auto text = encoder_.tokenizer.decode(std::span(example.ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
+      if (!text) status = fail(text.error());
+      else words += data::count_words(*text), bytes += text->size();
+    });
+    TRY(std::move(status));
+    example.answer_words = std::min(example.answer_words, words);
+    example.answer_bytes = std::min(example.answer_bytes, bytes);
+    return {};
   }
 
   Result<std::int32_t> prefix() const {
@@ -169,7 +185,7 @@ Result<EvalData> load_rows(const std::vector<std::filesystem::path>& files, cons
   Loader loader(encoder, options, writer, data);
   while (const auto next = TRY(reader->next())) TRY(loader.add(TRY(rows::row_of(*next)), *next));
   data.pieces = TRY(writer.finish());
-  if (data.rows.empty()) return fail(ErrorCode::invalid_argument, "no examples", data::name_of(files), "give a file with rows that fit");
+  if (data.rows.empty()) return fail(ErrorCode::invalid_argument, data.pieces.counts().dropped > 0 ? "every row is longer than max_length" : "no examples", data::name_of(files), "give a file with rows that fit");
   return data;
 }
 

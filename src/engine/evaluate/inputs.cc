@@ -29,6 +29,8 @@ Result<Inputs> load_model(const job::Paths& paths, model::Precision precision, m
   if (chat) inputs.chat_template = std::move(*chat);
   inputs.base = TRY(std::move(base));
   TRY(model::check_vocabulary(*inputs.tokenizer, inputs.base->config(), folder));
+  const auto special = TRY(chat_template::read_special_text(folder));
+  inputs.end_token = data::end_of_text(*inputs.tokenizer, special.eos_token, inputs.base->config().end_tokens);
   return inputs;
 }
 

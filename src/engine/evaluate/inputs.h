@@ -23,10 +23,11 @@ struct Inputs {
   std::unique_ptr<model::CausalModel> base;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   std::optional<chat_template::ChatTemplate> chat_template;  // none for data without conversations
+  std::string end_token;  // what ends a plain text
   std::int64_t now = 0;  // when the run began, which is what its chat template tells the date of; seconds since 1970, UTC
 
   // What rows are written with. Not longer than these inputs.
-  data::Encoder encoder() const { return {*tokenizer, chat_template ? &*chat_template : nullptr, now}; }
+  data::Encoder encoder() const { return {*tokenizer, chat_template ? &*chat_template : nullptr, now, end_token}; }
 };
 
 // Since 1970, UTC.

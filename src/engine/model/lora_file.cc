@@ -15,6 +15,7 @@ namespace redoubt::engine::model {
 namespace {
 
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
+constexpr const char* kPickledFile = "adapter_model.bin";  // of older versions of PEFT
 constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kDigestKey = "redoubt_base_digest";  // of the weights file's metadata
 
@@ -23,6 +24,13 @@ std::string tensor_name(const std::string& path, const char* matrix) {
 }
 
 std::string magnitude_name(const std::string& path) { return "base_model.model." + path + ".lora_magnitude_vector"; }
+
+// Initialisations that leave the base as it is. The others take a part of its weights out or round them when the adapter is made, and PEFT does so
+// again when it reads such an adapter: over the whole weights it would be another model.
+bool keeps_base(const Json& init) {
+  static const std::set<std::string> plain = {"true", "gaussian", "eva", "orthogonal", "mica"};
+  return init.is_null() || init.is_boolean() || (init.is_string() && plain.contains(init.get<std::string>()));
+}
 
 // Members of adapter_config.json that would change the computation must be absent or empty.
 Status refuse_variants(const Json& config, const std::string& where) {
@@ -37,6 +45,9 @@ Status refuse_variants(const Json& config, const std::string& where) {
   if (config.value("peft_type", Json()) != "LORA") return fail(ErrorCode::unsupported, "peft_type is not LORA", where);
   if (const Json bias = config.value("bias", Json("none")); bias != "none")
     return fail(ErrorCode::unsupported, "the adapter trains biases", where);
+  if (const Json init = config.value("init_lora_weights", Json(true)); !keeps_base(init))
+    return fail(ErrorCode::unsupported, "init_lora_weights " + init.dump() + ": the adapter goes with changed weights of its base", where,
+                "save it as plain LoRA: save_pretrained(..., path_initial_model_for_weight_conversion=...)");
   return {};
 }
 
@@ -114,6 +125,9 @@ Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config&
   TRY(refuse_variants(json, where));
   const auto options = TRY(parse_lora_options(json, where));
 
+  if (!is_there(folder / kWeightsFile) && is_there(folder / kPickledFile))
+    return fail(ErrorCode::unsupported, "the adapter's weights are a pickle, which is not read", (folder / kPickledFile).string(),
+                "let PEFT read the adapter and save it again: it then writes safetensors");
   auto file =
       TRY(weights::SafetensorsFile::open(TRY(FileReader::open(folder / kWeightsFile)), (folder / kWeightsFile).string()));
   const auto other = [&](const std::string& what, const std::string& tensor) {
@@ -130,7 +144,7 @@ Result<Adapter> Adapter::load(const std::filesystem::path& folder, const Config&
   for (const auto& module : module_paths(config))
     if (file.find(tensor_name(module.path, "A"))) adapted.push_back(module.path);
   if (adapted.empty()) return other("none of its modules is in this one", "modules");
-  const auto targets = TRY(size_targets(adapted, options));
+  const auto targets = TRY(size_targets(adapted, options, UnusedPatterns::passed_over));
   auto adapter = TRY(lay_out(config, options, targets, base));
 
   std::map<std::string, at::Tensor> places;

@@ -173,10 +173,10 @@ double LoraOptions::scale_of(std::int64_t module_rank, double module_alpha) cons
 bool is_named(const std::string& path, const std::string& name) { return path == name || path.ends_with("." + name); }
 
 Result<std::vector<LoraTarget>> choose_targets(const std::vector<ModulePath>& modules, const LoraOptions& options) {
-  return size_targets(TRY(Chooser(modules, options).run()), options);
+  return size_targets(TRY(Chooser(modules, options).run()), options, UnusedPatterns::refused);
 }
 
-Result<std::vector<LoraTarget>> size_targets(const std::vector<std::string>& chosen, const LoraOptions& options) {
+Result<std::vector<LoraTarget>> size_targets(const std::vector<std::string>& chosen, const LoraOptions& options, UnusedPatterns unused) {
   auto ranks = TRY(Patterns<std::int64_t>::compile(options.rank_pattern, "rank_pattern"));
   auto alphas = TRY(Patterns<double>::compile(options.alpha_pattern, "alpha_pattern"));
   std::vector<LoraTarget> targets;
@@ -184,6 +184,7 @@ Result<std::vector<LoraTarget>> size_targets(const std::vector<std::string>& cho
     const auto rank = TRY(ranks.find(path)).value_or(options.rank);
     targets.push_back({path, rank, TRY(alphas.find(path)).value_or(options.alpha)});
   }
+  if (unused == UnusedPatterns::passed_over) return targets;
   TRY(ranks.expect_all_used("rank_pattern"));
   TRY(alphas.expect_all_used("alpha_pattern"));
   return targets;

@@ -44,8 +44,11 @@ struct ModulePath {
 // The modules that `options` adapts, in the order given. invalid_argument for a name or pattern that fits none of them.
 Result<std::vector<LoraTarget>> choose_targets(const std::vector<ModulePath>& modules, const LoraOptions& options);
 
+// A pattern that fits no module that is adapted: a mistake in a configuration, but PEFT writes what it was given.
+enum class UnusedPatterns { refused, passed_over };
+
 // Rank and alpha of modules that are known to be adapted.
-Result<std::vector<LoraTarget>> size_targets(const std::vector<std::string>& paths, const LoraOptions& options);
+Result<std::vector<LoraTarget>> size_targets(const std::vector<std::string>& paths, const LoraOptions& options, UnusedPatterns unused);
 
 // Options from the members of adapter_config.json: r, lora_alpha, use_rslora, use_dora, rank_pattern, alpha_pattern,
 // target_modules, layers_to_transform, lora_dropout. Missing ones have PEFT's defaults.

@@ -34,6 +34,8 @@ class PairReader {
     Pair pair;
     pair.chosen = TRY(read_answer(row, row.answer, row.chosen_turns, at.where + ": chosen"));
     pair.rejected = TRY(read_answer(row, row.rejected, row.rejected_turns, at.where + ": rejected"));
+    // Where one answer's beginning joins the prompt's end, so it counts of both: they follow one prompt.
+    pair.chosen.answer_start = pair.rejected.answer_start = std::min(pair.chosen.answer_start, pair.rejected.answer_start);
     pair.chosen.source_line = pair.rejected.source_line = at.line;
     pair.chosen.source_file = pair.rejected.source_file = at.file;
     for (const auto* example : {&pair.chosen, &pair.rejected})
@@ -43,27 +45,24 @@ class PairReader {
 
  private:
   Result<data::Example> read_answer(const rows::Row& row, const std::string& answer, const std::vector<rows::Turn>& turns, const std::string& where) const {
-    if (row.messages.empty()) {
-      const std::string end = inputs_.chat_template ? inputs_.chat_template->special().eos_token : "";
-      return example_of(row.prompt, row.prompt + answer + end, where);
-    }
+    if (row.messages.empty()) return example_of(row.prompt, row.prompt + data::ended(answer, inputs_.end_token), tokenizer::SpecialTokens::add, where);
     if (!inputs_.chat_template)
       return fail(ErrorCode::invalid_argument, "the model has no chat template, the row has messages", where);
     auto messages = messages_of(row.messages);
-    const auto before = TRY(inputs_.chat_template->render_marked(messages, extras_of(row, chat_template::GenerationPrompt::add))).text;
+    const auto before = TRY(data::render_row(*inputs_.chat_template, messages, extras_of(row, chat_template::GenerationPrompt::add), where)).text;
     for (auto& message : messages_of(turns)) messages.push_back(std::move(message));
-    const auto whole = TRY(inputs_.chat_template->render_marked(messages, extras_of(row, chat_template::GenerationPrompt::leave_out))).text;
+    const auto whole = TRY(data::render_row(*inputs_.chat_template, messages, extras_of(row, chat_template::GenerationPrompt::leave_out), where)).text;
     if (!whole.starts_with(before))
       return fail(ErrorCode::unsupported, "the chat template writes a conversation with an answer unlike its prompt", where);
-    return example_of(before, whole, where);
+    return example_of(before, whole, tokenizer::SpecialTokens::leave_out, where);
   }
 
   chat_template::Extras extras_of(const rows::Row& row, chat_template::GenerationPrompt prompt) const { return {.prompt = prompt, .tools = row.tools, .now = inputs_.now}; }
 
-  Result<data::Example> example_of(const std::string& prompt, const std::string& whole, const std::string& where) const {
+  Result<data::Example> example_of(const std::string& prompt, const std::string& whole, tokenizer::SpecialTokens special, const std::string& where) const {
     data::Example example;
-    example.ids = TRY(inputs_.tokenizer->encode(whole, tokenizer::SpecialTokens::leave_out));
-    const auto start = TRY(inputs_.tokenizer->encode(prompt, tokenizer::SpecialTokens::leave_out));
+    example.ids = TRY(inputs_.tokenizer->encode(whole, special));
+    const auto start = TRY(inputs_.tokenizer->encode(prompt, special));
     const auto common = std::mismatch(start.begin(), start.end(), example.ids.begin(), example.ids.end()).first - start.begin();
     example.answer_start = static_cast<std::int32_t>(std::max<std::ptrdiff_t>(1, common));
     if (std::ssize(example.ids) <= example.answer_start) return fail(ErrorCode::invalid_argument, "the answer is empty", where);

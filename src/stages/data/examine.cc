@@ -95,8 +95,7 @@ class RowExaminer::Visit {
     if (text.starts_with(rows::kByteOrderMark)) add("MALFORMED_JSON", 1, "a byte order mark; save the file as UTF-8 without one");
     check_length(text.size());
     if (const auto bad = rows::first_invalid_utf8(text); bad != text.npos) {
-      const auto encoding = encoding_of(text);
-      add("INVALID_UTF8", bad + 1, encoding.empty() ? "not UTF-8 from here on" : fmt::format("not UTF-8 from here on; it looks like {0}: iconv -f {0} -t UTF-8", encoding));
+      tell_encoding(text, bad);
       return scan_raw(text);
     }
     const auto row = parse_row(text, file_);
@@ -147,8 +146,17 @@ class RowExaminer::Visit {
       add("LONG_ROW", 0, raw_.broken->message);
       return add("UNSCANNABLE", 0, "the row is too long to be looked at");
     }
-    add(rows::first_invalid_utf8(raw_.text) == raw_.text.npos ? "MALFORMED_CSV" : "INVALID_UTF8", 0, raw_.broken->message);
+    if (const auto bad = rows::first_invalid_utf8(raw_.text); bad != raw_.text.npos) tell_encoding(raw_.text, bad);
+    else add("MALFORMED_CSV", 0, raw_.broken->message);
     scan_raw(raw_.text);
+  }
+
+  void tell_encoding(std::string_view text, std::size_t bad) {
+    const auto before = text.substr(0, bad);
+    const auto lines = static_cast<std::uint64_t>(std::count(before.begin(), before.end(), '\n'));  // of a record that goes over several
+    const auto encoding = encoding_of(text);
+    add("INVALID_UTF8", bad - (before.rfind('\n') + 1) + 1, encoding.empty() ? "not UTF-8 from here on" : fmt::format("not UTF-8 from here on; it looks like {0}: iconv -f {0} -t UTF-8", encoding),
+        raw_.line + lines);
   }
 
   // A row that was too long to be kept.
@@ -219,15 +227,11 @@ class RowExaminer::Visit {
   }
 
   void scan_fields() {
-    for (std::size_t number = 0; number < raw_.fields.size(); ++number) {
-      const auto& field = raw_.fields[number];
-      // A mark may stand before a table.
-      const bool marked = raw_.is == RawRow::Is::header && number == 0 && field.text.starts_with(rows::kByteOrderMark);
-      const std::size_t begin = marked ? rows::kByteOrderMark.size() : 0;
-      const auto text = std::string_view(field.text).substr(begin);
+    for (const auto& field : raw_.fields) {
+      const std::string_view text = field.text;
       OffsetMap places;
-      for (std::size_t i = begin; i < field.text.size(); ++i) {
-        if (i == begin || field.raw_offset[i] != field.raw_offset[i - 1] + 1) places.run(i - begin, field.raw_offset[i]);
+      for (std::size_t i = 0; i < text.size(); ++i) {
+        if (i == 0 || field.raw_offset[i] != field.raw_offset[i - 1] + 1) places.run(i, field.raw_offset[i]);
       }
       // A cell may hold JSON, whose texts are looked at as a model would read them.
       if ((text.starts_with('[') || text.starts_with('{')) && parse_json(text, file_)) scan_literals(text, &places);
