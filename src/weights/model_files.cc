@@ -39,12 +39,16 @@ Result<std::map<std::string, std::string>> read_index(const RandomAccess& file, 
 Result<ModelFiles> ModelFiles::open(const OpenFile& open_file, const std::string& stem) {
   ModelFiles model;
   const std::string single = stem + ".safetensors", index_name = single + ".index.json";
-  auto index = open_file(index_name);
-  if (!index && index.error().code != ErrorCode::not_found) return fail(index.error());
-  if (!index) {
-    model.files_.push_back(TRY(open_shard(open_file, single)));
+  // One file counts before the shards that an index beside it names, as in Transformers.
+  auto alone = open_file(single);
+  if (!alone && alone.error().code != ErrorCode::not_found) return fail(alone.error());
+  if (alone) {
+    auto file = TRY(SafetensorsFile::open(std::move(*alone), single));
+    model.files_.push_back(std::make_unique<SafetensorsFile>(std::move(file)));
     return model;
   }
+  auto index = open_file(index_name);
+  if (!index) return fail(index.error().code == ErrorCode::not_found ? alone.error() : index.error());
   const auto shards = TRY(read_index(**index, index_name));
   std::set<std::string> names;
   for (const auto& [tensor, shard] : shards) names.insert(shard);

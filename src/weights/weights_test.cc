@@ -109,6 +109,14 @@ TEST_F(Sharded, tensors_are_found_in_their_shards) {
   EXPECT_EQ(model->tensors().size(), 2u);
 }
 
+TEST_F(Sharded, one_file_counts_before_an_index_beside_it) {
+  write("s1.safetensors", "a"), write("model.safetensors", "b"), index(R"({"a":"s1.safetensors"})");
+  auto model = ModelFiles::open_folder(folder_.path());
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_TRUE(model->find("b"));
+  EXPECT_FALSE(model->find("a"));
+}
+
 TEST_F(Sharded, an_index_that_disagrees_with_the_shards_is_refused) {
   write("s1.safetensors", "a"), write("s2.safetensors", "b");
   for (const char* map :

@@ -137,7 +137,7 @@ NOW = 1_764_300_000
 class FixedTime(datetime.datetime):
     @classmethod
     def now(cls, tz=None):
-        return cls.fromtimestamp(NOW, datetime.timezone.utc)
+        return cls.fromtimestamp(NOW, datetime.timezone.utc).replace(tzinfo=None)  # as datetime.now() is
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +208,9 @@ STATEMENTS = {
     "namespace": "{% set n = namespace(a=1, b={'x': 1}) %}{% for i in [1, 2] %}{% set n.a = n.a + i %}{% set n.c = i %}{% endfor %}{{ n.a }}{{ n.c }}{{ n.b.x }}{{ n.d is defined }}",
     "white_space": "  {%- if true %}  a  {% endif -%}  \n  b\n  {% if true %}\n  c\n  {% endif %}\n{%+ if true +%}\n d {% endif %}\n{# c #}\n  {#- c -#}  e\n{{- ' f ' -}}\n g \n\n",
     "line_ends": "a\r\n{% if true %}\r\nb\r{% endif %}\nc\n",
+    "spread": "{% macro m(a, b=2) %}{{ a }}{{ b }}{% endmacro %}{% set all = [m, m] %}{{ all[0](*[1]) }}{{ m(*(3, 4)) }}{{ m(5, *[6]) }}{{ range(*[1, 3]) | list }}{{ m(*[7], b=8) }}",
+    "iterators": "{% set s = [1, 2, 3] | select('odd') %}{% for x in s %}{{ x }}{% endfor %}{% for x in s %}{{ x }}{% else %}gone{% endfor %}{% if [] | map('string') %}true{% endif %}"
+                 "{% set t = [1, 2, 3] | map('string') %}{{ t | first }}{{ t | first }}{{ '3' in t }}{{ t | list }}",
     "safe": "{{ '<b>' | safe }}{{ '<i>' }}",
     "unpack": "{% set a, b = 1, [2] %}{{ a }}{{ b }}{% for k, v in {'x': 1, 'y': 2}.items() %}{{ k }}={{ v }};{% endfor %}",
     "generation": "{% for m in ['a', 'b'] %}{% generation %}{{ m }}{% endgeneration %}-{% endfor %}",

@@ -185,6 +185,8 @@ def gpt2_as_before(config):
 
 
 @pytest.mark.parametrize("case, change", [
+    ("gemma2", lambda config: [config.pop("layer_types"), config.update(sliding_window_pattern=3)]), ("gpt2", lambda config: config.update(num_attention_heads=2)),
+    ("llama", lambda config: config.pop("architectures")), ("gemma3", lambda config: config.update(architectures=None)),
     ("llama, dynamic", scaling_as_before), ("llama, llama3", scaling_as_before), ("qwen2, yarn", scaling_as_before),
     ("phi3, longrope", lambda config: scaling_as_before(config, type="su")), ("qwen2, windows", lambda config: config.pop("layer_types")),
     ("gemma2", lambda config: [config.pop(key) for key in ("layer_types", "rope_parameters", "tie_word_embeddings")]),
@@ -337,6 +339,19 @@ def test_what_is_not_computed_is_refused_by_its_name(case, change, words, models
     assert refusal["code"] == "unsupported" and "config.json" in refusal["where"] and refusal["hint"]
     for word in words:
         assert word in refusal["error"]
+
+
+@pytest.mark.parametrize("case, change, word", [
+    ("llama", {"tie_word_embeddings": "false"}, "tie_word_embeddings"), ("llama", {"rope_theta": "500000", "rope_parameters": None}, "rope_theta"),
+    ("qwen2", {"use_sliding_window": 1}, "use_sliding_window"), ("gpt2", {"scale_attn_weights": "no"}, "scale_attn_weights"),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4}}, "factor"),
+    ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4, "mscale": "1", "mscale_all_dim": 1.0}}, "mscale"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_an_option_of_another_type_is_not_taken_for_a_missing_one(case, change, word, models, tool, tmp_path):
+    shutil.copytree(models(case), tmp_path / "model")
+    as_before(tmp_path / "model", lambda config: config.update(change))
+    refusal = tool(open=tmp_path / "model")
+    assert refusal["code"] == "invalid_argument" and "config.json" in refusal["where"] and word in refusal["error"] + refusal["where"]
 
 
 @pytest.mark.parametrize("module", ["lm_head", "embed_tokens"])

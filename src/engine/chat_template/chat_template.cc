@@ -22,11 +22,17 @@ std::string special_of(const Json& config, const char* key) {
   return {};
 }
 
-Result<Json> read_config(const std::filesystem::path& model_folder) {
-  const auto path = model_folder / "tokenizer_config.json";
+Result<Json> read_object(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return Json::object();
-  auto config = TRY(parse_json(TRY(read_text_file(path)), path.string()));
-  if (!config.is_object()) return fail(ErrorCode::invalid_argument, "a tokenizer configuration is a JSON object", path.string());
+  auto object = TRY(parse_json(TRY(read_text_file(path)), path.string()));
+  if (!object.is_object()) return fail(ErrorCode::invalid_argument, "a tokenizer configuration is a JSON object", path.string());
+  return object;
+}
+
+Result<Json> read_config(const std::filesystem::path& model_folder) {
+  auto config = TRY(read_object(model_folder / "tokenizer_config.json"));
+  // Folders without this member are older: there another file's special tokens count, as in Transformers.
+  if (!config.contains("added_tokens_decoder")) config.update(TRY(read_object(model_folder / "special_tokens_map.json")));
   return config;
 }
 
@@ -56,7 +62,12 @@ Result<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model_folde
   const auto file = model_folder / "chat_template.jinja";
   if (std::filesystem::exists(file)) {
     const auto source = TRY(read_text_file(file));
-    return parse(source, special_text(config), file.string());
+    auto made = TRY(parse(source, special_text(config), file.string()));
+    const auto tools_file = model_folder / "additional_chat_templates" / "tool_use.jinja";
+    if (!std::filesystem::exists(tools_file)) return made;
+    const auto tools_source = TRY(read_text_file(tools_file));
+    made.tool_program_ = TRY(parse(tools_source, {}, tools_file.string())).program_;
+    return made;
   }
   const auto where = (model_folder / "tokenizer_config.json").string();
   const auto source = TRY(template_named(config, "default", where)), for_tools = TRY(template_named(config, "tool_use", where));

@@ -59,7 +59,8 @@ struct Program;
 // Immutable and safe from several threads.
 class ChatTemplate {
  public:
-  // chat_template.jinja, or "chat_template" of tokenizer_config.json, with bos_token and the other special tokens from there.
+  // chat_template.jinja (and additional_chat_templates/tool_use.jinja), or "chat_template" of tokenizer_config.json, with bos_token and
+  // the other special tokens from there, or from special_tokens_map.json in a folder as older versions of Transformers wrote it.
   // not_found when the folder has none.
   static Result<ChatTemplate> load(const std::filesystem::path& model_folder);
 
@@ -77,8 +78,6 @@ class ChatTemplate {
   Result<MarkedText> render_marked(const std::vector<Message>& messages, GenerationPrompt prompt) const;
   Result<MarkedText> render_marked(const std::vector<Message>& messages, const Extras& extras) const;
 
-  const SpecialText& special() const { return special_; }
-
  private:
   ChatTemplate(std::shared_ptr<const Program> program, SpecialText special, std::string where, Limits limits)
       : program_(std::move(program)), special_(std::move(special)), where_(std::move(where)), limits_(limits) {}
@@ -88,7 +87,7 @@ class ChatTemplate {
   Limits limits_;
 };
 
-// The special tokens of a folder's tokenizer_config.json; all empty when there is no such file.
+// The special tokens of a folder, from the same files; all empty when there are none.
 Result<ChatTemplate::SpecialText> read_special_text(const std::filesystem::path& model_folder);
 
 }  // namespace redoubt::engine::chat_template

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/file.h"
+
 namespace redoubt::engine::chat_template {
 namespace {
 
@@ -108,6 +110,29 @@ TEST(ChatTemplate, takes_messages_tools_and_variables_as_json_in_their_order) {
   EXPECT_EQ(refused({.tools = std::string(1000, '[')}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.variables = R"({"messages": []})"}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.continue_final_message = true}), ErrorCode::invalid_argument);
+}
+
+// What AutoTokenizer.from_pretrained (Transformers 5.24) makes of these folders.
+TEST(ChatTemplate, reads_the_files_of_older_and_newer_folders) {
+  const auto folder = TemporaryFolder::create().value();
+  const auto write = [&](const char* name, std::string_view text) { ASSERT_TRUE(write_file(folder.path() / name, text)); };
+  const auto shown_with = [&](std::string tools) {
+    const auto made = ChatTemplate::load(folder.path());
+    return made ? made->render_marked({{"user", "Hi"}}, Extras{.tools = std::move(tools)}).value().text : made.error().message;
+  };
+  write("tokenizer_config.json", R"({"eos_token": "</a>", "chat_template": "{{ bos_token }}{{ eos_token }}"})");
+  write("special_tokens_map.json", R"({"bos_token": {"content": "<b>"}, "eos_token": "</b>"})");
+  EXPECT_EQ(shown_with(""), "<b></b>");
+  write("tokenizer_config.json", R"({"eos_token": "</a>", "chat_template": "{{ bos_token }}{{ eos_token }}", "added_tokens_decoder": {}})");
+  EXPECT_EQ(shown_with(""), "</a>");
+  write("chat_template.jinja", "plain");
+  ASSERT_TRUE(make_folder(folder.path() / "additional_chat_templates"));
+  write("additional_chat_templates/tool_use.jinja", "{{ tools | length }} tools");
+  EXPECT_EQ(shown_with(""), "plain");
+  EXPECT_EQ(shown_with(R"([{"name": "f"}])"), "1 tools");
+  write("special_tokens_map.json", "[]");
+  write("tokenizer_config.json", "{}");
+  EXPECT_EQ(shown_with(""), "a tokenizer configuration is a JSON object");
 }
 
 TEST(ChatTemplate, names_the_line_of_a_mistake) {

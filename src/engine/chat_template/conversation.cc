@@ -12,12 +12,6 @@ namespace {
 constexpr std::string_view kFinalMark = "CONTINUE_FINAL_MESSAGE_TAG ";
 constexpr const char* kReasoning[] = {"reasoning_content", "thinking", "reasoning"};
 
-void set(Dict& dict, const std::string& key, Value value) {
-  const auto found = std::ranges::find(dict, key, &Dict::value_type::first);
-  if (found == dict.end()) dict.emplace_back(key, std::move(value));
-  else found->second = std::move(value);
-}
-
 // {"thinking": reasoning, **message, "reasoning_content": reasoning}
 Dict with_reasoning(Dict message) {
   for (const auto* name : kReasoning) {
@@ -29,7 +23,7 @@ Dict with_reasoning(Dict message) {
     const auto thinking = own ? *own : reasoning;
     std::erase_if(message, [](const auto& member) { return member.first == "thinking"; });
     message.insert(message.begin(), {"thinking", thinking});
-    set(message, "reasoning_content", reasoning);
+    set_member(message, "reasoning_content", reasoning);
     break;
   }
   return message;
@@ -62,7 +56,7 @@ Status mark_final(Dict& message, std::string& final_text) {
   const auto* content = find_member(message, "content");
   if (content && content->text()) {
     final_text = *content->text();
-    set(message, "content", Value(final_text + std::string(kFinalMark)));
+    set_member(message, "content", Value(final_text + std::string(kFinalMark)));
     return {};
   }
   auto parts = content && content->list() ? *content->list() : List();
@@ -71,9 +65,9 @@ Status mark_final(Dict& message, std::string& final_text) {
     if (!text || !text->text()) continue;
     final_text = *text->text();
     auto marked = *part->dict();
-    set(marked, "text", Value(final_text + std::string(kFinalMark)));
+    set_member(marked, "text", Value(final_text + std::string(kFinalMark)));
     *part = Value::of(std::move(marked));
-    set(message, "content", Value::of(std::move(parts)));
+    set_member(message, "content", Value::of(std::move(parts)));
     return {};
   }
   return fail(ErrorCode::invalid_argument, "the final message has no text to go on with", "messages");

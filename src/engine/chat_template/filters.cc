@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "engine/chat_template/interpreter.h"
 #include "engine/chat_template/list_filters.h"
@@ -17,12 +18,13 @@ using Filter = Result<Value> (*)(const Value&, const Given&, Budget&);
 
 Result<std::string> text_for(const char* doing, const Value& value, Budget& budget) {
   if (value.text()) return *value.text();
-  if (value.is_callable() || value.space()) return budget.bad(std::string(doing) + " a value of type " + value.type_name(), ErrorCode::unsupported);
+  if (value.is_callable() || value.space() || value.iterator()) return budget.bad(std::string(doing) + " a value of type " + value.type_name(), ErrorCode::unsupported);
   TRY(budget.spend(value.weight()));
   return to_text(value);
 }
 
 Result<Value> length_filter(const Value& value, const Given&, Budget& budget) {
+  if (value.iterator()) return budget.bad("asks for the length of what a filter makes item by item; '| list' has one");
   if (value.text()) return Value(static_cast<std::int64_t>(length_of(*value.text())));
   return Value(static_cast<std::int64_t>(TRY(items_of(value, budget)).size()));
 }
@@ -41,12 +43,19 @@ Result<Value> text_filter(const Value& value, const Given&, Budget& budget) {
   return Value(std::move(text));
 }
 
+bool has_json(const Value& value) {
+  if (value.list()) return std::ranges::all_of(*value.list(), has_json);
+  if (value.dict()) return std::ranges::all_of(*value.dict(), [](const auto& member) { return has_json(member.second); });
+  return !value.is_undefined() && !value.space() && !value.is_callable() && !value.iterator();
+}
+
 // tojson(ensure_ascii, indent, separators, sort_keys)
 Result<Value> json_filter(const Value& value, const Given& given, Budget& budget) {
   static constexpr std::string_view kNames[] = {"ensure_ascii", "indent", "separators", "sort_keys"};
   for (const auto& [name, unused] : given.named)
     if (std::ranges::find(kNames, name) == std::end(kNames)) return budget.bad("gives tojson the argument '" + name + "'", ErrorCode::unsupported);
-  if (value.is_undefined() || value.space() || value.is_callable()) return budget.bad("writes something as JSON that has no JSON");
+  TRY(budget.spend(value.weight()));
+  if (!has_json(value)) return budget.bad("writes something as JSON that has no JSON");
   JsonStyle style;
   const auto *ascii = given.find(0, "ensure_ascii"), *indent = given.find(1, "indent"), *separators = given.find(2, "separators"), *sorts = given.find(3, "sort_keys");
   style.ascii = ascii && ascii->truth();
@@ -79,7 +88,8 @@ Result<Value> join_filter(const Value& value, const Given& given, Budget& budget
   std::string text;
   bool first = true;
   for (const auto& item : TRY(items_of(value, budget))) {
-    const auto joined = attribute && attribute->text() ? TRY(attribute_of(item, *attribute->text(), budget)) : item;
+    const auto joined = TRY(keyed_by(attribute, item, budget));
+    TRY(check_written(joined, budget));
     auto part = (first || !separator ? "" : to_text(*separator)) + to_text(joined);
     TRY(budget.spend(part.size()));
     text += part;
@@ -89,11 +99,18 @@ Result<Value> join_filter(const Value& value, const Given& given, Budget& budget
 }
 
 Result<Value> first_filter(const Value& value, const Given&, Budget& budget) {
+  if (auto* iterator = value.iterator()) {
+    if (iterator->items.empty()) return Value();
+    auto first = std::move(iterator->items.back());
+    iterator->items.pop_back();
+    return first;
+  }
   const auto items = TRY(items_of(value, budget));
   return items.empty() ? Value() : items.front();
 }
 
 Result<Value> last_filter(const Value& value, const Given&, Budget& budget) {
+  if (value.iterator()) return budget.bad("asks for the last of what a filter makes item by item; '| list' has one");
   const auto items = TRY(items_of(value, budget));
   return items.empty() ? Value() : items.back();
 }
@@ -109,45 +126,88 @@ Result<Value> list_filter(const Value& value, const Given&, Budget& budget) { re
 Result<Value> reverse_filter(const Value& value, const Given&, Budget& budget) {
   auto items = TRY(items_of(value, budget));
   std::ranges::reverse(items);
-  if (!value.text()) return Value::of(std::move(items));
+  if (!value.text()) return value.iterator() ? Value::of(std::move(items)) : Value::iterator_of(std::move(items));
   std::string text;
   for (const auto& item : items) text += *item.text();
   return Value(std::move(text));
 }
 
 Result<Value> string_filter(const Value& value, const Given&, Budget& budget) {
+  TRY(check_written(value, budget));
   auto text = to_text(value);
   TRY(budget.spend(text.size()));
   return Value(std::move(text));
 }
 
-Result<Value> int_filter(const Value& value, const Given& given, Budget&) {
-  const auto* fallback = given.find(0, "default");
-  const Value otherwise = fallback ? *fallback : Value(std::int64_t{0});
-  if (value.is_integer() || value.is_bool()) return Value(value.integer());
-  double real = value.is_number() ? value.number() : 0;
-  if (value.text()) {
-    const auto text = strip(*value.text(), Sides::both);
-    std::int64_t whole = 0;
-    if (const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), whole); error == std::errc{} && end == text.data() + text.size())
-      return Value(whole);
-    if (const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), real); error != std::errc{} || end != text.data() + text.size())
-      return otherwise;
-  } else if (!value.is_number()) {
-    return otherwise;
+// The digits of a number without a leading plus and the underscores that Python allows between digits; nothing for other uses of them.
+std::optional<std::string> plain_digits(std::string_view text) {
+  std::string out;
+  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.empty() || text.starts_with('+')) return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto digit = [&](std::size_t at) { return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])) != 0; };
+    if (text[i] == '_' && (i == 0 || !digit(i - 1) || !digit(i + 1))) return std::nullopt;
+    if (text[i] != '_') out += text[i];
   }
-  return std::fabs(real) < 9e18 ? Value(static_cast<std::int64_t>(real)) : otherwise;
+  return out;
 }
 
-Result<Value> float_filter(const Value& value, const Given& given, Budget&) {
-  if (value.is_number()) return Value(value.number());
-  const auto* fallback = given.find(0, "default");
-  const Value otherwise = fallback ? *fallback : Value(0.0);
-  if (!value.text()) return otherwise;
-  const auto text = strip(*value.text(), Sides::both);
+std::optional<double> real_of(std::string_view text) {
+  const auto digits = plain_digits(strip(text, Sides::both));
   double real = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), real);
-  return error == std::errc{} && end == text.data() + text.size() ? Value(real) : otherwise;
+  if (!digits) return std::nullopt;
+  const auto [end, error] = std::from_chars(digits->data(), digits->data() + digits->size(), real);
+  return error == std::errc{} && end == digits->data() + digits->size() ? std::optional(real) : std::nullopt;
+}
+
+// Python's int(text, base); a base of 0 is what the text's own prefix says.
+Result<std::optional<std::int64_t>> whole_of(std::string_view text, std::int64_t base, Budget& budget) {
+  static constexpr std::pair<std::string_view, std::int64_t> kPrefixes[] = {{"0x", 16}, {"0o", 8}, {"0b", 2}};
+  if (base != 0 && (base < 2 || base > 36)) return budget.bad("reads a number in base " + std::to_string(base));
+  auto digits = plain_digits(strip(text, Sides::both));
+  if (!digits) return std::optional<std::int64_t>();
+  const std::size_t sign = digits->starts_with('-') ? 1 : 0;
+  const auto start = lower(std::string_view(*digits).substr(sign, 2));
+  const auto own = base;
+  for (const auto& [prefix, of] : kPrefixes)
+    if (start == prefix && (own == 0 || own == of)) {
+      digits->erase(sign, 2);
+      base = of;
+    }
+  if (base == 0) {
+    if (digits->size() > sign + 1 && (*digits)[sign] == '0' && digits->find_first_not_of('0', sign) != std::string::npos) return std::optional<std::int64_t>();
+    base = 10;
+  }
+  std::int64_t whole = 0;
+  const auto* limit = digits->data() + digits->size();
+  const auto [end, error] = std::from_chars(digits->data(), limit, whole, static_cast<int>(base));
+  if (error == std::errc::result_out_of_range && end == limit) return budget.bad("reads a number that is too large", ErrorCode::limit_exceeded);
+  return error == std::errc{} && end == limit ? std::optional(whole) : std::nullopt;
+}
+
+Result<Value> int_filter(const Value& value, const Given& given, Budget& budget) {
+  const auto *fallback = given.find(0, "default"), *base = given.find(1, "base");
+  const Value otherwise = fallback ? *fallback : Value(std::int64_t{0});
+  if (value.is_undefined()) return budget.bad("makes a number of something that is not defined");
+  if (value.is_integer() || value.is_bool()) return Value(value.integer());
+  std::optional<double> real;
+  if (value.is_number()) real = value.number();
+  if (value.text()) {
+    if (const auto whole = TRY(whole_of(*value.text(), base && base->is_integer() ? base->integer() : 10, budget))) return Value(*whole);
+    real = real_of(*value.text());
+  }
+  if (!real || !std::isfinite(*real)) return otherwise;
+  if (std::fabs(*real) >= 9e18) return budget.bad("reads a number that is too large", ErrorCode::limit_exceeded);
+  return Value(static_cast<std::int64_t>(*real));
+}
+
+Result<Value> float_filter(const Value& value, const Given& given, Budget& budget) {
+  if (value.is_undefined()) return budget.bad("makes a number of something that is not defined");
+  if (value.is_number()) return Value(value.number());
+  const auto real = value.text() ? real_of(*value.text()) : std::nullopt;
+  if (real) return Value(*real);
+  const auto* fallback = given.find(0, "default");
+  return fallback ? *fallback : Value(0.0);
 }
 
 Result<Value> abs_filter(const Value& value, const Given&, Budget& budget) {
@@ -159,15 +219,21 @@ Result<Value> abs_filter(const Value& value, const Given&, Budget& budget) {
 
 Result<Value> items_filter(const Value& value, const Given&, Budget& budget) {
   List pairs;
-  if (value.is_undefined()) return Value::of(std::move(pairs));
+  if (value.is_undefined()) return Value::iterator_of(std::move(pairs));
   if (!value.dict()) return budget.bad("takes the items of something that is no mapping");
   for (const auto& [key, item] : *value.dict()) pairs.push_back(Value::tuple_of(List{Value(key), item}));
   TRY(budget.spend(pairs.size() * 4 * sizeof(Value)));
-  return Value::of(std::move(pairs));
+  return Value::iterator_of(std::move(pairs));
 }
 
-// Only the outermost filter of an output, which the interpreter takes away, may mark a text as safe.
-Result<Value> safe_filter(const Value&, const Given&, Budget& budget) { return budget.bad("uses the filter 'safe' inside an expression", ErrorCode::unsupported); }
+Result<Value> safe_filter(const Value& value, const Given&, Budget& budget) { return Value::marked(TRY(text_for("marks", value, budget))); }
+
+Result<Value> escape_filter(const Value& value, const Given&, Budget& budget) {
+  TRY(text_for("escapes", value, budget));
+  auto text = escape(value);
+  TRY(budget.spend(text.size()));
+  return Value::marked(std::move(text));
+}
 
 Result<Value> wordcount_filter(const Value& value, const Given&, Budget& budget) {
   std::int64_t count = 0;
@@ -183,6 +249,7 @@ Result<Value> wordcount_filter(const Value& value, const Given&, Budget& budget)
 // Jinja's indent: every line but the first and empty ones moves right.
 Result<Value> indent_filter(const Value& value, const Given& given, Budget& budget) {
   const auto *width = given.find(0, "width"), *first = given.find(1, "first"), *blank = given.find(2, "blank");
+  if (value.is_undefined()) return budget.bad("indents something that is not defined");
   std::string space(width && width->is_integer() ? static_cast<std::size_t>(std::clamp<std::int64_t>(width->integer(), 0, 64)) : 4, ' ');
   if (width && width->text()) space = *width->text();
   std::string out;
@@ -197,41 +264,43 @@ Result<Value> indent_filter(const Value& value, const Given& given, Budget& budg
   return Value(std::move(out));
 }
 
+// Jinja's map, select and their like walk over nothing where there is none, 0 or false.
+Result<List> items_if_true(const Value& value, Budget& budget) { return value.truth() ? items_of(value, budget) : Result<List>(List()); }
+
 Result<Value> map_filter(const Value& value, const Given& given, Budget& budget) {
   List out;
-  const auto *attribute = find_member(given.named, "attribute"), *fallback = find_member(given.named, "default");
+  const auto *attribute = given.positional.empty() ? find_member(given.named, "attribute") : nullptr, *fallback = find_member(given.named, "default");
   if (!attribute && (given.positional.empty() || !given.positional[0].text())) return budget.bad("calls map without a filter's name");
   Given rest;
-  if (!attribute) rest.positional.assign(given.positional.begin() + 1, given.positional.end());
-  for (const auto& item : TRY(items_of(value, budget))) {
+  if (!attribute) rest = {.positional = List(given.positional.begin() + 1, given.positional.end()), .named = given.named};
+  for (const auto& item : TRY(items_if_true(value, budget))) {
     TRY(budget.spend(sizeof(Value)));
     if (!attribute) {
       out.push_back(TRY(apply_filter(*given.positional[0].text(), item, rest, budget)));
       continue;
     }
-    auto member = attribute->text() ? TRY(attribute_of(item, *attribute->text(), budget)) : Value();
+    auto member = TRY(keyed_by(attribute, item, budget));
     out.push_back(member.is_undefined() && fallback ? *fallback : std::move(member));
   }
-  return Value::of(std::move(out));
+  return Value::iterator_of(std::move(out));
 }
 
 enum class Keep { passing, failing };
 
 // select, reject (what is tested is the item), selectattr and rejectattr (a member of it).
 Result<Value> choose(const Value& value, const Given& given, Budget& budget, Keep keep, std::size_t skip) {
-  if (given.positional.size() < skip || (skip && !given.positional[0].text())) return budget.bad("chooses by an attribute without a name");
+  if (given.positional.size() < skip || (skip && !given.positional[0].text() && !given.positional[0].is_integer())) return budget.bad("chooses by an attribute without a name");
   const bool by_truth = given.positional.size() == skip;
   if (!by_truth && !given.positional[skip].text()) return budget.bad("chooses by a test without a name");
-  Given rest;
+  Given rest{.positional = {}, .named = given.named};
   if (!by_truth) rest.positional.assign(given.positional.begin() + static_cast<std::ptrdiff_t>(skip) + 1, given.positional.end());
   List out;
-  for (const auto& item : TRY(items_of(value, budget))) {
-    Value tested = item;
-    if (skip) tested = TRY(attribute_of(item, *given.positional[0].text(), budget));
+  for (const auto& item : TRY(items_if_true(value, budget))) {
+    const auto tested = TRY(keyed_by(skip ? &given.positional[0] : nullptr, item, budget));
     const bool passes = by_truth ? tested.truth() : TRY(apply_test(*given.positional[skip].text(), tested, rest, budget));
     if (passes == (keep == Keep::passing)) out.push_back(item);
   }
-  return Value::of(std::move(out));
+  return Value::iterator_of(std::move(out));
 }
 
 const std::map<std::string, Filter, std::less<>>& filters() {
@@ -243,6 +312,8 @@ const std::map<std::string, Filter, std::less<>>& filters() {
       {"d", default_filter},
       {"default", default_filter},
       {"dictsort", dictsort_filter},
+      {"e", escape_filter},
+      {"escape", escape_filter},
       {"first", first_filter},
       {"float", float_filter},
       {"indent", indent_filter},
@@ -291,7 +362,10 @@ Result<Value> apply_filter(const std::string& name, const Value& value, const Gi
   const auto found = filters().find(name);
   if (found == filters().end()) return budget.bad("uses the filter '" + name + "', which is not supported", ErrorCode::unsupported);
   TRY(budget.spend(1));
-  return found->second(value, given, budget);
+  auto made = TRY(found->second(value, given, budget));
+  static constexpr std::string_view kKeepMark[] = {"capitalize", "indent", "lower", "reverse", "string", "trim", "upper"};
+  if (value.is_marked() && made.text() && std::ranges::find(kKeepMark, name) != std::end(kKeepMark)) return Value::marked(*made.text());
+  return made;
 }
 
 Result<bool> apply_test(const std::string& name, const Value& value, const Given& given, Budget& budget) {
@@ -306,7 +380,9 @@ Result<bool> apply_test(const std::string& name, const Value& value, const Given
   if (name == "true") return value.is_bool() && value.truth();
   if (name == "false") return value.is_bool() && !value.truth();
   if (name == "mapping") return value.dict() != nullptr;
-  if (name == "sequence" || name == "iterable") return value.list() || value.dict() || value.text() || value.is_undefined();
+  if (name == "sequence" || name == "iterable")
+    return value.list() || value.dict() || value.text() || value.is_undefined() || (value.iterator() && name == "iterable");
+  if (name == "escaped") return value.is_marked();
   if (name == "callable") return value.is_callable();
   if (name == "filter") return value.text() && filters().contains(*value.text());
   if (name == "upper" || name == "lower") return is_cased(to_text(value), name == "upper");
@@ -317,7 +393,8 @@ Result<bool> apply_test(const std::string& name, const Value& value, const Given
   // Only what Python has once can be told to be the same by its value.
   if (other && name == "sameas" && (value.is_bool() || value.is_none() || other->is_bool() || other->is_none()))
     return value.is_bool() == other->is_bool() && equal(value, *other);
-  static constexpr std::pair<std::string_view, const char*> kOrders[] = {{"lt", "<"}, {"lessthan", "<"}, {"le", "<="}, {"gt", ">"}, {"greaterthan", ">"}, {"ge", ">="}};
+  static constexpr std::pair<std::string_view, const char*> kOrders[] = {{"lt", "<"}, {"lessthan", "<"}, {"le", "<="}, {"gt", ">"}, {"greaterthan", ">"},
+                                                                      {"ge", ">="}, {"<", "<"}, {"<=", "<="}, {">", ">"}, {">=", ">="}};
   for (const auto& [order, sign] : kOrders)
     if (other && name == order) return TRY(apply_binary(sign, value, *other, budget)).truth();
   if (other && name == "in") return contains(*other, value, budget);

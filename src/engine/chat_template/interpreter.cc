@@ -129,11 +129,10 @@ class Interpreter {
 
   void define(const Statement& statement) { set_member(scopes_.back(), statement.member, Value(Macro{&statement, scopes_.size()})); }
 
-  // Nothing escapes what is written, so `| safe` at the end changes nothing; anywhere else Jinja's text that is marked safe would
-  // escape what is added to it.
   Status write_value(const Expression& expression) {
-    const bool safe = expression.kind == Expression::filter && expression.name == "safe" && expression.arguments.positional.empty();
-    return write(to_text(TRY(evaluate(safe ? *expression.operands[0] : expression))));
+    const auto value = TRY(evaluate(expression));
+    TRY(check_written(value, budget_));
+    return write(to_text(value));
   }
 
   Status assign(const Statement& statement, Value value) {
@@ -144,14 +143,6 @@ class Interpreter {
     if (value.holds_space()) return budget_.bad("puts a namespace into a namespace", ErrorCode::unsupported);
     set_member(space->members, statement.member, std::move(value));
     return {};
-  }
-
-  static void set_member(Dict& dict, const std::string& name, Value value) {
-    const auto found = std::ranges::find_if(dict, [&](const auto& member) { return member.first == name; });
-    if (found == dict.end())
-      dict.emplace_back(name, std::move(value));
-    else
-      found->second = std::move(value);
   }
 
   Status bind(const std::vector<std::string>& names, Value value) {
@@ -259,6 +250,10 @@ class Interpreter {
 
   Result<Given> given(const Arguments& arguments) {
     Given out{.positional = TRY(evaluate_all(arguments.positional)), .named = {}};
+    if (arguments.spread) {
+      const auto more = TRY(items_of(TRY(evaluate(*arguments.spread)), budget_));
+      out.positional.insert(out.positional.end(), more.begin(), more.end());
+    }
     for (const auto& [name, expression] : arguments.named) out.named.emplace_back(name, TRY(evaluate(*expression)));
     return out;
   }
@@ -303,7 +298,7 @@ class Interpreter {
     if (place < 0 || place >= length) return Value();
     const auto at = static_cast<std::size_t>(place);
     if (of.list()) return (*of.list())[at];
-    return Value(std::string(substring(*of.text(), at, at + 1)));
+    return text_like(of, std::string(substring(*of.text(), at, at + 1)));
   }
 
   // A slice's end as an offset of 0 to length, as Python clamps it.
@@ -334,15 +329,18 @@ class Interpreter {
 
   Result<Value> take_slice(const Value& of, std::int64_t begin, std::int64_t end, std::int64_t step) {
     if (of.text() && step == 1)
-      return Value(std::string(substring(*of.text(), static_cast<std::size_t>(begin), static_cast<std::size_t>(std::max(begin, end)))));
+      return text_like(of, std::string(substring(*of.text(), static_cast<std::size_t>(begin), static_cast<std::size_t>(std::max(begin, end)))));
     const auto items = TRY(items_of(of, budget_));
     List kept;
     for (auto i = begin; step > 0 ? i < end : i > end; i += step) kept.push_back(items[static_cast<std::size_t>(i)]);
     if (!of.text()) return of.is_tuple() ? Value::tuple_of(std::move(kept)) : Value::of(std::move(kept));
     std::string text;
     for (const auto& item : kept) text += *item.text();
-    return Value(std::move(text));
+    return text_like(of, std::move(text));
   }
+
+  // A part of a text is marked as the whole is.
+  static Value text_like(const Value& whole, std::string part) { return whole.is_marked() ? Value::marked(std::move(part)) : Value(std::move(part)); }
 
   Result<Value> call(const Expression& e) {
     const auto& callee = *e.operands[0];
@@ -352,6 +350,10 @@ class Interpreter {
       if (callee.name == "cycle" && is_loop(of)) return cycle(*of.dict(), TRY(given(e.arguments)));
       function = of.is_undefined() ? Value() : TRY(get_member(of, callee.name));
       if (!function.macro()) return call_method(of, callee.name, TRY(given(e.arguments)), budget_);
+    } else if (callee.kind == Expression::item) {
+      const auto of = TRY(evaluate(*callee.operands[0])), name = TRY(evaluate(*callee.operands[1]));
+      function = TRY(get_item(of, name));
+      if (function.function() && *function.function() == Function::method) return call_method(of, *name.text(), TRY(given(e.arguments)), budget_);
     } else {
       function = TRY(evaluate(callee));
     }

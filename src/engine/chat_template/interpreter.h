@@ -47,6 +47,8 @@ Result<Value> call_function(Function function, const Given& given, std::int64_t 
 Result<Value> apply_binary(const std::string& name, const Value& left, const Value& right, Budget& budget);
 // What a loop or a filter walks over: a list's items, a dict's keys, a text's characters; undefined is empty.
 Result<List> items_of(const Value& value, Budget& budget);
+// An error for a value whose text Python would not write twice the same.
+Status check_written(const Value& value, Budget& budget);
 Result<bool> contains(const Value& all, const Value& one, Budget& budget);
 
 struct Rendering {

@@ -211,8 +211,9 @@ class Lexer {
     const char* end = begin;
     while (end < limit && std::isdigit(static_cast<unsigned char>(*end))) ++end;
     Token token{.kind = Token::integer, .line = line_};
-    const bool fraction = end + 1 < limit && *end == '.' && std::isdigit(static_cast<unsigned char>(end[1]));
-    const auto* power = end < limit && (*end == 'e' || *end == 'E') ? end + 1 : nullptr;
+    const bool member = at_ > 0 && source_[at_ - 1] == '.';  // a.0.1 are two places, not one number
+    const bool fraction = !member && end + 1 < limit && *end == '.' && std::isdigit(static_cast<unsigned char>(end[1]));
+    const auto* power = !member && end < limit && (*end == 'e' || *end == 'E') ? end + 1 : nullptr;
     if (power && power < limit && (*power == '+' || *power == '-')) ++power;
     if (fraction || (power && power < limit && std::isdigit(static_cast<unsigned char>(*power)))) {
       token.kind = Token::real;

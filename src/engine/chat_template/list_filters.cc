@@ -13,13 +13,21 @@ struct Keyed {
   Value key, value;
 };
 
+// What an item is compared by; of several attributes ("a,b") the first that differs counts.
+Result<Value> sort_key(const Value* attribute, const Value& item, const Value* case_sensitive, Budget& budget) {
+  if (!attribute || !attribute->text() || attribute->text()->find(',') == std::string::npos) return comparable(TRY(keyed_by(attribute, item, budget)), case_sensitive);
+  List parts;
+  for (const auto& path : split(*attribute->text(), ",", -1)) parts.push_back(comparable(TRY(attribute_of(item, path, budget)), case_sensitive));
+  return Value::of(std::move(parts));
+}
+
 // Each item with what it is compared by.
 Result<std::vector<Keyed>> keyed(const Value& value, const Value* attribute, const Value* case_sensitive, Budget& budget) {
   std::vector<Keyed> out;
   for (auto& item : TRY(items_of(value, budget))) {
-    auto key = attribute && attribute->text() ? TRY(attribute_of(item, *attribute->text(), budget)) : item;
+    auto key = TRY(sort_key(attribute, item, case_sensitive, budget));
     TRY(budget.spend(sizeof(Keyed) + key.weight()));
-    out.push_back({comparable(key, case_sensitive), std::move(item)});
+    out.push_back({std::move(key), std::move(item)});
   }
   return out;
 }
@@ -44,10 +52,10 @@ Status sort_by_key(std::vector<Keyed>& all, bool reverse, Budget& budget) {
   return {};
 }
 
-Value values_of(std::vector<Keyed> all) {
+List values_of(std::vector<Keyed> all) {
   List out;
   for (auto& one : all) out.push_back(std::move(one.value));
-  return Value::of(std::move(out));
+  return out;
 }
 
 Result<Value> extreme(const Value& value, const Given& given, const char* sign, Budget& budget) {
@@ -78,17 +86,21 @@ Result<Value> attribute_of(const Value& item, std::string_view path, Budget& bud
   return at;
 }
 
+Result<Value> keyed_by(const Value* attribute, const Value& item, Budget& budget) {
+  if (attribute && attribute->text()) return attribute_of(item, *attribute->text(), budget);
+  if (attribute && attribute->is_integer()) return attribute_of(item, std::to_string(attribute->integer()), budget);
+  return item;
+}
+
 Value comparable(const Value& value, const Value* case_sensitive) {
   return value.text() && !(case_sensitive && case_sensitive->truth()) ? Value(lower(*value.text())) : value;
 }
 
 Result<Value> sort_filter(const Value& value, const Given& given, Budget& budget) {
   const auto *reverse = given.find(0, "reverse"), *attribute = given.find(2, "attribute");
-  if (attribute && attribute->text() && attribute->text()->find(',') != std::string::npos)
-    return budget.bad("sorts by several attributes, which is not supported", ErrorCode::unsupported);
   auto all = TRY(keyed(value, attribute, given.find(1, "case_sensitive"), budget));
   TRY(sort_by_key(all, reverse && reverse->truth(), budget));
-  return values_of(std::move(all));
+  return Value::of(values_of(std::move(all)));
 }
 
 Result<Value> dictsort_filter(const Value& value, const Given& given, Budget& budget) {
@@ -101,14 +113,14 @@ Result<Value> dictsort_filter(const Value& value, const Given& given, Budget& bu
     all.push_back({comparable(by_value ? item : Value(key), given.find(0, "case_sensitive")), Value::tuple_of(List{Value(key), item})});
   }
   TRY(sort_by_key(all, reverse && reverse->truth(), budget));
-  return values_of(std::move(all));
+  return Value::of(values_of(std::move(all)));
 }
 
 Result<Value> sum_filter(const Value& value, const Given& given, Budget& budget) {
   const auto *attribute = given.find(0, "attribute"), *start = given.find(1, "start");
   Value sum = start ? *start : Value(std::int64_t{0});
   for (const auto& item : TRY(items_of(value, budget))) {
-    const auto part = attribute && attribute->text() ? TRY(attribute_of(item, *attribute->text(), budget)) : item;
+    const auto part = TRY(keyed_by(attribute, item, budget));
     sum = TRY(apply_binary("+", sum, part, budget));
   }
   return sum;
@@ -124,7 +136,7 @@ Result<Value> unique_filter(const Value& value, const Given& given, Budget& budg
     TRY(budget.spend(kept.size()));  // the search below is a step for each
     if (std::ranges::none_of(kept, [&](const Keyed& other) { return equal(one.key, other.key); })) kept.push_back(std::move(one));
   }
-  return values_of(std::move(kept));
+  return Value::iterator_of(values_of(std::move(kept)));
 }
 
 Result<Value> batch_filter(const Value& value, const Given& given, Budget& budget) {
@@ -140,13 +152,13 @@ Result<Value> batch_filter(const Value& value, const Given& given, Budget& budge
     if (row.size() == size) flush();
     row.push_back(std::move(item));
   }
-  if (row.empty()) return Value::of(std::move(rows));
+  if (row.empty()) return Value::iterator_of(std::move(rows));
   if (fill && !fill->is_none()) {
     TRY(budget.spend(size * fill->weight()));
     row.resize(size, *fill);
   }
   flush();
-  return Value::of(std::move(rows));
+  return Value::iterator_of(std::move(rows));
 }
 
 }  // namespace redoubt::engine::chat_template

@@ -9,6 +9,8 @@ namespace redoubt::engine::chat_template {
 
 // What Jinja finds under "a.b.0" of an item; undefined where there is nothing, an error below what is not defined.
 Result<Value> attribute_of(const Value& item, std::string_view path, Budget& budget);
+// The item itself, or what `attribute` (a path as text, or a place in a list) names of it.
+Result<Value> keyed_by(const Value* attribute, const Value& item, Budget& budget);
 // The letters of a text as a filter compares them: lower case, unless it was told otherwise.
 Value comparable(const Value& value, const Value* case_sensitive);
 

@@ -105,11 +105,34 @@ Result<Value> format_method(const std::string& text, const Given& given, Budget&
   return Value(std::move(out));
 }
 
+Result<Value> search_method(const std::string& text, const std::string& name, const Given& given, Budget& budget);
+
+// The same from a place on, and before one, counted as in a slice.
+Result<Value> search_range(const std::string& text, const std::string& name, const Given& given, Budget& budget) {
+  const auto length = static_cast<std::int64_t>(length_of(text));
+  std::int64_t ends[2] = {0, length};
+  for (std::size_t i = 1; i < given.positional.size(); ++i) {
+    if (given.positional[i].is_none()) continue;
+    if (i > 2 || !given.positional[i].is_integer()) return budget.bad("calls '" + name + "' with a range that is none");
+    const auto place = given.positional[i].integer();
+    ends[i - 1] = place < 0 ? std::max<std::int64_t>(0, place + length) : place;
+  }
+  const auto [begin, end] = ends;
+  const Value nothing = name == "count" ? Value(std::int64_t{0}) : Value(std::int64_t{-1});
+  if (begin > length || std::min(end, length) < begin) {
+    if (name.ends_with("index")) return budget.bad("looks for a string that is not there");
+    return nothing;
+  }
+  const auto part = substring(text, static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(end, length)));
+  const auto found = TRY(search_method(std::string(part), name, {.positional = {given.positional[0]}, .named = {}}, budget));
+  return name == "count" || found.integer() < 0 ? found : Value(found.integer() + begin);
+}
+
 // find, rfind, index, rindex and count
 Result<Value> search_method(const std::string& text, const std::string& name, const Given& given, Budget& budget) {
   const auto* wanted = given.find(0, "sub");
   if (!wanted || !wanted->text()) return budget.bad("looks in a string for something that is no string");
-  if (given.positional.size() > 1) return budget.bad("calls '" + name + "' with a range, which is not supported", ErrorCode::unsupported);
+  if (given.positional.size() > 1) return search_range(text, name, given, budget);
   const auto& sub = *wanted->text();
   if (name == "count") {
     if (sub.empty()) return Value(static_cast<std::int64_t>(length_of(text)) + 1);
@@ -182,7 +205,9 @@ const std::map<std::string_view, TextMethod>& text_methods() {
       {"join",
        [](const std::string& t, const std::string&, const Given& g, Budget& b) -> Result<Value> {
          if (g.positional.size() != 1) return b.bad("joins nothing");
-         return apply_filter("join", g.positional[0], {.positional = {Value(t)}, .named = {}}, b);
+         auto items = TRY(items_of(g.positional[0], b));
+         if (!std::ranges::all_of(items, [](const Value& item) { return item.text() != nullptr; })) return b.bad("joins something that is no string");
+         return apply_filter("join", Value::of(std::move(items)), {.positional = {Value(t)}, .named = {}}, b);
        }},
       {"find", search_method},
       {"rfind", search_method},
@@ -208,8 +233,34 @@ Result<Value> text_method(const std::string& text, const std::string& name, cons
   return found->second(text, name, given, budget);
 }
 
+// Markup's methods: what is put into marked text is escaped, and what comes out is marked.
+Result<Value> marked_method(const std::string& text, const std::string& name, Given given, Budget& budget) {
+  const auto escape_into = [&](Value& value) -> Status {
+    auto escaped = escape(value);
+    TRY(budget.spend(escaped.size()));
+    value = Value(std::move(escaped));
+    return {};
+  };
+  if (name == "replace" && given.positional.size() > 1) TRY(escape_into(given.positional[1]));
+  if (name == "format") {
+    for (auto& value : given.positional) TRY(escape_into(value));
+    for (auto& [key, value] : given.named) TRY(escape_into(value));
+  }
+  if (name == "join" && given.positional.size() == 1) {
+    auto items = TRY(items_of(given.positional[0], budget));
+    for (auto& item : items) TRY(escape_into(item));
+    given.positional[0] = Value::of(std::move(items));
+  }
+  const auto made = TRY(text_method(text, name, given, budget));
+  if (made.text()) return Value::marked(*made.text());
+  if (!made.list()) return made;
+  List parts;
+  for (const auto& part : *made.list()) parts.push_back(Value::marked(*part.text()));
+  return made.is_tuple() ? Value::tuple_of(std::move(parts)) : Value::of(std::move(parts));
+}
+
 Result<Value> dict_method(const Value& of, const Dict& dict, const std::string& name, const Given& given, Budget& budget) {
-  if (name == "items") return apply_filter("items", of, {}, budget);
+  if (name == "items") return Value::of(TRY(items_of(TRY(apply_filter("items", of, {}, budget)), budget)));
   if (name == "keys") return Value::of(TRY(items_of(of, budget)));
   if (name == "copy") return of;
   if (name == "values") {
@@ -255,6 +306,7 @@ constexpr std::string_view kListMethods[] = {"copy", "count", "index"};
 }  // namespace
 
 Result<Value> call_method(const Value& value, const std::string& name, const Given& given, Budget& budget) {
+  if (value.is_marked()) return marked_method(*value.text(), name, given, budget);
   if (value.text()) return text_method(*value.text(), name, given, budget);
   if (value.dict()) return dict_method(value, *value.dict(), name, given, budget);
   if (value.list()) return list_method(value, *value.list(), name, given, budget);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <utility>
 
 #include "engine/chat_template/interpreter.h"
 #include "engine/chat_template/text_operations.h"
@@ -42,7 +43,20 @@ Result<Value> arithmetic(const std::string& name, const Value& left, const Value
   return name == "//" ? Value(std::floor(a / b)) : Value(a - std::floor(a / b) * b);
 }
 
+Result<bool> compare(const std::string& name, const Value& left, const Value& right, Budget& budget);
+
+// Lists and tuples are ordered by their first items that differ.
+Result<bool> compare_lists(const std::string& name, const Value& left, const Value& right, Budget& budget) {
+  const auto &a = *left.list(), &b = *right.list();
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    TRY(budget.spend(std::min(a[i].weight(), b[i].weight())));
+    if (!equal(a[i], b[i])) return compare(name, a[i], b[i], budget);
+  }
+  return compare(name, Value(static_cast<std::int64_t>(a.size())), Value(static_cast<std::int64_t>(b.size())), budget);
+}
+
 Result<bool> compare(const std::string& name, const Value& left, const Value& right, Budget& budget) {
+  if (left.list() && right.list() && left.is_tuple() == right.is_tuple()) return compare_lists(name, left, right, budget);
   if (left.text() && right.text()) {
     const int order = left.text()->compare(*right.text());
     return name == "<" ? order < 0 : name == "<=" ? order <= 0 : name == ">" ? order > 0 : order >= 0;
@@ -56,7 +70,10 @@ Result<bool> compare(const std::string& name, const Value& left, const Value& ri
 Result<Value> add(const Value& left, const Value& right, Budget& budget) {
   if (left.text() && right.text()) {
     TRY(budget.spend(left.text()->size() + right.text()->size()));
-    return Value(*left.text() + *right.text());
+    if (!left.is_marked() && !right.is_marked()) return Value(*left.text() + *right.text());
+    auto text = escape(left) + escape(right);
+    TRY(budget.spend(text.size()));
+    return Value::marked(std::move(text));
   }
   if (left.list() && right.list()) {
     auto all = *left.list();
@@ -79,7 +96,7 @@ Result<Value> repeat(const Value& what, const Value& times, Budget& budget) {
   if (what.text()) {
     std::string text;
     for (std::int64_t i = 0; i < count; ++i) text += *what.text();
-    return Value(std::move(text));
+    return what.is_marked() ? Value::marked(std::move(text)) : Value(std::move(text));
   }
   List list;
   for (std::int64_t i = 0; i < count; ++i) list.insert(list.end(), what.list()->begin(), what.list()->end());
@@ -87,7 +104,8 @@ Result<Value> repeat(const Value& what, const Value& times, Budget& budget) {
 }
 
 // "%s: %d" % (name, 1), with %s, %d, %i and %% alone.
-Result<Value> printed(const std::string& format, const Value& with, Budget& budget) {
+Result<Value> printed(const Value& left, const Value& with, Budget& budget) {
+  const auto& format = *left.text();
   const List one{with};
   const auto& values = with.is_tuple() ? *with.list() : one;
   std::size_t next = 0;
@@ -106,12 +124,25 @@ Result<Value> printed(const std::string& format, const Value& with, Budget& budg
     if (kind != 's' && !number) return budget.bad(std::string("formats with '%") + kind + "', which is not supported", ErrorCode::unsupported);
     if (next >= values.size() || (number && !values[next].is_number())) return budget.bad("formats with other values than its text asks for");
     const auto& value = values[next++];
-    const auto part = number ? to_text(Value(value.is_integer() || value.is_bool() ? value.integer() : static_cast<std::int64_t>(value.number()))) : to_text(value);
+    const auto part = number ? to_text(Value(value.is_integer() || value.is_bool() ? value.integer() : static_cast<std::int64_t>(value.number())))
+                      : left.is_marked() ? escape(value)
+                                         : to_text(value);
     TRY(budget.spend(part.size()));
     out += part;
   }
   if (next != values.size()) return budget.bad("formats with more values than its text asks for");
-  return Value(std::move(out));
+  return left.is_marked() ? Value::marked(std::move(out)) : Value(std::move(out));
+}
+
+// A time without a zone, as Python's datetime.now() is, writes nothing for it.
+std::string without_zone(std::string_view format) {
+  std::string out;
+  for (std::size_t at = 0; at < format.size(); ++at) {
+    const auto two = format.substr(at, 2);
+    if (two != "%Z" && two != "%z") out += format[at] == '%' ? two : format.substr(at, 1);
+    if (format[at] == '%') ++at;
+  }
+  return out;
 }
 
 // strftime_now(format)
@@ -124,11 +155,31 @@ Result<Value> tell_time(const Given& given, std::int64_t now, Budget& budget) {
   ::gmtime_r(&seconds, &parts);
   std::string text(16 << 10, '\0');
   // A mark tells an empty answer from one that does not fit.
-  const auto size = std::strftime(text.data(), text.size(), (*format->text() + "x").c_str(), &parts);
+  const auto size = std::strftime(text.data(), text.size(), (without_zone(*format->text()) + "x").c_str(), &parts);
   if (size == 0) return budget.bad("asks for the time with too long a format", ErrorCode::limit_exceeded);
   text.resize(size - 1);
   TRY(budget.spend(size));
   return Value(std::move(text));
+}
+
+// dict(a=1), dict({"a": 1}, b=2) and dict([("a", 1)])
+Result<Value> make_dict(const Given& given, Budget& budget) {
+  if (given.positional.size() > 1) return budget.bad("calls dict with several values");
+  Dict out;
+  if (const auto* from = given.positional.empty() ? nullptr : &given.positional[0]) {
+    if (from->dict()) out = *from->dict();
+    else
+      for (const auto& pair : TRY(items_of(*from, budget))) {
+        const auto parts = TRY(items_of(pair, budget));
+        if (parts.size() != 2) return budget.bad("calls dict with something that is no list of pairs");
+        if (!parts[0].text()) return budget.bad("makes a dict with a key that is no string", ErrorCode::unsupported);
+        set_member(out, *parts[0].text(), parts[1]);
+      }
+  }
+  for (const auto& [name, value] : given.named) set_member(out, name, value);
+  auto made = Value::of(std::move(out));
+  TRY(budget.spend(made.weight()));
+  return made;
 }
 
 Result<Value> make_range(const Given& given, Budget& budget) {
@@ -153,9 +204,18 @@ Result<Value> make_range(const Given& given, Budget& budget) {
 
 }  // namespace
 
+Status check_written(const Value& value, Budget& budget) {
+  if (!value.iterator()) return {};
+  return budget.bad("writes out what a filter makes item by item; Python writes its address", ErrorCode::unsupported);
+}
+
 Result<List> items_of(const Value& value, Budget& budget) {
   List items;
   if (const auto* list = value.list()) items = *list;
+  else if (auto* iterator = value.iterator()) {
+    items = std::exchange(iterator->items, {});
+    std::ranges::reverse(items);
+  }
   else if (const auto* dict = value.dict())
     for (const auto& [key, unused] : *dict) items.emplace_back(key);
   else if (const auto* text = value.text())
@@ -170,6 +230,16 @@ Result<bool> contains(const Value& all, const Value& one, Budget& budget) {
   if (all.dict() && (one.dict() || (one.list() && !one.is_tuple()))) return budget.bad(std::string("looks for a key of type ") + one.type_name());
   if (all.dict()) return one.text() && find_member(*all.dict(), *one.text()) != nullptr;
   if (all.list()) return std::ranges::any_of(*all.list(), [&](const Value& item) { return equal(item, one); });
+  if (auto* iterator = all.iterator()) {
+    // What was looked at is gone.
+    for (auto& items = iterator->items; !items.empty();) {
+      const auto item = std::move(items.back());
+      items.pop_back();
+      TRY(budget.spend(1));
+      if (equal(item, one)) return true;
+    }
+    return false;
+  }
   if (all.is_undefined()) return false;
   return budget.bad(std::string("looks for something in a value of type ") + all.type_name());
 }
@@ -182,6 +252,7 @@ Result<Value> apply_binary(const std::string& name, const Value& left, const Val
   if (name == "not in") return Value(!TRY(contains(right, left, budget)));
   if (name == "~") {
     TRY(budget.spend(left.weight() + right.weight()));
+    for (const auto* side : {&left, &right}) TRY(check_written(*side, budget));
     auto text = to_text(left) + to_text(right);
     return Value(std::move(text));
   }
@@ -189,7 +260,7 @@ Result<Value> apply_binary(const std::string& name, const Value& left, const Val
   if (name == "+") return add(left, right, budget);
   if (name == "*" && (left.text() || left.list()) && (right.is_integer() || right.is_bool())) return repeat(left, right, budget);
   if (name == "*" && (right.text() || right.list()) && (left.is_integer() || left.is_bool())) return repeat(right, left, budget);
-  if (name == "%" && left.text()) return printed(*left.text(), right, budget);
+  if (name == "%" && left.text()) return printed(left, right, budget);
   if (!left.is_number() || !right.is_number())
     return budget.bad("uses '" + name + "' between a value of type " + left.type_name() + " and one of type " + right.type_name());
   return arithmetic(name, left, right, budget);
@@ -198,7 +269,7 @@ Result<Value> apply_binary(const std::string& name, const Value& left, const Val
 Result<Value> call_function(Function function, const Given& given, std::int64_t now, Budget& budget) {
   switch (function) {
     case Function::range: return make_range(given, budget);
-    case Function::make_dict: return Value::of(Dict(given.named));
+    case Function::make_dict: return make_dict(given, budget);
     case Function::make_namespace: {
       for (const auto& [key, value] : given.named)
         if (value.holds_space()) return budget.bad("puts a namespace into a namespace", ErrorCode::unsupported);

@@ -225,10 +225,16 @@ Result<ExpressionPtr> ExpressionParser::parse_postfix(ExpressionPtr of) {
   for (std::size_t links = 0;; ++links) {
     if (links > depth_max_) return bad("is nested too deeply", ErrorCode::limit_exceeded);
     if (take_symbol(".")) {
-      auto made = make(Expression::member, peek().kind == Token::name ? peek().value : "");
-      if (made->name.empty()) return bad("lacks a name after '.'");
-      take();
+      const bool counts = peek().kind == Token::integer;  // messages.0
+      auto made = make(counts ? Expression::item : Expression::member, peek().kind == Token::name ? peek().value : "");
+      if (made->name.empty() && !counts) return bad("lacks a name after '.'");
       made->operands.push_back(std::move(of));
+      if (counts) {
+        auto index = make(Expression::literal);
+        index->value = peek().whole;
+        made->operands.push_back(std::move(index));
+      }
+      take();
       of = std::move(made);
     } else if (take_symbol("[")) {
       of = TRY(parse_subscript(std::move(of)));
@@ -308,6 +314,10 @@ Result<Arguments> ExpressionParser::parse_arguments() {
       auto name = take().value;
       take();
       arguments.named.emplace_back(std::move(name), TRY(parse_condition()));
+    } else if (arguments.spread) {
+      return bad("has a value behind '*' in a call");
+    } else if (take_symbol("*")) {
+      arguments.spread = TRY(parse_condition());
     } else {
       arguments.positional.push_back(TRY(parse_condition()));
     }

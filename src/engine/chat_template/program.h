@@ -20,6 +20,7 @@ using Expressions = std::vector<ExpressionPtr>;
 struct Arguments {
   Expressions positional;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
+  ExpressionPtr spread = {};  // f(*spread): values that stand behind the positional ones
 };
 
 struct Expression {

@@ -42,6 +42,11 @@ std::string with_icu(std::string_view text, Change change) {
   return out;
 }
 
+// A character as a word begins with it: "ﬁ" is "Fi".
+std::string raised(std::string_view point) {
+  return with_icu(point, [](icu::UnicodeString& wide) { wide.toTitle(nullptr, icu::Locale::getRoot(), U_TITLECASE_NO_BREAK_ADJUSTMENT); });
+}
+
 std::vector<std::string> split_at_space(std::string_view text, std::int64_t count) {
   std::vector<std::string> parts;
   text = strip(text, Sides::left);
@@ -114,14 +119,14 @@ std::string lower(std::string_view text) {
 std::string capitalize(std::string_view text) {
   if (text.empty()) return {};
   const auto first = first_point(text);
-  return upper(first) + lower(text.substr(first.size()));
+  return raised(first) + lower(text.substr(first.size()));
 }
 
 // Jinja's: every word's first letter is raised, words begin after white space and -([{<.
 std::string title(std::string_view text) {
   std::string out, word;
   const auto flush = [&] {
-    out += capitalize(word);
+    if (!word.empty()) out += upper(first_point(word)) + lower(std::string_view(word).substr(first_point(word).size()));
     word.clear();
   };
   for (const auto point : code_points(text)) {
@@ -252,7 +257,7 @@ std::string title_words(std::string_view text) {
     const auto c = static_cast<UChar32>(utf8_step(point).code_point);
     const bool cased = u_hasBinaryProperty(c, UCHAR_CASED) != 0;
     if (inside) out += lower(point);
-    else append_utf8(out, static_cast<std::uint32_t>(u_totitle(c)));
+    else out += raised(point);
     inside = cased;
   }
   return out;

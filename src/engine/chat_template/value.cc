@@ -81,7 +81,7 @@ std::string repr(const Dict& dict, int depth) {
 
 std::string repr(const Value& value, int depth) {
   if (depth > kDepthMax) return "...";
-  if (const auto* text = value.text()) return quoted(*text);
+  if (const auto* text = value.text()) return value.is_marked() ? "Markup(" + quoted(*text) + ")" : quoted(*text);
   if (const auto* list = value.list()) return repr(*list, value.is_tuple(), depth);
   if (const auto* dict = value.dict()) return repr(*dict, depth);
   if (value.is_undefined()) return "Undefined";
@@ -259,6 +259,22 @@ Value Value::of(Dict dict) {
   return made;
 }
 
+Value Value::iterator_of(List list) {
+  const auto all = of(std::move(list));
+  auto items = *all.list();
+  std::ranges::reverse(items);
+  Value made(std::make_shared<Iterator>(Iterator{std::move(items)}));
+  made.weight_ = all.weight_;
+  made.holds_space_ = all.holds_space_;
+  return made;
+}
+
+Value Value::marked(std::string text) {
+  Value made(std::move(text));
+  made.marked_ = true;
+  return made;
+}
+
 std::size_t Value::weight() const {
   constexpr std::size_t kScalar = 16;
   if (const auto* held = text()) return held->size() + kScalar;
@@ -282,19 +298,26 @@ bool Value::truth() const {
                              [](const std::string& s) { return !s.empty(); },
                              [](const std::shared_ptr<const List>& l) { return !l->empty(); },
                              [](const std::shared_ptr<const Dict>& d) { return !d->empty(); },
-                             [](const std::shared_ptr<Namespace>&) { return true; }, [](Function) { return true; }, [](Macro) { return true; }},
+                             [](const std::shared_ptr<Namespace>&) { return true; }, [](Function) { return true; }, [](Macro) { return true; },
+                             [](const std::shared_ptr<Iterator>&) { return true; }},
                     data_);
 }
 
 const char* Value::type_name() const {
   static constexpr const char* kNames[] = {"undefined", "none", "boolean", "integer", "float",
-                                           "string", "list", "mapping", "namespace", "function", "macro"};
+                                           "string", "list", "mapping", "namespace", "function", "macro", "generator"};
   return kNames[data_.index()];
 }
 
 const Value* find_member(const Dict& dict, std::string_view key) {
   const auto found = std::ranges::find_if(dict, [&](const auto& member) { return member.first == key; });
   return found == dict.end() ? nullptr : &found->second;
+}
+
+void set_member(Dict& dict, const std::string& key, Value value) {
+  const auto found = std::ranges::find(dict, key, &Dict::value_type::first);
+  if (found == dict.end()) dict.emplace_back(key, std::move(value));
+  else found->second = std::move(value);
 }
 
 bool equal(const Value& a, const Value& b, int depth) {
@@ -310,6 +333,7 @@ bool equal(const Value& a, const Value& b, int depth) {
              return other && equal(member.second, *other, depth + 1);
            });
   if (a.space() || b.space()) return a.space() == b.space();
+  if (a.iterator() || b.iterator()) return a.iterator() == b.iterator();
   return (a.is_none() && b.is_none()) || (a.is_undefined() && b.is_undefined());
 }
 
@@ -322,6 +346,21 @@ std::string to_text(const Value& value) {
   if (value.is_number()) return number_text(value.number());
   if (value.list() || value.dict()) return repr(value, 0);
   return std::string("<") + value.type_name() + ">";
+}
+
+std::string escape(const Value& value) {
+  const auto text = to_text(value);
+  if (value.is_marked()) return text;
+  std::string out;
+  for (const char c : text) {
+    if (c == '&') out += "&amp;";
+    else if (c == '<') out += "&lt;";
+    else if (c == '>') out += "&gt;";
+    else if (c == '\'') out += "&#39;";
+    else if (c == '"') out += "&#34;";
+    else out += c;
+  }
+  return out;
 }
 
 std::string to_json(const Value& value, const JsonStyle& style) {

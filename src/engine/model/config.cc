@@ -29,11 +29,12 @@ class Reader {
       : family_(family), config_(family.defaults), where_(where) {
     Json renamed = given;
     for (const auto& [from, to] : family.renamed)
-      if (given.contains(from)) renamed[to] = given[from];
+      if (given.contains(from) && !given.contains(to)) renamed[to] = given[from];
     config_.update(renamed);
   }
 
   Status refuse_other_options() const;
+  Status refuse_other_types() const;
   Result<Config> read();
 
  private:
@@ -83,6 +84,17 @@ Status Reader::refuse_other_options() const {
     return unsupported(
         "model_type is " + config_["model_type"].dump() + ", that of " + family_.architecture + " is " + family_.model_type,
         where_);
+  return {};
+}
+
+// What is read further down with a default is that only where it is missing, not where it is something else.
+Status Reader::refuse_other_types() const {
+  for (const char* key : {"attention_bias", "mlp_bias", "scale_attn_weights", "scale_attn_by_inverse_layer_idx", "use_sliding_window", "tie_word_embeddings"})
+    if (is_given(config_, key)) TRY(json_bool(config_, key, where_));
+  for (const char* key : {"max_window_layers", "sliding_window_pattern"})
+    if (is_given(config_, key)) TRY(json_integer(config_, key, where_));
+  for (const char* key : {"rope_theta", "rope_local_base_freq", "partial_rotary_factor"})
+    if (is_given(config_, key)) TRY(json_number(config_, key, where_));
   return {};
 }
 
@@ -162,7 +174,8 @@ Status Reader::read_windows() {
   const bool used = family_.windows != Windows::from_layer || json_or(config_, "use_sliding_window", false);
   const std::int64_t window = used && is_given(config_, "sliding_window") ? TRY(size("sliding_window")) : 0;
   const auto from = json_or(config_, "max_window_layers", std::int64_t{0});
-  const auto pattern = std::max(std::int64_t{1}, json_or(config_, "sliding_window_pattern", std::int64_t{2}));
+  const bool patterned = std::ranges::find(family_.reads, "sliding_window_pattern") != family_.reads.end();
+  const auto pattern = patterned ? std::max(std::int64_t{1}, json_or(config_, "sliding_window_pattern", std::int64_t{2})) : 2;
   const Json kinds = is_given(config_, "layer_types") ? config_["layer_types"] : Json();
   if (!kinds.is_null() && (!kinds.is_array() || std::ssize(kinds) != out_.layers))
     return impossible("layer_types does not name the kind of each layer", where_);
@@ -258,14 +271,17 @@ double Config::attention_scale(std::int64_t layer) const {
 Result<Config> parse_config(const Json& config, std::string_view where) {
   if (!config.is_object()) return impossible("not a JSON object", where);
   const Json architectures = json_or(config, "architectures", Json());
+  const bool named = !architectures.is_null() && !architectures.empty();
   for (const auto& family : families()) {
-    if (architectures != Json::array({family.architecture})) continue;
+    // Without a name the type tells, as for Transformers.
+    if (named ? architectures != Json::array({family.architecture}) : json_or(config, "model_type", "") != family.model_type) continue;
     Reader reader(config, family, where);
     TRY(reader.refuse_other_options());
+    TRY(reader.refuse_other_types());
     return reader.read();
   }
   return unsupported("the architecture " +
-                         (architectures.is_null() ? "is missing" : architectures.dump() + " is not computed") +
+                         (named ? architectures.dump() + " is not computed" : "is missing, and model_type names none that is computed") +
                          " (architectures)",
                      where);
 }

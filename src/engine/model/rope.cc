@@ -53,8 +53,12 @@ double yarn_attention_factor(const Json& parameters, double factor) {
 }
 
 Status parse_stretch(const Json& parameters, double context, Rope& rope, std::string_view where) {
-  // Where the parameters do not name it, what the context is stretched by.
-  rope.factor = is_given(parameters, "factor") ? TRY(json_number(parameters, "factor", where)) : context / rope.original_length;
+  for (const char* key : {"attention_factor", "mscale", "mscale_all_dim"})
+    if (is_given(parameters, key)) TRY(json_number(parameters, key, where));
+  if (is_given(parameters, "truncate")) TRY(json_bool(parameters, "truncate", where));
+  // Where the parameters of these two do not name it, what the context is stretched by.
+  const bool by_context = rope.kind == RopeKind::yarn || rope.kind == RopeKind::longrope;
+  rope.factor = is_given(parameters, "factor") || !by_context ? TRY(json_number(parameters, "factor", where)) : context / rope.original_length;
   switch (rope.kind) {
     case RopeKind::llama3:
       rope.low_frequency_factor = TRY(json_number(parameters, "low_freq_factor", where));
