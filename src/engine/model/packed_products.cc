@@ -44,57 +44,85 @@ REDOUBT_INLINE void for_blocks(std::int64_t rows, std::int64_t most, Block block
   for (std::int64_t i = 0; i < blocks; ++i) block(rows * i / blocks, rows * (i + 1) / blocks);
 }
 
-template <class L, int rows>
-REDOUBT_INLINE void sum_block(const float* x, std::int64_t stride, const float* panel, std::int64_t inputs, Sums out) {
-  constexpr int lanes = L::count, parts = kPanel / lanes;
+// Some rows and `parts` registers of outputs of a panel, whose sums stay in registers while it passes by. Each loop over them is unrolled: an array
+// with a variable place lies in memory.
+template <class L, int rows, int parts>
+struct SumBlock {
   using Floats = typename L::Floats;
   Floats sums[rows][parts] = {};
-  for (std::int64_t k = 0; k < inputs; ++k)
-    for (int p = 0; p < parts; ++p) {
-      Floats weights;
-      std::memcpy(&weights, panel + k * kPanel + p * lanes, sizeof weights);
-      for (int r = 0; r < rows; ++r) sums[r][p] += x[r * stride + k] * weights;
+
+  REDOUBT_INLINE void add(const float* x, std::int64_t stride, const Floats (&weights)[parts]) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int p = 0; p < parts; ++p) sums[r][p] += x[r * stride] * weights[p];
+  }
+  REDOUBT_INLINE void add(const float* x, std::int64_t stride, const float* panel, std::int64_t inputs) {
+    for (std::int64_t k = 0; k < inputs; ++k) {
+      Floats weights[parts];
+#pragma GCC unroll 4
+      for (int p = 0; p < parts; ++p) std::memcpy(&weights[p], panel + k * kPanel + p * L::count, sizeof weights[p]);
+      add(x + k, stride, weights);
     }
-  for (int r = 0; r < rows; ++r) std::memcpy(out.values + r * out.stride, sums[r], sizeof sums[r]);
+  }
+  // A bf16 is the upper half of an fp32.
+  REDOUBT_INLINE void add(const float* x, std::int64_t stride, const std::uint16_t* panel, std::int64_t inputs) {
+    for (std::int64_t k = 0; k < inputs; k += 2) {
+      typename L::Words pairs[parts];
+      Floats weights[parts];
+#pragma GCC unroll 4
+      for (int p = 0; p < parts; ++p) std::memcpy(&pairs[p], panel + k * kPanel + 2 * p * L::count, sizeof pairs[p]);
+#pragma GCC unroll 4
+      for (int p = 0; p < parts; ++p) weights[p] = reinterpret_cast<Floats>(pairs[p] << 16);
+      add(x + k, stride, weights);
+#pragma GCC unroll 4
+      for (int p = 0; p < parts; ++p) weights[p] = reinterpret_cast<Floats>(pairs[p] & 0xffff0000u);
+      add(x + k + 1, stride, weights);
+    }
+  }
+  REDOUBT_INLINE void store_to(Sums out) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int p = 0; p < parts; ++p) std::memcpy(out.values + r * out.stride + p * L::count, &sums[r][p], sizeof sums[r][p]);
+  }
+};
+
+// Rows that are computed together. One or two take as many registers of outputs as there are sums to wait for, more of them two.
+template <class L>
+constexpr int kTogether = L::count == 16 ? 8 : 5;
+
+template <class L, int rows, class T>
+REDOUBT_INLINE void sum_rows(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) {
+  constexpr int all = kPanel / L::count, parts = rows > 2 ? 2 : all > 4 ? 4 : all;
+  constexpr std::int64_t pair = sizeof(T) == 2 ? 2 : 1;
+  for (std::int64_t at = 0; at < kPanel; at += parts * L::count) {
+    SumBlock<L, rows, parts> block;
+    block.add(x.values, x.stride, panel + at * pair, inputs);
+    block.store_to({out.values + at, out.stride});
+  }
 }
 
-template <class L, int rows>
-REDOUBT_INLINE void sum_block(const float* x, std::int64_t stride, const std::uint16_t* panel, std::int64_t inputs, Sums out) {
-  constexpr int lanes = L::count, parts = kPanel / lanes;
-  using Floats = typename L::Floats;
-  Floats sums[rows][parts] = {};
-  for (std::int64_t k = 0; k < inputs; k += 2)
-    for (int p = 0; p < parts; ++p) {
-      typename L::Words pairs;
-      std::memcpy(&pairs, panel + k * kPanel + 2 * p * lanes, sizeof pairs);
-      const auto first = reinterpret_cast<Floats>(pairs << 16), second = reinterpret_cast<Floats>(pairs & 0xffff0000u);
-      for (int r = 0; r < rows; ++r) {
-        sums[r][p] += x[r * stride + k] * first;
-        sums[r][p] += x[r * stride + k + 1] * second;
-      }
-    }
-  for (int r = 0; r < rows; ++r) std::memcpy(out.values + r * out.stride, sums[r], sizeof sums[r]);
-}
-
-// Blocks of as many rows as the registers hold the sums of.
-#define REDOUBT_BLOCK(n) \
-  case n: return sum_block<L, n>(x.values + begin * x.stride, x.stride, panel, inputs, {out.values + begin * out.stride, out.stride});
-template <class L, int most, class T>
+#define REDOUBT_ROWS(n) \
+  case n: return sum_rows<L, n>(some, panel, inputs, to);
+template <class L, class T>
 REDOUBT_INLINE void sum_panel(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) {
   const auto block = [&](std::int64_t begin, std::int64_t end) __attribute__((always_inline)) {
-    if constexpr (most == 8) switch (end - begin) { REDOUBT_BLOCK(3) REDOUBT_BLOCK(4) REDOUBT_BLOCK(5) REDOUBT_BLOCK(6) REDOUBT_BLOCK(7) REDOUBT_BLOCK(8) }
-    switch (end - begin) { REDOUBT_BLOCK(1) REDOUBT_BLOCK(2) }
+    const Rows<float> some{x.values + begin * x.stride, end - begin, x.stride};
+    const Sums to{out.values + begin * out.stride, out.stride};
+    if constexpr (kTogether<L> == 8) switch (some.count) { REDOUBT_ROWS(6) REDOUBT_ROWS(7) REDOUBT_ROWS(8) }
+    switch (some.count) { REDOUBT_ROWS(1) REDOUBT_ROWS(2) REDOUBT_ROWS(3) REDOUBT_ROWS(4) REDOUBT_ROWS(5) }
   };
-  for_blocks(x.count, most, block);
+  for_blocks(x.count, kTogether<L>, block);
 }
-#undef REDOUBT_BLOCK
+#undef REDOUBT_ROWS
 
 template <class T>
-REDOUBT_AVX512 void sum_avx512(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<64>, 8>(x, panel, inputs, out); }
+REDOUBT_AVX512 void sum_avx512(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<64>>(x, panel, inputs, out); }
 template <class T>
-REDOUBT_AVX2 void sum_avx2(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<32>, 2>(x, panel, inputs, out); }
+REDOUBT_AVX2 void sum_avx2(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<32>>(x, panel, inputs, out); }
 template <class T>
-void sum_plain(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<16>, 2>(x, panel, inputs, out); }
+void sum_plain(Rows<float> x, const T* panel, std::int64_t inputs, Sums out) { sum_panel<Lanes<16>>(x, panel, inputs, out); }
 
 template <class T>
 void sum_by(Vectors vectors, Rows<float> x, const T* panel, std::int64_t inputs, Sums out) {
