@@ -81,6 +81,21 @@ def others(random):
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import SVC
 
+    from sklearn import feature_selection, metrics, model_selection
+    from sklearn.compose import make_column_selector
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.impute import IterativeImputer
+
+    yield [metrics.get_scorer(name) for name in metrics.get_scorer_names()]
+    yield [metrics.fbeta_score, metrics.cohen_kappa_score, metrics.hamming_loss, metrics.hinge_loss, metrics.zero_one_loss, metrics.precision_recall_fscore_support, metrics.mean_squared_log_error, metrics.mean_pinball_loss,
+           metrics.mean_tweedie_deviance, metrics.d2_tweedie_score, metrics.ndcg_score, metrics.dcg_score, metrics.coverage_error, metrics.label_ranking_loss, metrics.label_ranking_average_precision_score]
+    yield [getattr(feature_selection, name) for name in ("chi2", "f_classif", "f_oneway", "f_regression", "r_regression", "mutual_info_classif", "mutual_info_regression")]
+    yield [getattr(model_selection, name) for name in dir(model_selection) if getattr(getattr(model_selection, name), "__module__", "").endswith("._split") and isinstance(getattr(model_selection, name), type) and not name.startswith("Base")]
+    yield [model_selection.ParameterGrid({"a": [1]}), make_column_selector(dtype_include="number"), IterativeImputer(max_iter=2).fit(random.normal(size=(20, 3)))]
+    yield [kernels.CompoundKernel([kernels.RBF()]), kernels.Exponentiation(kernels.RBF(), 2), kernels.PairwiseKernel()]
+    for name, options in (("braycurtis", {}), ("canberra", {}), ("chebyshev", {}), ("dice", {}), ("euclidean", {}), ("manhattan", {}), ("hamming", {}), ("haversine", {}), ("jaccard", {}), ("mahalanobis", {"V": numpy.eye(2)}), ("minkowski", {"p": 3}), ("rogerstanimoto", {}), ("russellrao", {}),
+                          ("seuclidean", {"V": numpy.ones(2)}), ("sokalsneath", {})):
+        yield [metrics.DistanceMetric.get_metric(name, dtype=kind, **options) for kind in (numpy.float32, numpy.float64)]
     texts, labels = ["aa bb cc", "bb cc dd", "cc dd ee", "dd ee ff"] * 5, [0, 1, 2, 1] * 5
     X, y = numpy.abs(random.normal(size=(40, 4))), numpy.arange(40) % 3
     yield make_pipeline(TfidfVectorizer(), SVC(probability=False)).fit(texts, labels)

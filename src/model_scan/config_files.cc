@@ -68,6 +68,26 @@ void judge_templates(const Json& json, const Place& place, Scan& scan) {
   }
 }
 
+// Python's JSON has numbers that JSON has not, and configurations of real models hold them.
+std::string without_infinities(std::string_view text) {
+  std::string out;
+  bool is_text = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"') is_text = !is_text;
+    if (is_text && text[at] == '\\' && at + 1 < text.size()) out += text[at++];
+    std::size_t word = 0;
+    for (const std::string_view number : {"-Infinity", "Infinity", "NaN"}) {
+      if (!is_text && word == 0 && text.substr(at).starts_with(number)) word = number.size();
+    }
+    if (word == 0) out += text[at];
+    else out += "null", at += word - 1;
+  }
+  return out;
+}
+
+// Keras builds what stands in its own configuration at any depth, also where the whole is no object of a class.
+bool is_keras_config(const Place& place) { return place.member.ends_with(".keras!config.json") || place.path.ends_with(".keras/config.json"); }
+
 Result<std::string> text_of_file(const RandomAccess& contents) {
   RandomAccessSource source(contents);
   return to_text(TRY(read_all(source, kConfigBytesMax)));
@@ -79,7 +99,8 @@ Status Scan::look_at_json(const RandomAccess& object, const Place& place) {
   const std::string name(place.name());
   const auto text = text_of_file(object);
   if (!text) return settle(text.error(), place, "malformed", "json/malformed");
-  const auto json = parse_json(*text, name, {.bytes_max = kConfigBytesMax});
+  auto json = parse_json(*text, name, {.bytes_max = kConfigBytesMax});
+  if (!json) json = parse_json(without_infinities(*text), name, {.bytes_max = kConfigBytesMax});
   if (!json) return settle(json.error(), place, "malformed", "json/malformed");
   if (const auto wish = code_wish(*json); !wish.empty()) add(place, "remote-code", "config/remote-code", "critical", fmt::format("'{}' asks for code of a repository to be run", wish));
   if (name == "model_index.json" || name.ends_with("/model_index.json")) {
@@ -92,7 +113,7 @@ Status Scan::look_at_json(const RandomAccess& object, const Place& place) {
     if (leaves != files.end()) add(place, "malformed", "config/path", "critical", "the index of the weights names a file outside of the model's folder");
   }
   judge_templates(*json, place, *this);
-  if (json->is_object() && json->contains("class_name")) judge_keras_config(*json, place);
+  if ((json->is_object() && json->contains("class_name")) || is_keras_config(place)) judge_keras_config(*json, place);
   return {};
 }
 

@@ -3,7 +3,9 @@
 // Files that hold files: zip archives (torch.save's, .npz, .keras and any other), tar archives, compressed files.
 #include <fmt/format.h>
 
+#include <map>
 #include <optional>
+#include <string>
 
 #include "base/file.h"
 #include "model_scan/byte_reader.h"
@@ -38,6 +40,7 @@ class ZipFile {
       if ((bytes += member.compressed) > object_.size()) return {};
       TRY(look_at(member));
     }
+    compare_storages();
     return {};
   }
 
@@ -83,8 +86,8 @@ class ZipFile {
 
   Status look_inside(const ZipMember& member, const RandomAccess& contents, const Place& inside) {
     switch (part_of(member.name)) {
-      case TorchPart::storage: return {};
-      case TorchPart::pickle: return scan_.look_at_pickle(contents, inside, true);
+      case TorchPart::storage: sizes_[member.name.substr(folder_->size())] = contents.size(); return {};
+      case TorchPart::pickle: return look_at_tensors(member, contents, inside);
       case TorchPart::program:
         if (!has_program_) scan_.add(inside, "code", "torchscript/program", "high", "a TorchScript program: loading it is running somebody's code");
         has_program_ = true;
@@ -97,9 +100,27 @@ class ZipFile {
     return {};
   }
 
+  Status look_at_tensors(const ZipMember& member, const RandomAccess& contents, const Place& inside) {
+    std::map<std::string, std::uint64_t> storages;
+    TRY(scan_.look_at_pickle(contents, inside, &storages));
+    const char* beside = member.name.ends_with("constants.pkl") ? "constants/" : "data/";
+    for (const auto& [key, bytes] : storages) expected_[beside + key] = bytes;
+    return {};
+  }
+
+  // Loaders of old make tensors of the pickle's size over the member's bytes. Of a member that could not be read, or is not there, more was told or nothing is made.
+  void compare_storages() {
+    for (const auto& [name, bytes] : expected_) {
+      const auto found = sizes_.find(name);
+      if (found == sizes_.end() || found->second == bytes) continue;
+      scan_.add(place_.inside(*folder_ + name), "malformed", "archive/torch-malformed", "critical", fmt::format("a tensor's {} bytes, where the pickle asks for {}", found->second, bytes));
+    }
+  }
+
   Scan& scan_;
   const RandomAccess& object_;
   const Place& place_;
+  std::map<std::string, std::uint64_t> expected_, sizes_;  // bytes of tensors, by the pickle and as they are
   std::optional<std::string> folder_;  // of torch's members, with its '/'; without one they stand at the root
   bool has_program_ = false;
 };

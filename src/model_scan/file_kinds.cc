@@ -20,6 +20,13 @@ bool stands_at(ByteView bytes, std::size_t offset, std::string_view magic) {
   return bytes.size() >= offset + magic.size() && text_of(bytes).substr(offset, magic.size()) == magic;
 }
 
+// What exporters call the tensors beside an ONNX model: "model.onnx.data", "model.onnx_data", "model.onnx_data_1".
+bool is_onnx_data(std::string_view name) {
+  const auto part = name.find_last_not_of("0123456789");
+  if (part != name.npos && name.substr(0, part + 1).ends_with(".onnx_data_") && part + 1 < name.size()) return true;
+  return name.ends_with(".onnx_data") || name.ends_with(".onnx.data");
+}
+
 }  // namespace
 
 bool is_hdf5(ByteView bytes) {
@@ -62,6 +69,7 @@ FileKind kind_by_name(std::string_view path) {
   if (ends_with_any(name, {".jinja", ".jinja2", ".j2"})) return FileKind::template_text;
   if (ends_with_any(name, {".txt", ".md"})) return FileKind::text;
   if (name.ends_with(".onnx")) return FileKind::onnx;
+  if (is_onnx_data(name)) return FileKind::variables;
   if (name == "saved_model.pb" || name == "keras_metadata.pb") return FileKind::saved_model;
   if (name.starts_with("variables.data-") || name == "variables.index" || name == "fingerprint.pb") return FileKind::variables;
   const bool has_ending = name.find('.') != name.npos;

@@ -22,7 +22,7 @@ enum class FileKind {
   pickle,         // *.bin, *.pt, *.pkl, *.npy, *.h5...: may execute code when loaded
   saved_model,    // TensorFlow's saved_model.pb
   onnx,
-  variables,      // TensorFlow's variables.data-*: numbers alone
+  variables,      // TensorFlow's variables.data-*, the tensors beside an ONNX model: numbers alone
   code,           // *.py, notebooks, scripts, libraries
   archive,
   unknown,

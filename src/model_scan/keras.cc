@@ -6,6 +6,7 @@
 #include <set>
 
 #include "model_scan/byte_reader.h"
+#include "model_scan/hdf5_references.h"
 #include "model_scan/scan.h"
 #include "model_scan/word_list.h"
 
@@ -60,12 +61,36 @@ constexpr const char* kFunctions =
     "sparse_categorical_accuracy sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparse_top_k_categorical_accuracy sparsemax "
     "squared_hinge squareplus swish tanh tanh_shrink threshold top_k_categorical_accuracy tversky weighted_accuracy ";
 
+// What `x + y`, `x[:, 0]` and keras.ops leave in a model: operations on tensors; not those that run a function (Map, Scan, Cond, WhileLoop...).
+constexpr const char* kOperations =
+    "Absolute AdaptiveAveragePool AdaptiveMaxPool Add AffineTransform All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh "
+    "Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argpartition Argsort Array ArraySplit Average AveragePool BatchNorm "
+    "BinaryCrossentropy Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo "
+    "CDist CTCDecode CTCLoss Cast CategoricalCrossentropy Cbrt Ceil Celu Cholesky CholeskyInverse Clip Concatenate Conjugate Conv "
+    "ConvTranspose ConvertToTensor Copy Corrcoef Correlate Cos Cosh CountNonzero CropImages Cross Cumprod Cumsum Deg2rad DepthToSpace "
+    "DepthwiseConv Det Diag Diagflat Diagonal Diff Digitize Divide DivideNoNan Dot DotProductAttention Dsplit Dstack Eig Eigh Einsum "
+    "ElasticTransform Elu EmptyLike Equal Erf Erfc Erfinv Exp Exp2 ExpandDims Expm1 ExtractPatches ExtractSequences FFT FFT2 Fabs Flip "
+    "Fliplr Flipud Floor FloorDivide Fmax Fmin Fmod Fold Full FullLike GaussianBlur Gcd Gelu Geomspace GetItem Glu Greater GreaterEqual "
+    "HSVToRGB HardShrink HardSigmoid HardSilu HardTanh Heaviside Histogram Hsplit Hstack Hypot I0 IFFT2 IRFFT ISTFT Imag InTopK Inner Inv "
+    "IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual Linspace Log "
+    "Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp "
+    "Lstsq LuFactor MapCoordinates Matmul MatrixRank Max MaxPool Maximum Mean Median Meshgrid Min Minimum Mod Moments Moveaxis MultiHot "
+    "Multiply NanToNum Nanargmax Nanargmin Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd "
+    "Nansum Nanvar Ndim Negative Nextafter Nonzero Norm Normalize NotEqual OneHot OnesLike Outer PSNR Pad PadImages Percentile "
+    "PerspectiveTransform Pinv Polar Power Prod Ptp Qr Quantile RFFT RGBToGrayscale RGBToHSV RMSNorm Rad2deg Ravel Real Reciprocal Relu "
+    "Relu6 Repeat Reshape Resize RightShift Roll Rot90 Round Rsqrt SSIM STFT SVD SaturateCast ScaleAndTranslate Scatter ScatterUpdate "
+    "SearchSorted SegmentReduction Select Selu SeparableConv Sigmoid Sign Signbit Silu Sin Sinc Sinh Size Slice SliceUpdate Slogdet "
+    "SobelEdges SoftShrink Softmax Softplus Softsign Solve SolveTriangular Sort SpaceToDepth SparseCategoricalCrossentropy SparsePlus "
+    "SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan "
+    "Tanh TanhShrink Tensordot Threshold Tile TopK Trace Transpose Trapezoid Tril Triu TrueDivide Trunc Unfold Unique UnravelIndex "
+    "Unstack Vander Var Vdot View ViewAsComplex ViewAsReal Vsplit Vstack Where ZerosLike ";
+
 constexpr std::uint64_t kKerasConfigBytesMax = 32 << 20;
 constexpr std::size_t kTriesMax = 10'000'000;
 
 bool is_known_class(std::string_view name) {
-  static const auto known = words_of(kClasses);
-  return known.contains(name);
+  static const auto known = words_of(kClasses), operations = words_of(kOperations);
+  return known.contains(name) || operations.contains(name);
 }
 
 bool is_known_function(std::string_view name) {
@@ -74,11 +99,11 @@ bool is_known_function(std::string_view name) {
 }
 
 // What Keras writes around a value that JSON has no form for.
-bool is_value_class(std::string_view name) { return name == "__keras_tensor__" || name == "__numpy__" || name == "__tuple__" || name == "__tensor__" || name == "__bytes__" || name == "__ellipsis__" || name == "__typespec__"; }
+bool is_value_class(std::string_view name) { return name == "__keras_tensor__" || name == "__numpy__" || name == "__tuple__" || name == "__tensor__" || name == "__bytes__" || name == "__ellipsis__" || name == "__slice__" || name == "__typespec__"; }
 
 bool is_keras_module(std::string_view module) {
   for (const char* plain : {"keras", "keras.layers", "keras.models", "keras.initializers", "keras.regularizers", "keras.constraints", "keras.activations", "keras.optimizers", "keras.optimizers.schedules",
-                            "keras.losses", "keras.metrics", "keras.dtype_policies", "keras.src.models.functional", "keras.src.models.sequential", "keras.src.models.model", "keras.src.engine.functional"}) {
+                            "keras.losses", "keras.metrics", "keras.dtype_policies", "keras.src.ops.numpy", "keras.src.ops.nn", "keras.src.ops.math", "keras.src.ops.image", "keras.src.ops.linalg", "keras.src.ops.core", "keras.src.models.functional", "keras.src.models.sequential", "keras.src.models.model", "keras.src.engine.functional"}) {
     if (module == plain) return true;
   }
   if (module.starts_with("keras.src.backend.")) return module.find(".optimizers.") != module.npos;
@@ -185,15 +210,18 @@ class ConfigSearch {
   bool is_pytables() const { return is_pytables_; }
   bool names_config() const { return names_config_; }
   bool has_too_many() const { return tries_ > kTriesMax || budget_ == 0; }
+  bool is_unreadable() const { return is_unreadable_; }
   const std::vector<Json>& configs() const { return configs_; }
 
  private:
   void consider(std::uint64_t at, std::string_view behind) {
     const auto first = behind.find_first_not_of(" \t\r\n");
-    if (at < next_ || first == behind.npos || behind[first] != '"' || ++tries_ > kTriesMax || budget_ == 0) return;
+    if (at < next_ || (first != behind.npos && behind[first] != '"') || ++tries_ > kTriesMax || budget_ == 0) return;
     const auto text = json_text(object_, at, budget_);
     if (!text) return;
     auto json = parse_json(*text, "configuration", {.bytes_max = kKerasConfigBytesMax, .depth_max = 128});
+    // Python reads more than JSON is: NaN, a key twice.
+    if (!json) is_unreadable_ = is_unreadable_ || text->find("\"class_name\"") != text->npos || text->find("\\u") != text->npos;
     if (!json || !json->is_object()) return;
     next_ = at + text->size();
     if (json->contains("class_name") || json->contains("optimizer_config") || json->contains("loss")) configs_.push_back(std::move(*json));
@@ -202,7 +230,7 @@ class ConfigSearch {
   const RandomAccess& object_;
   std::uint64_t budget_, next_ = 0;
   std::size_t tries_ = 0;
-  bool names_config_ = false, is_pytables_ = false;
+  bool names_config_ = false, is_pytables_ = false, is_unreadable_ = false;
   std::vector<Json> configs_;
 };
 
@@ -211,6 +239,7 @@ class ConfigSearch {
 void Scan::judge_keras_config(const Json& config, const Place& place) { KerasJudge(*this, place).judge(config); }
 
 Status Scan::look_at_hdf5(const RandomAccess& object, const Place& place) {
+  if (const auto reference = TRY(find_hdf5_reference(object))) add(place, "keras", "hdf5/external-file", "critical", std::string("an HDF5 file that may have other files read: ") + reference->what, reference->offset);
   ConfigSearch search(object);
   TRY(search.run());
   bool has_model = false;
@@ -220,7 +249,7 @@ Status Scan::look_at_hdf5(const RandomAccess& object, const Place& place) {
   }
   if (search.is_pytables()) add(place, "pickle", "hdf5/pytables", "high", "a file of PyTables, which unpickles what stands in its attributes");
   // Without the attribute's name nothing is built from the file: its weights are numbers.
-  if (search.has_too_many() || (search.names_config() && !has_model)) add(place, "keras", "keras/unreadable", "high", "the model's configuration can't be found in the HDF5 file");
+  if (search.has_too_many() || search.is_unreadable() || (search.names_config() && !has_model)) add(place, "keras", "keras/unreadable", "high", "the model's configuration can't be found in the HDF5 file");
   return {};
 }
 

@@ -3,6 +3,8 @@
 // NumPy's .npy: a magic, a header in the form of a Python literal, then the numbers; or, of objects, a pickle.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <optional>
 
@@ -14,6 +16,7 @@ namespace redoubt::model_scan {
 namespace {
 
 constexpr std::size_t kHeaderBytesMax = 1 << 20;
+constexpr int kStructuresDepthMax = 32;
 
 // A Python literal of texts, numbers, booleans, tuples, lists and dicts; anything else is not read.
 class Literal {
@@ -74,56 +77,68 @@ class Literal {
     return value;
   }
 
-  void note_type(std::string_view type) {
-    while (!type.empty() && std::string_view("<>|=").find(type[0]) != std::string_view::npos) type.remove_prefix(1);
-    has_objects_ = has_objects_ || type.starts_with('O') || type.find(",O") != type.npos || type.find("object") != type.npos;
+  // As numpy.dtype writes itself: "<f8", "|b1", "<M8[ns]", "|O". It reads far more, such as "i4, O", and what is not understood may hide objects.
+  bool note_type(std::string_view type) {
+    if (!type.empty() && std::string_view("<>|=").find(type[0]) != std::string_view::npos) type.remove_prefix(1);
+    if (type == "O" || type == "O4" || type == "O8") return has_objects_ = true;
+    if (type == "?") type = "b1";
+    if (type.size() < 2 || std::string_view("biufcSUVMm").find(type[0]) == std::string_view::npos) return false;
+    const auto unit = type[0] == 'M' || type[0] == 'm' ? std::min(type.find('['), type.size()) : type.size();
+    if (unit < type.size() && (!type.ends_with(']') || !std::all_of(type.begin() + static_cast<std::ptrdiff_t>(unit) + 1, type.end() - 1, [](unsigned char c) { return std::isalnum(c); }))) return false;
     std::uint64_t size = 0;
-    const bool is_plain = type.size() > 1 && std::string_view("biufcSUVMm").find(type[0]) != std::string_view::npos;
-    const auto end = type.find('[');
-    const auto digits = is_plain ? type.substr(1, end == type.npos ? end : end - 1) : std::string_view();
-    const auto [rest, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
-    if (is_plain && problem == std::errc() && rest == digits.data() + digits.size() && size < (1u << 30)) item_bytes_ = type[0] == 'U' ? size * 4 : size;
+    const auto [rest, problem] = std::from_chars(type.data() + 1, type.data() + unit, size);
+    if (problem != std::errc() || rest != type.data() + unit || size >= (1u << 30)) return false;
+    item_bytes_ = type[0] == 'U' ? size * 4 : size;
+    return true;
   }
 
   bool descr() {
     has_descr_ = true;
     if (peek() != '[') {
       const auto type = text();
-      if (type) note_type(*type);
-      return type.has_value();
+      return type && note_type(*type);
     }
-    // A structure: every text within may be a type, so each is looked at as one.
-    int depth = 0;
-    do {
-      const char c = peek();
-      if (c == '[' || c == '(') {
-        ++depth, ++at_;
-      } else if (c == ']' || c == ')') {
-        --depth, ++at_;
-      } else if (c == '\'' || c == '"') {
-        const auto type = text();
-        if (!type) return false;
-        note_type(*type);
-      } else if (c == ',') {
-        ++at_;
-      } else if (!number()) {
-        return false;
-      }
-    } while (depth > 0);
+    if (!fields(0)) return false;
     item_bytes_ = std::nullopt;
     return true;
+  }
+
+  // A structure: [(name, type), (name, type, shape)...], where a name may be (title, name) and a type a structure.
+  bool fields(int depth) {
+    if (depth > kStructuresDepthMax || !take('[')) return false;
+    while (!take(']')) {
+      if (!take('(') || !field_name() || !take(',')) return false;
+      const auto type = peek() == '[' ? std::nullopt : text();
+      if (type ? !note_type(*type) : !fields(depth + 1)) return false;
+      if (take(',') && peek() != ')' && !(peek() == '(' ? shape_of(nullptr) : number().has_value())) return false;
+      take(',');
+      if (!take(')')) return false;
+      if (!take(',') && peek() != ']') return false;
+    }
+    return true;
+  }
+
+  bool field_name() {
+    if (!take('(')) return text().has_value();
+    return text() && take(',') && text() && take(')');
   }
 
   bool shape() {
     has_shape_ = true;
     std::uint64_t count = 1;
+    if (!shape_of(&count)) return false;
+    bytes_ = count;
+    return true;
+  }
+
+  // (2, 3): how many items that are, where it is asked for.
+  bool shape_of(std::uint64_t* count) {
     if (!take('(')) return false;
     while (!take(')')) {
       const auto size = number();
-      if (!size || __builtin_mul_overflow(count, *size, &count)) return false;
+      if (!size || (count != nullptr && __builtin_mul_overflow(*count, *size, count))) return false;
       if (!take(',') && peek() != ')') return false;
     }
-    bytes_ = count;
     return true;
   }
 

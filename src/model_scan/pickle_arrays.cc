@@ -38,6 +38,8 @@ bool PickleMachine::make_array_type(Value arguments) {
   const auto text = item ? text_at(*item) : std::nullopt;
   if (error_) return false;
   array_types_.push_back(text ? array_type_of(*text) : ArrayType{});
+  // Of numpy.recarray the type's name is a class, and its state says the rest.
+  if (item && item->is(Kind::global) && globals_[static_cast<std::size_t>(item->payload())].module == "numpy" && globals_[static_cast<std::size_t>(item->payload())].name == "record") array_types_.back() = {.is_known = true, .is_structure = true};
   if (!array_types_.back().is_known) tell("unsafe-call", "high", "numpy.dtype is called with what can't be followed");
   return push(Value(Kind::array_type, static_cast<std::int64_t>(array_types_.size() - 1)));
 }

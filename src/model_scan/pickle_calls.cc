@@ -90,6 +90,7 @@ bool PickleMachine::call_global(const Global& callee, std::int64_t id, Value arg
     case Role::text_encode: return check_text_encode(arguments) && push(Value(Kind::bytes, -1));
     case Role::array_type: return make_array_type(arguments);
     case Role::array_class: tell("unsafe-call", "high", fmt::format("{}.{} is called, which could take a buffer for objects", callee.module, callee.name)); return push(Value(Kind::instance, id));
+    case Role::range: return check_range(arguments) && push(Value(Kind::instance, id));
     case Role::buffer: return check_buffer(arguments) && push(Value(Kind::instance, id));
     case Role::typed_tensor: return check_typed_tensor(arguments) && push(Value(Kind::instance, id));
     case Role::nested_torch: return load_nested(arguments) && push(Value(Kind::plain));
@@ -131,6 +132,17 @@ bool PickleMachine::check_buffer(Value arguments) {
   const auto first = tuple_item(arguments, 0);
   const bool is_data = arguments.is(Kind::tuple) && (Tuples::size(arguments) == 0 || (first && (first->is(Kind::bytes) || first->is_text() || first->is(Kind::list))));
   if (!is_data) tell("unsafe-call", "high", "bytes are made otherwise than of bytes: of a number, they are as many zeros");
+  return true;
+}
+
+bool PickleMachine::check_range(Value arguments) {
+  constexpr std::int64_t kRangeMax = 1 << 24;
+  bool is_small = arguments.is(Kind::tuple) && Tuples::size(arguments) >= 1 && Tuples::size(arguments) <= 3;
+  for (std::size_t i = 0; is_small && i < Tuples::size(arguments); ++i) {
+    const auto item = tuple_item(arguments, i);
+    is_small = item && item->is(Kind::integer) && item->payload() >= -kRangeMax && item->payload() <= kRangeMax;
+  }
+  if (!is_small) tell("unsafe-call", "high", "a range of other numbers than small ones");
   return true;
 }
 

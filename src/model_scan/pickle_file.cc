@@ -12,10 +12,12 @@ namespace {
 
 constexpr std::uint64_t kPicklesMax = 100'000;
 
+using Storages = std::map<std::string, std::uint64_t>;
+
 class PickleFile {
  public:
-  PickleFile(Scan& scan, const RandomAccess& object, const Place& place, bool has_storages) : scan_(scan), object_(object), place_(place) {
-    options_.has_storages = has_storages;
+  PickleFile(Scan& scan, const RandomAccess& object, const Place& place, Storages* storages) : scan_(scan), object_(object), place_(place), storages_(storages) {
+    options_.has_storages = storages != nullptr;
     options_.found = [this](const PickleProblem& problem) { scan_.add(place_, "pickle", "pickle/" + problem.rule, problem.severity, problem.detail, problem.offset, problem.opcode); };
     options_.nested = [this](std::uint64_t begin, std::uint64_t bytes) -> Status {
       const Part part(object_, begin, bytes);
@@ -26,6 +28,7 @@ class PickleFile {
   Status run() {
     if (object_.size() == 0) return refuse("malformed", "an empty file where a pickle should be", 0);
     PickleEnd end = TRY(walk_pickle(object_, 0, object_.size(), options_));
+    if (storages_ != nullptr) storages_->insert(end.storages.begin(), end.storages.end());
     if (end.stopped && end.is_torch_magic) return run_torch(end.end);
     for (std::uint64_t count = 1; end.stopped && end.end < object_.size(); ++count) {
       if (count > kPicklesMax) return refuse("malformed", "more pickles in one file than any model needs", end.end);
@@ -47,7 +50,7 @@ class PickleFile {
   // Behind the magic number: the protocol, facts about the machine, the object, the keys of its storages, and their bytes, each
   // with eight bytes of length before them.
   Status run_torch(std::uint64_t at) {
-    std::map<std::string, std::uint64_t> storages;
+    Storages storages;
     for (int part = 0; part < 4; ++part) {
       options_.has_storages = part == 2;
       const PickleEnd end = TRY(walk_pickle(object_, at, object_.size(), options_));
@@ -65,11 +68,12 @@ class PickleFile {
   Scan& scan_;
   const RandomAccess& object_;
   const Place& place_;
+  Storages* storages_;
   PickleOptions options_;
 };
 
 }  // namespace
 
-Status Scan::look_at_pickle(const RandomAccess& object, const Place& place, bool has_storages) { return PickleFile(*this, object, place, has_storages).run(); }
+Status Scan::look_at_pickle(const RandomAccess& object, const Place& place, std::map<std::string, std::uint64_t>* storages) { return PickleFile(*this, object, place, storages).run(); }
 
 }  // namespace redoubt::model_scan

@@ -74,6 +74,7 @@ class PickleMachine {
   bool build_state(Value object, Value state);
   bool check_text_encode(Value arguments);
   bool check_buffer(Value arguments);
+  bool check_range(Value arguments);
   bool check_typed_tensor(Value arguments);
   bool make_array_type(Value arguments);
   bool load_nested(Value arguments);

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "base/memory_object.h"
 #include "model_scan/pickle_machine.h"
@@ -33,6 +35,12 @@ std::size_t bytes_of(Argument argument) {
     case Argument::length8: return 8;
     default: return 0;
   }
+}
+
+// Classes of the list whose objects are lists, sets or dicts.
+bool may_be_filled(std::string_view name) {
+  constexpr std::string_view kNames[] = {"list", "set", "dict", "bytearray", "OrderedDict", "defaultdict", "Counter", "deque", "Bunch", "dok_array", "dok_matrix"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
 }  // namespace
@@ -204,7 +212,7 @@ bool PickleMachine::check_weight(Weight weight) {
 bool PickleMachine::check_stored(Value value) {
   if (!value.is(Kind::global)) return true;
   const auto& global = globals_[static_cast<std::size_t>(value.payload())];
-  if (global.known.role == Role::text_encode || global.known.role == Role::array_type || global.known.role == Role::nested_torch || global.known.role == Role::typed_tensor || global.known.role == Role::array_wrapper) {
+  if (global.known.role == Role::range || global.known.role == Role::text_encode || global.known.role == Role::array_type || global.known.role == Role::nested_torch || global.known.role == Role::typed_tensor || global.known.role == Role::array_wrapper) {
     tell("stored-function", "critical", fmt::format("{}.{} is handed on instead of being called, so what it will be called with is not known", global.module, global.name));
   }
   return true;
@@ -265,6 +273,8 @@ bool PickleMachine::append(std::size_t first, std::size_t container, bool is_dic
     if (is_dict) note_items(target, first, was_empty);
   } else if (target.is(Kind::global)) {
     tell("changed-global", "critical", "a class or function, not an object, is filled");
+  } else if (target.is(Kind::storage) || (target.is(Kind::instance) && !may_be_filled(globals_[static_cast<std::size_t>(target.payload())].name))) {
+    tell("unsafe-build", "critical", "fills what is neither a list nor a dict: of a tensor, its memory");
   }
   drop_to(first);
   return true;
@@ -307,6 +317,8 @@ bool PickleMachine::memo_put(std::uint64_t index) {
   if (!need(1)) return false;
   if (index > end_.opcodes + kMemoLeap) return wrong(fmt::format("the memo is to hold {} objects: a bomb", index));
   if (index >= kMemoKept) {
+    // Not kept, so only the next place is taken: MEMOIZE counts the places that are in use.
+    if (index != memo_count_) return wrong(fmt::format("the memo's place {} where {} are in use", index, memo_count_));
     ++memo_count_;
     return true;
   }

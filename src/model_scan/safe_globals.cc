@@ -29,13 +29,15 @@ constexpr ModuleNames kPython[] = {
 constexpr ModuleNames kNumpy[] = {
     {"numpy", "bool bool_ bytes_ complex128 complex64 datetime64 float16 float32 float64 int16 int32 int64 int8 intc longdouble longlong ndarray "
               "object_ str_ timedelta64 uint16 uint32 uint64 uint8 uintc ulonglong void"},
-    {"numpy", "absolute cbrt cos exp expm1 log log10 log1p log2 sign sin sqrt square tan tanh"},
+    {"numpy", "absolute arccos arcsin arctan cbrt ceil cos cosh deg2rad degrees exp exp2 expm1 floor log log10 log1p log2 negative rad2deg radians reciprocal record rint sign sin sinh sqrt square tan tanh"},
     {"numpy.core.multiarray", "_reconstruct scalar"},
     {"numpy._core.multiarray", "_reconstruct scalar"},
     {"numpy.core.numeric", "_frombuffer"},
     {"numpy._core.numeric", "_frombuffer"},
     {"numpy.ma.core", "MaskedArray"},
     {"sklearn.ensemble._gb_losses", "BinomialDeviance ExponentialLoss HuberLossFunction LeastAbsoluteError LeastSquaresError MultinomialDeviance QuantileLossFunction"},
+    {"sklearn.metrics._dist_metrics", "ChebyshevDistance EuclideanDistance ManhattanDistance MinkowskiDistance"},
+    {"sklearn.neighbors._dist_metrics", "ChebyshevDistance EuclideanDistance ManhattanDistance MinkowskiDistance newObj"},
     {"sklearn.linear_model._sgd_fast", "Huber Log ModifiedHuber SquaredLoss"},
 };
 
@@ -54,6 +56,7 @@ constexpr ModuleNames kTorch[] = {
     {"torch.nn.parameter", "Buffer Parameter"},
     {"torch.nn.modules.activation", "CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax Mish MultiheadAttention "
                                     "PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign Tanh Tanhshrink Threshold"},
+    {"torch.nn.modules.adaptive", "AdaptiveLogSoftmaxWithLoss"},
     {"torch.nn.modules.batchnorm", "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm"},
     {"torch.nn.modules.channelshuffle", "ChannelShuffle"},
     {"torch.nn.modules.container", "ModuleDict ModuleList ParameterDict ParameterList Sequential"},
@@ -92,9 +95,13 @@ constexpr Special kSpecial[] = {
     {"_codecs", "encode", {Role::text_encode}},
     {"numpy", "dtype", {Role::array_type}},
     {"numpy", "ndarray", {Role::array_class}},
+    {"numpy", "matrix", {Role::array_class}},
+    {"numpy", "recarray", {Role::array_class}},
     {"numpy.rec", "recarray", {Role::array_class}},
     {"numpy.ma", "MaskedArray", {Role::array_class}},
     {"numpy.ma.core", "MaskedArray", {Role::array_class}},
+    {"builtins", "range", {Role::range}},
+    {"__builtin__", "xrange", {Role::range}},
     {"builtins", "bytes", {Role::buffer}},
     {"builtins", "bytearray", {Role::buffer}},
     {"__builtin__", "bytes", {Role::buffer}},

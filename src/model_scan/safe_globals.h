@@ -21,6 +21,7 @@ enum class Role : std::uint8_t {
   text_encode,    // _codecs.encode: with "latin1" alone, which is how protocol 2 writes bytes
   array_type,     // numpy.dtype: what it says of objects must be true, or numbers are taken for addresses
   array_class,    // numpy.ndarray and its like: named beside a call, never called, since a buffer could be taken for objects
+  range,          // range: of small whole numbers, since a list of it is as long
   buffer,         // bytes, bytearray: called with a number they make so much room
   typed_tensor,   // torch._tensor._rebuild_from_type_v2: calls its first argument, which must be torch's
   nested_torch,   // torch.storage._load_from_bytes: a file of torch.save in a string of bytes

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "model_scan/protobuf.h"
 #include "model_scan/scan.h"
@@ -13,7 +15,7 @@
 namespace redoubt::model_scan {
 namespace {
 
-constexpr std::uint64_t kSavedTextMax = 4096;
+constexpr std::uint64_t kSavedTextMax = 4096, kPackedBytesMax = 16 << 20;
 
 // What inference, training and saving need. Of what touches files only the saver's own operators are among them, and those follow
 // the path that the loading program gives.
@@ -131,15 +133,64 @@ class SavedModel {
   Status constant(const ProtobufField& node) {
     return messages(node.begin, node.bytes, 5, [&](const ProtobufField& attribute) {
       return messages(attribute.begin, attribute.bytes, 2, [&](const ProtobufField& value) {
-        return messages(value.begin, value.bytes, 8, [&](const ProtobufField& tensor) {
+        return messages(value.begin, value.bytes, 8, [&](const ProtobufField& tensor) -> Status {
+          TRY(packed_text(tensor));
           return messages(tensor.begin, tensor.bytes, 8, [&](const ProtobufField& item) -> Status {
-            const std::string found = TRY(text(item));
-            if (!path_at_ && (found.starts_with("/") || found.starts_with("~") || found.find("../") != found.npos || found.find("://") != found.npos)) path_at_ = item.begin;
+            note_path(TRY(text(item)), item.begin);
             return {};
           });
         });
       });
     });
+  }
+
+  void note_path(std::string_view found, std::uint64_t at) {
+    if (!path_at_ && (found.starts_with("/") || found.starts_with("~") || found.find("../") != found.npos || found.find("://") != found.npos)) path_at_ = at;
+  }
+
+  // Texts may also stand packed in tensor_content: the lengths of all, then their letters.
+  Status packed_text(const ProtobufField& tensor) {
+    constexpr std::uint64_t kString = 7;
+    bool is_text = false;
+    TRY(each_field(tensor, [&](const ProtobufField& field) { is_text = is_text || (field.number == 1 && field.wire == ProtobufReader::kVarint && field.value == kString); }));
+    if (!is_text) return {};
+    return messages(tensor.begin, tensor.bytes, 4, [&](const ProtobufField& content) -> Status {
+      if (content.bytes > kPackedBytesMax) {
+        malformed(content.begin);
+        return {};
+      }
+      Bytes packed(static_cast<std::size_t>(content.bytes));
+      TRY(object_.read_at(content.begin, packed));
+      note_packed(packed, content.begin);
+      return {};
+    });
+  }
+
+  // There are as many lengths as make the rest the letters.
+  void note_packed(ByteView packed, std::uint64_t begin) {
+    std::vector<std::uint64_t> lengths;
+    std::uint64_t sum = 0, length = 0;
+    unsigned shift = 0;
+    std::size_t at = 0;
+    while (at < packed.size() && sum <= packed.size() && (shift > 0 || sum != packed.size() - at)) {
+      length |= static_cast<std::uint64_t>(packed[at] & 0x7f) << shift;
+      shift = packed[at++] < 0x80 || shift >= 56 ? 0 : shift + 7;
+      if (shift > 0) continue;
+      lengths.push_back(length);
+      sum += std::exchange(length, 0);
+    }
+    if (sum != packed.size() - at) return malformed(begin);
+    for (const std::uint64_t bytes : lengths) {
+      note_path(text_of(packed).substr(at, static_cast<std::size_t>(bytes)), begin + at);
+      at += static_cast<std::size_t>(bytes);
+    }
+  }
+
+  template <class Each>
+  Status each_field(const ProtobufField& message, Each each) {
+    ProtobufReader reader(object_, message.begin, message.bytes);
+    while (const auto field = reader.next()) each(*field);
+    return reader.error() ? Status(fail(*reader.error())) : Status{};
   }
 
   Scan& scan_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -34,7 +35,8 @@ class Scan {
   ModelScan take() { return std::move(scan_); }
 
   // What the parsers of a kind do; each is in a file of its own.
-  Status look_at_pickle(const RandomAccess& object, const Place& place, bool has_storages = false);
+  // `storages`: of a torch.save archive, where its tensors' bytes lie beside the pickle; their sizes as the pickle has them are put there.
+  Status look_at_pickle(const RandomAccess& object, const Place& place, std::map<std::string, std::uint64_t>* storages = nullptr);
   Status look_at_zip(const RandomAccess& object, const Place& place);
   Status look_at_tar(const RandomAccess& object, const Place& place);
   Status look_at_compressed(const RandomAccess& object, const Place& place);

@@ -34,19 +34,26 @@ std::string name_of(ByteView field) {
   return std::string(text.substr(0, text.find('\0')));
 }
 
-// The value of "path" in a pax header: lines of "LENGTH KEY=VALUE\n".
-std::optional<std::string> pax_path(std::string_view text) {
+// A pax header: lines of "LENGTH KEY=VALUE\n". What it says of the name is taken; what would make another file of a member's bytes is not followed.
+struct PaxHeader {
   std::optional<std::string> path;
-  while (!text.empty()) {
+  const char* problem = nullptr;
+};
+
+PaxHeader read_pax(std::string_view text) {
+  PaxHeader header;
+  while (!text.empty() && text[0] != '\0') {
     std::size_t length = 0;
     const auto [rest, problem] = std::from_chars(text.data(), text.data() + text.size(), length);
     const auto digits = static_cast<std::size_t>(rest - text.data());
-    if (problem != std::errc() || length <= digits + 1 || length > text.size()) break;
+    if (problem != std::errc() || length <= digits + 1 || length > text.size()) return {{}, "an extended header is broken"};
     const auto line = text.substr(digits + 1, length - digits - 2);
-    if (line.starts_with("path=")) path = std::string(line.substr(5));
+    if (line.starts_with("size=")) return {{}, "a size in an extended header is not followed"};
+    if (line.starts_with("GNU.sparse.")) return {{}, "a sparse member is not followed"};
+    if (line.starts_with("path=")) header.path = std::string(line.substr(5));
     text.remove_prefix(length);
   }
-  return path;
+  return header;
 }
 
 class TarReader {
@@ -86,7 +93,7 @@ class TarReader {
     if (!has_checksum(block) || !size) return std::string("a header is broken");
     TarMember found{name_of(block.first(100)), at_ + kBlock, *size, at_, static_cast<char>(block[156])};
     if (found.type == '\0' || found.type == '7') found.type = '0';
-    if (text_of(block.subspan(257, 6)) == std::string_view("ustar\0", 6) && block[345] != 0) found.name = name_of(block.subspan(345, 155)) + "/" + found.name;
+    if (block[345] != 0 && found.type != 'L' && found.type != 'K') found.name = name_of(block.subspan(345, 155)) + "/" + found.name;
     const std::uint64_t padded = (*size + kBlock - 1) / kBlock * kBlock;
     if (*size > file_.size() || padded > file_.size() - found.data) return std::string("a member is cut off");
     if (found.type == 'L' || found.type == 'x' || found.type == 'g') {
@@ -94,11 +101,15 @@ class TarReader {
       Bytes text(static_cast<std::size_t>(*size));
       TRY(file_.read_at(found.data, text));
       if (found.type == 'L') long_name_ = name_of(text);
-      if (found.type == 'x') {
-        if (text_of(text).find("size=") != std::string_view::npos) return std::string("a size in an extended header is not followed");
-        if (auto path = pax_path(text_of(text))) long_name_ = std::move(path);
+      if (found.type == 'x' || found.type == 'g') {
+        auto header = read_pax(text_of(text));
+        if (header.problem != nullptr) return std::string(header.problem);
+        if (header.path && found.type == 'g') return std::string("one name for all members is not followed");
+        if (header.path) long_name_ = std::move(header.path);
       }
     } else {
+      // Some readers look for the next header behind a folder's own, whatever size it has.
+      if (found.type == '5' && *size != 0) return std::string("a folder with contents");
       if (long_name_) found.name = *std::exchange(long_name_, std::nullopt);
       TRY(member_(found));
     }

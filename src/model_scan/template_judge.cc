@@ -189,12 +189,11 @@ class Judge {
   void judge_token(const Tokens& tokens, std::size_t i, bool is_block) {
     const Token& token = tokens[i];
     if (token.kind == Token::text) {
-      const bool is_taken_apart = is_symbol(tokens, i + 1, '[') || is_symbol(tokens, i + 1, '.') || is_symbol(tokens, i + 1, '|');
       if (token.value.find('_') != token.value.npos) {
-        if (is_taken_apart && !underscore_at_) underscore_at_ = token.offset;
+        if (is_taken_apart(tokens, i) && !underscore_at_) underscore_at_ = token.offset;
         if (is_block && i == 3 && tokens[0].value == "set") underscored_.insert(tokens[1].value);
       }
-      return judge_text(token);
+      return judge_text(token, is_compared(tokens, i));
     }
     if (is_symbol(tokens, i, '[') && i > 0 && tokens[i - 1].kind == Token::name && underscored_.contains(tokens[i - 1].value) && !underscore_at_) underscore_at_ = tokens[i].offset;
     if (is_symbol(tokens, i, '[')) return judge_subscript(tokens, i);
@@ -205,9 +204,14 @@ class Judge {
       if (!is_filter(token.value)) return tell("call", fmt::format("the filter '{}' does more than format", token.value), token.offset);
       return judge_attribute_filter(tokens, i);
     }
+    const bool is_function_by_name = !is_member && (macros_.contains(token.value) || (is_function(token.value) && !own_.contains(token.value)));
+    if (is_function_by_name && (is_symbol(tokens, i + 1, '.') || is_symbol(tokens, i + 1, '|') || is_symbol(tokens, i + 1, '['))) return tell("attribute", fmt::format("takes the function '{}' apart", token.value), token.offset);
+    if (is_called && !is_member && (token.value == "dict" || token.value == "namespace")) note_keywords(tokens, i);
+    // A text that is filled by another one reaches for members, as a subscript does.
+    if (is_called && is_member && token.value == "format" && !(i > 1 && tokens[i - 2].kind == Token::text && tokens[i - 2].value.find('_') == std::string::npos) && !dynamic_at_) dynamic_at_ = token.offset;
     const bool is_defined = is_block && (i == 1 || (i > 0 && tokens[0].value == "macro"));
     if (!is_member && !is_defined && is_gate(token.value) && !own_.contains(token.value) && !is_keyword_argument(tokens, i)) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
-    if (is_member && is_one_of(token.value, {"mro", "func_globals", "gi_frame", "gi_code", "cr_frame", "f_globals", "tb_frame", "popen", "system", "format_map"})) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
+    if (is_member && is_one_of(token.value, {"mro", "func_globals", "gi_frame", "gi_code", "cr_frame", "f_globals", "tb_frame", "format_map"})) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
     if (!is_called) return;
     const bool is_test = i > 0 && (tokens[i - 1].value == "is" || tokens[i - 1].value == "not");
     const bool is_word = is_one_of(token.value, {"if", "elif", "else", "in", "and", "or", "not", "is", "for", "set", "call", "recursive", "do"});
@@ -230,10 +234,49 @@ class Judge {
 
   static bool is_keyword_argument(const Tokens& tokens, std::size_t i) { return is_symbol(tokens, i + 1, '=') && !is_symbol(tokens, i + 2, '='); }
 
-  void judge_text(const Token& token) {
+  // Names of arguments become texts as keys of a dict.
+  void note_keywords(const Tokens& tokens, std::size_t function) {
+    int depth = 0;
+    for (std::size_t i = function + 1; i < tokens.size(); ++i) {
+      if (is_symbol(tokens, i, '(')) ++depth;
+      if (is_symbol(tokens, i, ')') && --depth == 0) return;
+      if (depth != 1 || tokens[i].kind != Token::name || !is_keyword_argument(tokens, i)) continue;
+      const std::string& name = tokens[i].value;
+      const bool has_underscore = tokens[function].value == "dict" ? name.find('_') != name.npos : name.front() == '_' || name.back() == '_';
+      if (has_underscore && !underscore_at_) underscore_at_ = tokens[i].offset;
+    }
+  }
+
+  // A text that is looked up or compared as it stands, and goes into no other.
+  static bool is_compared(const Tokens& tokens, std::size_t i) {
+    for (const char joined : {'~', '+', '%', '*', '|', '[', '.'}) {
+      if (is_symbol(tokens, i + 1, joined)) return false;
+    }
+    const bool is_key = i > 1 && is_symbol(tokens, i - 1, '(') && tokens[i - 2].value == "get";
+    const bool is_equal = i > 1 && is_symbol(tokens, i - 1, '=') && (is_symbol(tokens, i - 2, '=') || is_symbol(tokens, i - 2, '!'));
+    return is_key || is_equal || (i + 1 < tokens.size() && tokens[i + 1].value == "in");
+  }
+
+  // What a special name could begin or end with: of letters alone, or so short or so made that something else may be left of it.
+  static bool is_piece(std::string_view text) {
+    constexpr std::size_t kShort = 3;
+    if (text.front() != '_' && text.back() != '_') return false;
+    return text.size() <= kShort || text.find('{') != text.npos || std::all_of(text.begin(), text.end(), [](char c) { return is_letter(c) || is_digit(c); });
+  }
+
+  // Whether single letters of a text are reached for: by a subscript, a filter or a method.
+  static bool is_taken_apart(const Tokens& tokens, std::size_t i) {
+    if (is_symbol(tokens, i + 1, '[')) return true;
+    if (i + 2 >= tokens.size() || (!is_symbol(tokens, i + 1, '.') && !is_symbol(tokens, i + 1, '|'))) return false;
+    return is_one_of(tokens[i + 2].value, {"first", "last", "list", "batch", "slice", "random", "reverse", "map", "select", "reject", "replace", "truncate", "sort", "unique", "min", "max", "groupby", "wordwrap", "striptags", "trim",
+                                           "split", "rsplit", "splitlines", "partition", "rpartition", "strip", "lstrip", "rstrip", "removeprefix", "removesuffix", "items"});
+  }
+
+  void judge_text(const Token& token, bool is_compared) {
     const auto from = token.value.find("__");
     if (from != token.value.npos && from + 2 < token.value.size() && is_letter(token.value[from + 2]) && token.value[from + 2] != '_') return tell("attribute", "a text that names a special attribute", token.offset);
-    const bool is_made_of = !token.value.empty() && (token.value.front() == '_' || token.value.back() == '_');
+    // "%c" makes a letter of a number.
+    const bool is_made_of = !token.value.empty() && !is_compared && (is_piece(token.value) || token.value.find("%c") != token.value.npos);
     if (is_made_of && !underscore_at_) underscore_at_ = token.offset;
   }
 
@@ -248,6 +291,8 @@ class Judge {
       if ((is_symbol(tokens, i, ']') || is_symbol(tokens, i, ')')) && --depth == 0) break;
       has_text = has_text || tokens[i].kind == Token::text;
       has_name = has_name || tokens[i].kind == Token::name;
+      // A special token is a text of the repository.
+      if (tokens[i].kind == Token::name && tokens[i].value.ends_with("_token") && !own_.contains(tokens[i].value) && !is_symbol(tokens, i - 1, '.')) return tell("attribute", "reaches into an object by a special token", tokens[open].offset);
       has_sum = has_sum || is_symbol(tokens, i, '~') || is_symbol(tokens, i, '+') || is_symbol(tokens, i, '|') || is_symbol(tokens, i, '%') || is_symbol(tokens, i, '*');
     }
     if (has_text && has_sum) return tell("attribute", "reaches into an object by a name that is put together of parts", tokens[open].offset);

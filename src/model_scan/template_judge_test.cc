@@ -14,7 +14,8 @@ std::string rule_of(std::string_view text) {
 TEST(TemplateJudge, formatting_is_formatting) {
   for (const char* text : {"", "plain text", "{# a comment #}", "{{ messages[0]['content'] | trim }}", "{{ messages[loop.index0 + 1:] }}", "{% for k, v in tool.items() %}{{ k ~ ': ' ~ v[k] }}{% endfor %}",
                            "{% set config = 1 %}{{ config }}", "{% macro f(x, g=1) %}{{ g }}{% endmacro %}{{ f(x='a_b') }}", "{{ '{' + name + '}' }}", "{% if role in ['a_', 'b'] %}x{% endif %}", "{% raw %}{{ x.__class__ }}{% endraw %}",
-                           "{{ '<|im_start|>' + message.role }}{{ basic[spec.type] }}", "{%- set ns = namespace(a=1) -%}{%- set ns.a = {'b': [1]} -%}{{ ns.a }}", "{{ x | map('upper') | join(', ') }}", "{{ tools | tojson(indent=4) }}"}) {
+                           "{{ '<|im_start|>' + message.role }}{{ basic[spec.type] }}", "{%- set ns = namespace(a=1) -%}{%- set ns.a = {'b': [1]} -%}{{ ns.a }}", "{{ x | map('upper') | join(', ') }}", "{{ tools | tojson(indent=4) }}",
+                           "{{ x[y] }}{{ '    enum_' + name }}", "{{ x[y] }}{{ '\"a_b\": '|indent(8) }}", "{{ x[y] }}{{ call.get('_block') }}", "{% if strftime_now is defined %}{{ strftime_now('%d') }}{% endif %}"}) {
     EXPECT_EQ(rule_of(text), "") << text;
   }
 }
@@ -26,6 +27,11 @@ TEST(TemplateJudge, what_reaches_further_is_named) {
   EXPECT_EQ(rule_of("{% set u = 'a_b'[1] %}{{ x[u ~ u] }}{{ x[u] }}"), "attribute");
   EXPECT_EQ(rule_of("{{ config }}"), "attribute");
   EXPECT_EQ(rule_of("{% for k in x %}{{ k ~ '_' ~ x[k] }}{% endfor %}"), "attribute") << "a name could be put together of it";
+  EXPECT_EQ(rule_of("{% set u = '%c' % 95 %}{{ x[u] }}"), "attribute");
+  EXPECT_EQ(rule_of("{% set u = dict(_=1) | first %}{{ x[u] }}"), "attribute");
+  EXPECT_EQ(rule_of("{{ raise_exception | string }}"), "attribute");
+  EXPECT_EQ(rule_of("{{ ('{0._' ~ 'x_').format(y) }}"), "attribute");
+  EXPECT_EQ(rule_of("{{ x[eos_token] }}"), "attribute");
   EXPECT_EQ(rule_of("{{ x | attr('y') }}"), "call");
   EXPECT_EQ(rule_of("{{ run(1) }}"), "call");
   EXPECT_EQ(rule_of("{% include 'x' %}"), "tag");

@@ -154,6 +154,8 @@ class ZipReader {
       const std::size_t id = number(extra, 0, 2), size = number(extra, 2, 2);
       if (size > extra.size() - 4) break;
       ByteView field = extra.subspan(4, size);
+      constexpr std::size_t kUnicodeName = 0x7075, kBeforeName = 5;
+      if (id == kUnicodeName && text_of(field).substr(std::min(kBeforeName, size)) != member.name) tell("zip-differs", "critical", "a member has a second name in an extra field", member.name, at);
       if (id == 1) {
         for (std::uint64_t* value : {&member.bytes, &member.compressed, &member.header}) {
           if (*value != kFull32 || field.size() < 8) continue;

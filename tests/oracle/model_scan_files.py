@@ -102,6 +102,18 @@ GADGETS = {
 }
 
 
+# torch's call for a tensor of so many elements, in a storage of so many, whose bytes lie beside the pickle.
+TENSOR = (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu%stQK\x00%s\x85K\x01\x85\x89ccollections\n"
+          b"OrderedDict\n)RtR")
+
+
+def memo_counted_twice():
+    """One place of the memo, far out, is filled twice; whoever counts it twice takes the next texts for others."""
+    far = b"r" + struct.pack("<I", (8 << 20) + 5)
+    texts = b"".join(short(name) + b"\x940" for name in ("collections", "posix", "OrderedDict", "system"))
+    return b"\x80\x04" + b"N0" * 3_700_000 + short("x") + far * 2 + b"0" + texts + b"h\x02h\x04\x93" + text(COMMAND) + b"\x85R."
+
+
 def opcode_tricks():
     """Programs of the pickle machine that simple readers lose sight of."""
     deep = b"".join(short("x") + b"0" for _ in range(300))
@@ -140,6 +152,7 @@ def opcode_tricks():
         "array_of_a_buffer": b"cnumpy\nndarray\n((I1\ntcnumpy\ndtype\n(VO8\ntRVx\ntR.", "array_called_by_torch": b"ctorch._tensor\n_rebuild_from_type_v2\n(cnumpy\nndarray\nctorch\nTensor\n((I1\ntt}tR.", "room_bomb": call_global("builtins", "bytearray")[:-3] + b"I99999999999\ntR.",
         "dtype_hides_objects": b"cnumpy\ndtype\n(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntb.",
         "in_a_tuple_in_a_list": pickle.dumps({"layers": [(1, {"w": [Runs()]})]}, 4), "deep": b"(" * 200 + PAYLOAD[2:-1] + b"t" * 200 + b".",
+        "memo_counted_twice": memo_counted_twice(), "range_bomb": call_global("builtins", "range")[:-3] + b"I99999999999\ntR.", "range_stored": b"ccollections\ndefaultdict\n(cbuiltins\nrange\ntR.", "filled_tensor": TENSOR % (b"K\x04", b"K\x04") + b"(K\x00K\x01u.",
         "late": pickle.dumps({f"w{i}": float(i) for i in range(20000)}, 4)[:-1] + PAYLOAD[2:-1] + b"0.", "reduce_ex_getattr": b"cbuiltins\ngetattr\n(cbuiltins\n__import__\nVx\ntR.",
     }
 
@@ -156,9 +169,12 @@ def array_tricks():
     npz = out.getvalue()
     header = b"\x93NUMPY\x01\x00" + struct.pack("<H", 0x46)
     liar = header + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }".ljust(0x45) + b"\n" + PAYLOAD
+    def described(kind):
+        return header + f"{{'descr': {kind}, 'fortran_order': False, 'shape': (1,), }}".encode().ljust(0x45) + b"\n" + PAYLOAD
+    hidden = {f"hidden_object_{i}.npy": described(kind) for i, kind in enumerate(("'i4, O'", "'i4,|O'", "'i4,2O'", "'i4,(2,)O'", "' O'", "'object_'", "[('a', 'i4, O')]", "[('a', [('b', 'i4,O')])]"))}
     code = header + b"{'descr': eval('1'), 'fortran_order': False, 'shape': (1,), }".ljust(0x45) + b"\n" + bytes(8)
     state = pickle.dumps(numpy.array([Runs(), 1], dtype=object), 4)
-    return {"object.npy": npy, "object.npz": npz, "numpy_build.pkl": state, "liar.npy": liar, "code_in_header.npy": code, "npy_as.pkl": npy, "cut.npy": npy[:-5], "short.npy": npy[:9]}
+    return hidden | {"object.npy": npy, "object.npz": npz, "numpy_build.pkl": state, "liar.npy": liar, "code_in_header.npy": code, "npy_as.pkl": npy, "cut.npy": npy[:-5], "short.npy": npy[:9]}
 
 
 def joblib_tricks(folder):
@@ -177,6 +193,45 @@ def joblib_tricks(folder):
 def patched(data, old, new, count=1):
     assert old in data
     return data.replace(old, new, count)
+
+
+def tar_header(name, size, kind=b"0", prefix=b"", magic=b"ustar\x0000"):
+    header = bytearray(512)
+    for at, field in ((0, name), (100, b"0000644\0"), (108, b"0000000\0"), (116, b"0000000\0"), (124, b"%011o\0" % size), (136, b"00000000000\0"), (148, b" " * 8), (156, kind), (257, magic), (345, prefix)):
+        header[at:at + len(field)] = field
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def tar_member(name, data, **options):
+    return tar_header(name, len(data), **options) + data + bytes(-len(data) % 512)
+
+
+def pax_header(key, value, kind=b"x"):
+    line = b" " + key + b"=" + value + b"\n"
+    length = len(line)
+    while len(b"%d" % length) + len(line) != length:
+        length = len(b"%d" % length) + len(line)
+    return tar_member(b"pax", b"%d" % length + line, kind=kind)
+
+
+def tar_readers_differ():
+    """Archives of which readers make different files."""
+    inner, end, text_file = tar_member(b"model.pkl", PAYLOAD), bytes(1024), tar_member(b"a.txt", b"text")
+    notes = b"# some notes\n"
+    late = call_global("os", "system", COMMAND)
+    return {"tar_folder_with_contents.tar": text_file + tar_header(b"d/", len(inner), b"5") + inner + end,
+            "tar_sparse.tar": pax_header(b"GNU.sparse.map", b"1000,%d,0,%d" % (len(notes), len(late))) + tar_member(b"a.txt", notes + late) + end,
+            "tar_one_name_for_all.tar": pax_header(b"path", b"../../x.txt", b"g") + text_file + end, "tar_one_size_for_all.tar": pax_header(b"size", b"1024", b"g") + text_file + inner + end,
+            "tar_old_prefix.tar": tar_member(b"a.txt", b"text", prefix=b"../../x", magic=bytes(8)) + end, "tar_gnu_prefix.tar": tar_member(b"a.txt", b"text", prefix=b"../../x", magic=b"ustar  \0") + end}
+
+
+def zip_with_two_names(name):
+    """Python takes a member's name from an extra field, where there is one."""
+    info = zipfile.ZipInfo("a.txt")
+    second = struct.pack("<BI", 1, zlib.crc32(b"a.txt")) + name
+    info.extra = struct.pack("<HH", 0x7075, len(second)) + second
+    return zip_of([(info, "text")])
 
 
 def container_tricks():
@@ -207,7 +262,9 @@ def container_tricks():
     old_tar[257:265] = bytes(8)
     old_tar[148:156] = b"%06o\0 " % (sum(old_tar[:512]) - sum(old_tar[148:156]) + 8 * 32)
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2)
-    return {
+    return tar_readers_differ() | {
+        "zip_second_name.zip": zip_with_two_names(b"model.py"), "zip_second_name_slip.zip": zip_with_two_names(b"../../x.txt"),
+        "storage_too_small.pt": torch_zip(TENSOR % (b"M\xff\xff", b"M\xff\xff") + b"."),
         "torch_zip.pt": model, "torch_zip.bin": model, "torch_zip_deflated.pt": deflated, "torch_zip_nested.pt": torch_zip(pickle.dumps(1, 2), [("archive/extra/model.pkl", PAYLOAD)]),
         "zip_in_zip.zip": zip_of([("inner/model.zip", zip_of([("a/model.pt", model)]))]), "zip_in_gzip.pt": gzip.compress(model), "second_data_pkl.pt": torch_zip(pickle.dumps(1, 2), [("other/data.pkl", PAYLOAD)]),
         "other_case.pt": torch_zip(pickle.dumps(1, 2), [("archive/DATA.PKL", PAYLOAD)]),
@@ -235,6 +292,11 @@ def keras_tricks():
         return zip_of([("metadata.json", json.dumps({"keras_version": "3.0.0"})), ("config.json", json.dumps({"module": "keras", **sequential(layer)})), ("model.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(600))])
     def h5(layer, key="model_config"):
         return b"\x89HDF\r\n\x1a\n" + bytes(700) + key.encode() + bytes(40) + json.dumps(sequential(layer)).encode() + bytes(64)
+    def keras_config(config):
+        return zip_of([("metadata.json", json.dumps({"keras_version": "3.0.0"})), ("config.json", json.dumps(config)), ("model.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(600))])
+    def h5_beside_another(config):
+        return b"\x89HDF\r\n\x1a\n" + bytes(700) + b"model_config" + bytes(40) + config.encode() + bytes(8) + json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": []}}).encode() + bytes(64)
+    old_lambda = json.dumps({"class_name": "Sequential", "z": 0, "config": {"layers": [{"class_name": "Lambda", "z": 0, "config": {"name": "l", "z": 0, "function": [function, None, None]}}]}})
     escaped = json.dumps(sequential(lambda_layer)).replace('"Lambda"', '"L\\u0061mbda"').encode()
     return {
         "lambda.keras": keras_zip(lambda_layer), "lambda.h5": h5(lambda_layer), "lambda_escaped.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"model_config" + bytes(40) + escaped + bytes(64),
@@ -243,8 +305,43 @@ def keras_tricks():
         "torch_wrapper.keras": keras_zip({"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {"module": "x"}}), "lambda_user_block.h5": bytes(512) + h5(lambda_layer),
         "endless.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"model_config" + b'{"a":' * 2_000_000,
         "pytables.h5": b"\x89HDF\r\n\x1a\n" + bytes(700) + b"PYTABLES_FORMAT_VERSION" + bytes(99),
+        "no_class.keras": keras_config({"a": lambda_layer}), "no_class_module.keras": keras_config({"a": {"module": "os", "class_name": "system", "config": COMMAND}}), "list.keras": keras_config([lambda_layer]),
+        "nan.h5": h5_beside_another(old_lambda.replace('"z": 0', '"z": NaN')), "key_twice.h5": h5_beside_another(old_lambda.replace('"z": 0', '"z": 1, "z": 2')),
+        "spaces.h5": h5_beside_another(old_lambda.replace("{", "{" + " " * 40)),
         "vocabulary.keras": keras_zip({"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}),
     }
+
+
+def hdf5_tricks(folder):
+    """HDF5 files that have their reader open other files, in the oldest and the newest form of the format."""
+    import h5py
+
+    def external(file, path="/etc/passwd"):
+        file.create_dataset("a/kernel", shape=(100,), dtype="u1", external=[(path, 0, 100)])
+    def link(file):
+        file["layers"] = h5py.ExternalLink("/other.h5", "/x")
+    def many_links(file):
+        group = file.create_group("layers", track_order=True)
+        for i in range(30):
+            group[f"layer{i}"] = h5py.ExternalLink("other.h5", "/x")
+    def virtual(file):
+        layout = h5py.VirtualLayout(shape=(4,), dtype="f8")
+        layout[:] = h5py.VirtualSource("other.h5", "d", shape=(4,))
+        file.create_virtual_dataset("v", layout)
+    files = {}
+    for form in ("earliest", "latest"):
+        for name, make in (("external", external), ("link", link), ("many_links", many_links), ("virtual", virtual)):
+            path = folder / f"hdf5_{name}_{form}.h5"
+            with h5py.File(path, "w", libver=form, userblock_size=512 if name == "external" else 0) as file:
+                make(file)
+            files[path.name] = path.read_bytes()
+    sizes = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    sizes.set_sizes(4, 4)
+    with h5py.File(h5py.h5f.create(str(folder / "hdf5_short_addresses.h5").encode(), fcpl=sizes)) as file:
+        external(file)
+    files["hdf5_short_addresses.h5"] = (folder / "hdf5_short_addresses.h5").read_bytes()
+    files["hdf5_external.keras"] = zip_of([("metadata.json", "{}"), ("config.json", json.dumps({"module": "keras", "class_name": "Sequential", "config": {"layers": []}})), ("model.weights.h5", files["hdf5_external_latest.h5"])])
+    return files
 
 
 def field(number, value):
@@ -283,6 +380,8 @@ def graph_tricks():
     files = {f"tf_{name}/saved_model.pb": saved_model("Const", "MatMul", *ops) for name, ops in tf.items()}
     files["tf_function/saved_model.pb"] = saved_model("PartitionedCall", functions=[("f", "WriteFile")])
     files["tf_path/saved_model.pb"] = saved_model("SaveV2", constants=["/root/.bashrc"])
+    packed = field(8, field(1, 7) + field(4, b"\x05\x0dmodel/root/.bashrc"))
+    files["tf_packed_path/saved_model.pb"] = field(1, 1) + field(2, field(2, field(1, field(1, "n") + field(2, "SaveV2")) + field(1, field(1, "c") + field(2, "Const") + field(5, field(1, "value") + field(2, packed)))))
     files["tf_cut/saved_model.pb"] = saved_model("Const", "MatMul")[:-3]
     files["tf_keras/keras_metadata.pb"] = field(1, field(5, json.dumps({"class_name": "Lambda", "config": {}})))
     files |= {"onnx_parent.onnx": onnx_model(location="../../../etc/passwd"), "onnx_absolute.onnx": onnx_model(location="/etc/passwd"), "onnx_custom.onnx": onnx_model(nodes=[("Run", "evil.ops")]),
@@ -297,6 +396,10 @@ TEMPLATES = {
     "from": "{% from 'x' import y %}", "namespace": "{{ namespace.__init__ }}", "range": "{{ range.__class__ }}", "map_attribute": "{{ messages|map(attribute='__class__')|list }}", "format": "{{ '{0.__class__}'.format(messages) }}",
     "map_by_name": "{% set a = '_' * 2 ~ 'class' ~ '_' * 2 %}{{ messages|map(attribute=a)|list }}", "map_attr": "{{ ['']|map('attr', a)|list }}", "letter": "{% set u = 'a_b'[1] %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
     "letter_of_name": "{% set s = 'a_b' %}{% set u = s[1] %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
+    "format_joined": "{{ ('{0._' ~ '_class_' ~ '_}').format(messages) }}", "letter_by_number": "{% set u = '%c'|format(95) %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
+    "letter_by_percent": "{% set u = '%c' % 95 %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}", "letter_of_keyword": "{% set u = dict(_=1)|first %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
+    "letter_of_macro": "{% macro a_b() %}{% endmacro %}{% set u = a_b.name[1] %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}", "letter_of_function": "{% set u = (raise_exception|string)[15] %}{% set a = u ~ u ~ 'class' ~ u ~ u %}{{ ''[a] }}",
+    "special_token": "{{ ''[bos_token] }}",
     "eval": "{{ eval('1') }}", "popen": "{{ x.popen('true') }}", "exception": "{{ raise_exception.__globals__ }}", "request": "{{ request.application }}", "config": "{{ config.items() }}", "open": "{{ open('/etc/passwd') }}", "in_block": "{% if ''.__class__ %}x{% endif %}",
     "in_set": "{% set x = messages.__class__ %}", "unclosed": "{% if x", "octal": "{{ ''['\\137\\137class\\137\\137'] }}", "selectattr": "{{ messages|selectattr('__class__')|list }}", "call": "{{ messages.sort.__call__() }}", "unknown_call": "{{ cmd('x') }}",
 }
@@ -335,7 +438,7 @@ def config_tricks(folder):
 def harmful(folder):
     files = {f"gadget_{name}.pkl": data for name, data in GADGETS.items()}
     files |= {f"opcode_{name}.pkl": data for name, data in opcode_tricks().items()}
-    files |= array_tricks() | joblib_tricks(folder) | container_tricks() | keras_tricks() | graph_tricks() | config_tricks(folder)
+    files |= array_tricks() | joblib_tricks(folder) | container_tricks() | keras_tricks() | hdf5_tricks(folder) | graph_tricks() | config_tricks(folder)
     return write(folder, files)
 
 
@@ -348,7 +451,11 @@ def write(folder, files):
     return paths
 
 
+# The last ones are written as templates of public models are.
 CLEAN_TEMPLATES = {
+    "prefix": "{%- macro to_python(spec) %}{%- set types = {'string': 'str'} %}{{- types[spec.type] }}{{- '    enum_' + loop.index0|string + ' = ' + spec.name }}{%- endmacro %}",
+    "indented": "{%- set types = {'string': 'str'} %}{{- types[spec.type] }}{{- '\"tool_name\": \"'|indent(8, first=True) + call.name }}", "own_member": "{% set ns = namespace(system='') %}{% set ns.system = messages[0].content %}{{ ns.system + ' ' }}{{ messages[loop.index0] }}",
+    "private_key": "{%- set block = fn.get('_json_block') -%}{{ prompts[state.index] }}{% if key == '_x' or '_y' in fn %}{{ block }}{% endif %}", "clock": "{%- if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{%- endif %}",
     "chatml": "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
     "llama": "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% endif %}"
              "{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate') }}{% endif %}{{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}{% endfor %}",
@@ -388,7 +495,7 @@ def torch_files(folder):
 def sklearn_files(folder):
     import joblib
     import numpy
-    from sklearn import cluster, compose, decomposition, ensemble, feature_extraction, gaussian_process, impute, linear_model, model_selection, naive_bayes, neighbors, neural_network, pipeline, preprocessing, svm, tree
+    from sklearn import cluster, compose, decomposition, ensemble, feature_extraction, feature_selection, gaussian_process, impute, linear_model, model_selection, naive_bayes, neighbors, neural_network, pipeline, preprocessing, svm, tree
 
     random = numpy.random.RandomState(0)
     X, y = random.normal(size=(60, 4)), numpy.arange(60) % 3
@@ -397,7 +504,9 @@ def sklearn_files(folder):
               "gp": gaussian_process.GaussianProcessClassifier(), "bayes": naive_bayes.GaussianNB(), "kmeans": cluster.KMeans(3), "pca": decomposition.PCA(2), "sgd": linear_model.SGDClassifier(),
               "pipeline": pipeline.make_pipeline(impute.SimpleImputer(), preprocessing.StandardScaler(), preprocessing.PolynomialFeatures(), linear_model.Ridge()),
               "columns": compose.ColumnTransformer([("a", preprocessing.StandardScaler(), [0, 1]), ("b", preprocessing.MinMaxScaler(), [2, 3])]), "search": model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [1, 2]}),
-              "voting": ensemble.VotingClassifier([("a", tree.DecisionTreeClassifier()), ("b", naive_bayes.GaussianNB())]), "isolation": ensemble.IsolationForest(n_estimators=5)}
+              "voting": ensemble.VotingClassifier([("a", tree.DecisionTreeClassifier()), ("b", naive_bayes.GaussianNB())]), "isolation": ensemble.IsolationForest(n_estimators=5),
+              "scored": model_selection.GridSearchCV(tree.DecisionTreeClassifier(), {"max_depth": range(1, 3)}, scoring="f1_macro", cv=model_selection.ShuffleSplit(2, random_state=0)),
+              "chosen": pipeline.make_pipeline(preprocessing.MinMaxScaler(), feature_selection.SelectKBest(feature_selection.chi2, k=2), preprocessing.FunctionTransformer(numpy.ceil), neighbors.KNeighborsClassifier(p=3))}
     paths = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -424,7 +533,8 @@ def numpy_files(folder):
 
     paths = {}
     arrays = {"floats": numpy.arange(12.0).reshape(3, 4), "empty": numpy.zeros((0, 3)), "scalar": numpy.array(5), "text": numpy.array(["a", "bcd"]), "half": numpy.zeros(5, "f2"), "structure": numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
-              "dates": numpy.array(["2020-01-01"], dtype="datetime64[D]"), "fortran": numpy.asfortranarray(numpy.ones((3, 4))), "big": numpy.zeros(4, ">f4"), "objects": numpy.array(["a", {"b": 1}, None], dtype=object), "void": numpy.zeros(2, "V7")}
+              "dates": numpy.array(["2020-01-01"], dtype="datetime64[D]"), "prices": numpy.zeros(3, dtype=[("Open", "f8"), ("Object", "i4"), ("High", [("O", "f4"), ("x", "u1", (2, 3))])]), "records": numpy.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), "titled": numpy.zeros(2, dtype=[(("a title", "name"), "f4")]),
+              "aligned": numpy.zeros(2, dtype=numpy.dtype([("a", "u1"), ("b", "f8")], align=True)), "spans": numpy.zeros(2, "m8[25s]"), "fortran": numpy.asfortranarray(numpy.ones((3, 4))), "big": numpy.zeros(4, ">f4"), "objects": numpy.array(["a", {"b": 1}, None], dtype=object), "void": numpy.zeros(2, "V7")}
     for name, array in arrays.items():
         numpy.save(folder / f"{name}.npy", array, allow_pickle=True)
         joblib.dump({"x": array, "y": [array, array.copy()]}, folder / f"{name}.joblib")
@@ -457,21 +567,28 @@ def other_files(folder):
     model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.BatchNormalization(), keras.layers.Dropout(0.1), keras.layers.Dense(2, activation="softmax")])
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     inputs = keras.Input((8, 8, 3))
+    row = keras.Input((8,))
+    hidden = keras.layers.Dense(8, activation="gelu")(row)
+    operations = keras.Model(row, keras.ops.softmax((hidden + row)[:, :4] * 2.0))
     image = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(inputs))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save(folder / "model.keras")
         model.save(folder / "model.h5")
+        operations.save(folder / "operations.keras")
         image.save(folder / "image.keras")
         image.save(folder / "image.h5")
         model.save_weights(folder / "model.weights.h5")
     files = {f"{name}/tokenizer_config.json": json.dumps({"chat_template": template}).encode() for name, template in CLEAN_TEMPLATES.items()}
-    files |= {"external.onnx": onnx_model(location="weights/external.data"), "plain/chat_template.jinja": CLEAN_TEMPLATES["tools"].encode(), "tf/saved_model.pb": saved_model("Placeholder", "VarHandleOp", "MatMul", "StatefulPartitionedCall", "SaveV2", functions=[("f", "AddV2")], constants=["model"]),
+    files |= {"infinite/config.json": b'{"time_step_limit": [0.0, Infinity], "x": -Infinity, "y": NaN, "note": "Infinity \\" NaN"}', "beside/model.onnx": onnx_model(location="model.onnx_data"), "beside/model.onnx_data": struct.pack("<4f", 1, 2, 3, 4),
+              "dynamo/model.onnx": onnx_model(location="model.onnx.data"), "dynamo/model.onnx.data": struct.pack("<4f", 1, 2, 3, 4), "parts/model.onnx_data_1": struct.pack("<4f", 1, 2, 3, 4),
+              "tf_packed/saved_model.pb": field(1, 1) + field(2, field(2, field(1, field(1, "n") + field(2, "SaveV2")) + field(1, field(1, "c") + field(2, "Const") + field(5, field(1, "value") + field(2, field(8, field(1, 7) + field(4, b"\x05\x2flayer" + b"kernel/.ATTRIBUTES/VARIABLE_VALUE".ljust(47, b"x")))))))),
+              "external.onnx": onnx_model(location="weights/external.data"), "plain/chat_template.jinja": CLEAN_TEMPLATES["tools"].encode(), "tf/saved_model.pb": saved_model("Placeholder", "VarHandleOp", "MatMul", "StatefulPartitionedCall", "SaveV2", functions=[("f", "AddV2")], constants=["model"]),
               "config.json": b'{"model_type": "llama"}', "README.md": b"# A model\n", "vocab.txt": b"[PAD]\n[UNK]\n", "clean.zip": zip_of([("a/config.json", b"{}"), ("a/notes.txt", b"text")], compression=zipfile.ZIP_DEFLATED),
               "clean.tar.gz": gzip.compress(tar_of([("./config.json", b"{}")])), "numbers.pkl.gz": gzip.compress(pickle.dumps(list(range(1000)))),
               "torch_old/adapter_config.json": json.dumps({"auto_mapping": None, "peft_type": "LORA"}).encode(),
               "peft/adapter_config.json": json.dumps({"auto_mapping": {"base_model_class": "LlamaForCausalLM", "parent_library": "transformers.models.llama.modeling_llama"}}).encode()}
-    paths = {name: folder / name for name in ("model.safetensors", "model.gguf", "model.onnx", "plain.weights.h5", "model.keras", "model.h5", "image.keras", "image.h5", "model.weights.h5")}
+    paths = {name: folder / name for name in ("model.safetensors", "model.gguf", "model.onnx", "plain.weights.h5", "model.keras", "model.h5", "operations.keras", "image.keras", "image.h5", "model.weights.h5")}
     return paths | write(folder, files)
 
 

@@ -65,6 +65,8 @@ def test_findings_name_the_member_the_opcode_and_where_it_stands(redoubt, harmfu
     ("tar_link.tar", "archive/tar-link"), ("gzip_trailing.pkl", "archive/trailing-data"), ("gzip_cut.pkl", "archive/broken-compression"), ("opcode_memo_bomb.pkl", "pickle/malformed"), ("opcode_ext1.pkl", "pickle/extension"),
     ("opcode_build_setstate.pkl", "pickle/special-attribute"), ("opcode_build_on_class.pkl", "pickle/changed-global"), ("opcode_call_of_a_result.pkl", "pickle/computed-call"), ("opcode_trailing_junk.pkl", "pickle/malformed"),
     ("opcode_stored_loader.pkl", "pickle/stored-function"), ("lambda.keras", "keras/lambda"), ("lambda.h5", "keras/lambda"), ("module.keras", "keras/module"), ("tf_write/saved_model.pb", "tensorflow/operator"),
+    ("hdf5_external_latest.h5", "hdf5/external-file"), ("hdf5_external.keras", "hdf5/external-file"), ("hdf5_virtual_earliest.h5", "hdf5/external-file"), ("storage_too_small.pt", "archive/torch-malformed"), ("opcode_filled_tensor.pkl", "pickle/unsafe-build"),
+    ("hidden_object_0.npy", "array/malformed"), ("zip_second_name.zip", "archive/zip-differs"), ("tar_folder_with_contents.tar", "archive/tar-malformed"), ("no_class.keras", "keras/lambda"), ("nan.h5", "keras/unreadable"),
     ("onnx_parent.onnx", "onnx/external-data"), ("onnx_custom.onnx", "onnx/custom-operator"), ("template.gguf", "template/attribute"), ("torchscript.pt", "torchscript/program"), ("auto_map/config.json", "config/remote-code"),
     ("notebook.ipynb", "file/code"), ("unknown.xyz", "file/unknown"), ("text_then_zip.md", "file/archive-under-another-name"),
 ])
@@ -82,7 +84,7 @@ def test_a_whole_folder_is_one_report(redoubt, harmful, harmless):
 
 def test_payloads_do_run_when_they_are_loaded(harmful):
     """The files are no straw men: those that only need Python's own unpickler run their command."""
-    for name in ("opcode_protocol0.pkl", "opcode_inst.pkl", "opcode_obj.pkl", "opcode_memo_names.pkl", "opcode_memo_mixed_numbers.pkl", "opcode_dup_pop.pkl", "opcode_pop_mark.pkl", "opcode_far_apart.pkl", "opcode_escaped_text.pkl", "opcode_build_setstate.pkl",
+    for name in ("opcode_memo_counted_twice.pkl", "opcode_protocol0.pkl", "opcode_inst.pkl", "opcode_obj.pkl", "opcode_memo_names.pkl", "opcode_memo_mixed_numbers.pkl", "opcode_dup_pop.pkl", "opcode_pop_mark.pkl", "opcode_far_apart.pkl", "opcode_escaped_text.pkl", "opcode_build_setstate.pkl",
                  "opcode_before_break.pkl", "gadget_posix_system.pkl"):
         subprocess.run([sys.executable, "-c", "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))", harmful[name]], capture_output=True)
         assert os.path.exists(files.MARK), name
