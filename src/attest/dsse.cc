@@ -15,7 +15,7 @@ constexpr std::size_t kEnvelopeBytesMax = 8 << 20;
 Result<EnvelopeSignature> parse_signature(const Json& value, std::string_view where) {
   EnvelopeSignature signature;
   signature.signature = TRY(from_base64(TRY(json_string(value, "sig", where))));
-  if (value.contains("keyid")) signature.key_id = TRY(json_string(value, "keyid", where));
+  if (value.contains("keyid") && !value["keyid"].is_null()) signature.key_id = TRY(json_string(value, "keyid", where));
   if (value.size() != (value.contains("keyid") ? 2u : 1u)) {
     return fail(ErrorCode::invalid_argument, "a signature with unknown members", std::string(where));
   }

@@ -23,6 +23,14 @@ Result<std::vector<Bytes>> parse_chain(const Json& chain, std::string_view where
   return parsed;
 }
 
+// Up to version 1.0 the tool wrote the key itself, its PEM text in base64.
+Status parse_whole_key(const Json& key, std::string_view where, ModelBundle& bundle) {
+  if (key.size() != (key.contains("keyDetails") ? 2u : 1u)) return fail(ErrorCode::invalid_argument, "a public key with unknown members", std::string(where));
+  const Bytes pem = TRY(from_base64(TRY(json_string(key, "rawBytes", where))));
+  bundle.hint = key_hint_of(TRY(crypto::PublicKey::from_pem(text_of(pem))));
+  return {};
+}
+
 // Exactly one of the ways in which a bundle says who signed.
 Status parse_material(const Json& material, std::string_view where, ModelBundle& bundle) {
   const auto refuse = [&](const char* why) { return fail(ErrorCode::invalid_argument, why, std::string(where)); };
@@ -33,6 +41,7 @@ Status parse_material(const Json& material, std::string_view where, ModelBundle&
   if (material.size() != (has_log ? 2u : 1u)) return refuse("a bundle with unknown members, or with none that says who signed");
   if (material.contains("publicKey")) {
     const auto key = TRY(json_object(material, "publicKey", where));
+    if (key.contains("rawBytes")) return parse_whole_key(key, where, bundle);
     if (key.size() != 1) return refuse("a public key with unknown members");
     bundle.hint = TRY(json_string(key, "hint", where));
     if (bundle.hint.empty()) return refuse("a bundle that does not name its key");

@@ -119,7 +119,7 @@ Status check_leaf(X509* leaf) {
   const auto flags = X509_get_extension_flags(leaf);
   if ((flags & EXFLAG_INVALID) != 0) return refused("the signer's certificate has extensions that can't be read", name_of(X509_get_subject_name(leaf)));
   const std::string subject = name_of(X509_get_subject_name(leaf));
-  if ((flags & EXFLAG_CA) != 0) return refused("the signer's certificate is an authority's; a signer is none", subject);
+  if ((flags & EXFLAG_CA) != 0 && has_usage(leaf, KU_KEY_CERT_SIGN)) return refused("the signer's certificate is an authority's; a signer is none", subject);
   const bool has_extended = (flags & EXFLAG_XKUSAGE) != 0;
   if (!has_usage(leaf, KU_DIGITAL_SIGNATURE)) return refused("the signer's certificate is not for digital signatures (key usage)", subject);
   if (has_extended && (X509_get_extended_key_usage(leaf) & XKU_CODE_SIGN) == 0)

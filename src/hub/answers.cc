@@ -199,7 +199,7 @@ Json refs_of(const Refs& refs) {
   Json branches = Json::array(), tags = Json::array();
   for (const auto& [name, commit] : refs.branches) branches.push_back({{"name", name}, {"ref", "refs/heads/" + name}, {"targetCommit", commit}});
   for (const auto& [name, commit] : refs.tags) tags.push_back({{"name", name}, {"ref", "refs/tags/" + name}, {"targetCommit", commit}});
-  return {{"branches", std::move(branches)}, {"converts", Json::array()}, {"tags", std::move(tags)}};
+  return {{"branches", std::move(branches)}, {"converts", Json::array()}, {"tags", std::move(tags)}, {"pullRequests", Json::array()}};
 }
 
 Response commits_answer(const Request& request, const std::vector<Commit>& commits) {

@@ -25,7 +25,7 @@ constexpr std::size_t kHistoryMax = 1000;
 constexpr const char* kState = ".hub";
 
 bool is_revision(const Repository& repository, const std::string& revision) {
-  return revision == "main" || revision == "refs/heads/main" || revision == repository.commit;
+  return revision == "main" || revision == "refs/heads/main" || revision == repository.commit || (is_short_commit_id(revision) && repository.commit.starts_with(revision));
 }
 
 bool is_reading(const Request& request) { return request.method == "GET" || request.method == "HEAD"; }

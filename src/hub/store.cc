@@ -34,6 +34,8 @@ std::vector<std::string> folders_of(const fs::path& path) {
 
 bool is_commit_id(std::string_view text) { return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == text.npos; }
 
+bool is_short_commit_id(std::string_view text) { return text.size() >= 7 && text.size() < 40 && text.find_first_not_of("0123456789abcdef") == text.npos; }
+
 bool is_ref_name(std::string_view text) {
   const bool is_sound = text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./+") == text.npos;
   return is_sound && !text.empty() && text.size() <= 128 && text.front() != '-' && text.front() != '.' && is_safe_relative_path(text) && !is_commit_id(text);
@@ -84,6 +86,11 @@ Result<std::string> Store::resolve(const std::string& id, const std::string& rev
   if (known.branches.contains(revision)) return known.branches.at(revision);
   if (known.tags.contains(revision)) return known.tags.at(revision);
   if (is_commit_id(revision) && is_plain_file(of(id) / "commits" / (revision + ".json"))) return revision;
+  if (is_short_commit_id(revision) && is_folder(of(id) / "commits")) {
+    auto commits = TRY(list_folder(of(id) / "commits"));
+    std::erase_if(commits, [&](const std::string& name) { return !name.starts_with(revision) || name.size() != 45 || !is_commit_id(name.substr(0, 40)); });
+    if (commits.size() == 1) return commits[0].substr(0, 40);
+  }
   return fail(ErrorCode::not_found, "no such revision", id + "@" + revision);
 }
 

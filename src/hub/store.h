@@ -29,6 +29,7 @@ struct Refs {
 // A branch's or tag's name, as git takes it: letters, digits, "-_./+", and no way out of a folder.
 bool is_ref_name(std::string_view text);
 bool is_commit_id(std::string_view text);  // 40 hexadecimal digits
+bool is_short_commit_id(std::string_view text);  // seven of them at least, as git shortens them
 
 // Safe to call from several threads; writers of one repository take turns by `lock`.
 class Store {

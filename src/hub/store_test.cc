@@ -26,14 +26,14 @@ TEST_F(StoreTest, what_is_kept_lies_under_its_digest_once) {
 TEST_F(StoreTest, a_revision_is_a_branch_a_tag_or_a_commit) {
   ASSERT_TRUE(store_.put_commit(commit_of_file("acme/tiny", 'a', keep("config.json", "{}"))));
   ASSERT_TRUE(store_.put_refs("acme/tiny", {.branches = {{"main", commit_id('a')}}, .tags = {{"v1", commit_id('a')}}, .checked = ""}));
-  for (const std::string& revision : {std::string("main"), std::string("v1"), commit_id('a'), std::string("refs/heads/main"), std::string("refs/tags/v1")}) {
+  for (const std::string& revision : {std::string("main"), std::string("v1"), commit_id('a'), commit_id('a').substr(0, 7), std::string("refs/heads/main"), std::string("refs/tags/v1")}) {
     EXPECT_EQ(store_.resolve("acme/tiny", revision).value_or(""), commit_id('a')) << revision;
     const auto commit = store_.commit("acme/tiny", revision);
     ASSERT_TRUE(commit) << revision;
     EXPECT_EQ(commit->title, "title");
     EXPECT_EQ(commit->repository.files.at(0).sha256, crypto::sha256("{}"));
   }
-  for (const std::string& revision : {std::string("other"), commit_id('b'), std::string("refs/heads/v1"), std::string("../acme/tiny")}) {
+  for (const std::string& revision : {std::string("other"), commit_id('b'), commit_id('a').substr(0, 6), commit_id('b').substr(0, 7), std::string("refs/heads/v1"), std::string("../acme/tiny")}) {
     EXPECT_EQ(store_.resolve("acme/tiny", revision).error().code, ErrorCode::not_found) << revision;
   }
 }

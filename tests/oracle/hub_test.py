@@ -67,6 +67,10 @@ def test_pinned_commit_and_single_file(mirror, tmp_path):
     for name in ["config.json", "sub/a b+ü%.txt", "empty.txt", "large.json"]:
         path = huggingface_hub.hf_hub_download("acme/tiny", name, revision=sha, endpoint=url, token=TOKEN, cache_dir=tmp_path)
         assert pathlib.Path(path).read_bytes() == (repository / name).read_bytes()
+    # The first digits of a commit name it too.
+    assert pathlib.Path(huggingface_hub.snapshot_download("acme/tiny", revision=sha[:7], endpoint=url, token=TOKEN, cache_dir=tmp_path, allow_patterns="*.txt")).name == sha
+    with pytest.raises(RevisionNotFoundError):
+        huggingface_hub.HfApi(endpoint=url, token=TOKEN).model_info("acme/tiny", revision=sha[:6])
 
 
 def test_broken_download_is_resumed_with_a_range(mirror, tmp_path):
@@ -150,6 +154,7 @@ def test_tree_and_metadata_carry_digests(mirror):
     assert [info.path for info in api.get_paths_info("acme/tiny", ["config.json", "absent", "sub"])] == ["config.json", "sub"]
     assert api.file_exists("acme/tiny", "config.json") and not api.file_exists("acme/tiny", "absent")
     assert api.repo_exists("acme/tiny") and api.revision_exists("acme/tiny", "main")
+    assert api.list_repo_refs("acme/tiny", include_pull_requests=True).pull_requests == []
     assert api.list_repo_refs("acme/tiny").branches[0].target_commit == api.model_info("acme/tiny").sha
     assert api.list_repo_commits("acme/tiny")[0].commit_id == api.model_info("acme/tiny").sha
     assert api.whoami()["name"] == "mirror"
@@ -346,6 +351,7 @@ def test_commits_are_made_and_served(mirror, writer, tmp_path):
     assert writer.model_info(repository).sha == second and [s.rfilename for s in writer.model_info(repository, revision=first).siblings] == ["config.json"]
     writer.create_tag(repository, tag="v1", revision=first)
     assert [tag.name for tag in writer.list_repo_refs(repository).tags] == ["v1"]
+    assert writer.model_info(repository, revision=first[:8]).sha == first
     assert pathlib.Path(huggingface_hub.hf_hub_download(repository, "config.json", revision="v1", endpoint=url, token=writer.token, cache_dir=tmp_path / "cache")).read_text() == "{}"
     writer.create_branch(repository, branch="dev")
     writer.upload_file(path_or_fileobj=b'{"dev": 1}', path_in_repo="config.json", repo_id=repository, revision="dev")

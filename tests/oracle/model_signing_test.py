@@ -79,6 +79,30 @@ def test_ours_names_a_git_file_that_the_tool_lets_through(model):
     assert our_verify(model).stdout == "extra .gitattributes\n"
 
 
+@pytest.mark.parametrize("ours_signs", [True, False])
+def test_a_bundle_as_the_tools_first_versions_wrote_it_is_read(model, ours_signs):
+    """Up to 1.0 the key itself stood where its digest does now, without a name of the key, and without a list of log entries."""
+    command = [TOOL, "model-sign", str(model / "key.pem"), "model", str(model / "model")] if ours_signs else \
+        [MODEL_SIGNING, "sign", "key", "--private_key", str(model / "key.pem"), "--signature", str(model / "model/model.sig"), str(model / "model")]
+    assert run(*command).returncode == 0
+    path = model / "model/model.sig"
+    bundle = json.loads(path.read_text())
+    def write(key):
+        bundle["verificationMaterial"] = {"publicKey": {"rawBytes": base64.b64encode((model / key).read_bytes()).decode(), "keyDetails": "PKIX_ECDSA_P256_SHA_256"}}
+        bundle["dsseEnvelope"]["signatures"][0]["keyid"] = None
+        path.write_text(json.dumps(bundle))
+    write("key.pub")
+    assert tool_verify(model).returncode == 0 and our_verify(model).returncode == 0
+    (model / "model/a/b").write_bytes(b"other")
+    assert our_verify(model).returncode == 4
+    (model / "model/a/b").write_bytes(b"a/b" * 100)
+    assert our_verify(model).returncode == 0
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", model / "other.pem")
+    openssl("ec", "-in", model / "other.pem", "-pubout", "-out", model / "other.pub")
+    write("other.pub")
+    assert our_verify(model).returncode == 4
+
+
 def test_both_refuse_a_changed_signature(model):
     assert run(TOOL, "model-sign", str(model / "key.pem"), "model", str(model / "model")).returncode == 0
     path = model / "model/model.sig"
@@ -191,6 +215,13 @@ def test_a_certificate_that_is_not_for_this_does_not_pass(certified, what, exten
     assert ours.returncode == 4, ours.stdout
     if days:
         assert redoubt("model", "sign", certified / "model", "--private-key", certified / "key.pem", "--signing-certificate", certified / "leaf.crt").returncode == 2
+
+
+def test_a_leaf_that_calls_itself_an_authority_and_may_issue_nothing_signs(certified):
+    """As the certificates of the tool's own examples are."""
+    issue(certified, "leaf", "/CN=Acme Release", "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=codeSigning\n", by="ca", key=certified / "key.pem")
+    assert sign_certified(certified).returncode == 0
+    assert tool_certified(certified).returncode == 0 and verify_certified(certified).returncode == 0
 
 
 def test_a_leaf_issues_no_signers_and_sha1_vouches_for_nobody(certified):
