@@ -25,6 +25,7 @@ struct Advisory {
   double cvss = 0;                         // score; 0 where no vector is given
   std::string vector = {};                 // that it is computed from
   std::vector<std::string> aliases = {};   // other names of the same thing
+  std::vector<std::string> upstream = {};  // the several flaws that a distribution's advisory is about
   bool operator==(const Advisory&) const = default;
 };
 

@@ -83,7 +83,8 @@ std::string encode_advisory(const Advisory& advisory) {
   for (const auto& range : advisory.ranges) {
     for (const auto* text : {&range.introduced, &range.fixed, &range.last_affected}) put_text(out, *text);
   }
-  for (const auto* list : {&advisory.versions, &advisory.aliases}) {
+  for (const auto* list : {&advisory.versions, &advisory.aliases, &advisory.upstream}) {
+    if (list == &advisory.upstream && list->empty()) break;  // most have none
     put_number(out, list->size());
     for (const auto& text : *list) put_text(out, text);
   }
@@ -99,7 +100,8 @@ Result<Advisory> decode_advisory(std::string_view bytes, const std::string& wher
     auto& range = advisory.ranges.emplace_back();
     for (auto* text : {&range.introduced, &range.fixed, &range.last_affected}) *text = taker.text();
   }
-  for (auto* list : {&advisory.versions, &advisory.aliases}) {
+  for (auto* list : {&advisory.versions, &advisory.aliases, &advisory.upstream}) {
+    if (list == &advisory.upstream && taker.empty()) break;
     for (std::size_t i = taker.count(); i > 0 && taker.good(); --i) list->emplace_back(taker.text());
   }
   if (!taker.good() || !taker.empty() || advisory.cvss > 10) return broken_index(where);

@@ -125,6 +125,28 @@ TEST_F(FeedTest, records_of_one_flaw_are_one_finding) {
   EXPECT_EQ(report.findings[1].id, "PYSEC-2");
 }
 
+// OSV schema 1.7: what a distribution's advisory is about.
+TEST_F(FeedTest, an_advisory_counts_by_the_flaws_that_it_names_upstream) {
+  const auto kev = write("kev.json", R"({"dateReleased":"2026-11-20T00:00:00.0Z","vulnerabilities":[{"cveID":"CVE-2026-2","dateAdded":"2026-11-01"}]})");
+  const auto epss = write("epss.csv", "#score_date:2026-11-20T00:00:00+0000\ncve,epss,percentile\nCVE-2026-3,0.5,0.9\n");
+  const auto record = [&](const std::string& name, const std::string& upstream) {
+    return write(name + ".json", R"({"id":")" + name + R"(","modified":"2026-11-20T00:00:00Z","upstream":[)" + upstream +
+                                     R"(],"severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N"}],"affected":[{"package":{"name":"a","ecosystem":"Rocky Linux:9"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2-1"}]}]}]})");
+  };
+  const AdvisorySet set = *read_sources({false, {}, {record("RLSA-1", R"("CVE-2026-2")"), record("RLSA-2", R"("CVE-2026-3","CVE-2026-4")"), record("CGA-1", R"("GHSA-9")")}, {}, {epss}, {kev}});
+  const auto report = *scan_packages({{"Rocky Linux:9", "a", "1-1", "", ""}}, set, {{"CVE-2026-4", "", "looked at", now_ + std::chrono::hours(1)}}, now_, {});
+  std::map<std::string, Finding> found;
+  for (const auto& finding : report.findings) found[finding.id] = finding;
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_THAT(found.at("CVE-2026-2").aliases, ElementsAre("RLSA-1"));
+  EXPECT_EQ(found.at("CVE-2026-2").exploited_since, "2026-11-01");
+  EXPECT_TRUE(report.blocked);
+  EXPECT_THAT(found.at("RLSA-2").upstream, ElementsAre("CVE-2026-3", "CVE-2026-4"));
+  EXPECT_EQ(found.at("RLSA-2").epss, 0.5);
+  EXPECT_FALSE(found.at("RLSA-2").accepted);  // who accepts one of several flaws accepts no more than that
+  EXPECT_THAT(found.at("CGA-1").aliases, ElementsAre("GHSA-9"));
+}
+
 TEST_F(FeedTest, packages_that_no_feed_knows_are_named) {
   const auto osv = write("a.json", R"({"id":"A","modified":"2026-11-20T00:00:00Z","affected":[{"package":{"name":"a","ecosystem":"PyPI"},"versions":["9"]}]})");
   const AdvisorySet set = *read_sources({false, {}, {osv}, {}, {}, {}});
@@ -207,6 +229,13 @@ TEST_F(VexTest, cyclonedx_says_it_by_its_analysis) {
   const std::string until = R"(,"properties":[{"name":"redoubt:expires","value":"2026-12-31T00:00:00Z"}])";
   EXPECT_EQ(read(R"({"state":"not_affected","justification":"code_not_reachable"})", until)->at(0).purl, "pkg:pypi/a@1.0");
   EXPECT_FALSE(read(R"({"state":"not_affected"})", until));
+  // What the document calls a component is looked up in it.
+  const auto named = read_vex(R"({"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"bom-ref":"app","purl":"pkg:oci/a","type":"container","name":"a"}},"components":[{"type":"library","name":"x","components":[{"bom-ref":"c 1#2","purl":"pkg:pypi/a@1.0"}]}],"vulnerabilities":[
+    {"id":"CVE-1","analysis":{"state":"not_affected","detail":"x"},"affects":[{"ref":"c 1#2"},{"ref":"app"},{"ref":"gone"}])" + until + "}]}", "v", {"a", {}});
+  ASSERT_TRUE(named);
+  ASSERT_EQ(named->size(), 2u);
+  EXPECT_EQ(named->at(0).purl, "pkg:pypi/a@1.0");
+  EXPECT_EQ(named->at(1).purl, "");
   EXPECT_FALSE(read(R"({"state":"false_positive","detail":"x"})", ""));
   EXPECT_TRUE(read(R"({"state":"exploitable","detail":"x"})", "")->empty());
   const auto twice = [](const std::string& first, const std::string& second) {

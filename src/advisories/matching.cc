@@ -89,6 +89,9 @@ Finding finding_of(const Package& package, const Group& group) {
   for (const auto& [advisory, fixed] : group.matches) {
     if (rank(advisory.severity) > rank(finding.severity)) finding.severity = advisory.severity;
     if (advisory.cvss > finding.cvss) finding.cvss = advisory.cvss, finding.vector = advisory.vector;
+    for (const auto& id : advisory.upstream) {
+      if (std::find(finding.upstream.begin(), finding.upstream.end(), id) == finding.upstream.end()) finding.upstream.push_back(id);
+    }
     // All of them are fixed from the greatest on.
     if (!fixed.empty() && (finding.fixed.empty() || packages::compare_versions(advisory.ecosystem, finding.fixed, fixed) < 0)) finding.fixed = fixed;
   }
@@ -121,6 +124,7 @@ Status add_missing_update(const Package& package, const AdvisorySet& advisories,
 Status add_exploits(const AdvisorySet& advisories, Finding& finding) {
   std::vector<std::string> ids = finding.aliases;
   ids.push_back(finding.id);
+  ids.insert(ids.end(), finding.upstream.begin(), finding.upstream.end());
   for (const auto& id : ids) {
     if (!id.starts_with("CVE-")) continue;
     for (const auto& entry : TRY(advisories.entries("EPSS/" + id))) {

@@ -68,8 +68,8 @@ struct Severity {
 void set_severity(const Severity& severity, Advisory& advisory) {
   advisory.cvss = severity.score;
   advisory.vector = severity.vector;
-  if (severity.score > 0) {
-    advisory.severity = severity_of_score(severity.score);
+  if (!severity.vector.empty()) {
+    advisory.severity = severity.score > 0 ? severity_of_score(severity.score) : "low";
   } else {
     advisory.severity = !severity.word.empty() ? severity.word : advisory.id.starts_with("MAL-") ? "critical" : "high";
   }
@@ -95,6 +95,15 @@ void read_range(const dom::element& value, Advisory& advisory) {
   add_ranges(std::move(list), advisory);
 }
 
+// What a distribution's advisory is about is named as "upstream". One flaw is the same thing by another name; of several no finding is one.
+void set_upstream(std::vector<std::string> upstream, Advisory& advisory) {
+  const auto flaws = std::count_if(upstream.begin(), upstream.end(), [](const std::string& id) { return id.starts_with("CVE-"); });
+  auto& names = flaws <= 1 ? advisory.aliases : advisory.upstream;
+  for (auto& id : upstream) {
+    if (id != advisory.id && std::find(names.begin(), names.end(), id) == names.end()) names.push_back(std::move(id));
+  }
+}
+
 template <class Body>
 void for_each_item(const dom::element& list, Body body) {
   dom::array items;
@@ -118,7 +127,7 @@ std::optional<Advisory> read_affected(const dom::element& value, const Advisory&
     if (field.key == "database_specific" || field.key == "ecosystem_specific") severity.read_specific(field.value);
   }
   Severity best = severity;
-  if (common.score > best.score) best.score = common.score, best.vector = common.vector;
+  if (common.score > best.score || best.vector.empty()) best.score = common.score, best.vector = common.vector;
   if (best.word.empty()) best.word = common.word;
   set_severity(best, advisory);
   return advisory;
@@ -149,6 +158,7 @@ Result<OsvRecord> OsvParser::parse(std::string& text, const std::string& where) 
   OsvRecord out;
   bool withdrawn = false;
   std::optional<dom::element> affected;
+  std::vector<std::string> upstream;
   std::set<std::string_view> seen;
   for (const auto field : record) {
     if (!seen.insert(field.key).second) return broken("a member that stands twice: " + std::string(field.key));
@@ -156,11 +166,13 @@ Result<OsvRecord> OsvParser::parse(std::string& text, const std::string& where) 
     if (field.key == "modified") out.modified = parse_rfc3339(text_or_empty(field.value)).value_or(TimePoint{});
     if (field.key == "withdrawn") withdrawn = parse_rfc3339(text_or_empty(field.value)).has_value();
     if (field.key == "aliases") for_each_item(field.value, [&](const dom::element& alias) { if (!text_or_empty(alias).empty()) common.aliases.emplace_back(text_or_empty(alias)); });
+    if (field.key == "upstream") for_each_item(field.value, [&](const dom::element& id) { if (!text_or_empty(id).empty()) upstream.emplace_back(text_or_empty(id)); });
     if (field.key == "severity") severity.read_list(field.value);
     if (field.key == "database_specific" || field.key == "ecosystem_specific") severity.read_specific(field.value);
     if (field.key == "affected") affected = field.value;
   }
   if (common.id.empty()) return broken("it has no id");
+  set_upstream(std::move(upstream), common);
   if (withdrawn || !affected) return out;
   for_each_item(*affected, [&](const dom::element& one) {
     if (auto advisory = read_affected(one, common, severity)) out.advisories.push_back(std::move(*advisory));

@@ -79,6 +79,10 @@ TEST_F(OsvTest, the_urgency_that_debian_gives_is_the_severity_where_no_vector_is
   EXPECT_EQ(severity("not yet assigned"), "high");
 }
 
+TEST_F(OsvTest, a_vector_without_any_impact_is_no_grave_one) {
+  EXPECT_EQ(torch(R"("versions":["1.0"])", "1.0", R"(,"severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N"}])").at(0).severity, "low");
+}
+
 TEST_F(OsvTest, members_of_another_type_are_no_crash) {
   for (const char* record : {R"({"id":"A","affected":7})", R"({"id":"A","affected":[7,{"package":7},{"package":{"name":7,"ecosystem":[]},"ranges":7,"versions":{"a":1},"severity":"x"}]})",
                              R"({"id":"A","severity":[7,{"score":7}],"affected":[{"package":{"name":"a","ecosystem":"PyPI"},"ranges":[{"events":[7,{"introduced":7},{"fixed":null}]}]}]})"}) {

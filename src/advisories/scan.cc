@@ -36,7 +36,7 @@ void judge(ScanReport& report, const std::vector<AcceptedFinding>& accepted, con
 
 Json to_json(const Finding& f) {
   return {{"id", f.id}, {"package", f.package}, {"installed", f.installed}, {"fixed", f.fixed}, {"severity", f.severity}, {"cvss", f.cvss > 0 ? Json(f.cvss) : Json(nullptr)},
-          {"accepted", f.accepted}, {"source", f.source}, {"source_version", f.source_version}, {"vector", f.vector}, {"aliases", f.aliases}, {"ecosystem", f.ecosystem}, {"purl", f.purl},
+          {"accepted", f.accepted}, {"source", f.source}, {"source_version", f.source_version}, {"vector", f.vector}, {"aliases", f.aliases}, {"upstream", f.upstream}, {"ecosystem", f.ecosystem}, {"purl", f.purl},
           {"places", f.places}, {"epss", f.epss ? Json(*f.epss) : Json(nullptr)}, {"epss_percentile", f.epss_percentile ? Json(*f.epss_percentile) : Json(nullptr)},
           {"exploited", !f.exploited_since.empty()}, {"exploited_since", f.exploited_since}, {"ransomware", f.ransomware},
           {"accepted_reason", f.accepted_reason}, {"accepted_until", f.accepted_until}, {"accepted_by", f.accepted_by}};

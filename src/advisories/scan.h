@@ -38,6 +38,7 @@ struct Finding {
   std::string exploited_since = {};                       // KEV: the day it was added; "" where it is not known to be
   bool ransomware = false;
   std::string accepted_reason = {}, accepted_until = {}, accepted_by = {};
+  std::vector<std::string> upstream = {};                 // what an advisory about several flaws names
 };
 
 // What blocks beside an open critical or high finding.

@@ -2,6 +2,7 @@
 #include "advisories/vex.h"
 
 #include <algorithm>
+#include <map>
 
 #include "advisories/matching.h"
 
@@ -162,8 +163,22 @@ Result<std::vector<AcceptedFinding>> read_open_vex(const Json& document, const s
   return latest(std::move(said));
 }
 
+// Package URLs of the components that the document itself lists, by what it calls them.
+void name_components(const Json& components, int depth, std::map<std::string, std::string>& purls) {
+  constexpr int kComponentsDepthMax = 32;
+  if (depth > kComponentsDepthMax || !components.is_array()) return;
+  for (const auto& component : components) {
+    const std::string ref = json_or(component, "bom-ref", ""), purl = json_or(component, "purl", "");
+    if (!ref.empty() && !purl.empty()) purls.emplace(ref, purl);
+    name_components(json_or(component, "components", Json::array()), depth + 1, purls);
+  }
+}
+
 Result<std::vector<AcceptedFinding>> read_cyclonedx_vex(const Json& document, const std::string& where, const VexSubject& subject, std::optional<TimePoint> until) {
   std::vector<Said> said;
+  std::map<std::string, std::string> purls;
+  name_components(json_or(document, "components", Json::array()), 0, purls);
+  name_components(Json::array({json_or(json_or(document, "metadata", Json::object()), "component", Json::object())}), 0, purls);
   for (const auto& vulnerability : TRY(json_array(document, "vulnerabilities", where))) {
     const std::string id = TRY(json_string(vulnerability, "id", where)), place = where + ": " + id;
     const Json analysis = json_or(vulnerability, "analysis", Json::object());
@@ -176,7 +191,11 @@ Result<std::vector<AcceptedFinding>> read_cyclonedx_vex(const Json& document, co
     const TimePoint end = one.is_accepted ? TRY(end_of(vulnerability, document, until, place)) : TimePoint{};
     one.finding = {id, "", reason, end, "", where};
     for (const auto& affected : json_or(vulnerability, "affects", Json::array())) {
-      const std::string ref = json_or(affected, "ref", ""), target = unescaped(ref.substr(ref.find('#') == ref.npos ? 0 : ref.find('#') + 1));
+      const std::string ref = json_or(affected, "ref", "");
+      const bool elsewhere = ref.starts_with("urn:cdx:") && ref.find('#') != ref.npos;  // of another document, or of this one by its number
+      std::string target = elsewhere ? unescaped(ref.substr(ref.find('#') + 1)) : ref;
+      if (const auto named = purls.find(target); named != purls.end()) target = named->second;
+      else if (!elsewhere) target = unescaped(ref.substr(ref.find('#') == ref.npos ? 0 : ref.find('#') + 1));
       if (is_package(target)) said.emplace_back(one).finding.purl = target;
       if (names_image(target, subject) || target == "image") said.push_back(one);
     }

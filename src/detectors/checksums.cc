@@ -201,6 +201,22 @@ std::size_t rrn_length(const Candidate& candidate) {
   return whole(candidate, (11 - weighted_sum(digits, {2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5}) % 11) % 10 == digit(digits, 12));
 }
 
+std::size_t frn_length(const Candidate& candidate) {
+  const std::string digits = compact(candidate.value());
+  if (digits.size() != 13 || !is_day(two(digits, 2), two(digits, 4))) return 0;
+  return whole(candidate, (13 - weighted_sum(digits, {2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5}) % 11) % 10 == digit(digits, 12));
+}
+
+std::size_t ng_nin_length(const Candidate& candidate) {
+  const std::string digits = compact(candidate.value());
+  return whole(candidate, digits.size() == 11 && !all_alike(digits) && verhoeff(digits));
+}
+
+std::size_t ph_tin_length(const Candidate& candidate) {
+  const std::string digits = compact(candidate.value());
+  return whole(candidate, (digits.size() == 9 || digits.size() == 12) && !all_alike(digits) && weighted_sum(digits, {9, 8, 7, 6, 5, 4, 3, 2}) % 11 == digit(digits, 8));
+}
+
 std::size_t kr_brn_length(const Candidate& candidate) {
   const std::string digits = compact(candidate.value());
   if (digits.size() != 10) return 0;
@@ -267,6 +283,12 @@ std::size_t de_document_length(const Candidate& candidate) {
   return whole(candidate, (text.size() == 9 || text.size() == 10) && sum % 10 == digit(text, text.size() - 1));
 }
 
+// Cards of before 2010 have T and eight digits without a check.
+std::size_t de_id_card_length(const Candidate& candidate) {
+  const auto value = candidate.value();
+  return value[0] == 'T' && value.size() == 9 && all_digits(value.substr(1)) ? candidate.length : de_document_length(candidate);
+}
+
 std::size_t dea_length(const Candidate& candidate) {
   const std::string digits = compact(candidate.value()).substr(2);
   return whole(candidate, digits.size() == 7 && weighted_sum(digits, {1, 2, 1, 2, 1, 2}) % 10 == digit(digits, 6));
@@ -298,6 +320,12 @@ std::size_t mac_length(const Candidate& candidate) {
 
 std::size_t ethereum_length(const Candidate& candidate) { return whole(candidate, entropy_of(candidate.value().substr(2)) > 2.5); }
 std::size_t card_number_length(const Candidate& candidate) { return card_length(candidate.value()); }
-std::size_t iban_number_length(const Candidate& candidate) { return iban_length(candidate.value()); }
+
+// Written in groups or not, in capitals or not.
+std::size_t iban_number_length(const Candidate& candidate) {
+  std::string text(candidate.value());
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return c == '-' ? ' ' : static_cast<char>(std::toupper(c)); });
+  return iban_length(text);
+}
 
 }  // namespace redoubt::detectors

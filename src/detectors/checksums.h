@@ -32,6 +32,9 @@ std::size_t personnummer_length(const Candidate& candidate);  // Sweden: Luhn an
 std::size_t hetu_length(const Candidate& candidate);          // Finland: modulus 31 and a date
 std::size_t rrn_length(const Candidate& candidate);           // Korea, resident: modulus 11 and a date
 std::size_t kr_brn_length(const Candidate& candidate);        // Korea, business
+std::size_t frn_length(const Candidate& candidate);           // Korea, foreigner: modulus 11 and a date
+std::size_t ng_nin_length(const Candidate& candidate);        // Nigeria: Verhoeff
+std::size_t ph_tin_length(const Candidate& candidate);        // Philippines, tax: modulus 11
 std::size_t tnin_length(const Candidate& candidate);          // Thailand: modulus 11
 std::size_t tr_id_length(const Candidate& candidate);         // Turkey
 std::size_t za_id_length(const Candidate& candidate);         // South Africa: Luhn and a date
@@ -39,12 +42,14 @@ std::size_t steuer_id_length(const Candidate& candidate);     // Germany, tax id
 std::size_t rvnr_length(const Candidate& candidate);          // Germany, pension insurance
 std::size_t kvnr_length(const Candidate& candidate);          // Germany, health insurance
 std::size_t de_document_length(const Candidate& candidate);   // Germany, identity card and passport: ICAO 9303's check digit
+std::size_t de_id_card_length(const Candidate& candidate);    // the same, and the old cards' numbers
 std::size_t dea_length(const Candidate& candidate);           // USA, DEA registration
 std::size_t npi_length(const Candidate& candidate);           // USA, provider: Luhn over 80840 and the number
 std::size_t aba_length(const Candidate& candidate);           // USA, bank routing: weights 3 7 1
 std::size_t ssn_length(const Candidate& candidate);           // USA: no check digit, but numbers that are never given
 std::size_t wallet_length(const Candidate& candidate);        // Bitcoin: base58check, bech32, bech32m
 std::size_t ethereum_length(const Candidate& candidate);      // 0x and 40 hexadecimal digits that are not all alike
+std::size_t mail_length(const Candidate& candidate);          // no name of a file
 std::size_t mac_length(const Candidate& candidate);           // not all zeros, not broadcast
 std::size_t ipv6_length(const Candidate& candidate);          // as inet_pton reads it
 std::size_t phone_length(const Candidate& candidate);         // an international number of a calling code that is given out
@@ -55,6 +60,7 @@ std::size_t iban_number_length(const Candidate& candidate);   // numbers.h
 // Of secrets: the parts of a JWT are JSON with "alg"; a Discord token begins with a user's number; Basic's credentials are a name
 // and a password.
 std::size_t jwt_length(const Candidate& candidate);
+std::size_t base64_jwt_length(const Candidate& candidate);
 std::size_t discord_length(const Candidate& candidate);
 std::size_t basic_length(const Candidate& candidate);
 

@@ -28,7 +28,7 @@ bool holds_word(std::string_view window, std::string_view word) {
 // How sure a kind is of what it found, where two found the same bytes.
 int sureness(std::string_view kind) {
   constexpr std::array kLeast = {"PASSWORD", "GENERIC_SECRET"};
-  constexpr std::array kWeak = {"PHONE_NUMBER", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_PASSPORT", "UK_PASSPORT", "IT_PASSPORT", "IN_PASSPORT", "UK_POSTCODE", "IT_IDENTITY_CARD", "IN_VOTER"};
+  constexpr std::array kWeak = {"PHONE_NUMBER", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_PASSPORT", "UK_PASSPORT", "IT_PASSPORT", "IN_PASSPORT", "UK_POSTCODE", "IT_IDENTITY_CARD", "IN_VOTER", "ES_PASSPORT", "KR_PASSPORT", "KR_DRIVER_LICENSE", "DE_FUEHRERSCHEIN", "UK_VEHICLE_REGISTRATION", "IN_VEHICLE_REGISTRATION"};
   if (std::find(kLeast.begin(), kLeast.end(), kind) != kLeast.end()) return kind == kLeast[0] ? 0 : 1;
   if (std::find(kWeak.begin(), kWeak.end(), kind) != kWeak.end()) return 2;
   return kind == "EMAIL_ADDRESS" ? 3 : 4;  // "password@host" of a URL's credentials

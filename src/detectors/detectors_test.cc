@@ -4,6 +4,7 @@
 #include <random>
 #include <regex>
 
+#include "base/bytes.h"
 #include "detectors/anchors.h"
 #include "detectors/byte_scan.h"
 #include "detectors/context.h"
@@ -160,9 +161,72 @@ TEST(Detectors, unicode_tricks_do_not_hide_a_number) {
   EXPECT_EQ(detectors->scan("\xff").at(0).kind, "UNSCANNABLE");
 }
 
+// The one kind that is found in a text; "" for none, all for several.
+std::string kind_in(const std::string& text) {
+  static const auto detectors = *Detectors::create();
+  std::string out;
+  for (const auto& match : detectors->scan(text)) out += (out.empty() ? "" : " ") + std::string(match.kind);
+  return out;
+}
+
+// Characters that look drawn at random, of the alphabets that vendors take.
+std::string drawn(std::size_t count, std::string_view alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+  static std::mt19937 draw(23);
+  std::string out;
+  while (out.size() < count) out += alphabet[draw() % alphabet.size()];
+  return out;
+}
+constexpr std::string_view kHex = "0123456789abcdef", kSmall = "0123456789abcdefghijklmnopqrstuvwxyz", kCapitals = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+TEST(Detectors, know_the_tokens_that_gitleaks_knows) {
+  const std::pair<std::string, const char*> tokens[] = {
+      {"p8e-" + drawn(32, kSmall), "ADOBE_KEY"}, {"pat" + drawn(14) + "." + drawn(64, kHex), "AIRTABLE_TOKEN"},
+      {"sc_" + drawn(20, kSmall) + ".g0bh.acc_" + drawn(20, kSmall) + "." + drawn(60, kSmall), "AUTHRESS_KEY"}, {"ABSK" + drawn(128), "AWS_BEDROCK_KEY"},
+      {"cmVmd" + drawn(59), "ARTIFACTORY_TOKEN"}, {"4b1d" + drawn(38), "CLICKHOUSE_KEY"}, {"CLOJARS_" + drawn(60, kSmall), "CLOJARS_TOKEN"}, {"duffel_live_" + drawn(43, kSmall), "DUFFEL_TOKEN"},
+      {"EZAK" + drawn(54, kSmall), "EASYPOST_KEY"}, {drawn(15, "123456789") + "|" + drawn(27, kSmall), "FACEBOOK_TOKEN"}, {"FLWSECK_TEST-" + drawn(32, kHex) + "-X", "FLUTTERWAVE_KEY"},
+      {"fio-u-" + drawn(64, kSmall), "FRAMEIO_TOKEN"}, {"gloas-" + drawn(64), "GITLAB_TOKEN"}, {"glrtr-" + drawn(20), "GITLAB_TOKEN"}, {"eyJrIjoi" + drawn(90), "GRAFANA_TOKEN"},
+      {"pat." + drawn(22) + "." + drawn(24) + "." + drawn(20), "HARNESS_TOKEN"}, {"HRKU-AA" + drawn(58), "HEROKU_KEY"}, {"ico-" + drawn(32), "INFRACOST_KEY"},
+      {"s-s4t2ud-" + drawn(64, kHex), "INTRA42_SECRET"}, {drawn(6) + "_" + drawn(29) + "_mmk", "MAXMIND_KEY"}, {"API-" + drawn(26, kCapitals), "OCTOPUS_KEY"},
+      {"sha256~" + drawn(43), "OPENSHIFT_TOKEN"}, {"pnu_" + drawn(36), "PREFECT_TOKEN"}, {"rdme_" + drawn(70, kSmall), "README_TOKEN"}, {"tk-us-" + drawn(48), "SCALINGO_TOKEN"},
+      {"sm_pat_" + drawn(16), "SETTLEMINT_TOKEN"}, {"xoxc-1234567890-" + drawn(64, kHex), "SLACK_TOKEN"}, {"xoxd-" + drawn(60) + "%2B" + drawn(20), "SLACK_TOKEN"},
+      {"sgp_" + drawn(40, kHex), "SOURCEGRAPH_TOKEN"}, {"s." + drawn(24), "VAULT_TOKEN"}};
+  for (const auto& [token, kind] : tokens) EXPECT_EQ(kind_in("It is " + token + " and works."), kind) << token;
+  EXPECT_EQ(kind_in("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: mine\n" + drawn(70) + "\n---- END SSH2 ENCRYPTED PRIVATE KEY ----"), "PRIVATE_KEY");
+  // In base64 once more, as a Kubernetes secret has a token.
+  const std::string once = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLCJhZG1pbiI6dHJ1ZX0." + drawn(43);
+  EXPECT_EQ(kind_in("token: " + to_base64(view_of(once))), "JWT");
+}
+
+TEST(Detectors, know_passwords_where_commands_headers_and_connections_have_them) {
+  EXPECT_EQ(kind_in("redis://:S3cr3tPassw0rd@cache:6379/0"), "BASIC_AUTH");
+  EXPECT_EQ(kind_in("curl -u admin:hunter2x https://api.example.org"), "BASIC_AUTH");
+  EXPECT_EQ(kind_in("curl -s --user 'admin:hunter2x' https://api.example.org"), "BASIC_AUTH");
+  EXPECT_EQ(kind_in("curl -H 'Authorization: Bearer " + drawn(40) + "' https://x.org"), "GENERIC_SECRET");
+  EXPECT_EQ(kind_in(R"({"Authorization": "token )" + drawn(40, kHex) + "\"}"), "GENERIC_SECRET");
+  EXPECT_EQ(kind_in("Server=tcp:db;Database=app;User ID=sa;Password=Pa55w0rd!23;Encrypt=True"), "PASSWORD");
+  EXPECT_EQ(kind_in("jdbc:mysql://h:3306/db?user=root&password=s3cretpw99"), "PASSWORD");
+  for (const char* text : {"curl -u \"$USER:$PASSWORD\" https://x.org", "curl -u user:password https://x.org", "curl --user-agent 'Mozilla: 5' https://x.org", "curl -u {user}:{key} https://x.org",
+                           "Authorization: Bearer <your-token-1234567890>", "Authorization: Bearer ${TOKEN}", "Authorization: Bearer tokens are opaque texts", "x = 1; password=getpass()",
+                           "a;password=os.environ", "s.computeTheLongestPrefixOfIt", "the sat. 22nd", "API-REFERENCE"})
+    EXPECT_EQ(kind_in(text), "") << text;
+}
+
+TEST(Detectors, know_personal_data_however_it_is_written) {
+  const std::pair<const char*, const char*> texts[] = {
+      {"born 020504A902E", "FI_PERSONAL_IDENTITY_CODE"}, {"born 131052-308T", "FI_PERSONAL_IDENTITY_CODE"}, {"born 010594Y9032", "FI_PERSONAL_IDENTITY_CODE"},
+      {"my iban is de89 3704 0044 0532 0130 00", "IBAN_CODE"}, {"IBAN DE89-3704-0044-0532-0130-00", "IBAN_CODE"}, {"fr1420041010050500013m02606 is the account", "IBAN_CODE"},
+      {"+49 (0) 30 / 1234567", "PHONE_NUMBER"}, {"Telefon 030 / 1234567", "PHONE_NUMBER"}, {"+299 123456", "PHONE_NUMBER"}, {"+1 212 555 0123 - 24 Main Street", "PHONE_NUMBER"}, {"+1 212 555 0123 / 212 555 0198", "PHONE_NUMBER"}, {"tel 030 123456 / 030 123457", "PHONE_NUMBER PHONE_NUMBER"}, {"dni 12345678z", "ES_NIF"}, {"her NIE x1234567l", "ES_NIE"},
+      {"personnummer 189004119807", "SE_PERSONNUMMER"}, {"passport J8369854", "IN_PASSPORT"}, {"Reisepass C01X00T478", "DE_PASSPORT"}, {"Personalausweis T22000129", "DE_ID_CARD"},
+      {"Personalausweis L01X00T471", "DE_ID_CARD"}, {"USt-IdNr. DE-136-695-976", "DE_VAT_ID"}, {"postcode SW1A1AA", "UK_POSTCODE"},
+      {"Führerschein BX012345678", "DE_FUEHRERSCHEIN"}, {"Steuernummer 181/815/08155", "DE_TAX_NUMBER"}, {"pasaporte AAB123456", "ES_PASSPORT"},
+      {"number plate AB12 CDE", "UK_VEHICLE_REGISTRATION"}, {"vehicle MH12AB1234", "IN_VEHICLE_REGISTRATION"}, {"passport M123A4567", "KR_PASSPORT"}, {"운전면허번호 11-22-123456-01", "KR_DRIVER_LICENSE"}};
+  for (const auto& [text, kind] : texts) EXPECT_EQ(kind_in(text), kind) << text;
+  for (const char* text : {"background: url(logo@2x.png)", "icon@3x.webp", "DE00370400440532013000", "iban de00 3704 0044 0532 0130 00"}) EXPECT_EQ(kind_in(text), "") << text;
+}
+
 TEST(Detectors, take_linear_time_on_texts_made_to_be_slow) {
   const auto detectors = *Detectors::create();
-  for (const char* piece : {"a.", "key ", "aws key ", "1-", "@a.", "eyJ", "0x", "://a:", "+1 ", "-----BEGIN ", "AKIA", "a:a@", "secret: ", "1 ", "::", "Q~"}) {
+  for (const char* piece : {"a.", "key ", "aws key ", "1-", "@a.", "eyJ", "0x", "://a:", "+1 ", "-----BEGIN ", "AKIA", "a:a@", "curl ", "curl -u ", "authorization: bearer ", ";password=", "de89 ", "+1 / ", "secret: ", "1 ", "::", "Q~"}) {
     std::string text;
     while (text.size() < 400'000) text += piece;
     const auto begin = std::chrono::steady_clock::now();

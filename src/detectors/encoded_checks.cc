@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "crypto/hash.h"
 #include "detectors/checksums.h"
+#include "detectors/numbers.h"
 
 namespace redoubt::detectors {
 namespace {
@@ -76,7 +77,30 @@ std::size_t calling_code_digits(std::string_view digits) {
   return 0;
 }
 
+// The longest start that ends with a run of digits and is a number, as `is_number` says of its digits and runs; 0 where none is.
+template <class IsNumber>
+std::size_t longest_number(std::string_view value, IsNumber is_number) {
+  std::string digits;
+  std::size_t runs = 0, found = 0;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (!is_digit(value[i])) continue;
+    digits.push_back(value[i]);
+    if (i + 1 < value.size() && is_digit(value[i + 1])) continue;
+    const bool in_parentheses = i + 1 < value.size() && value[i + 1] == ')';
+    if (is_number(digits, ++runs)) found = i + (in_parentheses ? 2 : 1);
+  }
+  return found;
+}
+
 }  // namespace
+
+// "logo@2x.png" is a picture for a screen of twice the density.
+std::size_t mail_length(const Candidate& candidate) {
+  constexpr std::string_view kFiles[] = {"png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "css", "scss", "js", "json", "html", "xml", "pdf", "txt", "tgz", "gz"};
+  std::string end(candidate.value().substr(candidate.value().rfind('.') + 1));
+  std::transform(end.begin(), end.end(), end.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::find(std::begin(kFiles), std::end(kFiles), end) == std::end(kFiles) ? candidate.length : 0;
+}
 
 std::size_t wallet_length(const Candidate& candidate) {
   const auto value = candidate.value();
@@ -93,21 +117,24 @@ std::size_t ipv6_length(const Candidate& candidate) {
   return colons_only || short_word ? 0 : value.size();
 }
 
-std::size_t international_length(const Candidate& candidate) { return phone_length({candidate.text, candidate.offset + 2, candidate.length - 2}) > 0 ? candidate.length : 0; }
+std::size_t international_length(const Candidate& candidate) {
+  const std::size_t length = phone_length({candidate.text, candidate.offset + 2, candidate.length - 2});
+  return length > 0 ? length + 2 : 0;
+}
 
+// A number may run on into the next one, or into what else stands behind it.
 std::size_t phone_length(const Candidate& candidate) {
-  const std::string digits = compact(candidate.value());
-  const std::size_t code = calling_code_digits(digits);
-  if (code == 0 || digits.size() > 15) return 0;
-  const bool north_american = code == 1 && digits[0] == '1';
-  const std::size_t national = digits.size() - code;
-  if (north_american) return national == 10 && digits[1] >= '2' && digits[4] >= '2' ? candidate.length : 0;
-  return national >= 7 ? candidate.length : 0;
+  return longest_number(candidate.value(), [](const std::string& digits, std::size_t runs) {
+    const std::size_t code = calling_code_digits(digits);
+    if (code == 0 || digits.size() > 15) return false;
+    const std::size_t national = digits.size() - code;
+    if (digits[0] == '1') return national == 10 && runs <= 5 && digits[1] >= '2' && digits[4] >= '2';
+    return national >= (code == 3 ? 6u : 7u);  // Greenland, Andorra and their like have six
+  });
 }
 
 std::size_t national_phone_length(const Candidate& candidate) {
-  const std::string digits = compact(candidate.value());
-  return digits.size() >= 7 && digits.size() <= 13 && entropy_of(digits) > 1.0 ? candidate.length : 0;
+  return longest_number(candidate.value(), [](const std::string& digits, std::size_t) { return digits.size() >= 7 && digits.size() <= 13 && entropy_of(digits) > 1.0; });
 }
 
 std::size_t jwt_length(const Candidate& candidate) {
@@ -115,6 +142,13 @@ std::size_t jwt_length(const Candidate& candidate) {
   const auto bytes = from_base64url(value.substr(0, value.find('.')));
   const auto header = bytes ? parse_json(to_text(*bytes), "", {.bytes_max = 1 << 16}) : Result<Json>(Json());
   return header && header->is_object() && (header->contains("alg") || header->contains("typ") || header->contains("enc")) ? value.size() : 0;
+}
+
+// A token in base64 once more, as a Kubernetes secret has it.
+std::size_t base64_jwt_length(const Candidate& candidate) {
+  const auto bytes = from_base64url(candidate.value().substr(0, candidate.value().find('=')));
+  const std::string token = bytes ? to_text(*bytes) : "";
+  return std::count(token.begin(), token.end(), '.') >= 2 && jwt_length({token, 0, token.size()}) > 0 ? candidate.length : 0;
 }
 
 std::size_t discord_length(const Candidate& candidate) {

@@ -72,10 +72,11 @@ std::size_t random_token(const Candidate& candidate) {
 std::size_t key_block(const Candidate& candidate) {
   constexpr std::size_t kBlockBytesMax = 64 << 10;
   const auto rest = candidate.text.substr(candidate.offset, kBlockBytesMax);
-  const auto end = rest.find("-----END ", candidate.length);
-  if (end != rest.npos) {
-    const auto close = rest.find("-----", end + 9);
-    return close == rest.npos ? end + 9 : close + 5;
+  for (const std::string_view mark : {"-----END ", "---- END "}) {
+    const auto end = rest.find(mark, candidate.length);
+    if (end == rest.npos) continue;
+    const auto close = rest.find("----", end + mark.size());
+    return close == rest.npos ? end + mark.size() : close + (rest.substr(close).starts_with("-----") ? 5 : 4);
   }
   std::size_t at = candidate.length, last = at;
   for (; at < rest.size(); ++at) {
@@ -92,6 +93,7 @@ constexpr Rule kSecretRules[] = {
     {"AWS_ACCESS_KEY", R"(\b(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b)", "akia|asia|aroa|aida|abia|acca|a3t"},
     {"AWS_SECRET_KEY", R"((?i)aws.{0,20}?(?:key|secret|sk).{0,20}?["' =:]((?-i)[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=]))", "aws", 0, aws_secret, nullptr, {.value_run = 40}},
     {"AWS_SECRET_KEY", R"((?i)\bsecret_?access_?key["' ]{0,3}[=:]["' ]{0,3}((?-i)[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=]))", "secretaccesskey|secret_access_key|secret_accesskey"},
+    {"AWS_BEDROCK_KEY", R"(\bABSK[A-Za-z0-9+/]{109,269}={0,2}(?![A-Za-z0-9+/=])|\bbedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/=_-]{0,4000}+)", "absk|bedrock-api-key-"},
     {"AZURE_STORAGE_KEY", R"(\bAccountKey=([A-Za-z0-9/+]{86}==))", "accountkey="},
     {"AZURE_CLIENT_SECRET", R"((?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-]))", "q~"},
     {"GOOGLE_API_KEY", R"(\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-]))", "aiza"},
@@ -102,16 +104,18 @@ constexpr Rule kSecretRules[] = {
     {"CLOUDANT_CREDENTIAL", R"(://[A-Za-z0-9_-]{2,64}:([0-9a-f]{64}|[a-z]{24})@[A-Za-z0-9_-]{2,64}\.cloudant\.com)", ".cloudant.com"},
     // Source code, packages, builds
     {"GITHUB_TOKEN", R"(\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b)", "ghp_|gho_|ghu_|ghs_|ghr_|github_pat_"},
-    {"GITLAB_TOKEN", R"(\b(?:gl(?:pat|ptt|rt|dt|cbt|ft|imt|agent|soat|ffct)-[A-Za-z0-9_.=-]{20,300}|gloas-[a-f0-9]{64}|GR1348941[A-Za-z0-9_-]{20})(?![A-Za-z0-9_-]))",
-     "glpat-|glptt-|glrt-|gldt-|glcbt-|glft-|glimt-|glagent-|glsoat-|glffct-|gloas-|gr1348941"},
+    {"GITLAB_TOKEN", R"(\b(?:gl(?:pat|ptt|rt|rtr|dt|cbt|ft|imt|agent|soat|ffct)-[A-Za-z0-9_.=-]{20,300}|gloas-[A-Za-z0-9_-]{64}|GR1348941[A-Za-z0-9_-]{20})(?![A-Za-z0-9_-])|\b_gitlab_session=([0-9a-z]{32})\b)",
+     "glpat-|glptt-|glrt-|glrtr-|gldt-|glcbt-|glft-|glimt-|glagent-|glsoat-|glffct-|gloas-|gr1348941|_gitlab_session="},
     {"NPM_TOKEN", R"(\bnpm_[A-Za-z0-9]{36}\b|_authToken=\s{0,3}([A-Za-z0-9_-]{20,100}))", "npm_|_authtoken="},
     {"PYPI_TOKEN", R"(\bpypi-AgE[IN][A-Za-z0-9_-]{50,1000}+)", "pypi-age"},
     {"RUBYGEMS_TOKEN", R"(\brubygems_[a-f0-9]{48}\b)", "rubygems_"},
     {"NUGET_KEY", R"(\boy2[a-z0-9]{43}\b)", "oy2"},
     {"ARTIFACTORY_TOKEN", R"((?<![A-Za-z0-9_-])(?:AKC[A-Za-z0-9]{10,200}+|AP[0-9A-F][A-Za-z0-9]{10,200}+)(?=["'\s.,;]|$))", nullptr, 0, random_value, nullptr, {.mixed_run = 13}},
+    {"ARTIFACTORY_TOKEN", R"(\bcmVmd[A-Za-z0-9]{59}\b)", "cmvmd"},
     {"DOCKER_TOKEN", R"(\bdckr_(?:pat|oat)_[A-Za-z0-9_-]{27,60}(?![A-Za-z0-9_-]))", "dckr_"},
     {"TERRAFORM_TOKEN", R"(\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}(?![A-Za-z0-9_=-]))", ".atlasv1."},
     {"VAULT_TOKEN", R"(\bhv[sbr]\.[A-Za-z0-9_-]{24,300}+)", "hvs.|hvb.|hvr.", 0, random_token},
+    {"VAULT_TOKEN", R"((?<![A-Za-z0-9_.-])s\.[A-Za-z0-9]{24}(?![A-Za-z0-9_.-]))", "s.", 0, random_value, nullptr, {.mixed_run = 24}},
     {"PULUMI_TOKEN", R"(\bpul-[a-f0-9]{40}\b)", "pul-"},
     {"SONAR_TOKEN", R"(\bsq[upa]_[a-f0-9]{40}\b)", "squ_|sqp_|sqa_"},
     {"POSTMAN_KEY", R"(\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b)", "pmak-"},
@@ -124,6 +128,24 @@ constexpr Rule kSecretRules[] = {
     {"NOTION_TOKEN", R"(\bntn_[0-9]{11}[A-Za-z0-9]{35}\b)", "ntn_"},
     {"AGE_SECRET_KEY", R"(\bAGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}\b)", "age-secret-key-1"},
     {"ONEPASSWORD_TOKEN", R"(\bops_eyJ[A-Za-z0-9+/_-]{250,2000}+={0,3}|\bA3-[A-Z0-9]{6}-[A-Z0-9]{5,11}-[A-Z0-9]{5}-[A-Z0-9]{5}(?:-[A-Z0-9]{5})?\b)", "ops_eyj|a3-"},
+    {"ADOBE_KEY", R"(\bp8e-[A-Za-z0-9]{32}\b)", "p8e-"},
+    {"AIRTABLE_TOKEN", R"(\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b)", "pat", 0, nullptr, nullptr, {.mixed_run = 64}},
+    {"AUTHRESS_KEY", R"(\b(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][A-Za-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}(?![A-Za-z0-9+/_=-]))", ".acc_|.acc-"},
+    {"CLICKHOUSE_KEY", R"(\b4b1d[A-Za-z0-9]{38}\b)", "4b1d"},
+    {"CLOJARS_TOKEN", R"(\bCLOJARS_[a-z0-9]{60}\b)", "clojars_"},
+    {"FRAMEIO_TOKEN", R"(\bfio-u-[A-Za-z0-9_=-]{64}(?![A-Za-z0-9_=-]))", "fio-u-"},
+    {"HARNESS_TOKEN", R"(\b[ps]at\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}\b)", "pat.|sat."},
+    {"HEROKU_KEY", R"(\bHRKU-AA[A-Za-z0-9_-]{58}(?![A-Za-z0-9_-]))", "hrku-aa"},
+    {"INFRACOST_KEY", R"(\bico-[A-Za-z0-9]{32}\b)", "ico-", 0, random_value},
+    {"INTRA42_SECRET", R"(\bs-s4t2(?:ud|af)-[a-f0-9]{64}\b)", "s-s4t2"},
+    {"MAXMIND_KEY", R"(\b[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk\b)", "_mmk"},
+    {"OCTOPUS_KEY", R"(\bAPI-[A-Z0-9]{26}\b)", "api-", 0, random_value},
+    {"OPENSHIFT_TOKEN", R"(\bsha256~[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-]))", "sha256~"},
+    {"PREFECT_TOKEN", R"(\bpnu_[A-Za-z0-9]{36}\b)", "pnu_"},
+    {"README_TOKEN", R"(\brdme_[a-z0-9]{70}\b)", "rdme_"},
+    {"SCALINGO_TOKEN", R"(\btk-us-[A-Za-z0-9_-]{48}(?![A-Za-z0-9_-]))", "tk-us-"},
+    {"SETTLEMINT_TOKEN", R"(\bsm_(?:aat|pat|sat)_[A-Za-z0-9]{16}\b)", "sm_aat_|sm_pat_|sm_sat_"},
+    {"SOURCEGRAPH_TOKEN", R"(\bsgp_(?:(?:[a-fA-F0-9]{16}|local)_)?[a-fA-F0-9]{40}\b)", "sgp_"},
     // Models
     {"ANTHROPIC_KEY", R"(\bsk-ant-[a-z]{3,8}[0-9]{2}-[A-Za-z0-9_-]{32,200}(?![A-Za-z0-9_-]))", "sk-ant-"},
     {"OPENAI_KEY", R"(\bsk-(?:(?:proj|svcacct|admin|None)-)?(?!ant-)[A-Za-z0-9_-]{32,200}(?![A-Za-z0-9_-]))", "sk-", 0, random_value},
@@ -133,7 +155,8 @@ constexpr Rule kSecretRules[] = {
     {"PERPLEXITY_KEY", R"(\bpplx-[A-Za-z0-9]{40,64}\b)", "pplx-"},
     {"XAI_KEY", R"(\bxai-[A-Za-z0-9]{80}\b)", "xai-"},
     // Messages and mail
-    {"SLACK_TOKEN", R"(\bxox[abeoprs](?:\.xox[abp])?-[A-Za-z0-9-]{10,250}+|\bxapp-[0-9]-[A-Za-z0-9]{6,16}-[0-9]{6,16}-[a-z0-9]{32,80}\b)", "xox|xapp-", 0, random_value},
+    {"SLACK_TOKEN", R"(\bxox[abceoprs](?:\.xox[abp])?-[A-Za-z0-9-]{10,250}+|\bxapp-[0-9]-[A-Za-z0-9]{6,16}-[0-9]{6,16}-[a-z0-9]{32,80}\b)", "xox|xapp-", 0, random_value},
+    {"SLACK_TOKEN", R"(\bxoxd-[A-Za-z0-9%+/=_-]{20,400}+)", "xoxd-", 0, random_value},
     {"SLACK_WEBHOOK", R"(hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9_]{6,16}/[A-Za-z0-9_]{6,16}/[A-Za-z0-9_/]{18,64})", "hooks.slack.com"},
     {"DISCORD_TOKEN", R"((?<![A-Za-z0-9_.-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,45}(?![A-Za-z0-9_-]))", nullptr, 0, discord_length, nullptr, {.token_dots = 1}},
     {"DISCORD_WEBHOOK", R"(discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,72})", "/api/webhooks/"},
@@ -149,27 +172,35 @@ constexpr Rule kSecretRules[] = {
     {"STRIPE_KEY", R"(\b(?:[rs]k_(?:live|test|prod)_[A-Za-z0-9]{16,250}|whsec_[A-Za-z0-9]{32,64})\b)", "sk_live_|rk_live_|sk_test_|rk_test_|sk_prod_|rk_prod_|whsec_"},
     {"SQUARE_TOKEN", R"(\b(?:sq0atp-[A-Za-z0-9_-]{22}|sq0csp-[A-Za-z0-9_-]{43}|EAAA[A-Za-z0-9_-]{56,60})(?![A-Za-z0-9_-]))", "sq0atp-|sq0csp-|eaaa", 0, random_token},
     {"SHOPIFY_TOKEN", R"(\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b)", "shpat_|shpca_|shppa_|shpss_"},
-    {"SHIPPO_TOKEN", R"(\bshippo_(?:live|test)_[a-f0-9]{40}\b)", "shippo_"},
+    {"SHIPPO_TOKEN", R"(\bshippo_(?:live|test)_[a-fA-F0-9]{40}\b)", "shippo_"},
+    {"DUFFEL_TOKEN", R"(\bduffel_(?:test|live)_[A-Za-z0-9_=-]{43}(?![A-Za-z0-9_=-]))", "duffel_"},
+    {"EASYPOST_KEY", R"(\bEZ[AT]K[A-Za-z0-9]{54}\b)", "ezak|eztk"},
+    {"FLUTTERWAVE_KEY", R"(\bFLW(?:SECK|PUBK)(?:_TEST)?-[A-Za-h0-9]{32}-X\b|\bFLWSECK_TEST-[A-Za-h0-9]{12}\b)", "flwseck|flwpubk"},
     {"BRAINTREE_TOKEN", R"(\baccess_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32}\b)", "access_token$"},
     // Watching and serving
-    {"GRAFANA_TOKEN", R"(\bglsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}\b|\bglc_[A-Za-z0-9+/]{32,400}={0,3})", "glsa_|glc_"},
+    {"GRAFANA_TOKEN", R"(\bglsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}\b|\bglc_[A-Za-z0-9+/]{32,400}={0,3}|\beyJrIjoi[A-Za-z0-9]{70,400}={0,3}(?![A-Za-z0-9=._-]))", "glsa_|glc_|eyjrijoi"},
     {"NEW_RELIC_KEY", R"(\b(?:NRAK-[A-Z0-9]{27}|NRJS-[a-f0-9]{19}|NRII-[A-Za-z0-9_-]{32}|[a-f0-9]{36}NRAL)\b)", "nrak-|nrjs-|nrii-|nral"},
     {"SENTRY_TOKEN", R"(\bsntry[su]_[A-Za-z0-9+/=_]{40,400}+)", "sntrys_|sntryu_"},
     {"DYNATRACE_TOKEN", R"(\bdt0[a-zA-Z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}\b)", "dt0"},
     {"CLOUDFLARE_KEY", R"(\bv1\.0-[a-f0-9]{24}-[a-f0-9]{146}\b)", "v1.0-"},
     {"FACEBOOK_TOKEN", R"(\bEAA[MC][A-Za-z0-9]{100,300}+)", "eaam|eaac", 0, random_token},
+    {"FACEBOOK_TOKEN", R"((?<![A-Za-z0-9_-])[0-9]{15,16}(?:\||%7C)[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_-]))", nullptr, 15, nullptr, nullptr, {.value_run = 27}},
     {"MAPBOX_TOKEN", R"(\bsk\.eyJ[A-Za-z0-9_-]{40,200}\.[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-]))", "sk.eyj"},
     // Any vendor's
-    {"PRIVATE_KEY", R"(-----BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----|\bPuTTY-User-Key-File-[23]:)", "private key|putty-user-key-file-", 0, key_block},
+    {"PRIVATE_KEY", R"(-----BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----|---- BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY ----|\bPuTTY-User-Key-File-[23]:)", "private key|putty-user-key-file-", 0, key_block},
     {"JWT", R"(\beyJ[A-Za-z0-9_-]{8,4000}+\.eyJ[A-Za-z0-9_-]{8,8000}+\.(?:[A-Za-z0-9_-]{16,2000}+)?)", "eyj", 0, jwt_length},
-    {"BASIC_AUTH", R"((?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/?#\[\]@"'<>]{1,100}+:([^\s:/?#\[\]@"'<>]{3,200}+)@[a-z0-9.\[_-])", "://", 0, url_password},
+    {"JWT", R"(\bZXlK[A-Za-z0-9+/_-]{60,8000}+={0,2})", "zxlk", 0, base64_jwt_length},
+    {"BASIC_AUTH", R"((?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/?#\[\]@"'<>]{0,100}+:([^\s:/?#\[\]@"'<>]{3,200}+)@[a-z0-9.\[_-])", "://", 0, url_password},
     {"BASIC_AUTH", R"((?i)\bauthorization["']{0,2}\s{0,3}:\s{0,3}["']{0,2}basic\s{1,3}([A-Za-z0-9+/]{8,400}={0,2}))", "authorization", 0, basic_length},
+    {"BASIC_AUTH", R"((?i)\bcurl\b[^\n]{0,400}?\s(?:-u\s{0,3}|--(?:proxy-)?user(?:=|\s{1,3}))["']?[^\s:"'-][^\s:"']{0,99}:([^\s:"']{3,200}+))", "curl", 0, url_password},
+    {"GENERIC_SECRET", R"((?i)\bauthorization["']{0,2}\s{0,3}[:=]\s{0,3}["'`]{0,2}(?:bearer|token|apikey|api-key)\s{1,3}([A-Za-z0-9_./+=~-]{16,2000}+)(?!\())", "authorization", 0, random_value, nullptr, {.random_run = kValueRun}},
     {"GENERIC_SECRET",
      R"((?i)(?:api[ _-]?key|secret(?:[ _-]?key)?|token|passw(?:or)?d|passphrase|credentials?|access[ _-]?key|auth[ _-]?key|private[ _-]?key|encryption[ _-]?key|signing[ _-]?key|client[ _-]?key)(?:s|[_-][a-z0-9_-]{1,20}|[0-9]{1,2})?(?![a-z])["']{0,2}\s{0,5}(?:=>?|:=?|\bis\b)\s{0,5}(?:bearer\s{1,3})?["'`]{0,3}([A-Za-z0-9_./+=~-]{16,400}+)(?!\())",
      "key|secret|token|passw|passphrase|credential", 0, random_value, nullptr, {.random_run = kValueRun}},
     {"PASSWORD",
      R"((?i)(?:passw(?:or)?d|passwd|passphrase|secret|pwd|db_pass)(?:[_-][a-z0-9_-]{1,20}|[0-9]{1,2})?(?![a-z])["']{0,2}\s{0,5}(?:=>?|:=?)\s{0,5}["'`]([^\s"'`]{4,200}+)["'`])",
      "passw|passphrase|secret|pwd|db_pass", 0, password_value},
+    {"PASSWORD", R"((?i)[;?&]\s?(?:password|passwd|pwd)=((?=[^;&\s"'`]{0,100}[0-9!@#$%^*])[^;&\s"'`(){}<>]{4,100}+)(?=[;&\s"'`]|$))", "password=|passwd=|pwd=", 0, password_value},
     {"PASSWORD", R"((?i)\b(?:passw(?:or)?d|passphrase|pwd|passcode)\s{1,3}(?:is|was)\s{0,3}:?\s{0,3}["'`]?((?=[^\s"'`]{0,60}[0-9!@#$%^&*])[^\s"'`,;]{6,60}[^\s"'`,;.!?])(?![^\s"'`,;.!?]))", "passw|passphrase|pwd|passcode", 0, password_value},
 };
 

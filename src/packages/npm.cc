@@ -46,8 +46,15 @@ std::string name_of_path(const std::string& path) {
   return at == path.npos ? "" : path.substr(at + 13);
 }
 
-void add_locked(const std::string& name, const Json& value, const std::string& place, Packages& packages) {
-  const std::string version = json_or(value, "version", "");
+// "npm:real@2.0.0", "npm:@scope/real@^2": what is installed under another name; npos where `text` names no other package.
+std::size_t end_of_alias(std::string_view text) { return text.starts_with("npm:") && text.size() > 5 ? text.find('@', 5) : text.npos; }
+
+void add_locked(std::string name, const Json& value, const std::string& place, Packages& packages) {
+  std::string version = json_or(value, "version", "");
+  if (const auto at = end_of_alias(version); at != version.npos) {
+    name = version.substr(4, at - 4);
+    version = version.substr(at + 1);
+  }
   if (name.empty() || version.empty() || json_or(value, "link", false)) return;
   // A dependency from elsewhere has its address for a version.
   if (version.find_first_of(":/") != version.npos) return;
@@ -68,11 +75,14 @@ Status add_version_one(const Json& dependencies, const std::string& place, std::
   return {};
 }
 
-// '"@scope/name@^1.0.0", name@npm:other@2:' -> "@scope/name".
+// '"@scope/name@^1.0.0", ...' -> "@scope/name"; 'name@npm:other@2:' -> "other". "" for a folder of the project itself.
 std::string yarn_name(std::string_view line) {
   if (line.starts_with('"')) line.remove_prefix(1);
   const auto at = line.find('@', 1);
-  return at == line.npos ? "" : std::string(line.substr(0, at));
+  if (at == line.npos || line.substr(at).starts_with("@workspace:")) return "";
+  const auto range = line.substr(at + 1, line.find_first_of(",\":", at + 5) - at - 1);
+  const auto alias = end_of_alias(range);
+  return std::string(alias == range.npos ? line.substr(0, at) : range.substr(4, alias - 4));
 }
 
 std::string yarn_value(std::string_view line) {

@@ -98,6 +98,24 @@ TEST(Npm, packages_and_lock_files) {
   EXPECT_EQ((*yarn)[1].version, "2.0.0");
 }
 
+TEST(Npm, what_is_installed_under_another_name_is_named_as_it_is) {
+  const auto old = read_npm_lock(R"({"dependencies":{"al":{"version":"npm:real@2.0.0"},"other":{"version":"npm:@s/b@1.0.0"}}})", "l");
+  ASSERT_TRUE(old);
+  ASSERT_EQ(old->size(), 2u);
+  EXPECT_EQ((*old)[0].purl, "pkg:npm/real@2.0.0");
+  EXPECT_EQ((*old)[1].purl, "pkg:npm/%40s/b@1.0.0");
+  const auto first = read_yarn_lock("\"al@npm:real@^2.0.0\":\n  version \"2.0.1\"\n\n\"c@npm:@s/b@1\":\n  version \"1.0.0\"\n", "y");
+  ASSERT_TRUE(first);
+  ASSERT_EQ(first->size(), 2u);
+  EXPECT_EQ((*first)[0].name, "real");
+  EXPECT_EQ((*first)[1].name, "@s/b");
+  const auto later = read_yarn_lock("__metadata:\n  version: 6\n\n\"left-pad@npm:^1.3.0, left-pad@npm:1.3.0\":\n  version: 1.3.0\n\n\"al@npm:real@^2.0.0\":\n  version: 2.0.1\n\n\"app@workspace:.\":\n  version: 0.0.0-use.local\n", "y");
+  ASSERT_TRUE(later);
+  ASSERT_EQ(later->size(), 2u);
+  EXPECT_EQ((*later)[0].purl, "pkg:npm/left-pad@1.3.0");
+  EXPECT_EQ((*later)[1].purl, "pkg:npm/real@2.0.1");
+}
+
 TEST(Gemspec, name_and_version_are_assigned) {
   const auto gem = read_gemspec("# stub\nGem::Specification.new do |s|\n  s.name = \"rack\".freeze\n  s.version = \"2.2.8\"\n  s.licenses = [\"MIT\".freeze]\nend\n", "g");
   ASSERT_TRUE(gem);

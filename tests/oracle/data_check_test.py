@@ -192,6 +192,10 @@ def test_languages_encodings_and_words_of_a_list(tmp_path):
         other.write_bytes(json.dumps({"text": text}, ensure_ascii=False).encode(encoding) + "\n".encode(encoding))
         [bad] = [f for f in check(other, expect=3)["findings"] if f["kind"] == "INVALID_UTF8"][:1]
         assert name in bad["detail"], bad
+    table = tmp_path / "table.csv"
+    table.write_bytes(f'text,note\nplain,1\n"one\nand {german}",2\n'.encode("latin-1"))
+    [bad] = [f for f in check(table, expect=3)["findings"] if f["kind"] == "INVALID_UTF8"]
+    assert "ISO-8859-1" in bad["detail"] and (bad["line"], bad["column"]) == (4, 5 + german.index("ö"))
     (tmp_path / "words.txt").write_text("# rude\nblockhead\nutter fool\n")
     rude = write(tmp_path / "rude.jsonl", [{"text": "You Utter  FOOL!"}, {"text": "blockheads are not meant"}, {"text": "a fool"}])
     lists = policy(tmp_path / "w.yaml", word_lists=[{"file": "words.txt", "kind": "TOXICITY", "action": "redact"}])

@@ -10,6 +10,7 @@
 #include "stages/data/near_duplicates.h"
 #include "stages/data/ordered_workers.h"
 #include "stages/data/row_text.h"
+#include "stages/data/word_lists.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -43,6 +44,19 @@ TEST(Words, are_runs_of_letters_and_single_ideographs) {
   std::vector<std::string> words;
   for (const auto word : words_of(text)) words.emplace_back(word);
   EXPECT_EQ(words, (std::vector<std::string>{"the", "quick", "brown", "2", "foxes", "今", "日", "は", "ok"}));
+}
+
+TEST(WordLists, find_a_word_however_it_is_written) {
+  const std::vector<WordList> words = {{"RUDE", Action::warn, {"cr\u00e9tin", "stra\u00dfe", "utter fool"}, ""}};
+  const WordLists lists(words);
+  const auto found = [&](const std::string& text) {
+    std::vector<Match> matches;
+    lists.find(text, matches);
+    return matches.size() == 1 ? text.substr(matches[0].offset, matches[0].length) : std::to_string(matches.size());
+  };
+  for (const char* word : {"cr\u00e9tin", "CRE\u0301TIN", "cre\u0301tin", "cr\u00e9\u200btin", "cr\u00e9\u00adtin", "STRASSE", "\uff33\uff54rasse", "Utter\u00a0fo\u200dol"}) EXPECT_EQ(found(std::string("you ") + word + "!"), word);
+  EXPECT_EQ(found("a cretin, cr\u00e9tins and utterly foolish"), "0");
+  EXPECT_EQ(found("cr\u00e9tin\u200b here"), "cr\u00e9tin");
 }
 
 TEST(Language, short_texts_are_not_judged) {

@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "detectors/utf8.h"
+#include "stages/data/fold.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -22,22 +23,43 @@ bool is_word(std::uint32_t c) {
   return (category & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) != 0;
 }
 
+// What nobody sees stands within a word; a space without a width does in scripts that have others.
+bool is_within_word(std::uint32_t c, std::uint32_t before) {
+  constexpr std::uint32_t kZeroWidthSpace = 0x200B, kLatinEnd = 0x250;
+  return c >= 0x80 && u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_DEFAULT_IGNORABLE_CODE_POINT) && (c != kZeroWidthSpace || before < kLatinEnd);
+}
+
+// However it is composed, wide or narrow.
+std::string folded_word(std::string word, bool is_ascii) {
+  if (is_ascii) return word;
+  auto fold = folded(word);
+  return fold ? std::move(*fold) : word;
+}
+
 std::vector<Word> words_in(std::string_view text) {
   std::vector<Word> words;
-  bool open = false;
+  bool open = false, is_ascii = true;
+  std::uint32_t before = 0;
+  const auto end_word = [&] {
+    if (open) words.back().folded = folded_word(std::move(words.back().folded), is_ascii);
+    open = false;
+    is_ascii = true;
+  };
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint here = code_point_at(text, at);
     if (is_word(here.value)) {
       if (!open) words.push_back({{}, at, at});
       open = true;
-      append_utf8(words.back().folded, here.value < 0x80 ? static_cast<std::uint32_t>(here.value | (here.value >= 'A' && here.value <= 'Z' ? 0x20 : 0))
-                                                         : static_cast<std::uint32_t>(u_foldCase(static_cast<UChar32>(here.value), U_FOLD_CASE_DEFAULT)));
+      is_ascii = is_ascii && here.value < 0x80;
+      append_utf8(words.back().folded, static_cast<std::uint32_t>(here.value | (here.value >= 'A' && here.value <= 'Z' ? 0x20 : 0)));
       words.back().end = at + here.bytes;
-    } else {
-      open = false;
+      before = here.value;
+    } else if (!open || !is_within_word(here.value, before)) {
+      end_word();
     }
     at += here.bytes;
   }
+  end_word();
   return words;
 }
 

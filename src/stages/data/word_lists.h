@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Words and phrases of the user's lists in a text: whole words, whatever their case.
+// Words and phrases of the user's lists in a text: whole words, whatever their case, width and composition, and whatever invisible stands in them.
 #pragma once
 
 #include <string>
