@@ -21,7 +21,7 @@ struct DeploymentOptions {
   std::vector<std::string> scopes, models, limits;
   std::string tenant;
   bool aws = false;
-  int requests_per_minute = 600, days = 0, overlap_hours = 24;
+  int requests_per_minute = 0, concurrent_requests = gateway::ApiKeyInfo().concurrent_requests, days = 0, overlap_hours = 24;
   // Of a rollout; 0 or -1: not given.
   int canary = 0, shadow = 0, wait_s = -1, bake_s = -1, errors_max = -1;
   bool blue_green = false, at_once = false;
@@ -194,8 +194,10 @@ Result<int> create_key(Invocation& invocation, const DeploymentOptions& options,
   gateway::ApiKeyInfo wanted;
   wanted.name = options.name;
   wanted.requests_per_minute = options.requests_per_minute;
+  wanted.concurrent_requests = options.concurrent_requests;
   wanted.tenant = options.tenant;
   wanted.models = {options.models.begin(), options.models.end()};
+  if (wanted.models.contains("")) return fail(ErrorCode::invalid_argument, "a grant names a model", "--model", "leave it out for all models");
   wanted.limits = TRY(parse_limits(options.limits));
   wanted.is_aws = options.aws;
   if (!options.scopes.empty()) wanted.scopes.clear();
@@ -232,6 +234,13 @@ Result<int> revoke_key(Invocation& invocation, const DeploymentOptions& options,
   return 0;
 }
 
+Json scopes_of(const gateway::ApiKeyInfo& key) {
+  Json names = Json::array();
+  for (const auto scope : {gateway::Scope::invoke, gateway::Scope::models, gateway::Scope::health, gateway::Scope::metrics})
+    if (key.scopes.contains(scope)) names.push_back(gateway::to_string(scope));
+  return names;
+}
+
 Result<int> list_keys(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
@@ -240,6 +249,7 @@ Result<int> list_keys(Invocation& invocation, const DeploymentOptions& options, 
   for (const auto& key : keys->list()) {
     const auto time = [](const std::optional<TimePoint>& at) { return at ? to_rfc3339(*at) : std::string("-"); };
     values.push_back({{"id", key.id}, {"name", key.name}, {"created", to_rfc3339(key.created)}, {"expires", time(key.expires)}, {"revoked", time(key.revoked)},
+                      {"scopes", scopes_of(key)}, {"requests_per_minute", key.requests_per_minute}, {"concurrent_requests", key.concurrent_requests},
                       {"tenant", key.tenant}, {"models", key.models}, {"limits", gateway::to_json(key.limits)}, {"aws", key.is_aws}, {"replaces", key.replaces}});
     table.rows.push_back({key.id, key.name, to_rfc3339(key.created), time(key.expires), time(key.revoked)});
   }
@@ -288,7 +298,8 @@ void add_deploy_commands(CLI::App& app, Invocation& invocation) {
   create->add_option("--tenant", options->tenant, "whose limits it shares (default: its own)");
   create->add_option("--limit", options->limits, "NAME=NUMBER, such as tokens_per_day=100000; may be repeated");
   create->add_flag("--aws", options->aws, "an access key pair, for clients that sign requests as AWS's do");
-  create->add_option("--requests-per-minute", options->requests_per_minute)->check(CLI::Range(1, 1'000'000));
+  create->add_option("--requests-per-minute", options->requests_per_minute, "a bucket of so many, which fills steadily (default: the endpoint's deploy.requests_per_minute)")->check(CLI::Range(1, 1'000'000));
+  create->add_option("--concurrent-requests", options->concurrent_requests, "at once (default 32)")->check(CLI::Range(1, 100'000));
   create->add_option("--days", options->days, "expires after so many days")->check(CLI::Range(1, 3650));
   CLI::App* rotate = add(*key, "rotate", "Makes a new key in the place of one, which works on for a while", rotate_key);
   rotate->add_option("id", options->key_id, "its id, as 'key list' shows it")->required();

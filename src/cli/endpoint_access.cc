@@ -98,6 +98,8 @@ Status EndpointAccess::configure(gateway::GatewayOptions& options) const {
   options.signing.region = options_.aws_region;
   options.certificates = options_.certificates;
   options.tenants = options_.tenants;
+  options.models = options_.models;
+  options.server.allow_tls_1_2 = options_.allow_tls_1_2;
   options.prices = options_.prices;
   options.server.client_certificates = options_.client_certificates;
   if (options_.client_certificates != crypto::ClientCertificates::none) options.server.client_roots_pem = to_text(TRY(read_file(options_.client_ca_file, kFileBytesMax)));

@@ -161,6 +161,7 @@ class Daemon {
     const auto certificate = TRY(certificate_of(*access));
     options.server.certificate_pem = certificate.first;
     options.server.private_key_pem = certificate.second;
+    options.requests_per_minute = endpoint_.requests_per_minute;
     options.limits.answer_tokens_max = endpoint_.answer_tokens_max;
     options.limits.answer_tokens_default = std::min(options.limits.answer_tokens_default, endpoint_.answer_tokens_max);
     options.signing.hosts = endpoint_.names;
@@ -176,7 +177,9 @@ class Daemon {
     gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
     TRY(gateway_->start());
     note_certificate(certificate.first);
-    status_.url = fmt::format("https://{}:{}", endpoint_.names.front(), gateway_->port());
+    const std::string& name = endpoint_.names.front();
+    const bool is_ipv6 = name.find(':') != name.npos;
+    status_.url = fmt::format("https://{}{}{}:{}", is_ipv6 ? "[" : "", name, is_ipv6 ? "]" : "", gateway_->port());
     status_.ca_file = authority_file(*session_, options_).string();
     return {};
   }

@@ -120,6 +120,7 @@ std::string page_of(const Json& view) {
 
 Result<int> top(Invocation& invocation, const TopOptions& options, const Output& output) {
   std::string url = options.url, ca_file = options.ca_file;
+  while (url.ends_with('/')) url.pop_back();
   if (url.empty()) {
     const auto status = TRY(endpoint_process(invocation.global, options.environment).status());
     if (!status.running) return fail(ErrorCode::unavailable, "no endpoint of this environment runs on this machine", options.environment, "start it with 'redoubt endpoint start', or name one with --url");

@@ -21,12 +21,24 @@ Result<std::vector<std::string>> texts_of(const Json& object, const char* name) 
   return texts;
 }
 
+// Of those who share them, by name.
+Result<std::map<std::string, UseLimits>> shared_limits_of(const Json& json, const char* member) {
+  std::map<std::string, UseLimits> all;
+  const auto given = json_or(json, member, Json::object());
+  for (const auto& [name, limits] : given.items()) {
+    const auto read = TRY(use_limits_of(limits, kAccessWhere));
+    if (read.prompt_tokens_max != 0 || read.answer_tokens_max != 0) return wrong(std::string(member) + ": the lengths of prompts and answers are a key's");
+    all[name] = read;
+  }
+  return all;
+}
+
 // What whoever comes this way may do: `scopes`, `models`, `tenant`, `limits`, `requests_per_minute`.
 Result<ApiKeyInfo> caller_of(const Json& json) {
   ApiKeyInfo caller;
   caller.tenant = json_or(json, "tenant", "");
-  caller.requests_per_minute = static_cast<int>(json_or(json, "requests_per_minute", std::int64_t{600}));
-  if (caller.requests_per_minute < 1) return wrong("requests_per_minute must be above 0");
+  caller.requests_per_minute = static_cast<int>(json_or(json, "requests_per_minute", std::int64_t{0}));
+  if (json.contains("requests_per_minute") && caller.requests_per_minute < 1) return wrong("requests_per_minute must be above 0");  // 0 is the endpoint's own
   for (auto& model : TRY(texts_of(json, "models"))) caller.models.insert(std::move(model));
   const auto scopes = TRY(texts_of(json, "scopes"));
   if (!scopes.empty()) caller.scopes.clear();
@@ -93,22 +105,25 @@ Status read_certificates(const Json& json, AccessOptions& access) {
 
 Result<AccessOptions> read_access(const Json& json) {
   AccessOptions access;
-  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "oidc", "client_certificates", "tenants", "prices"}, kAccessWhere));
+  TRY(only_members(json, {"aws_region", "certificate_file", "key_file", "allow_tls_1_2", "oidc", "client_certificates", "tenants", "models", "prices"}, kAccessWhere));
   access.aws_region = json_or(json, "aws_region", access.aws_region.c_str());
   access.certificate_file = json_or(json, "certificate_file", "");
   access.key_file = json_or(json, "key_file", "");
   if (access.certificate_file.empty() != access.key_file.empty()) return wrong("certificate_file and key_file go together");
+  access.allow_tls_1_2 = json_or(json, "allow_tls_1_2", false);
   if (json.contains("oidc")) access.oidc = TRY(oidc_of(json["oidc"]));
   if (json.contains("client_certificates")) TRY(read_certificates(json["client_certificates"], access));
-  const auto tenants = json_or(json, "tenants", Json::object());
-  for (const auto& [name, limits] : tenants.items()) {
-    auto read = TRY(use_limits_of(limits, kAccessWhere));
-    if (read.prompt_tokens_max != 0 || read.answer_tokens_max != 0) return wrong("the lengths of prompts and answers are a key's, not a tenant's");
-    access.tenants[name] = read;
-  }
+  access.tenants = TRY(shared_limits_of(json, "tenants"));
+  access.models = TRY(shared_limits_of(json, "models"));
   const auto prices = json_or(json, "prices", Json::object());
   TRY(only_members(prices, {"prompt", "answer"}, kAccessWhere));
   access.prices = {json_or(prices, "prompt", std::int64_t{0}), json_or(prices, "answer", std::int64_t{0})};
+  const auto is_of_money = [](const UseLimits& limits) { return limits.money_per_day > 0 || limits.money_per_month > 0; };
+  bool any_money = access.oidc && is_of_money(access.oidc->rules.caller.limits);
+  for (const auto& rule : access.certificates) any_money |= is_of_money(rule.caller.limits);
+  for (const auto* shared : {&access.tenants, &access.models})
+    for (const auto& [name, limits] : *shared) any_money |= is_of_money(limits);
+  if (any_money && access.prices.prompt == 0 && access.prices.answer == 0) return wrong("a limit of money would never be reached without prices", "add prices: {prompt, answer}, in millionths for a million tokens");
   if (access.prices.prompt < 0 || access.prices.answer < 0 || access.prices.prompt > 1'000'000'000'000 || access.prices.answer > 1'000'000'000'000) return wrong("a price is out of bounds");
   return access;
 }

@@ -29,8 +29,9 @@ struct AccessOptions {
   crypto::ClientCertificates client_certificates = crypto::ClientCertificates::none;
   std::string client_ca_file;
   std::vector<CertificateRule> certificates;
-  std::map<std::string, UseLimits> tenants;
+  std::map<std::string, UseLimits> tenants, models;
   Prices prices;
+  bool allow_tls_1_2 = false;  // beside 1.3
 };
 
 // invalid_argument names the member.

@@ -187,7 +187,7 @@ Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::add(ApiKeyInfo wanted, Entries& e
 }
 
 Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::create(ApiKeyInfo wanted) {
-  if (wanted.name.empty() || wanted.name.size() > 128 || wanted.tenant.size() > 128 || wanted.scopes.empty() || wanted.requests_per_minute < 1 ||
+  if (wanted.name.empty() || wanted.name.size() > 128 || wanted.tenant.size() > 128 || wanted.scopes.empty() || wanted.requests_per_minute < 0 ||
       wanted.concurrent_requests < 1)
     return fail(ErrorCode::invalid_argument, "a key needs a name of at most 128 bytes, a scope, and limits above 0",
                 wanted.name);

@@ -63,7 +63,7 @@ struct ApiKeyInfo {
   std::string id;    // 12 hexadecimal digits: what logs, limits and `key revoke` name it by
   std::string name;  // for people
   Scopes scopes = {Scope::invoke, Scope::models, Scope::health};
-  int requests_per_minute = 600;
+  int requests_per_minute = 600;  // 0: the endpoint's own number
   int concurrent_requests = 32;
   TimePoint created{};
   std::optional<TimePoint> expires;

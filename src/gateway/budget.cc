@@ -26,7 +26,7 @@ constexpr MeterKind kMeters[] = {{"requests_per_minute", &UseLimits::requests_pe
                                  {"tokens_per_day", &UseLimits::tokens_per_day, Unit::tokens, Period::day},
                                  {"money_per_day", &UseLimits::money_per_day, Unit::money, Period::day},
                                  {"money_per_month", &UseLimits::money_per_month, Unit::money, Period::month}};
-constexpr std::size_t kMeterCount = std::size(kMeters), kTokensOfMinute = 2;
+constexpr std::size_t kMeterCount = std::size(kMeters), kRequestsOfMinute = 0, kTokensOfMinute = 2;
 constexpr std::size_t kAccountsMax = 100'000, kBookBytesMax = 64 << 20;
 constexpr std::int64_t kMillion = 1'000'000;
 constexpr std::int64_t kLimitMax = std::int64_t{1} << 42;  // so that a million times it fits 64 bits
@@ -187,20 +187,21 @@ void BudgetBook::keep_saving() {
   }
 }
 
-Budgets::Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants, BudgetBook* book)
-    : clock_(clock), prices_(prices), tenants_(std::move(tenants)), state_(book == nullptr ? std::make_shared<BudgetState>() : book->state_) {}
+Budgets::Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants, BudgetBook* book, std::map<std::string, UseLimits> models)
+    : clock_(clock), prices_(prices), tenants_(std::move(tenants)), models_(std::move(models)), state_(book == nullptr ? std::make_shared<BudgetState>() : book->state_) {}
 
-std::vector<std::pair<std::string, UseLimits>> Budgets::accounts_of(const ApiKeyInfo& who) const {
+std::vector<std::pair<std::string, UseLimits>> Budgets::accounts_of(const ApiKeyInfo& who, const std::string& model) const {
   std::vector<std::pair<std::string, UseLimits>> accounts;
   if (who.limits != UseLimits{}) accounts.emplace_back("key " + who.id, who.limits);
   if (const auto tenant = tenants_.find(who.tenant); tenant != tenants_.end()) accounts.emplace_back("tenant " + who.tenant, tenant->second);
+  if (const auto limits = models_.find(model); limits != models_.end()) accounts.emplace_back("model " + model, limits->second);
   return accounts;
 }
 
-tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const ApiKeyInfo& who, TokenUse most) {
+tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const ApiKeyInfo& who, TokenUse most, const std::string& model) {
   const std::lock_guard lock(state_->mutex);
   const auto now = clock_.now();
-  const auto accounts = accounts_of(who);
+  const auto accounts = accounts_of(who, model);
   for (const auto& account : accounts) state_->follow(account.first, now);
   for (const auto& [name, limits] : accounts)
     for (std::size_t i = 0; i < kMeterCount; ++i) {
@@ -220,15 +221,19 @@ tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const
   return std::shared_ptr<Reservation>(new Reservation(*this, std::move(names), most, now));
 }
 
-std::optional<Budgets::Standing> Budgets::tokens_of_minute(const ApiKeyInfo& who) const {
+std::optional<Budgets::Standing> Budgets::requests_of_minute(const ApiKeyInfo& who, const std::string& model) const { return standing(who, model, kRequestsOfMinute); }
+std::optional<Budgets::Standing> Budgets::tokens_of_minute(const ApiKeyInfo& who, const std::string& model) const { return standing(who, model, kTokensOfMinute); }
+
+std::optional<Budgets::Standing> Budgets::standing(const ApiKeyInfo& who, const std::string& model, std::size_t meter) const {
   const std::lock_guard lock(state_->mutex);
   const auto now = clock_.now();
   std::optional<Standing> least;
-  for (const auto& [name, limits] : accounts_of(who)) {
-    if (limits.tokens_per_minute <= 0) continue;
+  for (const auto& [name, limits] : accounts_of(who, model)) {
+    const auto limit = limits.*kMeters[meter].limit;
+    if (limit <= 0) continue;
     state_->follow(name, now);
-    const auto left = std::max<std::int64_t>(0, limits.tokens_per_minute - state_->used(name, kTokensOfMinute));
-    if (!least || left < least->remaining) least = Standing{limits.tokens_per_minute, left, seconds_to(end_of(Period::minute, now), now)};
+    const auto left = std::max<std::int64_t>(0, limit - state_->used(name, meter));
+    if (!least || left < least->remaining) least = Standing{limit, left, seconds_to(end_of(kMeters[meter].period, now), now)};
   }
   return least;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What keys and tenants may use: requests, tokens and money, by the minute, the day and the month of UTC. What a request could use at most
+// What keys, tenants and models may use: requests, tokens and money, by the minute, the day and the month of UTC. What a request could use at most
 // is reserved before it starts, and what it did use is settled after, so that no limit is ever overshot, however many ask at once.
 // The counts live in a book, which outlives gateways, and a restart where it is given a place to be kept (docs/formats/budgets.md).
 #pragma once
@@ -94,24 +94,26 @@ class Reservation {
 class Budgets {
  public:
   // Without a book the counts are this object's own.
-  Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants, BudgetBook* book = nullptr);
+  Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLimits> tenants, BudgetBook* book = nullptr, std::map<std::string, UseLimits> models = {});
 
-  // `most`: an upper bound of the prompt, and the answer as it was asked for, which may be cut to what is left.
-  tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> reserve(const ApiKeyInfo& who, TokenUse most);
-  // How the tokens of this minute stand, for x-ratelimit-*; nothing where no limit of them holds.
+  // `most`: an upper bound of the prompt, and the answer as it was asked for, which may be cut to what is left. `model`: who answers, by name.
+  tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> reserve(const ApiKeyInfo& who, TokenUse most, const std::string& model = "");
+  // How the requests and the tokens of this minute stand, for x-ratelimit-*; nothing where no limit of them holds.
   struct Standing {
     std::int64_t limit = 0, remaining = 0;
     int reset_s = 0;
   };
-  std::optional<Standing> tokens_of_minute(const ApiKeyInfo& who) const;
+  std::optional<Standing> requests_of_minute(const ApiKeyInfo& who, const std::string& model = "") const;
+  std::optional<Standing> tokens_of_minute(const ApiKeyInfo& who, const std::string& model = "") const;
 
  private:
   friend class Reservation;
-  std::vector<std::pair<std::string, UseLimits>> accounts_of(const ApiKeyInfo& who) const;
+  std::vector<std::pair<std::string, UseLimits>> accounts_of(const ApiKeyInfo& who, const std::string& model) const;
+  std::optional<Standing> standing(const ApiKeyInfo& who, const std::string& model, std::size_t meter) const;
 
   const Clock& clock_;
   const Prices prices_;
-  const std::map<std::string, UseLimits> tenants_;
+  const std::map<std::string, UseLimits> tenants_, models_;
   const std::shared_ptr<BudgetState> state_;
 };
 

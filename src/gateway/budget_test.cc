@@ -103,6 +103,20 @@ TEST_F(BudgetsTest, a_tenants_keys_share_its_limits) {
   EXPECT_FALSE(budgets.tokens_of_minute(a));
 }
 
+TEST_F(BudgetsTest, all_who_ask_a_model_share_its_limits) {
+  Budgets budgets(clock_, {}, {}, nullptr, {{"m", {.requests_per_minute = 2, .tokens_per_day = 100}}});
+  auto one = key_with({.requests_per_minute = 5}), other = key_with({});
+  other.id = "other";
+  EXPECT_EQ(budgets.reserve(one, {10, 80}, "m").value()->answer_tokens(), 80);
+  EXPECT_EQ(budgets.requests_of_minute(one, "m")->limit, 2);
+  EXPECT_EQ(budgets.requests_of_minute(one)->remaining, 4);
+  EXPECT_FALSE(budgets.requests_of_minute(other));
+  const auto held = budgets.reserve(other, {10, 80}, "m").value();
+  EXPECT_EQ(held->answer_tokens(), 80);  // what the one before reserved came back
+  EXPECT_EQ(budgets.reserve(one, {1, 1}, "m").error().limit, "requests_per_minute");
+  EXPECT_TRUE(budgets.reserve(one, {1, 1}, "another"));
+}
+
 TEST_F(BudgetsTest, many_at_once_never_overshoot) {
   Budgets budgets(clock_, {}, {{"t", {.tokens_per_day = 20'000}}});
   std::atomic<std::int64_t> used = 0;

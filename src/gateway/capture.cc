@@ -25,6 +25,10 @@ void append_capture_line(std::string& out, const CaptureRecord& record) {
   append_json_string(out, std::string("model=").append(record.model));
   out += "],\"eventId\":";
   append_json_string(out, record.event_id);
+  if (!record.inference_id.empty()) {
+    out += ",\"inferenceId\":";
+    append_json_string(out, record.inference_id);
+  }
   out += ",\"inferenceTime\":";
   append_json_string(out, to_rfc3339(record.time));
   out += "},\"eventVersion\":\"0\"}\n";

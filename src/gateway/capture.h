@@ -24,6 +24,7 @@ struct CaptureRecord {
   std::string_view model;
   std::string_view input;   // the request's body
   std::string_view output;  // the answer as one JSON text, however it was sent
+  std::string_view inference_id = {};  // InvokeEndpoint's InferenceId; empty where the client gave none
 };
 
 // Appends the record as one line with its line end, in SageMaker's form (captureData, eventMetadata, eventVersion "0").

@@ -71,6 +71,12 @@ void Completion::fail_early(http::Response response) {
   context_.metrics.add(response.status == 429 ? throttled : response.status >= 500 ? errors : client_errors);
   context_.reservation.reset();
   finish(response.status);
+  send_failure(std::move(response));
+}
+
+// What the client has to name where it asks why.
+void Completion::send_failure(http::Response response) {
+  for (const auto& [name, value] : context_.headers) response.headers.add(name, value);
   responder_.send(in_dialect(context_.dialect, std::move(response)));
 }
 
@@ -185,7 +191,7 @@ std::string Completion::body_of(const GenerateEnd& end) const {
 void Completion::capture(const std::string& body) {
   using enum GatewayMetrics::Capture;
   if (context_.capture == nullptr) return context_.metrics.add_capture(unsampled);
-  const bool is_taken = context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, context_.input, body});
+  const bool is_taken = context_.capture->record({context_.frame.id, context_.clock.now(), context_.frame.model, context_.input, body, context_.inference_id});
   context_.metrics.add_capture(is_taken ? captured : dropped);
 }
 
@@ -217,7 +223,7 @@ void Completion::complete(GenerateEnd end) {
   finish(200);
   if (!context_.stream) return responder_.send({200, take_headers("application/json"), std::move(body), {}, 0, 0});
   begin_stream();
-  (void)write(stream_end(context_.frame, end, context_.include_usage));
+  (void)write(stream_end(context_.frame, end));
   responder_.end();
 }
 
@@ -246,7 +252,7 @@ void Completion::on_error(const Error& error) {
   }
   http::Headers headers{{"Content-Type", "application/json"}};
   if (!theirs) headers.add("Retry-After", "5");
-  responder_.send(in_dialect(context_.dialect, {status, std::move(headers), std::move(body), {}, 0, 0}));
+  send_failure({status, std::move(headers), std::move(body), {}, 0, 0});
 }
 
 void Completion::refuse(const Error& error, int retry_s) {
@@ -258,8 +264,7 @@ void Completion::refuse(const Error& error, int retry_s) {
                    : error_body("the model is not ready, try again", "server_error", "", "engine_unavailable");
   context_.metrics.add(full ? GatewayMetrics::Count::throttled : GatewayMetrics::Count::errors);
   finish(status);
-  responder_.send(in_dialect(
-      context_.dialect, {status, {{"Content-Type", "application/json"}, {"Retry-After", full ? std::to_string(retry_s) : "5"}}, std::move(body), {}, 0, 0}));
+  send_failure({status, {{"Content-Type", "application/json"}, {"Retry-After", full ? std::to_string(retry_s) : "5"}}, std::move(body), {}, 0, 0});
 }
 
 void Completion::client_left() {

@@ -29,7 +29,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   struct Context {
     openai::AnswerFrame frame;
     std::string_view route;  // the table's pattern, which stays
-    bool stream = false, include_usage = false;
+    bool stream = false;
     std::optional<std::int64_t> seed;  // named in the answer's head; nothing where chance played no part
     std::string input;    // the request's body, for the capture; empty when nothing is captured
     Admission admission;  // held until the end
@@ -41,7 +41,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     Framing framing = Framing::server_sent_events;
     std::shared_ptr<Reservation> reservation = {};  // of the limits that hold; null: none
     std::int64_t prompt_tokens_max = 0;             // of the key; 0: no limit
-    http::Headers headers = {};                     // of every answer: how the limits stand
+    http::Headers headers = {};                     // of every answer, a refusal too: its id and how the limits stand
     std::unique_ptr<openai::ToolCallReader> tools = {};  // where the answer may call some
     std::shared_ptr<ReleaseMeter> meter = {};          // of the release that answers; may be null
     std::string version = {};                          // of that release, named in the answer's head
@@ -54,6 +54,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
     std::optional<AnswerGuard> guard = {};             // what may be told of it
     std::shared_ptr<telemetry::Observation> seen = {}; // what is told of it; null: nothing
     bool base64 = false;  // of embeddings: in base64, not as numbers
+    std::string inference_id = {};  // by which the client will find it among what is captured
   };
   Completion(Context&& context, http::Responder responder);
 
@@ -86,6 +87,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void meter_guard();
   openai::Piece with_names(openai::ToolCallReader::Found found);
   http::Headers take_headers(const char* content_type);
+  void send_failure(http::Response response);
   // Comes before the last byte of an answer: who has the whole of it finds it counted, captured and its place free.
   void finish(int status);
   void fail_early(http::Response response);

@@ -35,6 +35,7 @@ constexpr int kAnswerMsMax = 900'000;
 constexpr std::size_t kLargeBody = 8 << 10;     // that guards look at on a thread of its own
 constexpr std::size_t kLargeRequestsMax = 256;  // that wait for it
 constexpr std::size_t kHeadersOfAnswer = 10;
+constexpr std::size_t kInferenceIdMax = 64;
 constexpr int kKeysRetryS = 2;                  // a fetch of an issuer's keys is done by then, or will not be soon
 
 Response unauthorized() {
@@ -63,6 +64,18 @@ const std::string* unsupported_header(const Request& request) {
   return nullptr;
 }
 
+bool is_json_type(std::string_view type) {
+  constexpr std::string_view kJsonType = "application/json";
+  const auto rest = type.substr(std::min(kJsonType.size(), type.size()));
+  return http::equal_ignoring_case(type.substr(0, kJsonType.size()), kJsonType) && (rest.empty() || rest.find_first_of("; \t") == 0);
+}
+
+// SageMaker's InferenceId: what is captured of this request bears it.
+std::string_view inference_id_of(const Request& request) {
+  const auto* given = request.headers.find("x-amzn-sagemaker-inference-id");
+  return given == nullptr ? std::string_view() : std::string_view(*given);
+}
+
 // A token has a byte at least; a template adds its own. What is more than this the engine's count finds before it answers.
 std::int64_t prompt_tokens_at_most(const GenerateRequest& request) {
   constexpr std::size_t kTemplate = 512, kPerMessage = 16;
@@ -89,6 +102,21 @@ std::optional<Response> check_embedding(const CompletionRequest& request, int le
 std::optional<Response> refuse_logprobs(const GenerateRequest& request, const std::shared_ptr<const guards::Guards>& guards) {
   if (guards == nullptr || !guards->holds_answers() || !request.top_logprobs) return std::nullopt;
   return refusal(400, "logprobs are not told while answers are filtered", "invalid_request_error", "unsupported", {}, "logprobs");
+}
+
+// What stands in a part of a content, and what only its parts together hold.
+guards::Checked check_request(const guards::Guards& guards, const std::string& body, const GenerateRequest& request) {
+  auto checked = guards.check_request(body);
+  if (checked.refused || !guards.looks_at_requests() || std::none_of(request.messages.begin(), request.messages.end(), [](const auto& message) { return message.parts > 1; })) return checked;
+  auto joined = guards.check_request(with_joined_parts(checked.changed ? checked.json : body));
+  const auto is_known = [&](const guards::Hit& hit) { return std::any_of(checked.hits.begin(), checked.hits.end(), [&](const auto& one) { return one.kind == hit.kind; }); };
+  std::erase_if(joined.hits, [&](const auto& hit) { return hit.action == guards::Action::log && is_known(hit); });
+  checked.hits.insert(checked.hits.end(), joined.hits.begin(), joined.hits.end());
+  checked.refused = joined.refused;
+  if (!joined.changed) return checked;
+  checked.json = std::move(joined.json);
+  checked.changed = true;
+  return checked;
 }
 
 // The first of the system's messages is the one that a marker is hidden in.
@@ -122,10 +150,11 @@ class Gateway::Endpoint final : public http::Handler {
         deps_(std::move(deps)),
         intervals_(deps_.intervals ? *deps_.intervals : monotonic_clock()),
         authentication_(deps_.keys, deps_.clock, options.signing, deps_.tokens, options.certificates),
-        budgets_(deps_.clock, options.prices, options.tenants, deps_.budgets),
+        budgets_(deps_.clock, options.prices, options.tenants, deps_.budgets, options.models),
         lockout_(intervals_, options.lockout),
         key_limits_(intervals_),
         source_limits_(intervals_, options.open_routes),
+        requests_per_minute_(options.requests_per_minute),
         captures_share_(options.captures_share),
         traces_share_(options.traces_share),
         prompt_guard_(deps_.guards),
@@ -167,7 +196,7 @@ class Gateway::Endpoint final : public http::Handler {
 
   using Parse = Result<CompletionRequest> (*)(const std::string&, const RequestLimits&);
   void generate(Parse parse, const Request& request, const Caller& key, const Responder& responder, Framing framing = Framing::server_sent_events);
-  Headers standing_of(const ApiKeyInfo& key);
+  Headers standing_of(const ApiKeyInfo& key, const std::string& model = "");
   tl::expected<Router::Choice, Response> choose(CompletionRequest& parsed, const RequestLimits& limits, const ApiKeyInfo& key);
   std::optional<Response> check_model(CompletionRequest& parsed, const Release& release, const ApiKeyInfo& key);
   void start(CompletionRequest&& parsed, const Router::Choice& choice, Completion::Context&& context, NoteHits note, const Responder& responder);
@@ -187,6 +216,7 @@ class Gateway::Endpoint final : public http::Handler {
   Lockout lockout_;
   KeyLimits key_limits_;
   SourceLimits source_limits_;
+  const int requests_per_minute_;
   const double captures_share_, traces_share_;
   PromptGuard prompt_guard_;
   telemetry::BoundedQueue<std::function<void()>> large_requests_;  // its thread uses what stands above
@@ -224,7 +254,7 @@ const Gateway::Endpoint::Route* Gateway::Endpoint::find(const Request& request, 
   for (const auto& route : table()) {
     if (!matches(route.pattern, request.path)) continue;
     path_known = true;
-    if (request.method == route.method) return &route;
+    if (request.method == route.method || (request.method == "HEAD" && route.method == "GET")) return &route;  // the server sends its head alone
   }
   return nullptr;
 }
@@ -265,6 +295,7 @@ tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& r
     if (request.headers.find("authorization") != nullptr) lockout_.note_failure(request.peer);
     return tl::unexpected<Response>(not_authorized(request, key.error().message));
   }
+  if (key->requests_per_minute == 0) key->requests_per_minute = requests_per_minute_;
   // Before the body a signature may be yet unproven.
   if (moment == Moment::with_body || !is_signed(request)) lockout_.note_success(request.peer, key->id);
   if (route && !key->scopes.contains(*route->scope)) return tl::unexpected<Response>(forbidden(request, *route, *key, *route->scope));
@@ -277,7 +308,7 @@ Response Gateway::Endpoint::unknown(const Request& request, bool path_known) {
   if (!path_known) return refusal(404, "there is no such path", "invalid_request_error", "not_found");
   std::string allowed;
   for (const auto& route : table())
-    if (matches(route.pattern, request.path)) allowed += (allowed.empty() ? "" : ", ") + route.method;
+    if (matches(route.pattern, request.path)) allowed += (allowed.empty() ? "" : ", ") + route.method + (route.method == "GET" ? ", HEAD" : "");
   return refusal(405, "this path does not take this method", "invalid_request_error", "method_not_allowed", {{"Allow", std::move(allowed)}});
 }
 
@@ -357,7 +388,7 @@ NoteHits Gateway::Endpoint::notes_of(const ApiKeyInfo& key) const {
 // What a request holds that it may not. A redacted body takes the place of the one that came, wherever that would go.
 std::optional<Response> Gateway::Endpoint::guard_request(std::string& body, Result<CompletionRequest>& parsed, Parse parse, const RequestLimits& limits, const ApiKeyInfo& key) {
   if (deps_.guards == nullptr) return std::nullopt;
-  auto checked = deps_.guards->check_request(body);
+  auto checked = check_request(*deps_.guards, body, parsed->generate);
   if (!checked.hits.empty()) notes_of(key)(checked.hits);
   if (!checked.refused && checked.changed) {
     body = std::move(checked.json);
@@ -421,11 +452,13 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
     return reply(request, key, responder, std::move(refused));
   }
   const auto* type = request.headers.find("content-type");
-  if (!type || !http::equal_ignoring_case(std::string_view(*type).substr(0, 16), "application/json"))
+  if (!type || !is_json_type(*type))
     return reply(request, key, responder,
                  refusal(415, "the body must be application/json", "invalid_request_error", "unsupported_media_type"));
   if (const auto* header = unsupported_header(request))
     return reply(request, key, responder, refusal(400, "this endpoint does not take the header " + *header, "invalid_request_error", "unsupported"));
+  const auto inference_id = inference_id_of(request);
+  if (inference_id.size() > kInferenceIdMax) return reply(request, key, responder, refusal(400, "an inference id has at most 64 characters", "invalid_request_error", "invalid_argument"));
   bool path_known = false;
   const auto& route = *find(request, path_known);
   auto limits = limits_;
@@ -457,6 +490,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   context.dialect = route.dialect;
   context.framing = framing;
   context.base64 = parsed->base64;
+  context.inference_id = inference_id;
   context.prompt_tokens_max = key.limits.prompt_tokens_max;
   add_marker(parsed->generate, deps_.guards);
   if (deps_.guards && !reads && (deps_.guards->looks_at_answers() || deps_.guards->answer_characters_max() > 0))
@@ -465,8 +499,9 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   context.seen->record.model = context.frame.model;
   context.seen->record.operation = chat ? "chat" : reads ? "embeddings" : "text_completion";
   const auto context_tokens = release->pool->known()->context_length * std::max<std::int64_t>(1, std::ssize(parsed->generate.texts));
-  auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens});
-  context.headers = standing_of(key);
+  const auto& answers = parsed->generate.adapter.empty() ? release->name : parsed->generate.adapter;
+  auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens}, answers);
+  context.headers = standing_of(key, answers);
   if (!reserved) {
     const bool is_money = reserved.error().limit.starts_with("money");
     auto refused = try_later(429, "the limit " + reserved.error().limit + " is reached", is_money ? "insufficient_quota" : "rate_limit_exceeded", reserved.error().retry_s);
@@ -496,15 +531,17 @@ tl::expected<Router::Choice, Response> Gateway::Endpoint::choose(CompletionReque
   return choice;
 }
 
-// How the key's limits stand, in OpenAI's names.
-Headers Gateway::Endpoint::standing_of(const ApiKeyInfo& key) {
-  const auto requests = key_limits_.standing(key);
+// How the limits stand, in OpenAI's names: of those that hold, the one with the least left.
+Headers Gateway::Endpoint::standing_of(const ApiKeyInfo& key, const std::string& model) {
+  const auto bucket = key_limits_.standing(key);
+  Budgets::Standing requests{bucket.limit, bucket.remaining, bucket.reset_s};
+  if (const auto counted = budgets_.requests_of_minute(key, model); counted && counted->remaining <= requests.remaining) requests = *counted;
   Headers headers;
   headers.reserve(kHeadersOfAnswer);
   headers.add("x-ratelimit-limit-requests", std::to_string(requests.limit));
   headers.add("x-ratelimit-remaining-requests", std::to_string(requests.remaining));
   headers.add("x-ratelimit-reset-requests", std::to_string(requests.reset_s) + "s");
-  if (const auto tokens = budgets_.tokens_of_minute(key)) {
+  if (const auto tokens = budgets_.tokens_of_minute(key, model)) {
     headers.add("x-ratelimit-limit-tokens", std::to_string(tokens->limit));
     headers.add("x-ratelimit-remaining-tokens", std::to_string(tokens->remaining));
     headers.add("x-ratelimit-reset-tokens", std::to_string(tokens->reset_s) + "s");
@@ -556,7 +593,7 @@ void Gateway::Endpoint::look_and_ask(const Router::Choice& choice, GenerateReque
 
 void Gateway::Endpoint::start(CompletionRequest&& parsed, const Router::Choice& choice, Completion::Context&& context, NoteHits note, const Responder& responder) {
   context.stream = parsed.stream;
-  context.include_usage = parsed.include_usage;
+  context.frame.streams_usage = parsed.include_usage;
   if (!parsed.generate.greedy) context.seed = parsed.generate.seed;
   if (parsed.tools.may_call()) context.tools = std::make_unique<ToolCallReader>(std::move(parsed.tools));
   context.meter = choice.release->meter;

@@ -30,7 +30,8 @@ struct GatewayOptions {
   SourceLimitOptions open_routes;
   SigningRules signing;
   std::vector<CertificateRule> certificates;  // of clients, where `server` asks for them
-  std::map<std::string, UseLimits> tenants;
+  int requests_per_minute = 600;              // of who has no number of its own
+  std::map<std::string, UseLimits> tenants, models;
   Prices prices;
   double captures_share = 1;  // of answered requests: how many are captured, where there is a capture
   double traces_share = 1;  // of requests that bring no traceparent: how many are sampled

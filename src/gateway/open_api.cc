@@ -40,6 +40,7 @@ void put_tools(Json& schemas, const openai::RequestLimits& limits) {
   chat["tools"] = {{"type", {"array", "null"}}, {"maxItems", limits.tools.tools_max}, {"items", reference("Tool")},
                    {"description", "With tool_choice 'required' or a function's name (which need a tool, and parameters within docs/generation.md) the answer is a call."}};
   chat["messages"]["items"] = {{"anyOf", {reference("Message"), reference("AssistantCallMessage"), reference("ToolMessage")}}};
+  for (auto* message : {"Message", "AssistantCallMessage", "ToolMessage"}) schemas[message]["properties"]["name"] = {{"type", {"string", "null"}}, {"pattern", R"(^[^\u0000-\u0020\u007f-\u00a0<>|/\\]{0,64}$)"}};
   // Logprobs do not go with tools.
   schemas["ChatRequest"]["allOf"].push_back({{"if", {{"properties", {{"logprobs", {{"const", true}}}}}, {"required", {"logprobs"}}}},
                                              {"then", {{"properties", {{"tools", reference("Nothing")}}}}}});

@@ -45,7 +45,7 @@ Result<std::unique_ptr<Guards>> Guards::create(const GuardOptions& options, std:
     if (!ids.insert(rule.id).second) return fail(ErrorCode::invalid_argument, "two rules have the id " + rule.id, "deploy.guards", "give the rules of each pack ids of their own");
   for (const auto& [name, unused] : options.kinds) {
     const bool is_rule = std::any_of(name.begin(), name.end(), [](char c) { return c >= 'a' && c <= 'z'; });
-    if (is_rule && !ids.contains(name)) return fail(ErrorCode::invalid_argument, "kinds: there is no rule " + name, "deploy.guards");
+    if (is_rule && !ids.contains(name)) return fail(ErrorCode::invalid_argument, "kinds: there is no rule " + name, "deploy.guards", "'redoubt guard rules' lists those that come with the program");
   }
   std::unique_ptr<Guards> guards(new Guards);
   if (options.canary != Action::ignore) guards->marker_ = to_hex(crypto::random_bytes(kMarkerBytes));

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/json_members.h"
+#include "base/schema.h"
 #include "detectors/kinds.h"
 
 namespace redoubt::guards {
@@ -32,13 +33,21 @@ Result<GroupActions> groups_of(const Json& json) {
   return groups;
 }
 
+bool is_guarded(const detectors::Kind& kind) {
+  using enum detectors::Group;
+  return kind.group == secrets || kind.group == personal || kind.group == hidden;
+}
+
 // A name in capitals is a detector's kind; rules have names of their own.
 Status check_kind(const std::string& name) {
   const bool is_rule = std::any_of(name.begin(), name.end(), [](char c) { return c >= 'a' && c <= 'z'; });
   const auto* kind = detectors::find_kind(name);
-  using enum detectors::Group;
-  if (is_rule || (kind != nullptr && (kind->group == secrets || kind->group == personal || kind->group == hidden))) return {};
-  return wrong("kinds: " + name + " is no kind of secret, personal data or hidden character", "'redoubt data kinds' lists them");
+  if (is_rule || (kind != nullptr && is_guarded(*kind))) return {};
+  std::vector<std::string> known;
+  for (const auto& one : detectors::all_kinds())
+    if (is_guarded(one)) known.emplace_back(one.name);
+  const auto near = nearest_word(name, known);
+  return wrong("kinds: " + name + " is no kind of secret, personal data or hidden character", near.empty() ? "the kinds are those of the data check: docs/data.md" : "did you mean '" + near + "'?");
 }
 
 constexpr std::size_t kTopicsMax = 64, kExamplesMax = 100, kExampleBytesMax = 400;

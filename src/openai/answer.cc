@@ -130,6 +130,7 @@ std::string event_of(const AnswerFrame& frame, const Choices& choices, const Gen
   choices(json);
   write_frame(json, frame, frame.protocol == Protocol::chat ? "chat.completion.chunk" : "text_completion");
   if (usage != nullptr) write_usage(json, *usage);
+  else if (frame.streams_usage) json.member("usage").null();
   json.end_object();
   return out += "\n\n";
 }
@@ -224,14 +225,14 @@ std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size
   return event;
 }
 
-std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage) {
+std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end) {
   std::size_t offset = 0;
   auto text = event_of(frame, [&](JsonWriter& json) { write_choice(json, frame, [] {}, nullptr, offset, end.finish_reason); });
   const auto no_choices = [](JsonWriter& json) {
     json.member("choices").begin_array();
     json.end_array();
   };
-  if (include_usage) text += event_of(frame, no_choices, &end);
+  if (frame.streams_usage) text += event_of(frame, no_choices, &end);
   return text + "data: [DONE]\n\n";
 }
 

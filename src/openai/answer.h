@@ -53,6 +53,7 @@ struct AnswerFrame {
   std::string id, model;
   std::int64_t created = 0;  // seconds
   bool logprobs = false;     // were asked for
+  bool streams_usage = false;  // a stream tells at its end what it used, and until then that it is not known yet
 };
 std::string answer_body(const AnswerFrame& frame, const Piece& answer, const GenerateEnd& end);
 // Server-sent events, each with its "data: " and empty line.
@@ -64,7 +65,7 @@ struct StreamPlace {
 std::string stream_token(const AnswerFrame& frame, const Piece& piece, StreamPlace& place);
 // Of an answer that calls no tools. `offset`: characters told so far, begun with 0.
 std::string stream_token(const AnswerFrame& frame, const Piece& piece, std::size_t& offset);
-std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end, bool include_usage);
+std::string stream_end(const AnswerFrame& frame, const GenerateEnd& end);
 std::string stream_error(const std::string& error_body);
 
 }  // namespace redoubt::openai

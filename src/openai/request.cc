@@ -78,23 +78,44 @@ Result<std::string> parse_content(Json content, const std::string& field) {
   return text;
 }
 
+bool may_stand_in_name(std::string_view text) {
+  constexpr std::string_view kMarks = "<>|/\\";  // with which templates part the speakers
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool is_odd = byte <= ' ' || byte == 0x7f || kMarks.find(text[i]) != kMarks.npos;
+    const bool is_c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) <= 0xa0;  // to U+00A0
+    if (is_odd || is_c1) return false;
+  }
+  return true;
+}
+
+// Who speaks, or whose result it is: for the chat template, as Transformers hands it over.
+Result<std::string> parse_name(Fields& fields, const std::string& field) {
+  auto name = TRY(fields.text_if_any("name", 64));
+  if (!may_stand_in_name(name)) return wrong(field + ".name must have no white space and none of < > | / and \\", field + ".name");
+  return name;
+}
+
 Result<ChatMessage> parse_message(Fields& fields, const std::string& role, const std::string& field) {
   ChatMessage message{role, {}};
+  const auto name = TRY(parse_name(fields, field));
   auto content = fields.take("content");
+  if (content.is_array()) message.parts = content.size();
   auto calls = fields.take("tool_calls");
   const bool has_calls = role == "assistant" && !calls.is_null() && calls != Json::array();
   // Beside its calls an answer may have said nothing.
   if (!has_calls || !content.is_null()) message.content = TRY(parse_content(std::move(content), field + ".content"));
   if (has_calls) {
-    message.json = TRY(message_with_calls(message.content, calls, field + ".tool_calls"));
+    message.json = TRY(message_with_calls(message.content, calls, name, field + ".tool_calls"));
   } else if (!calls.is_null() && calls != Json::array()) {
     return wrong(field + ".tool_calls belong to the assistant", field + ".tool_calls");
   }
   if (role == "tool") {
     const auto id = TRY(fields.text("tool_call_id", 64));
-    message.json = message_of_tool(message.content, id);
+    message.json = message_of_tool(message.content, id, name);
   }
-  for (auto* nothing : {"name", "function_call", "refusal", "audio"}) TRY(fields.only(nothing, {}));
+  if (message.json.empty() && !name.empty()) message.json = message_of_participant(role, message.content, name);
+  for (auto* nothing : {"function_call", "refusal", "audio"}) TRY(fields.only(nothing, {}));
   TRY(fields.only("annotations", {"[]"}));
   return message;
 }
@@ -112,7 +133,10 @@ Result<std::vector<ChatMessage>> parse_messages(Json value, const RequestLimits&
     const bool takes_tools = limits.tools.tools_max > 0;
     if (role != "system" && role != "user" && role != "assistant" && !(takes_tools && role == "tool"))
       return wrong(field + ".role must be system, user" + (takes_tools ? ", assistant or tool" : " or assistant"), field + ".role");
-    if (!takes_tools) TRY(fields.only("tool_calls", {"[]"}));
+    if (!takes_tools) {
+      TRY(fields.only("tool_calls", {"[]"}));
+      TRY(fields.only("name", {}));
+    }
     auto message = TRY(parse_message(fields, role, field));
     TRY(fields.end());
     bytes += message.json.empty() ? message.content.size() : message.json.size();
@@ -204,6 +228,7 @@ Status parse_response_format(Fields& fields, const std::string& body, GenerateRe
 Status parse_tool_use(Fields& fields, const std::string& body, const RequestLimits& limits, CompletionRequest& request) {
   const auto tools = fields.take("tools"), choice = fields.take("tool_choice");
   request.tools = TRY(parse_tools(tools, choice, body, limits.tools));
+  if (!TRY(fields.boolean("parallel_tool_calls", true))) request.tools.calls_max = 1;
   auto& generate = request.generate;
   request.uses_tools = request.tools.may_call() || std::any_of(generate.messages.begin(), generate.messages.end(), [](const auto& message) { return !message.json.empty(); });
   if (request.tools.names.empty()) return {};
@@ -228,7 +253,6 @@ Result<CompletionRequest> parse_chat(Fields fields, const std::string& body, con
   request.generate.messages = TRY(parse_messages(fields.take("messages"), limits));
   request.generate.top_logprobs = TRY(parse_chat_logprobs(fields, limits));
   TRY(parse_tool_use(fields, body, limits, request));
-  TRY(fields.only("parallel_tool_calls", {"true", "false"}));
   TRY(fields.only("functions", {"[]"}));
   TRY(fields.only("function_call", {R"("none")"}));
   if (request.tools.call_schema.empty()) {
@@ -305,6 +329,19 @@ Result<CompletionRequest> parse_invocation(const std::string& body, const Reques
   if (fields.has("messages")) return parse_chat(std::move(fields), body, limits);
   if (fields.has("prompt")) return parse_completion(std::move(fields), limits);
   return parse_inputs(std::move(fields), limits);
+}
+
+std::string with_joined_parts(const std::string& body) {
+  // In its writer's order, which counts in a schema.
+  auto request = nlohmann::ordered_json::parse(body, nullptr, false);
+  if (!request.is_object() || !request.contains("messages")) return body;
+  for (auto& message : request["messages"]) {
+    if (!message.is_object() || !message.contains("content") || !message["content"].is_array()) continue;
+    std::string text;
+    for (const auto& part : message["content"]) text += part.value("text", "");
+    message["content"] = std::move(text);
+  }
+  return request.dump();
 }
 
 }  // namespace redoubt::openai

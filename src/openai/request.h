@@ -18,8 +18,9 @@
 namespace redoubt::openai {
 
 struct ChatMessage {
-  std::string role, content;
-  std::string json = {};  // a message with tool calls, or a tool's: the whole of it as the chat template reads it, which then counts alone
+  std::string role, content;  // of all its parts together
+  std::string json = {};  // a message with tool calls, a tool's, or one with a name: the whole of it as the chat template reads it, which then counts alone
+  std::size_t parts = 1;      // that the content came in
 };
 
 // A text that is read for its embedding: as such, or as tokens.
@@ -90,5 +91,8 @@ Result<CompletionRequest> parse_chat_request(const std::string& body, const Requ
 Result<CompletionRequest> parse_completion_request(const std::string& body, const RequestLimits& limits);
 // SageMaker's /invocations: a chat body, a completion body, or {"inputs", "parameters"}.
 Result<CompletionRequest> parse_invocation(const std::string& body, const RequestLimits& limits);
+
+// A chat's body, which was parsed before, with the text parts of each content put together as its model will read them.
+std::string with_joined_parts(const std::string& body);
 
 }  // namespace redoubt::openai

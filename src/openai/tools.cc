@@ -85,6 +85,11 @@ std::string call_schema_of(std::string_view list, const std::vector<std::string>
   return schema.dump();
 }
 
+std::string with_name(OrderedJson message, std::string_view name) {
+  if (!name.empty()) message["name"] = name;
+  return message.dump();
+}
+
 std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(kSpace);
   if (begin == text.npos) return {};
@@ -153,7 +158,7 @@ Result<Tools> parse_tools(const Json& tools, const Json& choice, std::string_vie
   return out;
 }
 
-Result<std::string> message_with_calls(std::string_view content, const Json& calls, const std::string& field) {
+Result<std::string> message_with_calls(std::string_view content, const Json& calls, std::string_view name_of_speaker, const std::string& field) {
   if (!calls.is_array() || calls.empty() || calls.size() > kCallsMax) return wrong(field + " must be a list of 1 to 128 calls", field);
   OrderedJson message = {{"role", "assistant"}, {"content", content}, {"tool_calls", OrderedJson::array()}};
   for (const auto& call : calls) {
@@ -169,14 +174,16 @@ Result<std::string> message_with_calls(std::string_view content, const Json& cal
     const auto read = checked && checked->is_object() ? OrderedJson::parse(text) : OrderedJson(text);
     message["tool_calls"].push_back({{"id", id.get<std::string>()}, {"type", "function"}, {"function", {{"name", name.get<std::string>()}, {"arguments", read}}}});
   }
-  return message.dump();
+  return with_name(std::move(message), name_of_speaker);
 }
 
-std::string message_of_tool(std::string_view content, std::string_view call_id) {
+std::string message_of_tool(std::string_view content, std::string_view call_id, std::string_view name) {
   OrderedJson message = {{"role", "tool"}, {"content", content}};
   if (!call_id.empty()) message["tool_call_id"] = call_id;
-  return message.dump();
+  return with_name(std::move(message), name);
 }
+
+std::string message_of_participant(std::string_view role, std::string_view content, std::string_view name) { return with_name({{"role", role}, {"content", content}}, name); }
 
 ToolCallReader::ToolCallReader(Tools tools) : tools_(std::move(tools)) {
   if (tools_.choice == ToolChoice::required) state_ = State::whole;
@@ -247,8 +254,7 @@ bool ToolCallReader::add_call(std::string_view json, Found& found) {
     if (!inner || !inner->is_object()) return false;
     arguments = value.is_string() ? value.get<std::string>() : std::string(*member_text(json, {member}));
   }
-  ++calls_;
-  found.calls.push_back({name, std::string(trimmed(arguments))});
+  if (calls_++ < tools_.calls_max) found.calls.push_back({name, std::string(trimmed(arguments))});
   return true;
 }
 

@@ -20,6 +20,7 @@ struct Tools {
   std::string json = {};                    // the list as its writer wrote it: what the template is told
   // With `required`: a JSON Schema of the one call that the answer has to be.
   std::string call_schema = {};
+  std::size_t calls_max = 128;  // of one answer; 1 where the request's parallel_tool_calls is false
   bool may_call() const { return choice != ToolChoice::none && !names.empty(); }
 };
 
@@ -41,12 +42,14 @@ struct ToolCall {
 
 // The calls of an earlier answer as a message carries them; `arguments` that are a JSON object's text become that object, as templates
 // want it. The result is what the template reads.
-Result<std::string> message_with_calls(std::string_view content, const Json& calls, const std::string& field);
-std::string message_of_tool(std::string_view content, std::string_view call_id);
+Result<std::string> message_with_calls(std::string_view content, const Json& calls, std::string_view name, const std::string& field);
+std::string message_of_tool(std::string_view content, std::string_view call_id, std::string_view name);
+// Of one among several who speak in the same role.
+std::string message_of_participant(std::string_view role, std::string_view content, std::string_view name);
 
 // Finds calls in an answer while it comes. Two forms are known: Hermes' and Qwen's `<tool_call>{"name", "arguments"}</tool_call>`, and
 // Llama 3's, where the whole answer is `{"name", "parameters"}`, several parted by ';'. What only looks like a call (no JSON, or of
-// a tool that was not offered) is text, unchanged.
+// a tool that was not offered) is text, unchanged. Calls beyond `calls_max` are not told at all.
 class ToolCallReader {
  public:
   explicit ToolCallReader(Tools tools);

@@ -19,8 +19,8 @@ Result<CompletionRequest> chat_with(const std::string& more, const RequestLimits
 }
 
 // Everything that the reader tells of a text that comes in pieces of `step` bytes: text, and calls in brackets.
-std::string read(const std::string& text, std::size_t step, ToolChoice choice = ToolChoice::automatic) {
-  ToolCallReader reader({{"weather", "time"}, choice, "", ""});
+std::string read(const std::string& text, std::size_t step, ToolChoice choice = ToolChoice::automatic, std::size_t calls_max = 128) {
+  ToolCallReader reader({{"weather", "time"}, choice, "", "", calls_max});
   std::string told;
   const auto tell = [&](const ToolCallReader::Found& found) {
     told += found.text;
@@ -94,6 +94,29 @@ TEST(Tools, llama_calls_are_found) {
     EXPECT_EQ(read(R"({"name": "weather", "parameters": {"city": "Ulm"}})", step), R"([weather {"city": "Ulm"}])");
     EXPECT_EQ(read(R"(<|python_tag|>{"name": "weather", "parameters": {}}; {"name": "time", "parameters": {"z": "}"}})", step), R"([weather {}][time {"z": "}"}])");
   }
+}
+
+TEST(Tools, one_call_is_told_where_several_are_not_wanted) {
+  EXPECT_EQ(chat_with("\"tools\":[" + kWeather + R"(],"parallel_tool_calls":false)")->tools.calls_max, 1u);
+  EXPECT_EQ(chat_with("\"parallel_tool_calls\":1").error().where, "parallel_tool_calls");
+  const std::string call = "<tool_call>{\"name\": \"time\"}</tool_call>";
+  for (std::size_t step : {1, 5, 1000}) {
+    EXPECT_EQ(read("now" + call + "\n" + call, step, ToolChoice::automatic, 1), "now[time {}]") << step;
+    EXPECT_EQ(read(R"({"name": "weather"}; {"name": "time"})", step, ToolChoice::automatic, 1), "[weather {}]") << step;
+  }
+}
+
+TEST(Tools, who_speaks_may_have_a_name) {
+  const auto parse = [](const std::string& message) { return parse_chat_request(R"({"model":"m","messages":[)" + message + "]}", kToolLimits); };
+  const auto request = parse(R"({"role":"system","content":"a","name":"Müller-1"},{"role":"user","content":"b","name":""},{"role":"tool","content":"c","tool_call_id":"d","name":"weather"})").value();
+  EXPECT_EQ(request.generate.messages[0].json, R"({"role":"system","content":"a","name":"Müller-1"})");
+  EXPECT_EQ(request.generate.messages[0].content, "a");
+  EXPECT_TRUE(request.generate.messages[1].json.empty());
+  EXPECT_EQ(request.generate.messages[2].json, R"({"role":"tool","content":"c","tool_call_id":"d","name":"weather"})");
+  for (const std::string bad : {"a b", "a\\n", "<a", "a>", "a|b", "a/b", "\\\\", "\u00a0"})
+    EXPECT_EQ(parse(R"({"role":"user","content":"a","name":")" + bad + "\"}").error().where, "messages[0].name") << bad;
+  EXPECT_EQ(parse(R"({"role":"user","content":"a","name":")" + std::string(65, 'a') + "\"}").error().where, "messages[0].name");
+  EXPECT_EQ(parse_chat_request(R"({"model":"m","messages":[{"role":"user","content":"a","name":"b"}]})", RequestLimits{}).error().code, ErrorCode::unsupported);
 }
 
 TEST(Tools, what_only_looks_like_a_call_is_text) {

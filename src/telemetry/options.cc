@@ -31,6 +31,7 @@ Result<TelemetryOptions> read_telemetry(const Json& json) {
   TRY(only_members(traces, {"url", "ca_file", "service", "share"}, kWhere));
   options.traces.emplace();
   options.traces->url = TRY(json_string(traces, "url", kWhere));
+  TRY(check_collector(options.traces->url));
   options.traces->ca_file = json_or(traces, "ca_file", "");
   options.traces->service = json_or(traces, "service", options.traces->service.c_str());
   options.traces_share = json_or(traces, "share", 1.0);

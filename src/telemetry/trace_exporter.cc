@@ -103,9 +103,14 @@ std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::s
   return dump_json({{"resourceSpans", Json::array({resource})}});
 }
 
+Status check_collector(const std::string& url) {
+  const auto place = TRY(http::parse_url(url));
+  if (place.scheme != "https" && !http::is_loopback(place.host)) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(url));
+  return {};
+}
+
 Result<std::unique_ptr<TraceExporter>> TraceExporter::create(TraceOptions options) {
-  const auto url = TRY(http::parse_url(options.url));
-  if (url.scheme != "https" && !http::is_loopback(url.host)) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(options.url));
+  TRY(check_collector(options.url));
   return std::unique_ptr<TraceExporter>(new TraceExporter(std::move(options)));
 }
 

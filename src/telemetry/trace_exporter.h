@@ -26,12 +26,15 @@ struct TraceOptions {
   std::function<void(std::uint64_t)> on_lost = {};  // requests, or spans where the collector says how many
 };
 
+// invalid_argument for a URL that is neither https nor this machine's.
+Status check_collector(const std::string& url);
+
 // An ExportTraceServiceRequest.
 std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::string& service);
 
 class TraceExporter final : public RequestSink {
  public:
-  // invalid_argument for a URL that is neither https nor this machine's.
+  // See check_collector.
   static Result<std::unique_ptr<TraceExporter>> create(TraceOptions options);
   // Only what is sampled.
   void tell(const RequestRecord& record) override {

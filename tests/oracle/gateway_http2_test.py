@@ -204,6 +204,12 @@ def test_a_head_request_has_a_length_and_no_body(server):
     client = Client(server)
     answer = client.answer(client.begin("HEAD", "/nowhere"))
     assert answer["headers"][":status"] == "404" and int(answer["headers"]["content-length"]) > 0 and answer["body"] == b""
+    whole = client.answer(client.begin())
+    answer = client.answer(client.begin("HEAD"))
+    assert answer["headers"][":status"] == "200" and int(answer["headers"]["content-length"]) == len(whole["body"]) > 0 and answer["body"] == b""
+    assert client.status("HEAD", "/ping", key="none") == 200 and client.status("HEAD", "/v1/models", key="none") == 401
+    refused = client.answer(client.begin("DELETE"))["headers"]
+    assert refused[":status"] == "405" and refused["allow"] == "GET, HEAD"
 
 
 def test_a_client_that_resets_its_stream_stops_the_generation(server):

@@ -82,9 +82,11 @@ def test_an_export_is_what_was_answered_as_the_guards_left_it(deployed):
     endpoint = endpoint_of(deployed)
     ids = []
     for content in ("How do I list a1?", "Write to jane.doe@example.com please", "How do I sort b2?"):
-        status, answer = endpoint.chat(content)
+        named = {"X-Amzn-SageMaker-Inference-Id": "order-17"} if "b2" in content else {}
+        status, answer = endpoint.post("/endpoints/tiny/invocations", {"messages": [{"role": "user", "content": content}], "max_tokens": 8}, headers=named)
         assert status == 200
         ids.append(answer["id"])
+    assert endpoint.post("/invocations", {"inputs": "a"}, headers={"X-Amzn-SageMaker-Inference-Id": "a" * 65})[0] == 400
     assert endpoint.post("/v1/chat/completions", {"model": "tiny"})[0] == 400, "what is not answered is not captured"
     until(lambda: sum(batch["records"] for batch in batches(deployed)) == 3)
     assert metrics(deployed) == {"redoubt_captures_total": 3, "redoubt_captures_dropped_total": 0, "redoubt_captures_unsampled_total": 0}
@@ -92,6 +94,7 @@ def test_an_export_is_what_was_answered_as_the_guards_left_it(deployed):
     before = len(events(deployed, "capture"))
     lines = exported(deployed, "all.jsonl")
     assert [line["eventMetadata"]["eventId"] for line in lines] == ids
+    assert [line["eventMetadata"].get("inferenceId") for line in lines] == [None, None, "order-17"]
     texts = asked(lines)
     assert texts[0] == "How do I list a1?" and texts[2] == "How do I sort b2?"
     assert "jane" not in json.dumps(lines) and "example.com" not in json.dumps(lines) and texts[1].startswith("Write to ")

@@ -2,6 +2,7 @@
 """The deployed endpoint under odd and hostile requests, over the built program and a small model."""
 import json
 import socket
+import ssl
 
 import pytest
 
@@ -9,7 +10,7 @@ from conftest import TOKEN, Endpoint, Redoubt, deploy_tiny, until, write_pipelin
 
 
 SERVED = {"port": 0, "environment": "dev", "slots": 2, "context": 448, "weights": "int8", "guards": {"input": {"secrets": "refuse"}},
-          "telemetry": {"access_log": {"file": "access.log"}}}
+          "telemetry": {"access_log": {"file": "access.log"}}, "requests_per_minute": 5000, "access": {"allow_tls_1_2": True, "models": {"tiny": {"tokens_per_minute": 10_000_000}}}}
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,38 @@ def test_options_that_cannot_be_served_end_the_run_before_it_trains(tiny_hub, tm
     write_pipeline(tmp_path / "pipeline", tiny_hub, deploy={**SERVED, "slots": 0})
     refused = redoubt("run", pipeline, expect=2)
     assert "slots" in refused.stderr and f"{pipeline}:" in refused.stderr
+
+
+@pytest.mark.parametrize("wrong, named", [
+    ({"host": "localhost"}, "deploy.host"), ({"names": []}, "names"), ({"access": {"certificate_file": "absent.pem", "key_file": "absent.pem"}}, "deploy.access.certificate_file"),
+    ({"access": {"oidc": {"issuer": "https://i.example", "audience": "a", "algorithms": ["none"]}}}, "deploy.access"), ({"guards": {"kinds": {"no-such-rule": "log"}}}, "no-such-rule"),
+    ({"telemetry": {"traces": {"url": "http://collector.example/v1/traces"}}}, "deploy.telemetry"), ({"scale": {"max": 3}}, "deploy.scale")])
+def test_what_the_endpoint_could_not_start_with_ends_the_run_before_its_first_step(deployed, tiny_hub, tmp_path, wrong, named):
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub, deploy={**SERVED, **wrong})
+    before = len(deployed.json("audit", "query"))
+    refused = deployed("run", pipeline, expect=2)
+    assert named in refused.stderr and "redoubt.yaml" in refused.stderr, refused.stderr
+    assert len(deployed.json("audit", "query")) == before
+
+
+def test_tls_1_2_is_spoken_where_it_is_chosen(endpoint):
+    context = ssl.create_default_context(cafile=endpoint.status["ca_file"])
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", int(endpoint.url.rpartition(":")[2]))), server_hostname="localhost") as connection:
+        assert connection.version() == "TLSv1.2" and connection.cipher()[0].startswith("ECDHE-") and ("GCM" in connection.cipher()[0] or "CHACHA20" in connection.cipher()[0])
+
+
+def test_limits_of_the_endpoint_and_of_its_model_hold_for_keys_without_their_own(endpoint, deployed):
+    def standing(key):
+        with endpoint.open("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}, key=key) as answer:
+            return answer.headers["x-ratelimit-limit-requests"], answer.headers["x-ratelimit-limit-tokens"]
+
+    own = deployed.json("key", "create", "--name", "own", "--environment", "dev", "--requests-per-minute", "7", "--limit", "tokens_per_minute=9000", "--concurrent-requests", "2")
+    plain = deployed.json("key", "create", "--name", "plain", "--environment", "dev")
+    few = deployed.json("key", "create", "--name", "few", "--environment", "dev", "--limit", "requests_per_minute=5")
+    assert [standing(plain["key"]), standing(own["key"]), standing(few["key"])] == [("5000", "10000000"), ("7", "9000"), ("5", "10000000")]
+    listed = {key["id"]: key for key in deployed.json("key", "list", "--environment", "dev")}
+    assert (listed[own["id"]]["requests_per_minute"], listed[own["id"]]["concurrent_requests"], listed[own["id"]]["scopes"]) == (7, 2, ["invoke", "models", "health"])
 
 
 def test_a_message_cannot_forge_a_role(endpoint):

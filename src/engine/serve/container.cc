@@ -167,7 +167,7 @@ void Container::invoke(const http::Request& request, Wire& wire) {
 void Container::answer(const openai::CompletionRequest& request, Wire& wire) {
   const bool is_chat = request.protocol == openai::Protocol::chat;
   const openai::AnswerFrame frame{request.protocol, (is_chat ? "chatcmpl-" : "cmpl-") + std::to_string(next_answer_++),
-                                  request.model.empty() ? options_.model : request.model, seconds_now(), request.generate.top_logprobs.has_value()};
+                                  request.model.empty() ? options_.model : request.model, seconds_now(), request.generate.top_logprobs.has_value(), request.include_usage};
   openai::Piece whole;
   openai::StreamPlace place;
   bool begun = false;
@@ -194,7 +194,7 @@ void Container::answer(const openai::CompletionRequest& request, Wire& wire) {
   }
   if (!request.stream) return wire.send(200, kJson, answer_body(frame, whole, *end));
   if (!begun) (void)(wire.begin("text/event-stream; charset=utf-8") && wire.write(stream_begin(frame)));
-  (void)wire.write(end ? stream_end(frame, *end, request.include_usage) : openai::stream_error(failure_of(end.error()).body));
+  (void)wire.write(end ? stream_end(frame, *end) : openai::stream_error(failure_of(end.error()).body));
   wire.end();
 }
 
