@@ -12,6 +12,7 @@ const Json kSchema = Json::parse(R"({
   "properties": {
     "name": {"type": "string", "pattern": "^[a-z-]+$"},
     "learning_rate": {"type": "number", "exclusiveMinimum": 0, "default": 0.5},
+    "place": {"type": "string", "pattern": "^https://[A-Za-z0-9.-]+(:[0-9]+)?$"},
     "epochs": {"type": "integer", "minimum": 1, "maximum": 9},
     "mode": {"enum": ["stop", "warn"]},
     "hosts": {"type": "array", "items": {"$ref": "#/$defs/host"}},
@@ -69,6 +70,13 @@ TEST(Schema, refuses_wrong_types_ranges_and_missing_fields) {
   EXPECT_EQ(refused("name: a\nhosts:\n  - x\n  - ''\n").where, "c.yaml:4");
   EXPECT_NE(refused("name: A\n").message.find("form"), std::string::npos);
   EXPECT_NE(refused("name: a\nlearning_rate: 0\n").message.find("more than 0"), std::string::npos);
+}
+
+TEST(Schema, a_text_of_any_length_ends_in_an_answer) {
+  for (const std::size_t size : {9'000, 30'000, 65'000, 900'000}) {
+    EXPECT_EQ(refused("name: a\nplace: https://" + std::string(size, 'a') + "\n").message, "place: is too long") << size;
+  }
+  EXPECT_TRUE(check_against_schema(*parse_yaml("name: a\nplace: https://" + std::string(8'000, 'a') + "\n", "c.yaml"), kSchema));
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/app.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <cstdlib>
 
 #include "base/log.h"
+#include "base/schema.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 
@@ -61,9 +63,24 @@ std::string command_of(const CLI::App& app) {
   return text;
 }
 
+// The word that stands where a command belongs and is none; nothing where none stands there.
+std::optional<Error> unknown_command(const CLI::App& app) {
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+  std::vector<std::string> known;
+  for (const auto* command : at->get_subcommands([](const CLI::App*) { return true; })) known.push_back(command->get_name());
+  const auto left = app.remaining(true);
+  if (known.empty() || left.empty() || left.front().starts_with('-')) return std::nullopt;
+  const std::string group = command_of(app);
+  const auto near = nearest_word(left.front(), known);
+  return Error{ErrorCode::invalid_argument, fmt::format("there is no command '{}'", group.empty() ? left.front() : group + " " + left.front()), "command line",
+               near.empty() ? fmt::format("see 'redoubt {}--help'", group.empty() ? "" : group + " ") : fmt::format("did you mean '{}'?", near)};
+}
+
 int usage_error(const CLI::ParseError& problem, const CLI::App& app, const GlobalOptions& options) {
   if (problem.get_exit_code() == 0) return app.exit(problem);  // --help and --version
-  return Output(options.json).error({ErrorCode::invalid_argument, problem.what(), "command line", "see 'redoubt --help' or 'redoubt COMMAND --help'"});
+  const auto unknown = unknown_command(app);
+  return Output(options.json).error(unknown ? *unknown : Error{ErrorCode::invalid_argument, problem.what(), "command line", "see 'redoubt --help' or 'redoubt COMMAND --help'"});
 }
 
 // Nothing of ours throws; what a library throws past us (no memory left) still ends with a message and an exit status.

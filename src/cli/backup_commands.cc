@@ -123,7 +123,9 @@ class Restore {
     TRY(make_folder(to_.parent_path()));
     const auto lock = TRY(prepare_folder(growing_));
     unfinished_.folder(growing_);
-    backup_ = TRY(governance::unpack_backup(options_.file, growing_, invocation_.progress));
+    auto unpacked = governance::unpack_backup(options_.file, growing_, invocation_.progress);
+    if (!unpacked && unpacked.error().code == ErrorCode::tampered) unpacked.error().where = options_.file + (unpacked.error().where == "backup" ? "" : ": " + unpacked.error().where);
+    backup_ = TRY(std::move(unpacked));
     if (passphrase) TRY(restore_keys(*passphrase));
     TRY(check_signature());
     TRY(check_everything());

@@ -6,14 +6,17 @@
 #include "base/log.h"
 #include "cli/alarm_reports.h"
 #include "cli/audit.h"
+#include "cli/endpoint_guards.h"
 #include "cli/endpoint_parts.h"
 #include "cli/image_check.h"
 #include "cli/image_signing.h"
+#include "gateway/access.h"
 #include "gateway/rollout.h"
 #include "monitor/drift.h"
 #include "pipeline/config.h"
 #include "stages/deploy/admission.h"
 #include "stages/deploy/serving_needs.h"
+#include "telemetry/options.h"
 #include "vault/job_files.h"
 
 namespace redoubt::cli {
@@ -98,8 +101,11 @@ Result<std::set<std::string>> image_signers(Session& session, const Digest& imag
 }  // namespace
 
 Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint) {
+  (void)TRY(make_guards(endpoint.guards));  // whose packs may have been changed since
   if (!endpoint.scale.empty()) (void)TRY(gateway::ScaleOptions::from_json(endpoint.scale));
   if (!endpoint.rollout.empty()) (void)TRY(gateway::RolloutPlan::from_json(endpoint.rollout));
+  (void)TRY(gateway::read_access(endpoint.access));
+  (void)TRY(telemetry::read_telemetry(endpoint.telemetry));
   return stages::deploy::check_serving(session.store(), artifact, folder, {endpoint.slots, endpoint.context, TRY(session.endpoint_host())->worker_bytes_max()});
 }
 

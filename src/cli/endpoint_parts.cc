@@ -20,8 +20,6 @@ constexpr auto kReadyDeadline = std::chrono::seconds(90);
 // Certificates start a little in the past, for clients whose clocks are late.
 constexpr auto kClockTolerance = std::chrono::minutes(10);
 
-bool is_ip_address(const std::string& name) { return name.find(':') != name.npos || name.find_first_not_of("0123456789.") == name.npos; }
-
 enum class Lines { captures, training_rows };
 
 void add_prompts_of_lines(const std::string& lines, Lines kind, std::vector<std::string>& prompts) {
@@ -118,7 +116,7 @@ Result<crypto::CertificateAndKey> endpoint_certificate(Session& session, const p
   const auto authority = TRY(endpoint_authority(session));
   TRY(write_file(session.workspace().layout().root / "ca.pem", authority.certificate, FileMode::readable_by_all));
   crypto::LeafOptions leaf;
-  for (const auto& name : endpoint.names) (is_ip_address(name) ? leaf.ip_addresses : leaf.dns_names).push_back(name);
+  for (const auto& name : endpoint.names) (crypto::is_ip_address(name) ? leaf.ip_addresses : leaf.dns_names).push_back(name);
   if (std::find(leaf.ip_addresses.begin(), leaf.ip_addresses.end(), endpoint.host) == leaf.ip_addresses.end() && endpoint.host != "0.0.0.0" && endpoint.host != "::") {
     leaf.ip_addresses.push_back(endpoint.host);
   }

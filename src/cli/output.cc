@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/output.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -58,6 +60,8 @@ std::string render(const Table& table) {
 void Output::result(const Json& value, const std::string& text) const {
   print(stdout, json_ ? value.dump(2, ' ', false, Json::error_handler_t::replace) : without_control_characters(text));
 }
+
+void Output::value(const std::string& text) const { print(stdout, ::isatty(STDOUT_FILENO) == 1 ? without_control_characters(text) : text); }
 
 void Output::say(const std::string& line) const { print(stderr, without_control_characters(line)); }
 

@@ -26,6 +26,8 @@ class Output {
   bool json() const { return json_; }
   // The result: `value` with --json, else `text` (a newline is added where it is missing).
   void result(const Json& value, const std::string& text) const;
+  // What others read byte for byte, as text and a newline; only a terminal is spared its control characters.
+  void value(const std::string& text) const;
   // A line for the person, on stderr.
   void say(const std::string& line) const;
   // The failure in the form that was asked for; answers its exit code.

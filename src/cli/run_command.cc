@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/deploy_version.h"
+#include "cli/endpoint_guards.h"
 #include "cli/engine_image.h"
 #include "cli/image_check.h"
 #include "cli/session.h"
@@ -38,8 +39,12 @@ class PipelineRun {
  public:
   PipelineRun(Session& session, const pipeline::Config& config, Invocation& invocation) : session_(session), config_(config), invocation_(invocation) {}
 
-  // What can be known before the first step: whether the vault has the data, and whether they are held.
+  // What can be known before the first step: whether the guards' rules can be used, whether the vault has the data, and whether they are held.
   Status look_ahead(const Output& output) {
+    if (auto guards = make_guards(config_.deploy.guards); !guards) {
+      guards.error().where = fmt::format("{}: {}", config_.file.string(), guards.error().where);
+      return fail(std::move(guards.error()));
+    }
     if (config_.data.vault.empty()) return {};
     auto found = find_vault_data(session_, config_.data.vault);
     if (!found) {

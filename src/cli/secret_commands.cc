@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/prompt.h"
 #include "cli/session.h"
+#include "rows/lines.h"
 
 namespace redoubt::cli {
 namespace {
@@ -54,7 +55,10 @@ Result<int> get_secret(Invocation& invocation, const SecretOptions& options, con
   const Secret value = TRY(session->secrets().get(options.name));
   TRY(session->record_event("secret", {{"action", "get"}, {"name", options.name}}));
   const auto text = to_text(value.reveal(SecretAccess::for_user()));
-  output.result({{"name", options.name}, {"value", text}}, text);
+  if (output.json() && rows::first_invalid_utf8(text) != text.npos) {
+    return fail(ErrorCode::unsupported, "the value is no UTF-8 text, so JSON can't hold it", options.name, "take it as it is: redoubt secret get " + options.name + " > FILE");
+  }
+  output.json() ? output.result({{"name", options.name}, {"value", text}}, "") : output.value(text);
   return 0;
 }
 

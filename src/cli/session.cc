@@ -230,7 +230,11 @@ void Session::give_up_services() {
 }
 
 Status Session::require(governance::Permission permission) const {
-  return state_->workspace->identities().require(state_->identity, permission);
+  const auto& identities = state_->workspace->identities();
+  TRY(identities.require(state_->identity, permission));
+  // A name is no proof, and what can't be signed must not have been done by then.
+  if (permission != governance::Permission::read_audit) (void)TRY(identities.unlock(state_->identity));
+  return {};
 }
 
 Result<governance::StepRecorder*> Session::recorder() {

@@ -166,9 +166,11 @@ Result<int> restore_version(Invocation& invocation, const VaultOptions& options,
   return 0;
 }
 
-Result<TimePoint> parse_time(const std::string& text, TimePoint fallback) {
+Result<TimePoint> parse_time(const std::string& text, const char* option, TimePoint fallback) {
   if (text.empty()) return fallback;
-  return parse_rfc3339(text.size() == 10 ? text + "T00:00:00Z" : text);
+  auto time = parse_rfc3339(text.size() == 10 ? text + "T00:00:00Z" : text);
+  if (!time) return fail(ErrorCode::invalid_argument, "not a time: " + text.substr(0, 40), option, "write it as 2026-01-31 or 2026-01-31T08:00:00Z");
+  return time;
 }
 
 // The objects that a question is about: a name's or an artifact's files, or one object by its digest.
@@ -193,7 +195,7 @@ Result<std::set<std::string>> objects_asked_about(VaultWork& work, const std::st
 
 Result<int> access_log(Invocation& invocation, const VaultOptions& options, const Output& output) {
   const auto work = TRY(VaultWork::look(invocation, Permission::read_audit));
-  const auto since = TRY(parse_time(options.since, TimePoint::min())), until = TRY(parse_time(options.until, TimePoint::max()));
+  const auto since = TRY(parse_time(options.since, "--since", TimePoint::min())), until = TRY(parse_time(options.until, "--until", TimePoint::max()));
   const auto objects = options.object.empty() ? std::set<std::string>() : TRY(objects_asked_about(*work, options.object));
   std::vector<custody::Access> found;
   TRY(work->session->access_log().for_each([&](const custody::Access& access) {

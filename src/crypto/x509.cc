@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <array>
 #include <ctime>
 
 #include "base/check.h"
@@ -87,22 +88,6 @@ void add_extension(X509* certificate, X509* issuer, int nid, const char* value) 
   CHECK(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1);
 }
 
-// Letters, digits and hyphens in labels of at most 63 bytes; the first label may be "*".
-bool is_dns_name(std::string_view name) {
-  if (name.starts_with("*.")) name.remove_prefix(2);
-  if (name.empty() || name.size() > 253) return false;
-  while (true) {
-    const auto dot = name.find('.');
-    const auto label = name.substr(0, dot);
-    const bool plain = std::all_of(label.begin(), label.end(), [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-    });
-    if (label.empty() || label.size() > 63 || !plain || label.front() == '-' || label.back() == '-') return false;
-    if (dot == name.npos) return true;
-    name.remove_prefix(dot + 1);
-  }
-}
-
 void add_name(GENERAL_NAMES* names, int type, ASN1_STRING* value) {
   GENERAL_NAME* name = GENERAL_NAME_new();
   CHECK(name != nullptr && value != nullptr);
@@ -179,6 +164,27 @@ const char* purposes_of(LeafUse use) {
 }
 
 }  // namespace
+
+// Letters, digits and hyphens in labels of at most 63 bytes; the first label may be "*".
+bool is_dns_name(std::string_view name) {
+  if (name.starts_with("*.")) name.remove_prefix(2);
+  if (name.empty() || name.size() > 253) return false;
+  while (true) {
+    const auto dot = name.find('.');
+    const auto label = name.substr(0, dot);
+    const bool plain = std::all_of(label.begin(), label.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+    });
+    if (label.empty() || label.size() > 63 || !plain || label.front() == '-' || label.back() == '-') return false;
+    if (dot == name.npos) return true;
+    name.remove_prefix(dot + 1);
+  }
+}
+
+bool is_ip_address(const std::string& text) {
+  std::array<std::uint8_t, 16> bytes{};
+  return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 || ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
+}
 
 Result<CertificateAndKey> make_ca(const CaOptions& options) {
   if (options.common_name.empty()) return fail(ErrorCode::invalid_argument, "a CA needs a name");

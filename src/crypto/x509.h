@@ -35,6 +35,10 @@ struct LeafOptions {
   TimePoint not_before{};
   int days = 90;  // never beyond the CA's own end
 };
+// Whether a certificate can be for that name or address.
+bool is_dns_name(std::string_view name);
+bool is_ip_address(const std::string& text);
+
 // A certificate over a new key, issued by the CA. invalid_argument for names or addresses that are none, or for a CA that is
 // none.
 Result<CertificateAndKey> issue_leaf(const CertificateAndKey& ca, const LeafOptions& options);

@@ -195,6 +195,10 @@ Result<BackupSummary> make_backup(Workspace& workspace, const ledger::LedgerOpti
   std::error_code ignored;
   const fs::path folder = options.file.parent_path().empty() ? fs::path(".") : options.file.parent_path();
   if (!fs::is_directory(folder, ignored)) return fail(ErrorCode::not_found, "the folder for the backup is not there", folder.string());
+  const fs::path inside = fs::canonical(folder, ignored).lexically_relative(fs::canonical(workspace.layout().root, ignored));
+  if (!inside.empty() && *inside.begin() != "..") {
+    return fail(ErrorCode::invalid_argument, "a backup in the workspace would be lost with it, and is no part of one", options.file.string(), "name a place outside of " + workspace.layout().root.string());
+  }
   if (fs::exists(fs::symlink_status(options.file, ignored))) return fail(ErrorCode::already_exists, "there is a file of this name", options.file.string(), "choose a new name");
   std::optional<WrappedKeys> keys;
   if (options.keys_passphrase) keys = TRY(wrap_key_files(TRY(read_key_files(workspace.credentials())), *options.keys_passphrase, workspace.id()));

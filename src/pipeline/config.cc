@@ -9,10 +9,18 @@
 #include "base/file.h"
 #include "base/schema.h"
 #include "crypto/sign.h"
+#include "crypto/x509.h"
+#include "gateway/access.h"
+#include "gateway/rollout.h"
+#include "gateway/scaling.h"
+#include "guards/options.h"
+#include "http/client.h"
+#include "http/loopback.h"
 #include "pipeline/data_policy.h"
 #include "pipeline/providers.h"
 #include "pipeline/schemas.h"
 #include "provider/registry/reference.h"
+#include "telemetry/options.h"
 
 namespace redoubt::pipeline {
 namespace fs = std::filesystem;
@@ -36,6 +44,16 @@ fs::path relative_to(const fs::path& config, const std::string& path) {
   return (config.parent_path() / path).lexically_normal();
 }
 
+// A file that another one names; one that can't be opened is a mistake of that one.
+template <class Load>
+auto named_file(const char* key, const fs::path& config, const std::string& path, const Load& load) {
+  auto loaded = load(relative_to(config, path));
+  if (!loaded && loaded.error().code == ErrorCode::not_found && loaded.error().where == relative_to(config, path).string()) {
+    loaded.error() = {ErrorCode::invalid_argument, std::string(key) + ": " + loaded.error().message, loaded.error().where, "named in " + config.string()};
+  }
+  return loaded;
+}
+
 Result<ModelOptions> read_model(const Json& json, const fs::path& config) {
   ModelOptions model;
   model.repository = get<std::string>(json, "repository");
@@ -48,7 +66,7 @@ Result<ModelOptions> read_model(const Json& json, const fs::path& config) {
   model.allowed_hosts = get<std::vector<std::string>>(json, "allowed_hosts");
   model.size_gib_max = get<std::uint64_t>(json, "size_gib_max");
   const auto signers = get<std::string>(json, "signers");
-  if (!signers.empty()) model.signers = TRY(load_signers(relative_to(config, signers)));
+  if (!signers.empty()) model.signers = TRY(named_file("model.signers", config, signers, load_signers));
   return model;
 }
 
@@ -63,7 +81,7 @@ Result<DataOptions> read_data(const YamlDocument& document, const Json& json, co
   data.eval_fraction = get<double>(json, "eval_fraction");
   data.seed = get<std::uint64_t>(json, "seed");
   data.question = get<std::string>(json, "question") == "user" ? rows::Question::user : rows::Question::prompt;
-  if (const auto policy = get<std::string>(json, "policy"); !policy.empty()) data.policy = TRY(load_data_policy(relative_to(config, policy)));
+  if (const auto policy = get<std::string>(json, "policy"); !policy.empty()) data.policy = TRY(named_file("data.policy", config, policy, load_data_policy));
   if (auto accepted = data.policy.accept(get<std::vector<std::string>>(json, "accept")); !accepted) {
     accepted.error().where = document.locate("/data/accept");
     return fail(std::move(accepted.error()));
@@ -151,7 +169,68 @@ void read_service(const Json& json, DeployOptions& deploy) {
   deploy.drain_s = static_cast<int>(json_or(json, "drain_s", std::int64_t{deploy.drain_s}));
 }
 
-DeployOptions read_deploy(const Json& json) {
+// Where the endpoint listens and what its certificate is for, known before anything runs.
+Status check_address(const YamlDocument& document, const Json& json) {
+  const auto wrong = [&](const std::string& field, const std::string& text, const char* why, const char* hint) {
+    return fail(ErrorCode::invalid_argument, "deploy." + field + ": '" + text + "' " + why, document.locate("/deploy/" + field), hint);
+  };
+  if (const auto host = get<std::string>(json, "host"); !crypto::is_ip_address(host)) {
+    return wrong("host", host, "is no IP address", "name the address to listen at, such as 127.0.0.1, or 0.0.0.0 for every one of this machine's; host names stand in deploy.names");
+  }
+  for (const auto& name : json.at("names")) {
+    const auto text = name.get<std::string>();
+    if (!crypto::is_ip_address(text) && !crypto::is_dns_name(text)) return wrong("names", text, "is no host name and no IP address", "such as [localhost, models.example.org]");
+  }
+  return {};
+}
+
+// A file that the endpoint reads, as a whole path, since endpoints start from anywhere.
+Status settle_file(Json& object, const char* member, const std::string& name, const fs::path& config) {
+  if (!object.contains(member)) return {};
+  const auto path = fs::absolute(relative_to(config, get<std::string>(object, member))).lexically_normal();
+  if (!is_plain_file(path)) return fail(ErrorCode::invalid_argument, name + "." + member + " is no file", path.string(), "named in " + config.string());
+  object[member] = path.string();
+  return {};
+}
+
+Status settle_files(DeployOptions& deploy, const fs::path& config) {
+  auto& access = deploy.access;
+  for (const char* member : {"certificate_file", "key_file"}) TRY(settle_file(access, member, "deploy.access", config));
+  if (access.contains("oidc"))
+    for (const char* member : {"key_set_file", "ca_file"}) TRY(settle_file(access["oidc"], member, "deploy.access.oidc", config));
+  if (access.contains("client_certificates")) TRY(settle_file(access["client_certificates"], "ca_file", "deploy.access.client_certificates", config));
+  if (deploy.guards.contains("packs"))
+    for (auto& pack : deploy.guards["packs"])
+      for (const char* member : {"file", "key_file"}) TRY(settle_file(pack, member, "deploy.guards.packs", config));
+  if (deploy.telemetry.contains("traces")) TRY(settle_file(deploy.telemetry["traces"], "ca_file", "deploy.telemetry.traces", config));
+  return {};
+}
+
+// What the endpoint's process would find out at its start, after a training and a review.
+Status check_deploy(const YamlDocument& document, const DeployOptions& deploy) {
+  const auto check = [&](const auto& read, const std::string& member) -> Status {
+    if (read) return {};
+    const auto& [code, message, where, hint] = read.error();
+    const auto more = where.empty() || where.starts_with("deploy.") ? "" : " (" + where + ")";
+    return fail(ErrorCode::invalid_argument, "deploy." + member + ": " + message + more, document.locate("/deploy/" + member), hint);
+  };
+  TRY(check(gateway::read_access(deploy.access), "access"));
+  TRY(check(guards::read_guards(deploy.guards), "guards"));
+  TRY(check(telemetry::read_telemetry(deploy.telemetry), "telemetry"));
+  TRY(check(gateway::ScaleOptions::from_json(deploy.scale), "scale"));
+  if (!deploy.rollout.empty()) TRY(check(gateway::RolloutPlan::from_json(deploy.rollout), "rollout"));
+  return {};
+}
+
+Status check_webhook(const YamlDocument& document, const std::string& webhook) {
+  if (webhook.empty()) return {};
+  const auto url = http::parse_url(webhook);
+  if (url && (url->scheme == "https" || http::is_loopback(url->host))) return {};
+  return fail(ErrorCode::invalid_argument, "watch.webhook: " + (url ? "a webhook must be https" : url.error().message), document.locate("/watch/webhook"), "only a receiver on this machine may be plain http");
+}
+
+Result<DeployOptions> read_deploy(const YamlDocument& document, const Json& json) {
+  TRY(check_address(document, json));
   DeployOptions deploy;
   deploy.environment = get<std::string>(json, "environment");
   deploy.host = get<std::string>(json, "host");
@@ -271,16 +350,19 @@ Result<Config> load_config(const fs::path& file) {
   config.model = TRY(read_model(json.at("model"), file));
   config.data = TRY(read_data(document, json.at("data"), file));
   config.image = TRY(read_image(document, json.at("image"), file));
-  config.training = TRY(load_training_config(relative_to(file, get<std::string>(json.at("train"), "config"))));
-  config.thresholds = TRY(load_thresholds(relative_to(file, get<std::string>(json.at("evaluate"), "thresholds"))));
+  config.training = TRY(named_file("train.config", file, get<std::string>(json.at("train"), "config"), load_training_config));
+  config.thresholds = TRY(named_file("evaluate.thresholds", file, get<std::string>(json.at("evaluate"), "thresholds"), load_thresholds));
   config.generations = get<int>(json.at("evaluate"), "generations");
   config.bump = get<std::string>(json.at("register"), "bump");
   config.intended_use = get<std::string>(json.at("register"), "intended_use");
   config.limitations = get<std::string>(json.at("register"), "limitations");
-  config.deploy = read_deploy(json.at("deploy"));
+  config.deploy = TRY(read_deploy(document, json.at("deploy")));
+  TRY(settle_files(config.deploy, file));
+  TRY(check_deploy(document, config.deploy));
   config.watch = TRY(WatchOptions::from_json(json.at("watch")));
+  TRY(check_webhook(document, config.watch.webhook));
   if (!config.watch.webhook_ca_file.empty()) config.watch.webhook_ca_file = fs::absolute(relative_to(file, config.watch.webhook_ca_file)).string();
-  config.policy = TRY(read_policy(relative_to(file, get<std::string>(json, "policy"))));
+  config.policy = TRY(named_file("policy", file, get<std::string>(json, "policy"), read_policy));
   if (json.contains("providers")) config.providers = TRY(providers_of(document));
   return config;
 }

@@ -106,6 +106,40 @@ TEST_F(ConfigTest, scale_and_rollout_are_recorded_as_they_stand_and_only_where_t
   }
 }
 
+TEST_F(ConfigTest, files_of_the_endpoint_are_whole_paths) {
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\ndeploy: ";
+  for (const char* file : {"chain.pem", "key.pem", "ca.pem", "rules.pack"}) write(file, "-");
+  write("redoubt.yaml", start + "{access: {certificate_file: chain.pem, key_file: key.pem, oidc: {issuer: i, audience: a, key_set_file: ca.pem}, client_certificates: {ca_file: ca.pem}}, "
+                                "guards: {packs: [{file: rules.pack, key_file: key.pem}]}, telemetry: {traces: {url: 'https://c.example/v1/traces', ca_file: ca.pem}}}\n");
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message << config.error().where;
+  const auto whole = [&](const char* name) { return (folder_.path() / name).string(); };
+  EXPECT_EQ(config->deploy.access["certificate_file"], whole("chain.pem"));
+  EXPECT_EQ(config->deploy.access["key_file"], whole("key.pem"));
+  EXPECT_EQ(config->deploy.access["oidc"]["key_set_file"], whole("ca.pem"));
+  EXPECT_EQ(config->deploy.access["client_certificates"]["ca_file"], whole("ca.pem"));
+  EXPECT_EQ(config->deploy.guards["packs"][0], (Json{{"file", whole("rules.pack")}, {"key_file", whole("key.pem")}}));
+  EXPECT_EQ(config->deploy.telemetry["traces"]["ca_file"], whole("ca.pem"));
+  write("redoubt.yaml", start + "{access: {certificate_file: absent.pem, key_file: key.pem}}\n");
+  EXPECT_EQ(load().error().where, whole("absent.pem"));
+  EXPECT_EQ(load().error().message, "deploy.access.certificate_file is no file");
+}
+
+TEST_F(ConfigTest, what_the_endpoint_could_not_start_with_is_told_with_its_place) {
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\n";
+  for (const auto& [wrong, field] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"deploy: {host: localhost}", "deploy.host"}, {"deploy: {host: 127.0.0.1.5}", "deploy.host"}, {"deploy: {names: []}", "deploy.names"}, {"deploy: {access: {key_file: redoubt.yaml}}", "deploy.access"},
+           {"deploy: {access: {oidc: {issuer: 'https://i.example', audience: a, algorithms: [HS256]}}}", "deploy.access"}, {"deploy: {access: {client_certificates: {ca_file: redoubt.yaml, clients: [{name: a, scopes: [admin]}]}}}", "deploy.access"},
+           {"deploy: {guards: {kinds: {NO_KIND: log}}}", "deploy.guards"}, {"deploy: {telemetry: {traces: {url: 'http://collector.example/v1/traces'}}}", "deploy.telemetry"},
+           {"deploy: {scale: {min: 2, max: 1}}", "deploy.scale"}, {"deploy: {scale: {max: 4}}", "deploy.scale"}, {"deploy: {requests_per_minute: 5000000000}", "deploy.requests_per_minute"}, {"watch: {webhook: 'http://example.com/hook'}", "watch.webhook"}}) {
+    write("redoubt.yaml", start + wrong + "\n");
+    ASSERT_FALSE(load()) << wrong;
+    EXPECT_EQ(load().error().code, ErrorCode::invalid_argument) << wrong;
+    EXPECT_EQ(load().error().where, (folder_.path() / "redoubt.yaml").string() + ":5") << wrong;
+    EXPECT_TRUE(load().error().message.starts_with(field)) << load().error().message;
+  }
+}
+
 TEST_F(ConfigTest, a_registry_that_is_asked_for_signatures_is_an_address_and_its_authority_a_whole_path) {
   const std::string pem = crypto::SigningKey::generate(crypto::SignatureAlgorithm::ecdsa_p256).public_key().to_pem();
   write("build.pub", pem);
@@ -139,6 +173,66 @@ TEST_F(ConfigTest, names_the_file_and_line_of_a_mistake_in_any_of_them) {
   EXPECT_EQ(load().error().hint, "did you mean 'epochs'?");
   write("training_config.yaml", "version: 2\n");
   EXPECT_EQ(load().error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(ConfigTest, a_checkpoint_after_each_epoch_alone_and_a_single_layer_can_be_asked_for) {
+  write("training_config.yaml", "version: 1\ncheckpoint_steps: 0\nlayers_to_transform: 3\n");
+  const auto config = load();
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->training["checkpoint_steps"], 0);
+  EXPECT_EQ(config->training["layers_to_transform"], 3);
+  write("training_config.yaml", "version: 1\nlayers_to_transform: -1\n");
+  EXPECT_FALSE(load());
+}
+
+TEST_F(ConfigTest, where_an_endpoint_listens_and_what_it_is_called_is_known_before_anything_runs) {
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\ndeploy: ";
+  for (const char* right : {"{host: '::1', names: ['::1', models.example.org, 10.0.0.1, '*.example.org']}", "{host: 0.0.0.0, names: [a]}"}) {
+    write("redoubt.yaml", start + right + "\n");
+    EXPECT_TRUE(load()) << right << load().error().message;
+  }
+  for (const char* wrong : {"{host: localhost}", "{host: 127.0.0}", "{host: '127.0.0.1 '}", "{names: []}", "{names: ['a b']}", "{names: [a, 'https://a']}", "{names: ['']}", "{names: [-a]}"}) {
+    write("redoubt.yaml", start + wrong + "\n");
+    const auto config = load();
+    ASSERT_FALSE(config) << wrong;
+    EXPECT_EQ(config.error().code, ErrorCode::invalid_argument) << wrong;
+    EXPECT_EQ(config.error().where, (folder_.path() / "redoubt.yaml").string() + ":5") << wrong;
+    EXPECT_TRUE(config.error().message.starts_with("deploy.")) << config.error().message;
+  }
+}
+
+TEST_F(ConfigTest, a_file_that_is_named_and_not_there_is_a_mistake_of_the_file_that_names_it) {
+  const std::string start = "version: 1\nname: m\n", model = "model: {repository: o/n}\n", data = "data: {file: d.jsonl}\n";
+  const std::pair<std::string, std::string> named[] = {{"train.config", start + model + data + "train: {config: gone.yaml}\n"}, {"evaluate.thresholds", start + model + data + "evaluate: {thresholds: gone.yaml}\n"},
+                                                       {"policy", start + model + data + "policy: gone.yaml\n"}, {"model.signers", start + data + "model: {repository: o/n, signers: gone.yaml}\n"},
+                                                       {"data.policy", start + model + "data: {file: d.jsonl, policy: gone.yaml}\n"}};
+  for (const auto& [key, text] : named) {
+    write("redoubt.yaml", text);
+    const auto config = load();
+    ASSERT_FALSE(config) << key;
+    EXPECT_EQ(config.error().code, ErrorCode::invalid_argument) << key;
+    EXPECT_TRUE(config.error().message.starts_with(key + ": ")) << config.error().message;
+    EXPECT_EQ(config.error().where, (folder_.path() / "gone.yaml").string());
+    EXPECT_NE(config.error().hint.find("redoubt.yaml"), std::string::npos);
+  }
+}
+
+TEST_F(ConfigTest, a_number_that_nothing_can_hold_is_refused_and_not_cut) {
+  const std::string start = "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\n";
+  for (const char* wrong : {"deploy: {requests_per_minute: 4294967296}", "watch: {critical_vulnerabilities_max: 4294967295}", "watch: {unauthorized_attempts_max: 4294967295}"}) {
+    write("redoubt.yaml", start + wrong + "\n");
+    EXPECT_FALSE(load()) << wrong;
+  }
+  write("redoubt.yaml", start);
+  for (const char* wrong : {"evaluation_age_days_max: 4294967296", "vulnerabilities: {scan_age_hours_max: 4294967296}"}) {
+    write("policy.yaml", std::string("version: 1\n") + wrong + "\n");
+    EXPECT_FALSE(load()) << wrong;
+  }
+  write("policy.yaml", "version: 1\n");
+  for (const char* wrong : {"hours_max: 600000", "memory_gib_max: 1e300", "warmup_steps: 4294967296", "checkpoint_steps: 4294967296"}) {
+    write("training_config.yaml", std::string("version: 1\n") + wrong + "\n");
+    EXPECT_FALSE(load()) << wrong;
+  }
 }
 
 TEST_F(ConfigTest, plain_http_is_no_endpoint) {

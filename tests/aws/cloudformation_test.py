@@ -194,6 +194,18 @@ def test_the_five_alarms_tell_the_topic_which_takes_tls_alone(resources):
     assert of_type(resources, "AWS::GuardDuty::Detector")["Detector"]["Enable"]
 
 
+def test_the_trail_is_made_after_the_policies_that_let_it_write_and_tell(resources):
+    """CreateTrail refuses a bucket or a topic whose policy is not there yet (InsufficientS3BucketPolicy, InsufficientSnsTopicPolicy)."""
+    trail = resources["Trail"]
+    used = {trail["Properties"]["S3BucketName"]["!Ref"], trail["Properties"]["SnsTopicName"]["!GetAtt"].split(".")[0]}
+    policies = set()
+    for name, item in resources.items():
+        of = {"AWS::S3::BucketPolicy": lambda p: [p["Bucket"]], "AWS::SNS::TopicPolicy": lambda p: p["Topics"]}.get(item["Type"], lambda p: [])(item["Properties"])
+        policies |= {name} if used & {one["!Ref"] for one in of} else set()
+    waits_for = trail["DependsOn"] if isinstance(trail["DependsOn"], list) else [trail["DependsOn"]]
+    assert len(policies) == 2 and policies <= set(waits_for)
+
+
 def test_the_alarms_look_where_an_endpoint_s_watch_puts_its_values(resources):
     rules = set(re.findall(r'^\s*\{"(\w+)", "', (TEMPLATE.parents[1] / "src" / "stages" / "watch" / "alarms.cc").read_text(), re.MULTILINE))
     alarms = of_an_endpoint(of_type(resources, "AWS::CloudWatch::Alarm"))

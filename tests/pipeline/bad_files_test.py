@@ -80,6 +80,18 @@ def test_a_missing_argument_is_wrong_usage(redoubt, command):
     assert "required" in redoubt(*command, expect=2).stderr
 
 
+@pytest.mark.parametrize("line,says,cure", [
+    (("runn", "redoubt.yaml"), "'runn'", "'run'"),
+    (("registry", "aprove", "m/1", "--reason", "x"), "'registry aprove'", "'approve'"),
+    (("vault", "hold", "plce"), "'vault hold plce'", "'place'"),
+    (("nothing-like-it",), "'nothing-like-it'", "redoubt --help"),
+    (("data", "kinds"), "'data kinds'", "redoubt data --help"),
+])
+def test_a_misspelt_command_is_named_with_the_nearest_one(redoubt, line, says, cure):
+    error = redoubt.json(*line, expect=2)["error"]
+    assert says in error["message"] and cure in error["hint"]
+
+
 @pytest.mark.parametrize("command,options", [(("data", "check"), ()), (("data", "split"), ("-o", "out")), (("model", "import"), ("-o", "out"))])
 def test_what_is_no_file_is_not_opened(redoubt, tmp_path, command, options):
     os.mkfifo(tmp_path / "pipe")

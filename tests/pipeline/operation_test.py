@@ -111,7 +111,28 @@ def test_a_restore_refuses_what_is_there_and_wrong_passphrases(kept, tmp_path):
     kept("backup", "-o", kept.backup, expect=1)
     assert "takes the role" in kept("backup", "-o", tmp_path / "more", identity="reviewer", expect=5).stderr
     kept("restore", tmp_path / "nothing", "--to", tmp_path / "new", expect=1)
-    kept("restore", kept.passphrase, "--to", tmp_path / "new", expect=4)
+    assert f"where: {kept.passphrase}" in kept("restore", kept.passphrase, "--to", tmp_path / "new", expect=4).stderr
+
+
+def test_a_backup_does_not_go_into_the_workspace(kept):
+    (kept.folder / "way").symlink_to(kept.workspace)
+    for folder in (kept.workspace, kept.workspace / "objects", kept.folder / "way"):
+        assert "outside of" in kept("backup", "-o", folder / "mine.backup", expect=2).stderr
+    (kept.folder / "way").unlink()
+    assert kept.json("audit", "verify")["ok"]
+
+
+def test_a_secret_comes_out_as_it_went_in(tmp_path):
+    redoubt = init(tmp_path / "here")
+    value = bytes(range(1, 256))
+    (tmp_path / "value").write_bytes(value)
+    redoubt("secret", "put", "odd", "--file", tmp_path / "value")
+    taken = subprocess.run(redoubt.command("secret", "get", "odd"), env=redoubt.environment, capture_output=True, check=True, cwd=tmp_path)
+    assert taken.stdout == value + b"\n"
+    assert "UTF-8" in redoubt("--json", "secret", "get", "odd", expect=1).stdout
+    redoubt("secret", "put", "odd", stdin="-----BEGIN\n\x1b[2Jtext\n")
+    assert redoubt("secret", "get", "odd").stdout == "-----BEGIN\n\x1b[2Jtext\n"
+    assert redoubt.json("secret", "get", "odd")["value"] == "-----BEGIN\n\x1b[2Jtext"
 
 
 def test_an_older_backup_than_the_anchor_has_to_be_accepted(kept, tmp_path):
@@ -388,6 +409,27 @@ def test_a_secret_put_killed_at_any_moment_leaves_the_old_or_the_new_one(tmp_pat
         intent.write_bytes(left[0])
         secret.write_bytes(left[1])
         assert_named(redoubt, f"secrets/{secret.name}")
+
+
+def test_who_lacks_an_identity_s_key_file_changes_nothing_in_its_name(tmp_path):
+    redoubt = init(tmp_path / "here")
+    (tmp_path / "data.jsonl").write_text('{"text": "a"}\n')
+    key = redoubt.json("key", "create", "--name", "x")
+    for path in (tmp_path / "here/config").rglob("*.key"):
+        if path.name in ("operator.key", "admin.key"):
+            path.rename(path.with_suffix(".away"))
+    contents = lambda: {path: path.read_bytes() for path in redoubt.workspace.rglob("*") if path.is_file() and not path.name.endswith("lock")}
+    before = contents()
+    for command in (("secret", "put", "token"), ("secret", "delete", "token"), ("secret", "get", "token"), ("key", "create", "--name", "y"), ("key", "revoke", key["id"]), ("keys", "rotate"),
+                    ("vault", "put", "rows", tmp_path / "data.jsonl"), ("backup", "-o", tmp_path / "b")):
+        assert "operator.key" in redoubt(*command, stdin="new", expect=5).stderr, command
+    assert "admin.key" in redoubt("identity", "add", "eve", "--role", "reviewer", identity="admin", expect=5).stderr
+    redoubt("audit", "query")
+    assert contents() == before and not (tmp_path / "b").exists()
+    assert redoubt.json("audit", "verify")["ok"]
+    for path in (tmp_path / "here/config").rglob("*.away"):
+        path.rename(path.with_suffix(".key"))
+    assert redoubt.json("secret", "get", "token")["value"] == "swordfish-7"
 
 
 def test_who_may_do_what_out_of_the_box(tmp_path):

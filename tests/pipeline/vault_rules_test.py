@@ -626,6 +626,7 @@ def test_every_read_in_clear_is_recorded(vault):
     assert vault.json("vault", "access-log", "--object", "people")[0]["object"].startswith("own/")
     assert vault.json("vault", "access-log", "--identity", "nobody") == []
     assert vault.json("vault", "access-log", "--until", "2020-01-01") == [] and len(vault.json("vault", "access-log", "--since", "2020-01-01")) == 2
+    assert error(vault("--json", "vault", "access-log", "--since", "yesterday", expect=2))["where"] == "--since"
     sound(vault)
     path = vault.workspace / "access.log"
     lines = path.read_text().splitlines(keepends=True)
