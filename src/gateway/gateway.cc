@@ -485,7 +485,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   AnswerFrame frame{parsed->protocol, (chat ? "chatcmpl-" : reads ? "embd-" : "cmpl-") + crypto::draw_identifier(12),
                     parsed->model.empty() ? release->name + "/" + release->version : parsed->model, seconds_of(deps_.clock.now()), parsed->generate.top_logprobs.has_value()};
   if (framing == Framing::aws_event_stream) parsed->stream = true;
-  Completion::Context context{std::move(frame), route.pattern, false, false, std::nullopt, capture ? std::move(body) : std::string(), std::move(*admission),
+  Completion::Context context{std::move(frame), route.pattern, false, std::nullopt, capture ? std::move(body) : std::string(), std::move(*admission),
                               deps_.metrics, deps_.clock, intervals_, capture};
   context.dialect = route.dialect;
   context.framing = framing;
