@@ -241,8 +241,12 @@ Result<crypto::SigningKey> Identities::unlock(std::string_view name, std::option
   }
   if (!secret) return fail(secret.error());
   const auto sealed_path = places_.sealed_keys / (identity.name + ".sealed");
-  const auto sealed = TRY(read_file(sealed_path, kSealedKeyBytesMax));
-  auto key = open_signing_key(sealed, *secret, {places_.workspace, identity.name});
+  const auto sealed = read_file(sealed_path, kSealedKeyBytesMax);
+  if (!sealed && sealed.error().code == ErrorCode::not_found) {
+    return fail(ErrorCode::tampered, "the identity is listed and its sealed key is not there", sealed_path.string(), "'redoubt audit verify' names all that was changed; go back to a backup");
+  }
+  if (!sealed) return fail(sealed.error());
+  auto key = open_signing_key(*sealed, *secret, {places_.workspace, identity.name});
   if (!key) {
     key.error().where = key.error().code == ErrorCode::permission_denied ? path.string() : sealed_path.string();
     return key;

@@ -206,6 +206,13 @@ TEST_F(People, without_their_own_credential_are_refused) {
   EXPECT_TRUE(identities_.unlock("maria", credentials() / "maria.key"));
 }
 
+TEST_F(People, a_sealed_key_that_is_gone_was_taken_away) {
+  ASSERT_TRUE(identities_.add("maria", {Role::reviewer}));
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder_.path()))
+    if (file.path().filename() == "maria.sealed") std::filesystem::remove(file.path());
+  EXPECT_EQ(identities_.unlock("maria").error().code, ErrorCode::tampered);
+}
+
 TEST_F(People, a_credential_may_lie_elsewhere) {
   const auto path = folder_.path() / "usb" / "maria.key";
   ASSERT_TRUE(identities_.add("maria", {Role::reviewer}, path));
