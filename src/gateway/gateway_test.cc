@@ -298,8 +298,7 @@ TEST_F(GatewayTest, a_chat_is_answered_in_openais_form) {
 
 TEST_F(GatewayTest, a_stream_ends_with_usage_and_done) {
   auto one = client();
-  one.send(request("POST", "/v1/chat/completions", key_,
-                   chat_body("a b", R"(,"stream":true,"stream_options":{"include_usage":true})")));
+  one.send(request("POST", "/v1/chat/completions", key_, chat_body("a b", R"(,"stream":true,"stream_options":{"include_usage":true})")));
   auto text = one.read_until("data: [DONE]\n\n");
   EXPECT_NE(text.find("text/event-stream"), std::string::npos);
   EXPECT_NE(text.find(R"("content":"b ")"), std::string::npos);
