@@ -234,13 +234,6 @@ Result<int> revoke_key(Invocation& invocation, const DeploymentOptions& options,
   return 0;
 }
 
-Json scopes_of(const gateway::ApiKeyInfo& key) {
-  Json names = Json::array();
-  for (const auto scope : {gateway::Scope::invoke, gateway::Scope::models, gateway::Scope::health, gateway::Scope::metrics})
-    if (key.scopes.contains(scope)) names.push_back(gateway::to_string(scope));
-  return names;
-}
-
 Result<int> list_keys(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
@@ -249,7 +242,7 @@ Result<int> list_keys(Invocation& invocation, const DeploymentOptions& options, 
   for (const auto& key : keys->list()) {
     const auto time = [](const std::optional<TimePoint>& at) { return at ? to_rfc3339(*at) : std::string("-"); };
     values.push_back({{"id", key.id}, {"name", key.name}, {"created", to_rfc3339(key.created)}, {"expires", time(key.expires)}, {"revoked", time(key.revoked)},
-                      {"scopes", scopes_of(key)}, {"requests_per_minute", key.requests_per_minute}, {"concurrent_requests", key.concurrent_requests},
+                      {"scopes", gateway::to_json(key.scopes)}, {"requests_per_minute", key.requests_per_minute}, {"concurrent_requests", key.concurrent_requests},
                       {"tenant", key.tenant}, {"models", key.models}, {"limits", gateway::to_json(key.limits)}, {"aws", key.is_aws}, {"replaces", key.replaces}});
     table.rows.push_back({key.id, key.name, to_rfc3339(key.created), time(key.expires), time(key.revoked)});
   }

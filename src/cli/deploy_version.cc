@@ -101,11 +101,6 @@ Result<std::set<std::string>> image_signers(Session& session, const Digest& imag
 }  // namespace
 
 Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint) {
-  (void)TRY(make_guards(endpoint.guards));  // whose packs may have been changed since
-  if (!endpoint.scale.empty()) (void)TRY(gateway::ScaleOptions::from_json(endpoint.scale));
-  if (!endpoint.rollout.empty()) (void)TRY(gateway::RolloutPlan::from_json(endpoint.rollout));
-  (void)TRY(gateway::read_access(endpoint.access));
-  (void)TRY(telemetry::read_telemetry(endpoint.telemetry));
   return stages::deploy::check_serving(session.store(), artifact, folder, {endpoint.slots, endpoint.context, TRY(session.endpoint_host())->worker_bytes_max()});
 }
 
@@ -123,6 +118,20 @@ Status record_rollout(Session& session, const std::string& environment, stages::
   return record_rollout(session, *standing.candidate, *standing.current, action, reason);
 }
 
+namespace {
+
+// Of a version that another program registered, or whose guards' packs were changed since.
+Status check_options(const pipeline::DeployOptions& endpoint) {
+  (void)TRY(make_guards(endpoint.guards));
+  if (!endpoint.scale.empty()) (void)TRY(gateway::ScaleOptions::from_json(endpoint.scale));
+  if (!endpoint.rollout.empty()) (void)TRY(gateway::RolloutPlan::from_json(endpoint.rollout));
+  (void)TRY(gateway::read_access(endpoint.access));
+  (void)TRY(telemetry::read_telemetry(endpoint.telemetry));
+  return {};
+}
+
+}  // namespace
+
 Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   TRY(audit_session(session).sound("deployment is refused"));
   auto* registry = TRY(session.registry());
@@ -139,6 +148,7 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
                        [&session](const Digest& image, const governance::Policy& asked) { return image_signers(session, image, asked); }});
   const auto policy = TRY(governance::Policy::from_json(json_or(settings, "policy", Json::object())));
   const auto release = TRY(admission.admit(target.name, target.version, endpoint.environment, policy));
+  TRY(check_options(endpoint));
   TRY(check_serving(session, release.release(), "base/", endpoint));
   stages::deploy::DeploymentOptions deployment_options;
   deployment_options.endpoint = {{"serve", endpoint.to_json()}, {"watch", json_or(settings, "watch", Json::object())}, {"scan", json_or(settings, "scan", Json::object())}};

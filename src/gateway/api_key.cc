@@ -29,11 +29,9 @@ Json to_json(const ApiKeyInfo& info) {
   Json json = {{"id", info.id},
                {"name", info.name},
                {"created", to_rfc3339(info.created)},
-               {"scopes", Json::array()},
+               {"scopes", to_json(info.scopes)},
                {"requests_per_minute", info.requests_per_minute},
                {"concurrent_requests", info.concurrent_requests}};
-  for (const auto& [scope, name] : kScopes)
-    if (info.scopes.contains(scope)) json["scopes"].push_back(name);
   if (info.expires) json["expires"] = to_rfc3339(*info.expires);
   if (info.revoked) json["revoked"] = to_rfc3339(*info.revoked);
   if (!info.tenant.empty()) json["tenant"] = info.tenant;
@@ -102,6 +100,13 @@ std::string access_key_id_of(const ApiKeyInfo& info) {
   auto text = std::string(kAwsPrefix) + info.id;
   std::transform(text.begin(), text.end(), text.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
   return text;
+}
+
+Json to_json(const Scopes& scopes) {
+  Json names = Json::array();
+  for (const auto& [scope, name] : kScopes)
+    if (scopes.contains(scope)) names.push_back(name);
+  return names;
 }
 
 const char* to_string(Scope scope) {

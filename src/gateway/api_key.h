@@ -26,6 +26,8 @@ namespace redoubt::gateway {
 enum class Scope { invoke, models, health, metrics };
 const char* to_string(Scope scope);
 Result<Scope> parse_scope(std::string_view text);
+class Scopes;
+Json to_json(const Scopes& scopes);  // their names
 
 // A set of them.
 class Scopes {

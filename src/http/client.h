@@ -78,6 +78,8 @@ struct UrlParts {
   int port = 0;
 };
 Result<UrlParts> parse_url(const std::string& url);
+// Whether what goes there is encrypted, or never leaves this machine.
+bool is_safe_way(const UrlParts& url);
 // The URL as errors and logs may show it: no query, no fragment.
 std::string without_query(const std::string& url);
 

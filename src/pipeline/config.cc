@@ -15,7 +15,6 @@
 #include "gateway/scaling.h"
 #include "guards/options.h"
 #include "http/client.h"
-#include "http/loopback.h"
 #include "pipeline/data_policy.h"
 #include "pipeline/providers.h"
 #include "pipeline/schemas.h"
@@ -225,7 +224,7 @@ Status check_deploy(const YamlDocument& document, const DeployOptions& deploy) {
 Status check_webhook(const YamlDocument& document, const std::string& webhook) {
   if (webhook.empty()) return {};
   const auto url = http::parse_url(webhook);
-  if (url && (url->scheme == "https" || http::is_loopback(url->host))) return {};
+  if (url && http::is_safe_way(*url)) return {};
   return fail(ErrorCode::invalid_argument, "watch.webhook: " + (url ? "a webhook must be https" : url.error().message), document.locate("/watch/webhook"), "only a receiver on this machine may be plain http");
 }
 

@@ -26,7 +26,8 @@ class CsvReader {
   CsvReader(LineReader& lines, std::string name, std::uint64_t record_bytes_max)
       : lines_(lines), name_(std::move(name)), record_bytes_max_(record_bytes_max) {}
 
-  // False at the end; blank lines between records are passed over, and a byte order mark before the first. A quote inside a bare field, text after a closing quote, a
+  // False at the end; blank lines between records are passed over, and a byte order mark before the first. A quote inside a bare field,
+  // text after a closing quote, a
   // quote that is never closed and bytes that are not UTF-8 are invalid_argument, a record that is too long limit_exceeded; both
   // name the line.
   Result<bool> next(CsvRecord& record);

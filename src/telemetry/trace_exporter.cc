@@ -3,7 +3,6 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "http/loopback.h"
 
 namespace redoubt::telemetry {
 namespace {
@@ -105,7 +104,7 @@ std::string to_otlp_json(const std::vector<RequestRecord>& records, const std::s
 
 Status check_collector(const std::string& url) {
   const auto place = TRY(http::parse_url(url));
-  if (place.scheme != "https" && !http::is_loopback(place.host)) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(url));
+  if (!http::is_safe_way(place)) return fail(ErrorCode::invalid_argument, "traces go over https, or to this machine", http::without_query(url));
   return {};
 }
 

@@ -12,7 +12,8 @@
 namespace redoubt::engine::train {
 
 // The rows of a channel, all of them preferences (rows/row.h), as two examples each, the chosen one first. As TRL reads them, an
-// end-of-sequence token ends each text, and both answers count from where the first of them leaves the prompt's own tokens. A pair of which either answer is longer than max_length is treated as on_too_long says, and
+// end-of-sequence token ends each text, and both answers count from where the first of them leaves the prompt's own tokens. A pair of
+// which either answer is longer than max_length is treated as on_too_long says, and
 // counted: truncate cuts each at its end, drop leaves both out. invalid_argument, by its line, for a pair that has nothing to tell
 // apart, before or after it is cut; nothing of `loss_on` matters here.
 Result<data::Examples> load_preferences(const job::Paths& paths, std::string_view channel, const evaluate::Inputs& inputs, const data::DataOptions& options);

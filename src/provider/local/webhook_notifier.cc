@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "crypto/hash.h"
 #include "http/client.h"
-#include "http/loopback.h"
 
 namespace redoubt::provider::local {
 namespace {
@@ -37,7 +36,7 @@ Status send(const WebhookOptions& webhook, const http::ClientRequest& request) {
 
 Result<std::unique_ptr<WebhookNotifier>> WebhookNotifier::create(WebhookOptions options, SecretStore& secrets, const Clock& clock) {
   const auto url = TRY(http::parse_url(options.url));
-  if (url.scheme != "https" && !http::is_loopback(url.host)) {
+  if (!http::is_safe_way(url)) {
     return fail(ErrorCode::invalid_argument, "a webhook must be https", http::without_query(options.url), "only a receiver on this machine may be plain http");
   }
   if (!options.ca_file.empty()) (void)TRY(read_text_file(options.ca_file, kAuthoritiesBytesMax));

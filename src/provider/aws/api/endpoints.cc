@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "http/client.h"
-#include "http/loopback.h"
 #include "provider/aws/api/sigv4.h"
 
 namespace redoubt::provider::aws {
@@ -33,7 +32,7 @@ constexpr RegionPrefix kRegionPrefixes[] = {
 
 Result<Endpoint> custom_endpoint(const std::string& url, const std::string& region) {
   const auto parts = TRY(http::parse_url(url));
-  if (parts.scheme != "https" && !http::is_loopback(parts.host)) {
+  if (!http::is_safe_way(parts)) {
     return fail(ErrorCode::invalid_argument, "an endpoint's URL is plain HTTP to another machine", http::without_query(url), "use https://");
   }
   if (parts.target.find('?') != std::string::npos) return fail(ErrorCode::invalid_argument, "an endpoint's URL has a query", http::without_query(url));
