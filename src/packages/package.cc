@@ -65,6 +65,7 @@ std::string Distribution::ecosystem() const {
     return "SUSE:Linux Enterprise Server " + version.substr(0, dot) + (dot == version.npos ? "" : " SP" + version.substr(dot + 1));
   }
   if (id == "mageia") return "Mageia:" + first_numbers(version, 1);
+  if (id == "azurelinux" || id == "mariner") return "Azure Linux:" + first_numbers(version, 1);
   if (id == "openEuler") return "openEuler:" + version;
   return id.empty() ? "unknown distribution" : version.empty() ? id : id + ":" + version;
 }
@@ -150,17 +151,21 @@ void tidy(Inventory& inventory) {
   const auto key = [](const Package& package) { return std::tie(package.ecosystem, package.name, package.version, package.purl, package.architecture); };
   std::stable_sort(all.begin(), all.end(), [&](const Package& a, const Package& b) { return key(a) < key(b); });
   std::vector<Package> kept;
+  std::map<std::string, std::size_t> known;  // by package URL, which is one for all writings of a name
   for (auto& package : all) {
-    if (kept.empty() || key(kept.back()) != key(package)) {
+    std::erase(package.licences, "");
+    const auto [at, is_new] = known.try_emplace(purl_of(package), kept.size());
+    if (is_new) {
       kept.push_back(std::move(package));
       continue;
     }
-    if (kept.back().owner != package.owner) kept.back().owner.clear();  // one of the two is nobody's
-    auto& places = kept.back().places;
+    auto& first = kept[at->second];
+    if (first.owner != package.owner) first.owner.clear();  // one of the two is nobody's
+    if (first.ecosystem.empty()) first.ecosystem = std::move(package.ecosystem);
     for (auto& place : package.places) {
-      if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(std::move(place));
+      if (std::find(first.places.begin(), first.places.end(), place) == first.places.end()) first.places.push_back(std::move(place));
     }
-    if (kept.back().licences.empty()) kept.back().licences = std::move(package.licences);
+    if (first.licences.empty()) first.licences = std::move(package.licences);
   }
   all = std::move(kept);
 }

@@ -24,6 +24,7 @@ TEST(OsRelease, names_the_ecosystem_that_osv_has) {
   EXPECT_EQ(ecosystem("ID=ubuntu\nVERSION_ID=\"22.04\"\n"), "Ubuntu:22.04:LTS");
   EXPECT_EQ(ecosystem("ID=ubuntu\nVERSION_ID=\"23.10\"\n"), "Ubuntu:23.10");
   EXPECT_EQ(ecosystem("ID=alpine\nVERSION_ID=3.18.4\n"), "Alpine:v3.18");
+  EXPECT_EQ(ecosystem("ID=azurelinux\nVERSION_ID=\"3.0\"\n"), "Azure Linux:3");
   EXPECT_EQ(ecosystem("ID='rocky'\nVERSION_ID='9.3'\n"), "Rocky Linux:9");
   EXPECT_EQ(ecosystem("ID=\"opensuse-leap\"\nVERSION_ID=\"15.5\"\n"), "openSUSE:Leap 15.5");
   EXPECT_EQ(ecosystem("ID=sles\nVERSION_ID=\"15.5\"\n"), "SUSE:Linux Enterprise Server 15 SP5");
@@ -138,6 +139,24 @@ TEST(Program, other_files_have_no_packages_and_damaged_ones_are_errors) {
   EXPECT_TRUE(read_program(view_of("#!/bin/sh\n"), "sh")->empty());
   EXPECT_FALSE(read_program(ByteView(whole).first(100), "cut"));
   EXPECT_FALSE(read_program(ByteView(whole).first(whole.size() - 100), "cut"));
+}
+
+TEST(Tidy, a_package_is_one_however_its_name_is_written) {
+  Inventory inventory{{{"PyPI", "PyYAML", "6.0", "", ""}, {"PyPI", "pyyaml", "6.0", "", ""}, {"PyPI", "pyyaml", "6.1", "", ""}}, {}};
+  inventory.packages[0].places = {"a"};
+  inventory.packages[0].licences = {""};
+  inventory.packages[1].places = {"b"};
+  inventory.packages[1].licences = {"MIT"};
+  tidy(inventory);
+  ASSERT_EQ(inventory.packages.size(), 2u);
+  EXPECT_EQ(inventory.packages[0].places, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(inventory.packages[0].licences, std::vector<std::string>{"MIT"});
+  // A crate of the registry is looked up, whatever else has its name.
+  Inventory crates{{{"", "app", "1.0.0", "", ""}, {"crates.io", "app", "1.0.0", "", ""}}, {}};
+  for (auto& crate : crates.packages) crate.purl = "pkg:cargo/app@1.0.0";
+  tidy(crates);
+  ASSERT_EQ(crates.packages.size(), 1u);
+  EXPECT_EQ(crates.packages[0].ecosystem, "crates.io");
 }
 
 TEST(Java, what_is_no_zip_is_an_error) {

@@ -28,6 +28,7 @@ Result<Bytes> read_part(const RandomAccess& archive, std::uint64_t offset, std::
 
 struct Directory {
   std::uint64_t entries = 0, size = 0, offset = 0;
+  std::uint64_t before = 0;  // bytes of something else that the archive was put behind; no offset counts them
 };
 
 Result<Directory> read_end64(const RandomAccess& archive, std::uint64_t end_offset, const std::string& where) {
@@ -48,7 +49,9 @@ Result<Directory> find_directory(const RandomAccess& archive, const std::string&
     if (get(tail, at, 4) != kEndMagic || at + kEndSize + get(tail, at + 20, 2) != length) continue;
     if (get(tail, at + 4, 2) != get(tail, at + 6, 2)) return fail(ErrorCode::unsupported, "a zip archive in several parts", where);
     Directory directory{get(tail, at + 10, 2), get(tail, at + 12, 4), get(tail, at + 16, 4)};
-    if (directory.entries == 0xffff || directory.size == 0xffffffff || directory.offset == 0xffffffff) directory = TRY(read_end64(archive, from + at, where));
+    if (directory.entries == 0xffff || directory.size == 0xffffffff || directory.offset == 0xffffffff) return read_end64(archive, from + at, where);
+    // The directory ends where this record begins, as Java finds it: a jar that starts itself has a script before it.
+    if (const std::uint64_t end = directory.offset + directory.size; end < from + at) directory.before = from + at - end;
     return directory;
   }
   return broken_zip("no end record", where);
@@ -104,12 +107,17 @@ libdeflate_decompressor* decompressor() {
 Result<std::vector<ZipEntry>> list_zip(const RandomAccess& archive, const std::string& where, std::size_t entries_max) {
   const Directory directory = TRY(find_directory(archive, where));
   if (directory.size > kDirectoryMax || directory.entries > entries_max) return fail(ErrorCode::limit_exceeded, "a zip archive of too many entries", where);
-  const Bytes bytes = TRY(read_part(archive, directory.offset, directory.size, where));
+  const Bytes bytes = TRY(read_part(archive, directory.offset + directory.before, directory.size, where));
   if (directory.entries > bytes.size() / kCentralSize) return broken_zip("its directory is cut off", where);
   std::vector<ZipEntry> entries;
   entries.reserve(static_cast<std::size_t>(directory.entries));
   ByteView rest = bytes;
-  for (std::uint64_t i = 0; i < directory.entries; ++i) entries.push_back(TRY(read_central(rest, where)));
+  for (std::uint64_t i = 0; i < directory.entries; ++i) {
+    entries.push_back(TRY(read_central(rest, where)));
+    auto& offset = entries.back().offset;
+    if (offset > archive.size()) return broken_zip("it points outside of itself", where);
+    offset += directory.before;
+  }
   return entries;
 }
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import zipfile
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -109,6 +110,37 @@ def test_documents_are_valid(mixed):
     spdx = json.loads(document.read_text())
     told = {ref["referenceLocator"] for package in spdx["packages"] for ref in package.get("externalRefs", [])}
     assert bare(told) == EXPECTED
+
+
+def test_documents_stay_valid_for_names_in_two_writings_and_empty_licences(tmp_path):
+    pytest.importorskip("spdx_tools")
+    from spdx_tools.spdx.parser.parse_anything import parse_file
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    root = tmp_path / "root"
+    os_release(root)
+    write(root, "var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:2~rc1+dfsg-1\n")
+    python_package(root, "PyYAML", "6.0")
+    python_package(root, "pyyaml", "6.0", prefix="opt/venv/lib")
+    write(root, "app/node_modules/x/package.json", '{"name": "x", "version": "1.0.0", "license": ""}')
+    told = json.loads(redoubt("image", "sbom", root).stdout)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(told)) is None
+    assert [c["purl"] for c in told["components"] if c["name"].lower() == "pyyaml"] == ["pkg:pypi/pyyaml@6.0"]
+    document = tmp_path / "image.spdx.json"
+    document.write_text(redoubt("image", "sbom", root, "--format", "spdx").stdout)
+    assert validate_full_spdx_document(parse_file(str(document))) == []
+
+
+def test_a_jar_that_starts_itself_is_read_as_java_reads_it(tmp_path):
+    root = tmp_path / "root"
+    os_release(root)
+    write(root, "var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n")
+    inner = jar(pom("org.inner", "deep", "0.9"))
+    path = write(root, "app/server.jar", b"#!/bin/bash\nexec java -jar \"$0\" \"$@\"\n" + jar({**pom("com.acme", "server", "3.1"), "BOOT-INF/lib/deep-0.9.jar": inner}))
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    told = json.loads(redoubt("image", "sbom", root).stdout)
+    assert {"pkg:maven/com.acme/server@3.1", "pkg:maven/org.inner/deep@0.9"} < {c.get("purl") for c in told["components"]} and "properties" not in told
 
 
 def test_go_programs_tell_of_their_modules(tmp_path):
