@@ -26,8 +26,39 @@ std::optional<std::string> affected_until(const Advisory& advisory, const std::s
   return next;
 }
 
+namespace {
+
+// Nothing from the greatest limit on is affected, whatever other events say of it; '*' is no limit.
+void apply_limits(std::vector<RangeEvent>& events, const std::string& ecosystem) {
+  const RangeEvent* last = nullptr;
+  for (const auto& event : events) {
+    if (event.kind != RangeEvent::limit) continue;
+    const bool is_later = last == nullptr || event.version == "*" || (last->version != "*" && packages::compare_versions(ecosystem, last->version, event.version) < 0);
+    if (is_later) last = &event;
+  }
+  if (last == nullptr) return;
+  const std::string end = last->version;
+  std::erase_if(events, [&](const RangeEvent& event) {
+    return event.kind == RangeEvent::limit || (end != "*" && event.version != "0" && packages::compare_versions(ecosystem, event.version, end) >= 0);
+  });
+  if (end != "*") events.push_back({RangeEvent::fixed, end});
+}
+
+constexpr std::string_view kSuseEnterprise = "SUSE:Linux Enterprise ";
+
+// "SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:Linux Enterprise Server 15 SP5-LTSS" -> "15 SP5".
+std::string suse_release(std::string_view ecosystem) {
+  std::size_t at = kSuseEnterprise.size() - 1;
+  while (at != ecosystem.npos && (at + 1 == ecosystem.size() || ecosystem[at + 1] < '0' || ecosystem[at + 1] > '9')) at = ecosystem.find(' ', at + 1);
+  const auto release = ecosystem.substr(at == ecosystem.npos ? kSuseEnterprise.size() : at + 1);
+  return std::string(release.substr(0, release.find('-')));
+}
+
+}  // namespace
+
 // The schema does not promise the order of the events. A version may be both the first and the last that is affected.
 void add_ranges(std::vector<RangeEvent> events, Advisory& advisory) {
+  apply_limits(events, advisory.ecosystem);
   std::stable_sort(events.begin(), events.end(), [&](const RangeEvent& a, const RangeEvent& b) {
     const bool a_is_start = a.version == "0", b_is_start = b.version == "0";
     if (a_is_start || b_is_start) return a_is_start && !b_is_start;
@@ -48,6 +79,7 @@ void add_ranges(std::vector<RangeEvent> events, Advisory& advisory) {
 }
 
 std::string ecosystem_key(const std::string& ecosystem) {
+  if (ecosystem.starts_with(kSuseEnterprise)) return std::string(kSuseEnterprise) + suse_release(ecosystem);
   // "Red Hat:enterprise_linux:9::baseos"
   if (!ecosystem.starts_with("Red Hat:")) return ecosystem;
   const auto release = ecosystem.find(':', 8);

@@ -34,13 +34,13 @@ std::optional<std::string> affected_until(const Advisory& advisory, const std::s
 
 // Ranges out of events, which count in the order of their versions (https://ossf.github.io/osv-schema/#evaluation).
 struct RangeEvent {
-  enum Kind { introduced, fixed, last_affected } kind;
+  enum Kind { introduced, fixed, last_affected, limit } kind;
   std::string version;
 };
 void add_ranges(std::vector<RangeEvent> events, Advisory& advisory);
 
 // The key of a package in a feed: "<ecosystem>/<name>". Python's names are one however they are written (PEP 503), Red Hat's product streams
-// one a release.
+// one a release, and SUSE's products, whose packages are those of the modules.
 std::string package_key(const std::string& ecosystem, const std::string& name);
 std::string ecosystem_key(const std::string& ecosystem);
 

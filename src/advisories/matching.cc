@@ -31,6 +31,10 @@ std::vector<Name> names_of(const Package& package) {
   if (ecosystem == "Go" && package.version.starts_with('v')) return {{ecosystem, package.name, package.version.substr(1)}};
   std::vector<Name> names = {{ecosystem, package.name, package.version}};
   if (Name other{ecosystem, source, source_version}; other != names[0]) names.push_back(std::move(other));
+  // The modules of SUSE 12 are for all of its service packs.
+  if (ecosystem_key(ecosystem).starts_with("SUSE:Linux Enterprise 12 SP")) {
+    for (std::size_t i = 0, count = names.size(); i < count; ++i) names.push_back({"SUSE:Linux Enterprise 12", names[i].name, names[i].version});
+  }
   return names;
 }
 

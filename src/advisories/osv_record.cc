@@ -90,6 +90,7 @@ void read_range(const dom::element& value, Advisory& advisory) {
       if (field.key == "introduced") list.push_back({RangeEvent::introduced, std::string(version)});
       if (field.key == "fixed") list.push_back({RangeEvent::fixed, std::string(version)});
       if (field.key == "last_affected") list.push_back({RangeEvent::last_affected, std::string(version)});
+      if (field.key == "limit") list.push_back({RangeEvent::limit, std::string(version)});
     }
   }
   add_ranges(std::move(list), advisory);

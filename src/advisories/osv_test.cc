@@ -57,9 +57,37 @@ TEST_F(OsvTest, events_count_in_the_order_of_versions_and_not_of_the_file) {
   EXPECT_TRUE(torch(last, "2.0.1").empty());
 }
 
+TEST_F(OsvTest, nothing_from_the_greatest_limit_on_is_affected) {
+  const auto ranges = [](const std::string& events) { return R"("ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},)" + events + "]}]"; };
+  for (const char* events : {R"({"limit":"2.0"})", R"({"limit":"1.2"},{"limit":"2.0"})", R"({"fixed":"1.2"},{"introduced":"1.4"},{"limit":"2.0"},{"last_affected":"3.0"})"}) {
+    EXPECT_EQ(torch(ranges(events), "1.9").size(), 1u) << events;
+    for (const char* version : {"2.0", "2.5", "3.0", "4.0"}) EXPECT_TRUE(torch(ranges(events), version).empty()) << events << version;
+  }
+  EXPECT_EQ(torch(ranges(R"({"limit":"*"},{"limit":"2.0"})"), "4.0").size(), 1u);
+  EXPECT_TRUE(torch(R"("ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"2.0"},{"limit":"2.0"}]}])", "2.1").empty());
+}
+
 TEST_F(OsvTest, a_version_that_is_listed_is_fixed_by_the_next_fix_above_it) {
   const std::string both = R"("versions":["1.0"],"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"3.0"},{"fixed":"3.1"},{"introduced":"1.1"},{"fixed":"1.2"}]}])";
   EXPECT_EQ(torch(both, "1.0").at(0).fixed, "1.2");
+}
+
+TEST_F(OsvTest, suses_advisories_name_the_module_that_ships_a_package) {
+  const auto found = [&](const std::string& product, const std::string& version_id) {
+    const auto distribution = *packages::parse_os_release("ID=sles\nVERSION_ID=\"" + version_id + "\"\n", "etc/os-release");
+    const std::string record = R"({"id":"S-1","modified":"2026-11-20T00:00:00Z","affected":[{"package":{"name":"gzip","ecosystem":"SUSE:)" + product +
+                               R"("},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"1.10-4"}]}]}]})";
+    const auto report = scan(record, {{distribution.ecosystem(), "gzip", "1.10-3", "", ""}});
+    EXPECT_EQ(report.findings.empty() && report.uncovered.empty(), false) << product << ": neither found nor told to be unknown";
+    return !report.findings.empty();
+  };
+  for (const char* product : {"Linux Enterprise Module for Basesystem 15 SP7", "Linux Enterprise Server 15 SP7", "Linux Enterprise Server 15 SP7-LTSS", "Linux Enterprise Server for SAP Applications 15 SP7",
+                              "Linux Enterprise High Performance Computing 15 SP7-ESPOS"}) {
+    EXPECT_TRUE(found(product, "15.7")) << product;
+    EXPECT_FALSE(found(product, "15.6")) << product;
+  }
+  for (const char* product : {"Linux Enterprise Server 16.0", "Linux Enterprise Module for Basesystem 15", "Linux Enterprise Micro 5.5", "Linux Micro 6.2", "Linux Enterprise Server 5 SP7"}) EXPECT_FALSE(found(product, "15.7")) << product;
+  EXPECT_TRUE(found("Linux Enterprise Module for Basesystem 15", "15"));
 }
 
 TEST_F(OsvTest, only_a_date_withdraws_a_record) {
