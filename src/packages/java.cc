@@ -58,14 +58,28 @@ Package java_package(const std::string& group, const std::string& artifact, cons
   return package;
 }
 
-// "lib/commons-text-1.9.jar" -> "commons-text", "1.9".
+bool starts_with_digit(std::string_view text) { return !text.empty() && text[0] >= '0' && text[0] <= '9'; }
+
+// What stands between numbers of one version: "1.0-beta-2".
+bool is_between_numbers(std::string_view word) {
+  for (const char* known : {"alpha", "beta", "milestone", "rc", "cr", "m", "b", "pre", "sp"}) {
+    if (word == known) return true;
+  }
+  return false;
+}
+
+// "lib/commons-text-1.9.jar" -> "commons-text", "1.9"; "log4j-1.2-api-2.17.1.jar" -> "log4j-1.2-api", "2.17.1".
 std::pair<std::string, std::string> split_file_name(std::string_view path) {
   auto name = path.substr(std::min(path.find_last_of("/:") + 1, path.size()));
   name = name.substr(0, name.rfind('.'));
-  for (auto dash = name.find('-'); dash != name.npos; dash = name.find('-', dash + 1)) {
-    if (dash + 1 < name.size() && name[dash + 1] >= '0' && name[dash + 1] <= '9') return {std::string(name.substr(0, dash)), std::string(name.substr(dash + 1))};
+  std::size_t version = name.npos;  // where the last number begins, and those right before it
+  for (std::size_t end = name.size(), dash = name.rfind('-'); dash != name.npos && dash > 0; end = dash, dash = name.rfind('-', dash - 1)) {
+    const auto part = name.substr(dash + 1, end - dash - 1);
+    if (starts_with_digit(part)) version = dash;
+    if (version != name.npos && !starts_with_digit(part) && !is_between_numbers(part)) break;
   }
-  return {std::string(name), ""};
+  if (version == name.npos) return {std::string(name), ""};
+  return {std::string(name.substr(0, version)), std::string(name.substr(version + 1))};
 }
 
 // For an archive that Maven did not build. Without a group its name is no coordinate, and its version may not be known, but it is listed.

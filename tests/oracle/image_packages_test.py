@@ -143,6 +143,19 @@ def test_a_jar_that_starts_itself_is_read_as_java_reads_it(tmp_path):
     assert {"pkg:maven/com.acme/server@3.1", "pkg:maven/org.inner/deep@0.9"} < {c.get("purl") for c in told["components"]} and "properties" not in told
 
 
+def test_a_jar_without_coordinates_is_named_by_its_file(tmp_path):
+    """As Trivy and Syft read these names."""
+    root = tmp_path / "root"
+    os_release(root)
+    names = {"commons-text-1.9": ("commons-text", "1.9"), "log4j-1.2-api-2.17.1": ("log4j-1.2-api", "2.17.1"), "hibernate-jpa-2.1-api-1.0.2.Final": ("hibernate-jpa-2.1-api", "1.0.2.Final"),
+             "guava-31.1-jre": ("guava", "31.1-jre"), "postgresql-9.4-1201-jdbc41": ("postgresql", "9.4-1201-jdbc41"), "lib-1.0-beta-2": ("lib", "1.0-beta-2"), "plain": ("plain", ""), "x-2.0-SNAPSHOT": ("x", "2.0-SNAPSHOT")}
+    for name in names:
+        write(root, f"app/{name}.jar", jar({"META-INF/MANIFEST.MF": "Manifest-Version: 1.0\n"}))
+    told = json.loads(redoubt("image", "sbom", root).stdout)
+    found = {(c["name"].split(":")[1], c.get("version", "")) for c in told["components"] if c.get("purl", "").startswith("pkg:maven/")}
+    assert found == set(names.values())
+
+
 def test_go_programs_tell_of_their_modules(tmp_path):
     if not shutil.which("go"):
         pytest.skip("no go")
