@@ -315,11 +315,17 @@ void WorkerPool::wake_slots() {
 // Ends what waited too long, or ran too long on this slot (for who speaks to its listeners). With the lock held; `send_unsent` comes after it.
 void WorkerPool::expire(const Slot* slot, Calls& calls) {
   auto now = Steady::now();
-  const int queue_ms_max = options_.scale && !has_ready() ? std::max(options_.queue_ms_max, options_.scale->start_s_max * 1000) : options_.queue_ms_max;
+  const milliseconds queue_max(options_.queue_ms_max), start_max = options_.scale ? std::chrono::seconds(options_.scale->start_s_max) : milliseconds(0);
+  const bool is_ready = has_ready();
+  // Who came while there was no worker has waited for a start until then, and for a slot since.
+  const auto wait_ends = [&](const Job& job) {
+    if (!is_ready) return job.since + std::max(queue_max, start_max);
+    return std::max(job.since, std::min(ready_since_, job.since + start_max)) + queue_max;
+  };
   for (auto at = jobs_.begin(); at != jobs_.end();) {
     auto& [id, job] = *at;
     bool queued = job.slot == nullptr;
-    bool late = now - job.since > milliseconds(queued ? queue_ms_max : options_.request_ms_max) || (job.ends && now > *job.ends);
+    const bool late = now > (queued ? wait_ends(job) : job.since + milliseconds(options_.request_ms_max)) || (job.ends && now > *job.ends);
     if (!late || !job.listener || (!queued && job.slot != slot)) {
       ++at;
       continue;

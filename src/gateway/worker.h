@@ -180,6 +180,7 @@ class WorkerPool final : public http::Reactor::Member {
   std::uint64_t tokens_ = 0, tokens_looked_ = 0;
   std::chrono::steady_clock::time_point looked_{};
   double tokens_per_second_ = 0;
+  std::chrono::steady_clock::time_point ready_since_{};  // when the first worker was ready after there had been none
   std::vector<std::unique_ptr<Slot>> slots_;
   std::thread scaler_;  // where the number of workers is not fixed
 };

@@ -245,6 +245,7 @@ Status WorkerPool::become_ready(Slot& slot, const WorkerReady& ready) {
   slot.knows_scopes = ready.knows_scopes;
   slot.embedding_length = ready.embedding_length;
   known_ = std::make_shared<const WorkerReady>(ready);
+  if (!has_ready()) ready_since_ = Steady::now();
   slot.ready = true;
   slot.failed = slot.lost = false;
   slot.pinged = slot.ponged = Steady::now();

@@ -364,6 +364,18 @@ TEST_F(WorkerPoolTest, the_first_request_after_a_while_waits_for_a_start) {
   EXPECT_EQ(log_->started, 2);
 }
 
+TEST_F(WorkerPoolTest, who_waited_for_a_start_waits_for_a_slot_from_then_on) {
+  log_->slots = 1;
+  start({.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 20})"), .queue_ms_max = 400});
+  until([&] { return pool_->state().workers == 0 && log_->ended == 1; });
+  log_->ready_after_ms = 800;  // longer than a slot is waited for
+  const auto first = ask("slow", "", 10), second = ask("well");
+  EXPECT_TRUE(first->wait().end);
+  EXPECT_EQ(second->wait().text, "well ");
+  const auto endless = ask("slow", "", 100'000), third = ask("well");
+  EXPECT_EQ(third->wait().error->code, ErrorCode::unavailable);
+}
+
 TEST_F(WorkerPoolTest, a_first_worker_is_not_idle_before_it_is_ready) {
   log_->ready_after_ms = 500;  // longer than it would be kept without a request
   start({.scale = scale_of(R"({"min": 0, "max": 2, "requests": 2, "scale_in_s": 0})")});
