@@ -92,7 +92,7 @@ Result<std::uint64_t> WorkerPool::generate(GenerateRequest request, std::shared_
     auto& queue = texts > 0 ? texts_queue_ : queue_;
     if (texts == 0 && queue.holds_one_of(request.payer) && expected_wait_ms() > options_.queue_ms_max)
       return fail(ErrorCode::limit_exceeded, "the queue is too slow for one more request", std::string(kWorkerWhere));
-    if (queue.size() >= static_cast<std::size_t>(options_.queue_max) && (texts > 0 || !make_room(request.payer, calls)))
+    if (queue.size() >= static_cast<std::size_t>(options_.queue_max) && !make_room(queue, request.payer, calls))
       return fail(ErrorCode::limit_exceeded, "the queue of requests is full", std::string(kWorkerWhere));
     id = next_id_++;
     const auto now = Steady::now();
@@ -194,8 +194,8 @@ void WorkerPool::keep_scaling() {
 }
 
 // With the lock held.
-bool WorkerPool::make_room(const std::string& payer, Calls& calls) {
-  const auto last = queue_.make_room(payer);
+bool WorkerPool::make_room(FairQueue& queue, const std::string& payer, Calls& calls) {
+  const auto last = queue.make_room(payer);
   if (!last) return false;
   const auto found = jobs_.find(*last);
   calls.push_back([listener = found->second.listener] {

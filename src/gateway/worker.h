@@ -153,7 +153,7 @@ class WorkerPool final : public http::Reactor::Member {
   void wake_slots();
   FairQueue& queue_of(const Job& job);
   Slot* least_busy(bool reads) const;
-  bool make_room(const std::string& payer, Calls& calls);
+  bool make_room(FairQueue& queue, const std::string& payer, Calls& calls);
   void expire(const Slot* slot, Calls& calls);
   bool pause(Slot& slot, int ms);
 

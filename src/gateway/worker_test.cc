@@ -103,10 +103,11 @@ struct TextRecorder final : GenerateListener {
   std::promise<int> finished;
 };
 
-std::shared_ptr<TextRecorder> read(WorkerPool& pool, std::vector<openai::TextInput> texts) {
+std::shared_ptr<TextRecorder> read(WorkerPool& pool, std::vector<openai::TextInput> texts, const std::string& payer = "") {
   auto recorder = std::make_shared<TextRecorder>();
   GenerateRequest request;
   request.texts = std::move(texts);
+  request.payer = payer;
   EXPECT_TRUE(pool.generate(std::move(request), recorder));
   return recorder;
 }
@@ -176,6 +177,18 @@ TEST_F(WorkerPoolTest, one_payers_flood_does_not_keep_another_waiting) {
   EXPECT_TRUE(other->wait().end);
   EXPECT_GE(pool_->state().queued, 1);
   for (int i = 0; i < 9; ++i) EXPECT_TRUE(flood[static_cast<std::size_t>(i)]->wait().end);
+}
+
+TEST_F(WorkerPoolTest, one_payers_flood_of_texts_does_not_keep_anothers_out) {
+  start({.queue_max = 3});
+  std::vector<std::shared_ptr<TextRecorder>> flood;
+  for (int i = 0; i < 11; ++i) flood.push_back(read(*pool_, {{"hang", {}}}, "flood"));  // eight are being read, three wait
+  const auto other = read(*pool_, {{"four", {}}}, "other");
+  EXPECT_EQ(flood.back()->wait(), -1);
+  EXPECT_EQ(flood.back()->failed->code, ErrorCode::unavailable);
+  EXPECT_EQ(pool_->state().queued, 3);
+  pool_.reset();
+  EXPECT_EQ(other->wait(), -1);
 }
 
 TEST_F(WorkerPoolTest, many_requests_at_once_are_kept_apart) {
