@@ -572,8 +572,8 @@ std::optional<Response> Gateway::Endpoint::check_model(CompletionRequest& parsed
 // candidate fails at must not open a way around the guards.
 void Gateway::Endpoint::look_and_ask(const Router::Choice& choice, GenerateRequest&& request, const std::shared_ptr<RequestRun>& run, const std::shared_ptr<Completion>& completion,
                                      NoteHits note) {
-  const auto ask = [run, completion](const std::shared_ptr<WorkerPool>& pool, GenerateRequest&& asked, const std::shared_ptr<const Release>& shadow) {
-    if (shadow) copy_to(*shadow, asked);
+  const auto ask = [run, completion, guards = deps_.guards](const std::shared_ptr<WorkerPool>& pool, GenerateRequest&& asked, const std::shared_ptr<const Release>& shadow) {
+    if (shadow) copy_to(*shadow, asked, guards);
     const auto taken = pool ? run->ask(pool, std::move(asked), completion) : Status(fail(ErrorCode::unavailable, "the workers ended"));
     if (!taken) completion->refuse(taken.error(), pool ? std::clamp(pool->state().expected_wait_ms / 1000, 1, 60) : 1);
   };

@@ -363,6 +363,20 @@ TEST_F(GuardedGatewayTest, a_failed_answer_is_told_as_one) {
   EXPECT_EQ(sink_->records.at(0).status, 503);
 }
 
+TEST_F(GuardedGatewayTest, what_a_shadows_answers_hold_counts_against_it_alone) {
+  start({{"output", {{"personal", "redact"}}}});
+  auto pool = WorkerPool::create(reactor_, testing::scripted_workers(log_), {.restart_ms = 10});
+  ASSERT_TRUE(pool->wait_ready(20s));
+  ASSERT_TRUE(router_.begin_trial({"bot", "2", clock_.now(), std::move(pool)}, Trial::shadow, 100));
+  EXPECT_EQ(post(chat("mail jane.doe@example.com today")).status, 200);
+  const auto candidate = router_.candidate();
+  for (int i = 0; i < 2000 && candidate->meter->read().answers == 0; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(candidate->meter->read().guard_hits, 1u);
+  EXPECT_EQ(router_.active()->meter->read().guard_hits, 1u);
+  std::lock_guard lock(refused_mutex_);
+  EXPECT_EQ(refused_.size(), 1u);
+}
+
 TEST(AnswerGuard, forgets_an_answer_of_which_nothing_was_told) {
   const std::shared_ptr<const guards::Guards> guards = guards::Guards::create(guards::read_guards({{"output", {{"personal", "redact"}}}, {"answer_characters_max", 30}}).value()).value();
   AnswerGuard guard(guards, {});

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 
+#include "gateway/answer_guard.h"
 #include "gateway/router.h"
 #include "gateway/worker.h"
 
@@ -25,7 +26,8 @@ class RequestRun {
   bool stopped_ = false;
 };
 
-// Asks the release too, at the back of its queue's payers. What it says is measured and dropped; one that does not fit its queue is left out.
-void copy_to(const Release& release, GenerateRequest request);
+// Asks the release too, at the back of its queue's payers. What it says is measured, with what the guards (null: none) find in it, and dropped;
+// one that does not fit its queue is left out.
+void copy_to(const Release& release, GenerateRequest request, const std::shared_ptr<const guards::Guards>& guards);
 
 }  // namespace redoubt::gateway
