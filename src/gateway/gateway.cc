@@ -16,6 +16,7 @@
 #include "gateway/prompt_guard.h"
 #include "gateway/reply.h"
 #include "gateway/request_run.h"
+#include "http/source.h"
 #include "openai/control_tokens.h"
 #include "openai/embeddings.h"
 #include "telemetry/bounded_queue.h"
@@ -283,7 +284,8 @@ Response Gateway::Endpoint::forbidden(const Request& request, const Route& route
 // Who asks, and whether they may. An unknown route needs a key too, so that nothing is to be learnt without one.
 tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& request, const Route* route, Moment moment) {
   auto key = moment == Moment::before_body ? authentication_.before_body(request) : authentication_.with_body(request);
-  if (auto locked = lockout_.locked_s(request.peer); locked > 0 && !(key && lockout_.knows(request.peer, key->id))) {
+  const auto source = http::source_of(request.peer);
+  if (auto locked = lockout_.locked_s(source); locked > 0 && !(key && lockout_.knows(source, key->id))) {
     deps_.metrics.add(Count::unauthorized);
     deps_.metrics.add_response("refused", 429);
     if (deps_.on_refused) deps_.on_refused(request.peer, "locked out");
@@ -292,12 +294,12 @@ tl::expected<ApiKeyInfo, Response> Gateway::Endpoint::authorize(const Request& r
   if (!key && key.error().code == ErrorCode::unavailable) return tl::unexpected<Response>(undecided(request, key.error().message));
   if (!key) {
     // Who shows nothing guesses nothing.
-    if (request.headers.find("authorization") != nullptr) lockout_.note_failure(request.peer);
+    if (request.headers.find("authorization") != nullptr) lockout_.note_failure(source);
     return tl::unexpected<Response>(not_authorized(request, key.error().message));
   }
   if (key->requests_per_minute == 0) key->requests_per_minute = requests_per_minute_;
   // Before the body a signature may be yet unproven.
-  if (moment == Moment::with_body || !is_signed(request)) lockout_.note_success(request.peer, key->id);
+  if (moment == Moment::with_body || !is_signed(request)) lockout_.note_success(source, key->id);
   if (route && !key->scopes.contains(*route->scope)) return tl::unexpected<Response>(forbidden(request, *route, *key, *route->scope));
   return std::move(*key);
 }
@@ -318,7 +320,7 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
   bool path_known = false;
   const auto* route = find(request, path_known);
   if (route && !route->scope) {
-    if (source_limits_.admit(request.peer)) return std::nullopt;
+    if (source_limits_.admit(http::source_of(request.peer))) return std::nullopt;
     deps_.metrics.add(Count::throttled);
     deps_.metrics.add_response(route->pattern, 429);
     return told(request, route, Response{429, {{"Retry-After", "1"}}, "", {}, 0, 0});

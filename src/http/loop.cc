@@ -13,6 +13,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "http/source.h"
+
 namespace redoubt::http::detail {
 namespace {
 
@@ -246,7 +248,8 @@ bool Loop::accept_one() {
 
 void Loop::admit(Fd client, std::string peer) {
   const auto& options = shared_.options;
-  auto same = per_source_.find(peer);
+  const auto source = source_of(peer);
+  const auto same = per_source_.find(source);
   if (options.connections_per_source_max > 0 && same != per_source_.end() &&
       same->second >= options.connections_per_source_max)
     return;
@@ -259,7 +262,7 @@ void Loop::admit(Fd client, std::string peer) {
   auto tls = context->accept(client.get());
   if (!tls) return;
   auto id = next_id_++;
-  ++per_source_[peer];
+  ++per_source_[source];
   auto fd = client.get();
   auto connection = std::make_unique<Connection>(id, std::move(client), std::move(peer), std::move(*tls), shared_);
   auto& added = *(connections_[id] = std::move(connection));
@@ -307,7 +310,7 @@ void Loop::settle(std::uint64_t id, Connection& connection) {
 
 void Loop::forget(std::uint64_t id) {
   auto node = connections_.extract(id);
-  auto source = per_source_.find(node.mapped()->peer());
+  auto source = per_source_.find(source_of(node.mapped()->peer()));
   if (--source->second == 0) per_source_.erase(source);
   open_ = connections_.size();
 }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "http/source.h"
+
 namespace redoubt::http {
 namespace {
 
@@ -72,6 +74,17 @@ TEST(Message, conditions_are_honoured) {
   EXPECT_EQ(ask({{"if-none-match", "\"other\""}}).status, 200);
   EXPECT_EQ(ask({{"range", "bytes=0-3"}, {"if-range", "\"other\""}}).status, 200);
   EXPECT_EQ(ask({{"range", "bytes=0-3"}, {"if-range", "\"tag\""}}).status, 206);
+}
+
+TEST(Source, is_an_address_of_ipv4_and_a_network_of_ipv6) {
+  EXPECT_EQ(source_of("192.0.2.1"), "192.0.2.1");
+  EXPECT_EQ(source_of("::ffff:192.0.2.1"), "192.0.2.1");
+  EXPECT_EQ(source_of("2001:db8:1:2::1"), "2001:db8:1:2::/64");
+  EXPECT_EQ(source_of("2001:db8:1:2:ffff:1:2:3"), source_of("2001:db8:1:2::1"));
+  EXPECT_NE(source_of("2001:db8:1:3::1"), source_of("2001:db8:1:2::1"));
+  EXPECT_EQ(source_of("::1"), "::/64");
+  EXPECT_EQ(source_of(""), "");
+  EXPECT_EQ(source_of("no:address"), "no:address");
 }
 
 }  // namespace

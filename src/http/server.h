@@ -91,7 +91,7 @@ struct ServerOptions {
   std::size_t stream_bytes_max = 1 << 20;        // of a streamed answer that the client has not yet taken
   std::size_t streams_max = 100;  // of an HTTP/2 connection at once
   std::size_t connections_max = 1024;
-  std::size_t connections_per_source_max = 256;  // an address; 0 is no limit
+  std::size_t connections_per_source_max = 256;  // an address, or a network of IPv6 (source.h); 0 is no limit
 
   int handshake_ms_max = 10'000;
   int idle_ms_max = 60'000;  // between requests
