@@ -6,7 +6,7 @@
 
 namespace redoubt::gateway {
 namespace {
-constexpr std::size_t kGoodKeysMax = 64, kUsesMax = 10'000;
+constexpr std::size_t kGoodKeysMax = 256, kUsesMax = 10'000;
 }
 
 // As it is now. With the lock held.
@@ -90,7 +90,10 @@ void Lockout::note_failure(const std::string& source) {
 void Lockout::note_success(const std::string& source, const std::string& key_id) {
   std::lock_guard lock(mutex_);
   auto& record = record_of(source);
-  if (record.good_keys.size() < kGoodKeysMax) record.good_keys.insert(key_id);
+  auto& keys = record.good_keys;
+  // Keys end, and others take their places.
+  if (keys.size() >= kGoodKeysMax && !keys.contains(key_id)) keys.erase(std::min_element(keys.begin(), keys.end(), [](auto& a, auto& b) { return a.second < b.second; }));
+  keys[key_id] = record.seen;
 }
 
 int Lockout::locked_s(const std::string& source) {

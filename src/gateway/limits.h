@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -75,7 +74,7 @@ struct LockoutOptions {
   std::size_t sources_max = 10'000;
 };
 
-// Locks a source out after too many wrong keys. Keys that the source used rightly before stay usable, so that a flood of
+// Locks a source out after too many wrong keys. Keys that the source used rightly before stay usable (the 256 that were used last), so that a flood of
 // wrong keys from behind one proxy does not shut out those who share it; a key that was never seen from there is refused
 // unread.
 class Lockout {
@@ -91,7 +90,7 @@ class Lockout {
   struct Record {
     int failures = 0;
     TimePoint window_start{}, locked_until{}, seen{};
-    std::set<std::string> good_keys;
+    std::map<std::string, TimePoint> good_keys;  // by id, when each was last used
   };
   Record& record_of(const std::string& source);
 

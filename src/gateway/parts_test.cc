@@ -74,6 +74,20 @@ TEST(LockoutTest, memory_stays_bounded_and_windows_end) {
   EXPECT_EQ(lockout.locked_s("a"), 10);
 }
 
+TEST(LockoutTest, keys_that_were_used_lately_are_known_however_many_came_before) {
+  FakeClock clock;
+  Lockout lockout(clock);
+  for (int i = 0; i < 1000; ++i) {
+    lockout.note_success("proxy", "key " + std::to_string(i));
+    lockout.note_success("proxy", "key 0");
+    clock.advance(1s);
+  }
+  EXPECT_TRUE(lockout.knows("proxy", "key 999"));
+  EXPECT_TRUE(lockout.knows("proxy", "key 800"));
+  EXPECT_TRUE(lockout.knows("proxy", "key 0"));
+  EXPECT_FALSE(lockout.knows("proxy", "key 1"));
+}
+
 TEST(KeyLimitsTest, a_place_is_free_again_when_the_admission_goes) {
   FakeClock clock;
   KeyLimits limits(clock);
