@@ -136,6 +136,19 @@ Status ApiKeys::reload() {
   return {};
 }
 
+// Of the keys that one was rotated from, one after another; "" of one that was made new.
+std::string ApiKeys::first_of(const Entries& entries, const ApiKeyInfo& info) {
+  std::string first;
+  std::size_t steps = 0;
+  for (const auto* at = &info; !at->replaces.empty() && steps < entries.size(); ++steps) {
+    first = at->replaces;
+    const auto before = entries.find(first);
+    if (before == entries.end()) break;
+    at = &before->second.info;
+  }
+  return first;
+}
+
 Result<ApiKeys::Entries> ApiKeys::parse(const std::string& text) {
   Entries entries;
   if (text.empty()) return entries;
@@ -155,6 +168,7 @@ Result<ApiKeys::Entries> ApiKeys::parse(const std::string& text) {
     auto id = entry.info.id;
     if (!entries.emplace(id, std::move(entry)).second) return fail(ErrorCode::invalid_argument, "a key is there twice", id);
   }
+  for (auto& [id, entry] : entries) entry.info.first = first_of(entries, entry.info);
   return entries;
 }
 
@@ -211,6 +225,7 @@ Result<std::pair<ApiKeyInfo, Secret>> ApiKeys::rotate(std::string_view id, std::
   if (found == next.end()) return fail(ErrorCode::not_found, "no such key", std::string(id));
   if (!is_valid(found->second.info)) return fail(ErrorCode::invalid_argument, "the key has ended, so it can't be rotated", std::string(id), "make a new one");
   auto wanted = found->second.info;
+  wanted.first = wanted.account();
   wanted.replaces = wanted.id;
   // As long a life as the old one had.
   if (wanted.expires) wanted.expires = clock_.now() + (*wanted.expires - wanted.created);

@@ -75,9 +75,12 @@ struct ApiKeyInfo {
   UseLimits limits = {};              // beside requests_per_minute
   bool is_aws = false;                // an access key pair that signs requests
   std::string replaces = {};          // the key that it was rotated from
+  std::string first = {};             // the first of those it was rotated from, one after another; empty: none
 
   bool may_use(const std::string& model) const { return models.empty() || models.contains(model); }
-  const std::string& payer() const { return tenant.empty() ? id : tenant; }
+  // Whose use is counted: a key and those that took its place have their limits together.
+  const std::string& account() const { return first.empty() ? id : first; }
+  const std::string& payer() const { return tenant.empty() ? account() : tenant; }
 };
 
 // What a signed request names an AWS key pair by.
@@ -96,7 +99,7 @@ class ApiKeys {
 
   // A new key (id and created are filled in) and its text, which is never to be had again. Durable when it returns.
   Result<std::pair<ApiKeyInfo, Secret>> create(ApiKeyInfo wanted);
-  // A new key in the place of an old one, which works on for `overlap` and then ends.
+  // A new key in the place of an old one, which works on for `overlap` and then ends. What one used counts for both.
   Result<std::pair<ApiKeyInfo, Secret>> rotate(std::string_view id, std::chrono::milliseconds overlap);
   // not_found for an unknown id; to revoke twice is no error.
   Status revoke(std::string_view id);
@@ -120,6 +123,7 @@ class ApiKeys {
   ApiKeys(ApiKeyStorage storage, const Clock& clock) : storage_(std::move(storage)), clock_(clock) {}
   Result<std::pair<ApiKeyInfo, Secret>> add(ApiKeyInfo wanted, Entries& entries);
   bool is_valid(const ApiKeyInfo& info) const;
+  static std::string first_of(const Entries& entries, const ApiKeyInfo& info);
   static Result<Entries> parse(const std::string& text);
   static std::string serialize(const Entries& entries);
 

@@ -192,7 +192,7 @@ Budgets::Budgets(const Clock& clock, Prices prices, std::map<std::string, UseLim
 
 std::vector<std::pair<std::string, UseLimits>> Budgets::accounts_of(const ApiKeyInfo& who, const std::string& model) const {
   std::vector<std::pair<std::string, UseLimits>> accounts;
-  if (who.limits != UseLimits{}) accounts.emplace_back("key " + who.id, who.limits);
+  if (who.limits != UseLimits{}) accounts.emplace_back("key " + who.account(), who.limits);
   if (const auto tenant = tenants_.find(who.tenant); tenant != tenants_.end()) accounts.emplace_back("tenant " + who.tenant, tenant->second);
   if (const auto limits = models_.find(model); limits != models_.end()) accounts.emplace_back("model " + model, limits->second);
   return accounts;

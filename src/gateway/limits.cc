@@ -15,7 +15,7 @@ KeyLimits::Use& KeyLimits::use_of(const ApiKeyInfo& key) {
   const auto now = clock_.now();
   // Who comes with a token may be anybody: those whose bucket has long been full again are forgotten.
   if (uses.size() >= kUsesMax) std::erase_if(uses, [&](const auto& entry) { return entry.second.running == 0 && now - entry.second.filled > std::chrono::minutes(1); });
-  auto [found, fresh] = uses.try_emplace(key.id);
+  auto [found, fresh] = uses.try_emplace(key.account());
   auto& use = found->second;
   const double per_minute = key.requests_per_minute;
   if (fresh) use = {per_minute, now, 0};
@@ -41,7 +41,7 @@ tl::expected<Admission, int> KeyLimits::admit(const ApiKeyInfo& key) {
     return tl::unexpected<int>(std::max(1, static_cast<int>(std::ceil((1 - use.tokens) * 60 / per_minute))));
   use.tokens -= 1;
   ++use.running;
-  return Admission(nullptr, [state = state_, id = key.id](void*) {
+  return Admission(nullptr, [state = state_, id = key.account()](void*) {
     std::lock_guard release(state->mutex);
     --state->uses.at(id).running;
   });

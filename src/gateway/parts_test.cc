@@ -46,6 +46,27 @@ TEST(ApiKeysTest, a_key_works_after_a_restart_and_is_never_stored) {
   EXPECT_EQ(again->revoke("000000000000").error().code, ErrorCode::not_found);
 }
 
+TEST(ApiKeysTest, a_key_and_those_rotated_from_it_have_one_account) {
+  FakeClock clock;
+  std::string stored;
+  const ApiKeyStorage storage{[&] { return stored; }, [&](const std::string& json) { return stored = json, Status(); }};
+  auto keys = ApiKeys::open(storage, clock).value();
+  auto wanted = named("a");
+  wanted.requests_per_minute = 2;
+  const auto first = keys->create(wanted).value().first;
+  const auto second = keys->rotate(first.id, 1h).value().first;
+  const auto third = keys->rotate(second.id, 1h).value();
+  EXPECT_EQ(third.first.account(), first.id);
+  const auto again = ApiKeys::open(storage, clock).value();
+  const auto known = again->authenticate(text_of_key(third.second)).value();
+  EXPECT_EQ(known.account(), first.id);
+  EXPECT_EQ(known.payer(), first.id);
+  KeyLimits limits(clock);
+  EXPECT_TRUE(limits.admit(first));
+  EXPECT_TRUE(limits.admit(second));
+  EXPECT_FALSE(limits.admit(known));
+}
+
 TEST(ApiKeysTest, a_key_that_cannot_be_stored_does_not_work) {
   FakeClock clock;
   auto keys = ApiKeys::open({[] { return std::string(); },
