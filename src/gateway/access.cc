@@ -2,6 +2,7 @@
 #include "gateway/access.h"
 
 #include "base/json_members.h"
+#include "base/lower_case.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -31,6 +32,15 @@ Result<std::map<std::string, UseLimits>> shared_limits_of(const Json& json, cons
     all[name] = read;
   }
   return all;
+}
+
+// A fingerprint as certificates have it, however it was written ("3F:A0:..." is openssl's way); any other name as it is.
+std::string certificate_name_of(std::string name) {
+  constexpr std::size_t kDigits = 64;
+  auto digits = lower_case(name);
+  std::erase(digits, ':');
+  const bool is_fingerprint = digits.size() == kDigits && digits.find_first_not_of("0123456789abcdef") == digits.npos;
+  return is_fingerprint ? digits : name;
 }
 
 // What whoever comes this way may do: `scopes`, `models`, `tenant`, `limits`, `requests_per_minute`.
@@ -91,7 +101,7 @@ Status read_certificates(const Json& json, AccessOptions& access) {
   for (const auto& client : json_or(json, "clients", Json::array())) {
     TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}, kAccessWhere));
     CertificateRule rule;
-    rule.name = TRY(json_string(client, "name", kAccessWhere));
+    rule.name = certificate_name_of(TRY(json_string(client, "name", kAccessWhere)));
     rule.caller = TRY(caller_of(client));
     rule.caller.id = "certificate " + rule.name;
     rule.caller.name = rule.name;

@@ -31,7 +31,8 @@ Result<ApiKeyInfo> Authentication::identify_certificate(const http::Request& req
   if (request.client == nullptr) return denied("no key");
   const auto& client = *request.client;
   for (const auto& rule : certificates_) {
-    const bool is_named = client.dns_names.empty() ? client.common_name == rule.name : std::find(client.dns_names.begin(), client.dns_names.end(), rule.name) != client.dns_names.end();
+    const auto is_same = [&](const std::string& name) { return http::equal_ignoring_case(name, rule.name); };
+    const bool is_named = client.dns_names.empty() ? client.common_name == rule.name : std::any_of(client.dns_names.begin(), client.dns_names.end(), is_same);
     if (!rule.name.empty() && (is_named || client.fingerprint == rule.name)) return rule.caller;
   }
   return denied("a certificate of nobody that is known");

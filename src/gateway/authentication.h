@@ -16,7 +16,7 @@ namespace redoubt::gateway {
 
 // Whom a client certificate speaks for.
 struct CertificateRule {
-  // A DNS name of the certificate, its common name where it has no DNS name, or its fingerprint (64 hexadecimal digits).
+  // A DNS name of the certificate, in any case, its common name where it has no DNS name, or its fingerprint (64 hexadecimal digits in lower case).
   std::string name;
   ApiKeyInfo caller;
 };

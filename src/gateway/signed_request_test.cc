@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "crypto/hash.h"
+#include "gateway/access.h"
 #include "gateway/authentication.h"
 #include "gateway/event_stream.h"
 #include "provider/aws/api/sigv4.h"
@@ -148,6 +149,25 @@ TEST_F(SignedKeysTest, a_pair_ends_as_a_key_does_and_is_no_bearer) {
   // An API key's hash is no secret of a pair.
   const auto plain = make(false).first;
   EXPECT_FALSE(authentication_.before_body(signed_by(access_key_id_of(plain), Secret(), "{}", false)));
+}
+
+// The name of a host has no case (RFC 4343), and a fingerprint may stand as OpenSSL prints it.
+TEST_F(SignedKeysTest, a_certificate_is_known_however_its_name_is_written) {
+  const std::string printed = "9F:86:D0:81:88:4C:7D:65:9A:2F:EA:A0:C5:5A:D0:15:A3:BF:4F:1B:2B:0B:82:2C:D1:5D:6C:15:B0:F0:0A:08";
+  const Json rules = {{"client_certificates", {{"ca_file", "c"}, {"clients", {{{"name", "Batch.example.com"}}, {{"name", printed}}, {{"name", "Jane Doe"}}}}}}};
+  const auto access = read_access(rules).value();
+  const Authentication authentication(*keys_, clock_, {}, nullptr, access.certificates);
+  const auto id_of = [&](http::ClientCertificate shown) {
+    http::Request request;
+    request.client = std::make_shared<const http::ClientCertificate>(std::move(shown));
+    const auto known = authentication.with_body(request);
+    return known ? known->id : "";
+  };
+  EXPECT_EQ(id_of({"", {"other.example.com", "batch.Example.com"}, ""}), "certificate Batch.example.com");
+  EXPECT_EQ(id_of({"", {"x.batch.example.com"}, ""}), "");
+  EXPECT_EQ(id_of({"nobody", {}, crypto::sha256("test").hex()}), "certificate " + crypto::sha256("test").hex());
+  EXPECT_EQ(id_of({"Jane Doe", {}, ""}), "certificate Jane Doe");
+  EXPECT_EQ(id_of({"jane doe", {}, ""}), "");
 }
 
 TEST(EventStream, a_message_is_framed_as_botocore_reads_it) {
