@@ -35,12 +35,12 @@ void Completion::forget_heard() {
 }
 
 // What a candidate can't answer the release that stands does, as long as nobody has seen anything of it. The candidate is blamed all the same.
-bool Completion::fall_back(bool is_their_fault) {
+bool Completion::fall_back(bool is_blameless) {
   std::optional<Context::Fallback> fallback;
   {
     std::lock_guard lock(mutex_);
     if (finished_ || streaming_ || !context_.fallback) return false;
-    if (!is_their_fault && context_.meter) context_.meter->add_error();
+    if (!is_blameless && context_.meter) context_.meter->add_error();
     fallback.swap(context_.fallback);
     context_.meter = fallback->meter;
     context_.version = fallback->version;
@@ -230,11 +230,12 @@ void Completion::complete(GenerateEnd end) {
 void Completion::on_error(const Error& error) {
   const bool too_long = error.code == ErrorCode::limit_exceeded;
   const bool theirs = too_long || error.code == ErrorCode::invalid_argument;
-  if (fall_back(theirs)) return;
+  const bool is_blameless = theirs || error.where == kQueueWhere;
+  if (fall_back(is_blameless)) return;
   std::lock_guard lock(mutex_);
   if (left_) return charge_left(heard_);
   if (finished_) return;
-  if (!theirs && context_.meter) context_.meter->add_error();
+  if (!is_blameless && context_.meter) context_.meter->add_error();
   spdlog::warn("generation {} failed: {}", context_.frame.id, error.message);
   // What was not answered is not paid for, and of what broke off what came.
   if (context_.reservation) context_.reservation->settle(streaming_ ? heard_ : TokenUse{});

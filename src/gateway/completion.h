@@ -92,7 +92,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void finish(int status);
   void fail_early(http::Response response);
   void forget_heard();
-  bool fall_back(bool is_their_fault);
+  bool fall_back(bool is_blameless);
   void charge_left(TokenUse made);
   double elapsed_ms() const;
 

@@ -31,7 +31,7 @@ class Shadow final : public GenerateListener {
     meter_->add_answer(std::chrono::duration<double, std::milli>(passed).count());
   }
   void on_error(const Error& error) override {
-    if (error.code == ErrorCode::unavailable) meter_->add_error();
+    if (error.code == ErrorCode::unavailable && error.where != kQueueWhere) meter_->add_error();
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gateway/request_run.h"
 #include "gateway/testing_worker.h"
 
 namespace redoubt::gateway {
@@ -103,6 +104,28 @@ TEST_F(RolloutTest, a_worker_of_the_candidate_that_dies_is_an_alarm) {
     log_->kill_first = true;
   }
   EXPECT_TRUE(rollout->rolled_back());
+}
+
+struct Unheard final : GenerateListener {
+  void on_started(int) override {}
+  void on_token(const Piece&) override {}
+  void on_done(const GenerateEnd&) override {}
+  void on_error(const Error&) override {}
+};
+
+TEST_F(RolloutTest, who_gives_way_to_others_is_no_failure_of_the_candidate) {
+  log_->slots = 1;
+  auto pool = WorkerPool::create(reactor_, testing::scripted_workers(log_), {.queue_max = 2});
+  ASSERT_TRUE(pool->wait_ready(20s));
+  const Release tried{"bot", "2", {}, pool};
+  GenerateRequest request;
+  request.prompt = "slow";
+  request.max_tokens = 100'000;
+  for (int i = 0; i < 3; ++i) copy_to(tried, request, nullptr);  // one has the slot, two wait
+  request.payer = "other";
+  ASSERT_TRUE(pool->generate(request, std::make_shared<Unheard>()));
+  EXPECT_EQ(pool->state().queued, 2);
+  EXPECT_EQ(tried.meter->read().errors, 0u);
 }
 
 TEST(RolloutAlarms, each_has_its_limit) {

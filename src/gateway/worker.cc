@@ -199,7 +199,7 @@ bool WorkerPool::make_room(FairQueue& queue, const std::string& payer, Calls& ca
   if (!last) return false;
   const auto found = jobs_.find(*last);
   calls.push_back([listener = found->second.listener] {
-    if (listener) listener->on_error({ErrorCode::unavailable, "gave way to another payer's request", std::string(kWorkerWhere)});
+    if (listener) listener->on_error({ErrorCode::unavailable, "gave way to another payer's request", std::string(kQueueWhere)});
   });
   jobs_.erase(found);
   return true;

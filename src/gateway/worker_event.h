@@ -61,6 +61,8 @@ using WorkerEvent = std::variant<WorkerReady, WorkerPong, RequestStarted, Reques
 
 // Of errors about a worker, and the one that ends it.
 inline constexpr std::string_view kWorkerWhere = "engine worker";
+// Of what ends a request because too many came: no failure of any worker.
+inline constexpr std::string_view kQueueWhere = "queue of requests";
 inline tl::unexpected<Error> broken_worker(std::string message) { return fail(ErrorCode::unavailable, std::move(message), std::string(kWorkerWhere)); }
 
 // Keeps its memory from one line to the next. For one thread at a time.
