@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "crypto/random.h"
 #include "detectors/redact.h"
+#include "guards/call_text.h"
 
 namespace redoubt::guards {
 namespace {
@@ -17,6 +18,8 @@ constexpr std::size_t kMarkerBytes = 8;
 struct Place {
   Finding finding;       // of the decoded text
   std::size_t begin, end;  // in the JSON
+  bool is_number = false;  // all of one
+  bool goes_on = false;    // of the finding before it
 };
 
 std::vector<Place> places_in(const std::string& json, const Scanner& scanner) {
@@ -30,6 +33,43 @@ std::vector<Place> places_in(const std::string& json, const Scanner& scanner) {
   std::stable_sort(places.begin(), places.end(), before);
   places.erase(std::unique(places.begin(), places.end(), same), places.end());
   return places;
+}
+
+// What only the whole of a call's arguments shows, in the strings and numbers that it goes over.
+void add_places_of_call(const std::string& json, const Scanner& scanner, std::vector<Place>& places) {
+  const CallText call(json);
+  const auto in_strings = static_cast<std::ptrdiff_t>(places.size());
+  for (const auto& finding : scanner.look(call.text(), 0, Text::whole).findings) {
+    const auto begin = call.raw(finding.begin), end = call.raw(finding.end);
+    const auto is_it = [&](const Place& place) { return place.finding.kind == finding.kind && place.begin < end && begin < place.end; };
+    if (std::any_of(places.begin(), places.begin() + in_strings, is_it)) continue;
+    bool goes_on = false;
+    auto part = std::partition_point(call.parts().begin(), call.parts().end(), [&](const auto& one) { return one.end <= begin; });
+    for (; part != call.parts().end() && part->begin < end; ++part) {
+      if (part->is_number) places.push_back({finding, part->begin, part->end, true, goes_on});
+      else places.push_back({finding, std::max(begin, part->begin), std::min(end, part->end), false, goes_on});
+      goes_on = true;
+    }
+    if (!goes_on && finding.action != Action::redact) places.push_back({finding, begin, end});
+  }
+  std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.begin < b.begin; });
+}
+
+// Numbers that are taken out become texts, so that the JSON stays JSON; the places, which are in order, move with them.
+std::string with_quotes(const std::string& json, std::vector<Place>& places) {
+  std::string out;
+  std::size_t at = 0;
+  for (auto& place : places) {
+    const bool is_taken = place.is_number && place.finding.action == Action::redact;
+    if (is_taken && place.begin >= at) {
+      out.append(json, at, place.begin - at).append("\"").append(json, place.begin, place.end - place.begin).append("\"");
+      at = place.end;
+    }
+    const auto moved = out.size() - at - (is_taken ? 1 : 0);
+    place.begin += moved;
+    place.end += moved;
+  }
+  return out.append(json, at);
 }
 
 }  // namespace
@@ -56,19 +96,26 @@ Result<std::unique_ptr<Guards>> Guards::create(const GuardOptions& options, std:
   return guards;
 }
 
-Checked Guards::check(const std::string& json, const Scanner& scanner) {
+Checked Guards::check(const std::string& json, const Scanner& scanner, Looks looks) {
   Checked out;
   if (scanner.strongest() == Action::ignore) return out;
   for (int round = 0; round < kRounds; ++round) {
     std::vector<detectors::Span> spans;
-    for (const auto& [finding, begin, end] : places_in(out.changed ? out.json : json, scanner)) {
+    const std::string& now = out.changed ? out.json : json;
+    auto places = places_in(now, scanner);
+    std::string quoted;
+    if (looks == Looks::at_all) {
+      add_places_of_call(now, scanner, places);
+      quoted = with_quotes(now, places);
+    }
+    for (const auto& [finding, begin, end, is_number, goes_on] : places) {
       // After a redaction only what it uncovered is new.
-      if (round == 0 || finding.action >= Action::redact) out.hits.push_back({scanner.direction(), finding.group, std::string(finding.kind), finding.action});
+      if (!goes_on && (round == 0 || finding.action >= Action::redact)) out.hits.push_back({scanner.direction(), finding.group, std::string(finding.kind), finding.action});
       out.refused = out.refused || finding.action == Action::refuse;
       if (finding.action == Action::redact) spans.push_back({finding.kind, begin, end});
     }
     if (out.refused || spans.empty()) return out;
-    out.json = detectors::without_spans(out.changed ? out.json : json, std::move(spans));
+    out.json = detectors::without_spans(looks == Looks::at_all ? quoted : now, std::move(spans));
     out.changed = true;
   }
   out.refused = true;

@@ -26,9 +26,10 @@ class Guards {
   static Result<std::unique_ptr<Guards>> create(const GuardOptions& options, std::vector<PatternRule> rules = {});
 
   // Every text within a request's body, which has parsed as JSON.
-  Checked check_request(const std::string& json) const { return check(json, *input_); }
-  // The arguments of a call in an answer.
-  Checked check_call(const std::string& json) const { return check(json, *output_); }
+  Checked check_request(const std::string& json) const { return check(json, *input_, Looks::at_texts); }
+  // The arguments of a call in an answer, which are JSON and stay it: a number that is taken out leaves a text. They are looked at as a
+  // whole as well, since a member's name may say what its value is.
+  Checked check_call(const std::string& json) const { return check(json, *output_, Looks::at_all); }
   // Of one answer.
   TextFilter answer() const { return TextFilter(*output_); }
   // Whether anything is taken out of answers or refused, so that they are held back; whether they are looked at at all.
@@ -43,7 +44,8 @@ class Guards {
 
  private:
   Guards() = default;
-  static Checked check(const std::string& json, const Scanner& scanner);
+  enum class Looks { at_texts, at_all };
+  static Checked check(const std::string& json, const Scanner& scanner, Looks looks);
 
   std::unique_ptr<Scanner> input_, output_;
   std::string marker_;
