@@ -2,6 +2,8 @@
 #include "detectors/hidden.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/utf8.h"
 #include "detectors/byte_scan.h"
@@ -93,6 +95,66 @@ class HiddenReader {
   std::uint32_t before_ = 0;
 };
 
+// Letters and digits that Unicode has once more as symbols: of mathematics, in circles, in squares. Those outside of the rows are what the
+// rows of mathematics leave out.
+std::uint32_t symbol(std::uint32_t c) {
+  constexpr std::pair<std::uint32_t, char> kOthers[] = {{0x2102, 'C'}, {0x210A, 'g'}, {0x210B, 'H'}, {0x210C, 'H'}, {0x210D, 'H'}, {0x210E, 'h'}, {0x2110, 'I'}, {0x2111, 'I'}, {0x2112, 'L'}, {0x2115, 'N'},
+                                                        {0x2119, 'P'}, {0x211A, 'Q'}, {0x211B, 'R'}, {0x211C, 'R'}, {0x211D, 'R'}, {0x2124, 'Z'}, {0x2128, 'Z'}, {0x212C, 'B'}, {0x212D, 'C'}, {0x212F, 'e'},
+                                                        {0x2130, 'E'}, {0x2131, 'F'}, {0x2133, 'M'}, {0x2134, 'o'}};
+  if (c < 0x2102) return 0;
+  if (within(c, 0x1D400, 0x1D6A3)) {
+    const auto letter = (c - 0x1D400) % 52;
+    return letter < 26 ? 'A' + letter : 'a' + letter - 26;
+  }
+  if (within(c, 0x1D7CE, 0x1D7FF)) return '0' + (c - 0x1D7CE) % 10;
+  if (within(c, 0x24B6, 0x24CF)) return 'A' + (c - 0x24B6);
+  if (within(c, 0x24D0, 0x24E9)) return 'a' + (c - 0x24D0);
+  for (const std::uint32_t first : {0x1F130u, 0x1F150u, 0x1F170u})
+    if (within(c, first, first + 25)) return 'A' + (c - first);
+  if (c > 0x2134) return 0;
+  const auto* other = std::find_if(std::begin(kOthers), std::end(kOthers), [c](const auto& one) { return one.first == c; });
+  return other == std::end(kOthers) ? 0 : static_cast<std::uint32_t>(other->second);
+}
+
+// The letter of ASCII that a Greek or Cyrillic one looks like (Unicode Technical Standard 39, confusables.txt); 0: none.
+std::uint32_t lookalike(std::uint32_t c) {
+  constexpr std::u32string_view kGreek = U"\u0391\u0392\u0395\u0396\u0397\u0399\u039A\u039C\u039D\u039F\u03A1\u03A4\u03A5\u03A7\u03B1\u03B9\u03BD\u03BF\u03C1\u03C5";
+  constexpr std::string_view kOfGreek = "ABEZHIKMNOPTYXaivopu";
+  constexpr std::u32string_view kCyrillic = U"\u0410\u0412\u0415\u0405\u0406\u0408\u041A\u041C\u041D\u041E\u0420\u0421\u0422\u0423\u0425\u0430\u0441\u0435\u04BB\u0456\u0458\u043E\u0440\u051B\u0455\u0501\u0443\u0445\u051D\u04CF";
+  constexpr std::string_view kOfCyrillic = "ABESIJKMHOPCTYXacehijopqsdyxwl";
+  static_assert(kGreek.size() == kOfGreek.size() && kCyrillic.size() == kOfCyrillic.size());
+  if (!within(c, 0x391, 0x51D)) return 0;
+  if (const auto at = kGreek.find(c); at != kGreek.npos) return static_cast<std::uint32_t>(kOfGreek[at]);
+  const auto at = kCyrillic.find(c);
+  return at == kCyrillic.npos ? 0 : static_cast<std::uint32_t>(kOfCyrillic[at]);
+}
+
+bool is_ascii_letter(std::uint32_t c) { return within(c | 0x20, 'a', 'z'); }
+
+// Such letters mean those of ASCII where they stand beside them in one word; a word of theirs alone is what it is.
+class Lookalikes {
+ public:
+  explicit Lookalikes(std::string_view text) : text_(text) {}
+
+  // The letter that the one at a place stands for, `before` being what is seen before it; 0: it is no such letter, or among its own.
+  std::uint32_t letter_at(std::size_t at, std::uint32_t c, std::uint32_t before) {
+    const auto letter = lookalike(c);
+    if (letter == 0 || at < end_) return letter != 0 && among_ascii_ ? letter : 0;
+    end_ = at;
+    for (auto next = code_point_at(text_, at); end_ < text_.size() && lookalike(next.value) != 0;) {
+      end_ += next.bytes;
+      if (end_ < text_.size()) next = code_point_at(text_, end_);
+    }
+    among_ascii_ = is_ascii_letter(before) || (end_ < text_.size() && is_ascii_letter(static_cast<unsigned char>(text_[end_])));
+    return among_ascii_ ? letter : 0;
+  }
+
+ private:
+  std::string_view text_;
+  std::size_t end_ = 0;  // of the run of such letters that was looked at last
+  bool among_ascii_ = false;
+};
+
 // What stands for a character in the text as it is seen; 0: nothing does.
 std::uint32_t seen(std::uint32_t c) {
   if (is_tag(c) || is_selector(c) || is_joiner(c) || is_bidi(c) || is_invisible(c) || c == 0x200E || c == 0x200F) return 0;
@@ -102,6 +164,7 @@ std::uint32_t seen(std::uint32_t c) {
   for (const std::uint32_t zero : {0x660u, 0x6F0u, 0x966u, 0x9E6u, 0xE50u}) {
     if (within(c, zero, zero + 9)) return '0' + (c - zero);
   }
+  if (const auto letter = symbol(c); letter != 0) return letter;
   return c;
 }
 
@@ -113,9 +176,13 @@ std::optional<JsonText> as_seen(std::string_view text) {
   JsonText out;
   bool changed = false;
   std::size_t run = 0;
+  Lookalikes lookalikes(text);
+  std::uint32_t before = 0;
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint here = code_point_at(text, at);
-    const std::uint32_t shown = here.value < 0x80 ? here.value : seen(here.value);
+    std::uint32_t shown = here.value < 0x80 ? here.value : seen(here.value);
+    if (const auto letter = here.value < 0x80 ? 0 : lookalikes.letter_at(at, here.value, before); letter != 0) shown = letter;
+    if (shown != 0) before = shown;
     if (shown != here.value) {
       out.places.run(out.text.size(), run);
       out.text.append(text.substr(run, at - run));

@@ -17,8 +17,9 @@ namespace redoubt::detectors {
 // England, Scotland and Wales. The text is UTF-8.
 void find_hidden(std::string_view text, std::vector<Match>& matches);
 
-// The text as a reader sees it, for detectors: invisible characters gone, wide forms, dashes, spaces and digits of other scripts as
-// ASCII has them. Nothing where that is the text itself.
+// The text as a reader sees it, for detectors: invisible characters gone, wide forms, symbols that are letters, dashes, spaces and digits of
+// other scripts as ASCII has them, and so Greek and Cyrillic letters that look like ASCII's within a word of those. Nothing where that is
+// the text itself.
 std::optional<JsonText> as_seen(std::string_view text);
 
 }  // namespace redoubt::detectors
