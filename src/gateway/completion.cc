@@ -35,12 +35,13 @@ void Completion::forget_heard() {
 }
 
 // What a candidate can't answer the release that stands does, as long as nobody has seen anything of it. The candidate is blamed all the same.
-bool Completion::fall_back(bool is_blameless) {
+bool Completion::fall_back(Fault fault) {
   std::optional<Context::Fallback> fallback;
   {
     std::lock_guard lock(mutex_);
     if (finished_ || streaming_ || !context_.fallback) return false;
-    if (!is_blameless && context_.meter) context_.meter->add_error();
+    if (fault == Fault::engines && context_.meter) context_.meter->add_error();
+    if (fault == Fault::requests) refused_by_ = context_.meter;
     fallback.swap(context_.fallback);
     context_.meter = fallback->meter;
     context_.version = fallback->version;
@@ -212,6 +213,7 @@ void Completion::complete(GenerateEnd end) {
                                        static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
                                        end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop");
   if (context_.meter) context_.meter->add_answer(elapsed_ms());
+  if (refused_by_) refused_by_->add_error();
   capture(body);
   if (context_.seen) {
     auto& record = context_.seen->record;
@@ -230,12 +232,12 @@ void Completion::complete(GenerateEnd end) {
 void Completion::on_error(const Error& error) {
   const bool too_long = error.code == ErrorCode::limit_exceeded;
   const bool theirs = too_long || error.code == ErrorCode::invalid_argument;
-  const bool is_blameless = theirs || error.where == kQueueWhere;
-  if (fall_back(is_blameless)) return;
+  const auto fault = theirs ? Fault::requests : error.where == kQueueWhere ? Fault::nobodys : Fault::engines;
+  if (fall_back(fault)) return;
   std::lock_guard lock(mutex_);
   if (left_) return charge_left(heard_);
   if (finished_) return;
-  if (!is_blameless && context_.meter) context_.meter->add_error();
+  if (fault == Fault::engines && context_.meter) context_.meter->add_error();
   spdlog::warn("generation {} failed: {}", context_.frame.id, error.message);
   // What was not answered is not paid for, and of what broke off what came.
   if (context_.reservation) context_.reservation->settle(streaming_ ? heard_ : TokenUse{});
@@ -258,7 +260,7 @@ void Completion::on_error(const Error& error) {
 
 void Completion::refuse(const Error& error, int retry_s) {
   const bool full = error.code == ErrorCode::limit_exceeded;
-  if (fall_back(full)) return;
+  if (fall_back(full ? Fault::nobodys : Fault::engines)) return;
   std::lock_guard lock(mutex_);
   int status = full ? 429 : 503;
   auto body = full ? error_body("too many requests wait already", "rate_limit_error", "", "queue_full")

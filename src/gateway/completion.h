@@ -92,7 +92,9 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   void finish(int status);
   void fail_early(http::Response response);
   void forget_heard();
-  bool fall_back(bool is_blameless);
+  // Whose failure it is that a release does not answer: nobody's, its engine's, or the request's, as the engine says.
+  enum class Fault { nobodys, engines, requests };
+  bool fall_back(Fault fault);
   void charge_left(TokenUse made);
   double elapsed_ms() const;
 
@@ -103,6 +105,7 @@ class Completion final : public GenerateListener, public std::enable_shared_from
   openai::Piece answer_;
   std::vector<std::string> embeddings_;
   openai::StreamPlace place_;
+  std::shared_ptr<ReleaseMeter> refused_by_;  // a candidate that found the request wrong, which is its failure once another release answers
   double first_token_ms_ = 0;
   const std::unique_ptr<const openai::ToolCallReader> fresh_tools_;  // as the answer begins
   TokenUse heard_;  // what is known of an answer that has not come to its end: tokens held back by the engine are not in it

@@ -363,6 +363,22 @@ TEST_F(GuardedGatewayTest, a_failed_answer_is_told_as_one) {
   EXPECT_EQ(sink_->records.at(0).status, 503);
 }
 
+TEST_F(GuardedGatewayTest, what_a_candidate_alone_finds_wrong_counts_against_it) {
+  start(Json::object());
+  const auto log = std::make_shared<testing::WorkerLog>();
+  log->finds_wrong = true;
+  auto pool = WorkerPool::create(reactor_, testing::scripted_workers(log), {.restart_ms = 10});
+  ASSERT_TRUE(pool->wait_ready(20s));
+  ASSERT_TRUE(router_.begin_trial({"bot", "2", clock_.now(), std::move(pool)}, Trial::share, 100));
+  EXPECT_EQ(post(chat("odd")).status, 400);  // to the other release too
+  EXPECT_EQ(router_.candidate()->meter->read().errors, 0u);
+  const auto answer = post(chat("well"));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_NE(answer.head.find("X-Redoubt-Version: 1"), answer.head.npos);
+  EXPECT_EQ(router_.candidate()->meter->read().errors, 1u);
+  EXPECT_EQ(router_.active()->meter->read().errors, 0u);
+}
+
 TEST_F(GuardedGatewayTest, what_a_shadows_answers_hold_counts_against_it_alone) {
   start({{"output", {{"personal", "redact"}}}});
   auto pool = WorkerPool::create(reactor_, testing::scripted_workers(log_), {.restart_ms = 10});

@@ -43,6 +43,7 @@ struct WorkerLog {
   std::mutex mutex;
   std::vector<Json> seeds;  // of the generates, null where none was given
   std::atomic<bool> is_broken = false;       // every request fails
+  std::atomic<bool> finds_wrong = false;     // every request, it says, is wrong
   std::atomic<bool> is_old = false;          // workers say and know nothing of adapters and scopes
   std::atomic<bool> stays_frozen = false;    // "freeze" lasts two seconds, and until this is not so
   std::atomic<int> deaths_left = 1'000'000;  // "die" obeys this many times and echoes after
@@ -159,7 +160,7 @@ class ScriptedWorker {
     if (text == "long")
       return send(
           {{"type", "error"}, {"id", id}, {"code", "limit_exceeded"}, {"message", "the prompt does not fit the context"}});
-    if (text == "odd")
+    if (text == "odd" || log_->finds_wrong)
       return send(
           {{"type", "error"}, {"id", id}, {"code", "invalid_argument"}, {"message", "the template refuses these roles"}});
     if (text == "unlike")
