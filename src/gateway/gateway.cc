@@ -320,10 +320,12 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
   bool path_known = false;
   const auto* route = find(request, path_known);
   if (route && !route->scope) {
-    if (source_limits_.admit(http::source_of(request.peer))) return std::nullopt;
-    deps_.metrics.add(Count::throttled);
-    deps_.metrics.add_response(route->pattern, 429);
-    return told(request, route, Response{429, {{"Retry-After", "1"}}, "", {}, 0, 0});
+    const bool is_admitted = source_limits_.admit(http::source_of(request.peer));
+    if (is_admitted && !request.has_body) return std::nullopt;
+    const int status = is_admitted ? 413 : 429;
+    deps_.metrics.add(is_admitted ? Count::client_errors : Count::throttled);
+    deps_.metrics.add_response(route->pattern, status);
+    return told(request, route, Response{status, is_admitted ? Headers{} : Headers{{"Retry-After", "1"}}, "", {}, 0, 0});
   }
   auto key = authorize(request, route, Moment::before_body);
   if (!key) return told(request, route, in_dialect(route ? route->dialect : Dialect::openai, std::move(key.error())));
@@ -404,6 +406,11 @@ std::optional<Response> Gateway::Endpoint::guard_request(std::string& body, Resu
 }
 
 Response Gateway::Endpoint::on_refusal(int status, std::string_view why) {
+  if (status == 503) {  // too much at once, whoever it came from
+    deps_.metrics.add(Count::errors);
+    deps_.metrics.add_response("refused", status);
+    return told({}, nullptr, try_later(status, std::string(why), "overloaded", 1));
+  }
   deps_.metrics.add(Count::requests);
   deps_.metrics.add(Count::client_errors);
   deps_.metrics.add_response("malformed", status);

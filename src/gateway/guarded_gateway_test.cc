@@ -46,6 +46,7 @@ class GuardedGatewayTest : public ::testing::Test {
     options.server.certificate_pem = certificate_.certificate_pem;
     options.server.reactor = reactor_;
     options.server.private_key_pem = certificate_.private_key_pem;
+    options.server.body_bytes_total_max = body_bytes_total_max_;
     GatewayDeps deps{*keys_, router_, metrics_, clock_, &capture_, [this](const std::string& source, const std::string& why) {
                        std::lock_guard lock(refused_mutex_);
                        refused_.push_back(source + ": " + why);
@@ -105,6 +106,7 @@ class GuardedGatewayTest : public ::testing::Test {
   std::vector<std::string> refused_;
   Router router_;
   std::string key_, key_id_;
+  std::size_t body_bytes_total_max_ = 256 << 20;
   std::unique_ptr<Gateway> gateway_;
 };
 
@@ -157,9 +159,16 @@ TEST_F(GuardedGatewayTest, every_message_is_read_and_none_twice) {
   EXPECT_EQ(post(conversation(Json::array({first, answer, first}))).status, 200);
   EXPECT_EQ(log_->reads, reads + 1);
   for (const char* role : {"system", "user", "assistant"}) EXPECT_EQ(post(conversation(Json::array({{{"role", role}, {"content", "a bomb"}}, first}))).status, 400) << role;
+  const auto with_tool = [&](const std::string& description) {
+    auto body = conversation(Json::array({first}));
+    body["tools"] = Json::array({{{"type", "function"}, {"function", {{"name", "weather"}, {"description", description}}}}});
+    return body;
+  };
+  EXPECT_EQ(post(with_tool("a bomb")).status, 400);
+  EXPECT_EQ(post(with_tool("of a day")).status, 200);
   // What was found is looked for again.
   EXPECT_EQ(post(conversation(Json::array({{{"role", "user"}, {"content", "a bomb"}}, first}))).status, 400);
-  EXPECT_EQ(log_->generates, 3);
+  EXPECT_EQ(log_->generates, 4);
 }
 
 TEST_F(GuardedGatewayTest, what_only_is_logged_goes_on) {
@@ -330,6 +339,48 @@ TEST_F(GuardedGatewayTest, an_answer_is_cut_at_its_characters) {
   const auto answer = post(chat("one two three"));
   EXPECT_EQ(answer.json()["choices"][0]["message"]["content"], "one two");
   EXPECT_EQ(answer.json()["choices"][0]["finish_reason"], "length");
+}
+
+// "Let me see." has 11, the arguments of the call behind it 15.
+TEST_F(GuardedGatewayTest, the_arguments_of_a_call_count_towards_an_answers_characters) {
+  start({{"answer_characters_max", 25}});
+  const Json tools = {{"tools", Json::array({{{"type", "function"}, {"function", {{"name", "weather"}, {"parameters", {{"type", "object"}}}}}}})}};
+  const auto cut = post(chat("calls", tools)).json()["choices"][0];
+  EXPECT_EQ(cut["message"]["content"], "Let me see.");
+  EXPECT_FALSE(cut["message"].contains("tool_calls"));
+  EXPECT_EQ(cut["finish_reason"], "length");
+  gateway_.reset();
+  start({{"answer_characters_max", 26}});
+  EXPECT_EQ(post(chat("calls", tools)).json()["choices"][0]["message"]["tool_calls"].size(), 1u);
+}
+
+// The client did nothing wrong, and may come again.
+TEST_F(GuardedGatewayTest, what_is_too_much_at_once_is_no_malformed_request) {
+  body_bytes_total_max_ = 1000;
+  start(Json::object());
+  const auto shed = post(chat(std::string(2000, 'a')));
+  EXPECT_EQ(shed.status, 503);
+  EXPECT_EQ(shed.json()["error"]["type"], "server_error");
+  EXPECT_EQ(shed.json()["error"]["code"], "overloaded");
+  EXPECT_NE(shed.head.find("Retry-After: 1\r\n"), std::string::npos);
+  EXPECT_EQ(post(chat("a")).status, 200);
+  EXPECT_EQ(metrics_.snapshot().client_errors_per_minute, 0u);
+}
+
+// A load balancer asks without a body; what is kept of bodies is bounded for all together.
+TEST_F(GuardedGatewayTest, nobody_without_a_key_makes_us_keep_a_body) {
+  body_bytes_total_max_ = 1000;
+  start(Json::object());
+  for (const char* path : {"/ping", "/live"}) {
+    TestClient open_end(certificate_.ca_pem, gateway_->port()), whole(certificate_.ca_pem, gateway_->port());
+    open_end.send(std::string("GET ") + path + " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n384\r\n" + std::string(900, 'a'));
+    EXPECT_TRUE(open_end.read_answer().first.starts_with("HTTP/1.1 413 ")) << path;
+    whole.send(std::string("GET ") + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n" + std::string(900, 'a'));
+    EXPECT_TRUE(whole.read_answer().first.starts_with("HTTP/1.1 413 ")) << path;
+    whole.send(std::string("GET ") + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    EXPECT_TRUE(whole.read_answer().first.starts_with("HTTP/1.1 200 ")) << path;
+  }
+  EXPECT_EQ(post(chat(std::string(800, 'a'))).status, 200);
 }
 
 TEST_F(GuardedGatewayTest, every_request_is_told_without_its_prompt) {

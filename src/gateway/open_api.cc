@@ -78,6 +78,7 @@ Json errors_of(const RouteInfo& route) {
     answers["403"] = error_answer("the key may not do this", false);
   } else {
     // Whoever asks without a key is told nothing but the status.
+    answers["413"] = {{"description", "a body, which this path does not take"}};
     answers["429"].erase("content");
     answers["503"] = {{"description", "not ready"}};
   }

@@ -77,6 +77,7 @@ void Http1Session::start_body(RequestHead head) {
   request_ = std::move(head.request);
   request_.peer = peer_.address;
   request_.client = peer_.certificate;
+  request_.has_body = head.framing != BodyFraming::none;
   is_head_ = request_.method == "HEAD";
   http_1_0_ = request_.is_http_1_0;
   keep_alive_ = head.keep_alive;

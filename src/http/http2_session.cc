@@ -248,6 +248,7 @@ void Http2Session::end_head(Stream& stream, bool is_last) {
   stream.request = std::move(head->request);
   stream.request.peer = peer_.address;
   stream.request.client = peer_.certificate;
+  stream.request.has_body = !is_last && head->framing != BodyFraming::none;
   stream.is_head = stream.request.method == "HEAD";
   auto verdict = shared_.handler.on_head(stream.request);
   if (!verdict) {

@@ -52,6 +52,7 @@ struct Request {
   std::string query;  // what follows '?', as sent; empty if nothing does
   Headers headers;
   std::string body;  // whole, chunked coding removed
+  bool has_body = false;  // known before it is there; one of no bytes is none where its length was announced
   std::string peer;  // the client's address without its port
   bool is_http_1_0 = false;
   std::shared_ptr<const ClientCertificate> client = {};  // null: none was shown

@@ -254,6 +254,13 @@ def test_a_body_is_bounded_and_held_to_its_length(server):
     assert client.status() == 200
 
 
+def test_what_is_open_to_anybody_takes_no_body(server):
+    client = Client(server)
+    assert client.status(path="/ping", key="none", end=False) == 413
+    assert client.status("POST", "/ping", body=b"{}") == 405
+    assert client.status(path="/ping", key="none") == 200
+
+
 def test_a_body_without_end_is_refused_when_it_is_too_long(server):
     client = Client(server)
     stream = client.begin("POST", "/v1/chat/completions", end=False)
