@@ -64,6 +64,14 @@ void AnswerGuard::limit(Piece& piece) {
     piece.calls.clear();
     if (ended_.empty()) ended_ = "length";
   }
+  // A call is told whole or not at all.
+  for (auto call = piece.calls.begin(); call != piece.calls.end(); ++call) {
+    characters_ += static_cast<std::int64_t>(openai::characters_of(call->call.arguments));
+    if (characters_ <= most) continue;
+    piece.calls.erase(call, piece.calls.end());
+    if (ended_.empty()) ended_ = "length";
+    return;
+  }
 }
 
 void AnswerGuard::begin_again() {

@@ -17,7 +17,7 @@ constexpr std::size_t kCleanMax = 16'384;     // pieces that are remembered to h
 constexpr std::size_t kPiecesOfRead = 2'048;  // that a worker takes at once
 constexpr int kExamplesMsMax = 120'000;       // to read the topics' sentences, once a model
 
-// Every text of a request that somebody wrote. A message with calls or of a tool counts as it will stand in the prompt.
+// Every text of a request that somebody wrote. A message with calls or of a tool counts as it will stand in the prompt, and so do the tools.
 std::vector<std::string> pieces_of_request(const GenerateRequest& request) {
   std::vector<std::string> pieces;
   const auto add = [&](const std::string& text) {
@@ -26,6 +26,7 @@ std::vector<std::string> pieces_of_request(const GenerateRequest& request) {
   };
   if (request.prompt) add(*request.prompt);
   for (const auto& message : request.messages) add(message.json.empty() ? message.content : message.json);
+  add(request.tools);
   return pieces;
 }
 
