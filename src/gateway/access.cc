@@ -8,6 +8,7 @@ namespace redoubt::gateway {
 namespace {
 
 constexpr std::string_view kAccessWhere = "deploy.access";
+constexpr std::int64_t kConcurrentMax = 100'000;
 
 tl::unexpected<Error> wrong(std::string what, std::string hint = {}) { return fail(ErrorCode::invalid_argument, std::move(what), std::string(kAccessWhere), std::move(hint)); }
 
@@ -43,12 +44,15 @@ std::string certificate_name_of(std::string name) {
   return is_fingerprint ? digits : name;
 }
 
-// What whoever comes this way may do: `scopes`, `models`, `tenant`, `limits`, `requests_per_minute`.
+// What whoever comes this way may do: `scopes`, `models`, `tenant`, `limits`, `requests_per_minute`, `concurrent_requests`.
 Result<ApiKeyInfo> caller_of(const Json& json) {
   ApiKeyInfo caller;
   caller.tenant = json_or(json, "tenant", "");
   caller.requests_per_minute = static_cast<int>(json_or(json, "requests_per_minute", std::int64_t{0}));
   if (json.contains("requests_per_minute") && caller.requests_per_minute < 1) return wrong("requests_per_minute must be above 0");  // 0 is the endpoint's own
+  const auto concurrent = json_or(json, "concurrent_requests", std::int64_t{caller.concurrent_requests});
+  if (concurrent < 1 || concurrent > kConcurrentMax) return wrong("concurrent_requests goes from 1 to 100000");
+  caller.concurrent_requests = static_cast<int>(concurrent);
   for (auto& model : TRY(texts_of(json, "models"))) caller.models.insert(std::move(model));
   const auto scopes = TRY(texts_of(json, "scopes"));
   if (!scopes.empty()) caller.scopes.clear();
@@ -68,7 +72,7 @@ Result<KeySource> key_source_of(const Json& json, const std::string& issuer) {
 }
 
 Result<OidcOptions> oidc_of(const Json& json) {
-  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "key_set_hosts", "ca_file", "tenant", "models", "limits", "requests_per_minute"}, kAccessWhere));
+  TRY(only_members(json, {"issuer", "audience", "algorithms", "skew_s", "scopes_claim", "tenant_claim", "key_set_file", "key_set_url", "key_set_hosts", "ca_file", "tenant", "models", "limits", "requests_per_minute", "concurrent_requests"}, kAccessWhere));
   OidcOptions oidc;
   oidc.rules.issuer = TRY(json_string(json, "issuer", kAccessWhere));
   oidc.rules.audience = TRY(json_string(json, "audience", kAccessWhere));
@@ -99,7 +103,7 @@ Status read_certificates(const Json& json, AccessOptions& access) {
   access.client_ca_file = TRY(json_string(json, "ca_file", kAccessWhere));
   access.client_certificates = json_or(json, "required", false) ? crypto::ClientCertificates::required : crypto::ClientCertificates::optional;
   for (const auto& client : json_or(json, "clients", Json::array())) {
-    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute"}, kAccessWhere));
+    TRY(only_members(client, {"name", "tenant", "scopes", "models", "limits", "requests_per_minute", "concurrent_requests"}, kAccessWhere));
     CertificateRule rule;
     rule.name = certificate_name_of(TRY(json_string(client, "name", kAccessWhere)));
     rule.caller = TRY(caller_of(client));

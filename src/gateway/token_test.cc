@@ -184,7 +184,7 @@ TEST(Access, an_issuer_names_its_own_keys) {
 }
 
 TEST(Access, what_is_wrong_is_named) {
-  const auto good = R"({"oidc":{"issuer":"i","audience":"a","algorithms":["ES256"],"key_set_file":"/k"},"client_certificates":{"ca_file":"/c","required":true,"clients":[{"name":"x","scopes":["invoke"]}]},
+  const auto good = R"({"oidc":{"issuer":"i","audience":"a","algorithms":["ES256"],"key_set_file":"/k"},"client_certificates":{"ca_file":"/c","required":true,"clients":[{"name":"x","scopes":["invoke"],"concurrent_requests":200}]},
     "tenants":{"t":{"tokens_per_day":5}},"models":{"m":{"requests_per_minute":9}},"allow_tls_1_2":true,"prices":{"prompt":100,"answer":200},"aws_region":"eu-west-1"})"_json;
   const auto access = read_access(good).value();
   EXPECT_EQ(access.tenants.at("t").tokens_per_day, 5);
@@ -193,8 +193,10 @@ TEST(Access, what_is_wrong_is_named) {
   EXPECT_FALSE(read_access(Json::object())->allow_tls_1_2);
   EXPECT_EQ(access.prices.answer, 200);
   EXPECT_EQ(access.client_certificates, crypto::ClientCertificates::required);
+  EXPECT_EQ(access.certificates.at(0).caller.concurrent_requests, 200);
+  EXPECT_EQ(access.oidc->rules.caller.concurrent_requests, 32);
   for (const char* bad : {R"({"x":1})", R"({"oidc":{"issuer":"i","audience":"a"}})", R"({"oidc":{"issuer":"i","audience":"a","key_set_url":"http://x"}})", R"({"oidc":{"issuer":"i","audience":"a","key_set_file":"k","algorithms":["HS256"]}})",
-                          R"({"tenants":{"t":{"tokens":5}}})", R"({"models":{"m":{"answer_tokens_max":5}}})", R"({"tenants":{"t":{"money_per_day":5}}})", R"({"client_certificates":{"ca_file":"c","clients":[{"name":"x","requests_per_minute":0}]}})", R"({"tenants":{"t":{"tokens_per_day":-5}}})", R"({"client_certificates":{}})", R"({"prices":{"prompt":-1}})", R"([])"})
+                          R"({"tenants":{"t":{"tokens":5}}})", R"({"models":{"m":{"answer_tokens_max":5}}})", R"({"tenants":{"t":{"money_per_day":5}}})", R"({"client_certificates":{"ca_file":"c","clients":[{"name":"x","requests_per_minute":0}]}})", R"({"client_certificates":{"ca_file":"c","clients":[{"name":"x","concurrent_requests":0}]}})", R"({"tenants":{"t":{"tokens_per_day":-5}}})", R"({"client_certificates":{}})", R"({"prices":{"prompt":-1}})", R"([])"})
     EXPECT_EQ(read_access(Json::parse(bad)).error().code, ErrorCode::invalid_argument) << bad;
 }
 
