@@ -11,6 +11,7 @@ namespace redoubt::detectors {
 namespace {
 
 constexpr int kDepthMax = 4;
+constexpr std::size_t kNumberBytesMin = 12;
 
 std::uint32_t hex4(std::string_view line, std::size_t at) {
   std::uint32_t value = 0;
@@ -52,20 +53,45 @@ std::size_t decode(std::string_view line, std::size_t at, JsonText& literal) {
   }
 }
 
-bool holds_escaped_json(std::string_view text) {
-  return (text.starts_with('{') || text.starts_with('[')) && text.find('\\') != text.npos && parse_json(text, "");
+bool may_be_json(std::string_view text) { return text.starts_with('{') || text.starts_with('['); }
+
+bool holds_escaped_json(std::string_view text) { return may_be_json(text) && text.find('\\') != text.npos && parse_json(text, ""); }
+
+// The numbers between `at` and `end`, where no string is.
+template <typename Each>
+void for_each_number(std::string_view line, std::size_t at, std::size_t end, const Each& each) {
+  constexpr std::string_view kFirst = "-0123456789", kRest = "+-.0123456789Ee";
+  while ((at = line.find_first_of(kFirst, at)) < end) {
+    const std::size_t after = std::min(line.find_first_not_of(kRest, at), line.size());
+    each(at, after);
+    at = after;
+  }
 }
 
-void visit(std::string_view line, const OffsetMap* outer, int depth, const std::function<void(const JsonText&)>& each) {
+enum class Values { strings, strings_and_numbers };
+
+void visit(std::string_view line, const OffsetMap* outer, int depth, Values values, const std::function<void(const JsonText&)>& each) {
   JsonText literal;
+  literal.depth = depth;
   std::size_t at = 0;
-  while ((at = line.find('"', at)) != line.npos) {
+  while (at < line.size()) {
+    const std::size_t quote = std::min(line.find('"', at), line.size());
+    // What stands in a string was looked at with all of it.
+    if (values == Values::strings_and_numbers && depth == 0 && quote - at >= kNumberBytesMin) {
+      for_each_number(line, at, quote, [&](std::size_t begin, std::size_t end) {
+        if (end - begin < kNumberBytesMin) return;
+        JsonText number{std::string(line.substr(begin, end - begin)), {}, depth, true};
+        number.places.run(0, begin);
+        each(number);
+      });
+    }
+    if (quote == line.size()) return;
     literal.text.clear();
     literal.places.clear();
-    at = decode(line, at + 1, literal) + 1;
+    at = decode(line, quote + 1, literal) + 1;
     if (outer != nullptr) literal.places = literal.places.through(*outer);
     each(literal);
-    if (depth < kDepthMax && holds_escaped_json(literal.text)) visit(literal.text, &literal.places, depth + 1, each);
+    if (depth < kDepthMax && holds_escaped_json(literal.text)) visit(literal.text, &literal.places, depth + 1, values, each);
   }
 }
 
@@ -77,6 +103,25 @@ std::vector<JsonText> string_literals(std::string_view line) {
   return out;
 }
 
-void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, each); }
+void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, Values::strings, each); }
+void for_each_value(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, Values::strings_and_numbers, each); }
+
+std::optional<std::pair<std::size_t, std::size_t>> number_around(std::string_view text, std::size_t offset, std::size_t length) {
+  if (!may_be_json(text) || !parse_json(text, "")) return std::nullopt;
+  std::optional<std::pair<std::size_t, std::size_t>> found;
+  JsonText skipped;
+  for (std::size_t at = 0; at < text.size() && at <= offset;) {
+    const std::size_t quote = std::min(text.find('"', at), text.size());
+    for_each_number(text, at, quote, [&](std::size_t begin, std::size_t end) {
+      if (begin <= offset && offset + length <= end) found = {begin, end};
+    });
+    if (quote == text.size()) break;
+    skipped = {};
+    at = decode(text, quote + 1, skipped) + 1;
+  }
+  return found;
+}
+
+std::string quote_at(int depth) { return std::string((std::size_t{1} << depth) - 1, '\\') + '"'; }
 
 }  // namespace redoubt::detectors

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "detectors/offset_map.h"
@@ -17,6 +19,8 @@ namespace redoubt::detectors {
 struct JsonText {
   std::string text;  // decoded, UTF-8
   OffsetMap places;  // of each decoded byte in the line
+  int depth = 0;     // of strings that it stands in
+  bool is_number = false;
 };
 
 // Every string literal of a line that has parsed as JSON, keys included. A literal that is itself JSON with escapes in it (the
@@ -24,5 +28,14 @@ struct JsonText {
 std::vector<JsonText> string_literals(std::string_view line);
 // The same one after the other; each is good until the next one is told.
 void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each);
+
+// The same with the line's own numbers that are long enough to be somebody's without a word beside them.
+void for_each_value(std::string_view line, const std::function<void(const JsonText&)>& each);
+
+// The number that a match inside of a text lies in, where the text is JSON and the number stands in none of its strings: where it begins and
+// ends. Whatever takes its place has to be a string, or the text is JSON no more.
+std::optional<std::pair<std::size_t, std::size_t>> number_around(std::string_view text, std::size_t offset, std::size_t length);
+// The quote of a string that lies in that many strings: "\"" in one.
+std::string quote_at(int depth);
 
 }  // namespace redoubt::detectors

@@ -34,6 +34,25 @@ bool is_issued(std::string_view digits) {
   });
 }
 
+// Cards are embossed and written as 4-4-4-4 with what is left, 4-6-5, 4-6-4 or 6-13; a row of other numbers is none, however its sum comes out.
+class DigitGroups {
+ public:
+  void add(bool begins) {
+    if (begins) {
+      bad_ = bad_ || (count_ == 1 && digits_ != 4 && digits_ != 6) || (count_ > 1 && digits_ < kDigitsMin);
+      ++count_;
+      digits_ = 0;
+    }
+    ++digits_;
+  }
+  bool are_of_a_card() const { return count_ == 1 || (!bad_ && digits_ >= kDigitsMin); }
+
+ private:
+  static constexpr int kDigitsMin = 3;
+  int count_ = 0, digits_ = 0;
+  bool bad_ = false;
+};
+
 struct Country {
   char code[3];
   unsigned char length;
@@ -78,12 +97,14 @@ bool passes_iban_check(std::string_view text) {
 
 std::size_t card_length(std::string_view text) {
   std::string digits;
+  DigitGroups groups;
   std::size_t found = 0;
   for (std::size_t i = 0; i < text.size() && digits.size() < 19; ++i) {
     if (!is_digit(text[i])) continue;
     digits.push_back(text[i]);
+    groups.add(i == 0 || !is_digit(text[i - 1]));
     const bool ends_here = i + 1 == text.size() || !is_digit(text[i + 1]);
-    if (ends_here && digits.size() >= 13 && is_issued(digits) && passes_luhn(digits)) found = i + 1;
+    if (ends_here && digits.size() >= 13 && groups.are_of_a_card() && is_issued(digits) && passes_luhn(digits)) found = i + 1;
   }
   return found;
 }

@@ -17,7 +17,7 @@ bool passes_luhn(std::string_view text);
 bool passes_iban_check(std::string_view text);
 
 // The bytes of the longest start of `text` (digits, spaces and hyphens) that is a card number: an issuer's prefix, a length
-// that this issuer uses, and Luhn's check. 0 when none is.
+// that this issuer uses, groups as cards have them, and Luhn's check. 0 when none is.
 std::size_t card_length(std::string_view text);
 // The same for an IBAN (capitals, digits, spaces) of the length that the SWIFT registry gives for its country.
 std::size_t iban_length(std::string_view text);

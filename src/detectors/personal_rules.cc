@@ -14,7 +14,7 @@ constexpr const char* kPhone =
 
 constexpr Rule kPersonalRules[] = {
     // Anywhere
-    {"EMAIL_ADDRESS", R"((?<![A-Za-z0-9._%+\x{80}-\x{10FFFF}-])[A-Za-z0-9\x{80}-\x{10FFFF}_%+'&*!#$/=?^`{|}~-](?:[A-Za-z0-9\x{80}-\x{10FFFF}._%+'-]{0,63}+)(?<!\.)@(?:[A-Za-z0-9\x{80}-\x{10FFFF}](?:[A-Za-z0-9\x{80}-\x{10FFFF}-]{0,62}+)\.){1,8}(?:xn--[a-z0-9-]{2,40}|[A-Za-z\x{80}-\x{10FFFF}]{2,24})(?![A-Za-z0-9-]))", nullptr, 0, mail_length, nullptr, {.addresses = 1}},
+    {"EMAIL_ADDRESS", R"((?<![A-Za-z0-9._%+\x{80}-\x{10FFFF}-])(?!/?git@[A-Za-z0-9.-]{1,100}+[:/][A-Za-z0-9._~/-])[A-Za-z0-9\x{80}-\x{10FFFF}_%+'&*!#$/=?^`{|}~-](?:[A-Za-z0-9\x{80}-\x{10FFFF}._%+'-]{0,63}+)(?<!\.)@(?:[A-Za-z0-9\x{80}-\x{10FFFF}](?:[A-Za-z0-9\x{80}-\x{10FFFF}-]{0,62}+)\.){1,8}(?:xn--[a-z0-9-]{2,40}|[A-Za-z\x{80}-\x{10FFFF}]{2,24})(?![A-Za-z0-9-]))", nullptr, 0, mail_length, nullptr, {.addresses = 1}},
     {"CREDIT_CARD", R"((?<![0-9A-Za-z.-])[2-68](?:[ -]?[0-9]){12,18}(?![0-9]))", nullptr, 13, card_number_length},
     {"IBAN_CODE", R"(\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30})", nullptr, 2, iban_number_length, nullptr, {.capitals_digits = 1}},
     {"IBAN_CODE", R"((?i)\b[a-z]{2}[0-9]{2}(?:[ -]?[a-z0-9]){11,30})", "iban|account|konto|compte|cuenta", 2, iban_number_length},

@@ -25,11 +25,12 @@ std::string without_spans(std::string_view line, std::vector<Span> spans) {
   for (std::size_t i = 0; i < spans.size();) {
     Span whole = spans[i++];
     for (; i < spans.size() && spans[i].begin < whole.end; ++i) {
+      if (spans[i].end > whole.end || (spans[i].begin == whole.begin && spans[i].end == whole.end && whole.quote.empty())) whole.quote = spans[i].begin == whole.begin ? spans[i].quote : "";
       whole.end = std::max(whole.end, spans[i].end);
       if (names_better(spans[i], whole)) whole.kind = spans[i].kind;
     }
     out += line.substr(at, whole.begin - at);
-    out += placeholder(whole.kind);
+    out += whole.quote + placeholder(whole.kind) + whole.quote;
     at = whole.end;
   }
   out += line.substr(at);

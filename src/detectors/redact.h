@@ -13,9 +13,11 @@ namespace redoubt::detectors {
 struct Span {
   std::string_view kind;
   std::size_t begin = 0, end = 0;
+  std::string quote = {};  // that "<KIND>" stands in, where a number was
 };
 
-// In place of each span "<KIND>", of hidden characters nothing; spans that overlap are one, under the first one's kind.
+// In place of each span "<KIND>", of hidden characters nothing; spans that overlap are one, under the first one's kind, in quotes where the
+// span that is all of it has some.
 std::string without_spans(std::string_view line, std::vector<Span> spans);
 
 }  // namespace redoubt::detectors

@@ -68,6 +68,31 @@ def test_redaction_leaves_valid_rows_that_pass_again(tmp_path):
     assert again["redacted"] == {} and again["rows"] == len(rows)
 
 
+def test_a_number_of_an_argument_becomes_a_string(tmp_path):
+    call = {"card": 4111111111111111, "amount": 12, "to": {"ssn": 78051120 + 10**8}}  # a card that its issuer publishes
+    def row(arguments):
+        return {"messages": [{"role": "user", "content": "pay"}, {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "pay", "arguments": arguments}}]}]}
+    rows = [row(call), row(json.dumps(call)), row({"inner": json.dumps({"again": json.dumps(call)})})]
+    path, clean = write(tmp_path / "rows.jsonl", rows), tmp_path / "clean.jsonl"
+    rules = policy(tmp_path / "policy.yaml", groups={"personal": "redact"})
+    report = check(path, "--policy", rules, "-o", clean, expect=0)
+    assert [finding["line"] for finding in report["findings"] if finding["kind"] == "CREDIT_CARD"] == [1, 2, 3]
+    left = [json.loads(line)["messages"][1]["tool_calls"][0]["function"]["arguments"] for line in clean.read_text().splitlines()]
+    left = [left[0], json.loads(left[1]), json.loads(json.loads(left[2]["inner"])["again"])]
+    assert [one["card"] for one in left] == ["<CREDIT_CARD>"] * 3 and [one["amount"] for one in left] == [12] * 3
+    column = next(finding["column"] for finding in report["findings"] if finding["kind"] == "CREDIT_CARD")
+    assert path.read_text().splitlines()[0][column - 1:].startswith("4111")
+    assert check(clean, "--policy", rules, expect=0)["redacted"] == {}
+
+
+def test_rows_of_other_numbers_are_no_cards(tmp_path):
+    # Luhn's check comes out for each, and the first digits are an issuer's.
+    texts = ["367 862 46 555 123 846", "Order 479-0865334-7565509 has shipped", "44 73 07 72 37 34 0"]
+    assert check(write(tmp_path / "rows.jsonl", [{"text": text} for text in texts]), expect=0)["counts"].get("CREDIT_CARD") is None
+    cards = ["3782 822463 10005", "3056-930902-5904", "6011 1111 1111 1117"]
+    assert check(write(tmp_path / "cards.jsonl", [{"text": text} for text in cards]), expect=3)["counts"]["CREDIT_CARD"] == 3
+
+
 @pytest.mark.parametrize("action, left", [("redact", ["text", "<EMAIL_ADDRESS>"]), ("drop", None)])
 def test_the_name_of_a_column_is_a_part_of_each_row(tmp_path, action, left):
     path, clean = tmp_path / "table.csv", tmp_path / "clean.jsonl"
@@ -192,6 +217,9 @@ def test_languages_encodings_and_words_of_a_list(tmp_path):
         other.write_bytes(json.dumps({"text": text}, ensure_ascii=False).encode(encoding) + "\n".encode(encoding))
         [bad] = [f for f in check(other, expect=3)["findings"] if f["kind"] == "INVALID_UTF8"][:1]
         assert name in bad["detail"], bad
+    for encoding, name in (("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")):  # ASCII's letters with NULs between are UTF-8, too
+        other.write_bytes('{"text": "plain"}\n'.encode(encoding))
+        assert f"iconv -f {name}" in next(f["detail"] for f in check(other, expect=3)["findings"] if f["kind"] == "MALFORMED_JSON")
     table = tmp_path / "table.csv"
     table.write_bytes(f'text,note\nplain,1\n"one\nand {german}",2\n'.encode("latin-1"))
     [bad] = [f for f in check(table, expect=3)["findings"] if f["kind"] == "INVALID_UTF8"]

@@ -101,10 +101,13 @@ class RowExaminer::Visit {
     const auto row = parse_row(text, file_);
     if (!row) {
       // A message about a key would repeat it.
-      add("MALFORMED_JSON", 0, row.error().message.starts_with("the key ") ? "a key stands twice in one object" : row.error().message);
+      std::string why = row.error().message.starts_with("the key ") ? "a key stands twice in one object" : row.error().message;
+      // Of a later line it can't be told which half of a character it begins with.
+      if (const auto encoding = raw_.line > 1 || text.find('\0') == text.npos ? "" : encoding_of(text); encoding.starts_with("UTF-")) why += fmt::format("; it looks like {0}: iconv -f {0} -t UTF-8", encoding);
+      add("MALFORMED_JSON", 0, std::move(why));
       return scan_raw(text);
     }
-    scan_literals(text, nullptr);
+    scan_values(text, nullptr);
     keep(text, *row, false);
   }
 
@@ -210,14 +213,27 @@ class RowExaminer::Visit {
     if (!fits) add("LANGUAGE", 0, fmt::format("the row is in '{}', expected {}", out_.language, fmt::join(expected, ", ")));
   }
 
+  // All of a number, which becomes a string: the arguments of a call stay JSON.
+  static Span span_of(const JsonText& value, const Match& match) {
+    std::pair<std::size_t, std::size_t> range{match.offset, match.offset + match.length};
+    std::string quote;
+    if (const auto number = number_around(value.text, match.offset, match.length)) {
+      range = *number;
+      quote = quote_at(value.depth + 1);
+    } else if (value.is_number) {
+      range = {0, value.text.size()};
+      quote = quote_at(0);
+    }
+    return {match.kind, value.places.raw(range.first), value.places.raw(range.second), std::move(quote)};
+  }
+
   // Matches of a JSON line that are redacted, taken out until none is left; false when some always are.
   bool redact(std::string& clean) const {
     for (int round = 0; round < kRedactionsMax; ++round) {
       std::vector<Span> spans;
-      for_each_literal(clean, [&](const JsonText& literal) {
-        for (const auto& match : matches_in(literal.text)) {
-          if (policy_.action_of(match.kind) != Action::redact) continue;
-          spans.push_back({match.kind, literal.places.raw(match.offset), literal.places.raw(match.offset + match.length)});
+      for_each_value(clean, [&](const JsonText& value) {
+        for (const auto& match : matches_in(value.text)) {
+          if (policy_.action_of(match.kind) == Action::redact) spans.push_back(span_of(value, match));
         }
       });
       if (spans.empty()) return true;
@@ -234,15 +250,15 @@ class RowExaminer::Visit {
         if (i == 0 || field.raw_offset[i] != field.raw_offset[i - 1] + 1) places.run(i, field.raw_offset[i]);
       }
       // A cell may hold JSON, whose texts are looked at as a model would read them.
-      if ((text.starts_with('[') || text.starts_with('{')) && parse_json(text, file_)) scan_literals(text, &places);
+      if ((text.starts_with('[') || text.starts_with('{')) && parse_json(text, file_)) scan_values(text, &places);
       else scan(text, places);
     }
   }
 
-  void scan_literals(std::string_view text, const OffsetMap* outer) {
-    for_each_literal(text, [&](const JsonText& literal) {
-      if (outer == nullptr) scan(literal.text, literal.places);
-      else scan(literal.text, literal.places.through(*outer));
+  void scan_values(std::string_view text, const OffsetMap* outer) {
+    for_each_value(text, [&](const JsonText& value) {
+      if (outer == nullptr) scan(value.text, value.places);
+      else scan(value.text, value.places.through(*outer));
     });
   }
 
