@@ -158,6 +158,21 @@ def test_buildah_makes_the_same_files_and_the_same_configuration(redoubt, contex
     assert config["Labels"].items() <= peer["Labels"].items()
 
 
+def test_what_an_image_without_a_path_has_for_one_is_dockers(redoubt, context, tmp_path):
+    text = "FROM scratch\nCOPY . /x/\nENV PATH=/opt/bin:$PATH\n"
+    (context / ".dockerignore").write_text("../one.txt\ntwo.txt\n")
+    told = built(redoubt, context, text, "-t", "app:1")
+    assert told["config"]["config"]["Env"] == ["PATH=/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+    files = files_of_copy(redoubt, told, tmp_path)
+    assert "x/one.txt" in files and "x/two.txt" not in files
+    if os.geteuid() == 0:
+        store = ["--storage-driver", "vfs", "--root", tmp_path / "root", "--runroot", tmp_path / "runroot"]
+        run("buildah", *store, "bud", "--isolation", "chroot", "--timestamp", "0", "-t", "peer", "-f", context / "Dockerfile", context)
+        run("buildah", *store, "push", "peer", f"oci:{tmp_path}/peer:x")
+        assert json.loads(run("skopeo", "inspect", "--config", f"oci:{tmp_path}/peer:x"))["config"]["Env"] == told["config"]["config"]["Env"]
+        assert {name for name in files_of(tmp_path / "peer", "x", tmp_path) if name.startswith("x/")} == {name for name in files if name.startswith("x/")}
+
+
 def test_the_digest_is_the_same_whatever_the_machine_is_used_to(redoubt, context, tmp_path):
     first = built(redoubt, context, RECIPE, "-t", "app:1")
     other = Redoubt(tmp_path / "other")
@@ -237,6 +252,13 @@ def test_a_base_with_links_is_built_on_as_it_runs(redoubt, context, tmp_path):
     files = files_of_copy(redoubt, told, tmp_path)
     assert files["bin"] == ("link", "usr/bin") and files["usr/bin/run"][2:4] == (1234, 50)
     assert files["home/app/one"][2:4] == (1234, 4321) and files["home/app/work"][2:4] == (1234, 4321)
+    # A layer that names a file through the link: umoci unpacks it to where that leads.
+    (tmp_path / "tool").write_text("a tool")
+    run("tar", "-C", tmp_path, "--transform", "s,^,bin/,", "-cf", tmp_path / "layer.tar", "tool")
+    run("umoci", "raw", "add-layer", "--image", f"{tmp_path}/made:base", "--tag", "more", tmp_path / "layer.tar")
+    assert files_of(tmp_path / "made", "more", tmp_path)["usr/bin/tool"][0] == "file"
+    told = built(redoubt, context, f"FROM scratch\nCOPY --from=oci:{tmp_path}/made:more /bin/tool /usr/bin/tool /both/\nCOPY --from=oci:{tmp_path}/made:more /usr/bin /all\n", "-t", "x:2")
+    assert {"both/tool", "all/tool", "all/run"} & set(files_of_copy(redoubt, told, tmp_path)) == {"both/tool", "all/tool"}
     refused = json.loads(build(redoubt, context, f"FROM oci:{tmp_path}/made:base\nCOPY --chown=nobody one.txt /x\n", expect=1).stdout)
     assert "nobody" in refused["error"]["message"] and refused["error"]["where"].endswith("Dockerfile:2")
 

@@ -146,7 +146,6 @@ def test_a_jar_that_starts_itself_is_read_as_java_reads_it(tmp_path):
 def test_a_jar_without_coordinates_is_named_by_its_file(tmp_path):
     """As Trivy and Syft read these names."""
     root = tmp_path / "root"
-    os_release(root)
     names = {"commons-text-1.9": ("commons-text", "1.9"), "log4j-1.2-api-2.17.1": ("log4j-1.2-api", "2.17.1"), "hibernate-jpa-2.1-api-1.0.2.Final": ("hibernate-jpa-2.1-api", "1.0.2.Final"),
              "guava-31.1-jre": ("guava", "31.1-jre"), "postgresql-9.4-1201-jdbc41": ("postgresql", "9.4-1201-jdbc41"), "lib-1.0-beta-2": ("lib", "1.0-beta-2"), "plain": ("plain", ""), "x-2.0-SNAPSHOT": ("x", "2.0-SNAPSHOT")}
     for name in names:

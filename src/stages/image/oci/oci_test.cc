@@ -95,6 +95,31 @@ TEST_F(ImageTest, layers_lie_over_each_other_as_the_specification_says) {
   EXPECT_EQ(*read_file(*store_, *got, "a/b/g", 100), "three\n");
 }
 
+TEST(ImageTree, what_a_layer_puts_below_a_link_is_where_the_link_leads) {
+  ImageTree tree;
+  const auto apply = [&](int layer, EntryKind kind, const std::string& path, const std::string& link = "") {
+    LayerEntry entry;
+    entry.kind = kind;
+    entry.path = path;
+    entry.link = link;
+    ASSERT_TRUE(tree.apply(entry, layer)) << path;
+  };
+  apply(0, EntryKind::folder, "usr/bin");
+  apply(0, EntryKind::file, "usr/bin/old");
+  apply(0, EntryKind::symbolic_link, "bin", "usr/bin");
+  apply(1, EntryKind::file, "bin/tool");
+  apply(1, EntryKind::hard_link, "bin/again", "bin/tool");
+  apply(1, EntryKind::whiteout, "bin/old");
+  ASSERT_NE(tree.find("usr/bin/tool"), nullptr);
+  EXPECT_EQ(tree.find("usr/bin/tool")->layer_path, "bin/tool");
+  EXPECT_EQ(*tree.resolve("bin/tool"), "usr/bin/tool");
+  EXPECT_NE(tree.find("usr/bin/again"), nullptr);
+  EXPECT_EQ(tree.find("usr/bin/old"), nullptr);
+  EXPECT_EQ(tree.find("bin/tool"), nullptr);
+  apply(2, EntryKind::opaque, "bin");
+  EXPECT_EQ(tree.find("usr/bin/tool"), nullptr);
+}
+
 TEST_F(ImageTest, a_layer_that_is_not_its_diff_id_or_its_size_is_tampered) {
   auto first = layer("echo one > f");
   diff_ids_[0] = crypto::sha256("else").tagged();

@@ -73,14 +73,16 @@ void ImageTree::put(const std::string& path, TreeNode node) {
   nodes_.insert_or_assign(path, std::move(node));
 }
 
+// A layer need not know that a folder on the way is a link of the layers below it: who unpacks them follows it.
 Status ImageTree::apply(const LayerEntry& entry, int layer) {
+  const std::string path = TRY(resolve(entry.path, entry.kind == EntryKind::opaque ? Last::follow : Last::keep));
   if (entry.kind == EntryKind::whiteout) {
-    if (!entry.path.empty()) remove(entry.path);
+    if (!path.empty()) remove(path);
     return {};
   }
   if (entry.kind == EntryKind::opaque) {
     // Hides what is in the layers below, not what its own layer named before it.
-    const auto [first, end] = below(entry.path);
+    const auto [first, end] = below(path);
     for (auto at = nodes_.find(first == end ? "" : first->first); at != nodes_.end() && at != end;) {
       at = at->second.layer == layer ? std::next(at) : nodes_.erase(at);
     }
@@ -88,12 +90,12 @@ Status ImageTree::apply(const LayerEntry& entry, int layer) {
   }
   TreeNode node{entry.kind, entry.mode, entry.uid, entry.gid, entry.link, entry.size, layer, entry.path, layer};
   if (entry.kind == EntryKind::hard_link) {
-    const auto* target = find(entry.link);
+    const auto* target = find(TRY(resolve(entry.link, Last::keep)));
     if (target == nullptr || target->kind == EntryKind::folder) return fail(ErrorCode::invalid_argument, "a hard link to what isn't there", entry.path);
     node = *target;
     node.layer = layer;
   }
-  put(entry.path, std::move(node));
+  put(path, std::move(node));
   return {};
 }
 

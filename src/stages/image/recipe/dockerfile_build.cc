@@ -14,6 +14,8 @@ namespace redoubt::stages::image::recipe {
 namespace {
 
 constexpr std::size_t kStagesMax = 64;
+// Docker's "scratch" has it, and runtimes give it where an image sets none: "ENV PATH=/x:$PATH" would end in the working directory else.
+constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // What is refused, and what to do instead.
 struct Refusal {
@@ -121,8 +123,8 @@ class DockerfileBuild {
     return Words(dockerfile_.escape, [this](const std::string& name) -> std::optional<std::string> {
       if (auto value = stages_.back().stage.variable(name)) return value;
       const auto& arguments = stages_.back().arguments;
-      const auto found = arguments.find(name);
-      return found == arguments.end() ? std::nullopt : std::optional(found->second);
+      if (const auto found = arguments.find(name); found != arguments.end()) return found->second;
+      return name == "PATH" ? std::optional<std::string>(kDefaultPath) : std::nullopt;
     });
   }
 

@@ -132,16 +132,18 @@ IgnoreRules IgnoreRules::parse(std::string_view text) {
       rule.takes_in = true;
       line = trimmed(line.substr(1));
     }
-    // As the path is cleaned, so is the pattern: no dots, no slash at either end.
+    // As the path is cleaned, so is the pattern: no dots, no slash at either end. What leads out of the folder fits nothing in it.
+    bool leads_out = false;
     for (auto part : parts_of(line)) {
       if (part == "..") {
+        leads_out = leads_out || (rule.pattern.empty() && !line.starts_with('/'));
         const auto slash = rule.pattern.rfind('/');
         rule.pattern.resize(slash == std::string::npos ? 0 : slash);
         continue;
       }
       rule.pattern += (rule.pattern.empty() ? "" : "/") + std::string(part);
     }
-    if (rule.pattern.empty()) continue;
+    if (rule.pattern.empty() || leads_out) continue;
     rules.has_exceptions_ = rules.has_exceptions_ || rule.takes_in;
     rules.rules_.push_back(std::move(rule));
   }

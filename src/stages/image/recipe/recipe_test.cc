@@ -117,8 +117,8 @@ TEST(Values, users) {
 
 // The forms that the issuers document; no real secret. The parts are joined here so that no scanner takes this file for one.
 TEST(Secrets, known_forms_are_found_and_look_alikes_are_not) {
-  const std::string key = "-----BEGIN " + std::string("PRIVATE KEY-----\n"), body(64, 'M');
-  for (const std::string& text : {std::string("AKIA") + "QWERTYUIOPASDFGH", "x=ghp_" + std::string(36, 'a'), "hf_" + std::string(34, 'B'), key + body, std::string("https://user:s3cr3t-word@host/x"), "glpat-" + std::string(20, 'c')}) {
+  const std::string key = "-----BEGIN " + std::string("PRIVATE KEY-----\n"), open_pgp = "-----BEGIN " + std::string("PGP PRIVATE KEY BLOCK-----\n\n"), body(64, 'M');
+  for (const std::string& text : {std::string("AKIA") + "QWERTYUIOPASDFGH", "x=ghp_" + std::string(36, 'a'), "hf_" + std::string(34, 'B'), key + body, open_pgp + body, std::string("https://user:s3cr3t-word@host/x"), "glpat-" + std::string(20, 'c')}) {
     EXPECT_FALSE(secrets_in(text).empty()) << text;
   }
   for (const std::string& text : {std::string("AKIAIOSFODNN7EXAMPLE"), "AKIA" + std::string(15, 'A'), "xAKIA" + std::string(16, 'Q'), key, key + "short", std::string("https://host:80/x@y"), std::string("https://user@host"), std::string("https://user:$PASSWORD@host")}) {

@@ -65,13 +65,16 @@ std::optional<std::size_t> find_form(std::string_view text, const Form& form) {
   return std::nullopt;
 }
 
-// "-----BEGIN ... PRIVATE KEY-----" with base64 below it: the words alone stand in every TLS library.
+// "-----BEGIN ... PRIVATE KEY-----" (OpenPGP: "PRIVATE KEY BLOCK") with base64 below it: the words alone stand in every TLS library.
 std::optional<std::size_t> find_private_key(std::string_view text) {
-  constexpr std::string_view kEnd = "PRIVATE KEY-----";
+  constexpr std::string_view kKey = "PRIVATE KEY", kBlock = " BLOCK", kDashes = "-----";
   for (auto at = text.find("-----BEGIN "); at != text.npos; at = text.find("-----BEGIN ", at + 1)) {
-    const auto end = text.substr(at, 64).find(kEnd);
-    if (end == text.npos) continue;
-    auto body = text.substr(at + end + kEnd.size());
+    const auto words = text.substr(at, 64).find(kKey);
+    if (words == text.npos) continue;
+    auto body = text.substr(at + words + kKey.size());
+    if (body.starts_with(kBlock)) body.remove_prefix(kBlock.size());
+    if (!body.starts_with(kDashes)) continue;
+    body.remove_prefix(kDashes.size());
     // JSON and YAML write the line's end as two characters.
     body.remove_prefix(std::min(body.starts_with("\\n") ? 2 : body.find_first_not_of(" \r\n"), body.size()));
     std::size_t length = 0;
