@@ -99,6 +99,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.rfile.read(length)
             source = query.get("from", [None])[0]
             mount = query.get("mount", [None])[0]
+            if mount and server.mount_status:
+                return self.answer(server.mount_status, WWW_Authenticate=f'Bearer realm="{server.url}/token",service="a strict one",scope="repository:{source}:pull"')
             if mount and source and "pull" in self.scopes().get(source, set()) and mount in server.repositories.get(source, {}).get("blobs", {}):
                 repository["blobs"][mount] = server.repositories[source]["blobs"][mount]
                 return self.answer(201, Location=f"/v2/{name}/blobs/{mount}", Docker_Content_Digest=mount)
@@ -226,7 +228,7 @@ class StrictRegistry:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.certificate, key)
         self.server = self.start(Handler)
-        self.server.__dict__.update(tokens={}, token_requests=[], repositories={}, uploads={}, offences=[], requests=[], breaks=0, get_breaks=0, limit_every=0, blob_host=None, ranges=True, has_referrers=True, lie="")
+        self.server.__dict__.update(tokens={}, token_requests=[], repositories={}, uploads={}, offences=[], requests=[], breaks=0, get_breaks=0, limit_every=0, blob_host=None, ranges=True, has_referrers=True, mount_status=0, lie="")
         self.url = self.server.url = f"https://localhost:{self.server.server_port}"
         self.others = []
 

@@ -103,6 +103,15 @@ def test_within_a_registry_blobs_are_mounted_and_tags_stay(workspace, registry):
     assert image(workspace, registry, "copy", f"{registry.url}/a/small:1", f"{registry.url}/b/big:1", expect=1)["error"]["code"] == "already_exists"
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+def test_a_blob_that_may_not_be_mounted_is_sent(workspace, strict, status):
+    image(workspace, strict, "push", "small:1", f"{strict.url}/a/small:1")
+    strict.server.mount_status = status
+    told = image(workspace, strict, "copy", f"{strict.url}/a/small:1", f"{strict.url}/b/small:1")
+    assert told["digest"] == workspace.small["digest"] and told["blobs_mounted"] == 0 and told["blobs_sent"] == 2
+    assert workspace.small["digest"] in strict.server.repositories["b/small"]["manifests"]
+
+
 def test_tokens_that_run_out_are_renewed_and_ask_for_no_more_than_is_needed(workspace, strict):
     strict.server.limit_every = 7
     original = strict.server.tokens

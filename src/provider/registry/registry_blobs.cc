@@ -142,9 +142,12 @@ Result<bool> RegistryClient::has_blob(const ImageDescriptor& blob) const {
 Result<bool> RegistryClient::mount_blob(const ImageDescriptor& blob) const {
   if (access_.mount_from.empty()) return false;
   auto post = request("POST", fmt::format("blobs/uploads/?mount={}&from={}", percent_encode(blob.digest.tagged()), percent_encode(access_.mount_from)));
-  const auto [response, body] = TRY(fetch(std::move(post)));
-  if (response.status != 201) return false;  // an upload was begun instead; who sends the blob begins its own
-  TRY(check_digest(response, blob.digest, blob.digest.tagged()));
+  const auto mounted = fetch(std::move(post));
+  // A registry that may not, or can't, take it from there says so in its own way; sent it can be all the same.
+  if (!mounted && mounted.error().code != ErrorCode::unavailable && mounted.error().code != ErrorCode::tampered) return false;
+  if (!mounted) return fail(mounted.error());
+  if (mounted->first.status != 201) return false;  // an upload was begun instead; who sends the blob begins its own
+  TRY(check_digest(mounted->first, blob.digest, blob.digest.tagged()));
   return true;
 }
 
