@@ -15,7 +15,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
 
 from conftest import BUILD, make_tiny_model, rows
 from json_schema_test import Schemas
@@ -217,6 +217,35 @@ def test_logprobs_and_greedy_tokens_are_those_of_transformers(strong, serve):
         assert [one["logprob"] for one in told["top"]] == pytest.approx(row.topk(5).values.tolist(), abs=2e-3)
         assert bytes(told["bytes"]).decode(errors="replace") == tokenizer.decode([token], clean_up_tokenization_spaces=False)
     assert math.isfinite(answer["logprobs"][0]["logprob"])
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_a_long_prompt_of_a_model_that_turns_by_length_goes_on_as_in_transformers(kind, strong, serve, tmp_path):
+    """More than the engine reads at once, and behind what shorter prompts of the scope left."""
+    sizes = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.15,
+             "bos_token_id": 1, "eos_token_id": None, "pad_token_id": 2, "tie_word_embeddings": True}
+    torch.manual_seed(9)
+    if kind == "dynamic":
+        model = LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=300, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}))
+    else:
+        factors = {"short_factor": [1.0] * 8, "long_factor": [1.0 + i for i in range(8)], "original_max_position_embeddings": 300}
+        model = Phi3ForCausalLM(Phi3Config(**sizes, max_position_embeddings=1200, original_max_position_embeddings=300, rope_parameters={"rope_type": "longrope", "rope_theta": 1e4, **factors}))
+    model.save_pretrained(tmp_path / "model")
+    shutil.copy(strong / "tokenizer.json", tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(strong)
+    rng = random.Random(SEED)
+    words = " ".join(rng.choice(["list", "files", "in", "my", "home", "by", "size"]) for _ in range(500))
+    worker = serve(tmp_path / "model", dtype="fp32", slots=2)
+    expected = []
+    prompts = [tokenizer.decode(tokenizer(words).input_ids[:length]) for length in (100, 280, 700, 640, 320, 290)]
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        fresh = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()  # the length it saw last stays with a dynamic one
+        with torch.no_grad():
+            expected.append(tokenizer.decode(fresh.generate(ids, max_new_tokens=24, do_sample=False, eos_token_id=None)[0, ids.shape[1]:]))
+    requests = [{"prompt": prompt, "max_tokens": 24, "greedy": True} for prompt in prompts]
+    assert [answer["text"] for answer in worker.ask(requests)] == expected
+    assert [worker.ask([{**request, "scope": "ada"}])[0]["text"] for request in requests] == expected
 
 
 def requests_of_many_kinds(rng, count):

@@ -70,7 +70,7 @@ class CachedSequences final : public SequenceModel {
     std::vector<model::Prompt> prompts;
     for (const auto& piece : pieces) {
       const auto& slot = slots_[piece.slot];
-      prompts.push_back({piece.tokens, slot.cache.get(), lora(slot)});
+      prompts.push_back({piece.tokens, slot.cache.get(), lora(slot), static_cast<std::int64_t>(slot.prompt_tokens)});
     }
     const auto logits = keep([&] { return model_.base->prefill(prompts); });
     if (!logits) return logits;

@@ -48,7 +48,7 @@ class KeyValueCache {
  private:
   friend class CausalModel;
   std::int64_t capacity_, length_ = 0;
-  std::int64_t turned_length_ = 0;    // of the sequence when the keys were turned
+  std::int64_t turned_length_ = 0;    // of the prompt, or of a sequence computed anew, when the keys were turned
   std::vector<std::int32_t> tokens_;  // to turn them anew
   at::Tensor keys_, values_;          // [layers, key heads, capacity, head size]
 };
@@ -63,6 +63,7 @@ struct Prompt {
   std::span<const std::int32_t> tokens = {};
   KeyValueCache* cache = nullptr;  // each at most once a call
   const LoraWeights* lora = nullptr;
+  std::int64_t length = 0;  // of the whole prompt, where more of it will follow: what dynamic and longrope go by
 };
 
 // Safe to use from several threads as long as each has its own caches.
@@ -135,8 +136,9 @@ class CausalModel {
                     const LoraWeights* lora, Wanted wanted) const;
   at::Tensor append_piece(std::span<const std::int32_t> tokens, std::int64_t length, KeyValueCache& cache,
                           const LoraWeights* lora) const;
-  // Computes the cached tokens anew where their keys do not serve in a sequence of `length`.
-  void refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const;
+  // Computes the cached tokens anew where their keys do not serve in a sequence of `length`, a prompt or one that grew by a token.
+  enum class Growth { prompt, token };
+  void refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora, Growth growth) const;
   at::Tensor feed(std::int64_t layer, at::Tensor x, const at::Tensor& attended, const LoraWeights* lora) const;
   // What a sequence is continued with, and how long it will be with all of its prompt.
   struct NewTokens {

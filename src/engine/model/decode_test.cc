@@ -191,10 +191,9 @@ Config small_config(std::int64_t context = 128) {
   return *parse_config(config, "config.json");
 }
 
-std::unique_ptr<CausalModel> small_model(Precision precision, std::int64_t context = 128) {
+std::unique_ptr<CausalModel> small_model(Precision precision, const Config& config) {
   c10::InferenceMode guard;
   at::manual_seed(4);
-  const auto config = small_config(context);
   const auto type = scalar_type(precision);
   Weights weights;
   weights.embedding = weights.head = at::randn({config.vocabulary, config.hidden}).to(type);
@@ -210,6 +209,8 @@ std::unique_ptr<CausalModel> small_model(Precision precision, std::int64_t conte
   }
   return std::make_unique<CausalModel>(config, std::move(weights), precision);
 }
+
+std::unique_ptr<CausalModel> small_model(Precision precision, std::int64_t context = 128) { return small_model(precision, small_config(context)); }
 
 // With `base` one that has magnitudes.
 LoraWeights adapter_of(const Config& config, Precision precision, std::uint64_t seed, const Weights* base = nullptr) {
@@ -382,6 +383,37 @@ TEST(Prefill, of_several_prompts_and_in_pieces_is_that_of_each_whole_to_the_bit)
         EXPECT_TRUE(model->decode({&after, 1})->equal(*model->decode({&after_cut, 1})));
       }
     }
+}
+
+// The length of a prompt decides how its heads are turned: what was computed before it was known to be so long does not serve.
+TEST(Prefill, of_a_model_that_turns_by_length_is_the_same_in_pieces_and_behind_a_prefix) {
+  std::vector<std::int32_t> prompt(100);
+  for (std::size_t k = 0; k < prompt.size(); ++k) prompt[k] = static_cast<std::int32_t>(k * k % 131);
+  auto config = small_config(32);
+  config.rope->kind = RopeKind::dynamic, config.rope->factor = 4;
+  config.context_length = 128;
+  for (const bool packed : {false, true}) {
+    auto model = small_model(Precision::fp32, config);
+    if (packed) model->pack();
+    KeyValueCache whole(config, Precision::fp32, 128), cut(config, Precision::fp32, 128), shorter(config, Precision::fp32, 128), behind(config, Precision::fp32, 128);
+    const auto expected = *model->prefill(prompt, whole);
+    const auto near = [&](const at::Tensor& logits) { EXPECT_LT((logits - expected).abs().max().item<float>(), 1e-4); };
+    for (std::size_t begin = 0; begin < 100; begin += 25) {
+      const Prompt piece{std::span(prompt).subspan(begin, 25), &cut, nullptr, 100};
+      const auto logits = *model->prefill({&piece, 1});
+      if (begin == 75) near(logits.select(0, 0));
+    }
+    for (const std::size_t length : {20, 60}) {
+      ASSERT_TRUE(model->prefill(std::span(prompt).first(length), shorter));
+      behind.copy_prefix(shorter, static_cast<std::int64_t>(length));
+      near(*model->prefill(std::span(prompt).subspan(length), behind));
+      shorter.truncate(0);
+    }
+    // Tokens that follow keep the keys, as in Transformers.
+    const DecodeStep after{5, &whole, nullptr}, after_cut{5, &cut, nullptr}, after_prefix{5, &behind, nullptr};
+    const auto next = *model->decode({&after, 1});
+    for (const auto* other : {&after_cut, &after_prefix}) EXPECT_LT((*model->decode({other, 1}) - next).abs().max().item<float>(), 1e-4);
+  }
 }
 
 TEST(Prefill, of_packed_weights_is_as_near_as_the_products_are) {

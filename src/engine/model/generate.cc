@@ -137,10 +137,10 @@ Result<at::Tensor> CausalModel::prefill(std::span<const Prompt> prompts) const {
   std::int64_t rows = 0;
   bool together = !prompts.empty();
   std::vector<NewTokens> pieces;
-  for (const auto& [tokens, cache, lora] : prompts) {
+  for (const auto& [tokens, cache, lora, whole] : prompts) {
     TRY(check(tokens, *cache));
-    const auto length = cache->length_ + std::ssize(tokens);
-    refresh(*cache, length, lora);
+    const auto length = std::clamp(whole, cache->length_ + std::ssize(tokens), config_.context_length);
+    refresh(*cache, length, lora, Growth::prompt);
     pieces.push_back({tokens, cache, lora, length, true});
     rows += std::ssize(tokens);
     together = together && reads_by_rows(lora);
@@ -161,9 +161,10 @@ bool CausalModel::reads_by_rows(const LoraWeights* lora) const {
   return lora == nullptr && std::ranges::all_of(weights_.layers, packed_alone);
 }
 
-void CausalModel::refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora) const {
-  const bool serve =
-      rotary_.keys_serve(cache.turned_length_, length) && window_rotary_.keys_serve(cache.turned_length_, length);
+void CausalModel::refresh(KeyValueCache& cache, std::int64_t length, const LoraWeights* lora, Growth growth) const {
+  const auto serves = growth == Growth::prompt ? &RotaryTable::keys_serve : &RotaryTable::keys_stay;
+  const bool serve = (rotary_.*serves)(cache.turned_length_, length) && (window_rotary_.*serves)(cache.turned_length_, length);
+  if (serve && growth == Growth::token) return;
   cache.turned_length_ = length;
   if (serve || cache.length_ == 0) return;
   const auto tokens = cache.tokens_;
@@ -228,7 +229,7 @@ Result<at::Tensor> CausalModel::decode(std::span<const DecodeStep> steps) const 
   c10::InferenceMode guard;
   if (steps.empty()) return fail(ErrorCode::invalid_argument, "no sequences to decode");
   for (const auto& step : steps) TRY(check({&step.token, 1}, *step.cache));
-  for (const auto& step : steps) refresh(*step.cache, step.cache->length_ + 1, step.lora);
+  for (const auto& step : steps) refresh(*step.cache, step.cache->length_ + 1, step.lora, Growth::token);
   std::vector<NewTokens> pieces;
   for (const auto& step : steps) pieces.push_back({{&step.token, 1}, step.cache, step.lora, step.cache->length_ + 1, false});
   return compute_rows(pieces, Wanted::logits);

@@ -137,6 +137,11 @@ Angles RotaryTable::angles(std::int64_t length, std::int64_t first) const {
 }
 
 bool RotaryTable::keys_serve(std::int64_t length, std::int64_t other) const {
+  if (rope_.kind != RopeKind::dynamic) return keys_stay(length, other);
+  return length == other || is_fixed_up_to(std::max(length, other));
+}
+
+bool RotaryTable::keys_stay(std::int64_t length, std::int64_t other) const {
   const auto beyond = [&](std::int64_t n) { return static_cast<double>(n) > rope_.original_length; };
   return rope_.kind != RopeKind::longrope || beyond(length) == beyond(other);
 }

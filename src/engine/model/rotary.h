@@ -40,9 +40,11 @@ class RotaryTable {
   // For positions `first` to length - 1 of a sequence of `length` tokens, at most the context, which decides what dynamic
   // and longrope do.
   Angles angles(std::int64_t length, std::int64_t first = 0) const;
-  // Whether keys turned in a sequence of one length serve in one of the other. Transformers computes a LongRoPE sequence
-  // anew where it grows beyond the original context, and keeps the keys of all others.
+  // Whether keys turned in a prompt of one length serve in a prompt of the other.
   bool keys_serve(std::int64_t length, std::int64_t other) const;
+  // Whether they serve where the sequence grows from one length to the other token by token. Transformers computes a LongRoPE sequence
+  // anew where it grows beyond the original context, and keeps the keys of all others.
+  bool keys_stay(std::int64_t length, std::int64_t other) const;
   // Whether a position has the same angle in every sequence of up to `length` tokens.
   bool is_fixed_up_to(std::int64_t length) const;
 
