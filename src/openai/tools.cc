@@ -62,27 +62,51 @@ Result<Choice> parse_choice(const Json& choice) {
   return Choice{ToolChoice::required, function["name"].get<std::string>()};
 }
 
+enum class Keys { keywords, names };
+
+// The references of a schema that comes to stand within another one at `place`.
+void move_references(OrderedJson& schema, const std::string& place, Keys keys = Keys::keywords) {
+  if (schema.is_array())
+    for (auto& inner : schema) move_references(inner, place);
+  if (!schema.is_object()) return;
+  for (auto& [key, inner] : schema.items()) {
+    if (keys == Keys::names) {
+      move_references(inner, place);
+    } else if (key == "$ref" && inner.is_string()) {
+      const auto to = inner.get<std::string>();
+      if (to == "#" || to.starts_with("#/")) inner = place + to.substr(1);
+    } else if (key != "const" && key != "enum" && key != "default" && key != "examples") {
+      move_references(inner, place, key == "properties" || key == "$defs" || key == "definitions" ? Keys::names : Keys::keywords);
+    }
+  }
+}
+
+// A tool's parameters as a part of the schema of its call: what names a whole document has no place there.
+OrderedJson parameters_of(const OrderedJson& function, const std::string& place) {
+  if (!function.contains("parameters") || !function["parameters"].is_object()) return OrderedJson{{"type", "object"}};
+  OrderedJson parameters = function["parameters"];
+  parameters.erase("$schema");
+  parameters.erase("$id");
+  move_references(parameters, place);
+  return parameters;
+}
+
 // The one call of any of the named tools, with the tools' parameters in the order of their writer.
 std::string call_schema_of(std::string_view list, const std::vector<std::string>& names) {
-  OrderedJson branches = OrderedJson::array();
-  OrderedJson definitions;
+  std::vector<OrderedJson> functions;
   for (const auto text : element_texts(list)) {
-    const auto function = OrderedJson::parse(text)["function"];
-    if (std::find(names.begin(), names.end(), function["name"].get<std::string>()) == names.end()) continue;
-    OrderedJson parameters = function.contains("parameters") && function["parameters"].is_object() ? function["parameters"] : OrderedJson{{"type", "object"}};
-    // A single tool's definitions stay where its references look for them.
-    if (names.size() == 1 && parameters.contains("$defs")) {
-      definitions = parameters["$defs"];
-      parameters.erase("$defs");
-    }
+    auto function = OrderedJson::parse(text)["function"];
+    if (std::find(names.begin(), names.end(), function["name"].get<std::string>()) != names.end()) functions.push_back(std::move(function));
+  }
+  OrderedJson branches = OrderedJson::array();
+  for (const auto& function : functions) {
+    const auto branch = functions.size() == 1 ? "#" : "#/anyOf/" + std::to_string(branches.size());
     branches.push_back({{"type", "object"},
-                        {"properties", {{"name", {{"const", function["name"]}}}, {"arguments", parameters}}},
+                        {"properties", {{"name", {{"const", function["name"]}}}, {"arguments", parameters_of(function, branch + "/properties/arguments")}}},
                         {"required", {"name", "arguments"}},
                         {"additionalProperties", false}});
   }
-  OrderedJson schema = branches.size() == 1 ? branches[0] : OrderedJson{{"anyOf", branches}};
-  if (!definitions.is_null()) schema["$defs"] = definitions;
-  return schema.dump();
+  return (branches.size() == 1 ? branches[0] : OrderedJson{{"anyOf", branches}}).dump();
 }
 
 std::string with_name(OrderedJson message, std::string_view name) {

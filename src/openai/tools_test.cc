@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "json_schema/machine.h"
 #include "openai/answer.h"
 #include "openai/request.h"
 
@@ -47,6 +48,27 @@ TEST(Tools, a_call_that_is_required_is_held_to_the_parameters) {
     EXPECT_TRUE(request.generate.grammar);
     EXPECT_NE(request.generate.schema.find(R"("properties":{"city":{"type":"string"},"a":{"type":"integer"}})"), std::string::npos) << request.generate.schema;
     EXPECT_NE(request.generate.schema.find(R"("const":"weather")"), std::string::npos);
+  }
+}
+
+// As Zod and Pydantic write schemas: with the name of their dialect, and definitions that references name from the document's root.
+TEST(Tools, parameters_keep_their_definitions_however_many_tools_there_are) {
+  const auto tool_named = [](const std::string& name, const std::string& parameters) { return R"({"type":"function","function":{"name":")" + name + R"(","parameters":)" + parameters + "}}"; };
+  const std::string pydantic = R"({"$defs":{"at":{"type":"object","properties":{"x":{"type":"integer"},"in":{"anyOf":[{"$ref":"#/$defs/at"},{"type":"null"}]}},"required":["x"],"additionalProperties":false}},"type":"object","properties":{"to":{"$ref":"#/$defs/at"},"default":{"$ref":"#/$defs/at"}},"required":["to"]})";
+  const std::string zod = R"({"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"by":{"$ref":"#/definitions/name"},"as":{"enum":[{"$ref":"#/kept"}]}},"required":["by"],"additionalProperties":false,"definitions":{"name":{"type":"string"}}})";
+  for (const auto& tools : {tool_named("go", pydantic), tool_named("call", zod), tool_named("go", pydantic) + "," + tool_named("call", zod)}) {
+    const auto request = chat_with("\"tools\":[" + tools + R"(],"tool_choice":"required")");
+    ASSERT_TRUE(request) << request.error().message;
+    json_schema::Machine machine(request->generate.grammar);
+    const auto takes = [&](std::string_view text) {
+      auto at = machine.start();
+      for (const char byte : text) at = machine.next(at, static_cast<std::uint8_t>(byte));
+      return at != json_schema::Machine::kDead && machine.accepts(at);
+    };
+    EXPECT_EQ(takes(R"({"name":"go","arguments":{"to":{"x":1,"in":{"x":2}},"default":{"x":3}}})"), tools.find("\"go\"") != tools.npos);
+    EXPECT_FALSE(takes(R"({"name":"go","arguments":{"to":{"x":1,"in":{"x":"2"}}}})"));
+    EXPECT_EQ(takes(R"({"name":"call","arguments":{"by":"me","as":{"$ref":"#/kept"}}})"), tools.find("\"call\"") != tools.npos);
+    EXPECT_FALSE(takes(R"({"name":"call","arguments":{"by":1}})"));
   }
 }
 
