@@ -211,7 +211,8 @@ void Completion::complete(GenerateEnd end) {
   if (is_embedding()) context_.metrics.add_embedding(static_cast<std::uint64_t>(end.prompt_tokens), elapsed_ms());
   else context_.metrics.add_generation(static_cast<std::uint64_t>(end.prompt_tokens),
                                        static_cast<std::uint64_t>(end.completion_tokens), static_cast<std::uint64_t>(end.reused_tokens), elapsed_ms(), first_token_ms_,
-                                       end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop");
+                                       end.finish_reason == "length" || end.finish_reason == "content_filter" ? end.finish_reason : "stop",
+                                       context_.frame.protocol == Protocol::chat ? GatewayMetrics::Operation::chat : GatewayMetrics::Operation::text_completion);
   if (context_.meter) context_.meter->add_answer(elapsed_ms());
   if (refused_by_) refused_by_->add_error();
   capture(body);

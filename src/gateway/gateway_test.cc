@@ -598,7 +598,7 @@ TEST_F(GatewayTest, metrics_are_prometheus_text) {
   auto text = one.read_answer().second;
   for (const char* line : {"vllm:generation_tokens_total 1", "vllm:request_success_total{finished_reason=\"stop\"} 1", "vllm:request_prompt_tokens_sum 7", "vllm:time_per_output_token_seconds_count 0",
                            "vllm:request_queue_time_seconds_count 1", "vllm:request_prefill_time_seconds_sum 0.03", "vllm:request_decode_time_seconds_sum 1",
-                           "gen_ai_client_token_usage_count{gen_ai_operation_name=\"generate\",gen_ai_provider_name=\"redoubt\",gen_ai_token_type=\"output\"} 1"})
+                           "gen_ai_client_token_usage_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"redoubt\",gen_ai_token_type=\"output\"} 1"})
     EXPECT_NE(text.find("\n" + std::string(line) + "\n"), std::string::npos) << line;
   // A family is described once.
   EXPECT_EQ(text.find("# TYPE gen_ai_client_token_usage"), text.rfind("# TYPE gen_ai_client_token_usage"));

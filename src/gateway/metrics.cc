@@ -28,13 +28,23 @@ void write_value(std::string& out, const char* name, const char* kind, const cha
 }  // namespace
 
 GatewayMetrics::GatewayMetrics(const Clock& intervals)
-    : intervals_(intervals), latency_(kBounds), first_token_(kBounds), per_token_(kPerTokenBounds), queue_(kBounds), prefill_(kBounds), decode_(kBounds), prompt_lengths_(kTokenBounds), answer_lengths_(kTokenBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
+    : intervals_(intervals), queue_(kBounds), prefill_(kBounds), decode_(kBounds), embedding_latency_(kBounds), embedding_lengths_(kTokenBounds) {}
+
+GatewayMetrics::Generations::Generations() : latency(kBounds), first_token(kBounds), per_token(kPerTokenBounds), prompt_lengths(kTokenBounds), answer_lengths(kTokenBounds) {}
 
 void GatewayMetrics::Histogram::add(double value) {
   for (std::size_t i = 0; i < buckets.size(); ++i)
     if (value <= bounds[i]) ++buckets[i];
   ++count;
   sum += value;
+}
+
+GatewayMetrics::Histogram GatewayMetrics::Histogram::operator+(const Histogram& other) const {
+  auto both = *this;
+  for (std::size_t i = 0; i < buckets.size(); ++i) both.buckets[i] += other.buckets[i];
+  both.count += other.count;
+  both.sum += other.sum;
+  return both;
 }
 
 void GatewayMetrics::add(Count what) {
@@ -54,16 +64,17 @@ void GatewayMetrics::add_response(std::string_view route, int status) {
 }
 
 void GatewayMetrics::add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
-                                    double first_token_ms, const std::string& finish_reason) {
+                                    double first_token_ms, const std::string& finish_reason, Operation operation) {
   std::lock_guard lock(mutex_);
   prompt_tokens_ += prompt_tokens;
   completion_tokens_ += completion_tokens;
   reused_tokens_ += reused_tokens;
-  latency_.add(latency_ms / 1000);
-  first_token_.add(first_token_ms / 1000);
-  if (completion_tokens > 1) per_token_.add((latency_ms - first_token_ms) / 1000 / static_cast<double>(completion_tokens - 1));
-  prompt_lengths_.add(static_cast<double>(prompt_tokens));
-  answer_lengths_.add(static_cast<double>(completion_tokens));
+  auto& generations = operation == Operation::chat ? chats_ : completions_;
+  generations.latency.add(latency_ms / 1000);
+  generations.first_token.add(first_token_ms / 1000);
+  if (completion_tokens > 1) generations.per_token.add((latency_ms - first_token_ms) / 1000 / static_cast<double>(completion_tokens - 1));
+  generations.prompt_lengths.add(static_cast<double>(prompt_tokens));
+  generations.answer_lengths.add(static_cast<double>(completion_tokens));
   ++finished_[finish_reason];
   samples_.push_back({intervals_.now(), latency_ms, first_token_ms});
   if (samples_.size() > kSamplesMax) samples_.pop_front();
@@ -166,23 +177,26 @@ void GatewayMetrics::write(std::string& out, const char* name, const char* help,
 // The same measurements under vLLM's names and under those of the OpenTelemetry semantic conventions for generative AI, so that the
 // dashboards of both find them.
 void GatewayMetrics::write_histograms(std::string& out) const {
-  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", latency_);
-  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", first_token_);
-  write(out, "vllm:time_per_output_token_seconds", "Between an answer's tokens, its mean.", per_token_);
+  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", chats_.latency + completions_.latency);
+  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", chats_.first_token + completions_.first_token);
+  write(out, "vllm:time_per_output_token_seconds", "Between an answer's tokens, its mean.", chats_.per_token + completions_.per_token);
   write(out, "vllm:request_queue_time_seconds", "Until a slot of the engine was free.", queue_);
   write(out, "vllm:request_prefill_time_seconds", "From a slot to the first token.", prefill_);
   write(out, "vllm:request_decode_time_seconds", "From the first token to the last.", decode_);
-  write(out, "vllm:request_prompt_tokens", "Tokens of a prompt.", prompt_lengths_);
-  write(out, "vllm:request_generation_tokens", "Tokens of an answer.", answer_lengths_);
-  const std::string what = "gen_ai_operation_name=\"generate\",gen_ai_provider_name=\"redoubt\"";
-  write(out, "gen_ai_server_request_duration_seconds", "From a request to the end of its answer.", latency_, what);
-  const std::string embeds = "gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"redoubt\"";
+  write(out, "vllm:request_prompt_tokens", "Tokens of a prompt.", chats_.prompt_lengths + completions_.prompt_lengths);
+  write(out, "vllm:request_generation_tokens", "Tokens of an answer.", chats_.answer_lengths + completions_.answer_lengths);
+  const auto labels_of = [](const char* operation) { return fmt::format("gen_ai_operation_name=\"{}\",gen_ai_provider_name=\"redoubt\"", operation); };
+  const std::pair<std::string, const Generations&> generations[] = {{labels_of("chat"), chats_}, {labels_of("text_completion"), completions_}};
+  const auto embeds = labels_of("embeddings");
+  for (const auto& [labels, all] : generations) write(out, "gen_ai_server_request_duration_seconds", "From a request to the end of its answer.", all.latency, labels);
   write(out, "gen_ai_server_request_duration_seconds", "From a request to the end of its answer.", embedding_latency_, embeds);
-  write(out, "gen_ai_server_time_to_first_token_seconds", "From a request to its first token.", first_token_, what);
-  write(out, "gen_ai_server_time_per_output_token_seconds", "Between an answer's tokens, its mean.", per_token_, what);
-  write(out, "gen_ai_client_token_usage", "Tokens of a request.", prompt_lengths_, what + ",gen_ai_token_type=\"input\"");
+  for (const auto& [labels, all] : generations) write(out, "gen_ai_server_time_to_first_token_seconds", "From a request to its first token.", all.first_token, labels);
+  for (const auto& [labels, all] : generations) write(out, "gen_ai_server_time_per_output_token_seconds", "Between an answer's tokens, its mean.", all.per_token, labels);
+  for (const auto& [labels, all] : generations) {
+    write(out, "gen_ai_client_token_usage", "Tokens of a request.", all.prompt_lengths, labels + ",gen_ai_token_type=\"input\"");
+    write(out, "gen_ai_client_token_usage", "Tokens of a request.", all.answer_lengths, labels + ",gen_ai_token_type=\"output\"");
+  }
   write(out, "gen_ai_client_token_usage", "Tokens of a request.", embedding_lengths_, embeds + ",gen_ai_token_type=\"input\"");
-  write(out, "gen_ai_client_token_usage", "Tokens of a request.", answer_lengths_, what + ",gen_ai_token_type=\"output\"");
 }
 
 void GatewayMetrics::write(std::string& out, const KeyFetches& fetches) {

@@ -45,8 +45,9 @@ class GatewayMetrics {
   enum class Count { requests, invocations, errors, client_errors, throttled, unauthorized, guard_hits };
   void add(Count what);
   void add_response(std::string_view route, int status);  // `route` is the table's pattern, never a client's path
+  enum class Operation { chat, text_completion };
   void add_generation(std::uint64_t prompt_tokens, std::uint64_t completion_tokens, std::uint64_t reused_tokens, double latency_ms,
-                      double first_token_ms, const std::string& finish_reason = "stop");
+                      double first_token_ms, const std::string& finish_reason = "stop", Operation operation = Operation::chat);
   void add_times(const telemetry::AnswerTimes& times);  // of a generation
   void add_embedding(std::uint64_t prompt_tokens, double latency_ms);
   // Tokens of an answer that nobody waited for; its times say nothing.
@@ -89,6 +90,12 @@ class GatewayMetrics {
     std::uint64_t count = 0;
     double sum = 0;
     void add(double value);
+    Histogram operator+(const Histogram& other) const;  // of the same bounds
+  };
+  // Of one operation.
+  struct Generations {
+    Generations();
+    Histogram latency, first_token, per_token, prompt_lengths, answer_lengths;
   };
   struct ByRoute {  // looked for without a copy of the route
     using is_transparent = void;
@@ -113,7 +120,8 @@ class GatewayMetrics {
   std::optional<CertificateLife> certificate_;
   std::optional<KeyFetches> key_fetches_;  // nothing: no keys are fetched here
   std::deque<Sample> samples_;
-  Histogram latency_, first_token_, per_token_, queue_, prefill_, decode_, prompt_lengths_, answer_lengths_, embedding_latency_, embedding_lengths_;
+  Generations chats_, completions_;
+  Histogram queue_, prefill_, decode_, embedding_latency_, embedding_lengths_;
   std::map<std::string, std::uint64_t> finished_;
   std::uint64_t prompt_tokens_ = 0, completion_tokens_ = 0, reused_tokens_ = 0;
   std::array<std::uint64_t, 3> captures_{};
