@@ -275,8 +275,12 @@ TEST(JsonText, numbers_of_the_line_are_told_where_they_stand) {
   });
   EXPECT_EQ(told, "4111111111111111@16 -378282246310005e0@65 ");
   for_each_literal(kLine, [&](const JsonText& literal) { EXPECT_FALSE(literal.is_number); });
-  EXPECT_EQ(number_around(R"({"a\"":1,"b":-411.5})", 14, 3), (std::pair<std::size_t, std::size_t>{13, 19}));
-  for (const char* text : {R"({"b":"411"})", R"({"b":411)", "b: 411"}) EXPECT_FALSE(number_around(text, std::string_view(text).find("411"), 3)) << text;
+  constexpr std::string_view kText = R"({"a\"":1,"b":-411.5})";
+  const auto number = number_around(numbers_in(kText), kText.find("411"), 3);
+  ASSERT_TRUE(number);
+  EXPECT_EQ(kText.substr(number->begin, number->end - number->begin), "-411.5");
+  EXPECT_FALSE(number_around(numbers_in(kText), kText.find("411"), 9));
+  for (const char* text : {R"({"b":"411"})", R"({"b":411)", "b: 411"}) EXPECT_FALSE(number_around(numbers_in(text), std::string_view(text).find("411"), 3)) << text;
   EXPECT_EQ(quote_at(2), R"(\\\")");
 }
 

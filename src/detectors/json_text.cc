@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "detectors/json_text.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -61,8 +63,9 @@ bool holds_escaped_json(std::string_view text) { return may_be_json(text) && tex
 template <typename Each>
 void for_each_number(std::string_view line, std::size_t at, std::size_t end, const Each& each) {
   constexpr std::string_view kFirst = "-0123456789", kRest = "+-.0123456789Ee";
-  while ((at = line.find_first_of(kFirst, at)) < end) {
-    const std::size_t after = std::min(line.find_first_not_of(kRest, at), line.size());
+  line = line.substr(0, end);
+  while ((at = line.find_first_of(kFirst, at)) != line.npos) {
+    const std::size_t after = std::min(line.find_first_not_of(kRest, at), end);
     each(at, after);
     at = after;
   }
@@ -106,20 +109,24 @@ std::vector<JsonText> string_literals(std::string_view line) {
 void for_each_literal(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, Values::strings, each); }
 void for_each_value(std::string_view line, const std::function<void(const JsonText&)>& each) { visit(line, nullptr, 0, Values::strings_and_numbers, each); }
 
-std::optional<std::pair<std::size_t, std::size_t>> number_around(std::string_view text, std::size_t offset, std::size_t length) {
-  if (!may_be_json(text) || !parse_json(text, "")) return std::nullopt;
-  std::optional<std::pair<std::size_t, std::size_t>> found;
+std::vector<Range> numbers_in(std::string_view text) {
+  std::vector<Range> numbers;
+  if (!may_be_json(text) || !parse_json(text, "")) return numbers;
   JsonText skipped;
-  for (std::size_t at = 0; at < text.size() && at <= offset;) {
+  for (std::size_t at = 0; at < text.size();) {
     const std::size_t quote = std::min(text.find('"', at), text.size());
-    for_each_number(text, at, quote, [&](std::size_t begin, std::size_t end) {
-      if (begin <= offset && offset + length <= end) found = {begin, end};
-    });
+    for_each_number(text, at, quote, [&](std::size_t begin, std::size_t end) { numbers.push_back({begin, end}); });
     if (quote == text.size()) break;
     skipped = {};
     at = decode(text, quote + 1, skipped) + 1;
   }
-  return found;
+  return numbers;
+}
+
+std::optional<Range> number_around(const std::vector<Range>& numbers, std::size_t offset, std::size_t length) {
+  const auto after = std::upper_bound(numbers.begin(), numbers.end(), offset, [](std::size_t at, const Range& number) { return at < number.begin; });
+  if (after == numbers.begin() || offset + length > std::prev(after)->end) return std::nullopt;
+  return *std::prev(after);
 }
 
 std::string quote_at(int depth) { return std::string((std::size_t{1} << depth) - 1, '\\') + '"'; }

@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "detectors/offset_map.h"
@@ -32,9 +31,13 @@ void for_each_literal(std::string_view line, const std::function<void(const Json
 // The same with the line's own numbers that are long enough to be somebody's without a word beside them.
 void for_each_value(std::string_view line, const std::function<void(const JsonText&)>& each);
 
-// The number that a match inside of a text lies in, where the text is JSON and the number stands in none of its strings: where it begins and
-// ends. Whatever takes its place has to be a string, or the text is JSON no more.
-std::optional<std::pair<std::size_t, std::size_t>> number_around(std::string_view text, std::size_t offset, std::size_t length);
+struct Range {
+  std::size_t begin = 0, end = 0;
+};
+// The numbers of a text that is JSON, in none of its strings; none of another text.
+std::vector<Range> numbers_in(std::string_view text);
+// The one of them that a match lies in. Whatever takes its place has to be a string, or the text is JSON no more.
+std::optional<Range> number_around(const std::vector<Range>& numbers, std::size_t offset, std::size_t length);
 // The quote of a string that lies in that many strings: "\"" in one.
 std::string quote_at(int depth);
 

@@ -214,17 +214,17 @@ class RowExaminer::Visit {
   }
 
   // All of a number, which becomes a string: the arguments of a call stay JSON.
-  static Span span_of(const JsonText& value, const Match& match) {
-    std::pair<std::size_t, std::size_t> range{match.offset, match.offset + match.length};
+  static Span span_of(const JsonText& value, const std::vector<Range>& numbers, const Match& match) {
+    Range range{match.offset, match.offset + match.length};
     std::string quote;
-    if (const auto number = number_around(value.text, match.offset, match.length)) {
-      range = *number;
-      quote = quote_at(value.depth + 1);
-    } else if (value.is_number) {
+    if (value.is_number) {
       range = {0, value.text.size()};
       quote = quote_at(0);
+    } else if (const auto number = number_around(numbers, match.offset, match.length)) {
+      range = *number;
+      quote = quote_at(value.depth + 1);
     }
-    return {match.kind, value.places.raw(range.first), value.places.raw(range.second), std::move(quote)};
+    return {match.kind, value.places.raw(range.begin), value.places.raw(range.end), std::move(quote)};
   }
 
   // Matches of a JSON line that are redacted, taken out until none is left; false when some always are.
@@ -232,8 +232,11 @@ class RowExaminer::Visit {
     for (int round = 0; round < kRedactionsMax; ++round) {
       std::vector<Span> spans;
       for_each_value(clean, [&](const JsonText& value) {
+        std::optional<std::vector<Range>> numbers;
         for (const auto& match : matches_in(value.text)) {
-          if (policy_.action_of(match.kind) == Action::redact) spans.push_back(span_of(value, match));
+          if (policy_.action_of(match.kind) != Action::redact) continue;
+          if (!numbers) numbers = numbers_in(value.text);
+          spans.push_back(span_of(value, *numbers, match));
         }
       });
       if (spans.empty()) return true;
