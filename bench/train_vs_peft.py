@@ -3,7 +3,7 @@
 """Training with redoubt-engine against Transformers with PEFT, or TRL's packing: the same model, rows, order, batches, initial adapter, learning
 rate, dtype and threads.
 
-usage: train_vs_peft.py MODEL_FOLDER ROWS.jsonl [--peer peft|trl] [--steps 12] [--batch 8] [--held-out 40] [--rounds 3] [--threads 2]
+usage: train_vs_peft.py MODEL_FOLDER ROWS.jsonl [--peer peft|trl] [--dtype bf16] [--steps 12] [--batch 8] [--held-out 40] [--rounds 3] [--threads 2]
                         [--engine build/redoubt-engine]
 
 Each side runs in a process of its own, in turns, so that a busy moment hits both. Two steps of each run warm up and count for no speed. Prints one
@@ -26,6 +26,7 @@ import time
 WARM_UP = 2
 SEED = 7
 RATE = 5e-4
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 MASK = (1 << 64) - 1
 
 
@@ -83,7 +84,7 @@ def start_engine(o, folder, train, held_out, **more):
             (folder / f"input/data/{channel}/{channel}.jsonl").write_text("".join(rows))
     (folder / "input/data/model").symlink_to(pathlib.Path(o.model).resolve())
     values = {"lora_r": 16, "lora_alpha": 32, "learning_rate": RATE, "lr_scheduler": "constant", "warmup_ratio": 0, "seed": SEED, "epochs": 1, "batch_size": o.batch,
-              "threads": o.threads, "dtype": "bf16", "max_length": 0, "checkpoint_steps": 0, **more}
+              "threads": o.threads, "dtype": o.dtype, "max_length": 0, "checkpoint_steps": 0, **more}
     (folder / "input/config/hyperparameters.json").write_text(json.dumps(values))
     return subprocess.Popen([o.engine, "train", "--root", folder], stdout=subprocess.PIPE, text=True, env=environment(o))
 
@@ -135,7 +136,7 @@ def held_out_loss(model, examples, batch):
     return nats / answers
 
 
-def load_peer(o, dtype="bfloat16"):
+def load_peer(o, dtype=None):
     """The peer's model with the adapter: the one that the engine would begin with, or one that was trained."""
     import torch
     from peft import PeftModel
@@ -143,12 +144,12 @@ def load_peer(o, dtype="bfloat16"):
 
     torch.set_num_threads(o.threads)
     tokenizer = AutoTokenizer.from_pretrained(o.model)
-    model = AutoModelForCausalLM.from_pretrained(o.model, dtype=getattr(torch, dtype))
+    model = AutoModelForCausalLM.from_pretrained(o.model, dtype=getattr(torch, dtype or DTYPES[o.dtype]))
     return tokenizer, PeftModel.from_pretrained(model, o.adapter, is_trainable=True, autocast_adapter_dtype=True)
 
 
 def run_peft(o, train, held_out, folder):
-    """The usual loop: right-padded batches, loss on the answers alone, bf16 weights, an fp32 adapter, AdamW."""
+    """The usual loop: right-padded batches, loss on the answers alone, an fp32 adapter, AdamW."""
     started, first = time.monotonic(), None
     import torch
 
@@ -197,7 +198,7 @@ def run_trl(o, train, held_out, folder):
     rows = Dataset.from_dict({"input_ids": [ids for ids, _ in examples],
                               "completion_mask": [[int(i >= first) for i in range(len(ids))] for ids, first in examples]})
     options = SFTConfig(output_dir=str(folder / "trl"), packing=True, max_length=512, per_device_train_batch_size=1, num_train_epochs=1, learning_rate=RATE,
-                        lr_scheduler_type="constant", bf16=True, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+                        lr_scheduler_type="constant", bf16=o.dtype == "bf16", use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                         gradient_checkpointing=False, completion_only_loss=True)
     trainer = SFTTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer, callbacks=[Clock()])
     trainer.train()
@@ -222,6 +223,7 @@ def parse():
     parser.add_argument("model")
     parser.add_argument("rows")
     parser.add_argument("--peer", choices=["peft", "trl"], default="peft")
+    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of the weights; without AVX-512 the peer's bf16 is of no use")
     for name, default in (("steps", 12), ("batch", 8), ("held-out", 40), ("rounds", 3), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--engine", default=str(pathlib.Path(__file__).parent.parent / "build/redoubt-engine"))
