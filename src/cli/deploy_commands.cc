@@ -75,8 +75,8 @@ Result<int> deploy(Invocation& invocation, const DeploymentOptions& options, con
   return answer(output, TRY(deploy_version(*session, target)).status);
 }
 
-// Ends a rollout either way. What served before has never stopped, and the candidate was admitted when it came: there is nothing to start and
-// nothing to check again, so that it takes no longer than an entry in the ledger.
+// Ends a rollout either way, whatever else writes in the workspace. What served before has never stopped, and the candidate was admitted when it
+// came: there is nothing to start and nothing to check again, so that it takes no longer than an entry in the ledger.
 Result<int> decide_rollout(Session& session, const std::string& environment, const stages::deploy::Standing& standing, stages::deploy::RolloutAction action, const Output& output) {
   TRY(record_rollout(session, environment, action, "by command"));
   const auto& leaves = action == stages::deploy::RolloutAction::promoted ? *standing.current : *standing.candidate;
@@ -87,7 +87,6 @@ Result<int> decide_rollout(Session& session, const std::string& environment, con
 
 Result<int> finish_rollout(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
-  const auto lock = TRY(session->workspace().lock());
   const auto standing = TRY(stages::deploy::standing_of(session->evidence(), environment_of(options)));
   if (!standing.candidate) return fail(ErrorCode::not_found, "no version is being rolled out", environment_of(options), "begin with: redoubt deploy NAME/VERSION --canary 10");
   if (TRY(stages::deploy::is_revoked(session->evidence(), *standing.candidate))) return fail(ErrorCode::gate_refused, "the version was revoked", standing.candidate->name() + "/" + standing.candidate->version());
@@ -109,9 +108,9 @@ Result<int> promote(Invocation& invocation, const DeploymentOptions& options, co
   return answer(output, TRY(deploy_version(*session, target)).status);
 }
 
+// Without the writer's lock, which a pipeline holds for as long as its training takes.
 Result<int> rollback(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
-  const auto lock = TRY(session->workspace().lock());
   const std::string environment = environment_of(options);
   const auto standing = TRY(stages::deploy::standing_of(session->evidence(), environment));
   if (standing.candidate) return decide_rollout(*session, environment, standing, stages::deploy::RolloutAction::rolled_back, output);

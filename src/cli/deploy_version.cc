@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/alarm_reports.h"
 #include "cli/audit.h"
@@ -98,6 +99,9 @@ Result<std::set<std::string>> image_signers(Session& session, const Digest& imag
   return signers_of(registry, image, keys);
 }
 
+// While it is seen what stands and recorded what follows: a rollback comes beside whoever has the writer's lock.
+Result<FileLock> lock_deployments(Session& session) { return FileLock::acquire(session.workspace().layout().root / "deployments.lock"); }
+
 }  // namespace
 
 Status check_serving(Session& session, const Digest& artifact, const std::string& folder, const pipeline::DeployOptions& endpoint) {
@@ -113,6 +117,7 @@ Status record_rollout(Session& session, const stages::deploy::CurrentDeployment&
 }
 
 Status record_rollout(Session& session, const std::string& environment, stages::deploy::RolloutAction action, const std::string& reason) {
+  const auto lock = TRY(lock_deployments(session));
   const auto standing = TRY(stages::deploy::standing_of(session.evidence(), environment));
   if (!standing.candidate) return fail(ErrorCode::not_found, "no version is being rolled out", environment);
   return record_rollout(session, *standing.candidate, *standing.current, action, reason);
@@ -155,8 +160,10 @@ Result<Deployed> deploy_version(Session& session, const DeployTarget& target) {
   deployment_options.rollback = target.rollback;
   deployment_options.rollout = TRY(rollout_plan(session, target, endpoint));
   deployment_options.promoted_from = TRY(promoted_statement(session, target, release));
+  auto lock = std::optional(TRY(lock_deployments(session)));
   auto deployment = TRY(stages::deploy::record_deployment(release, deployment_options, session.evidence(), *registry, *recorder));
   (void)TRY(session.registry());  // the registry follows the statement
+  lock.reset();
   const auto watch = TRY(pipeline::WatchOptions::from_json(json_or(settings, "watch", Json::object())));
   auto status = TRY(TRY(session.endpoint_host())->deploy(spec_of(session, deployment, endpoint, watch, target)));
   define_alarm(session, endpoint.environment, watch);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two versions of a model, one after the other and back, under load; and what may not be deployed."""
+import fcntl
 import shutil
 
 import pytest
@@ -74,6 +75,16 @@ def test_a_rollback_brings_the_version_before_back_and_loses_no_request(two):
     assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"}
     assert deployments(two) == [("0.1.0", "", False), ("0.2.0", "0.1.0", False), ("0.1.0", "0.2.0", True)]
     assert two.json("audit", "verify")["ok"]
+
+
+def test_a_rollback_waits_for_no_other_command(two):
+    """A training may hold the workspace for hours."""
+    with open(two.workspace / "run.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another redoubt process" in two("deploy", "tiny/0.2.0", "--environment", "dev", expect=1).stderr
+        assert two.json("rollback", "--environment", "dev")["version"] == "0.2.0"
+        assert two.json("rollback", "--environment", "dev")["version"] == "0.1.0"
+    assert states(two) == {"0.1.0": "Deployed", "0.2.0": "Approved"} and two.json("audit", "verify")["ok"]
 
 
 def test_what_is_not_there_cannot_be_deployed(two):
