@@ -11,6 +11,7 @@
 #include "cli/endpoint_daemon.h"
 #include "cli/endpoint_parts.h"
 #include "cli/local_endpoint.h"
+#include "gateway/access.h"
 #include "governance/registry_view.h"
 
 namespace redoubt::cli {
@@ -187,6 +188,15 @@ int show_key(Invocation& invocation, const DeploymentOptions& options, const Out
   return 0;
 }
 
+// Whether what stands counts money. Where nothing does, what comes may.
+Result<bool> counts_money(Session& session, const std::string& environment) {
+  const auto current = TRY(stages::deploy::current_deployment(session.evidence(), environment));
+  if (!current) return true;
+  const auto serve = TRY(pipeline::DeployOptions::from_json(current->record.parameters["endpoint"]["serve"]));
+  const auto access = TRY(gateway::read_access(serve.access));
+  return access.prices.prompt > 0 || access.prices.answer > 0;
+}
+
 Result<int> create_key(Invocation& invocation, const DeploymentOptions& options, const Output& output) {
   auto session = TRY(open_for_deploying(invocation));
   auto keys = TRY(open_api_keys(*session, environment_of(options)));
@@ -198,6 +208,8 @@ Result<int> create_key(Invocation& invocation, const DeploymentOptions& options,
   wanted.models = {options.models.begin(), options.models.end()};
   if (wanted.models.contains("")) return fail(ErrorCode::invalid_argument, "a grant names a model", "--model", "leave it out for all models");
   wanted.limits = TRY(parse_limits(options.limits));
+  if ((wanted.limits.money_per_day > 0 || wanted.limits.money_per_month > 0) && !TRY(counts_money(*session, environment_of(options))))
+    output.say("a limit of money is never reached in " + environment_of(options) + ": what is deployed there has no deploy.access.prices");
   wanted.is_aws = options.aws;
   if (!options.scopes.empty()) wanted.scopes.clear();
   for (const auto& scope : options.scopes) wanted.scopes.insert(TRY(gateway::parse_scope(scope)));

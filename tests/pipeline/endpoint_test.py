@@ -240,3 +240,14 @@ def test_a_key_is_good_and_a_revoked_one_bad_when_the_command_returns(endpoint, 
         assert endpoint.chat("a", key=made["key"])[0] == 200
         deployed("key", "revoke", made["id"], "--environment", "dev")
         assert endpoint.chat("a", key=made["key"])[0] == 401
+
+
+def test_a_limit_of_money_without_prices_is_told_and_a_rotated_key_goes_on_with_what_is_left(deployed):
+    created = deployed("--json", "key", "create", "--name", "old", "--environment", "dev", "--limit", "money_per_day=5", "--limit", "requests_per_day=2")
+    assert "never reached in dev" in created.stderr
+    assert "never reached" not in deployed("key", "create", "--name", "other", "--environment", "dev", "--limit", "requests_per_day=2").stderr
+    old = json.loads(created.stdout)
+    endpoint = Endpoint(deployed, old["key"])
+    assert endpoint.chat("a", max_tokens=1)[0] == 200
+    new = deployed.json("key", "rotate", old["id"], "--environment", "dev")
+    assert [endpoint.chat("a", key=key, max_tokens=1)[0] for key in (new["key"], new["key"], old["key"])] == [200, 429, 429]
