@@ -52,6 +52,7 @@ class Daemon {
     if (!lock) return fail(ErrorCode::unavailable, "an endpoint of this environment is already running", environment_, "see 'redoubt endpoint status'");
     status_.pid = ::getpid();
     status_.running = true;
+    report("starting", "");  // else the number of the process before, which anything may have by now, would be taken for this one's
     if (auto started = start(); !started) {
       report("failed", started.error().message + (started.error().where.empty() ? "" : " (" + started.error().where + ")"));
       return fail(started.error());

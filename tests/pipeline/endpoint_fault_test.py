@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An endpoint whose port is taken, whose workers are killed or hang, and which is killed itself."""
 import concurrent.futures
+import json
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -106,3 +108,20 @@ def test_a_port_in_use_is_named_and_nothing_is_lost(tiny_hub, tmp_path):
     endpoint = Endpoint(redoubt)
     assert endpoint.url.endswith(f":{port}") and endpoint.chat("a")[0] == 200
     redoubt("endpoint", "stop", "--environment", "dev")
+
+
+def test_a_process_that_begins_is_not_taken_for_the_one_before(tmp_path):
+    """Whoever has that one's number by now would get its signals."""
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a passphrase for the keys\n")
+    redoubt = Redoubt(tmp_path, options=["--passphrase-file", passphrase])
+    redoubt("init")
+    before = {"pid": 1, "state": "serving", "looks_begun": 0, "looks_done": 0, **dict.fromkeys(["url", "ca_file", "model", "version", "deployment", "error", "started"], "")}
+    (redoubt.workspace / "endpoint-dev.json").write_text(json.dumps(before))
+    process = subprocess.Popen(Redoubt(tmp_path).command("endpoint", "run", "--environment", "dev"), env=redoubt.environment, stdin=subprocess.PIPE, cwd=tmp_path)
+    try:  # it waits for its passphrase
+        status = until(lambda: (now := redoubt.json("endpoint", "status", "--environment", "dev"))["running"] and now)
+        assert (status["pid"], status["state"]) == (process.pid, "starting")
+    finally:
+        process.kill()
+        process.wait()
