@@ -42,6 +42,7 @@ DOCKERFILES = [
     "FROM a:1\n# hadolint ignore=DL3000\nWORKDIR rel\nWORKDIR rel\n", "# hadolint ignore=DL3006,DL3007\nFROM a\nFROM b\n", "FROM a:1\n# hadolint ignore=DL3025\n# another\nCMD a\n",
     "FROM a:1\nCMD echo \\\n  # within\n\n  b \\\n  c\nUSER root\n", "# escape=`\nFROM a:1\nCMD echo `\n  b\nWORKDIR rel\n", "FROM a:1\r\nWORKDIR rel\r\nUSER root\r\n",
     "from a\nuser root\nworkdir rel\ncmd y\n", "FROM a:1\nRUN echo <<EOF\nWORKDIR rel\nEOF\n\nWORKDIR rel\n", "FROM a:1 as B\nFROM a:1 as b\nCOPY --from=b x /y\nCOPY --from=B x /y\n",
+    "FROM a:1\nRUN x=$((1<<shift))\nRUN grep '<<EOF' f\nRUN python -c \"x = 1<<bits\"\nWORKDIR rel\n", "FROM a:1\nENV P=a\\\\\nWORKDIR rel\n",
     "FROM a:1\nSHELL [\"/bin/bash\", \"-c\"]\nCMD foo\nVOLUME /x\nSTOPSIGNAL 9\nLABEL a=b\n",
 ]
 

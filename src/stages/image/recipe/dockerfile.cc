@@ -50,30 +50,26 @@ std::string_view ignored_rules(std::string_view comment) {
   return {};
 }
 
-// The words after "<<" in an instruction's text: "<<EOF", "<<-'EOF'". A here-string ("<<<") is none.
+// The words "<<EOF", "<<-'EOF'", "3<<EOF" of an instruction's text. A here-string ("<<<"), a shift and what stands in quotes are none.
 struct HeredocStart {
   std::string name;
   bool strips_tabs = false;
 };
-std::vector<HeredocStart> heredoc_starts(std::string_view text) {
+std::vector<HeredocStart> heredoc_starts(std::string_view text, char escape) {
   std::vector<HeredocStart> found;
-  for (std::size_t at = text.find("<<"); at != text.npos && found.size() < kHeredocsMax; at = text.find("<<", at)) {
-    if (text.substr(at).starts_with("<<<")) {
-      at += 3;
-      continue;
-    }
-    at += 2;
+  for (const auto& each : Words(escape, {}).split(text)) {
+    std::string_view word = each;
+    word.remove_prefix(std::min(word.find_first_not_of("0123456789"), word.size()));
+    if (!word.starts_with("<<") || found.size() == kHeredocsMax) continue;
     HeredocStart start;
-    if (at < text.size() && text[at] == '-') {
-      start.strips_tabs = true;
-      ++at;
+    word.remove_prefix(2);
+    start.strips_tabs = word.starts_with('-');
+    if (start.strips_tabs) word.remove_prefix(1);
+    for (const char c : word.substr(0, word.find_first_of(">|&;()"))) {
+      if (c != '"' && c != '\'') start.name += c;
     }
-    const char quote = at < text.size() && (text[at] == '"' || text[at] == '\'') ? text[at++] : '\0';
-    const std::size_t from = at;
-    while (at < text.size() && ((std::isalnum(static_cast<unsigned char>(text[at])) != 0) || text[at] == '_')) ++at;
-    start.name = text.substr(from, at - from);
-    if (quote != '\0' && (at == text.size() || text[at] != quote)) continue;
-    if (!start.name.empty() && std::isdigit(static_cast<unsigned char>(start.name[0])) == 0) found.push_back(std::move(start));
+    const auto first = static_cast<unsigned char>(start.name.empty() ? ' ' : start.name[0]);
+    if (std::isalpha(first) != 0 || first == '_') found.push_back(std::move(start));
   }
   return found;
 }
@@ -130,10 +126,10 @@ class Parser {
     return {};
   }
 
-  // Cuts the escape character at a line's end; whether there was one.
+  // Cuts the escape character at a line's end; whether there was one. After another one it stands for itself.
   bool cut_continuation(std::string_view& line) const {
     const auto last = line.find_last_not_of(kBlank);
-    if (last == line.npos || line[last] != out_.escape) return false;
+    if (last == line.npos || line[last] != out_.escape || (last > 0 && line[last - 1] == out_.escape)) return false;
     line = line.substr(0, last);
     return true;
   }
@@ -192,7 +188,7 @@ class Parser {
   }
 
   Status read_heredocs(Instruction& into) {
-    for (auto& start : heredoc_starts(into.text)) {
+    for (auto& start : heredoc_starts(into.text, out_.escape)) {
       Heredoc heredoc{start.name, {}, line_ + 1};
       bool ended = false;
       while (!rest_.empty() && !ended) {

@@ -96,6 +96,23 @@ TEST(DockerfileText, lines_comments_flags_and_heredocs_are_taken_apart) {
   EXPECT_EQ(parse_dockerfile("\n# escape=`\nFROM a\n", "D")->escape, '\\');
 }
 
+TEST(DockerfileText, only_a_word_begins_a_here_document) {
+  for (const char* text : {"RUN x=$((1<<shift))\n", "RUN python -c 'x = 1 <<bits'\n", "RUN echo \"<<EOF\"\n", "RUN cat <<<word\n", "RUN x << 1\n", "ENV P=a\\\\\n"}) {
+    const auto file = parse_dockerfile("FROM a\n" + std::string(text) + "USER 1\n", "D");
+    ASSERT_TRUE(file) << text;
+    ASSERT_EQ(file->instructions.size(), 3u) << text;
+    EXPECT_TRUE(file->instructions[1].heredocs.empty()) << text;
+  }
+  for (const char* name : {"EOF", "a.txt", "END-1"}) {
+    for (const std::string& start : {std::string(name), "-" + std::string(name), "'" + std::string(name) + "'", std::string(name) + ">/x"}) {
+      const auto file = parse_dockerfile("FROM a\nRUN cat 3<<" + start + " y\nUSER no\n" + name + "\nUSER 1\n", "D");
+      ASSERT_TRUE(file) << start;
+      ASSERT_EQ(file->instructions.size(), 3u) << start;
+      EXPECT_EQ(file->instructions[1].heredocs.at(0).body, "USER no\n") << start;
+    }
+  }
+}
+
 TEST(Values, modes_ports_and_signals) {
   EXPECT_EQ(*parse_mode("755"), 0755u);
   EXPECT_EQ(*parse_mode("0644"), 0644u);
