@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "base/file.h"
@@ -44,9 +45,9 @@ Result<Look> look(const http::Client& client, const std::string& url, const Secr
   return Look{Exposition(std::move(samples)), std::chrono::steady_clock::now()};
 }
 
-// What came since the look before, a second; of the first look nothing.
-double rate(const Look& now, const Look* before, const char* name) {
-  if (before == nullptr) return 0;
+// What came since the look before, a second; the first look can't tell.
+Json rate(const Look& now, const Look* before, const char* name) {
+  if (before == nullptr) return nullptr;
   const double seconds = std::chrono::duration<double>(now.at - before->at).count();
   return seconds <= 0 ? 0 : std::max(0.0, now.metrics.sum(name) - before->metrics.sum(name)) / seconds;
 }
@@ -98,7 +99,10 @@ std::string milliseconds(const Json& value) { return value.is_null() ? "-" : fmt
 
 std::string page_of(const Json& view) {
   const auto number = [&](const char* name) { return fmt::format("{:.0f}", view[name].get<double>()); };
-  const auto speed = [&](const char* name) { return fmt::format("{:.1f}/s", view["per_second"][name].get<double>()); };
+  const auto speed = [&](const char* name) {
+    const auto& value = view["per_second"][name];
+    return value.is_null() ? "-" : fmt::format("{:.1f}/s", value.get<double>());
+  };
   Table table{{"WHAT", "NOW", "SINCE THE START"}, {}};
   table.rows = {{"workers ready", number("workers_ready"), number("worker_restarts") + " restarts"},
                 {"requests running", number("running"), ""},
@@ -135,7 +139,9 @@ Result<int> top(Invocation& invocation, const TopOptions& options, const Output&
   client_options.redirects_max = 0;
   const http::Client client(client_options);
   std::optional<Look> before;
-  const bool screen = ::isatty(STDOUT_FILENO) != 0 && !output.json() && !options.once;
+  const char* terminal = std::getenv("TERM");
+  const bool knows_escapes = terminal != nullptr && std::string_view(terminal) != "dumb" && *terminal != '\0';
+  const bool screen = ::isatty(STDOUT_FILENO) != 0 && knows_escapes && !output.json() && !options.once;
   while (true) {
     auto now = TRY(look(client, url, key));
     const Json view = frame_of(now, before ? &*before : nullptr, url);

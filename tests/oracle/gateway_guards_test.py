@@ -3,7 +3,9 @@
 import base64
 import http.server
 import json
+import os
 import ssl
+import subprocess
 import threading
 import time
 
@@ -12,7 +14,7 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from gateway_server import serving
+from gateway_server import BUILD, serving
 
 GUARDS = {"input": {"patterns": "refuse", "secrets": "refuse"}, "output": {"personal": "redact", "secrets": "refuse"}}
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -148,3 +150,32 @@ def test_the_access_log_names_each_request_and_no_prompt(client, server):
     assert line["status"] == 200 and line["model"] == "bot" and line["completion_tokens"] == 2 and line["finish_reason"] == "stop" and len(line["key"]) == 12
     assert log.stat().st_mode & 0o777 == 0o600
     assert "unmistakable" not in log.read_text() and server.key not in log.read_text()
+
+
+def shown_by_top(server, tmp_path, terminal):
+    """What `redoubt top` writes on a terminal of that name in two looks."""
+    key = tmp_path / "key"
+    key.write_text(server.key)
+    key.chmod(0o600)
+    ours, theirs = os.openpty()
+    top = [BUILD / "redoubt", "top", "--url", server.url, "--ca-file", server.ca_file, "--key-file", key, "--interval", "0.2"]
+    process = subprocess.Popen(top, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": terminal})
+    os.close(theirs)
+    shown = ""
+    try:
+        while shown.count("records lost") < 2:
+            shown += os.read(ours, 65536).decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    return shown
+
+
+def test_top_clears_a_screen_and_no_paper(server, tmp_path):
+    shown = shown_by_top(server, tmp_path, "xterm")
+    assert shown.startswith("\x1b[H\x1b[2J") and "0.0/s" in shown
+    paper = shown_by_top(server, tmp_path, "dumb")
+    assert "\x1b" not in paper
+    first = next(line for line in paper.splitlines() if line.startswith("prompt tokens"))
+    assert first.split()[2] == "-", first  # nothing was looked at before
