@@ -86,6 +86,7 @@ class Daemon {
   void report(const char* state, const std::string& error) {
     status_.state = state;
     status_.error = error;
+    status_.drain_s = endpoint_.drain_s;
     status_.candidate = trial_ ? trial_->candidate().statement.tagged() : "";
     status_.rollout = trial_ ? trial_->to_json() : Json::object();
     if (auto written = provider::local::write_status(process_.status_file(), status_); !written) spdlog::error("cannot write the status: {}", written.error().message);

@@ -45,6 +45,7 @@ struct EndpointStatus {
   std::string candidate;   // the deployment that is tried beside it
   Json rollout = Json::object();  // how that stands
   std::int64_t looks_begun = 0, looks_done = 0;  // of an endpoint on this machine at the ledger and the keys, each because somebody told it to
+  int drain_s = 0;  // so long requests under way may have when an endpoint on this machine stops
   Json to_json() const;
 };
 

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr auto kStartDeadline = std::chrono::seconds(120);
-constexpr auto kStopDeadline = std::chrono::seconds(60);
+constexpr auto kStopDeadline = std::chrono::seconds(60);  // after the requests under way
 constexpr auto kPollInterval = std::chrono::milliseconds(50);
 
 // In the child between fork and exec: only async-signal-safe calls.
@@ -60,6 +60,7 @@ Result<EndpointStatus> EndpointProcess::status() const {
   status.started = TRY(json_string(json, "started", where));
   status.looks_begun = TRY(json_integer(json, "looks_begun", where));
   status.looks_done = TRY(json_integer(json, "looks_done", where));
+  status.drain_s = static_cast<int>(json_or(json, "drain_s", std::int64_t{0}));
   // A lock that can be had belongs to nobody: the process has ended, whatever its file says.
   status.running = is_there(lock_file()) && !FileLock::try_acquire(lock_file());
   if (status.running || status.state == "failed") return status;
@@ -131,12 +132,12 @@ Status EndpointProcess::stop() const {
   const EndpointStatus before = TRY(status());
   if (!before.running) return {};
   ::kill(before.pid, SIGTERM);
-  const auto deadline = std::chrono::steady_clock::now() + kStopDeadline;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(before.drain_s) + kStopDeadline;
   while (std::chrono::steady_clock::now() < deadline) {
     if (!TRY(status()).running) return {};
     std::this_thread::sleep_for(kPollInterval);
   }
-  return fail(ErrorCode::unavailable, "the endpoint did not end within a minute", std::to_string(before.pid), "look at its log: " + log_file().string());
+  return fail(ErrorCode::unavailable, "the endpoint did not end within " + std::to_string(before.drain_s) + " s for the requests under way and a minute more", std::to_string(before.pid), "look at its log: " + log_file().string());
 }
 
 }  // namespace redoubt::provider::local
