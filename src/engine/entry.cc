@@ -93,6 +93,8 @@ Status run_guarded(const EntryPoint& entry, const std::filesystem::path& root) {
 }
 
 int run_entry(const EntryPoint& entry, const std::filesystem::path& root) {
+  std::error_code ignored;
+  std::filesystem::remove(job::Paths{root}.failure(), ignored);  // of an earlier try
   const auto status = run_guarded(entry, root);
   if (status) return 0;
   print_error(status.error());

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Full fine-tuning, preferences and adapters that go on, against PyTorch over Transformers' models, on the small Llama of engine_train_test."""
 import json
+import subprocess
 
 import pytest
 import torch
 import torch.nn.functional as F
-from engine_train_test import ROWS, adapter_of_peft, assert_scores_equal, base_of, likelihoods, model, run_engine, start_engine  # noqa: F401  (model is a fixture)
+from engine_train_test import ENGINE, ROWS, adapter_of_peft, assert_scores_equal, base_of, likelihoods, model, run_engine, start_engine  # noqa: F401  (model is a fixture)
 from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -33,11 +34,19 @@ def likelihood(model, example):
     return model(ids).logits[0].log_softmax(-1)[start - 1 : -1].gather(1, ids[0, start:, None]).sum()
 
 
+def changed_config(folder, name="config.json", **members):
+    config = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**config, **members}))
+
+
 def steps(events):
     return [event for event in events if event["event"] == "step"]
 
 
-def test_full_fine_tuning_has_the_losses_of_pytorch_and_leaves_a_model_that_transformers_reads(model, tmp_path):
+@pytest.mark.parametrize("config", [{}, {"tie_word_embeddings": True}, {"pad_token_id": 1}], ids=["", "called tied", "ends pad"])
+def test_full_fine_tuning_has_the_losses_of_pytorch_and_leaves_a_model_that_transformers_reads(model, tmp_path, config):
+    """A head of its own stays one whatever it is called; the token that pads, here the one that ends each turn, is not trained as an input."""
+    changed_config(model, **config)
     parameters = {"dtype": "fp32", "method": "full", "learning_rate": 2e-3, "epochs": 6, "batch_size": len(ROWS), "lr_scheduler": "constant", "warmup_ratio": 0, "weight_decay": 0.1}
     events = run_engine("train", tmp_path / "train", model, parameters, train=ROWS)
     ours = base_of(tmp_path / "train/model")
@@ -141,8 +150,59 @@ def test_an_adapter_that_goes_on_is_the_reference_of_its_preferences(model, tmp_
     events = run_engine("train", tmp_path / "answers", model, {"dtype": "fp32", "epochs": 1, "batch_size": len(ROWS)}, train=ROWS, adapter=tmp_path / "adapter")
     scores = likelihoods(tuned, model)
     assert steps(events)[0]["loss"] == pytest.approx(-sum(s for s, _ in scores) / sum(n for _, n in scores), rel=1e-4)
-    done = start_engine("train", tmp_path / "other", model, {"lora_r": 4}, train=ROWS, adapter=tmp_path / "adapter")
-    assert done.returncode == 2 and "lora_r" in done.stderr
+    for key, value in (("lora_r", 4), ("lora_dropout", 0.1), ("layers_to_transform", [1]), ("init_lora_weights", "gaussian")):
+        done = start_engine("train", tmp_path / key, model, {key: value}, train=ROWS, adapter=tmp_path / "adapter")
+        assert done.returncode == 2 and key in done.stderr, (key, done.stderr)
+
+
+def test_an_adapter_that_cannot_go_on_as_it_was_trained_is_refused_by_the_reason(model, tmp_path):
+    adapter_of_peft(model, tmp_path / "adapter", "dora")
+    changed_config(tmp_path / "adapter", "adapter_config.json", lora_dropout=0.1)
+    for name, parameters, words in (("dropout", {}, "use_dora together with lora_dropout"), ("full", {"method": "full"}, "method: full together with an adapter")):
+        done = start_engine("train", tmp_path / name, model, parameters, train=ROWS, adapter=tmp_path / "adapter")
+        assert done.returncode == 1 and words in done.stderr, (name, done.stderr)
+        assert not (tmp_path / name / "model").exists()
+    run_engine("evaluate", tmp_path / "eval", model, {}, eval=ROWS, adapter=tmp_path / "adapter")  # which drops nothing
+
+
+def test_a_layers_number_may_be_a_string_as_sagemaker_sends_it(model, tmp_path):
+    run_engine("train", tmp_path, model, {"epochs": "1", "layers_to_transform": "1"}, train=ROWS)
+    assert {name.split(".")[4] for name in load_file(tmp_path / "model/adapter_model.safetensors")} == {"1"}
+
+
+@pytest.mark.parametrize("entry", ["train", "merge"])
+def test_weights_in_other_forms_beside_the_base_are_not_those_of_the_model_that_is_written(model, tmp_path, entry):
+    """As folders of the Hub hold them, of any size: they are the base's, not the new model's."""
+    for name in ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "rust_model.ot", "model.gguf"):
+        (model / name).write_bytes(b"base")
+    with (model / "pytorch_model.bin").open("r+b") as file:
+        file.truncate(300 << 20)
+    adapter_of_peft(model, tmp_path / "adapter", "all-linear")
+    parameters, channels = ({"method": "full", "epochs": 1}, {"train": ROWS}) if entry == "train" else ({}, {"adapter": tmp_path / "adapter"})
+    run_engine(entry, tmp_path / "job", model, parameters, **channels)
+    assert {file.name for file in (tmp_path / "job/model").iterdir()} == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+
+
+def test_values_that_are_no_numbers_are_neither_kept_nor_left(model, tmp_path):
+    """Without an epsilon a value whose gradient is zero, as all of A at first, becomes 0 / 0."""
+    done = start_engine("train", tmp_path, model, {"dtype": "fp32", "adam_epsilon": 0, "epochs": 1, "batch_size": len(ROWS)}, train=ROWS)
+    assert done.returncode == 2 and "no number" in done.stderr and "step 1" in done.stderr, done.stderr
+    assert not (tmp_path / "model").exists() and not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_a_run_whose_base_has_another_configuration_now_does_not_go_on(model, tmp_path):
+    run_engine("train", tmp_path, model, {"epochs": 1}, train=ROWS)
+    changed_config(model, rms_norm_eps=1e-3)
+    done = subprocess.run([ENGINE, "train", "--root", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and "data.configuration" in done.stderr, done.stderr
+    changed_config(model, rms_norm_eps=1e-6)
+    (tmp_path / "input/config/hyperparameters.json").write_text(json.dumps({"epochs": 1, "learning_rate": 1e-3}))
+    done = subprocess.run([ENGINE, "train", "--root", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and "options.learning_rate" in done.stderr, done.stderr
+    (tmp_path / "input/config/hyperparameters.json").write_text(json.dumps({"epochs": 1}))
+    assert (tmp_path / "output/failure").exists()
+    subprocess.run([ENGINE, "train", "--root", tmp_path], check=True)
+    assert not (tmp_path / "output/failure").exists()
 
 
 LONG = {"prompt": "a", "chosen": "b " * 400, "rejected": "c"}

@@ -241,6 +241,10 @@ void Reader::read_rest() {
   else if (end.is_array())
     for (const auto& id : end)
       if (id.is_number_integer()) out_.end_tokens.push_back(id.get<std::int32_t>());
+  if (const Json padding = json_or(config_, "pad_token_id", Json()); family_.turned && padding.is_number_integer()) {
+    const auto row = padding.get<std::int64_t>();
+    out_.padding_token = row < 0 ? row + out_.vocabulary : row;
+  }
   for (const char* key : {"attention_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"})
     if (is_given(config_, key) && config_[key] != 0) out_.dropouts.emplace_back(key);
 }

@@ -66,6 +66,7 @@ struct Config {
   bool tied_embeddings = false;
   Names names = {};
   std::vector<std::int32_t> end_tokens = {};  // eos_token_id of config.json
+  std::optional<std::int64_t> padding_token = {};  // whose row of the embedding training leaves alone (padding_idx in Transformers)
   std::vector<std::string> dropouts = {};     // options of the file that drop values while the model is trained
 
   std::int64_t query_width() const { return heads * head_size; }

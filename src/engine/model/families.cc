@@ -83,7 +83,8 @@ Family qwen3() {
 // What Gemma 2 and 3 have in common; `more` beyond the defaults, `reads` beyond the keys.
 Family gemma(const Json& more, std::vector<std::string> reads) {
   Json defaults = {{"num_key_value_heads", 4},    {"head_dim", 256},        {"hidden_activation", "gelu_pytorch_tanh"},
-                   {"tie_word_embeddings", true}, {"sliding_window", 4096}, {"query_pre_attn_scalar", 256}};
+                   {"tie_word_embeddings", true}, {"sliding_window", 4096}, {"query_pre_attn_scalar", 256},
+                   {"pad_token_id", 0}};
   defaults.update(more);
   for (const char* key :
        {"sliding_window", "layer_types", "attention_bias", "query_pre_attn_scalar", "final_logit_softcapping"})
@@ -124,7 +125,8 @@ Family phi3() {
           .defaults = {{"max_position_embeddings", 4096},
                        {"original_max_position_embeddings", 4096},
                        {"rms_norm_eps", 1e-5},
-                       {"sliding_window", nullptr}},
+                       {"sliding_window", nullptr},
+                       {"pad_token_id", 32000}},
           .reads = {"sliding_window", "partial_rotary_factor"},
           .windows = Windows::all,
           .ropes = {kPlain, RopeKind::longrope},

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "checkpoint-";
+constexpr std::size_t kStateBytesMax = 4ull << 30;  // it holds the events of all steps
 
 // The steps of the checkpoints in a folder, by name; half-written ones (.tmp) are left out.
 Result<std::map<std::int64_t, std::filesystem::path>> checkpoints_in(const std::filesystem::path& folder) {
@@ -30,7 +31,7 @@ Result<std::map<std::int64_t, std::filesystem::path>> checkpoints_in(const std::
 // All but the tensors.
 Result<RunState> read_state(const std::filesystem::path& folder) {
   const std::string where = (folder / "state.json").string();
-  return parse_state(TRY(parse_json(TRY(read_text_file(folder / "state.json", 64 << 20)), where)), where);
+  return parse_state(TRY(parse_json(TRY(read_text_file(folder / "state.json", kStateBytesMax)), where, {.bytes_max = kStateBytesMax})), where);
 }
 
 Result<RunState> read_checkpoint(const std::filesystem::path& folder) {

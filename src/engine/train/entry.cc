@@ -24,6 +24,12 @@ std::string digest_of(const at::Tensor& tensor) {
   return crypto::sha256(ByteView(static_cast<const std::uint8_t*>(tensor.const_data_ptr()), tensor.nbytes())).hex();
 }
 
+// Of what a JSON file says, however it is laid out.
+Result<std::string> digest_of_json(const std::filesystem::path& file) {
+  const Json json = TRY(parse_json(TRY(read_text_file(file, 1 << 20)), file.string()));
+  return crypto::sha256(view_of(dump_json(json))).hex();
+}
+
 // How the adapter names its base: as the platform says, or as the model names itself.
 Result<std::string> base_name(const job::Paths& paths, const job::Hyperparameters& values) {
   const auto file = paths.channel("model") / "config.json";
@@ -61,10 +67,12 @@ Result<model::Adapter> start_adapter(const job::Paths& paths, const job::Hyperpa
                                      const model::CausalModel& base) {
   auto found = TRY(evaluate::load_adapter(paths, base));
   if (!found) return model::Adapter::create(base.config(), options.lora, options.seed, &base.weights());
-  for (const char* key : {"lora_r", "lora_alpha", "target_modules", "use_dora", "use_rslora", "rank_pattern", "alpha_pattern"})
+  for (const char* key : {"lora_r", "lora_alpha", "lora_dropout", "target_modules", "layers_to_transform", "use_dora", "use_rslora", "rank_pattern", "alpha_pattern",
+                          "init_lora_weights"})
     if (TRY(values.value(key)))
       return fail(ErrorCode::invalid_argument, std::string(key) + " is given, and an adapter to go on from as well", "hyperparameters",
                   "leave it out: the adapter's own counts");
+  TRY(check_dropout(found->options(), paths.channel("adapter").string()));
   return std::move(*found);
 }
 
@@ -98,6 +106,7 @@ Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparam
   AdapterTrainable trainable(base, std::move(adapter), options.precision);
   data.starts_from_adapter = paths.has_channel("adapter");
   data.identity["adapter"] = data.starts_from_adapter ? digest_of(trainable.values()) : "";
+  if (data.starts_from_adapter) data.identity["adapter_configuration"] = TRY(digest_of_json(paths.channel("adapter") / "adapter_config.json"));
   auto outcome = TRY(run(base, data, options, paths.checkpoints(), hooks, group, trainable));
   if (group.leads()) TRY(trainable.take().save(paths.model(), name, base.digest()));
   return outcome;
@@ -106,6 +115,9 @@ Result<TrainOutcome> train_method(const job::Paths& paths, const job::Hyperparam
 Status train_job(const job::Paths& paths, const job::Hyperparameters& values, const TrainOptions& options,
                  distributed::Group& group) {
   c10::InferenceMode guard;
+  if (options.method == Method::full && paths.has_channel("adapter"))
+    return fail(ErrorCode::unsupported, "method: full together with an adapter to go on from", paths.channel("adapter").string(),
+                "merge the adapter into its base first (redoubt model merge), or use method: lora");
   // Weights that do not fit are found out before they are read.
   if (const auto config = model::read_config(paths.channel("model")))
     TRY(check_memory(plan_memory(*config, options, 0, {}), options.processes_here, memory_limit()));
@@ -124,6 +136,7 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   hooks.event = [&](std::string_view name, const Json& members) { events.write(name, members); };
   TrainData data{train_examples, eval_examples, inputs.now};
   data.identity = {{"train", train_examples.digest()}, {"eval", eval_examples.digest()}};
+  data.identity["configuration"] = TRY(digest_of_json(paths.channel("model") / "config.json"));
   data.model_digest = [&paths] { return digest_of_weights(paths.channel("model")); };
   const auto outcome = TRY(train_method(paths, values, options, *inputs.base, std::move(data), hooks, group));
   if (group.leads()) TRY(write_metrics(paths, outcome));

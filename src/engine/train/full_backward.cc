@@ -53,7 +53,9 @@ class FullBackward {
 
   void embeddings(const at::Tensor& dx) {
     const auto& weights = base_.weights();
-    place(weights.embedding).index_add_(0, batch_.packed.tokens, dx.to(at::kFloat), base_.config().embedding_scale);
+    const auto padding = base_.config().padding_token;
+    const auto of_tokens = padding ? dx.to(at::kFloat).masked_fill((batch_.packed.tokens == *padding).unsqueeze(1), 0) : dx.to(at::kFloat);
+    place(weights.embedding).index_add_(0, batch_.packed.tokens, of_tokens, base_.config().embedding_scale);
     if (weights.positions.defined()) place(weights.positions).index_add_(0, batch_.packed.positions, dx.to(at::kFloat));
   }
 

@@ -44,7 +44,7 @@ FullWeights FullWeights::of(const model::CausalModel& base) {
     }
   }
   full.add(weights.final_norm);
-  if (!base.config().tied_embeddings) full.add(weights.head, true);
+  if (!weights.head.is_same(weights.embedding)) full.add(weights.head, true);
   const auto& last = full.blocks_.back();
   full.values_ = at::empty({last.offset + last.working.numel()}, at::kFloat);
   for (const auto& block : full.blocks_)

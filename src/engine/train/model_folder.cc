@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/train/model_folder.h"
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "engine/model/tensor_file.h"
 #include "weights/model_files.h"
@@ -11,8 +13,10 @@ namespace {
 constexpr std::uint64_t kCopiedBytesMax = 256 << 20;
 constexpr const char* kWeightsFile = "model.safetensors";
 
+// The weights, in whatever form they lie there, and what was signed of them.
 bool is_replaced(const std::string& name) {
-  return name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name == "model.sig";
+  constexpr std::string_view kForms[] = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".gguf", ".ggml", ".onnx", ".onnx_data", ".tflite", ".npz"};
+  return std::ranges::any_of(kForms, [&](auto form) { return name.ends_with(form) || name.ends_with(std::string(form) + ".index.json"); }) || name == "model.sig";
 }
 
 Status copy_the_rest(const std::filesystem::path& from, const std::filesystem::path& to) {

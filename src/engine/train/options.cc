@@ -54,14 +54,13 @@ Result<model::LoraOptions> parse_lora(const job::Hyperparameters& values) {
   config["use_dora"] = TRY(values.boolean("use_dora", false));
   for (const char* key : {"target_modules", "layers_to_transform", "rank_pattern", "alpha_pattern"})
     if (const auto value = TRY(values.value(key))) config[key] = *value;
+  if (auto& layers = config["layers_to_transform"]; layers.is_string()) layers = TRY(values.integer("layers_to_transform", 0, 0, INT32_MAX));
   auto options = TRY(model::parse_lora_options(config, "hyperparameters"));
   const Json init = TRY(values.value("init_lora_weights")).value_or(true);
   if (init != true && init != "true" && init != "gaussian")
     return fail(ErrorCode::unsupported, "init_lora_weights " + init.dump(), "hyperparameters", "use true or \"gaussian\"");
   options.gaussian = init == "gaussian";
-  if (options.magnitude && options.dropout > 0)
-    return fail(ErrorCode::unsupported, "use_dora together with lora_dropout", "hyperparameters",
-                "leave one of them out: DoRA drops the base's input too, which is not computed here");
+  TRY(check_dropout(options, "hyperparameters"));
   return options;
 }
 
@@ -74,6 +73,12 @@ Schedule schedule_of(const std::string& name) {
 std::int64_t TrainOptions::warmup_steps_of(std::int64_t steps) const {
   if (warmup_steps > 0) return warmup_steps;
   return static_cast<std::int64_t>(std::ceil(static_cast<double>(steps) * warmup_ratio));
+}
+
+Status check_dropout(const model::LoraOptions& options, const std::string& where) {
+  if (!options.magnitude || options.dropout <= 0) return {};
+  return fail(ErrorCode::unsupported, "use_dora together with lora_dropout", where,
+              "leave one of them out: DoRA drops the base's input too, which is not computed here");
 }
 
 Result<TrainOptions> parse_options(const job::Hyperparameters& values) {

@@ -52,6 +52,9 @@ struct TrainOptions {
 // Unknown names and values out of range are invalid_argument.
 Result<TrainOptions> parse_options(const job::Hyperparameters& values);
 
+// unsupported for an adapter with magnitudes whose input is dropped in training.
+Status check_dropout(const model::LoraOptions& options, const std::string& where);
+
 // What must be equal for a run to go on from another's checkpoint.
 Json identity_of(const TrainOptions& options);
 

@@ -9,6 +9,9 @@
 
 namespace redoubt::engine::train {
 
+// The path of the first member that differs: "options.learning_rate".
+std::string difference(const Json& one, const Json& other);
+
 // invalid_argument that names a rank and the member in which its options or data differ from the leader's.
 Status check_agreement(distributed::Group& group, const Json& identity);
 

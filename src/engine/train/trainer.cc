@@ -101,7 +101,9 @@ Status Run::resume() {
   const auto memory = plan_memory(base_.config(), options_, trainable_.values().numel(), size_of_passes(data_, options_));
   TRY(check_memory(memory, options_.processes_here, memory_limit()));
   if (group_.ranks() > 1) TRY(identify_model());
-  TRY(check_agreement(group_, state_.identity));
+  Json shared = state_.identity;
+  shared["checkpoint_steps"] = options_.checkpoint_steps;  // where the ranks meet
+  TRY(check_agreement(group_, shared));
   TRY(judge_reference());
   auto found = TRY(read_for_all(group_, checkpoints_));
   if (group_.leads())
@@ -116,8 +118,11 @@ Status Run::resume() {
                           {"resumed_step", found ? found->step : 0}});
   if (!found) return {};
   TRY(identify_model());
-  if (found->identity != state_.identity || found->values.numel() != trainable_.values().numel() || found->step > steps_)
-    return fail(ErrorCode::invalid_argument, "the checkpoint belongs to a run with other hyperparameters, model or data",
+  const bool same = found->identity == state_.identity;
+  if (!same || found->values.numel() != trainable_.values().numel() || found->step > steps_)
+    return fail(ErrorCode::invalid_argument,
+                "the checkpoint belongs to a run with other hyperparameters, model or data" +
+                    (same ? "" : ": " + difference(found->identity, state_.identity) + " differs"),
                 checkpoints_.string(), "restore them, or remove the checkpoints to begin anew");
   state_ = std::move(*found);
   trainable_.values().copy_(state_.values);
@@ -256,6 +261,9 @@ Status Run::judge_reference() {
 
 Status Run::checkpoint() {
   state_.values = trainable_.values();
+  if (!std::isfinite(norm_of(state_.values)))
+    return fail(ErrorCode::invalid_argument, "a trained value is no number", "step " + std::to_string(state_.step),
+                "lower learning_rate, or raise adam_epsilon; the last checkpoint is kept");
   state_.first_moment = optimizer_.first_moment;
   state_.second_moment = optimizer_.second_moment;
   TRY(identify_model());

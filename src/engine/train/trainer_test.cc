@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "engine/distributed/join.h"
 #include "engine/evaluate/evaluator.h"
+#include "engine/train/ranks.h"
 #include "engine/train/step_gradient.h"
 #include "engine/train/testing.h"
 
@@ -102,6 +103,22 @@ TEST_F(TrainerTest, the_weights_are_identified_at_the_first_checkpoint_and_befor
   EXPECT_TRUE(run_on());
   data.model_digest = [] { return Result<std::string>(fail(ErrorCode::not_found, "no weights")); };
   EXPECT_EQ(run_on().error().code, ErrorCode::not_found);
+}
+
+TEST_F(TrainerTest, a_run_of_half_a_million_steps_goes_on_from_its_checkpoint) {
+  c10::InferenceMode guard;
+  RunState state;
+  state.identity = Json::object();
+  state.values = state.first_moment = state.second_moment = at::zeros({3});
+  state.step = 400'000;
+  for (std::int64_t step = 1; step <= state.step; ++step)
+    state.metrics.push_back({{"event", "step"}, {"step", step}, {"loss", 1.0 / static_cast<double>(step)}, {"learning_rate", 1.0 / 3}, {"grad_norm", 1.0 / 7},
+                             {"epoch", 1.0 / 9}, {"tokens_per_second", 1234.0}, {"tokens", 480}, {"steps", 500'000}});
+  ASSERT_TRUE(write_checkpoint(folder_.path() / "a", state));
+  distributed::Group alone;
+  const auto found = read_for_all(alone, folder_.path() / "a");
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ((*found)->metrics.size(), 400'000u);
 }
 
 TEST_F(TrainerTest, two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not) {
@@ -206,7 +223,9 @@ TEST_F(TrainerTest, a_checkpoint_of_other_hyperparameters_is_refused) {
   auto options = options_for_tests();
   ASSERT_TRUE(run(options, [](std::int64_t step) { return step == 3; }));
   options.learning_rate = 1e-3;
-  EXPECT_EQ(run(options).error().code, ErrorCode::invalid_argument);
+  const auto refused = run(options);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_NE(refused.error().message.find("options.learning_rate differs"), std::string::npos) << refused.error().message;
 }
 
 TEST_F(TrainerTest, a_loss_that_is_no_number_names_step_and_example_and_keeps_the_checkpoint) {
@@ -354,6 +373,12 @@ TEST(Options, strings_are_read_as_what_they_stand_for) {
   EXPECT_EQ(parse_options(values).error().code, ErrorCode::invalid_argument);
   values = job::Hyperparameters::from_json({{"epochs", "2"}, {"target_modules", "[\"q_proj\",\"v_proj\"]"}}, "h").value();
   EXPECT_EQ(parse_options(values)->lora.targets.size(), 2u);
+  for (const auto& [text, layers] : std::map<std::string, std::vector<std::int64_t>>{{"3", {3}}, {"[0, 3]", {0, 3}}}) {
+    values = job::Hyperparameters::from_json({{"layers_to_transform", text}}, "h").value();
+    EXPECT_EQ(parse_options(values)->lora.layers, layers);
+  }
+  values = job::Hyperparameters::from_json({{"layers_to_transform", "-1"}}, "h").value();
+  EXPECT_EQ(parse_options(values).error().code, ErrorCode::invalid_argument);
 }
 
 // What training_config.yaml leaves out is what a job leaves out.
