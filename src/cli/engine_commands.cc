@@ -74,7 +74,9 @@ Result<int> train(Invocation& invocation, const EngineOptions& options, const Ou
   if (is_there(options.output) && !TRY(list_folder(options.output)).empty()) {
     return fail(ErrorCode::already_exists, "the output folder is not empty", options.output, "name a new folder");
   }
-  JobSpec spec = stages::train::training_job(TRY(pipeline::load_training_config(options.config)), "");
+  const Json training = TRY(pipeline::load_training_config(options.config));
+  const std::string what = std::string(json_or(training, "method", "lora")) == "full" ? "model" : "adapter";
+  JobSpec spec = stages::train::training_job(training, "");
   TRY(add_model(options, spec));
   DataFiles data{invocation};
   Json from_vault = Json::object();
@@ -82,10 +84,11 @@ Result<int> train(Invocation& invocation, const EngineOptions& options, const Ou
   if (!options.eval_data.empty()) spec.channels["eval"] = TRY(data.open(options.eval_data, "eval", from_vault));
   EngineJobHandler handler(invocation.progress, "train");
   handler.keep_model = [&](const auto& files) { return write_files(files, options.output); };
+  TRY(make_folder(options.output));  // found out before the work, not after it
   Json result = TRY(run_engine_job(std::move(spec), handler, invocation.progress, "training"));
-  result["adapter"] = options.output;
+  result[what] = options.output;
   if (!from_vault.empty()) result["vault"] = from_vault;
-  output.result(result, fmt::format("the adapter is in {}", options.output));
+  output.result(result, fmt::format("the {} is in {}", what, options.output));
   return 0;
 }
 
@@ -196,7 +199,7 @@ void add_engine_commands(CLI::App& app, Invocation& invocation) {
   train_command->add_option("--config", options->config, "a training_config.yaml")->required();
   train_command->add_option("--data", options->data, "JSON lines or CSV to train on, or a version of the vault: vault:NAME[@VERSION][#FILE]")->required();
   train_command->add_option("--eval-data", options->eval_data, "JSON lines held out to choose the best epoch; or of the vault");
-  train_command->add_option("-o,--output", options->output, "the adapter's folder")->required();
+  train_command->add_option("-o,--output", options->output, "the folder of the adapter, or of the model where all of it is trained")->required();
 
   CLI::App* eval_command = add("eval", "Evaluates a model in the sandbox and applies thresholds", evaluate);
   eval_command->add_option("--adapter", options->adapter, "a PEFT adapter folder");

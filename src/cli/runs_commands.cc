@@ -2,6 +2,8 @@
 //
 // redoubt runs: list, show, diff, plot.
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,7 +21,6 @@ using experiments::Curves;
 using experiments::Run;
 
 constexpr std::size_t kShortId = 12;
-constexpr const char* kLossUnit = "loss (nats per answer token)";
 
 struct RunsOptions {
   std::string step, sort, file;
@@ -27,6 +28,9 @@ struct RunsOptions {
   std::uint64_t limit = 50;
   std::vector<std::string> ids;
 };
+
+// Of preferences a pair has one loss.
+std::string loss_unit(const Run& run) { return json_or(run.record.parameters, "loss", "") == "dpo" ? "loss (nats per pair)" : "loss (nats per answer token)"; }
 
 std::string short_id(const Run& run) { return run.id.hex().substr(0, kShortId); }
 
@@ -39,6 +43,15 @@ experiments::Characters terminal_characters() {
     return wide ? experiments::Characters::braille : experiments::Characters::ascii;
   }
   return experiments::Characters::ascii;
+}
+
+// As wide as the terminal has room for beside the limits.
+experiments::TerminalPlotOptions plot_options() {
+  constexpr int kBeside = 12, kColumnsMin = 8;
+  experiments::TerminalPlotOptions options{.characters = terminal_characters()};
+  winsize window{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0) options.columns = std::clamp(window.ws_col - kBeside, kColumnsMin, options.columns);
+  return options;
 }
 
 Json digests(const std::map<std::string, Digest>& named) {
@@ -119,8 +132,8 @@ std::string describe_run(const Run& run, const Curves& curves) {
   for (const auto& [name, digest] : run.record.inputs) add("input " + name, digest.tagged());
   for (const auto& [name, digest] : run.record.outputs) add("output " + name, digest.tagged());
   for (const auto& [name, value] : run.metrics()) add("metric " + name, fmt::format("{:.6g}", value));
-  const std::string plot = experiments::terminal_plot({curves.loss, curves.eval_loss}, {.characters = terminal_characters()});
-  return render(table) + (plot.empty() ? "" : "\n" + std::string(kLossUnit) + "\n" + plot);
+  const std::string plot = experiments::terminal_plot({curves.loss, curves.eval_loss}, plot_options());
+  return render(table) + (plot.empty() ? "" : "\n" + loss_unit(run) + "\n" + plot);
 }
 
 Result<int> show_run(Invocation& invocation, const RunsOptions& options, const Output& output) {
@@ -170,8 +183,10 @@ Result<int> plot(Invocation& invocation, const RunsOptions& options, const Outpu
   auto session = TRY(open_for_runs(invocation));
   const auto runs = TRY(experiments::list_runs(session->evidence()));
   std::vector<Curve> curves;
+  std::string unit;
   for (const auto& id : options.ids) {
     const Run run = TRY(experiments::find_run(runs, id));
+    unit = unit.empty() || unit == loss_unit(run) ? loss_unit(run) : "loss (nats)";
     const Curves read = TRY(experiments::read_curves(session->store(), run));
     if (read.loss.points.empty()) return fail(ErrorCode::invalid_argument, "the run has no metrics by step", run.id.tagged(), "name a training: 'redoubt runs list --step train'");
     for (Curve curve : {read.loss, read.eval_loss}) {
@@ -182,11 +197,11 @@ Result<int> plot(Invocation& invocation, const RunsOptions& options, const Outpu
   if (options.file.empty()) {
     Json value = Json::object();
     for (const auto& curve : curves) value[curve.name] = curve_json(curve);
-    output.result(value, std::string(kLossUnit) + "\n" + experiments::terminal_plot(curves, {.characters = terminal_characters()}));
+    output.result(value, unit + "\n" + experiments::terminal_plot(curves, plot_options()));
     return 0;
   }
   auto file = TRY(AtomicFile::create(options.file));
-  TRY(file->write(view_of(experiments::svg_plot(curves, "Training runs", kLossUnit))));
+  TRY(file->write(view_of(experiments::svg_plot(curves, "Training runs", unit))));
   TRY(file->commit());
   output.result({{"file", options.file}}, "written: " + options.file);
   return 0;

@@ -9,7 +9,7 @@
 namespace redoubt::experiments {
 namespace {
 
-constexpr std::uint64_t kMetricsBytesMax = 64 << 20;
+constexpr std::uint64_t kMetricsBytesMax = 1 << 30;  // some five million steps
 
 void flatten(const Json& value, const std::string& name, std::map<std::string, Json>& out) {
   if (!value.is_object()) {

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Experiments: two trainings of the tiny model listed, shown, compared and drawn from what the ledger and the vault hold."""
+import os
 import pathlib
+import pty
+import subprocess
+import termios
 import xml.etree.ElementTree as xml
 
 import pytest
@@ -43,6 +47,16 @@ def test_show_has_the_ledgers_numbers_and_a_curve(twice):
     assert any("\u2801" <= c <= "\u28ff" for c in twice("runs", "show", train["statement"]).stdout)
     twice.environment["LC_ALL"] = "C"
     assert twice("runs", "show", train["statement"]).stdout.isascii()
+
+
+def test_a_curve_fits_a_narrow_terminal(twice):
+    train = twice.json("runs", "list", "--step", "train")[0]["id"]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    subprocess.run(twice.command("runs", "plot", train), env=twice.environment, stdout=theirs, check=True, cwd=twice.folder)
+    os.close(theirs)
+    lines = os.read(ours, 1 << 16).decode().splitlines()
+    assert max(len(line) for line in lines if "|" in line) == 40, lines
 
 
 def test_what_the_job_used_is_in_its_statement(twice):
