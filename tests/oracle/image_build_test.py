@@ -173,6 +173,16 @@ def test_what_an_image_without_a_path_has_for_one_is_dockers(redoubt, context, t
         assert {name for name in files_of(tmp_path / "peer", "x", tmp_path) if name.startswith("x/")} == {name for name in files if name.startswith("x/")}
 
 
+def test_names_of_any_bytes_are_copied(redoubt, context, tmp_path):
+    names = [b"system-systemd\\x2dcryptsetup.slice", b"\xff\xfe", b"two\nlines", b'"quoted"', "\u65e5\u672c".encode()]
+    for name in names:
+        pathlib.Path(os.fsdecode(os.fsencode(context / "app") + b"/" + name)).write_bytes(name)
+    told = built(redoubt, context, "FROM scratch\nCOPY app /x/\n", "-t", "app:1")
+    run("umoci", "unpack", "--image", f"{redoubt.layout}:{told['tag']}", tmp_path / "names")
+    root = os.fsencode(tmp_path / "names" / "rootfs" / "x")
+    assert set(names) <= set(os.listdir(root)) and all(open(root + b"/" + name, "rb").read() == name for name in names)
+
+
 def test_the_digest_is_the_same_whatever_the_machine_is_used_to(redoubt, context, tmp_path):
     first = built(redoubt, context, RECIPE, "-t", "app:1")
     other = Redoubt(tmp_path / "other")

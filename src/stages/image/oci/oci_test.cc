@@ -25,9 +25,19 @@ TEST(Tar, is_read_by_tar) {
             "0:drwxr-xr-x 0 etc/\n-rw-r--r-- 7 etc/passwd\ndrwxrwxrwt 0 tmp/\ndrwxr-xr-x 0 usr/\ndrwxr-xr-x 0 usr/bin/\n-rwxr-xr-x 100000 usr/bin/big\n");
 }
 
+TEST(Tar, names_of_systemds_units_are_read_by_tar) {
+  const auto folder = *TemporaryFolder::create();
+  const std::string unit = R"(usr/lib/systemd/system/system-systemd\x2dcryptsetup.slice)";
+  auto tar = TarSource::create({{unit, 0644, {}, "[Unit]\n"}}, Parents::as_given);
+  ASSERT_TRUE(tar) << tar.error().message;
+  ASSERT_TRUE(write_file(folder.path() / "a.tar", *read_all(**tar, 1 << 20)));
+  EXPECT_EQ(shell("tar --quoting-style=literal -tf " + (folder.path() / "a.tar").string()), "0:" + unit + "\n");
+}
+
 TEST(Tar, refuses_unsafe_and_doubled_paths) {
   EXPECT_FALSE(TarSource::create({{"../x", 0644, {}, ""}}));
   EXPECT_FALSE(TarSource::create({{"/x", 0644, {}, ""}}));
+  EXPECT_FALSE(TarSource::create({{"a\\b/../x", 0644, {}, ""}}));
   EXPECT_FALSE(TarSource::create({{"x", 0644, {}, ""}, {"x", 0644, {}, ""}}));
 }
 

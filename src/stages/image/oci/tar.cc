@@ -103,6 +103,12 @@ Result<Bytes> header_of(const TarEntry& entry, std::uint64_t size, std::uint64_t
   return out;
 }
 
+// A backslash is a letter like any other in an image: names of systemd's units have it.
+bool is_safe_tar_path(std::string path) {
+  std::replace(path.begin(), path.end(), '\\', '_');
+  return is_safe_relative_path(path);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TarSource>> TarSource::create(std::vector<TarEntry> entries, Parents parents, std::uint64_t seconds) {
@@ -110,7 +116,7 @@ Result<std::unique_ptr<TarSource>> TarSource::create(std::vector<TarEntry> entri
   for (auto& entry : entries) {
     std::string bare = entry.path;
     if (bare.ends_with('/')) bare.pop_back();
-    if (!is_safe_relative_path(bare)) return fail(ErrorCode::invalid_argument, "an unsafe path in an image", entry.path);
+    if (!is_safe_tar_path(bare)) return fail(ErrorCode::invalid_argument, "an unsafe path in an image", entry.path);
     for (auto slash = bare.find('/'); parents == Parents::add && slash != bare.npos; slash = bare.find('/', slash + 1)) {
       const std::string parent = bare.substr(0, slash + 1);
       sorted.try_emplace(parent, TarEntry{parent, 0755, {}});
