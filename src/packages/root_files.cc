@@ -38,6 +38,11 @@ Result<std::optional<Bytes>> read_bounded(Source& contents, std::uint64_t bytes_
   return std::optional<Bytes>();
 }
 
+bool is_of_a_language(RecordKind kind) {
+  return kind == RecordKind::python_metadata || kind == RecordKind::npm_package || kind == RecordKind::npm_lock || kind == RecordKind::yarn_lock || kind == RecordKind::gemspec ||
+         kind == RecordKind::java_archive;
+}
+
 }  // namespace
 
 Status RootFiles::count() {
@@ -170,10 +175,12 @@ Status RootFiles::add_hard_link(const std::string& path, const std::string& targ
   const std::optional<Entry> entry = found == entries_.end() ? std::nullopt : std::optional(found->second);
   erase(real, kEveryLayer);
   if (!entry) {
-    // Only a file that tells of packages by its new name alone is missed, so it must not have one.
-    if (const auto kind = record_kind(real, false); kind && *kind != RecordKind::program) {
-      return fail(ErrorCode::unsupported, "a record of packages that is a hard link to a file of another name", path, "build the image without this link");
-    }
+    // Only a file that tells of packages by its new name alone was not read, as where pnpm links what a package has to its store.
+    const auto kind = record_kind(real, false);
+    if (!kind || *kind == RecordKind::program || *kind == RecordKind::copyright || *kind == RecordKind::dpkg_files) return {};
+    if (!is_of_a_language(*kind)) return fail(ErrorCode::unsupported, "a database of packages that is a hard link to a file of another name", path, "build the image without this link");
+    Inventory unread{{}, {{real, "a record of packages that is a hard link to a file of another name"}}};
+    entries_.emplace(real, Entry{layer_, kind, "", nullptr, std::make_shared<const Inventory>(std::move(unread))});
     return {};
   }
   Entry copy = *entry;

@@ -72,7 +72,10 @@ TEST_F(RootFilesTest, links_never_lead_out_or_on_for_ever) {
 TEST_F(RootFilesTest, a_record_that_is_a_link_to_something_else_is_a_problem) {
   ASSERT_TRUE(root_.add_symbolic_link("x.dist-info/METADATA", "/hidden"));
   EXPECT_EQ(names(), "problem:x.dist-info/METADATA ");
-  EXPECT_FALSE(root_.add_hard_link("y.dist-info/METADATA", "hidden"));
+  EXPECT_TRUE(root_.add_hard_link("y.dist-info/METADATA", "hidden"));
+  EXPECT_EQ(names(), "problem:x.dist-info/METADATA problem:y.dist-info/METADATA ");
+  EXPECT_TRUE(root_.add_hard_link("usr/share/doc/x/copyright", "hidden"));  // no package is missed
+  EXPECT_FALSE(root_.add_hard_link("var/lib/dpkg/status", "hidden"));
 }
 
 TEST_F(RootFilesTest, hard_links_are_the_same_record) {
