@@ -3,9 +3,11 @@
 import datetime
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -145,6 +147,16 @@ def test_a_job_starts_its_own_ranks_on_one_machine(model, alone, tmp_path):
     assert_same_adapter(root, alone)
 
 
+@pytest.mark.parametrize("where", [["--standalone"], ["--master-addr", "127.0.0.1", "--master-port", "free"]], ids=["standalone", "static"])
+def test_torchrun_starts_ranks_beside_its_own_agent(model, alone, tmp_path, where):
+    root = prepare(tmp_path, model, {**PARAMETERS, "distributed_transport": "loopback"})
+    command = [sys.executable, "-m", "torch.distributed.run", *[str(free_port()) if word == "free" else word for word in where], "--nproc-per-node", "2", "--no-python", ENGINE, "train", "--root", root]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert losses(json.loads(line) for line in done.stdout.splitlines()) == alone[1]
+    assert_same_adapter(root, alone)
+
+
 def start_and_wait_for_a_step(roots):
     processes = start_ranks(roots, free_port())
     deadline = time.monotonic() + 60
@@ -201,4 +213,19 @@ def test_ranks_with_other_data_are_named_before_the_first_step(model, certificat
     (roots[1] / "input/data/train/train.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
     for status, events, err in [finish(process) for process in start_ranks(roots, free_port())]:
         assert status in (1, 2) and "rank 1" in err and "data.train differs" in err, err
+        assert not losses(events)
+
+
+@pytest.mark.parametrize("what", ["checkpoint_steps", "data.configuration"])
+def test_ranks_with_another_rhythm_or_another_configuration_of_the_base_are_named_before_the_first_step(model, tmp_path, what):
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    (other / "config.json").write_text(json.dumps({**json.loads((other / "config.json").read_text()), "rms_norm_eps": 1e-3}))
+    plain = {**PARAMETERS, "distributed_transport": "loopback"}
+    if what == "checkpoint_steps":
+        roots = [prepare(tmp_path / str(rank), model, {**plain, "checkpoint_steps": 1 + rank}) for rank in range(2)]
+    else:
+        roots = [prepare(tmp_path / str(rank), folder, plain) for rank, folder in enumerate((model, other))]
+    for status, events, err in [finish(process) for process in start_ranks(roots, free_port())]:
+        assert status in (1, 2) and "rank 1" in err and f"{what} differs" in err, err
         assert not losses(events)

@@ -76,6 +76,16 @@ TEST(Group, texts_of_any_length_reach_everybody_in_the_order_of_ranks) {
   });
 }
 
+TEST(Group, a_text_is_as_long_as_the_scores_of_a_million_examples_or_the_metrics_of_as_many_steps) {
+  const std::string text(150 << 20, 'x');
+  EXPECT_EQ(Group().gather(text).value().front().size(), text.size());
+  on_ranks(2, [&](Group& group) {
+    const auto texts = group.gather(group.leads() ? text : "");
+    ASSERT_TRUE(texts) << texts.error().message;
+    EXPECT_EQ(texts->front().size(), text.size());
+  });
+}
+
 TEST(Group, the_leaders_bytes_reach_everybody) {
   on_ranks(3, [&](Group& group) {
     Bytes bytes(70'000, static_cast<std::uint8_t>(group.rank() + 1));
@@ -269,6 +279,15 @@ TEST(Place, is_read_from_the_standard_variables) {
   EXPECT_EQ(place->master_host, "10.0.0.1");
   EXPECT_EQ(place->master_port, 2222);
   EXPECT_EQ(read_place(variables({}), "/nowhere")->ranks, 1u);
+}
+
+TEST(Place, is_beside_the_agents_of_torchrun) {
+  const auto port_of = [](const char* port, const char* agent) {
+    return read_place(variables({{"MASTER_ADDR", "10.0.0.1"}, {"MASTER_PORT", port}, {"RANK", "0"}, {"WORLD_SIZE", "2"}, {"TORCHELASTIC_USE_AGENT_STORE", agent}}), "/nowhere")->master_port;
+  };
+  EXPECT_EQ(port_of("2222", "True"), 2223);
+  EXPECT_EQ(port_of("65535", "True"), 65534);
+  EXPECT_EQ(port_of("2222", "False"), 2222);
 }
 
 TEST(Place, half_a_set_of_variables_names_the_missing_one) {

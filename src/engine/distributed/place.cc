@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -30,12 +31,19 @@ Result<std::size_t> number_in(const Variable& variable, const char* name, std::s
   return value;
 }
 
+// torchrun meets its own agents at MASTER_PORT, and says so.
+bool is_taken_by_agent(const Variable& variable) {
+  const char* agent = variable("TORCHELASTIC_USE_AGENT_STORE");
+  return agent && std::string_view(agent) == "True";
+}
+
 Result<Place> place_of_variables(const Variable& variable) {
   Place place;
   place.ranks = TRY(number_in(variable, "WORLD_SIZE", 1, kRanksMax));
   place.rank = TRY(number_in(variable, "RANK", 0, place.ranks - 1));
   if (place.ranks == 1) return place;
   place.master_port = static_cast<std::uint16_t>(TRY(number_in(variable, "MASTER_PORT", 1, 65535)));
+  if (is_taken_by_agent(variable)) place.master_port = static_cast<std::uint16_t>(place.master_port < 65535 ? place.master_port + 1 : 65534);
   const char* master = variable("MASTER_ADDR");
   if (!master || !*master) return fail(ErrorCode::invalid_argument, "MASTER_ADDR is not set", "environment");
   place.master_host = master;
