@@ -177,6 +177,7 @@ KINDS = {
     "scripts": lambda: cut_by(split(Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}]+|\p{Cyrillic}+|[\p{Thai}\p{Arabic}]|\p{Hangul}+|\p{Latin}+")),
                                split(Regex(r"[\p{Greek}\p{Armenian}]+|\p{Hebrew}+|\p{Devanagari}|\p{Bengali}")), split(Regex(r"\P{L}\h|\W\S"))),
     "categories": lambda: cut_by(*[split(Regex(r"\p{%s}" % name)) for name in "Sc Sk So Sm Pc Pd Ps Pi Pf Po Mn Mc Lt Lm Lo Nl No Cf Cn Zs".split()]),
+    "words_in_classes": lambda: cut_by(split(Regex(r"[[:punct:]] ")), split(Regex(r"[^\w\s]+"))),
     "fixed_length": lambda: cut_by(pre_tokenizers.FixedLength(3)),
     "delimiter": lambda: cut_by(pre_tokenizers.CharDelimiterSplit("e"), pre_tokenizers.Punctuation("merged_with_next")),
     "unicode_scripts": lambda: cut_by(pre_tokenizers.UnicodeScripts()),

@@ -143,16 +143,17 @@ CharacterSet decimal_digits() { return category_set("Nd"); }
 
 CharacterSet hex_digits() { return with_ranges({{'0', '9'}, {'A', 'F'}, {'a', 'f'}}); }
 
-// Alphabetic, marks, digits and connectors; Oniguruma also takes the small digits and fractions of Latin-1.
-CharacterSet word() {
-  return joined({category_set("L"), category_set("M"), category_set("Nd"), category_set("Nl"), category_set("Pc"),
-                 with_ranges({{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}})});
+// Alphabetic, marks, digits and connectors; alone, Oniguruma also takes the small digits and fractions of Latin-1.
+CharacterSet word(Stands stands) {
+  const auto set = joined({category_set("L"), category_set("M"), category_set("Nd"), category_set("Nl"), category_set("Pc"),
+                           with_ranges({{0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}})});
+  return stands == Stands::in_class ? set : joined({set, with_ranges({{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}})});
 }
 
-std::optional<CharacterSet> property_set(std::string_view name) {
+std::optional<CharacterSet> property_set(std::string_view name, Stands stands) {
   auto wanted = plain_name(name);
   if (wanted == "space" || wanted == "whitespace") return white_space();
-  if (wanted == "word") return word();
+  if (wanted == "word") return word(stands);
   for (const auto& [alias, category] : kAliases)
     if (wanted == alias) wanted = plain_name(category);
   for (const auto category : kCategories)
@@ -171,8 +172,8 @@ std::optional<CharacterSet> bracket_set(std::string_view name) {
   if (name == "space") return white_space();
   if (name == "digit") return decimal_digits();
   if (name == "xdigit") return hex_digits();
-  if (name == "word") return word();
-  if (name == "punct") return joined({category_set("P"), with_ranges({{'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'`', '`'}, {'|', '|'}, {'~', '~'}})});
+  if (name == "word") return word(Stands::in_class);
+  if (name == "punct") return joined({category_set("P"), category_set("S")});
   return std::nullopt;
 }
 

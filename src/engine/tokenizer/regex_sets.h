@@ -19,10 +19,12 @@ struct CharacterSet {
 CharacterSet white_space();    // \s
 CharacterSet decimal_digits(); // \d
 CharacterSet hex_digits();     // \h
-CharacterSet word();           // \w
+// Where a set is written: some are not the same in a class.
+enum class Stands { alone, in_class };
+CharacterSet word(Stands stands);  // \w
 
 // \p{name}: a general category, a common alias or a script. Nothing for a name that is not known.
-std::optional<CharacterSet> property_set(std::string_view name);
+std::optional<CharacterSet> property_set(std::string_view name, Stands stands);
 // [:name:]
 std::optional<CharacterSet> bracket_set(std::string_view name);
 

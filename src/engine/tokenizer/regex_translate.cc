@@ -169,12 +169,12 @@ class Translator {
 
   Status escape() {
     const char c = peek(1);
-    if (const auto set = TRY(set_escape())) {
+    if (const auto set = TRY(set_escape(Stands::alone))) {
       out_ += "[" + set->members + "]";
       return {};
     }
     if (c == 'b' || c == 'B') {
-      const auto inside = "[" + word().members + "]";
+      const auto inside = "[" + word(Stands::alone).members + "]";
       const auto same = c == 'B';
       out_ += "(?:(?<=" + inside + ")" + (same ? "(?=" : "(?!") + inside + ")|(?<!" + inside + ")" + (same ? "(?!" : "(?=") + inside + "))";
       at_ += 2;
@@ -192,13 +192,13 @@ class Translator {
   }
 
   // An escape that stands for a set; nothing, and nothing read, when it is another.
-  Result<std::optional<CharacterSet>> set_escape() {
+  Result<std::optional<CharacterSet>> set_escape(Stands stands) {
     const char c = peek(1);
-    if (c == 'p' || c == 'P') return std::optional(TRY(property()));
+    if (c == 'p' || c == 'P') return std::optional(TRY(property(stands)));
     std::optional<CharacterSet> set;
     if (c == 's' || c == 'S') set = white_space();
     if (c == 'd' || c == 'D') set = decimal_digits();
-    if (c == 'w' || c == 'W') set = word();
+    if (c == 'w' || c == 'W') set = word(stands);
     if (c == 'h' || c == 'H') set = hex_digits();
     if (!set) return set;
     at_ += 2;
@@ -206,7 +206,7 @@ class Translator {
     return set;
   }
 
-  Result<CharacterSet> property() {
+  Result<CharacterSet> property(Stands stands) {
     const auto close = pattern_.find('}', at_);
     if (peek(2) != '{' || close == std::string_view::npos) return refuse("a property without braces");
     auto name = pattern_.substr(at_ + 3, close - at_ - 3);
@@ -215,7 +215,7 @@ class Translator {
       negated = !negated;
       name.remove_prefix(1);
     }
-    auto set = property_set(name);
+    auto set = property_set(name, stands);
     if (!set) return refuse("the property '" + std::string(name.substr(0, 40)) + "'");
     at_ = close + 1;
     return negated ? complement_of(*set) : std::move(*set);
@@ -338,7 +338,7 @@ class Translator {
       return {};
     }
     if (peek() == '\\')
-      if (const auto set = TRY(set_escape())) {
+      if (const auto set = TRY(set_escape(Stands::in_class))) {
         add(*set);
         return {};
       }
@@ -349,7 +349,7 @@ class Translator {
       const auto before = at_++;
       if (peek() == '[') return refuse("a range that ends in a class");
       if (peek() == '\\') {
-        if (const auto set = TRY(set_escape())) return refuse("a range that ends in a set");
+        if (const auto set = TRY(set_escape(Stands::in_class))) return refuse("a range that ends in a set");
       }
       last = TRY(class_character());
       if (last < first) return bad("has a range that runs backwards at byte " + std::to_string(before));
