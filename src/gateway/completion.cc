@@ -251,7 +251,7 @@ void Completion::on_error(const Error& error) {
   context_.metrics.add(theirs ? GatewayMetrics::Count::client_errors : GatewayMetrics::Count::errors);
   finish(status);
   if (streaming_) {
-    (void)responder_.write(context_.framing == Framing::aws_event_stream ? stream_failure(body) : stream_error(body));
+    (void)responder_.write(context_.framing == Framing::aws_event_stream ? stream_failure(with_aws_message(body, "Message")) : stream_error(body));
     return responder_.end();
   }
   http::Headers headers{{"Content-Type", "application/json"}};

@@ -31,13 +31,17 @@ const char* aws_error_of(int status) {
   }
 }
 
+std::string with_aws_message(std::string error_body, const char* member) {
+  auto body = parse_json(error_body, "answer");
+  if (!body || !body->is_object()) return error_body;
+  (*body)[member] = (*body)["error"].value("message", "");
+  return dump_json(*body);
+}
+
 http::Response in_dialect(Dialect dialect, http::Response response) {
   if (dialect == Dialect::openai || response.status < 400) return response;
   response.headers.add("x-amzn-ErrorType", aws_error_of(response.status));
-  auto body = parse_json(response.body, "answer");
-  if (!body || !body->is_object()) return response;
-  (*body)["message"] = (*body)["error"].value("message", "");
-  response.body = dump_json(*body);
+  response.body = with_aws_message(std::move(response.body), "message");
   return response;
 }
 

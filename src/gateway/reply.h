@@ -18,6 +18,8 @@ http::Response refusal(int status, const std::string& message, const std::string
 http::Response try_later(int status, const std::string& message, const std::string& code, int seconds);
 // SageMaker's class of an error.
 const char* aws_error_of(int status);
+// An error's body with its message at the top as well, under the name that its reader looks for; whatever is no object stays.
+std::string with_aws_message(std::string error_body, const char* member);
 http::Response in_dialect(Dialect dialect, http::Response response);
 
 }  // namespace redoubt::gateway
