@@ -286,7 +286,8 @@ TEST(Place, is_beside_the_agents_of_torchrun) {
     return read_place(variables({{"MASTER_ADDR", "10.0.0.1"}, {"MASTER_PORT", port}, {"RANK", "0"}, {"WORLD_SIZE", "2"}, {"TORCHELASTIC_USE_AGENT_STORE", agent}}), "/nowhere")->master_port;
   };
   EXPECT_EQ(port_of("2222", "True"), 2223);
-  EXPECT_EQ(port_of("65535", "True"), 65534);
+  EXPECT_EQ(port_of("32767", "True"), 32766);
+  for (const auto& [taken, ours] : {std::pair{"32768", 22768}, {"36237", 26237}, {"60999", 20999}, {"65535", 25535}}) EXPECT_EQ(port_of(taken, "True"), ours);
   EXPECT_EQ(port_of("2222", "False"), 2222);
 }
 

@@ -37,13 +37,21 @@ bool is_taken_by_agent(const Variable& variable) {
   return agent && std::string_view(agent) == "True";
 }
 
+// The port beside one of the agents' own. The system hands out those from 32768 on, to whoever connects or listens anywhere (Linux's
+// ip_local_port_range): any of them may be taken, so that the last four digits of such a one stand behind a 2.
+std::uint16_t beside(std::uint16_t port) {
+  constexpr std::uint16_t kHandedOut = 32768, kNeverHandedOut = 20000;
+  if (port < kHandedOut) return port + 1 < kHandedOut ? port + 1 : port - 1;
+  return kNeverHandedOut + port % 10000;
+}
+
 Result<Place> place_of_variables(const Variable& variable) {
   Place place;
   place.ranks = TRY(number_in(variable, "WORLD_SIZE", 1, kRanksMax));
   place.rank = TRY(number_in(variable, "RANK", 0, place.ranks - 1));
   if (place.ranks == 1) return place;
   place.master_port = static_cast<std::uint16_t>(TRY(number_in(variable, "MASTER_PORT", 1, 65535)));
-  if (is_taken_by_agent(variable)) place.master_port = static_cast<std::uint16_t>(place.master_port < 65535 ? place.master_port + 1 : 65534);
+  if (is_taken_by_agent(variable)) place.master_port = beside(place.master_port);
   const char* master = variable("MASTER_ADDR");
   if (!master || !*master) return fail(ErrorCode::invalid_argument, "MASTER_ADDR is not set", "environment");
   place.master_host = master;

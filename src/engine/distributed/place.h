@@ -23,7 +23,7 @@ struct Place {
 
 using Variable = std::function<const char*(const char*)>;  // as getenv
 
-// MASTER_ADDR, MASTER_PORT (under torchrun, whose agents have that one, the next), RANK and WORLD_SIZE if any of RANK and WORLD_SIZE is set; else the file's `hosts` and
+// MASTER_ADDR, MASTER_PORT (under torchrun, whose agents have that one, one beside it), RANK and WORLD_SIZE if any of RANK and WORLD_SIZE is set; else the file's `hosts` and
 // `current_host`, where the lowest name is rank 0 and MASTER_PORT may be given; else one process alone. Half a set of variables, a rank outside the job
 // or a host outside the list is invalid_argument.
 Result<Place> read_place(const Variable& variable, const std::filesystem::path& resource_config);
