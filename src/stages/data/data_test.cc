@@ -83,6 +83,15 @@ TEST_F(CheckTest, duplicates_empty_answers_and_long_rows_are_found) {
   EXPECT_EQ(check("{\"text\":\"aaaaaaaaaaaa\"}", limited(10)).findings.at(0).kind, "LONG_ROW");
 }
 
+// The file that the policy leaves is checked once more where it is used.
+TEST_F(CheckTest, an_answer_of_which_redaction_leaves_nothing_is_empty) {
+  CheckOptions options;
+  options.policy.actions = {{"CONTROL_CHARACTER", Action::redact}, {"EMPTY_ANSWER", Action::drop}};
+  const auto report = check("{\"prompt\":\"a\",\"completion\":\"\\u0000\"}\n{\"prompt\":\"b\",\"completion\":\"\\u0000b\"}\n", options);
+  EXPECT_EQ(report.by_kind().at("EMPTY_ANSWER"), 1u);
+  EXPECT_EQ(report.dropped_rows, 1u);
+}
+
 // Examples that vendors and standards publish for documentation.
 TEST_F(CheckTest, secrets_and_personal_data_are_found) {
   EXPECT_EQ(kinds("key AKIAIOSFODNN7EXAMPLE"), Kinds{"AWS_ACCESS_KEY"});

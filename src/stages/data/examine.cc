@@ -176,7 +176,8 @@ class RowExaminer::Visit {
   void keep(std::string_view text, const Json& value, bool names_redact) {
     auto row = rows::row_of(value, file_);
     if (!row) return add("SCHEMA", 0, row.error().message);
-    if (is_empty(row->answer)) add("EMPTY_ANSWER", 0, "the answer is empty");
+    const bool was_empty = is_empty(row->answer);
+    if (was_empty) add("EMPTY_ANSWER", 0, "the answer is empty");
     const bool any = names_redact || std::any_of(matches_.begin(), matches_.end(), [&](const Found& found) { return policy_.action_of(found.kind) == Action::redact; });
     if (!any) return compare_by(text, value, std::move(*row));
     std::string clean(text);
@@ -187,8 +188,12 @@ class RowExaminer::Visit {
     const auto left = parse_row(clean, file_);
     auto row_left = left ? rows::row_of(*left, file_) : tl::unexpected(left.error());
     // Two keys that were redacted alike, a role that was: no row any more.
-    if (!row_left) out_.drops = true;
-    else compare_by(clean, *left, std::move(*row_left));
+    if (!row_left) {
+      out_.drops = true;
+      return;
+    }
+    if (!was_empty && is_empty(row_left->answer)) add("EMPTY_ANSWER", 0, "the answer is empty without what is redacted");
+    compare_by(clean, *left, std::move(*row_left));
   }
 
   void compare_by(std::string_view clean, const Json& value, rows::Row row) {
