@@ -59,18 +59,6 @@ bool may_be_json(std::string_view text) { return text.starts_with('{') || text.s
 
 bool holds_escaped_json(std::string_view text) { return may_be_json(text) && text.find('\\') != text.npos && parse_json(text, ""); }
 
-// The numbers between `at` and `end`, where no string is.
-template <typename Each>
-void for_each_number(std::string_view line, std::size_t at, std::size_t end, const Each& each) {
-  constexpr std::string_view kFirst = "-0123456789", kRest = "+-.0123456789Ee";
-  line = line.substr(0, end);
-  while ((at = line.find_first_of(kFirst, at)) != line.npos) {
-    const std::size_t after = std::min(line.find_first_not_of(kRest, at), end);
-    each(at, after);
-    at = after;
-  }
-}
-
 enum class Values { strings, strings_and_numbers };
 
 void visit(std::string_view line, const OffsetMap* outer, int depth, Values values, const std::function<void(const JsonText&)>& each) {
@@ -81,10 +69,10 @@ void visit(std::string_view line, const OffsetMap* outer, int depth, Values valu
     const std::size_t quote = std::min(line.find('"', at), line.size());
     // What stands in a string was looked at with all of it.
     if (values == Values::strings_and_numbers && depth == 0 && quote - at >= kNumberBytesMin) {
-      for_each_number(line, at, quote, [&](std::size_t begin, std::size_t end) {
-        if (end - begin < kNumberBytesMin) return;
-        JsonText number{std::string(line.substr(begin, end - begin)), {}, depth, true};
-        number.places.run(0, begin);
+      for_each_number(line, at, quote, [&](const Range& found) {
+        if (found.end - found.begin < kNumberBytesMin) return;
+        JsonText number{std::string(line.substr(found.begin, found.end - found.begin)), {}, depth, true};
+        number.places.run(0, found.begin);
         each(number);
       });
     }
@@ -115,7 +103,7 @@ std::vector<Range> numbers_in(std::string_view text) {
   JsonText skipped;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t quote = std::min(text.find('"', at), text.size());
-    for_each_number(text, at, quote, [&](std::size_t begin, std::size_t end) { numbers.push_back({begin, end}); });
+    for_each_number(text, at, quote, [&](const Range& found) { numbers.push_back(found); });
     if (quote == text.size()) break;
     skipped = {};
     at = decode(text, quote + 1, skipped) + 1;

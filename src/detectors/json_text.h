@@ -4,6 +4,7 @@
 // match what a model would read ("\u0040" is "@"), findings name where it stands in the file.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -34,6 +35,17 @@ void for_each_value(std::string_view line, const std::function<void(const JsonTe
 struct Range {
   std::size_t begin = 0, end = 0;
 };
+// The numbers of JSON between two places with no string between them.
+template <typename Each>
+void for_each_number(std::string_view json, std::size_t from, std::size_t to, const Each& each) {
+  constexpr std::string_view kFirst = "-0123456789", kRest = "+-.0123456789Ee";
+  json = json.substr(0, to);
+  while ((from = json.find_first_of(kFirst, from)) != json.npos) {
+    const std::size_t after = std::min(json.find_first_not_of(kRest, from), to);
+    each(Range{from, after});
+    from = after;
+  }
+}
 // The numbers of a text that is JSON, in none of its strings; none of another text.
 std::vector<Range> numbers_in(std::string_view text);
 // The one of them that a match lies in. Whatever takes its place has to be a string, or the text is JSON no more.

@@ -23,14 +23,9 @@ CallText::CallText(std::string_view json) {
 
 // From behind a string, its quote included, to the next one's first byte.
 void CallText::add_between(std::string_view json, std::size_t from, std::size_t to) {
-  constexpr std::string_view kFirst = "-0123456789", kNumber = "+-.0123456789Ee";
   stretches_.push_back({text_.size(), from, {}, false});
   text_ += json.substr(from, to - from);
-  for (auto at = json.find_first_of(kFirst, from); at < to;) {
-    const auto end = std::min(json.find_first_not_of(kNumber, at), to);
-    parts_.push_back({at, end, true});
-    at = json.find_first_of(kFirst, end);
-  }
+  detectors::for_each_number(json, from, to, [&](const detectors::Range& number) { parts_.push_back({number.begin, number.end, true}); });
 }
 
 std::size_t CallText::raw(std::size_t at) const {

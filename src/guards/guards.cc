@@ -55,23 +55,6 @@ void add_places_of_call(const std::string& json, const Scanner& scanner, std::ve
   std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.begin < b.begin; });
 }
 
-// Numbers that are taken out become texts, so that the JSON stays JSON; the places, which are in order, move with them.
-std::string with_quotes(const std::string& json, std::vector<Place>& places) {
-  std::string out;
-  std::size_t at = 0;
-  for (auto& place : places) {
-    const bool is_taken = place.is_number && place.finding.action == Action::redact;
-    if (is_taken && place.begin >= at) {
-      out.append(json, at, place.begin - at).append("\"").append(json, place.begin, place.end - place.begin).append("\"");
-      at = place.end;
-    }
-    const auto moved = out.size() - at - (is_taken ? 1 : 0);
-    place.begin += moved;
-    place.end += moved;
-  }
-  return out.append(json, at);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Guards>> Guards::create(const GuardOptions& options, std::vector<PatternRule> rules) {
@@ -103,19 +86,15 @@ Checked Guards::check(const std::string& json, const Scanner& scanner, Looks loo
     std::vector<detectors::Span> spans;
     const std::string& now = out.changed ? out.json : json;
     auto places = places_in(now, scanner);
-    std::string quoted;
-    if (looks == Looks::at_all) {
-      add_places_of_call(now, scanner, places);
-      quoted = with_quotes(now, places);
-    }
+    if (looks == Looks::at_all) add_places_of_call(now, scanner, places);
     for (const auto& [finding, begin, end, is_number, goes_on] : places) {
       // After a redaction only what it uncovered is new.
       if (!goes_on && (round == 0 || finding.action >= Action::redact)) out.hits.push_back({scanner.direction(), finding.group, std::string(finding.kind), finding.action});
       out.refused = out.refused || finding.action == Action::refuse;
-      if (finding.action == Action::redact) spans.push_back({finding.kind, begin, end});
+      if (finding.action == Action::redact) spans.push_back({finding.kind, begin, end, is_number ? detectors::quote_at(0) : ""});
     }
     if (out.refused || spans.empty()) return out;
-    out.json = detectors::without_spans(looks == Looks::at_all ? quoted : now, std::move(spans));
+    out.json = detectors::without_spans(now, std::move(spans));
     out.changed = true;
   }
   out.refused = true;
