@@ -67,7 +67,7 @@ class HeadAttention {
   // out = what `rows` queries, up to kTileRows, take from the values; the first of them sees `seen` keys of the sequence.
   void attend(const Tile& query, std::int64_t rows, std::int64_t seen, Tile& out) {
     score(query, rows, seen);
-    row::multiply_tile(view_of(scores_.values()), values_.row(0), values_.width(), rows, keys_of(rows, seen), values_.width(), out.row(0), out.width());
+    row::multiply_tile(vectors_, {view_of(scores_.values()), values_.row(0), values_.width(), rows, keys_of(rows, seen), values_.width(), out.row(0), out.width()});
   }
 
   // To be called before attend_backward. The gradients of keys and values [end - first, padded d] are added to what lies there.
@@ -82,11 +82,11 @@ class HeadAttention {
   void attend_backward(const Tile& query, const Tile& dout, std::int64_t rows, std::int64_t seen, Tile& dquery) {
     score(query, rows, seen);
     const std::int64_t used = keys_of(rows, seen), width = query.width();
-    row::add_tile(transposed_view_of(scores_.values()), dout.row(0), width, used, rows, width, dvalues_, width);
-    row::multiply_tile(dout.view(), values_by_column_.get(), columns_, rows, dout.d(), row::padded(used), scores_.gradients(), columns_);
+    row::add_tile(vectors_, {transposed_view_of(scores_.values()), dout.row(0), width, used, rows, width, dvalues_, width});
+    row::multiply_tile(vectors_, {dout.view(), values_by_column_.get(), columns_, rows, dout.d(), row::padded(used), scores_.gradients(), columns_});
     scores_.to_gradients_of_products(rows, seen, row::padded(used));
-    row::multiply_tile(view_of(scores_.gradients()), keys_.row(0), width, rows, used, width, dquery.row(0), width);
-    row::add_tile(transposed_view_of(scores_.gradients()), query.row(0), width, used, rows, width, dkeys_, width);
+    row::multiply_tile(vectors_, {view_of(scores_.gradients()), keys_.row(0), width, rows, used, width, dquery.row(0), width});
+    row::add_tile(vectors_, {transposed_view_of(scores_.gradients()), query.row(0), width, used, rows, width, dkeys_, width});
   }
 
  private:
@@ -103,11 +103,12 @@ class HeadAttention {
   // The probabilities of a tile into scores_.
   void score(const Tile& query, std::int64_t rows, std::int64_t seen) {
     const std::int64_t used = row::padded(keys_of(rows, seen));
-    row::multiply_tile(query.view(), keys_by_column_.get(), columns_, rows, query.d(), used, scores_.values(), columns_);
+    row::multiply_tile(vectors_, {query.view(), keys_by_column_.get(), columns_, rows, query.d(), used, scores_.values(), columns_});
     scores_.exponentiate(rows, seen, used);
     scores_.to_probabilities(rows, used);
   }
 
+  const row::Vectors vectors_ = row::best_vectors();
   const std::int64_t first_, count_, columns_;
   Tile keys_, values_;
   std::unique_ptr<float[]> keys_by_column_, values_by_column_;  // [d, columns]

@@ -17,8 +17,6 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
-#define REDOUBT_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-
 namespace redoubt::engine::model {
 namespace {
 
@@ -208,5 +206,4 @@ void add_outer_products(std::span<const OuterProduct> products, std::int64_t row
 
 }  // namespace redoubt::engine::model
 
-#undef REDOUBT_AVX512_BF16
 #pragma GCC diagnostic pop

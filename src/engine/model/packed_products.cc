@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/model/vectorised.h"
+#include "engine/model/lanes.h"
 
 // GCC 12 warns of values that its own header of intrinsics leaves undefined on purpose (its bug 105593).
 #pragma GCC diagnostic push
@@ -16,33 +16,6 @@
 
 namespace redoubt::engine::model::row {
 namespace {
-
-#define REDOUBT_AVX2 __attribute__((target("avx2,fma")))
-#define REDOUBT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define REDOUBT_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")))
-
-// Values side by side, as many as a register holds.
-template <int bytes>
-struct Lanes;
-#define REDOUBT_LANES(bytes)                                        \
-  template <>                                                       \
-  struct Lanes<bytes> {                                             \
-    using Floats = float __attribute__((vector_size(bytes)));       \
-    using Words = std::uint32_t __attribute__((vector_size(bytes))); \
-    static constexpr int count = bytes / 4;                         \
-  };
-REDOUBT_LANES(16)
-REDOUBT_LANES(32)
-REDOUBT_LANES(64)
-#undef REDOUBT_LANES
-
-// Rows that are computed together: as many as there are, in blocks of like size of at most `most`, so that the panel is read seldom
-// and none of them is much shorter than the others.
-template <class Block>
-REDOUBT_INLINE void for_blocks(std::int64_t rows, std::int64_t most, Block block) {
-  const auto blocks = (rows + most - 1) / most;
-  for (std::int64_t i = 0; i < blocks; ++i) block(rows * i / blocks, rows * (i + 1) / blocks);
-}
 
 // Some rows and `parts` registers of outputs of a panel, whose sums stay in registers while it passes by. Each loop over them is unrolled: an array
 // with a variable place lies in memory.
@@ -304,16 +277,6 @@ void int8_row_plain(const std::int16_t* x, const float* x_scales, const std::int
 
 }  // namespace
 
-Vectors best_vectors() {
-  static const Vectors best = [] {
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) return Vectors::avx512_bf16;
-    if (avx512) return Vectors::avx512;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Vectors::avx2 : Vectors::plain;
-  }();
-  return best;
-}
-
 bool has_tiles() {
   // Asked once: in a virtual machine the question itself takes as long as a small product.
   static const bool has = [] {
@@ -376,7 +339,4 @@ REDOUBT_VECTORISED void round_to_int16(const float* x, std::int64_t inputs, std:
 
 }  // namespace redoubt::engine::model::row
 
-#undef REDOUBT_AVX512_BF16
-#undef REDOUBT_AVX512
-#undef REDOUBT_AVX2
 #pragma GCC diagnostic pop

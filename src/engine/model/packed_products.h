@@ -8,15 +8,13 @@
 #include <cstdint>
 
 #include "engine/model/row_math.h"
+#include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 
 inline constexpr std::int64_t kPanel = 32;      // outputs
 inline constexpr std::int64_t kInt8Group = 64;  // inputs that share a scale, of activations and of weights; a panel of int8 has a multiple of it
 
-// What the machine has; each can also be asked for, up to the best.
-enum class Vectors { plain, avx2, avx512, avx512_bf16 };
-Vectors best_vectors();
 // Whether the framework multiplies large bf16 matrices by tiles (AMX), faster than panels are.
 bool has_tiles();
 

@@ -16,8 +16,6 @@
 namespace redoubt::engine::model::row {
 namespace {
 
-#define REDOUBT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
-
 constexpr std::int64_t kTurned = 16;  // rows, and words of each, that registers turn at once
 
 // Pairs of two rows' values in turn, 16 of them from the one half of the columns and 16 from the other.
@@ -91,5 +89,4 @@ void pack_row_outputs(const bf16* const* rows, std::int64_t count, std::int64_t 
 
 }  // namespace redoubt::engine::model::row
 
-#undef REDOUBT_AVX512
 #pragma GCC diagnostic pop

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products of small fp32 matrices that lie in the caches, as attention makes them head by head. One version a vector width, chosen by
-// the loader (AVX-512, AVX2, plain).
+// Products of small fp32 matrices that lie in the caches, as attention makes them head by head. Each sum is in the order of the depth, whatever rows
+// it is computed with.
 #pragma once
 
 #include <cstdint>
+
+#include "engine/model/vectorised.h"
 
 namespace redoubt::engine::model::row {
 
@@ -17,11 +19,18 @@ struct TileView {
   std::int64_t row, step;
 };
 
-// c [rows, columns] = a [rows, depth] b [depth, columns], or c += it. `columns` is a multiple of kLanes; rows of b and c lie `b_row`
-// and `c_row` apart.
-void multiply_tile(const TileView& a, const float* b, std::int64_t b_row, std::int64_t rows, std::int64_t depth, std::int64_t columns, float* c,
-                   std::int64_t c_row);
-void add_tile(const TileView& a, const float* b, std::int64_t b_row, std::int64_t rows, std::int64_t depth, std::int64_t columns, float* c, std::int64_t c_row);
+// c [rows, columns] of a [rows, depth] and b [depth, columns]. `columns` is a multiple of kLanes; rows of b and c lie `b_row` and `c_row` apart.
+struct TileProduct {
+  TileView a;
+  const float* b;
+  std::int64_t b_row, rows, depth, columns;
+  float* c;
+  std::int64_t c_row;
+};
+
+// c = a b, or c += a b.
+void multiply_tile(Vectors vectors, const TileProduct& of);
+void add_tile(Vectors vectors, const TileProduct& of);
 
 // to [columns, rows] = from [rows, columns]; rows of them lie `from_row` and `to_row` apart.
 void transpose_tile(const float* from, std::int64_t from_row, std::int64_t rows, std::int64_t columns, float* to, std::int64_t to_row);
