@@ -137,7 +137,7 @@ int WorkerPool::expected_wait_ms() const {
 void WorkerPool::want(int workers) {
   std::vector<Slot*> order;
   for (auto& slot : slots_) order.push_back(slot.get());
-  const auto worth = [](const Slot* slot) { return slot->wanted ? 2 + (slot->ready ? 1 + slot->running + slot->reading : 0) : slot->connection ? 1 : 0; };
+  const auto worth = [](const Slot* slot) { return slot->wanted ? 2 + (slot->ready ? 1 + slot->running + slot->reading : 0) : slot->connection && !slot->dismissed ? 1 : 0; };
   std::stable_sort(order.begin(), order.end(), [&](const Slot* a, const Slot* b) { return worth(a) > worth(b); });
   for (std::size_t i = 0; i < order.size(); ++i) {
     const bool is_wanted = static_cast<int>(i) < workers;

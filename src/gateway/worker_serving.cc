@@ -71,7 +71,7 @@ void WorkerPool::keep_worker(Slot& slot) {
       why = attend(slot, std::move(*connection));
       std::lock_guard lock(mutex_);
       was_ready = slot.ready;
-      was_wanted = slot.wanted;
+      was_wanted = slot.wanted && !slot.dismissed;
     }
     end_worker(slot, why);
     if (process && process->kill) process->kill();
@@ -260,7 +260,11 @@ Status WorkerPool::watch(Slot& slot) {
   Calls calls;
   {
     std::lock_guard lock(mutex_);
-    if (!slot.wanted && slot.running + slot.reading == 0) return broken_worker("the worker is no longer needed");
+    if (!slot.wanted && slot.running + slot.reading == 0) {
+      slot.dismissed = true;
+      slot.ready = false;  // who comes from now on waits for another
+      return broken_worker("the worker is no longer needed");
+    }
     auto now = Steady::now();
     if (!slot.ready && now - slot.started > milliseconds(options_.start_ms_max)) return broken_worker("the worker did not become ready in time");
     for (const auto& [id, job] : jobs_)
@@ -304,8 +308,8 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
   const auto again = unseen(slot);
   {
     std::lock_guard lock(mutex_);
-    slot.failed = slot.wanted;
-    slot.lost = slot.wanted && slot.ready;
+    slot.failed = slot.wanted && !std::exchange(slot.dismissed, false);
+    slot.lost = slot.failed && slot.ready;
     if (slot.failed) last_failure_ = why;
     slot.ready = false;
     slot.running = slot.capacity = slot.reading = slot.embedding_length = 0;

@@ -47,6 +47,7 @@ struct WorkerPool::Slot {
   bool ready = false;
   bool failed = false;  // the last start or worker did
   bool lost = false;    // its worker was ready and ended, and the next has not failed to start
+  bool dismissed = false;  // its worker is being ended because nobody needed it, which is no failure whoever comes meanwhile
   int capacity = 0, running = 0;
   int reading = 0;           // requests with texts, which take no slot
   int embedding_length = 0;  // 0: it reads none

@@ -377,6 +377,33 @@ TEST_F(WorkerPoolTest, the_first_request_after_a_while_waits_for_a_start) {
   EXPECT_EQ(log_->started, 2);
 }
 
+// Asks once, as soon as no worker is wanted any more: in the same turn in which the pool lets the last one go.
+struct AsksTheDismissed final : http::Reactor::Member {
+  AsksTheDismissed(WorkerPool& asked, std::function<void()> how) : pool(asked), ask(std::move(how)) {}
+  void on_events(std::uint64_t, std::uint32_t) override {}
+  bool on_turn() override {
+    if (pool.state().workers == 0 && !asked_it.exchange(true)) ask();
+    return false;
+  }
+  WorkerPool& pool;
+  const std::function<void()> ask;
+  std::atomic<bool> asked_it = false;
+};
+
+TEST_F(WorkerPoolTest, a_request_that_comes_while_an_idle_worker_is_dismissed_is_no_failure) {
+  start({.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 20})")});
+  std::shared_ptr<Recorder> recorder;
+  AsksTheDismissed asker(*pool_, [&] { recorder = ask("well"); });
+  std::uint64_t first = 0;
+  reactor_->call([&] { first = reactor_->join(asker); });
+  until([&] { return asker.asked_it.load(); });
+  reactor_->leave(first);
+  EXPECT_EQ(recorder->wait().text, "well ");
+  EXPECT_EQ(pool_->state().restarts, 0);
+  EXPECT_EQ(pool_->last_failure(), std::nullopt);
+  EXPECT_EQ(log_->generates, 1);
+}
+
 TEST_F(WorkerPoolTest, who_waited_for_a_start_waits_for_a_slot_from_then_on) {
   log_->slots = 1;
   start({.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 20})"), .queue_ms_max = 400});
