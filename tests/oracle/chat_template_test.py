@@ -203,6 +203,8 @@ STATEMENTS = {
     "loop": "{% for a in 'abcd' %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.cycle('x', 'y', 'z') }}"
             "{{ loop.previtem is defined }}{{ loop.nextitem | default('-') }}{{ loop.depth }}{{ loop.depth0 }}|{% endfor %}",
     "break_continue": "{% for a in range(10) %}{% if a == 2 %}{% continue %}{% endif %}{% if a > 4 %}{% break %}{% endif %}{{ a }}{% else %}none{% endfor %}",
+    "blocks_keep_what_they_set": "{% set b %}{% set a = 1 %}x{{ a }}{% endset %}{% filter upper %}{% set c = 2 %}y{{ c }}{% endfilter %}{% for i in [] %}{% else %}{% set d = 3 %}{{ d }}{% endfor %}"
+                                 "{% generation %}{% set e = 4 %}{{ e }}{% endgeneration %}{% set n = namespace(f=0) %}{% generation %}{% set n.f = 5 %}{% endgeneration %}[{{ a }}{{ b }}{{ c }}{{ d }}{{ e }}{{ n.f }}]",
     "loop_filter": "{% for a, b in [(1, 2), (3, 4)] if b > 2 %}{{ a }}{{ loop.length }}{% endfor %}{% for x in missing %}{% else %}empty{% endfor %}",
     "nested": "{% for a in [1, 2] %}{% set outer = loop %}{% for b in [3] %}{{ outer.index }}{{ loop.last }}{% endfor %}{% endfor %}",
     "namespace": "{% set n = namespace(a=1, b={'x': 1}) %}{% for i in [1, 2] %}{% set n.a = n.a + i %}{% set n.c = i %}{% endfor %}{{ n.a }}{{ n.c }}{{ n.b.x }}{{ n.d is defined }}",

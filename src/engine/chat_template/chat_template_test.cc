@@ -43,6 +43,8 @@ TEST(ChatTemplate, renders_as_jinja_does) {
   EXPECT_EQ(shown("{{ x is defined }}{{ x|default('d') }}{{ bos_token }}{{ pad_token is defined }}"), "Falsed<s>False");
   EXPECT_EQ(shown("{% for k, v in {'a': 1}.items() %}{{ k }}{{ v }}{% endfor %}{% for x in [] %}{% else %}none{% endfor %}"), "a1none");
   EXPECT_EQ(shown("{% set t %}x{{ 1 }}{% endset %}{{ t * 1 if false else t }}{{ 'a-b'.split('-')[-1] }}"), "x1b");
+  EXPECT_EQ(shown("{% set b %}{% set a = 1 %}x{{ a }}{% endset %}{% filter upper %}{% set c = 1 %}y{% endfilter %}{% for i in [] %}{% else %}{% set d = 1 %}z{% endfor %}[{{ a }}{{ b }}{{ c }}{{ d }}]"), "Yz[x1]");
+  EXPECT_EQ(shown("{% generation %}{% set a = 1 %}{{ a }}{% endgeneration %}[{{ a }}]"), "1[]");
 }
 
 TEST(ChatTemplate, what_stands_between_generation_marks_is_told_by_its_place) {
@@ -106,6 +108,8 @@ TEST(ChatTemplate, takes_messages_tools_and_variables_as_json_in_their_order) {
   EXPECT_EQ(refused({.tools = "{}"}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.tools = "[{"}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.tools = R"([{"a": 1, "a": 2}])"}), ErrorCode::invalid_argument);
+  for (const char* too_large : {"9223372036854775808", "12345678901234567890123", "-12345678901234567890123"})
+    EXPECT_EQ(refused({.tools = std::string(R"([{"a": )") + too_large + "}]"}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.tools = "[{\"a\": \"\xff\"}]"}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.tools = std::string(1000, '[')}), ErrorCode::invalid_argument);
   EXPECT_EQ(refused({.variables = R"({"messages": []})"}), ErrorCode::invalid_argument);

@@ -76,6 +76,12 @@ class Interpreter {
     return Flow::on;
   }
 
+  // What the block sets is its own.
+  Result<Flow> run_scoped(const Block& block) {
+    const Scope scope(scopes_);
+    return run_block(block);
+  }
+
   Status write(std::string_view text) {
     TRY(budget_.spend(text.size()));
     out_ += text;
@@ -85,7 +91,7 @@ class Interpreter {
   // What is written inside is the assistant's. In a set block nobody knows yet where the text will stand.
   Result<Flow> run_generation(const Statement& statement) {
     const std::size_t begin = out_.size();
-    const auto flow = TRY(run_block(statement.body));
+    const auto flow = TRY(run_scoped(statement.body));
     if (captures_ == 0 && out_.size() > begin) generated_.push_back({begin, out_.size()});
     return flow;
   }
@@ -95,7 +101,7 @@ class Interpreter {
     std::string outer;
     std::swap(outer, out_);
     ++captures_;
-    const auto flow = run_block(block);
+    const auto flow = run_scoped(block);
     --captures_;
     std::swap(outer, out_);
     TRY(flow);
@@ -173,7 +179,7 @@ class Interpreter {
   Result<Flow> run_loop(const Statement& statement) {
     auto items = TRY(items_of(TRY(evaluate(*statement.expression)), budget_));
     if (statement.filter) items = TRY(filtered(statement, std::move(items)));
-    if (items.empty()) return run_block(statement.otherwise);
+    if (items.empty()) return run_scoped(statement.otherwise);
     for (std::size_t i = 0; i < items.size(); ++i) {
       TRY(budget_.step(statement.line));
       const Scope scope(scopes_);

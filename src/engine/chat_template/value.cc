@@ -164,7 +164,11 @@ class ValueBuilder final : public nlohmann::json_sax<Json> {
     if (value > INT64_MAX) return refuse("holds a number that is too large");
     return add(Value(static_cast<std::int64_t>(value)));
   }
-  bool number_float(number_float_t value, const string_t&) override { return add(Value(double{value})); }
+  bool number_float(number_float_t value, const string_t& written) override {
+    // The parser makes a real number of a whole one that does not fit; Python writes all its digits.
+    if (written.find_first_of(".eE") == string_t::npos) return refuse("holds a number that is too large");
+    return add(Value(double{value}));
+  }
   bool string(string_t& value) override { return add(Value(std::move(value))); }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(); }
