@@ -102,6 +102,10 @@ Result<Json> CsvColumns::row(const CsvRecord& record, const std::string& name) c
     if (names_[i] == "input" && text.empty()) continue;
     row[names_[i]] = TRY(value_of(names_[i], text, where));
   }
+  // A number that is no place is the text of a choice.
+  const Json choices = json_or(row, "choices", Json());
+  if (const Json answer = json_or(row, "answer", Json()); answer.is_number() && choices.is_array() && answer >= choices.size())
+    row["answer"] = record.fields[static_cast<std::size_t>(std::ranges::find(names_, "answer") - names_.begin())].text;
   return row;
 }
 

@@ -212,6 +212,14 @@ TEST(RowReader, conversations_and_choices_stand_in_a_cell_as_json) {
   EXPECT_EQ(found[0].value["answer"], 1);
 }
 
+TEST(RowReader, a_number_in_a_cell_is_a_choices_place_or_else_its_text) {
+  const auto found = *read("question,choices,answer\n6 x 7?,\"[\"\"40\"\",\"\"42\"\",\"\"007\"\"]\",42\n6 x 7?,\"[\"\"40\"\",\"\"42\"\",\"\"007\"\"]\",1\nWho?,\"[\"\"40\"\",\"\"42\"\",\"\"007\"\"]\",007\nq,\"[\"\"a\"\",\"\"b\"\"]\",2\n", "d.csv");
+  EXPECT_EQ(row_of(found[0])->right, 1u);
+  EXPECT_EQ(row_of(found[1])->right, 1u);
+  EXPECT_EQ(row_of(found[2])->right, 2u);
+  EXPECT_FALSE(row_of(found[3]));
+}
+
 TEST(RowReader, an_answer_of_a_preference_is_a_list_of_messages_or_whatever_text_it_is) {
   const std::string messages = R"("[{""role"":""assistant"",""content"":""a""}]")";
   const auto found = read("prompt,chosen,rejected\nq," + messages + "," + messages + "\nq,\"{\"\"a\"\": 1}\",[x\nq,[1],[Note] b\nq,\"[{\"\"a\"\": 1}]\",{\nq,[,[]\n", "d.csv");
