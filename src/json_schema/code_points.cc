@@ -202,4 +202,31 @@ Result<CodePointDfa> with_length(const CodePointDfa& dfa, std::uint32_t least, s
   return out;
 }
 
+Result<CodePointDfa> both(const CodePointDfa& a, const CodePointDfa& b, std::size_t nodes_max) {
+  CodePointDfa out;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> known;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pending;
+  const auto node_of = [&](std::uint32_t in_a, std::uint32_t in_b) {
+    const auto [found, fresh] = known.try_emplace({in_a, in_b}, static_cast<std::uint32_t>(out.nodes.size()));
+    if (fresh) out.nodes.emplace_back(), pending.emplace_back(in_a, in_b);
+    return found->second;
+  };
+  if (!a.is_empty() && !b.is_empty()) node_of(0, 0);
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    if (pending.size() > nodes_max) return fail(ErrorCode::limit_exceeded, "a pattern with this format is too large");
+    const auto [in_a, in_b] = pending[i];
+    out.nodes[i].accepts = a.nodes[in_a].accepts && b.nodes[in_b].accepts;
+    for (const auto& left : a.nodes[in_a].edges) {
+      for (const auto& right : b.nodes[in_b].edges) {
+        const auto low = std::max(left.low, right.low), high = std::min(left.high, right.high);
+        if (low > high) continue;
+        const auto to = node_of(left.to, right.to);
+        out.nodes[i].edges.push_back({low, high, to});
+      }
+    }
+  }
+  out.trim();
+  return out;
+}
+
 }  // namespace redoubt::json_schema

@@ -37,6 +37,9 @@ CodePointDfa all_but(const std::vector<std::string>& texts);
 // The strings of `dfa` with `least` to `most` (kUnbounded: any number of) code points; limit_exceeded beyond nodes_max.
 Result<CodePointDfa> with_length(const CodePointDfa& dfa, std::uint32_t least, std::uint32_t most, std::size_t nodes_max);
 
+// The strings that are both's; limit_exceeded beyond nodes_max.
+Result<CodePointDfa> both(const CodePointDfa& a, const CodePointDfa& b, std::size_t nodes_max);
+
 // One character in any form that JSON has for it; a surrogate only as half of a pair.
 void add_any_character(Grammar& grammar, StateId from, StateId to);
 // One character of the range in its shortest form: itself, or its escape where it must be escaped.

@@ -12,12 +12,13 @@ namespace redoubt::json_schema {
 namespace {
 
 // Keywords that say nothing about a value.
-constexpr std::string_view kAnnotations[] = {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly", "$defs", "definitions"};
+constexpr std::string_view kAnnotations[] = {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly", "$defs", "definitions",
+                                              "discriminator"};  // OpenAPI's, which Pydantic writes: it names what tells the branches apart
 constexpr std::size_t kPlacesDeepMax = 512;  // rules whose making waits for another, which is how deep our stack gets
 // Keywords and the type whose values they are about.
 constexpr std::pair<std::string_view, std::string_view> kTypeOfKeyword[] = {
     {"properties", "object"}, {"required", "object"},  {"additionalProperties", "object"}, {"items", "array"},      {"minItems", "array"},
-    {"maxItems", "array"},    {"uniqueItems", "array"}, {"minLength", "string"},           {"maxLength", "string"}, {"pattern", "string"},
+    {"maxItems", "array"},    {"uniqueItems", "array"}, {"minLength", "string"},           {"maxLength", "string"}, {"pattern", "string"},  {"format", "string"},
     {"minimum", "number"},    {"maximum", "number"},   {"exclusiveMinimum", "number"},     {"exclusiveMaximum", "number"}};
 constexpr std::string_view kTypes[] = {"null", "boolean", "integer", "number", "string", "array", "object"};
 
@@ -137,9 +138,10 @@ Status Compiler::fill(RuleId rule, const Place& place) {
   for (const char* key : {"anyOf", "oneOf", "allOf"})
     if (schema.contains(key)) return add_branches(place, key, start, end);
   const auto types = TRY(types_of(place));
-  TRY(only(place, {"type", "properties", "required", "additionalProperties", "items", "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "pattern",
+  TRY(only(place, {"type", "properties", "required", "additionalProperties", "items", "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "pattern", "format",
                    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}));
   if (types.empty()) return grammar_.call(start, any_value(), end), Status();
+  if (schema.contains("format") && std::ranges::find(types, "string") == types.end()) return unsupported_schema(place, "'format' of what is no string");
   for (const auto& type : types) TRY(add_type(place, type, start, end));
   return {};
 }

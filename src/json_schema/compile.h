@@ -3,9 +3,9 @@
 // A JSON Schema as a grammar of exactly such JSON texts as it accepts, so that an answer can be held to it while it is made.
 //
 // Understood: type (one or a list), properties, required, additionalProperties, items, minItems, maxItems, enum, const, minLength,
-// maxLength, pattern, minimum, maximum, exclusiveMinimum, exclusiveMaximum, anyOf, oneOf whose branches exclude one another, allOf of
+// maxLength, pattern, format (formats.h), minimum, maximum, exclusiveMinimum, exclusiveMaximum, anyOf, oneOf whose branches exclude one another, allOf of
 // one, $ref within the document, $defs; annotations (title, description, default, examples, $comment, $schema, $id at the top,
-// deprecated, readOnly, writeOnly) are passed over. Every other keyword is unsupported by its name and place, as is a known one that
+// deprecated, readOnly, writeOnly, discriminator) are passed over. Every other keyword is unsupported by its name and place, as is a known one that
 // would have to be combined with another in a way that is not done.
 //
 // Texts are narrower than what JSON allows, never wider than the schema: members come in the order of `properties`, then additional

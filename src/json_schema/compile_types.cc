@@ -5,19 +5,34 @@
 
 #include "json_schema/code_points.h"
 #include "json_schema/compiler.h"
+#include "json_schema/formats.h"
 #include "json_schema/pattern.h"
 
 namespace redoubt::json_schema {
 
+// What pattern and format leave of all strings; nothing where neither is given.
+Result<std::optional<CodePointDfa>> Compiler::narrowed(const Place& place) const {
+  std::optional<CodePointDfa> content;
+  for (const char* key : {"pattern", "format"}) {
+    const auto given = place.schema->find(key);
+    if (given == place.schema->end()) continue;
+    if (!given->is_string()) return wrong_schema(place, std::string(key) + " must be a string");
+    const auto text = given->get<std::string>();
+    const auto pattern = key == std::string_view("format") ? pattern_of_format(text) : std::optional(text);
+    if (!pattern) return unsupported_schema(place, "the 'format' '" + text.substr(0, 64) + "'");
+    auto compiled = compile_pattern(*pattern);
+    if (compiled && content) compiled = both(*content, *compiled, limits_.length_nodes_max);
+    if (!compiled) return fail(compiled.error().code, compiled.error().message, place.pointer);
+    content = std::move(*compiled);
+  }
+  return content;
+}
+
 Status Compiler::add_string(const Place& place, StateId start, StateId end) {
   const auto least = TRY(count(place, "minLength", 0)), most = TRY(count(place, "maxLength", kUnbounded));
   if (least > most) return wrong_schema(place, "minLength is more than maxLength");
-  const auto pattern = place.schema->find("pattern");
-  if (pattern != place.schema->end()) {
-    if (!pattern->is_string()) return wrong_schema(place, "pattern must be a string");
-    auto compiled = compile_pattern(pattern->get<std::string>());
-    if (!compiled) return fail(compiled.error().code, compiled.error().message, place.pointer);
-    if (least > 0 || most != kUnbounded) compiled = with_length(*compiled, least, most, limits_.length_nodes_max);
+  if (auto content = TRY(narrowed(place))) {
+    auto compiled = least > 0 || most != kUnbounded ? with_length(*content, least, most, limits_.length_nodes_max) : Result<CodePointDfa>(std::move(*content));
     if (!compiled) return fail(compiled.error().code, compiled.error().message, place.pointer);
     if (compiled->is_empty()) return wrong_schema(place, "no string fits the pattern and its lengths");
     const auto inside = grammar_.add_state(), done = grammar_.add_state();

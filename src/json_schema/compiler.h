@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "json_schema/code_points.h"
 #include "json_schema/compile.h"
 #include "json_schema/numbers.h"
 
@@ -43,6 +44,7 @@ class Compiler {
   Status add_values(const Place& place, StateId start, StateId end);
   Status add_type(const Place& place, const std::string& type, StateId start, StateId end);
   Status add_string(const Place& place, StateId start, StateId end);
+  Result<std::optional<CodePointDfa>> narrowed(const Place& place) const;
   Status add_numeric(const Place& place, bool integer, StateId start, StateId end);
   Status add_array(const Place& place, StateId start, StateId end);
   Status add_object(const Place& place, StateId start, StateId end);

@@ -164,10 +164,45 @@ TEST(JsonSchema, patterns_are_found_as_ecma_does) {
   EXPECT_EQ(compile_schema(R"({"type":"string","pattern":"^a{5}$","maxLength":3})").error().message, "no string fits the pattern and its lengths");
 }
 
+// What fits is valid for Python's datetime, ipaddress and uuid, and for RFC 3339's appendix A, RFC 1123 and RFC 5321; the others are not.
+TEST(JsonSchema, a_format_is_held_to_the_forms_that_its_readers_take) {
+  const auto fits = [](const std::string& format, const Texts& texts) {
+    Texts quoted, out;
+    for (const auto& text : texts) quoted.push_back("\"" + text + "\"");
+    for (const auto& text : accepted("{\"type\":\"string\",\"format\":\"" + format + "\"}", quoted)) out.push_back(text.substr(1, text.size() - 2));
+    return out;
+  };
+  EXPECT_EQ(fits("date", {"2024-02-29", "2023-02-29", "1900-02-29", "2000-02-29", "2024-04-31", "2024-12-31", "2024-13-01", "0000-01-01", "2024-1-1", "2024-01-01T"}),
+            (Texts{"2024-02-29", "2000-02-29", "2024-12-31"}));
+  EXPECT_EQ(fits("time", {"23:59:59Z", "24:00:00Z", "12:00:00.123456+05:30", "12:00:00", "12:00Z", "12:00:60Z", "12:00:00+25:00"}), (Texts{"23:59:59Z", "12:00:00.123456+05:30"}));
+  EXPECT_EQ(fits("date-time", {"2024-02-29T12:00:00Z", "2024-02-29 12:00:00Z", "2024-02-30T12:00:00Z", "2024-02-29T12:00:00-00:30", "2024-02-29"}),
+            (Texts{"2024-02-29T12:00:00Z", "2024-02-29T12:00:00-00:30"}));
+  EXPECT_EQ(fits("duration", {"P1Y2M3DT4H5M6S", "PT36H", "P4W", "P1M", "PT1M30S", "P", "PT", "P1YT", "P1Y4D", "PT1H6S", "1D", "P1W2D"}),
+            (Texts{"P1Y2M3DT4H5M6S", "PT36H", "P4W", "P1M", "PT1M30S"}));
+  EXPECT_EQ(fits("uuid", {"123e4567-e89b-12d3-a456-426614174000", "123E4567-E89B-12D3-A456-426614174000", "123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400"}),
+            (Texts{"123e4567-e89b-12d3-a456-426614174000", "123E4567-E89B-12D3-A456-426614174000"}));
+  EXPECT_EQ(fits("ipv4", {"0.0.0.0", "255.255.255.255", "256.0.0.1", "01.2.3.4", "1.2.3", "1.2.3.4.5"}), (Texts{"0.0.0.0", "255.255.255.255"}));
+  EXPECT_EQ(fits("ipv6", {"::", "::1", "1::", "fe80::1:2", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7", "1::2::3", "1:2:3:4:5:6:7:8:9", "12345::", ":1", "1:2:3:4::5:6:7:8"}),
+            (Texts{"::", "::1", "1::", "fe80::1:2", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8"}));
+  EXPECT_EQ(fits("email", {"a.b+c@x-1.example.org", "a@b", "@b.c", "a..b@c.de", ".a@c.de", "a@-b.de", "a@b-.de", "a b@c.de"}), (Texts{"a.b+c@x-1.example.org"}));
+  EXPECT_EQ(fits("hostname", {"localhost", "a.b-c.example.org", "-a", "a-", "a..b", "a_b"}), (Texts{"localhost", "a.b-c.example.org"}));
+  EXPECT_EQ(accepted(R"({"format":"date","pattern":"^2024-"})", {"\"2024-01-31\"", "\"2025-01-31\"", "\"2024-01-32\""}), (Texts{"\"2024-01-31\""}));
+  EXPECT_EQ(accepted(R"({"type":["string","null"],"format":"ipv4","maxLength":7})", {"\"1.2.3.4\"", "\"1.2.3.45\"", "null"}), (Texts{"\"1.2.3.4\"", "null"}));
+}
+
+// As Pydantic writes a union that a member tells apart.
+TEST(JsonSchema, a_discriminator_says_nothing_about_a_value) {
+  EXPECT_EQ(accepted(R"({"$defs":{"A":{"type":"object","properties":{"kind":{"const":"a","type":"string"}},"required":["kind"]},"B":{"type":"object","properties":{"kind":{"const":"b","type":"string"}},"required":["kind"]}},
+                         "discriminator":{"mapping":{"a":"#/$defs/A","b":"#/$defs/B"},"propertyName":"kind"},"oneOf":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/B"}]})",
+                     {R"({"kind":"a"})", R"({"kind":"b"})", R"({"kind":"c"})"}),
+            (Texts{R"({"kind":"a"})", R"({"kind":"b"})"}));
+}
+
 TEST(JsonSchema, what_is_not_done_is_refused_by_its_name_and_place) {
   for (const auto& [schema, message] : {std::pair{R"({"not":{}})", "'not' is not supported"},
                                         {R"({"type":"integer","multipleOf":3})", "'multipleOf' is not supported"},
-                                        {R"({"type":"string","format":"date"})", "'format' is not supported"},
+                                        {R"({"type":"string","format":"regex"})", "the 'format' 'regex' is not supported"},
+                                        {R"({"type":"integer","format":"int32"})", "'format' of what is no string is not supported"},
                                         {R"({"type":"array","uniqueItems":true})", "uniqueItems is not supported"},
                                         {R"({"type":"array","prefixItems":[{}]})", "'prefixItems' is not supported"},
                                         {R"({"type":"object","patternProperties":{}})", "'patternProperties' is not supported"},

@@ -73,8 +73,8 @@ TEST(OpenAi, a_response_format_is_compiled_in_the_order_of_its_writer) {
   EXPECT_TRUE(request->generate.grammar);
   EXPECT_EQ(with(R"({"type":"json_object"})")->generate.schema, R"({"type":"object"})");
   EXPECT_EQ(with(R"({"type":"text"})")->generate.grammar, nullptr);
-  const auto refused_schema = with(R"({"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"a":{"format":"date"}}}}})");
-  EXPECT_EQ(refused_schema.error().message, "response_format.json_schema.schema, at #/properties/a: 'format' is not supported");
+  const auto refused_schema = with(R"({"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"a":{"multipleOf":2}}}}})");
+  EXPECT_EQ(refused_schema.error().message, "response_format.json_schema.schema, at #/properties/a: 'multipleOf' is not supported");
   for (const char* bad : {R"({"type":"json_schema"})", R"({"type":"json_schema","json_schema":{"name":"n"}})", R"({"type":"json_schema","json_schema":{"schema":{}}})",
                           R"({"type":"json_object","x":1})", R"({"type":"json_schema","json_schema":{"name":"n","schema":{},"x":1}})", R"("json_object")"})
     EXPECT_FALSE(with(bad)) << bad;

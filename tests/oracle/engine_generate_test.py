@@ -195,9 +195,9 @@ def test_random_schemas_hold_for_tokenizers_whose_first_token_is_not_like_the_ot
 
 
 def test_a_schema_that_is_not_understood_is_refused_by_name(base, serve):
-    refused, = serve(base).ask([{"prompt": "a", "schema": '{"properties": {"a": {"format": "date"}}}'}])
+    refused, = serve(base).ask([{"prompt": "a", "schema": '{"properties": {"a": {"multipleOf": 2}}}'}])
     assert (refused["code"], refused["param"]) == ("unsupported", "response_format")
-    assert refused["message"] == "schema, at #/properties/a: 'format' is not supported"
+    assert refused["message"] == "schema, at #/properties/a: 'multipleOf' is not supported"
 
 
 def test_logprobs_and_greedy_tokens_are_those_of_transformers(strong, serve):
