@@ -30,18 +30,19 @@ struct CompiledRule {
     void operator()(pcre2_code* compiled) const { pcre2_code_free(compiled); }
   };
   const Rule* rule;
+  bool is_secret;
   std::unique_ptr<pcre2_code, Free> code;
 };
 
 namespace {
 
-Result<CompiledRule> compile(const Rule& rule) {
+Result<CompiledRule> compile(const Rule& rule, bool is_secret) {
   int error = 0;
   PCRE2_SIZE at = 0;
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(rule.expression), PCRE2_ZERO_TERMINATED, PCRE2_UTF, &error, &at, nullptr);
   if (code == nullptr) return fail(ErrorCode::internal, "a detector does not compile", std::string(rule.kind) + ", at " + std::to_string(at));
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it the matcher is only slower
-  return CompiledRule{&rule, std::unique_ptr<pcre2_code, CompiledRule::Free>(code)};
+  return CompiledRule{&rule, is_secret, std::unique_ptr<pcre2_code, CompiledRule::Free>(code)};
 }
 
 pcre2_match_data* match_data() {
@@ -78,7 +79,8 @@ void match(const CompiledRule& pattern, std::string_view text, Reach reach, std:
     const bool grouped = found > 1 && ends[2] != PCRE2_UNSET && ends[3] - ends[2] > 1;
     const Candidate candidate{text, grouped ? ends[2] : ends[0], grouped ? ends[3] - ends[2] : ends[1] - ends[0]};
     const std::size_t end = ends[1];
-    std::size_t length = rule.real_length == nullptr ? candidate.length : rule.real_length(candidate);
+    const bool is_real = rule.real_length != nullptr || !pattern.is_secret || !is_stand_in(candidate.value());
+    std::size_t length = !is_real ? 0 : rule.real_length == nullptr ? candidate.length : rule.real_length(candidate);
     if (length > 0 && rule.context != nullptr && !has_context({text, candidate.offset, length}, rule.context)) length = 0;
     if (length > 0 && reach == Reach::near_by && !has_anchor_near(rule, text.substr(ends[0], end - ends[0]), {text, candidate.offset, length})) length = 0;
     if (length > 0) {
@@ -122,7 +124,7 @@ Result<std::unique_ptr<Detectors>> Detectors::create(const std::function<bool(st
       if (!compiled->is_wanted(rule.kind)) continue;
       const std::size_t owner = compiled->patterns.size();
       CHECK(owner < kAnchorOwnersMax);
-      compiled->patterns.push_back(TRY(compile(rule)));
+      compiled->patterns.push_back(TRY(compile(rule, rules.data() == secret_rules().data())));
       if (rule.anchors == nullptr) compiled->without_anchor.set(owner);
       else for_each_word(rule.anchors, [&](std::string_view word) { (rule.digits >= kManyDigits ? compiled->digit_anchors : compiled->anchors).add(word, owner); });
     }

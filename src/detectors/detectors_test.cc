@@ -211,6 +211,37 @@ TEST(Detectors, know_passwords_where_commands_headers_and_connections_have_them)
     EXPECT_EQ(kind_in(text), "") << text;
 }
 
+// As detect-secrets' and gitleaks' own tests have them.
+TEST(Detectors, know_what_programs_and_configurations_assign) {
+  const std::string secret = "aB3dE5fG7hJ9kL1mN2pQ4rS6", password = "S3cr3t!pw99";
+  const std::pair<const char*, const char*> around[] = {
+      {"app.config['APP_API_KEY'] = '", "'"}, {"os.environ[\"SERVICE_API_KEY\"] = \"", "\""}, {"process.env.API_KEY || \"", "\";"}, {"process.env.API_KEY ?? '", "'"}, {"os.environ.get(\"API_KEY\", \"", "\")"},
+      {"api_key: str = \"", "\""}, {"const token: string = '", "'"}, {"let api_token: &str = \"", "\";"}, {"var fooToken string = \"", "\""}, {"fooToken := `", "`"}, {"char api_token[25] = \"", "\";"},
+      {"<apiToken>\n    ", "\n</apiToken>"}, {"<add key=\"ApiToken\" value=\"", "\" />"}, {"- name: API_TOKEN\n  value: ", "\n"}, {"{\"name\": \"api_token\", \"value\": \"", "\"}"}, {"if (token == \"", "\")"},
+      {"X_TOKEN ?= \"", "\""}, {"X_TOKEN ::= \"", "\""}, {"$fooToken .= \"", "\""}, {"headers.add(\"X-Api-Key\", \"", "\")"}, {"api_token = b'", "'"}, {"NSString *token = @\"", "\";"}, {"  \"fooToken\" => \"", "\""},
+      {"curl -H 'Authorization: Api-Token ", "'"}, {"curl -H 'Authorization: ", "'"}};
+  for (const auto& [before, after] : around) EXPECT_EQ(kind_in(before + secret + after), "GENERIC_SECRET") << before;
+  const std::pair<const char*, const char*> around_password[] = {
+      {"<password>", "</password>"}, {"password: str = \"", "\""}, {"app.config[\"DB_PASSWORD\"] = \"", "\""}, {"if password == '", "'"}, {"<add key=\"ClearTextPassword\" value=\"", "\" />"}, {"export DB_PASSWORD=", "\n"},
+      {"services:\n  db:\n    POSTGRES_PASSWORD: ", "\n    image: x"}};
+  for (const auto& [before, after] : around_password) EXPECT_EQ(kind_in(before + password + after), "PASSWORD") << before;
+  EXPECT_EQ(kind_in("curl -X POST https://h.example.org/x \\\n  -H 'A: b' \\\n  -u developer:yqDVtkqPECriaLRi"), "BASIC_AUTH");
+  EXPECT_EQ(kind_in("curl --user kevin:'pRf7vG2h1L8nQkW9' -iX PATCH"), "BASIC_AUTH");
+  EXPECT_EQ(kind_in("curl -u \":d2LkV78zLxt\" https://localhost:9200"), "BASIC_AUTH");
+  EXPECT_EQ(kind_in("xoxs-155191149137-155868813314-338998331396-9f6d235915"), "SLACK_TOKEN");
+  EXPECT_EQ(kind_in("export BUNDLE_ENTERPRISE__CONTRIBSYS__COM=cafebabe:deadbeef"), "RUBYGEMS_TOKEN");
+  for (const char* text : {"fields = [\"username\", \"password\", \"email\"]", "[token]: https://example.org/a1b2c3d4e5f6g7h8", "if (token > maximumTokenNumber123)", "password: https://example.org/reset/1", "std::string token::name_of_1a2b3c4d5e",
+                           "def login(password: str = \"password\")", "Password: required"})
+    EXPECT_EQ(kind_in(text), "") << text;
+}
+
+TEST(Detectors, take_no_stand_in_of_a_manual_for_a_token) {
+  for (const char* text : {"ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "AKIAXXXXXXXXXXXXXXXX", "HF_TOKEN=hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "glpat-XXXXXXXXXXX-XXXXXXXX", "glc_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                           "pplx-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "oc login --token=sha256~_xxxxxx_xxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxx-X", "A3-XXXXXX-XXXXXXXXXXX-XXXXX-XXXXX-XXXXX", "xoxb-your-token-here-1234567890",
+                           "curl -u user:pass https://api.example.org", "postgres://user:pass@localhost:5432/db"})
+    EXPECT_EQ(kind_in(text), "") << text;
+}
+
 TEST(Detectors, know_personal_data_however_it_is_written) {
   const std::pair<const char*, const char*> texts[] = {
       {"born 020504A902E", "FI_PERSONAL_IDENTITY_CODE"}, {"born 131052-308T", "FI_PERSONAL_IDENTITY_CODE"}, {"born 010594Y9032", "FI_PERSONAL_IDENTITY_CODE"},

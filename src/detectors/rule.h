@@ -42,7 +42,7 @@ struct Rule {
   const char* anchors = nullptr;
   // ... and that hold this many digits with at most two signs of grouping between one and the next.
   unsigned digits = 0;
-  // How much of the start of the candidate is real (0: none), for kinds that carry their own check. Null: all of it.
+  // How much of the start of the candidate is real (0: none), for kinds that carry their own check. Null: all of it, but a secret's stand-in.
   std::size_t (*real_length)(const Candidate& candidate) = nullptr;
   // One of these words, divided by '|', in lower case, stands near by; null: none is needed.
   const char* context = nullptr;
@@ -54,6 +54,9 @@ std::span<const Rule> personal_rules();
 
 // Whether a word of a list (divided by '|', lower case) stands as a word of its own within 100 bytes before the candidate or 50 after.
 bool has_context(const Candidate& candidate, std::string_view words);
+
+// Whether a token is what a manual writes in its place: "ghp_xxxxxxxxxxxx", one character again and again.
+bool is_stand_in(std::string_view value);
 
 // Shannon's entropy of the bytes, in bits a byte.
 double entropy_of(std::string_view text);

@@ -30,7 +30,7 @@ bool is_placeholder(std::string_view value) {
       folded.find("your_") != folded.npos || folded.find("your-") != folded.npos)
     return true;
   const std::string_view word = std::string_view(folded).substr(0, folded.find_last_not_of("\"'") + 1);
-  constexpr std::string_view kWords[] = {"password", "passwd", "secret", "token", "string", "str", "text", "value", "key", "bytes", "int", "username", "user", "required", "optional"};
+  constexpr std::string_view kWords[] = {"password", "passwd", "secret", "token", "string", "str", "text", "value", "key", "bytes", "int", "username", "user", "required", "optional", "pass", "pwd"};
   if (std::any_of(std::begin(kWords), std::end(kWords), [&](auto known) { return word == known; })) return true;
   return std::all_of(folded.begin(), folded.end(), [&](char c) { return c == folded[0]; });  // "aaaa", "----"
 }
@@ -66,6 +66,15 @@ std::size_t url_password(const Candidate& candidate) { return is_placeholder(can
 std::size_t random_token(const Candidate& candidate) {
   const auto value = candidate.value();
   return entropy_of(value.substr(value.size() / 2)) >= 2.0 ? value.size() : 0;
+}
+
+// Slack's are numbers for the most part, and "xoxb-your-token" has none.
+std::size_t slack_token(const Candidate& candidate) {
+  constexpr std::size_t kLengthMin = 24;
+  constexpr std::ptrdiff_t kDigitsMin = 10;
+  const auto value = candidate.value();
+  const auto digits = std::count_if(value.begin(), value.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+  return value.size() >= kLengthMin && digits >= kDigitsMin && !is_placeholder(value) ? random_token(candidate) : 0;
 }
 
 // A private key goes on to its end line; without one as far as it looks like base64.
@@ -109,6 +118,7 @@ constexpr Rule kSecretRules[] = {
     {"NPM_TOKEN", R"(\bnpm_[A-Za-z0-9]{36}\b|_authToken=\s{0,3}([A-Za-z0-9_-]{20,100}))", "npm_|_authtoken="},
     {"PYPI_TOKEN", R"(\bpypi-AgE[IN][A-Za-z0-9_-]{50,1000}+)", "pypi-age"},
     {"RUBYGEMS_TOKEN", R"(\brubygems_[a-f0-9]{48}\b)", "rubygems_"},
+    {"RUBYGEMS_TOKEN", R"((?i)\bBUNDLE_(?:ENTERPRISE|GEMS)__CONTRIBSYS__COM["']?\s{0,3}[:=]\s{0,3}["']?([a-f0-9]{8}:[a-f0-9]{8})\b)", "__contribsys__com"},
     {"NUGET_KEY", R"(\boy2[a-z0-9]{43}\b)", "oy2"},
     {"ARTIFACTORY_TOKEN", R"((?<![A-Za-z0-9_-])(?:AKC[A-Za-z0-9]{10,200}+|AP[0-9A-F][A-Za-z0-9]{10,200}+)(?=["'\s.,;]|$))", nullptr, 0, random_value, nullptr, {.mixed_run = 13}},
     {"ARTIFACTORY_TOKEN", R"(\bcmVmd[A-Za-z0-9]{59}\b)", "cmvmd"},
@@ -155,7 +165,7 @@ constexpr Rule kSecretRules[] = {
     {"PERPLEXITY_KEY", R"(\bpplx-[A-Za-z0-9]{40,64}\b)", "pplx-"},
     {"XAI_KEY", R"(\bxai-[A-Za-z0-9]{80}\b)", "xai-"},
     // Messages and mail
-    {"SLACK_TOKEN", R"(\bxox[abceoprs](?:\.xox[abp])?-[A-Za-z0-9-]{10,250}+|\bxapp-[0-9]-[A-Za-z0-9]{6,16}-[0-9]{6,16}-[a-z0-9]{32,80}\b)", "xox|xapp-", 0, random_value},
+    {"SLACK_TOKEN", R"(\bxox[abceoprs](?:\.xox[abp])?-[A-Za-z0-9-]{10,250}+|\bxapp-[0-9]-[A-Za-z0-9]{6,16}-[0-9]{6,16}-[a-z0-9]{32,80}\b)", "xox|xapp-", 0, slack_token},
     {"SLACK_TOKEN", R"(\bxoxd-[A-Za-z0-9%+/=_-]{20,400}+)", "xoxd-", 0, random_value},
     {"SLACK_WEBHOOK", R"(hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9_]{6,16}/[A-Za-z0-9_]{6,16}/[A-Za-z0-9_/]{18,64})", "hooks.slack.com"},
     {"DISCORD_TOKEN", R"((?<![A-Za-z0-9_.-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,45}(?![A-Za-z0-9_-]))", nullptr, 0, discord_length, nullptr, {.token_dots = 1}},
@@ -192,14 +202,22 @@ constexpr Rule kSecretRules[] = {
     {"JWT", R"(\bZXlK[A-Za-z0-9+/_-]{60,8000}+={0,2})", "zxlk", 0, base64_jwt_length},
     {"BASIC_AUTH", R"((?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/?#\[\]@"'<>]{0,100}+:([^\s:/?#\[\]@"'<>]{3,200}+)@[a-z0-9.\[_-])", "://", 0, url_password},
     {"BASIC_AUTH", R"((?i)\bauthorization["']{0,2}\s{0,3}:\s{0,3}["']{0,2}basic\s{1,3}([A-Za-z0-9+/]{8,400}={0,2}))", "authorization", 0, basic_length},
-    {"BASIC_AUTH", R"((?i)\bcurl\b[^\n]{0,400}?\s(?:-u\s{0,3}|--(?:proxy-)?user(?:=|\s{1,3}))["']?[^\s:"'-][^\s:"']{0,99}:([^\s:"']{3,200}+))", "curl", 0, url_password},
-    {"GENERIC_SECRET", R"((?i)\bauthorization["']{0,2}\s{0,3}[:=]\s{0,3}["'`]{0,2}(?:bearer|token|apikey|api-key)\s{1,3}([A-Za-z0-9_./+=~-]{16,2000}+)(?!\())", "authorization", 0, random_value, nullptr, {.random_run = kValueRun}},
+    {"BASIC_AUTH", R"((?i)\bcurl\b(?:[^\n\\]|\\\r?\n|\\[^\r\n]){0,400}?\s(?:-u\s{0,3}|--(?:proxy-)?user(?:=|\s{1,3}))(?:["']?[^\s:"'-][^\s:"']{0,99}["']?|["'](?=:)):["']?([^\s:"']{3,200}+))", "curl", 0, url_password},
+    {"GENERIC_SECRET", R"((?i)\bauthorization["']{0,2}\s{0,3}[:=]\s{0,3}["'`]{0,2}(?:(?:bearer|token|api[_-]?key|api[_-]?token)\s{1,3})?([A-Za-z0-9_./+=~-]{16,2000}+)(?!\())", "authorization", 0, random_value, nullptr, {.random_run = kValueRun}},
     {"GENERIC_SECRET",
-     R"((?i)(?:api[ _-]?key|secret(?:[ _-]?key)?|token|passw(?:or)?d|passphrase|credentials?|access[ _-]?key|auth[ _-]?key|private[ _-]?key|encryption[ _-]?key|signing[ _-]?key|client[ _-]?key)(?:s|[_-][a-z0-9_-]{1,20}|[0-9]{1,2})?(?![a-z])["']{0,2}\s{0,5}(?:=>?|:=?|\bis\b)\s{0,5}(?:bearer\s{1,3})?["'`]{0,3}([A-Za-z0-9_./+=~-]{16,400}+)(?!\())",
+     R"((?i)(?:api[ _-]?key|secret(?:[ _-]?key)?|token|passw(?:or)?d|passphrase|credentials?|access[ _-]?key|auth[ _-]?key|private[ _-]?key|encryption[ _-]?key|signing[ _-]?key|client[ _-]?key)(?:s|[_-][a-z0-9_-]{1,20}|[0-9]{1,2})?(?![a-z]))"
+     R"((?:\\?["'`]){0,2}[\])]{0,2}\s{0,5}(?:[!=]?={1,2}>?|:|:{1,3}=|(?:[?.+]|\?\?|\|\|)=|\|\||\?\?|(?<=[a-z0-9_-])>|\b(?:is|or)\b|(?<=["'`]),(?=\s{0,5}[a-z@$]{0,2}["'`])|)"
+     R"(:?\s{0,3}&?(?:optional\[)?str(?:ing)?[\]?]{0,2}\s{0,3}:?=|\[[0-9]{0,4}\]\s{0,3}=|[,;]?\s{0,12}["']?\bvalue["']?\s{0,3}[:=]))"
+     R"(\s{0,5}(?:bearer\s{1,3})?(?:[a-z@$]{1,2}(?=["'`]))?(?:\\?["'`]){0,3}([A-Za-z0-9_./+=~-]{16,400}+)(?!\())",
      "key|secret|token|passw|passphrase|credential", 0, random_value, nullptr, {.random_run = kValueRun}},
     {"PASSWORD",
-     R"((?i)(?:passw(?:or)?d|passwd|passphrase|secret|pwd|db_pass)(?:[_-][a-z0-9_-]{1,20}|[0-9]{1,2})?(?![a-z])["']{0,2}\s{0,5}(?:=>?|:=?)\s{0,5}["'`]([^\s"'`]{4,200}+)["'`])",
+     R"((?i)(?:passw(?:or)?d|passwd|passphrase|secret|pwd|db_pass)(?:[_-][a-z0-9_-]{1,20}|[0-9]{1,2})?(?![a-z]))"
+     R"((?:\\?["'`]){0,2}[\])]{0,2}\s{0,5}(?:[!=]?={1,2}>?|:|:{1,3}=|(?:[?.+]|\?\?|\|\|)=|\|\||\?\?|)"
+     R"(:?\s{0,3}&?(?:optional\[)?str(?:ing)?[\]?]{0,2}\s{0,3}:?=|\[[0-9]{0,4}\]\s{0,3}=|[,;]?\s{0,12}["']?\bvalue["']?\s{0,3}[:=]))"
+     R"(\s{0,5}(?:[a-z@$]{1,2}(?=["'`]))?\\?["'`]([^\s"'`]{4,200}+)["'`])",
      "passw|passphrase|secret|pwd|db_pass", 0, password_value},
+    {"PASSWORD", R"((?i)<(?:[a-z0-9_.-]{0,30}[_.-])?(?:db_?)?(?:passw(?:or)?d|passphrase|pwd)>([^<>\s]{4,200}+)</)", "passw|passphrase|pwd", 0, password_value},
+    {"PASSWORD", R"((?im)^[ \t-]{0,20}(?:export[ \t]{1,3}|env[ \t]{1,3})?[a-z0-9_.-]{0,40}?(?:passw(?:or)?d|passphrase)[ \t]{0,2}[:=][ \t]{0,3}(?![a-z]{2,9}://)((?=[^\s]{0,60}[0-9!@#$%^&*])[^\s"'`,;{}()<>]{6,60}+)[ \t]{0,20}\r?$)", "passw|passphrase", 0, password_value},
     {"PASSWORD", R"((?i)[;?&]\s?(?:password|passwd|pwd)=((?=[^;&\s"'`]{0,100}[0-9!@#$%^*])[^;&\s"'`(){}<>]{4,100}+)(?=[;&\s"'`]|$))", "password=|passwd=|pwd=", 0, password_value},
     {"PASSWORD", R"((?i)\b(?:passw(?:or)?d|passphrase|pwd|passcode)\s{1,3}(?:is|was)\s{0,3}:?\s{0,3}["'`]?((?=[^\s"'`]{0,60}[0-9!@#$%^&*])[^\s"'`,;]{6,60}[^\s"'`,;.!?])(?![^\s"'`,;.!?]))", "passw|passphrase|pwd|passcode", 0, password_value},
 };
@@ -207,6 +225,16 @@ constexpr Rule kSecretRules[] = {
 }  // namespace
 
 std::span<const Rule> secret_rules() { return kSecretRules; }
+
+bool is_stand_in(std::string_view value) {
+  constexpr std::size_t kRunMin = 8, kShare = 6;
+  std::size_t run = 0, longest = 0;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    run = i > 0 && value[i] == value[i - 1] ? run + 1 : 1;
+    longest = std::max(longest, run);
+  }
+  return longest >= kRunMin && longest * kShare >= value.size();
+}
 
 double entropy_of(std::string_view text) {
   std::array<unsigned, 256> counts{};
