@@ -20,8 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView bytes(data + 1, size - 1);
   const auto first = std::min<std::size_t>(bytes.size(), 512 * data[0]);
   for (const ByteView part : {bytes.first(first), bytes.subspan(first)}) {
-    MemorySource layer(part);
-    (void)add_layer(layer, "layer", root, limits);
+    (void)add_layer([&]() -> Result<std::unique_ptr<Source>> { return std::make_unique<MemorySource>(part); }, "layer", root, limits);
   }
   Distribution distribution;
   if (const auto inventory = root.inventory(distribution)) {

@@ -60,8 +60,7 @@ Result<ImageReading> read_layers(const OpenBlob& open, const Json& manifest, con
   for (const auto& layer : layers) {
     const Digest name = TRY(digest_of(layer, where));
     TRY(check_layer_type(json_or(layer, "mediaType", ""), name.tagged()));
-    const auto source = TRY(open(name));
-    TRY(add_layer(*source, name.tagged(), root, limits));
+    TRY(add_layer([&] { return open(name); }, name.tagged(), root, limits));
   }
   ImageReading reading;
   reading.digest = digest;
@@ -121,8 +120,7 @@ Result<ImageReading> read_docker_folder(const fs::path& folder, const std::strin
   for (const auto& layer : layers) {
     const std::string path = layer.is_string() ? layer.get<std::string>() : "";
     if (!is_safe_relative_path(path)) return fail(ErrorCode::invalid_argument, "a layer's path leaves the archive", where);
-    const auto file = TRY(FileReader::open_regular(folder / path));
-    TRY(add_layer(*file, path, root, limits));
+    TRY(add_layer([&]() -> Result<std::unique_ptr<Source>> { return TRY(FileReader::open_regular(folder / path)); }, path, root, limits));
   }
   ImageReading reading;
   reading.inventory = TRY(root.inventory(reading.distribution));

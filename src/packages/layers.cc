@@ -30,6 +30,17 @@ Status add_entry(const LayerEntry& entry, Source& contents, RootFiles& root) {
   }
 }
 
+Status read_layer(const OpenLayer& open, const std::string& where, LayerLimits& limits, const image_layer::OnEntry& on_entry) {
+  const auto layer = TRY(open());
+  const auto plain = TRY(image_layer::uncompressed(*layer));
+  TRY(within(where, image_layer::read_tar(*plain, limits, on_entry, Oddities::pass)));
+  // Its digest is over all of it.
+  Bytes chunk(64 << 10);
+  while (TRY(layer->read(chunk)) > 0) {
+  }
+  return {};
+}
+
 Status walk(const fs::path& folder, const std::string& prefix, RootFiles& root, int depth) {
   constexpr int kFoldersMax = 200;
   if (depth > kFoldersMax) return fail(ErrorCode::limit_exceeded, "folders nested too deep", folder.string());
@@ -77,15 +88,12 @@ Status unpack_entry(const LayerEntry& entry, Source& contents, const fs::path& f
 
 }  // namespace
 
-Status add_layer(Source& layer, const std::string& where, RootFiles& root, LayerLimits& limits) {
+Status add_layer(const OpenLayer& open, const std::string& where, RootFiles& root, LayerLimits& limits) {
   root.begin_layer();
-  const auto plain = TRY(image_layer::uncompressed(layer));
-  TRY(within(where, image_layer::read_tar(*plain, limits, [&](const LayerEntry& entry, Source& contents) { return add_entry(entry, contents, root); }, Oddities::pass)));
-  // Its digest is over all of it.
-  Bytes chunk(64 << 10);
-  while (TRY(layer.read(chunk)) > 0) {
-  }
-  return {};
+  LayerLimits again = limits;
+  TRY(read_layer(open, where, limits, [&](const LayerEntry& entry, Source& contents) { return add_entry(entry, contents, root); }));
+  if (!root.has_unread_links()) return {};
+  return read_layer(open, where, again, [&](const LayerEntry& entry, Source& contents) { return entry.kind == EntryKind::file ? root.read_for_links(entry.path, contents) : Status(); });
 }
 
 Status add_root_folder(const fs::path& folder, RootFiles& root) { return walk(folder, "", root, 0); }

@@ -175,18 +175,35 @@ Status RootFiles::add_hard_link(const std::string& path, const std::string& targ
   const std::optional<Entry> entry = found == entries_.end() ? std::nullopt : std::optional(found->second);
   erase(real, kEveryLayer);
   if (!entry) {
-    // Only a file that tells of packages by its new name alone was not read, as where pnpm links what a package has to its store.
+    // Only a file that tells of packages by its new name alone was not read, as where pnpm's store comes before the packages that are linked to it.
     const auto kind = record_kind(real, false);
     if (!kind || *kind == RecordKind::program || *kind == RecordKind::copyright || *kind == RecordKind::dpkg_files) return {};
     if (!is_of_a_language(*kind)) return fail(ErrorCode::unsupported, "a database of packages that is a hard link to a file of another name", path, "build the image without this link");
     Inventory unread{{}, {{real, "a record of packages that is a hard link to a file of another name"}}};
-    entries_.emplace(real, Entry{layer_, kind, "", nullptr, std::make_shared<const Inventory>(std::move(unread))});
+    entries_.emplace(real, Entry{layer_, kind, "", nullptr, std::make_shared<const Inventory>(std::move(unread)), true});
+    text_bytes_ += original.size() + real.size();
+    if (text_bytes_ > limits_.text_bytes_max) return fail(ErrorCode::limit_exceeded, "the image has too many links", path);
+    unread_links_[original].push_back(real);
     return {};
   }
   Entry copy = *entry;
   copy.layer = layer_;
   if (const auto kind = record_kind(real, false); kind && copy.text) copy.kind = kind;
   entries_.emplace(real, std::move(copy));
+  return {};
+}
+
+Status RootFiles::read_for_links(const std::string& path, Source& contents) {
+  const auto links = unread_links_.find(TRY(resolve_parent(path)));
+  if (links == unread_links_.end()) return {};
+  std::optional<Entry> found;
+  for (const auto& link : links->second) {
+    const auto waiting = entries_.find(link);
+    if (waiting == entries_.end() || !waiting->second.is_unread) continue;  // something else lies there by now
+    const RecordKind kind = *waiting->second.kind;
+    if (!found) found = TRY(read(kind, link, contents));
+    if (found->kind == kind) waiting->second = *found;
+  }
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/stream.h"
 #include "packages/package.h"
@@ -35,13 +36,20 @@ class RootFiles {
   explicit RootFiles(Limits limits) : limits_(limits) {}
 
   // What is added from now on lies over what was added before.
-  void begin_layer() { ++layer_; }
+  void begin_layer() {
+    ++layer_;
+    unread_links_.clear();
+  }
   // `path` is relative and clean: no empty, "." or ".." part. What stood there, and below it, is gone. The contents are read where they tell of
   // packages; `size` is what the archive says, the contents decide.
   Status add_file(const std::string& path, bool is_executable, Source& contents);
   Status add_folder(const std::string& path);
   Status add_symbolic_link(const std::string& path, const std::string& target);
   Status add_hard_link(const std::string& path, const std::string& target);
+  // Whether hard links of this layer tell of packages by their names, and the files that they stand for, which came first, were not read by theirs. Each
+  // file of the layer once more is then read for the links to it; what stays unread is a problem of the inventory.
+  bool has_unread_links() const { return !unread_links_.empty(); }
+  Status read_for_links(const std::string& path, Source& contents);
   // A whiteout: what lower layers have at, or below, a path.
   Status hide(const std::string& path);
   Status hide_contents(const std::string& folder);
@@ -56,6 +64,7 @@ class RootFiles {
     std::string target;                         // of a symbolic link
     std::shared_ptr<const std::string> text;    // of a record
     std::shared_ptr<const Inventory> packages;  // of a program or a Java archive
+    bool is_unread = false;                     // a hard link to a file that was not read
   };
   using Entries = std::map<std::string, Entry>;
 
@@ -73,6 +82,7 @@ class RootFiles {
   Limits limits_;
   int layer_ = 0;
   std::uint64_t entries_seen_ = 0, text_bytes_ = 0;
+  std::map<std::string, std::vector<std::string>> unread_links_;  // of this layer: a file, and the links to it
   Entries entries_;
 };
 

@@ -87,6 +87,27 @@ TEST_F(RootFilesTest, hard_links_are_the_same_record) {
   EXPECT_EQ(names(), "a@1 ");
 }
 
+TEST_F(RootFilesTest, a_link_that_comes_after_its_file_is_read_with_the_layer_once_more) {
+  const std::string_view text = R"({"name": "left-pad", "version": "1.3.0"})";
+  const auto again = [&](const std::string& path) {
+    MemorySource source(view_of(text));
+    EXPECT_TRUE(root_.read_for_links(path, source));
+  };
+  file("store/files/00/ab", text);
+  EXPECT_FALSE(root_.has_unread_links());
+  ASSERT_TRUE(root_.add_hard_link("app/node_modules/left-pad/package.json", "store/files/00/ab"));
+  ASSERT_TRUE(root_.add_hard_link("other/node_modules/left-pad/package.json", "store/files/00/ab"));
+  ASSERT_TRUE(root_.add_hard_link("gone/node_modules/left-pad/package.json", "store/files/00/ab"));
+  file("gone/node_modules/left-pad/package.json", R"({"name": "another", "version": "2.0.0"})");
+  EXPECT_TRUE(root_.has_unread_links());
+  again("store/files/00/cd");
+  EXPECT_EQ(names(), "another@2.0.0 problem:app/node_modules/left-pad/package.json problem:other/node_modules/left-pad/package.json ");
+  again("store/files/00/ab");
+  EXPECT_EQ(names(), "another@2.0.0 left-pad@1.3.0 ");
+  root_.begin_layer();
+  EXPECT_FALSE(root_.has_unread_links());
+}
+
 TEST_F(RootFilesTest, a_damaged_database_is_an_error_of_the_whole) {
   file("etc/os-release", "ID=debian\nVERSION_ID=12\n");
   file("var/lib/dpkg/status", "Package: libc6\nStatus: install ok installed\n");
