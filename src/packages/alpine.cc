@@ -3,6 +3,7 @@
 #include <map>
 
 #include "packages/records.h"
+#include "packages/root_files.h"
 
 namespace redoubt::packages {
 namespace {
@@ -23,6 +24,7 @@ std::string bare_name(const std::string& need) { return need.substr(0, need.find
 struct Record {
   Package package;
   std::vector<std::string> provides, needs;
+  std::string folder;  // of the files that are named next
 };
 
 // Needs by what is provided become needs of the packages that do.
@@ -54,6 +56,12 @@ void read_line(char key, std::string_view value, Record& record) {
     case 'm': package.supplier = value; break;
     case 'D': record.needs = words(value); break;
     case 'p': record.provides = words(value); break;
+    case 'F': record.folder = value; break;
+    case 'R': {
+      std::string path = record.folder + "/" + std::string(value);
+      if (record_kind(path, false) == RecordKind::python_metadata) package.python_records.push_back(std::move(path));
+      break;
+    }
     default: break;
   }
 }

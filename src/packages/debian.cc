@@ -83,6 +83,7 @@ Result<Packages> read_dpkg_status(std::string_view text, const std::string& plac
     package.homepage = field(fields, "Homepage");
     read_debian_needs(field(fields, "Pre-Depends"), package.needs);
     read_debian_needs(field(fields, "Depends"), package.needs);
+    read_debian_needs(field(fields, "Provides"), package.provides);
     std::vector<std::pair<std::string, std::string>> qualifiers = {{"arch", package.architecture}, {"distro", distribution.qualifier()}};
     if (package.source != package.name || package.source_version != package.version) {
       qualifiers.emplace_back("upstream", package.source + (package.source_version == package.version ? "" : "@" + package.source_version));

@@ -118,7 +118,7 @@ std::optional<PackageProblem> RootFiles::unread_link(const std::string& path) co
   return PackageProblem{path, "a record of packages that is a link to nothing, or to a file of another name"};
 }
 
-// Python packages whose record an installed package of dpkg's has among its files. By the path alone: another version lies in a folder of another name.
+// Python packages whose record an installed package of the distribution has among its files. By the path alone: another version lies in a folder of another name.
 void RootFiles::name_owners(Inventory& inventory) const {
   std::set<std::string> installed;
   for (const auto& package : inventory.packages) {
@@ -134,6 +134,11 @@ void RootFiles::name_owners(Inventory& inventory) const {
       const auto end = rest.find('\n');
       if (const auto real = resolve(std::string(rest.substr(0, end)))) owners.emplace(*real, name);
       rest.remove_prefix(end + 1);
+    }
+  }
+  for (const auto& package : inventory.packages) {
+    for (const auto& record : package.python_records) {
+      if (const auto real = resolve(record)) owners.emplace(*real, package.name);
     }
   }
   for (auto& package : inventory.packages) {

@@ -26,6 +26,8 @@ struct Package {
   // The distribution's package that put it there ("python3-requests"): its maker patches it under a version that looks old, so only the distribution's
   // advisories say what is wrong with it. "" for what nobody but its own record knows of.
   std::string owner = {};
+  std::vector<std::string> provides = {};        // names besides its own that what others need may mean: "libc.so.6(GLIBC_2.34)(64bit)"
+  std::vector<std::string> python_records = {};  // of an RPM's or apk's files those that are records of Python packages, below the root
 
   bool operator==(const Package&) const = default;
 };

@@ -67,6 +67,8 @@ TEST(Apk, origins_and_what_provides_a_need) {
   EXPECT_EQ((*packages)[1].source, "busybox");
   EXPECT_THAT((*packages)[1].needs, ElementsAre("musl"));
   EXPECT_EQ((*packages)[0].purl, "pkg:apk/alpine/musl@1.2.4-r2?arch=x86_64&distro=alpine-3.18.4");
+  const auto python = *read_apk_installed("P:py3-requests\nV:2.31.0-r1\nF:usr/lib/python3.11/site-packages/requests-2.31.0.dist-info\nR:METADATA\nR:RECORD\nF:usr/bin\nR:x\n", "installed", kAlpine);
+  EXPECT_EQ(python[0].python_records, std::vector<std::string>{"usr/lib/python3.11/site-packages/requests-2.31.0.dist-info/METADATA"});
   for (const char* text : {"P:musl\n", "P:musl\nV:1\n\nV:2\n", "P:musl\nV:1\nnonsense\n", "P:a\nV:1\n\nP:b"}) EXPECT_FALSE(read_apk_installed(text, "installed", kAlpine)) << text;
 }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "packages/rpm_header.h"
 
+#include <algorithm>
 #include <map>
 
 #include "packages/bounded.h"
+#include "packages/root_files.h"
 
 namespace redoubt::packages {
 namespace {
 
-constexpr std::uint64_t kTagsMax = 0xffff, kStoreMax = 256 << 20, kEntrySize = 16, kListMax = 10'000;
-enum Tag : std::uint32_t { kNameTag = 1000, kVersionTag = 1001, kReleaseTag = 1002, kEpochTag = 1003, kVendorTag = 1011, kLicenceTag = 1014, kUrlTag = 1020, kArchitectureTag = 1022, kSourcePackageTag = 1044, kProvidesTag = 1047, kRequiresTag = 1049 };
+constexpr std::uint64_t kTagsMax = 0xffff, kStoreMax = 256 << 20, kEntrySize = 16, kListMax = 10'000, kFilesMax = 1'000'000;
+enum Tag : std::uint32_t { kNameTag = 1000, kVersionTag = 1001, kReleaseTag = 1002, kEpochTag = 1003, kVendorTag = 1011, kLicenceTag = 1014, kUrlTag = 1020, kArchitectureTag = 1022, kSourcePackageTag = 1044, kProvidesTag = 1047, kRequiresTag = 1049, kFolderOfFileTag = 1116, kFileTag = 1117, kFolderTag = 1118 };
 enum Type : std::uint32_t { kInt32 = 4, kString = 6, kStringArray = 8, kTranslated = 9 };
 
 struct Value {
@@ -60,10 +62,10 @@ class Header {
     }
     return out;
   }
-  std::optional<std::uint64_t> number(Tag tag) const {
+  std::optional<std::uint64_t> number(Tag tag, std::uint64_t index = 0) const {
     const auto found = values_.find(tag);
-    if (found == values_.end() || found->second.type != kInt32) return std::nullopt;
-    return big32(store_, found->second.offset);
+    if (found == values_.end() || found->second.type != kInt32 || index >= found->second.count) return std::nullopt;
+    return big32(store_, found->second.offset + 4 * index);
   }
 
  private:
@@ -79,6 +81,20 @@ void read_rpm_source(const std::string& file, Package& package) {
   if (version == file.npos) return;
   package.source = file.substr(0, version);
   package.source_version = file.substr(version + 1, end - version - 1);
+}
+
+// Which of the package's files are records of Python packages. Folders and names stand apart.
+std::vector<std::string> python_records_in(const Header& header) {
+  std::vector<std::string> records;
+  const auto names = header.texts(kFileTag, kFilesMax), folders = header.texts(kFolderTag, kFilesMax);
+  for (std::size_t i = 0; names && folders && i < names->size(); ++i) {
+    const auto folder = header.number(kFolderOfFileTag, i);
+    if (!folder || *folder >= folders->size()) continue;
+    const std::string path = (*folders)[static_cast<std::size_t>(*folder)] + (*names)[i];
+    std::string relative = path.substr(std::min(path.find_first_not_of('/'), path.size()));
+    if (record_kind(relative, false) == RecordKind::python_metadata) records.push_back(std::move(relative));
+  }
+  return records;
 }
 
 }  // namespace
@@ -104,6 +120,8 @@ Result<std::optional<Package>> read_rpm_header(ByteView bytes, const std::string
   package.homepage = header.text(kUrlTag).value_or("");
   if (const auto licence = header.text(kLicenceTag).value_or(""); !licence.empty()) package.licences = {licence};
   package.needs = header.texts(kRequiresTag, kListMax).value_or(std::vector<std::string>());
+  package.provides = header.texts(kProvidesTag, kListMax).value_or(std::vector<std::string>());
+  package.python_records = python_records_in(header);
   package.places = {place};
   return std::optional(std::move(package));
 }
