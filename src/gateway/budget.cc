@@ -49,6 +49,11 @@ TimePoint end_of(Period period, TimePoint time) {
 
 int seconds_to(TimePoint end, TimePoint now) { return static_cast<int>(std::max<std::int64_t>(1, ((end - now).count() + 999) / 1000)); }
 
+void note_refusal(std::optional<BudgetRefusal>& refused, const MeterKind& kind, TimePoint now) {
+  const int retry_s = seconds_to(end_of(kind.period, now), now);
+  if (!refused || retry_s > refused->retry_s) refused = BudgetRefusal{kind.name, retry_s};
+}
+
 // Money is counted in millionths of what limits are in, so that it needs no rounding.
 std::int64_t use_of(Unit unit, const Prices& prices, TokenUse tokens) {
   if (unit == Unit::requests) return 0;
@@ -203,6 +208,7 @@ tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const
   const auto now = clock_.now();
   const auto accounts = accounts_of(who, model);
   for (const auto& account : accounts) state_->follow(account.first, now);
+  std::optional<BudgetRefusal> refused;
   for (const auto& [name, limits] : accounts)
     for (std::size_t i = 0; i < kMeterCount; ++i) {
       const auto& kind = kMeters[i];
@@ -210,9 +216,10 @@ tl::expected<std::shared_ptr<Reservation>, BudgetRefusal> Budgets::reserve(const
       const auto left = limit_of(kind, limits) - state_->used(name, i);
       const auto for_answer = left - use_of(kind.unit, prices_, {most.prompt, 0});
       const auto one = most.answer > 0 ? use_of(kind.unit, prices_, {0, 1}) : 0;  // what is only read needs room for no answer
-      if (kind.unit == Unit::requests ? left < 1 : for_answer < one) return tl::unexpected(BudgetRefusal{kind.name, seconds_to(end_of(kind.period, now), now)});
-      if (one > 0) most.answer = std::min(most.answer, for_answer / one);
+      if (kind.unit == Unit::requests ? left < 1 : for_answer < one) note_refusal(refused, kind, now);
+      else if (one > 0) most.answer = std::min(most.answer, for_answer / one);
     }
+  if (refused) return tl::unexpected(std::move(*refused));
   state_->forget(now);
   std::vector<std::string> names;
   for (const auto& account : accounts) names.push_back(account.first);
@@ -239,30 +246,33 @@ std::optional<Budgets::Standing> Budgets::standing(const ApiKeyInfo& who, const 
 }
 
 Reservation::Reservation(Budgets& budgets, std::vector<std::string> accounts, TokenUse reserved, TimePoint time)
-    : state_(budgets.state_), prices_(budgets.prices_), accounts_(std::move(accounts)), reserved_(reserved), time_(time) {}
+    : state_(budgets.state_), clock_(budgets.clock_), prices_(budgets.prices_), accounts_(std::move(accounts)), reserved_(reserved), time_(time) {}
 
 Reservation::~Reservation() {
   const std::lock_guard lock(state_->mutex);
   if (!settled_ && !started_) state_->add(accounts_, prices_, {-reserved_.prompt, -reserved_.answer}, 0, time_);
 }
 
-bool Reservation::start(std::int64_t prompt_tokens) {
+tl::expected<void, BudgetRefusal> Reservation::start(std::int64_t prompt_tokens) {
   const std::lock_guard lock(state_->mutex);
   started_ = true;
   const auto more = prompt_tokens - reserved_.prompt;
-  if (more <= 0) return true;
+  if (more <= 0) return {};
+  std::optional<BudgetRefusal> refused;
   for (const auto& name : accounts_)
     for (std::size_t i = 0; i < kMeterCount; ++i) {
       const auto& limits = state_->accounts[name].limits;
       const auto& kind = kMeters[i];
       if (limits.*kind.limit <= 0 || kind.unit == Unit::requests) continue;
-      if (state_->used(name, i) + use_of(kind.unit, prices_, {more, 0}) <= limit_of(kind, limits)) continue;
-      started_ = false;
-      return false;
+      if (state_->used(name, i) + use_of(kind.unit, prices_, {more, 0}) > limit_of(kind, limits)) note_refusal(refused, kind, clock_.now());
     }
+  if (refused) {
+    started_ = false;
+    return tl::unexpected(std::move(*refused));
+  }
   state_->add(accounts_, prices_, {more, 0}, 0, time_);
   reserved_.prompt = prompt_tokens;
-  return true;
+  return {};
 }
 
 void Reservation::settle(TokenUse used) {

@@ -29,6 +29,7 @@ struct TokenUse {
   std::int64_t prompt = 0, answer = 0;
 };
 
+// Of the limits without room the one whose period ends last: whoever comes again before would be refused again.
 struct BudgetRefusal {
   std::string limit;  // "tokens_per_day"
   int retry_s = 1;
@@ -76,14 +77,15 @@ class Reservation {
  public:
   ~Reservation();
   std::int64_t answer_tokens() const { return reserved_.answer; }  // at most so many may be generated
-  // The engine counted the prompt. False when it is more than was reserved and the limits have no room for the rest.
-  bool start(std::int64_t prompt_tokens);
+  // The engine counted the prompt. Refused when it is more than was reserved and the limits have no room for the rest.
+  tl::expected<void, BudgetRefusal> start(std::int64_t prompt_tokens);
   void settle(TokenUse used);
 
  private:
   friend class Budgets;
   Reservation(Budgets& budgets, std::vector<std::string> accounts, TokenUse reserved, TimePoint time);
   const std::shared_ptr<BudgetState> state_;
+  const Clock& clock_;
   const Prices prices_;
   const std::vector<std::string> accounts_;
   TokenUse reserved_;

@@ -61,7 +61,10 @@ TEST_F(BudgetsTest, a_prompt_that_is_longer_than_thought_needs_room) {
   EXPECT_TRUE(one->start(20));
   EXPECT_TRUE(one->start(20));
   auto two = budgets.reserve(key_with({.tokens_per_day = 200}), {10, 60}).value();
-  EXPECT_FALSE(two->start(200));
+  const auto refused = two->start(200);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().limit, "tokens_per_day");
+  EXPECT_EQ(refused.error().retry_s, 30);  // to midnight
 }
 
 TEST_F(BudgetsTest, money_is_exact) {
@@ -84,9 +87,10 @@ TEST_F(BudgetsTest, minutes_days_and_months_end) {
   clock_.advance(60s);
   budgets.reserve(key, {5, 5}).value()->settle({5, 5});
   clock_.advance(60s);
+  // Of the day and the month that are used up the month ends last.
   const auto refused = budgets.reserve(key, {5, 5});
-  EXPECT_EQ(refused.error().limit, "requests_per_day");
-  EXPECT_EQ(refused.error().retry_s, 24 * 3600 - 120);
+  EXPECT_EQ(refused.error().limit, "money_per_month");
+  EXPECT_EQ(refused.error().retry_s, 28 * 24 * 3600 - 120);
   clock_.advance(24h);
   EXPECT_EQ(budgets.reserve(key, {5, 5}).error().limit, "money_per_month");
   clock_.advance(std::chrono::hours(27 * 24));

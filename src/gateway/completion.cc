@@ -58,9 +58,11 @@ void Completion::on_started(int prompt_tokens) {
     heard_.prompt = prompt_tokens;
     if (finished_) return;
     const bool too_long = context_.prompt_tokens_max > 0 && prompt_tokens > context_.prompt_tokens_max;
-    if (!too_long && (!context_.reservation || context_.reservation->start(prompt_tokens))) return;
+    tl::expected<void, BudgetRefusal> begun;
+    if (!too_long && context_.reservation) begun = context_.reservation->start(prompt_tokens);
+    if (!too_long && begun) return;
     fail_early(too_long ? refusal(400, "the prompt is longer than this key may send", "invalid_request_error", "context_length_exceeded", {}, is_embedding() ? "input" : "messages")
-                        : try_later(429, "the prompt does not fit what is left of the limits", "rate_limit_exceeded", 60));
+                        : limit_reached(begun.error()));
     stop_wanted_ = true;
     stop = std::exchange(stop_, nullptr);
   }
@@ -263,6 +265,7 @@ void Completion::refuse(const Error& error, int retry_s) {
   const bool full = error.code == ErrorCode::limit_exceeded;
   if (fall_back(full ? Fault::nobodys : Fault::engines)) return;
   std::lock_guard lock(mutex_);
+  if (finished_) return;  // the client left while its prompt was read for the guards
   int status = full ? 429 : 503;
   auto body = full ? error_body("too many requests wait already", "rate_limit_error", "", "queue_full")
                    : error_body("the model is not ready, try again", "server_error", "", "engine_unavailable");

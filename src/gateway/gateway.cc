@@ -512,8 +512,7 @@ void Gateway::Endpoint::generate(Parse parse, const Request& request, const Call
   auto reserved = budgets_.reserve(key, {std::min<std::int64_t>(prompt_tokens_at_most(parsed->generate), context_tokens), parsed->generate.max_tokens}, answers);
   context.headers = standing_of(key, answers);
   if (!reserved) {
-    const bool is_money = reserved.error().limit.starts_with("money");
-    auto refused = try_later(429, "the limit " + reserved.error().limit + " is reached", is_money ? "insufficient_quota" : "rate_limit_exceeded", reserved.error().retry_s);
+    auto refused = limit_reached(reserved.error());
     for (const auto& header : context.headers) refused.headers.add(header.name, header.value);
     return reply(request, key, responder, std::move(refused));
   }

@@ -20,6 +20,11 @@ http::Response try_later(int status, const std::string& message, const std::stri
   return refusal(status, message, status == 429 ? "rate_limit_error" : "server_error", code, {{"Retry-After", std::to_string(seconds)}});
 }
 
+http::Response limit_reached(const BudgetRefusal& refusal) {
+  const bool is_money = refusal.limit.starts_with("money");
+  return try_later(429, "the limit " + refusal.limit + " is reached", is_money ? "insufficient_quota" : "rate_limit_exceeded", refusal.retry_s);
+}
+
 const char* aws_error_of(int status) {
   switch (status) {
     case 401:

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "gateway/budget.h"
 #include "http/message.h"
 
 namespace redoubt::gateway {
@@ -16,6 +17,7 @@ http::Response json_response(int status, std::string body, http::Headers headers
 http::Response refusal(int status, const std::string& message, const std::string& type, const std::string& code, http::Headers headers = {},
                        const std::string& parameter = "");
 http::Response try_later(int status, const std::string& message, const std::string& code, int seconds);
+http::Response limit_reached(const BudgetRefusal& refusal);
 // SageMaker's class of an error.
 const char* aws_error_of(int status);
 // An error's body with its message at the top as well, under the name that its reader looks for; whatever is no object stays.
