@@ -704,7 +704,7 @@ void Gateway::Endpoint::metrics(const Request& request, const Caller& key, const
   GatewayMetrics::Gauges gauges;
   if (auto release = deps_.router.active()) {
     auto state = release->pool->state();
-    gauges = {state.running, state.queued, state.workers_ready, state.restarts};
+    gauges = {state.running, state.queued, state.workers_ready, state.restarts, release->name};
   }
   reply(request, key, responder,
         {200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, deps_.metrics.prometheus(gauges), {}, 0, 0});

@@ -596,8 +596,8 @@ TEST_F(GatewayTest, metrics_are_prometheus_text) {
   auto one = client();
   one.send(request("GET", "/metrics", key_));
   auto text = one.read_answer().second;
-  for (const char* line : {"vllm:generation_tokens_total 1", "vllm:request_success_total{finished_reason=\"stop\"} 1", "vllm:request_prompt_tokens_sum 7", "vllm:time_per_output_token_seconds_count 0",
-                           "vllm:request_queue_time_seconds_count 1", "vllm:request_prefill_time_seconds_sum 0.03", "vllm:request_decode_time_seconds_sum 1",
+  for (const char* line : {"vllm:generation_tokens_total{model_name=\"bot\"} 1", "vllm:request_success_total{finished_reason=\"stop\",model_name=\"bot\"} 1", "vllm:request_prompt_tokens_sum{model_name=\"bot\"} 7", "vllm:request_time_per_output_token_seconds_count{model_name=\"bot\"} 0",
+                           "vllm:request_queue_time_seconds_count{model_name=\"bot\"} 1", "vllm:request_prefill_time_seconds_sum{model_name=\"bot\"} 0.03", "vllm:request_decode_time_seconds_bucket{model_name=\"bot\",le=\"1\"} 1",
                            "gen_ai_client_token_usage_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"redoubt\",gen_ai_token_type=\"output\"} 1"})
     EXPECT_NE(text.find("\n" + std::string(line) + "\n"), std::string::npos) << line;
   // A family is described once.

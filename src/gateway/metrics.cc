@@ -21,8 +21,18 @@ constexpr double kTokenBounds[] = {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 
 
 std::int64_t second_of(TimePoint time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 
-void write_value(std::string& out, const char* name, const char* kind, const char* help, std::uint64_t value) {
-  out += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n{0} {3}\n", name, help, kind, value);
+// `labels`: "name=\"value\"", or empty.
+void write_value(std::string& out, const char* name, const char* kind, const char* help, std::uint64_t value, const std::string& labels = "") {
+  out += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n{0}{4} {3}\n", name, help, kind, value, labels.empty() ? "" : "{" + labels + "}");
+}
+
+std::string label_of(const char* name, std::string_view value) {
+  std::string out = std::string(name) + "=\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') out += '\\';
+    c == '\n' ? out += "\\n" : out += c;
+  }
+  return out += '"';
 }
 
 }  // namespace
@@ -176,15 +186,16 @@ void GatewayMetrics::write(std::string& out, const char* name, const char* help,
 
 // The same measurements under vLLM's names and under those of the OpenTelemetry semantic conventions for generative AI, so that the
 // dashboards of both find them.
-void GatewayMetrics::write_histograms(std::string& out) const {
-  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", chats_.latency + completions_.latency);
-  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", chats_.first_token + completions_.first_token);
-  write(out, "vllm:time_per_output_token_seconds", "Between an answer's tokens, its mean.", chats_.per_token + completions_.per_token);
-  write(out, "vllm:request_queue_time_seconds", "Until a slot of the engine was free.", queue_);
-  write(out, "vllm:request_prefill_time_seconds", "From a slot to the first token.", prefill_);
-  write(out, "vllm:request_decode_time_seconds", "From the first token to the last.", decode_);
-  write(out, "vllm:request_prompt_tokens", "Tokens of a prompt.", chats_.prompt_lengths + completions_.prompt_lengths);
-  write(out, "vllm:request_generation_tokens", "Tokens of an answer.", chats_.answer_lengths + completions_.answer_lengths);
+void GatewayMetrics::write_histograms(std::string& out, const std::string& of_model) const {
+  write(out, "vllm:e2e_request_latency_seconds", "From a request to the end of its answer.", chats_.latency + completions_.latency, of_model);
+  write(out, "vllm:time_to_first_token_seconds", "From a request to its first token.", chats_.first_token + completions_.first_token, of_model);
+  // What vLLM calls it now, and called it before.
+  for (const char* name : {"vllm:request_time_per_output_token_seconds", "vllm:time_per_output_token_seconds"}) write(out, name, "Between an answer's tokens, its mean.", chats_.per_token + completions_.per_token, of_model);
+  write(out, "vllm:request_queue_time_seconds", "Until a slot of the engine was free.", queue_, of_model);
+  write(out, "vllm:request_prefill_time_seconds", "From a slot to the first token.", prefill_, of_model);
+  write(out, "vllm:request_decode_time_seconds", "From the first token to the last.", decode_, of_model);
+  write(out, "vllm:request_prompt_tokens", "Tokens of a prompt.", chats_.prompt_lengths + completions_.prompt_lengths, of_model);
+  write(out, "vllm:request_generation_tokens", "Tokens of an answer.", chats_.answer_lengths + completions_.answer_lengths, of_model);
   const auto labels_of = [](const char* operation) { return fmt::format("gen_ai_operation_name=\"{}\",gen_ai_provider_name=\"redoubt\"", operation); };
   const std::pair<std::string, const Generations&> generations[] = {{labels_of("chat"), chats_}, {labels_of("text_completion"), completions_}};
   const auto embeds = labels_of("embeddings");
@@ -210,17 +221,16 @@ std::string GatewayMetrics::prometheus(const Gauges& gauges) const {
   std::lock_guard lock(mutex_);
   std::string out;
   auto total = [&](Count what) { return totals_[static_cast<std::size_t>(what)]; };
-  write_value(out, "vllm:num_requests_running", "gauge", "Generations under way.",
-              static_cast<std::uint64_t>(gauges.running));
-  write_value(out, "vllm:num_requests_waiting", "gauge", "Generations that wait for a slot.",
-              static_cast<std::uint64_t>(gauges.waiting));
-  write_value(out, "vllm:prompt_tokens_total", "counter", "Tokens of prompts.", prompt_tokens_);
-  write_value(out, "vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that could have been there already.", prompt_tokens_);
-  write_value(out, "vllm:prefix_cache_hits_total", "counter", "Tokens of prompts that were.", reused_tokens_);
-  write_value(out, "vllm:generation_tokens_total", "counter", "Tokens generated.", completion_tokens_);
-  write_histograms(out);
+  const auto of_model = label_of("model_name", gauges.model);
+  write_value(out, "vllm:num_requests_running", "gauge", "Generations under way.", static_cast<std::uint64_t>(gauges.running), of_model);
+  write_value(out, "vllm:num_requests_waiting", "gauge", "Generations that wait for a slot.", static_cast<std::uint64_t>(gauges.waiting), of_model);
+  write_value(out, "vllm:prompt_tokens_total", "counter", "Tokens of prompts.", prompt_tokens_, of_model);
+  write_value(out, "vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that could have been there already.", prompt_tokens_, of_model);
+  write_value(out, "vllm:prefix_cache_hits_total", "counter", "Tokens of prompts that were.", reused_tokens_, of_model);
+  write_value(out, "vllm:generation_tokens_total", "counter", "Tokens generated.", completion_tokens_, of_model);
+  write_histograms(out, of_model);
   out += "# HELP vllm:request_success_total Answers by how they ended.\n# TYPE vllm:request_success_total counter\n";
-  for (const auto& [reason, count] : finished_) out += fmt::format("vllm:request_success_total{{finished_reason=\"{}\"}} {}\n", reason, count);
+  for (const auto& [reason, count] : finished_) out += fmt::format("vllm:request_success_total{{finished_reason=\"{}\",{}}} {}\n", reason, of_model, count);
   write_value(out, "redoubt_requests_total", "counter", "Requests of every route.", total(Count::requests));
   write_value(out, "redoubt_invocations_total", "counter", "Generations asked for.", total(Count::invocations));
   write_value(out, "redoubt_invocation_errors_total", "counter", "Generations that failed on our side.",

@@ -70,6 +70,7 @@ class GatewayMetrics {
   struct Gauges {
     int running = 0, waiting = 0, workers_ready = 0;
     std::uint64_t worker_restarts = 0;
+    std::string model = {};  // the name of what serves: vLLM's metrics bear it
   };
   std::string prometheus(const Gauges& gauges) const;
 
@@ -107,7 +108,7 @@ class GatewayMetrics {
   };
   // `labels`: "name=\"value\"", or empty.
   static void write(std::string& out, const char* name, const char* help, const Histogram& histogram, const std::string& labels = "");
-  void write_histograms(std::string& out) const;
+  void write_histograms(std::string& out, const std::string& of_model) const;
   static void write(std::string& out, const KeyFetches& fetches);
 
   const Clock& intervals_;
