@@ -14,6 +14,7 @@ namespace redoubt::model_scan {
 namespace {
 
 constexpr std::size_t kTokensMax = 200'000, kBytesMax = 1 << 20;
+constexpr std::size_t kNearby = 4096;  // tokens that are looked at around one
 
 using Words = std::initializer_list<std::string_view>;
 bool is_one_of(std::string_view word, Words words) { return std::find(words.begin(), words.end(), word) != words.end(); }
@@ -173,6 +174,7 @@ class Judge {
     if (!statement.is_block || tokens.size() < 2) return;
     if (tokens[0].value == "macro") macros_.insert(tokens[1].value);
     if (tokens[0].value == "set") own_.insert(tokens[1].value);
+    if (tokens[0].value == "set" && is_lazy(tokens, last_name(tokens))) lazy_.insert(tokens[1].value);
     for (std::size_t i = 1; i < tokens.size() && (tokens[0].value == "macro" || tokens[0].value == "for") && tokens[i].value != "in"; ++i) own_.insert(tokens[i].value);
   }
 
@@ -180,6 +182,7 @@ class Judge {
     const Tokens& tokens = statement.tokens;
     if (statement.is_block) {
       if (tokens.empty() || tokens[0].kind != Token::name || !is_tag(tokens[0].value)) return tell("tag", fmt::format("'{{% {} %}}' does more than format", tokens.empty() ? "" : tokens[0].value), statement.offset);
+      if (tokens[0].value == "filter" && tokens.size() > 1 && !is_filter(tokens[1].value)) return tell("call", fmt::format("the filter '{}' does more than format", tokens[1].value), tokens[1].offset);
     }
     for (std::size_t i = statement.is_block ? 1 : 0; i < tokens.size() && !problem_; ++i) judge_token(tokens, i, statement.is_block);
   }
@@ -200,6 +203,7 @@ class Judge {
     if (token.kind != Token::name) return;
     const bool is_member = i > 0 && is_symbol(tokens, i - 1, '.'), is_piped = i > 0 && is_symbol(tokens, i - 1, '|'), is_called = is_symbol(tokens, i + 1, '(');
     if (token.value.starts_with("__") || (is_member && token.value.starts_with('_'))) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
+    if (is_written_out(tokens, i, is_block) && !underscore_at_) underscore_at_ = token.offset;
     if (is_piped) {
       if (!is_filter(token.value)) return tell("call", fmt::format("the filter '{}' does more than format", token.value), token.offset);
       return judge_attribute_filter(tokens, i);
@@ -209,7 +213,11 @@ class Judge {
     if (is_called && !is_member && (token.value == "dict" || token.value == "namespace")) note_keywords(tokens, i);
     // A text that is filled by another one reaches for members, as a subscript does.
     if (is_called && is_member && token.value == "format" && !(i > 1 && tokens[i - 2].kind == Token::text && tokens[i - 2].value.find('_') == std::string::npos) && !dynamic_at_) dynamic_at_ = token.offset;
-    const bool is_defined = is_block && (i == 1 || (i > 0 && tokens[0].value == "macro"));
+    const bool is_defined = is_block && i > 0 && (tokens[0].value == "macro" || (i == 1 && is_one_of(tokens[0].value, {"set", "for", "with", "filter", "block", "endblock", "endmacro"})));
+    const bool is_tested = i + 1 < tokens.size() && tokens[i + 1].value == "is";
+    // Functions and macros tell their names, and a macro those of its arguments.
+    const bool tells_names = (is_function_by_name && !is_called && !is_tested && token.value.find('_') != token.value.npos) || (!is_member && !own_.contains(token.value) && token.value == "kwargs");
+    if (tells_names && !is_defined && !is_keyword_argument(tokens, i) && !underscore_at_) underscore_at_ = token.offset;
     if (!is_member && !is_defined && is_gate(token.value) && !own_.contains(token.value) && !is_keyword_argument(tokens, i)) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
     if (is_member && is_one_of(token.value, {"mro", "func_globals", "gi_frame", "gi_code", "cr_frame", "f_globals", "tb_frame", "format_map"})) return tell("attribute", fmt::format("reaches for '{}'", token.value), token.offset);
     if (!is_called) return;
@@ -230,6 +238,51 @@ class Judge {
       const bool is_attribute = tokens[at].kind == Token::name && tokens[at].value == "attribute" && is_symbol(tokens, at + 1, '=');
       if (is_attribute && tokens[at + 2].kind == Token::name && !dynamic_at_) dynamic_at_ = tokens[at].offset;
     }
+  }
+
+  // A generator or a view of a dict that becomes a text says what it is: "<generator object sync_do_map ...>", "dict_items(...)".
+  bool is_written_out(const Tokens& tokens, std::size_t i, bool is_block) const {
+    const bool is_joined = i > 0 && is_symbol(tokens, i - 1, '~');
+    std::size_t next = i + 1;
+    if (!is_lazy(tokens, i)) {
+      if (!lazy_.contains(tokens[i].value) || (i > 0 && is_symbol(tokens, i - 1, '.')) || (is_block && i == 1 && tokens[0].value == "set")) return false;
+    } else if (is_symbol(tokens, next, '(')) {
+      next = behind_parentheses(tokens, next);
+    }
+    while (is_symbol(tokens, next, ')')) ++next;
+    if (is_symbol(tokens, next, '|') && next + 1 < tokens.size()) {
+      return !is_one_of(tokens[next + 1].value, {"list", "join", "first", "sum", "sort", "min", "max", "length", "count", "dictsort", "default", "d", "tojson", "map", "select", "reject", "selectattr", "rejectattr", "unique", "batch", "slice", "groupby", "reverse", "items"});
+    }
+    bool joins = false;
+    for (std::size_t before = i; before-- > 0 && i - before < kNearby && !joins;) joins = is_symbol(tokens, before, '~');
+    return is_joined || joins || is_symbol(tokens, next, '~');
+  }
+
+  static bool is_lazy(const Tokens& tokens, std::size_t i) {
+    if (i == 0 || tokens[i].kind != Token::name) return false;
+    if (is_symbol(tokens, i - 1, '|')) return is_one_of(tokens[i].value, {"map", "select", "reject", "selectattr", "rejectattr", "unique", "batch", "slice", "items", "reverse"});
+    return is_symbol(tokens, i - 1, '.') && is_symbol(tokens, i + 1, '(') && is_one_of(tokens[i].value, {"items", "keys", "values"});
+  }
+
+  // What a statement ends with: a name, or that of a call.
+  static std::size_t last_name(const Tokens& tokens) {
+    int depth = 0;
+    for (std::size_t i = tokens.size(); i-- > 0;) {
+      if (is_symbol(tokens, i, ')')) ++depth;
+      if (is_symbol(tokens, i, '(')) --depth;
+      if (depth == 0 && tokens[i].kind == Token::name) return i;
+      if (depth == 0 && !is_symbol(tokens, i, '(')) return 0;
+    }
+    return 0;
+  }
+
+  static std::size_t behind_parentheses(const Tokens& tokens, std::size_t open) {
+    int depth = 0;
+    for (std::size_t i = open; i < std::min(tokens.size(), open + kNearby); ++i) {
+      if (is_symbol(tokens, i, '(')) ++depth;
+      if (is_symbol(tokens, i, ')') && --depth == 0) return i + 1;
+    }
+    return tokens.size();
   }
 
   static bool is_keyword_argument(const Tokens& tokens, std::size_t i) { return is_symbol(tokens, i + 1, '=') && !is_symbol(tokens, i + 2, '='); }
@@ -302,7 +355,7 @@ class Judge {
   std::string_view text_;
   std::size_t at_ = 0, tokens_ = 0;
   std::vector<Statement> statements_;
-  std::set<std::string> macros_, own_, underscored_;  // names of macros, of the template's variables, and of texts with an underscore in them
+  std::set<std::string> macros_, own_, underscored_, lazy_;  // names of macros, of the template's variables, of texts with an underscore in them, and of what has one when it is written out
   std::optional<std::size_t> dynamic_at_, underscore_at_;
   std::optional<TemplateProblem> problem_;
 };
