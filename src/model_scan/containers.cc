@@ -59,6 +59,12 @@ class ZipFile {
     return TorchPart::none;
   }
 
+  static Result<bool> is_array(const RandomAccess& contents) {
+    Bytes start(static_cast<std::size_t>(std::min<std::uint64_t>(6, contents.size())));
+    TRY(contents.read_at(0, start));
+    return starts_with(start, "\x93NUMPY");
+  }
+
   void differs(const Place& member, const char* detail) { scan_.add(member, "archive", "archive/zip-checksum", "critical", detail); }
 
   Status look_at(const ZipMember& member) {
@@ -85,7 +91,10 @@ class ZipFile {
   }
 
   Status look_inside(const ZipMember& member, const RandomAccess& contents, const Place& inside) {
-    switch (part_of(member.name)) {
+    const TorchPart part = part_of(member.name);
+    // numpy.load takes an archive's member for an array by its first bytes, whatever it is called.
+    if ((part == TorchPart::storage || part == TorchPart::fact) && TRY(is_array(contents))) return scan_.look_at_array(contents, inside);
+    switch (part) {
       case TorchPart::storage: sizes_[member.name.substr(folder_->size())] = contents.size(); return {};
       case TorchPart::pickle: return look_at_tensors(member, contents, inside);
       case TorchPart::program:

@@ -41,13 +41,26 @@ bool is_external_link(std::string_view bytes) {
   return end != 0 && end != names.npos && end + 2 < names.size() && names.find('\0', end + 1) == names.size() - 1;
 }
 
+}  // namespace
+
+Result<std::optional<std::uint64_t>> find_superblock(const RandomAccess& object) {
+  for (std::uint64_t at = 0; at + kSuperblock.size() + 16 <= object.size(); at = at == 0 ? 512 : at * 2) {
+    Bytes magic(kSuperblock.size());
+    TRY(object.read_at(at, magic));
+    if (text_of(magic) == kSuperblock) return std::optional(at);
+  }
+  return std::optional<std::uint64_t>();
+}
+
+namespace {
+
 // Messages that name a heap count where that heap is one: collected in one pass, and compared at its end.
 class ReferenceSearch {
  public:
   explicit ReferenceSearch(const RandomAccess& object) : object_(object) {}
 
   Result<std::optional<Hdf5Reference>> run() {
-    const auto base = TRY(superblock());
+    const auto base = TRY(find_superblock(object_));
     if (!base) return std::optional<Hdf5Reference>();
     if (TRY(address_bytes(*base)) != kAddressBytes) return std::optional(Hdf5Reference{"its addresses are not of eight bytes, so that they are not followed", *base});
     ByteReader reader(object_);
@@ -61,16 +74,6 @@ class ReferenceSearch {
   }
 
  private:
-  // Behind a user block of 512 bytes or a power of two more.
-  Result<std::optional<std::uint64_t>> superblock() const {
-    for (std::uint64_t at = 0; at + kSuperblock.size() + 16 <= object_.size(); at = at == 0 ? 512 : at * 2) {
-      Bytes magic(kSuperblock.size());
-      TRY(object_.read_at(at, magic));
-      if (text_of(magic) == kSuperblock) return std::optional(at);
-    }
-    return std::optional<std::uint64_t>();
-  }
-
   Result<std::uint64_t> address_bytes(std::uint64_t base) const {
     Bytes head(16);
     TRY(object_.read_at(base, head));

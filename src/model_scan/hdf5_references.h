@@ -15,6 +15,9 @@ struct Hdf5Reference {
   std::uint64_t offset = 0;
 };
 
+// Where an HDF5 file's superblock stands: at its start, or behind a user block of 512 bytes or any power of two more. Nothing where there is none.
+Result<std::optional<std::uint64_t>> find_superblock(const RandomAccess& object);
+
 // The first of them, wherever its message stands, or what keeps one from being found. Errors are those of reading.
 Result<std::optional<Hdf5Reference>> find_hdf5_reference(const RandomAccess& object);
 

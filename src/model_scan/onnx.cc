@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <set>
+#include <utility>
 
 #include "base/file.h"
 #include "model_scan/protobuf.h"
@@ -31,6 +32,7 @@ class OnnxFile {
       if (field.wire != ProtobufReader::kBytes) return {};
       has_graph = has_graph || field.number == 7;
       if (field.number == 7) return graph(field, 0);
+      if (field.number == 20) return training(field);
       if (field.number == 25) return function(field);
       return {};
     }));
@@ -59,14 +61,27 @@ class OnnxFile {
   }
 
   Status note_function(const ProtobufField& function) {
+    std::string domain, name;
+    TRY(fields(function.begin, function.bytes, [&](const ProtobufField& field) -> Status {
+      if (field.number == 1 && field.wire == ProtobufReader::kBytes) name = TRY(text(field));
+      if (field.number == 10 && field.wire == ProtobufReader::kBytes) domain = TRY(text(field));
+      return {};
+    }));
+    own_functions_.emplace(std::move(domain), std::move(name));
+    return {};
+  }
+
+  Status function(const ProtobufField& function) {
     return fields(function.begin, function.bytes, [&](const ProtobufField& field) -> Status {
-      if (field.number == 10 && field.wire == ProtobufReader::kBytes) own_domains_.insert(TRY(text(field)));
+      if (field.wire != ProtobufReader::kBytes) return {};
+      if (field.number == 7) return node(field, 0);
+      if (field.number == 11) return attribute(field, 0);
       return {};
     });
   }
 
-  Status function(const ProtobufField& function) {
-    return fields(function.begin, function.bytes, [&](const ProtobufField& field) { return field.number == 7 && field.wire == ProtobufReader::kBytes ? node(field, 0) : Status{}; });
+  Status training(const ProtobufField& training) {
+    return fields(training.begin, training.bytes, [&](const ProtobufField& field) { return field.wire == ProtobufReader::kBytes && (field.number == 1 || field.number == 2) ? graph(field, 0) : Status{}; });
   }
 
   Status graph(const ProtobufField& graph, int depth) {
@@ -95,7 +110,7 @@ class OnnxFile {
     for (const char* known : {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"}) {
       if (domain == known) return {};
     }
-    if (own_domains_.contains(domain) || told_.size() > 100 || !told_.insert(domain + "." + type).second) return {};
+    if (own_functions_.contains({domain, type}) || told_.size() > 100 || !told_.insert(domain + "." + type).second) return {};
     scan_.add(place_, "onnx", "onnx/custom-operator", "high", fmt::format("the operator {} of {} needs a library of its own to be loaded", type.substr(0, 100), domain.substr(0, 100)), node.begin);
     return {};
   }
@@ -133,7 +148,8 @@ class OnnxFile {
   Scan& scan_;
   const RandomAccess& object_;
   const Place& place_;
-  std::set<std::string> own_domains_, told_;
+  std::set<std::pair<std::string, std::string>> own_functions_;  // by domain and name
+  std::set<std::string> told_;
   bool is_malformed_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <utility>
 
 #include "model_scan/pickle_machine.h"
 
@@ -48,6 +49,7 @@ bool PickleMachine::make_array_type(Value arguments) {
 // objects, or fields beyond the size, have numpy take numbers for addresses.
 bool PickleMachine::build_array_type(std::int64_t id, Value state) {
   ArrayType& type = array_types_[static_cast<std::size_t>(id)];
+  if (std::exchange(type.has_state, true)) return wrong("a numpy.dtype that is given a second state");
   const auto version = tuple_item(state, 0), part = tuple_item(state, 2), fields = tuple_item(state, 4), size = tuple_item(state, 5), flags = tuple_item(state, 7);
   const bool is_usual = version && version->is(Kind::integer) && (version->payload() == 3 || version->payload() == 4) && size && size->is(Kind::integer) && flags && flags->is(Kind::integer);
   if (!is_usual) return wrong("a state of numpy.dtype that can't be followed");
@@ -74,6 +76,7 @@ bool PickleMachine::judge_fields(ArrayType& type, Value fields) {
     type.has_objects = type.has_objects || field.has_objects;
     if (static_cast<std::uint64_t>(offset->payload()) + field.item_bytes > type.item_bytes) return wrong("a field of a numpy.dtype that reaches beyond its array's items");
   }
+  nodes_[static_cast<std::size_t>(fields.payload())].is_fields = true;
   return true;
 }
 
@@ -82,6 +85,7 @@ bool PickleMachine::walk_array() {
   Value type, shape(Kind::unknown), alignment;
   for (std::size_t i = 0; i + 1 < filled_.items.size(); i += 2) {
     const auto key = text_at(filled_.items[i]);
+    if (!key) return wrong("the description of an array has a name that can't be read");
     if (key == "dtype") type = filled_.items[i + 1];
     if (key == "shape") shape = filled_.items[i + 1];
     if (key == "numpy_array_alignment_bytes") alignment = filled_.items[i + 1];

@@ -206,8 +206,10 @@ bool PickleMachine::build() {
 
 bool PickleMachine::build_state(Value object, Value state) {
   const auto has_special_key = [&](Value dict) { return dict.is(Kind::dict) && nodes_[static_cast<std::size_t>(dict.payload())].has_special_key; };
+  const auto is_lost = [](Value dict) { return dict.is(Kind::unknown); };
   const auto slots = tuple_item(state, 1);
-  if (has_special_key(state) || (slots && Tuples::size(state) == 2 && has_special_key(*slots))) {
+  const bool has_slots = state.is(Kind::tuple) && Tuples::size(state) == 2;
+  if (has_special_key(state) || is_lost(state) || (has_slots && (!slots || has_special_key(*slots) || is_lost(*slots)))) {
     tell("special-attribute", "critical", "sets an attribute such as __setstate__ or __class__ of an object");
   }
   if (object.is(Kind::array_type)) return build_array_type(object.payload(), state);

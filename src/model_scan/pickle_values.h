@@ -46,6 +46,7 @@ inline constexpr Weight add_weights(Weight a, Weight b) { return a + b > kWeight
 struct Node {
   Weight weight = 1;
   bool has_special_key = false;
+  bool is_fields = false;  // numpy.dtype keeps the dict that it is given
 };
 
 // The items of tuples, the newest ones; an old tuple is one whose items are not known.
@@ -83,7 +84,7 @@ class Tuples {
 
 // A numpy.dtype as its text and its state describe it.
 struct ArrayType {
-  bool is_known = false, has_objects = false, is_structure = false;
+  bool is_known = false, has_objects = false, is_structure = false, has_state = false;
   std::uint64_t item_bytes = 0;
 };
 

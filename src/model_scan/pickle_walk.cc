@@ -13,7 +13,7 @@
 namespace redoubt::model_scan {
 namespace {
 
-constexpr std::size_t kStackMax = 8 << 20, kMemoKept = 8 << 20, kNodesMax = 8 << 20, kToldMax = 200, kFilledItemsMax = 256;
+constexpr std::size_t kStackMax = 8 << 20, kMemoKept = 8 << 20, kNodesMax = 8 << 20, kToldMax = 200, kFilledItemsMax = 1 << 14;
 constexpr int kHiddenDepthMax = 4;
 constexpr std::uint64_t kMemoLeap = 1 << 20;  // how far past the number of opcodes a memo's index may lie
 constexpr const char* kTorchMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
@@ -36,6 +36,19 @@ std::size_t bytes_of(Argument argument) {
     default: return 0;
   }
 }
+
+// Whether a text begins with "_", which is then taken off: in lines also as an escape.
+bool takes_underscore(std::string_view& text, unsigned char code) {
+  for (const std::string_view form : {"_", "\\x5f", "\\x5F", "\\137", "\\u005f", "\\u005F", "\\U0000005f", "\\U0000005F"}) {
+    if (!text.starts_with(form) || (form.size() > 1 && code != 'S' && code != 'V')) continue;
+    text.remove_prefix(form.size());
+    return true;
+  }
+  return false;
+}
+
+// Whether a key of an object's state may be a name with "__" in front: texts that the pickle has made by a call are not known.
+bool may_be_special(Value key) { return key.is(Kind::special_text) || key.is(Kind::instance) || key.is(Kind::unknown); }
 
 // Classes of the list whose objects are lists, sets or dicts.
 bool may_be_filled(std::string_view name) {
@@ -144,10 +157,12 @@ std::optional<std::size_t> PickleMachine::mark_index() {
 }
 
 bool PickleMachine::push_text() {
+  constexpr std::size_t kEscapeMax = 10;
   const std::uint64_t start = opcode_at_ + 1 + bytes_of(kOpcodes[code_].argument);
-  auto head = reader_.at_hand(start, 3);
+  auto head = reader_.at_hand(start, 1 + 2 * kEscapeMax);
   if (code_ == 'S') head.remove_prefix(std::min<std::size_t>(1, head.size()));
-  return push(Value(head.starts_with("__") ? Kind::special_text : Kind::text, static_cast<std::int64_t>(opcode_at_)));
+  const bool is_special = takes_underscore(head, code_) && takes_underscore(head, code_);
+  return push(Value(is_special ? Kind::special_text : Kind::text, static_cast<std::int64_t>(opcode_at_)));
 }
 
 // A string that is itself a pickle, plain, in base64 or in hexadecimal, is not run by what loads this one; but what hides a program among
@@ -194,7 +209,7 @@ bool PickleMachine::push_integer() {
 }
 
 bool PickleMachine::push_node(Kind kind) {
-  if (nodes_.size() >= kNodesMax) return push(Value(Kind::plain));
+  if (nodes_.size() >= kNodesMax) return push(Value(Kind::unknown));
   nodes_.push_back({});
   return push(Value(kind, static_cast<std::int64_t>(nodes_.size() - 1)));
 }
@@ -264,10 +279,11 @@ bool PickleMachine::append(std::size_t first, std::size_t container, bool is_dic
   check_stored_from(first);
   if (target.is(Kind::list) || target.is(Kind::dict)) {
     Node& node = nodes_[static_cast<std::size_t>(target.payload())];
+    if (node.is_fields) return wrong("the fields of a numpy.dtype are changed");
     const bool was_empty = node.weight == 1;
     for (std::size_t i = first; i < stack_.size(); ++i) {
       node.weight = add_weights(node.weight, weight_of(stack_[i]));
-      if (is_dict && (i - first) % 2 == 0) node.has_special_key = node.has_special_key || stack_[i].is(Kind::special_text);
+      if (is_dict && (i - first) % 2 == 0) node.has_special_key = node.has_special_key || may_be_special(stack_[i]);
     }
     if (!check_weight(node.weight)) return false;
     if (is_dict) note_items(target, first, was_empty);
@@ -306,11 +322,13 @@ bool PickleMachine::pop_one() {
   return true;
 }
 
-// Where the index is a line: digits alone, since Python reads "1_0" as ten and others do not.
+// Where the index is a line: digits alone, since Python reads "1_0" as ten and others do not. What Python makes of it is followed.
 bool PickleMachine::memo_index() {
   if (kOpcodes[code_].argument != Argument::number_line) return true;
-  const auto [rest, problem] = std::from_chars(line_.data(), line_.data() + line_.size(), number_);
-  return (problem == std::errc() && rest == line_.data() + line_.size()) || wrong("an index of the memo that is not digits");
+  std::string digits(line_);
+  if (std::erase(digits, '_') > 0) tell("malformed", "high", "an index of the memo that is not digits");
+  const auto [rest, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), number_);
+  return (problem == std::errc() && rest == digits.data() + digits.size()) || wrong("an index of the memo that is not digits");
 }
 
 bool PickleMachine::memo_put(std::uint64_t index) {
@@ -387,6 +405,7 @@ std::optional<std::string> PickleMachine::text_at(Value value) {
     if (end == bytes.npos) return std::nullopt;
     text = bytes.substr(1, end - 1);
     if (argument == Argument::quoted_line && text.size() >= 2) text = text.substr(1, text.size() - 2);
+    if (text.find('\\') != text.npos) return std::nullopt;  // escapes: no name of a model has one
   }
   if (name_texts_.size() < 100'000) name_texts_[value.payload()] = text;
   return text;

@@ -98,11 +98,13 @@ TEST(PickleWalk, states_that_change_more_than_their_object_are_unsafe) {
 
 TEST(PickleWalk, what_is_not_read_to_its_end_is_unsafe) {
   for (const std::string& text : {""s, "N"s, "X\xff\xff\xff\xff"s, "\x8e\xff\xff\xff\xff\xff\xff\xff\xff."s, "cos"s, "g0\n."s, "h\x01."s, "R."s, "a."s, "(."s, "\xff."s, "\x80\x06N."s, "\x80\x04\x95\xff\x00\x00\x00\x00\x00\x00\x00N."s, "\x97."s,
-                                  "Nr\xff\xff\xff\xff."s, "Np1_0\n."s, "Np-1\n."s, "(Vk\nd."s}) {
+                                  "Nr\xff\xff\xff\xff."s, "Np-1\n."s, "(Vk\nd."s}) {
     const Walked walked = walk(text);
     EXPECT_FALSE(walked.end.stopped) << testing::PrintToString(text);
     EXPECT_EQ(walked.rules, Rules{"malformed"}) << testing::PrintToString(text);
   }
+  EXPECT_EQ(walk("Np1_0\n.").rules, Rules{"malformed"}) << "though what Python makes of it is followed";
+  EXPECT_EQ(walk("Np1_0\n0Vos\np10\n0g1_0\nVsystem\n\x93)R.").rules, (Rules{"malformed", "malformed", "unsafe-global"}));
 }
 
 TEST(PickleWalk, a_payload_before_a_break_is_named) {

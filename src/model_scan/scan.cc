@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "model_scan/decoder.h"
+#include "model_scan/hdf5_references.h"
 #include "model_scan/pickle_start.h"
 #include "model_scan/sentencepiece.h"
 #include "model_scan/tar_reader.h"
@@ -30,6 +31,11 @@ Result<Bytes> read_start(const RandomAccess& object, std::size_t bytes_max) {
 
 // A file of such a name may be what its contents say; any other must be what its name says.
 bool may_be_anything(FileKind named) { return named == FileKind::pickle || named == FileKind::archive; }
+
+// What no loader of its own kind reads as a pickle, and what may be one all the same, behind more than the look at its start has seen.
+bool may_hide_a_late_pickle(FileKind named) {
+  return named == FileKind::safetensors || named == FileKind::of_no_use || named == FileKind::variables || named == FileKind::onnx || named == FileKind::saved_model || named == FileKind::tokenizer_model || named == FileKind::gguf;
+}
 
 }  // namespace
 
@@ -83,6 +89,7 @@ Status Scan::look(const RandomAccess& object, const Place& place) {
   first->shrink_to_fit();
   if (*looked) return {};
   auto by_name = look_by_name(named, object, place);
+  if (by_name && may_hide_a_late_pickle(named)) by_name = look_for_late_pickle(object, place);
   return by_name ? Status{} : settle(by_name.error(), place, "malformed", "file/unreadable");
 }
 
@@ -96,17 +103,25 @@ Result<bool> Scan::look_by_content(FileKind named, ByteView first, const RandomA
   }
   const bool is_array = text_of(first).starts_with("\x93NUMPY");
   if (may_be_anything(named)) {
-    if (is_array) return TRY(look_at_array(object, place)), true;
-    if (is_tar(first)) return TRY(look_at_tar(object, place)), true;
-    if (is_hdf5(first)) return TRY(look_at_hdf5(object, place)), true;
-    if (codec_of(first)) return TRY(look_at_compressed(object, place)), true;
-    return false;
+    if (!TRY(look_at_container(first, object, place))) return false;
+    // What is a container for one loader may begin as a program for another.
+    return TRY(look_for_late_pickle(object, place)), true;
   }
+  if (is_tar(first)) return refuse_content(place, FileKind::archive, 0), true;
   if (found == FileKind::pickle && !is_array) return TRY(look_at_hidden_pickle(object, place)), true;
   if (found != FileKind::unknown) return refuse_content(place, found, 0), true;
   const FileKind marked = kind_by_short_magic(first);
   const bool is_binary_by_name = named == FileKind::safetensors || named == FileKind::onnx || named == FileKind::saved_model || named == FileKind::variables || named == FileKind::of_no_use;
   if (marked != FileKind::unknown && !(is_binary_by_name && named != FileKind::of_no_use)) return refuse_content(place, marked, 0), true;
+  return false;
+}
+
+// Whether the file was one.
+Result<bool> Scan::look_at_container(ByteView first, const RandomAccess& object, const Place& place) {
+  if (text_of(first).starts_with("\x93NUMPY")) return TRY(look_at_array(object, place)), true;
+  if (is_tar(first)) return TRY(look_at_tar(object, place)), true;
+  if (is_hdf5(first) || TRY(find_superblock(object))) return TRY(look_at_hdf5(object, place)), true;
+  if (codec_of(first)) return TRY(look_at_compressed(object, place)), true;
   return false;
 }
 

@@ -57,6 +57,7 @@ class Scan {
   Status look_at_safetensors(const RandomAccess& object, const Place& place);
   Status look_at_gguf(const RandomAccess& object, const Place& place);
   Status look_at_tokenizer_model(const RandomAccess& object, const Place& place);
+  Result<bool> look_at_container(ByteView first, const RandomAccess& object, const Place& place);
   Result<bool> look_by_content(FileKind named, ByteView first, const RandomAccess& object, const Place& place);
   Status look_for_late_pickle(const RandomAccess& object, const Place& place);
   Status look_at_hidden_pickle(const RandomAccess& object, const Place& place);

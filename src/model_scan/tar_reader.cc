@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 namespace redoubt::model_scan {
 namespace {
@@ -22,11 +23,44 @@ std::optional<std::uint64_t> octal(ByteView field) {
   return value;
 }
 
+// A checksum in whatever form a reader takes it: Python's takes signs, "0o17", "1_7" and binary numbers too.
+std::int64_t any_number(ByteView field) {
+  constexpr std::uint8_t kBinary = 0x80, kBinaryBelowZero = 0xff;
+  std::int64_t value = field[0] == kBinaryBelowZero ? -1 : 0;
+  if (field[0] == kBinary || field[0] == kBinaryBelowZero) {
+    for (const std::uint8_t byte : field.subspan(1)) value = value * 256 + byte;
+    return value;
+  }
+  const std::string_view text = text_of(field);
+  for (const char c : text.substr(0, text.find('\0'))) {
+    if (c >= '0' && c <= '7') value = value * 8 + (c - '0');
+  }
+  return text.find('-') == text.npos ? value : -value;
+}
+
+std::int64_t sum_of(ByteView block, bool is_signed) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < kBlock; ++i) sum += i >= 148 && i < 156 ? ' ' : is_signed ? static_cast<std::int8_t>(block[i]) : block[i];
+  return sum;
+}
+
 bool has_checksum(ByteView block) {
   const auto stored = octal(block.subspan(148, 8));
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < kBlock; ++i) sum += i >= 148 && i < 156 ? ' ' : block[i];
-  return stored && *stored == sum;
+  return stored && static_cast<std::int64_t>(*stored) == sum_of(block, false);
+}
+
+bool may_be_number(ByteView field) {
+  const auto text = text_of(field);
+  return field[0] >= 0x80 || text.substr(0, text.find('\0')).find_first_not_of("01234567 +-_oO\t\n\v\f\r\x1c\x1d\x1e\x1f") == text.npos;
+}
+
+// Whether any reader takes the block for a header; old programs have summed bytes with a sign.
+bool may_be_header(ByteView block) {
+  for (const auto& [offset, bytes] : {std::pair(100, 8), std::pair(108, 8), std::pair(116, 8), std::pair(124, 12), std::pair(136, 12), std::pair(148, 8)}) {
+    if (!may_be_number(block.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes)))) return false;
+  }
+  const std::int64_t stored = any_number(block.subspan(148, 8));
+  return stored == sum_of(block, false) || stored == sum_of(block, true);
 }
 
 std::string name_of(ByteView field) {
@@ -125,7 +159,7 @@ class TarReader {
 
 }  // namespace
 
-bool is_tar(ByteView start) { return start.size() >= kBlock && start[0] != 0 && has_checksum(start.first(kBlock)); }
+bool is_tar(ByteView start) { return start.size() >= kBlock && start[0] != 0 && may_be_header(start.first(kBlock)); }
 
 Result<TarEnd> read_tar(const RandomAccess& file, const std::function<Status(const TarMember&)>& member) { return TarReader(file, member).run(); }
 

@@ -249,16 +249,16 @@ class ZipReader {
   std::size_t told_ = 0;
 };
 
-// Whether a directory that begins with an entry, or an empty one, can belong to an end record.
+// Whether a directory that begins with an entry, or an empty one, can belong to an end record. Python's reader asks for a zip64 record whatever
+// the small one says, and never how many entries there are.
 Result<bool> has_directory(const RandomAccess& file, std::uint64_t record, ByteView fixed) {
   const std::uint64_t bytes = number(fixed, 12, 4), offset = number(fixed, 16, 4), count = number(fixed, 10, 2);
-  if (bytes == kFull32 || offset == kFull32 || count == 0xffff) {
-    if (record < 20) return false;
+  if (record >= 20) {
     Bytes locator(4);
     TRY(file.read_at(record - 20, locator));
-    return text_of(locator) == "PK\x06\x07";
+    if (text_of(locator) == "PK\x06\x07") return true;
   }
-  if (count == 0) return bytes == 0 && offset <= record && record + kEndBytes + number(fixed, 20, 2) == file.size();
+  if (bytes == 0) return count == 0 && offset <= record && record + kEndBytes + number(fixed, 20, 2) == file.size();
   if (bytes > record || bytes < kEntryBytes) return false;
   for (const std::uint64_t start : {record - bytes, offset}) {
     if (start + kEntryBytes > file.size()) continue;

@@ -137,6 +137,8 @@ def opcode_tricks():
         "unicode_name": call("о" + "s", "system", COMMAND), "unicode_full_width": call("ｏs", "system", COMMAND), "space_in_name": call("os ", "system", COMMAND), "newline_in_name": call("os\n", "system", COMMAND),
         "build_setstate": b"ccollections\nOrderedDict\n)R(V__setstate__\ncos\nsystem\ndbV" + COMMAND.encode() + b"\nb.",
         "build_class": b"\x80\x02ccollections\nOrderedDict\n)RN}" + text("__class__") + b"ccollections\nCounter\ns\x86b.",
+        "build_escaped": b"\x80\x02ccollections\nOrderedDict\n)R}V\\u005f_setstate__\ncbuiltins\nbytearray\nsbJ\xff\xff\xff\x7fb.", "build_escaped_string": b"ccollections\nOrderedDict\n)R(S'\\137\\x5fsetstate__'\ncbuiltins\nbytearray\ndbI5\nb.",
+        "build_made_text": b"\x80\x02ccollections\nOrderedDict\n)R}cbuiltins\nstr\n" + text("__setstate__") + b"\x85Rcbuiltins\nbytearray\nsbK\x05b.", "build_lost_state": b"\x80\x02N}" + text("__class__") + b"ccollections\nCounter\ns\x86q\x000" + b"K\x01\x850" * 140_000 + b"ccollections\nOrderedDict\n)Rh\x00b.",
         "build_on_class": b"\x80\x02ccollections\nOrderedDict\n}" + text("update") + b"ccollections\nCounter\nsb.",
         "call_of_a_result": b"\x80\x02ccollections\nOrderedDict\n)R)R.", "computed_name": b"\x80\x04ccollections\nOrderedDict\n)R" + short("system") + b"\x93)R.",
         "persistent_line": b"Pos.system\n.", "persistent_id": b"Vos.system\nQ.",
@@ -157,6 +159,28 @@ def opcode_tricks():
     }
 
 
+def described_type(kind, order, flags, fields=b"NN", size=-1):
+    """numpy.dtype with its state: what stands for its fields are their names and the dict."""
+    return b"cnumpy\ndtype\n" + text(kind) + b"\x89\x88\x87R" + type_state(order, flags, fields, size)
+
+
+def type_state(order, flags, fields=b"NN", size=-1):
+    return b"(K\x03" + text(order) + b"N" + fields + struct.pack("<cici", b"J", size, b"J", 1 if size > 0 else -1) + b"K" + bytes([flags]) + b"tb"
+
+
+def types_that_lie():
+    """Descriptions of arrays that are not what they seem when they are read."""
+    number, thing = described_type("f8", "<", 0), described_type("O8", "|", 0x3F)
+    array = b"0cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01K\x01\x85h\x02\x89C\x08AAAAAAAAtb."
+    def structure(offset, size):
+        return b"\x80\x03cnumpy\ndtype\n" + text("V8") + b"\x89\x88\x87Rq\x02" + type_state("|", 0x10, text("f") + b"\x85}q\x01" + text("f") + number + offset + b"\x86s", size)
+    wrapper = (b"\x80\x02cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(" + text("subclass") + b"cnumpy\nndarray\n" + text("shape") + b"K" + bytes([len(PAYLOAD)]) + b"\x85" + text("order") + text("C") + text("dtype")
+               + described_type("u1", "|", 0) + b"V\\u0064type\n" + thing + text("allow_mmap") + b"\x89" + text("numpy_array_alignment_bytes") + b"Nub")
+    many = b"}" + b"0}" * ((8 << 20) + 1)
+    return {"type_in_escapes.joblib": wrapper + PAYLOAD + b".", "fields_changed.pkl": structure(b"K\x00", 8) + b"0h\x01" + text("f") + thing + b"K\x00\x86s" + array, "second_state.pkl": structure(b"M\x00\x10", 4112) + type_state("|", 0x10, size=8) + array,
+            "fields_lost.pkl": b"\x80\x03" + many + b"0cnumpy\ndtype\n" + text("V8") + b"\x89\x88\x87Rq\x02" + type_state("|", 0x10, text("f") + b"\x85}" + text("f") + thing + b"K\x00\x86s", 8) + array}
+
+
 def array_tricks():
     """NumPy's and joblib's forms."""
     import numpy
@@ -174,7 +198,8 @@ def array_tricks():
     hidden = {f"hidden_object_{i}.npy": described(kind) for i, kind in enumerate(("'i4, O'", "'i4,|O'", "'i4,2O'", "'i4,(2,)O'", "' O'", "'object_'", "[('a', 'i4, O')]", "[('a', [('b', 'i4,O')])]"))}
     code = header + b"{'descr': eval('1'), 'fortran_order': False, 'shape': (1,), }".ljust(0x45) + b"\n" + bytes(8)
     state = pickle.dumps(numpy.array([Runs(), 1], dtype=object), 4)
-    return hidden | {"object.npy": npy, "object.npz": npz, "numpy_build.pkl": state, "liar.npy": liar, "code_in_header.npy": code, "npy_as.pkl": npy, "cut.npy": npy[:-5], "short.npy": npy[:9]}
+    unnamed = zip_of([("a/data.pkl", pickle.dumps({}, 2)), ("a/data/0", npy)]), zip_of([("a/data.pkl", pickle.dumps({}, 2)), ("a/version", npy)])
+    return hidden | types_that_lie() | {"array_as_storage.npz": unnamed[0], "array_as_version.npz": unnamed[1], "object.npy": npy, "object.npz": npz, "numpy_build.pkl": state, "liar.npy": liar, "code_in_header.npy": code, "npy_as.pkl": npy, "cut.npy": npy[:-5], "short.npy": npy[:9]}
 
 
 def joblib_tricks(folder):
@@ -226,6 +251,77 @@ def tar_readers_differ():
             "tar_old_prefix.tar": tar_member(b"a.txt", b"text", prefix=b"../../x", magic=bytes(8)) + end, "tar_gnu_prefix.tar": tar_member(b"a.txt", b"text", prefix=b"../../x", magic=b"ustar  \0") + end}
 
 
+def tar_and_pickle(sum_of):
+    """A tar archive for torch.load and tarfile, by its checksums in a form that tar does not write; for pickle a string of bytes."""
+    def member(name, data):
+        header = bytearray(tar_member(name, data)[:512])
+        header[148:156] = sum_of(header)
+        return bytes(header) + data + bytes(-len(data) % 512)
+    rest = member(b"storages", pickle.dumps(0, 2) + pickle.dumps([], 2)) + member(b"tensors", pickle.dumps(0, 2)) + member(b"pickle", PAYLOAD) + bytes(1024)
+    return member(b"B" + struct.pack("<I", 1024 + len(rest) - 5) + b"\x81", bytes(512)) + rest + b"."
+
+
+def tars_by_odd_sums():
+    def total(header, byte="B"):
+        return 256 + sum(struct.unpack(f"148{byte}8x356{byte}", bytes(header)))
+    return {"tar_signed_sum.pt": tar_and_pickle(lambda header: b"%06o\0 " % total(header, "b")), "tar_binary_sum.pt": tar_and_pickle(lambda header: b"\x80" + total(header).to_bytes(7, "big")),
+            "tar_plus_sum.pt": tar_and_pickle(lambda header: b"+%06o\0" % total(header)), "tar_underscore_sum.pt": tar_and_pickle(lambda header: b"0_%05o\0" % total(header))}
+
+
+def zip_behind_hdf5(folder):
+    """Keras takes a file for an archive when Python does, whatever it begins with, and Python does not read how many entries there are."""
+    import h5py
+
+    with h5py.File(folder / "begin.h5", "w") as file:
+        file.create_dataset("a", data=[1.0])
+    layer = {"class_name": "Lambda", "module": "keras.layers", "config": {}}
+    archive = bytearray(zip_of([("metadata.json", "{}"), ("config.json", json.dumps({"class_name": "Sequential", "module": "keras", "config": {"layers": [layer]}})), ("model.weights.h5", b"")], compression=zipfile.ZIP_DEFLATED))
+    end = archive.rindex(b"PK\x05\x06")
+    archive[end + 8:end + 12] = bytes(4)
+    return {"zip_without_count.keras": (folder / "begin.h5").read_bytes() + bytes(archive)}
+
+
+def pickle_in_safetensors():
+    """A sound safetensors file whose header's length begins a string for pickle; further strings lead through the header to the tensor, which is a program."""
+    code = PAYLOAD[2:]
+    tail = f'"}},"w":{{"dtype":"U8","shape":[{len(code)}],"data_offsets":[0,{len(code)}]}}}}'
+    length = ord("X") + (5000 << 8)
+    header = '{"__metadata__":{"a":"'.ljust(5 + (length >> 8) - 8, "x")
+    while length - len(header) > 256:
+        header += "U~" + "x" * 126
+    last = (length - len(header) - 4) // 2
+    rest = length - len(header) - 4 - last
+    header += f"U{chr(last)}{'x' * last}U{chr(rest)}"
+    return struct.pack("<Q", length) + (header + "x" * (rest - len(tail)) + tail).encode() + code
+
+
+def tar_in_safetensors():
+    """A sound safetensors file whose header is that of a tar archive, and whose tensor holds the archive's members."""
+    members = b"".join(tar_member(name, data) for name, data in ((b"storages", pickle.dumps(0, 2) + pickle.dumps([], 2)), (b"tensors", pickle.dumps(0, 2)), (b"pickle", PAYLOAD))) + bytes(1024)
+    block = struct.pack("<Q", 1016) + b'{"__metadata__":{"a":"'.ljust(92, b"x") + b"0000644 0000000 0000000 00000001000 00000000000 " + b" " * 8 + b"0" + b"x" * 172 + b"0000000 0000000 " + b"x" * 167
+    block = block[:148] + b"%07o " % sum(block) + block[156:]
+    return block + f'"}},"w":{{"dtype":"U8","shape":[{len(members)}],"data_offsets":[0,{len(members)}]}}}}'.encode().ljust(512) + members
+
+
+def two_in_one(folder):
+    """Containers that are programs for pickle too, and a string for pickle that is an HDF5 file far behind its start."""
+    import h5py
+
+    with h5py.File(folder / "block.h5", "w", userblock_size=512) as file:
+        file["a"] = [1.0]
+    block = PAYLOAD + (folder / "block.h5").read_bytes()[len(PAYLOAD):]
+    name = call_global("posix", "system", COMMAND) + b".txt"
+    frame = b"a" * (0x184D2A - 3) + PAYLOAD[2:]
+    frame += b"a" * (-len(frame) % 256)
+    zstandard = b"T*M\x18" + struct.pack("<I", len(frame)) + frame + b"\x28\xb5\x2f\xfd\x20\x02\x11\0\0" + b"N."
+    with h5py.File(folder / "far.h5", "w", userblock_size=1 << 17) as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "config": {}}]}})
+    far = bytearray((folder / "far.h5").read_bytes())
+    far[:5] = b"B" + struct.pack("<I", len(far) - 5)
+    return {"pickle_in_user_block.pkl": block, "pickle_in_user_block.h5": block, "pickle_in_tar_name.pkl": tar_member(name, b"text") + bytes(1024), "pickle_in_zstd.pkl": zstandard, "late_by_underscores.txt": b"Vx\np1_0\n0" * 150000 + call_global("os", "system", COMMAND),
+            "far_user_block.h5": bytes(far) + b".", "tar_in.safetensors": tar_in_safetensors()}
+
+
 def zip_with_two_names(name):
     """Python takes a member's name from an extra field, where there is one."""
     info = zipfile.ZipInfo("a.txt")
@@ -261,8 +357,9 @@ def container_tricks():
     old_tar = bytearray(tar_of([("pickle", PAYLOAD)]))
     old_tar[257:265] = bytes(8)
     old_tar[148:156] = b"%06o\0 " % (sum(old_tar[:512]) - sum(old_tar[148:156]) + 8 * 32)
+    late = b"Vx\n0" * 300000 + call_global("os", "system", COMMAND)
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2)
-    return tar_readers_differ() | {
+    return tar_readers_differ() | tars_by_odd_sums() | {
         "zip_second_name.zip": zip_with_two_names(b"model.py"), "zip_second_name_slip.zip": zip_with_two_names(b"../../x.txt"),
         "storage_too_small.pt": torch_zip(TENSOR % (b"M\xff\xff", b"M\xff\xff") + b"."),
         "torch_zip.pt": model, "torch_zip.bin": model, "torch_zip_deflated.pt": deflated, "torch_zip_nested.pt": torch_zip(pickle.dumps(1, 2), [("archive/extra/model.pkl", PAYLOAD)]),
@@ -277,7 +374,7 @@ def container_tricks():
         "legacy_trailing.pt": magic + pickle.dumps({}, 2) + pickle.dumps([], 2) + PAYLOAD, "gzip.pkl.gz": gzip.compress(PAYLOAD), "gzip_as.pkl": gzip.compress(PAYLOAD), "bz2.pkl": bz2.compress(PAYLOAD), "xz.pkl": lzma.compress(PAYLOAD),
         "lzma_alone.pkl": lzma.compress(PAYLOAD, lzma.FORMAT_ALONE), "zlib.pkl": zlib.compress(PAYLOAD), "gzip_twice.pkl": gzip.compress(gzip.compress(PAYLOAD)), "gzip_members.pkl": gzip.compress(pickle.dumps(1)) + gzip.compress(PAYLOAD),
         "gzip_trailing.pkl": gzip.compress(pickle.dumps(1)) + b"junk", "gzip_cut.pkl": gzip.compress(pickle.dumps(list(range(9999))))[:-9], "bomb.pkl.gz": gzip.compress(bytes(300 << 20)),
-        "late_as.txt": b"Vx\n0" * 300000 + call_global("os", "system", COMMAND), "pickle_as.txt": PAYLOAD, "pickle_as.json": PAYLOAD, "pickle_as.safetensors": PAYLOAD, "pickle_as.png": PAYLOAD, "pickle_as.gguf": PAYLOAD, "zip_as.safetensors": model, "zip_as.json": model, "text_then_zip.md": b"# A model\n" + model,
+        "late_as.txt": late, "late_as.png": late, "late_as.onnx_data": late, "pickle_in.safetensors": pickle_in_safetensors(), "pickle_as.txt": PAYLOAD, "pickle_as.json": PAYLOAD, "pickle_as.safetensors": PAYLOAD, "pickle_as.png": PAYLOAD, "pickle_as.gguf": PAYLOAD, "zip_as.safetensors": model, "zip_as.json": model, "text_then_zip.md": b"# A model\n" + model,
         "junk.pkl": b"\x00\x01\x02", "empty.pkl": b"", "torchscript.pt": torch_zip(pickle.dumps(1, 2), [("archive/code/__torch__.py", b"def forward(self): return 1\n"), ("archive/constants.pkl", pickle.dumps((), 2))]),
         "constants.pt": torch_zip(pickle.dumps(1, 2), [("archive/constants.pkl", PAYLOAD)]),
     }
@@ -364,15 +461,20 @@ def saved_model(*operators, functions=(), constants=()):
     return field(1, 1) + field(2, field(2, nodes + (field(2, library) if library else b"")))
 
 
-def onnx_model(nodes=(("Add", ""),), location=None, graph_in_node=False):
+def onnx_tensor(location):
+    return field(1, 1) + field(2, 1) + field(8, "w") + field(13, field(1, "location") + field(2, location)) + field(14, 1)
+
+
+def onnx_model(nodes=(("Add", ""),), location=None, graph_in_node=False, function=None, training=b""):
     def node(op, domain):
         return field(1, "a") + field(2, "b") + field(4, op) + (field(7, domain) if domain else b"")
     graph = b"".join(field(1, node(*entry)) for entry in nodes)
     if location is not None:
-        graph += field(5, field(1, 1) + field(2, 1) + field(8, "w") + field(13, field(1, "location") + field(2, location)) + field(14, 1))
+        graph += field(5, onnx_tensor(location))
     if graph_in_node:
         graph = field(1, node("If", "") + field(5, field(1, "then_branch") + field(6, graph)))
-    return field(1, 8) + field(7, graph + field(2, "g")) + field(8, field(2, 17))
+    own = field(25, field(1, function[1]) + field(7, node("Add", "")) + field(10, function[0]) + function[2]) if function else b""
+    return field(1, 8) + field(7, graph + field(2, "g")) + field(8, field(2, 17)) + training + own
 
 
 def graph_tricks():
@@ -385,7 +487,9 @@ def graph_tricks():
     files["tf_cut/saved_model.pb"] = saved_model("Const", "MatMul")[:-3]
     files["tf_keras/keras_metadata.pb"] = field(1, field(5, json.dumps({"class_name": "Lambda", "config": {}})))
     files |= {"onnx_parent.onnx": onnx_model(location="../../../etc/passwd"), "onnx_absolute.onnx": onnx_model(location="/etc/passwd"), "onnx_custom.onnx": onnx_model(nodes=[("Run", "evil.ops")]),
-              "onnx_nested.onnx": onnx_model(nodes=[("Run", "evil.ops")], graph_in_node=True), "onnx_nested_path.onnx": onnx_model(location="a/../../x", graph_in_node=True), "onnx_cut.onnx": onnx_model()[:-6], "onnx_empty.onnx": b""}
+              "onnx_nested.onnx": onnx_model(nodes=[("Run", "evil.ops")], graph_in_node=True), "onnx_nested_path.onnx": onnx_model(location="a/../../x", graph_in_node=True), "onnx_cut.onnx": onnx_model()[:-6], "onnx_empty.onnx": b"",
+              "onnx_other_of_domain.onnx": onnx_model(nodes=[("Run", "evil.ops")], function=("evil.ops", "Known", b"")), "onnx_default.onnx": onnx_model(function=("own", "Known", field(11, field(1, "a") + field(5, onnx_tensor("/etc/passwd"))))),
+              "onnx_training.onnx": onnx_model(training=field(20, field(2, field(1, field(4, "Run") + field(7, "evil.ops")))))}
     return files
 
 
@@ -426,6 +530,10 @@ def config_tricks(folder):
         "auto_map/config.json": json.dumps({"auto_map": {"AutoModel": "modeling.M"}}).encode(), "auto_map_deep/config.json": json.dumps({"text_config": {"auto_map": {"AutoModel": "x--y.M"}}}).encode(),
         "trust/config.json": json.dumps({"trust_remote_code": True}).encode(), "pipelines/config.json": json.dumps({"custom_pipelines": {"x": {"impl": "x.Y"}}}).encode(),
         "adapter/adapter_config.json": json.dumps({"auto_mapping": {"base_model_class": "M", "parent_library": "modeling_m"}}).encode(), "diffusers/model_index.json": json.dumps({"_class_name": "P", "unet": ["my_unet", "Unet"]}).encode(),
+        "kernel/config.json": json.dumps({"model_type": "llama", "attn_implementation": "somebody/attention"}).encode(), "kernel_parts/config.json": json.dumps({"_attn_implementation": {"text_config": "somebody/attention@v1:layer"}}).encode(),
+        "sentence/modules.json": json.dumps([{"idx": 0, "name": "0", "path": "", "type": "custom_st.Transformer"}]).encode(), "sentence/2_Dense/config.json": json.dumps({"in_features": 4, "activation_function": "os.abort"}).encode(),
+        "cross/config.json": json.dumps({"sentence_transformers": {"activation_fn": "os.abort"}}).encode(), "router/router_config.json": json.dumps({"types": {"a": "x.Y"}, "structure": {"query": ["a"]}}).encode(),
+        "keras_folder/config.json": json.dumps({"a": {"module": "os", "class_name": "system", "config": COMMAND}}).encode(),
         "modeling_x.py": b"import os\n", "notebook.ipynb": b'{"cells": []}', "setup.sh": b"#!/bin/sh\n", "run_as.txt": b"#!/bin/sh\ntrue\n", "library.so": b"\x7fELF\x02\x01\x01" + bytes(64), "elf_as.json": b"\x7fELF\x02\x01\x01" + bytes(64),
         "exe_as.bin": b"MZ\x90\x00" + bytes(64), "macho_as.txt": b"\xcf\xfa\xed\xfe" + bytes(64), "wasm_as.bin": b"\0asm\x01\0\0\0", "archive.7z": b"7z\xbc\xaf\x27\x1c" + bytes(32), "archive.rar": b"Rar!\x1a\x07\x01\x00", "unknown.xyz": b"?",
         "overlap.safetensors": (lambda h: struct.pack("<Q", len(h)) + h + bytes(8))(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
@@ -438,7 +546,7 @@ def config_tricks(folder):
 def harmful(folder):
     files = {f"gadget_{name}.pkl": data for name, data in GADGETS.items()}
     files |= {f"opcode_{name}.pkl": data for name, data in opcode_tricks().items()}
-    files |= array_tricks() | joblib_tricks(folder) | container_tricks() | keras_tricks() | hdf5_tricks(folder) | graph_tricks() | config_tricks(folder)
+    files |= array_tricks() | joblib_tricks(folder) | container_tricks() | keras_tricks() | hdf5_tricks(folder) | zip_behind_hdf5(folder) | two_in_one(folder) | graph_tricks() | config_tricks(folder)
     return write(folder, files)
 
 
@@ -533,7 +641,7 @@ def numpy_files(folder):
 
     paths = {}
     arrays = {"floats": numpy.arange(12.0).reshape(3, 4), "empty": numpy.zeros((0, 3)), "scalar": numpy.array(5), "text": numpy.array(["a", "bcd"]), "half": numpy.zeros(5, "f2"), "structure": numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
-              "dates": numpy.array(["2020-01-01"], dtype="datetime64[D]"), "prices": numpy.zeros(3, dtype=[("Open", "f8"), ("Object", "i4"), ("High", [("O", "f4"), ("x", "u1", (2, 3))])]), "records": numpy.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), "titled": numpy.zeros(2, dtype=[(("a title", "name"), "f4")]),
+              "dates": numpy.array(["2020-01-01"], dtype="datetime64[D]"), "prices": numpy.zeros(3, dtype=[("Open", "f8"), ("Object", "i4"), ("High", [("O", "f4"), ("x", "u1", (2, 3))])]), "columns": numpy.zeros(2, dtype=[(f"c{i}", "f4") for i in range(200)]), "records": numpy.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), "titled": numpy.zeros(2, dtype=[(("a title", "name"), "f4")]),
               "aligned": numpy.zeros(2, dtype=numpy.dtype([("a", "u1"), ("b", "f8")], align=True)), "spans": numpy.zeros(2, "m8[25s]"), "fortran": numpy.asfortranarray(numpy.ones((3, 4))), "big": numpy.zeros(4, ">f4"), "objects": numpy.array(["a", {"b": 1}, None], dtype=object), "void": numpy.zeros(2, "V7")}
     for name, array in arrays.items():
         numpy.save(folder / f"{name}.npy", array, allow_pickle=True)
@@ -586,6 +694,9 @@ def other_files(folder):
               "external.onnx": onnx_model(location="weights/external.data"), "plain/chat_template.jinja": CLEAN_TEMPLATES["tools"].encode(), "tf/saved_model.pb": saved_model("Placeholder", "VarHandleOp", "MatMul", "StatefulPartitionedCall", "SaveV2", functions=[("f", "AddV2")], constants=["model"]),
               "config.json": b'{"model_type": "llama"}', "README.md": b"# A model\n", "vocab.txt": b"[PAD]\n[UNK]\n", "clean.zip": zip_of([("a/config.json", b"{}"), ("a/notes.txt", b"text")], compression=zipfile.ZIP_DEFLATED),
               "clean.tar.gz": gzip.compress(tar_of([("./config.json", b"{}")])), "numbers.pkl.gz": gzip.compress(pickle.dumps(list(range(1000)))),
+              "sentence/modules.json": json.dumps([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.base.modules.dense.Dense"}]).encode(),
+              "sentence/1_Dense/config.json": json.dumps({"in_features": 4, "activation_function": "torch.nn.modules.activation.Tanh"}).encode(), "gpt2/config.json": json.dumps({"activation_function": "gelu_new", "attn_implementation": "flash_attention_2"}).encode(),
+              "router/router_config.json": json.dumps({"types": {"a": "sentence_transformers.models.Transformer"}, "structure": {"query": ["a"]}}).encode(), "function.onnx": onnx_model(nodes=[("Known", "own.ops")], function=("own.ops", "Known", b"")),
               "torch_old/adapter_config.json": json.dumps({"auto_mapping": None, "peft_type": "LORA"}).encode(),
               "peft/adapter_config.json": json.dumps({"auto_mapping": {"base_model_class": "LlamaForCausalLM", "parent_library": "transformers.models.llama.modeling_llama"}}).encode()}
     paths = {name: folder / name for name in ("model.safetensors", "model.gguf", "model.onnx", "plain.weights.h5", "model.keras", "model.h5", "operations.keras", "image.keras", "image.h5", "model.weights.h5")}
