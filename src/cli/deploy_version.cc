@@ -110,7 +110,7 @@ Status check_serving(Session& session, const Digest& artifact, const std::string
 
 Status record_rollout(Session& session, const stages::deploy::CurrentDeployment& candidate, const stages::deploy::CurrentDeployment& current, stages::deploy::RolloutAction action,
                       const std::string& reason) {
-  const auto event = TRY(stages::deploy::rollout_event(candidate, current, action, reason, *TRY(session.registry())));
+  const auto event = TRY(stages::deploy::rollout_event(session.evidence(), candidate, current, action, reason, *TRY(session.registry())));
   TRY(session.record_event(governance::kRolloutEvent, event));
   (void)TRY(session.registry());  // which follows the event
   return {};

@@ -33,7 +33,7 @@ class AdmissionTest : public ::testing::Test {
     fixture_.record<ReviewStep>({{"statement:register", *registered_}}, {}, {{"name", "m"}, {"version", version}, {"decision", decision}, {"reason", "r"}}, by,
                                 {{"decision", decision}, {"by", by}});
   }
-  Result<AdmittedRelease> admit(const std::string& version = "0.1.0", const Policy& policy = {}) {
+  Result<AdmittedRelease> admit(const std::string& version = "0.1.0", const Policy& policy = {}, const std::string& environment = "production") {
     recorder_.emplace(fixture_.recorder());
     Admission admission({*fixture_.evidence, *fixture_.registry, fixture_.store, *recorder_, fixture_.clock,
                          [this](const std::string& identity) { return identity != not_a_reviewer_; },
@@ -49,7 +49,7 @@ class AdmissionTest : public ::testing::Test {
                            const auto& names = asked.signatures_from ? signed_by_there_ : signed_by_;
                            return image == fixture_.image ? names : std::set<std::string>();
                          }});
-    return admission.admit("m", version, "production", policy);
+    return admission.admit("m", version, environment, policy);
   }
   void expect_refused(const std::string& why, ErrorCode code = ErrorCode::gate_refused) {
     const auto admitted = admit();
@@ -238,8 +238,8 @@ TEST_F(AdmissionTest, a_failed_gate_has_no_way_past_it) {
 
 class DeploymentTest : public AdmissionTest {
  protected:
-  Deployment deploy(const std::string& version, DeploymentOptions options = {}) {
-    const auto admitted = admit(version);
+  Deployment deploy(const std::string& version, DeploymentOptions options = {}, const std::string& environment = "production") {
+    const auto admitted = admit(version, {}, environment);
     CHECK(admitted.has_value());
     auto done = record_deployment(*admitted, options, *fixture_.evidence, *fixture_.registry, *recorder_);
     CHECK(done.has_value());
@@ -268,6 +268,21 @@ TEST_F(DeploymentTest, the_newest_decision_counts_and_the_one_before_is_where_a_
   EXPECT_FALSE((*current_deployment(*fixture_.evidence, "staging")).has_value());
 }
 
+TEST_F(DeploymentTest, a_version_that_still_stands_in_another_environment_stays_deployed) {
+  for (const char* version : {"0.1.0", "0.2.0"}) {
+    register_version(version);
+    decide("approve", "reviewer", version);
+  }
+  const auto state_of = [&](const char* version) { return fixture_.registry->get("m", version)->state; };
+  deploy("0.1.0", {}, "staging");
+  deploy("0.1.0");
+  deploy("0.2.0", {}, "staging");
+  EXPECT_EQ(state_of("0.1.0"), provider::VersionState::deployed);
+  deploy("0.2.0");
+  EXPECT_EQ(state_of("0.1.0"), provider::VersionState::approved);
+  EXPECT_EQ(state_of("0.2.0"), provider::VersionState::deployed);
+}
+
 struct RolloutStep {
   static constexpr const char* kName = governance::kRolloutEvent;
 };
@@ -290,7 +305,7 @@ class RolloutTest : public DeploymentTest {
   Standing standing() { return standing_of(*fixture_.evidence, "production").value(); }
   void decide_rollout(RolloutAction action) {
     const auto now = standing();
-    const auto event = rollout_event(*now.candidate, *now.current, action, "because", *fixture_.registry).value();
+    const auto event = rollout_event(*fixture_.evidence, *now.candidate, *now.current, action, "because", *fixture_.registry).value();
     governance::StepPlan plan;
     plan.parameters = {{"number", ++decisions_}};
     CHECK(recorder_->run<RolloutStep>(plan, [&]() -> Result<governance::StepProduct> { return governance::StepProduct{{}, event}; }).has_value());
@@ -355,6 +370,17 @@ TEST_F(RolloutTest, a_policy_may_ask_that_the_bytes_have_served_elsewhere) {
   decide_rollout(RolloutAction::promoted);
   EXPECT_EQ(*environments_of(*fixture_.evidence, fixture_.artifact("release", "0.2.0"), fixture_.image), std::set<std::string>{"production"});
   EXPECT_EQ(*environments_of(*fixture_.evidence, fixture_.artifact("release", "0.1.0"), fixture_.image), std::set<std::string>{"production"});
+}
+
+TEST_F(RolloutTest, what_stands_in_another_environment_is_left_there) {
+  deploy("0.1.0", {}, "staging");
+  deploy("0.2.0", {}, "dev");
+  begin("0.2.0");
+  decide_rollout(RolloutAction::rolled_back);
+  EXPECT_EQ(states(), "Deployed Deployed ");
+  begin("0.2.0");
+  decide_rollout(RolloutAction::promoted);
+  EXPECT_EQ(states(), "Deployed Deployed ");
 }
 
 TEST_F(RolloutTest, a_revoked_candidate_stays_revoked) {

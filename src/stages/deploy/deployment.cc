@@ -66,12 +66,28 @@ Result<Json> plan_beside(const std::optional<CurrentDeployment>& current, const 
               "deploy it at once");
 }
 
-// The version whose place is taken; "" when it is the same one or may not go back to Approved.
-Result<std::string> replaced_version(const std::optional<CurrentDeployment>& current, const AdmittedRelease& release,
+std::string environment_of(const CurrentDeployment& deployment) { return json_or(deployment.record.result, "environment", ""); }
+
+// Whether a version serves, or is tried, in another environment than that of this deployment.
+Result<bool> stands_elsewhere(ledger::EvidenceLog& evidence, const CurrentDeployment& deployment) {
+  std::set<std::string> environments;
+  for (const auto& entry : TRY(evidence.of_step(DeployStep::kName))) environments.insert(json_or(TRY(attest::to_step_record(entry.statement)).result, "environment", ""));
+  environments.erase(environment_of(deployment));
+  for (const auto& environment : environments) {
+    const auto standing = TRY(standing_of(evidence, environment));
+    for (const auto* one : {&standing.current, &standing.candidate})
+      if (*one && (*one)->name() == deployment.name() && (*one)->version() == deployment.version()) return true;
+  }
+  return false;
+}
+
+// The version whose place is taken; "" when it is the same one, still stands elsewhere or may not go back to Approved.
+Result<std::string> replaced_version(ledger::EvidenceLog& evidence, const std::optional<CurrentDeployment>& current, const AdmittedRelease& release,
                                      provider::ModelRegistry& registry) {
   if (!current || (current->name() == release.name() && current->version() == release.version())) return std::string();
   const auto before = TRY(registry.get(current->name(), current->version()));
-  return before.state == provider::VersionState::deployed && before.name == release.name() ? before.version : std::string();
+  if (before.state != provider::VersionState::deployed || before.name != release.name() || TRY(stands_elsewhere(evidence, *current))) return std::string();
+  return before.version;
 }
 
 }  // namespace
@@ -107,15 +123,15 @@ const char* to_string(RolloutAction action) {
   return kNames[static_cast<std::size_t>(action)];
 }
 
-Result<Json> rollout_event(const CurrentDeployment& candidate, const CurrentDeployment& current, RolloutAction action, const std::string& reason, provider::ModelRegistry& registry) {
+Result<Json> rollout_event(ledger::EvidenceLog& evidence, const CurrentDeployment& candidate, const CurrentDeployment& current, RolloutAction action, const std::string& reason, provider::ModelRegistry& registry) {
   const auto state_of = [&](const CurrentDeployment& one) -> Result<provider::VersionState> { return TRY(registry.get(one.name(), one.version())).state; };
   const auto tried = TRY(state_of(candidate)), stood = TRY(state_of(current));
   const bool is_promoted = action == RolloutAction::promoted, is_back = action == RolloutAction::rolled_back;
   std::string left, stands;
-  if (is_promoted && stood == provider::VersionState::deployed) left = current.version();
-  if (is_back && tried == provider::VersionState::deployed) left = candidate.version();
+  if (is_promoted && stood == provider::VersionState::deployed && !TRY(stands_elsewhere(evidence, current))) left = current.version();
+  if (is_back && tried == provider::VersionState::deployed && !TRY(stands_elsewhere(evidence, candidate))) left = candidate.version();
   if (is_back && stood == provider::VersionState::approved) stands = current.version();  // where it had been promoted by then
-  return Json{{"environment", json_or(candidate.record.result, "environment", "")}, {"deployment", candidate.statement.tagged()}, {"name", candidate.name()}, {"version", candidate.version()},
+  return Json{{"environment", environment_of(candidate)}, {"deployment", candidate.statement.tagged()}, {"name", candidate.name()}, {"version", candidate.version()},
               {"action", to_string(action)}, {"reason", reason}, {"from", current.version()}, {"left", left}, {"stands", stands}};
 }
 
@@ -162,7 +178,7 @@ Result<governance::Deployment> record_deployment(const AdmittedRelease& release,
   if (options.promoted_from) step.inputs["statement:promoted"] = *options.promoted_from;
   step.parameters = parameters;
   // Both are deployed while one is tried.
-  const std::string previous = plan.is_null() ? TRY(replaced_version(current, release, registry)) : std::string();
+  const std::string previous = plan.is_null() ? TRY(replaced_version(evidence, current, release, registry)) : std::string();
   return recorder.run<DeployStep>(step, [&]() -> Result<governance::StepProduct> {
     Json result = {{"name", release.name()}, {"version", release.version()}, {"environment", release.environment()}, {"previous", previous}, {"rollback", options.rollback}};
     result.update(release.evidence());

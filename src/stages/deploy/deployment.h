@@ -49,7 +49,7 @@ enum class RolloutAction { shifted, promoted, rolled_back };
 const char* to_string(RolloutAction action);
 // The result of the event that says how the candidate goes on: {environment, deployment, name, version, action, reason, from, left, stands};
 // `left` and `stands` are versions whose state in the registry changes by it, or "". Nothing may be recorded without a candidate.
-Result<Json> rollout_event(const CurrentDeployment& candidate, const CurrentDeployment& current, RolloutAction action, const std::string& reason, provider::ModelRegistry& registry);
+Result<Json> rollout_event(ledger::EvidenceLog& evidence, const CurrentDeployment& candidate, const CurrentDeployment& current, RolloutAction action, const std::string& reason, provider::ModelRegistry& registry);
 
 // Records the decision, or answers the present one (or the candidate) when it is the same release, review and endpoint. already_exists while
 // another deployment is tried; a plan counts only where a version of the same name stands, and is left out where nothing does.
