@@ -64,7 +64,8 @@ class ReleaseFixture {
   Evaluation evaluated() {
     return record<EvaluateStep>({{"model", evaluated_model.value_or(model)}, {"data", evaluated_data.value_or(eval_data)}, {trains_whole ? "trained_model" : "adapter", evaluated_adapter.value_or(adapter)}},
                                 {{"evaluation", crypto::sha256("evaluation")}},
-                                {{"gate", gate}, {"metrics", {{"eval_loss", 1.2}}}, {"failures", Json::array()}, {"explanation", "as measured"}});
+                                {{"gate", gate}, {"metrics", {{"eval_loss", 1.2}}}, {"failures", Json::array()}, {"explanation", "as measured"}},
+                                "operator", {{"thresholds", {{"perplexity_max", 20}}}});
   }
 
   TemporaryFolder folder = *TemporaryFolder::create();

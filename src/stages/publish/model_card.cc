@@ -58,7 +58,8 @@ std::string to_markdown(const ModelCard& card) {
   for (const auto& failure : json_or(card.gate, "failures", Json::array())) {
     out += fmt::format("; {} {} is not within {}", json_or(failure, "metric", ""), value_text(failure["value"]), value_text(failure["limit"]));
   }
-  out += ".\n\n## Training\n\n" + key_table(card.training, "hyperparameter", "value");
+  out += ".\n\n" + key_table(json_or(card.gate, "thresholds", Json::object()), "threshold", "value");
+  out += "\n## Training\n\n" + key_table(card.training, "hyperparameter", "value");
   out += "\n## Data\n\n" + key_table(card.data, "fact", "value");
   out += "\n## Image\n\n" + key_table(card.image, "fact", "value");
   out += "\n## Lineage\n\n" + key_table(card.lineage, "input", "digest");

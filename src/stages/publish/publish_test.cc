@@ -83,9 +83,11 @@ TEST_F(PublishTest, the_card_tells_origin_numbers_and_lineage) {
   EXPECT_THAT(card, HasSubstr("owner/base"));
   EXPECT_THAT(card, HasSubstr("PendingManualApproval"));
   EXPECT_THAT(card, HasSubstr(fixture_.model.hex()));
+  EXPECT_THAT(card, HasSubstr("| perplexity_max | 20 |"));
   const auto json = parse_json(text_of_output(*registered, "card", "card.json"), "card.json");
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["lineage"]["train.adapter"], fixture_.adapter.tagged());
+  EXPECT_EQ((*json)["gate"]["thresholds"]["perplexity_max"], 20);
 }
 
 TEST_F(PublishTest, a_failed_gate_is_registered_as_rejected_for_good) {

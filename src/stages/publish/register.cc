@@ -83,7 +83,8 @@ ModelCard make_card(const ReleaseChain& chain, const RegisterOptions& options, c
   card.training = chain.trained.record().parameters;
   card.metrics = json_or(evaluation, "metrics", Json::object());
   card.base_metrics = json_or(evaluation, "base_metrics", Json::object());
-  card.gate = {{"gate", json_or(evaluation, "gate", "fail")}, {"failures", json_or(evaluation, "failures", Json::array())}};
+  card.gate = {{"gate", json_or(evaluation, "gate", "fail")}, {"failures", json_or(evaluation, "failures", Json::array())},
+               {"thresholds", json_or(chain.evaluation.record().parameters, "thresholds", Json::object())}};
   card.lineage = lineage_of(chain);
   card.data = chain.data.record().result;
   card.image = chain.image.record().result;
