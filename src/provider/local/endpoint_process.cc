@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <limits>
 #include <thread>
 
 #include "base/file.h"
@@ -47,7 +48,10 @@ Result<EndpointStatus> EndpointProcess::status() const {
   if (!is_there(status_file())) return status;
   const std::string where = status_file().string();
   const Json json = TRY(parse_json(TRY(read_text_file(status_file(), 64 << 10)), where));
-  status.pid = static_cast<int>(TRY(json_integer(json, "pid", where)));
+  const auto pid = TRY(json_integer(json, "pid", where));
+  // It is sent signals: 0 and less are whole groups of processes.
+  if (pid <= 0 || pid > std::numeric_limits<int>::max()) return fail(ErrorCode::tampered, "the endpoint's status names no process", where, "end the endpoint by hand, then remove this file");
+  status.pid = static_cast<int>(pid);
   status.state = TRY(json_string(json, "state", where));
   status.url = TRY(json_string(json, "url", where));
   status.ca_file = TRY(json_string(json, "ca_file", where));

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "crypto/hash.h"
+#include "provider/local/endpoint_process.h"
 #include "provider/local/local_kms.h"
 #include "provider/local/local_object_store.h"
 #include "provider/local/vault_secret_store.h"
@@ -325,6 +326,25 @@ TEST_F(Secrets, a_missing_key_of_names_is_tampered_once_there_are_secrets) {
   ASSERT_TRUE((*open())->put("a", Secret("one")));
   ASSERT_TRUE(std::filesystem::remove(folder_.path() / "names.key"));
   EXPECT_EQ(open().error().code, ErrorCode::tampered);
+}
+
+// The number is sent signals, and 0 and less are groups of processes; whoever may write the workspace's files may write this one.
+TEST(EndpointProcess, a_status_that_names_no_process_is_tampered) {
+  const auto folder = *TemporaryFolder::create();
+  const EndpointProcess process(folder.path(), "dev");
+  EndpointStatus status;
+  status.pid = 7;
+  ASSERT_TRUE(write_status(process.status_file(), status));
+  EXPECT_TRUE(process.status());
+  for (const char* pid : {"0", "-1", "-7", "4294967295"}) {
+    auto text = *read_text_file(process.status_file());
+    const auto from = text.find("\"pid\":") + 6;
+    text.replace(from, text.find_first_of(",}", from) - from, pid);
+    ASSERT_TRUE(write_file(process.status_file(), text));
+    const auto read = process.status();
+    ASSERT_FALSE(read) << pid;
+    EXPECT_EQ(read.error().code, ErrorCode::tampered) << pid;
+  }
 }
 
 }  // namespace
