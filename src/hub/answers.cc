@@ -5,6 +5,7 @@
 #include <charconv>
 #include <optional>
 #include <set>
+#include <unordered_map>
 
 #include "crypto/hash.h"
 
@@ -35,34 +36,44 @@ bool holds_folder(const Repository& repository, const std::string& path) {
   return false;
 }
 
-using Paths = std::optional<std::vector<std::string>>;
+bool says_true(std::string_view value) { return http::equal_ignoring_case(value, "true") || value == "1"; }
+
+// What a request for some paths asks: which, and whether with their last commits.
+struct PathsWish {
+  std::vector<std::string> paths;
+  bool expand = false;
+};
 
 // huggingface_hub sends a form: "paths=config.json&paths=a+b&expand=False".
-Paths form_paths(std::string_view form) {
-  std::vector<std::string> paths;
+std::optional<PathsWish> form_paths(std::string_view form) {
+  PathsWish wish;
   while (!form.empty()) {
     std::string pair(form.substr(0, form.find('&')));
     form.remove_prefix(std::min(pair.size() + 1, form.size()));
     std::replace(pair.begin(), pair.end(), '+', ' ');
     const auto decoded = http::percent_decode(pair);
-    if (!decoded || paths.size() == kPathsMax) return std::nullopt;
-    if (decoded->starts_with("paths=")) paths.push_back(decoded->substr(6));
+    if (!decoded || wish.paths.size() == kPathsMax) return std::nullopt;
+    if (decoded->starts_with("paths=")) wish.paths.push_back(decoded->substr(6));
+    if (decoded->starts_with("expand=")) wish.expand = says_true(std::string_view(*decoded).substr(7));
   }
-  return paths.empty() ? Paths() : paths;
+  return wish.paths.empty() ? std::nullopt : std::optional(std::move(wish));
 }
 
 // Others send JSON: {"paths": [...]}, or one path alone.
-Paths json_paths(std::string_view text) {
+std::optional<PathsWish> json_paths(std::string_view text) {
   const auto body = parse_json(text, "request");
   if (!body || !body->is_object() || !body->contains("paths")) return std::nullopt;
   const Json& paths = (*body)["paths"];
-  if (paths.is_string()) return std::vector<std::string>{paths};
+  PathsWish wish{{}, json_or(*body, "expand", Json(false)) == true};
+  if (paths.is_string()) wish.paths.push_back(paths);
+  if (paths.is_string()) return wish;
   const bool all_texts = paths.is_array() && std::all_of(paths.begin(), paths.end(), [](const Json& path) { return path.is_string(); });
   if (!all_texts || paths.size() > kPathsMax) return std::nullopt;
-  return paths.get<std::vector<std::string>>();
+  wish.paths = paths.get<std::vector<std::string>>();
+  return wish;
 }
 
-Paths wanted_paths(const Request& request) {
+std::optional<PathsWish> wanted_paths(const Request& request) {
   const auto* type = request.headers.find("content-type");
   const bool is_form = type != nullptr && type->starts_with("application/x-www-form-urlencoded");
   return is_form ? form_paths(request.body) : json_paths(request.body);
@@ -154,43 +165,90 @@ Json tree_of(const Repository& repository, const std::string& folder, bool recur
 
 bool is_true(std::string_view query, const char* name) {
   const auto value = http::query_value(query, name);
-  return value && *value && (http::equal_ignoring_case(**value, "true") || **value == "1");
+  return value && *value && says_true(**value);
 }
 
-// What the Hub adds with `expand`: a mirror has one commit, and serves nothing that the scan found fault with.
-void expand_entry(Json& entry, const Repository& repository) {
-  entry["lastCommit"] = {{"id", repository.commit}, {"title", "mirror"}, {"date", repository.modified}};
+// Finds the oldest commit from which on a path has been as it is.
+class LastChanges {
+ public:
+  explicit LastChanges(const std::vector<Commit>& history) : history_(history) {}
+
+  const Commit& of(const std::string& path) {
+    const std::string now = state(0, path);
+    std::size_t at = 0;
+    while (at + 1 < history_.size() && state(at + 1, path) == now) ++at;
+    return history_[at];
+  }
+
+ private:
+  // What stands at a path: a file's contents, or those of all files below a folder.
+  std::string state(std::size_t commit, const std::string& path) {
+    const auto& files = history_[commit].repository.files;
+    if (commit == blobs_.size()) {
+      auto& blobs = blobs_.emplace_back();
+      for (const auto& file : files) blobs.emplace(file.path, file.blob_id);
+    }
+    if (const auto found = blobs_[commit].find(path); found != blobs_[commit].end()) return std::string(found->second);
+    std::string listing;
+    for (const auto& file : files) {
+      if (file.path.starts_with(path + "/")) listing += file.path + "\n" + file.blob_id + "\n";
+    }
+    return listing;
+  }
+
+  const std::vector<Commit>& history_;
+  std::vector<std::unordered_map<std::string_view, std::string_view>> blobs_;  // of the commits that were looked at
+};
+
+// What the Hub adds with `expand`. A mirror serves nothing that the scan found fault with.
+void expand_entry(Json& entry, LastChanges& changes) {
+  const Commit& commit = changes.of(entry["path"].get_ref<const std::string&>());
+  entry["lastCommit"] = {{"id", commit.repository.commit}, {"title", commit.title}, {"date", commit.repository.modified}};
   if (entry["type"] == "file") entry["securityFileStatus"] = {{"status", "safe"}, {"avScan", nullptr}, {"pickleImportScan", nullptr}};
 }
 
 }  // namespace
 
-Response tree_answer(const Request& request, const Repository& repository, const std::string& folder) {
+bool wants_last_commits(const Request& request) {
+  if (request.method != "POST") return is_true(request.query, "expand");
+  const auto wish = wanted_paths(request);
+  return wish && wish->expand;
+}
+
+Response tree_answer(const Request& request, const std::vector<Commit>& history, const std::string& folder) {
+  const Repository& repository = history[0].repository;
   const auto page = page_of(request.query, kPageMax);
   if (!page) return error_answer(400, "BadRequest", page.error().message);
   Json tree = tree_of(repository, folder, is_true(request.query, "recursive"));
-  if (tree.empty()) return missing_entry();
+  if (tree.empty() && !folder.empty()) return missing_entry();
   const std::size_t first = std::min(page->first, tree.size()), last = std::min(tree.size(), first + page->count);
+  const bool expand = is_true(request.query, "expand");
+  LastChanges changes(history);
   Json entries = Json::array();
   for (std::size_t i = first; i < last; ++i) {
     entries.push_back(std::move(tree[i]));
-    if (is_true(request.query, "expand")) expand_entry(entries.back(), repository);
+    if (expand) expand_entry(entries.back(), changes);
   }
   Response response = json_answer(200, entries);
   if (last < tree.size()) response.headers.add("Link", next_link(request, last));
   return response;
 }
 
-Response paths_info(const Request& request, const Repository& repository) {
-  const auto paths = wanted_paths(request);
-  if (!paths) return error_answer(400, "BadRequest", "'paths' is a list of paths");
+Response paths_info(const Request& request, const std::vector<Commit>& history) {
+  const Repository& repository = history[0].repository;
+  const auto wish = wanted_paths(request);
+  if (!wish) return error_answer(400, "BadRequest", "'paths' is a list of paths");
+  LastChanges changes(history);
   Json found = Json::array();
-  for (const auto& path : *paths) {
+  for (const auto& path : wish->paths) {
     if (const auto* file = repository.find(path)) {
       found.push_back(file_entry(*file));
     } else if (holds_folder(repository, path)) {
       found.push_back(folder_entry(repository, path));
+    } else {
+      continue;
     }
+    if (wish->expand) expand_entry(found.back(), changes);
   }
   return json_answer(200, found);
 }

@@ -28,11 +28,14 @@ Result<Page> page_of(std::string_view query, std::size_t count_max);
 
 // /api/models/OWNER/NAME and .../revision/REV
 Json info_of(const Repository& repository, bool is_gated);
+// Whether a request for a tree or for paths asks for `expand`: their last commits, and what the scan said of each file. Then the history
+// that the next two are given reaches further back than to the commit itself, which stands first.
+bool wants_last_commits(const http::Request& request);
 // .../tree/REV[/FOLDER]: a page of the files below `folder` ("" is the repository) and its folders, or, when not recursive, of
-// what lies directly in it; with `expand` also the last commit and what the scan said of each file.
-http::Response tree_answer(const http::Request& request, const Repository& repository, const std::string& folder);
+// what lies directly in it.
+http::Response tree_answer(const http::Request& request, const std::vector<Commit>& history, const std::string& folder);
 // .../paths-info/REV: what of the request's {"paths"} is there.
-http::Response paths_info(const http::Request& request, const Repository& repository);
+http::Response paths_info(const http::Request& request, const std::vector<Commit>& history);
 // .../refs
 Json refs_of(const Refs& refs);
 // .../commits/REV, the newest first.

@@ -22,6 +22,7 @@ constexpr std::size_t kWaitingMax = 1024;  // of a pool
 constexpr std::size_t kQuickThreads = 2, kSlowThreads = 8;  // most of whom wait for a disk or an upstream
 constexpr std::size_t kBodyBytesMax = 48 << 20, kReaderBodyBytesMax = 1 << 20;
 constexpr std::size_t kHistoryMax = 1000;
+constexpr std::size_t kExpandedHistoryMax = 100;  // in which the last change of each file is looked for
 constexpr const char* kState = ".hub";
 
 bool is_revision(const Repository& repository, const std::string& revision) {
@@ -247,13 +248,13 @@ std::optional<Response> HubServer::answer_api(const Call& call, Patience patienc
 
 Response HubServer::answer_revision(const Call& call, const Commit& commit) {
   const std::string& what = call.segments[4];
-  if (what == "commits") {
-    const auto history = store_.has(commit.repository.id) ? store_.history(commit.repository.id, commit.repository.commit, kHistoryMax) : Result<std::vector<Commit>>(std::vector<Commit>{commit});
-    return history ? commits_answer(call.request, *history) : unusable(history.error());
-  }
-  if (what == "paths-info") return call.request.method == "POST" ? paths_info(call.request, commit.repository) : error_answer(405, "MethodNotAllowed", "only POST");
+  const bool needs_history = store_.has(commit.repository.id) && (what == "commits" || ((what == "tree" || what == "paths-info") && wants_last_commits(call.request)));
+  const auto history = needs_history ? store_.history(commit.repository.id, commit.repository.commit, what == "commits" ? kHistoryMax : kExpandedHistoryMax) : Result<std::vector<Commit>>(std::vector<Commit>{commit});
+  if (!history) return unusable(history.error());
+  if (what == "commits") return commits_answer(call.request, *history);
+  if (what == "paths-info") return call.request.method == "POST" ? paths_info(call.request, *history) : error_answer(405, "MethodNotAllowed", "only POST");
   if (what != "tree") return missing_entry();
-  return tree_answer(call.request, commit.repository, join(call.segments, 6));
+  return tree_answer(call.request, *history, join(call.segments, 6));
 }
 
 // Every model that the caller may see and that has passed; the first time all of them are looked at.

@@ -152,6 +152,7 @@ def test_tree_and_metadata_carry_digests(mirror):
     assert "sub" in top and "sub/a b+ü%.txt" not in top
     assert [entry.path for entry in api.list_repo_tree("acme/tiny", "sub")] == ["sub/a b+ü%.txt"]
     assert [info.path for info in api.get_paths_info("acme/tiny", ["config.json", "absent", "sub"])] == ["config.json", "sub"]
+    assert {info.last_commit.oid for info in api.get_paths_info("acme/tiny", ["config.json", "sub"], expand=True)} == {api.model_info("acme/tiny").sha}
     assert api.file_exists("acme/tiny", "config.json") and not api.file_exists("acme/tiny", "absent")
     assert api.repo_exists("acme/tiny") and api.revision_exists("acme/tiny", "main")
     assert api.list_repo_refs("acme/tiny", include_pull_requests=True).pull_requests == []
@@ -365,6 +366,33 @@ def test_commits_are_made_and_served(mirror, writer, tmp_path):
         writer.create_commit(repository, [huggingface_hub.CommitOperationAdd("a.txt", b"a")], commit_message="stale", parent_commit=first)
     assert error.value.response.status_code == 412
     assert writer.create_repo(repository, exist_ok=True)
+
+
+def test_a_repository_without_files_is_one(mirror, writer, tmp_path):
+    repository = f"uploads/m{os.urandom(4).hex()}"
+    writer.create_repo(repository)
+    assert writer.list_repo_files(repository) == []
+    assert list(pathlib.Path(writer.snapshot_download(repository, cache_dir=tmp_path / "cache")).glob("*")) == []
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    writer.upload_folder(repo_id=repository, folder_path=tmp_path / "model", delete_patterns="*")
+    assert writer.list_repo_files(repository) == ["config.json"]
+    writer.delete_file("config.json", repository)
+    assert list(writer.list_repo_tree(repository)) == []
+    with pytest.raises(EntryNotFoundError):
+        list(writer.list_repo_tree(repository, "sub"))
+
+
+def test_the_last_commit_of_a_file_is_the_one_that_changed_it(mirror, writer):
+    repository = f"uploads/m{os.urandom(4).hex()}"
+    writer.create_repo(repository)
+    first = writer.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id=repository, commit_message="the first").oid
+    second = writer.upload_file(path_or_fileobj=b"text", path_in_repo="sub/notes.txt", repo_id=repository, commit_message="the second").oid
+    expected = {"config.json": (first, "the first"), "sub": (second, "the second"), "sub/notes.txt": (second, "the second")}
+    entries = [*writer.list_repo_tree(repository, recursive=True, expand=True), *writer.get_paths_info(repository, list(expected), expand=True)]
+    assert len(entries) == 6 and all((entry.last_commit.oid, entry.last_commit.title) == expected[entry.path] for entry in entries)
+    [then] = writer.get_paths_info(repository, ["config.json"], revision=first, expand=True)
+    assert then.last_commit.oid == first
 
 
 def test_a_commit_that_the_scan_refuses_is_not_visible(mirror, writer):
