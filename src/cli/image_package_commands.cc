@@ -34,6 +34,9 @@ struct ImagePackageOptions {
   int download_gib_max = 4;
 };
 
+// Records of packages hold any bytes: "Maintainer: J\xf6rg".
+std::string indented(const Json& document) { return document.dump(2, ' ', false, Json::error_handler_t::replace); }
+
 // A workspace where there is one: files on the disk can be looked at without.
 Result<std::unique_ptr<Session>> session_for(Invocation& invocation, bool is_on_disk) {
   auto session = Session::open(invocation.global);
@@ -166,7 +169,7 @@ Result<int> scan_packages(Invocation& invocation, const ImagePackageOptions& opt
     const auto colon = options.reference.rfind(':');
     const bool has_tag = colon != std::string::npos && options.reference.find('/', colon) == std::string::npos;
     const Json document = advisories::to_ecr(report, {"000000000000", options.reference.substr(0, has_tag ? colon : std::string::npos), has_tag ? options.reference.substr(colon + 1) : "", reading.digest});
-    output.result(document, document.dump(2));
+    output.result(document, indented(document));
   } else {
     TRY(write_report(output, options.format, report.to_json(), scan_table(report), [&] { return sarif_of(report); }));
   }
@@ -190,7 +193,7 @@ Result<int> image_sbom(Invocation& invocation, const ImagePackageOptions& option
   const TimePoint now = session ? session->clock().now() : SystemClock().now();
   const Json json = options.sbom_format == "spdx" ? sbom::to_spdx(subject, reading.inventory, reading.distribution, now) : sbom::to_cyclonedx(subject, reading.inventory, reading.distribution);
   for (const auto& problem : reading.inventory.problems) output.say(fmt::format("{}: {}", problem.place, problem.detail));
-  output.result(json, json.dump(2));
+  output.result(json, indented(json));
   return reading.inventory.problems.empty() ? 0 : 1;
 }
 
@@ -266,7 +269,7 @@ Result<int> update_database(Invocation& invocation, const ImagePackageOptions& o
 
 Result<int> model_sbom(const std::string& folder, const Output& output) {
   const Json json = TRY(sbom::model_to_cyclonedx(folder));
-  output.result(json, json.dump(2));
+  output.result(json, indented(json));
   return 0;
 }
 

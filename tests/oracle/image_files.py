@@ -29,7 +29,7 @@ def put(layout, data):
     return {"digest": "sha256:" + digest, "size": len(data)}
 
 
-def make_layout(layout, layers, tag="v1", compression="gzip", platform=("linux", "amd64")):
+def make_layout(layout, layers, tag="v1", compression="gzip", platform=("linux", "amd64"), config=None):
     """`layers` are folders, or bytes of a tar."""
     (layout / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
@@ -43,7 +43,7 @@ def make_layout(layout, layers, tag="v1", compression="gzip", platform=("linux",
         if compression == "zstd":
             raw, kind = subprocess.run(["zstd", "-q", "-1", "-c"], input=raw, capture_output=True, check=True).stdout, kind + "+zstd"
         described.append({"mediaType": kind, **put(layout, raw)})
-    configuration = {"os": platform[0], "architecture": platform[1], "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    configuration = {"os": platform[0], "architecture": platform[1], "config": config or {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": described,
                 "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **put(layout, json.dumps(configuration).encode())}}
     entry = {"mediaType": manifest["mediaType"], **put(layout, json.dumps(manifest).encode()), "annotations": {"org.opencontainers.image.ref.name": tag}}
@@ -95,10 +95,11 @@ def pom(group, artifact, version):
     return {f"META-INF/maven/{group}/{artifact}/pom.properties": f"#made\ngroupId={group}\nartifactId={artifact}\nversion={version}\n"}
 
 
-def build_rpm(folder, name, version, release="1", requires=(), epoch=None):
+def build_rpm(folder, name, version, release="1", requires=(), epoch=None, provides=(), files=()):
     spec = folder / f"{name}.spec"
     spec.write_text(f"Name: {name}\nVersion: {version}\nRelease: {release}\n" + (f"Epoch: {epoch}\n" if epoch else "") +
-                    "Summary: a test\nLicense: MIT\nBuildArch: noarch\n" + "".join(f"Requires: {each}\n" for each in requires) + "%description\ntext\n%files\n")
+                    "Summary: a test\nLicense: MIT\nBuildArch: noarch\n" + "".join(f"Requires: {each}\n" for each in requires) + "".join(f"Provides: {each}\n" for each in provides) + "%description\ntext\n" +
+                    "%install\n" + "".join(f"mkdir -p %{{buildroot}}{pathlib.PurePath(each).parent}; touch %{{buildroot}}{each}\n" for each in files) + "%files\n" + "\n".join(files) + "\n")
     subprocess.run(["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {folder}/rpmbuild", "--define", "_build_id_links none", spec], check=True, capture_output=True)
     return next((folder / "rpmbuild" / "RPMS").rglob(f"{name}-{version}-*.rpm"))
 

@@ -89,6 +89,35 @@ def test_whiteouts_of_later_layers_count(tmp_path):
     assert bare(purls(layout)) == {"pkg:pypi/kept@1", "pkg:pypi/new@2"}
 
 
+def test_packages_that_pnpm_links_to_its_store_are_found_wherever_the_store_lies(tmp_path):
+    root = tmp_path / "root"
+    store = write(root, "a-store/v10/files/3f/0a1b", '{"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}')
+    bundle = write(root, "a-store/v10/files/77/c2d3", jar(pom("org.example", "tool", "2.0")))
+    linked = root / "app" / "node_modules" / ".pnpm" / "left-pad@1.3.0" / "node_modules" / "left-pad" / "package.json"
+    linked.parent.mkdir(parents=True)
+    linked.hardlink_to(store)
+    (root / "app" / "lib").mkdir()
+    (root / "app" / "lib" / "tool.jar").hardlink_to(bundle)
+    expected = {"pkg:npm/left-pad@1.3.0", "pkg:maven/org.example/tool@2.0"}
+    assert bare(purls(root)) == expected
+    for order in [["a-store", "app"], ["app", "a-store"]]:
+        layer = tmp_path / ("-".join(order) + ".tar")
+        subprocess.run(["tar", "-C", root, "-cf", layer, *order], check=True)
+        layout = make_layout(tmp_path / layer.stem, [layer.read_bytes()])
+        assert bare(purls(layout)) == expected and "redoubt:problem" not in redoubt("image", "sbom", layout).stdout, order
+
+
+def test_records_in_another_encoding_are_listed(tmp_path):
+    root = tmp_path / "root"
+    os_release(root)
+    write(root, "var/lib/dpkg/status", "Package: libx\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0-1\nMaintainer: J\xf6rg M\xfcller <j@example.org>\n".encode("latin-1"))
+    write(root, "usr/lib/python3/dist-packages/old-1.0.egg-info", "Metadata-Version: 1.0\nName: old\nVersion: 1.0\nAuthor: Andr\xe9\n".encode("latin-1"))
+    for form in ["cyclonedx", "spdx"]:
+        for more in [[], ["--json"]]:
+            text = redoubt("image", "sbom", root, "--format", form, *more).stdout
+            assert "pkg:deb/debian/libx@1.0-1" in text and "pkg:pypi/old@1.0" in text and "J\ufffdrg" in text
+
+
 def test_documents_are_valid(mixed):
     pytest.importorskip("spdx_tools")
     from spdx_tools.spdx.parser.parse_anything import parse_file
@@ -192,6 +221,22 @@ def test_rpm_databases(tmp_path, backend):
     for cut in [0, 10, len(whole) // 2, len(whole) - 100]:
         database.write_bytes(whole[:cut])
         assert "RPM's database can't be read" in redoubt("image", "sbom", root, expect=2).stderr, cut
+
+
+def test_an_rpm_owns_the_python_packages_among_its_files_and_meets_needs_by_what_it_provides(tmp_path):
+    root, site = tmp_path / "root", "/usr/lib/python3.9/site-packages"
+    os_release(root, 'ID="rocky"\nVERSION_ID="9.3"\n')
+    files = [f"{site}/urllib3-1.26.5.dist-info/METADATA", f"{site}/urllib3/__init__.py", f"{site}/six-1.15.0-py3.9.egg-info"]
+    install_rpms(root, [build_rpm(tmp_path, "python3-urllib3", "1.26.5", release="5.el9", requires=["libneeded.so.1()(64bit)"], files=files), build_rpm(tmp_path, "needed", "1", provides=["libneeded.so.1()(64bit)"])])
+    python_package(root, "urllib3", "1.26.5", prefix=site[1:])
+    write(root, files[2][1:], "Metadata-Version: 1.2\nName: six\nVersion: 1.15.0\n")
+    python_package(root, "requests", "2.0.0", prefix="usr/local/lib/python3.9/site-packages")
+    told = json.loads(redoubt("image", "sbom", root).stdout)
+    owners = {component["name"]: {each["name"]: each["value"] for each in component["properties"]}.get("redoubt:owner") for component in told["components"] if component.get("purl", "").startswith("pkg:pypi/")}
+    assert owners == {"urllib3": "python3-urllib3", "six": "python3-urllib3", "requests": None}
+    needs = {each["ref"]: each["dependsOn"] for each in told["dependencies"]}
+    rpms = {purl.split("/")[2].split("@")[0]: purl for purl in needs if purl.startswith("pkg:rpm/")}
+    assert needs[rpms["python3-urllib3"]] == [rpms["needed"]]
 
 
 def test_what_cannot_be_read_is_never_no_packages(tmp_path):
