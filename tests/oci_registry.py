@@ -142,7 +142,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             manifest = json.loads(data)
             if manifest.get("mediaType", self.headers["Content-Type"]) != self.headers["Content-Type"]:
                 return self.offend("a manifest of another type than it says")
-            needed = [part["digest"] for part in manifest.get("layers", []) + ([manifest["config"]] if "config" in manifest else [])]
+            elsewhere = [part for part in manifest.get("layers", []) if "urls" in part and ("foreign" in part["mediaType"] or "nondistributable" in part["mediaType"])]
+            needed = [part["digest"] for part in manifest.get("layers", []) + ([manifest["config"]] if "config" in manifest else []) if part not in elsewhere]
             missing = [d for d in needed if d not in repository["blobs"]] + [m["digest"] for m in manifest.get("manifests", []) if m["digest"] not in repository["manifests"]]
             if missing:
                 return self.offend(f"names what is not there: {missing}")
@@ -178,7 +179,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if manifest.get("subject", {}).get("digest") == rest:
                 found.append({"mediaType": kind, "digest": digest, "size": len(data), "artifactType": manifest.get("artifactType", ""), "annotations": manifest.get("annotations", {})})
         start = int(query.get("from", ["0"])[0])
-        more = {"Link": f'<{self.server.url}/v2/{name}/referrers/{rest}?from={start + 2}>; rel="next"'} if start + 2 < len(found) else {}
+        more = {"Link": f'<{self.server.url.replace("localhost", "LocalHost")}/v2/{name}/referrers/{rest}?from={start + 2}>; rel="next"'} if start + 2 < len(found) else {}
         body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": found[start:start + 2]}).encode()
         return self.answer(200, body, Content_Type=INDEX, **more)
 

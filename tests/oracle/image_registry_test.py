@@ -94,6 +94,27 @@ def test_dockers_own_format_and_an_index_are_read(workspace, registry, tmp_path)
     assert json.loads(registry.skopeo("inspect", "--raw", f"docker://localhost:{registry.port}/third/multi:both")) == json.loads(index)
 
 
+@pytest.mark.parametrize("kind", ["application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+gzip"])
+def test_a_layer_that_lies_elsewhere_is_no_part_that_is_missing(workspace, strict, kind):
+    image(workspace, strict, "push", "small:1", f"{strict.url}/win/small:1")
+    kept = strict.server.repositories["win/small"]
+    type_of_it, text = kept["manifests"][kept["tags"]["1"]]
+    manifest = json.loads(text)
+    manifest["layers"].insert(0, {"mediaType": kind, "digest": "sha256:" + os.urandom(32).hex(), "size": 1234, "urls": ["https://example.invalid/layer"]})
+    changed = json.dumps(manifest).encode()
+    digest = "sha256:" + hashlib.sha256(changed).hexdigest()
+    kept["manifests"][digest], kept["tags"]["2"] = (type_of_it, changed), digest
+    is_foreign = "foreign" in kind or "nondistributable" in kind
+    if not is_foreign:
+        image(workspace, strict, "pull", f"{strict.url}/win/small:2", "-t", "missing:1", expect=1)
+        return
+    tag = f"foreign:{digest[7:15]}"
+    assert image(workspace, strict, "pull", f"{strict.url}/win/small:2", "-t", tag)["digest"] == digest
+    assert workspace.json("audit", "verify")["ok"]
+    assert image(workspace, strict, "copy", f"{strict.url}/win/small:2", f"{strict.url}/other/{digest[7:15]}:2")["digest"] == digest
+    assert image(workspace, strict, "push", tag, f"{strict.url}/third/{digest[7:15]}:2")["digest"] == digest
+
+
 def test_within_a_registry_blobs_are_mounted_and_tags_stay(workspace, registry):
     image(workspace, registry, "push", "big:1", f"{registry.url}/a/big:1")
     told = image(workspace, registry, "copy", f"{registry.url}/a/big:1", f"{registry.url}/b/big:1")

@@ -160,7 +160,9 @@ Result<std::vector<std::string>> RegistryClient::pages(const std::string& path, 
     const auto* link = response.headers.find("link");
     const auto next = link == nullptr ? std::nullopt : next_link(*link);
     if (!next) return pages;
-    const std::string url = next->starts_with('/') && !next->starts_with("//") ? reference_.origin + *next : *next;
+    const bool is_path = next->starts_with('/') && !next->starts_with("//");
+    // A registry may write its own address otherwise: without the usual port, or in capitals.
+    const std::string url = is_path ? reference_.origin + *next : TRY(origin_of(*next)) + TRY(http::parse_url(*next)).target;
     if (url.substr(0, url.find('?')) != base) return fail(ErrorCode::gate_refused, "the registry's list goes on somewhere else", http::without_query(url));
     if (url == asked.url) return fail(ErrorCode::unavailable, "the registry's list goes round", base);
     asked.url = url;

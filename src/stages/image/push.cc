@@ -75,6 +75,10 @@ class Pusher {
       ++report_.blobs_mounted;
       return {};
     }
+    if (oci::may_be_elsewhere(blob)) {
+      const auto here = origin_.blob(blob);
+      if (!here && here.error().code == ErrorCode::not_found) return {};
+    }
     progress_.begin("image: push " + blob.digest.hex().substr(0, 12), blob.size, "bytes");
     TRY(registry_.put_blob(blob, [&]() -> Result<std::unique_ptr<Source>> {
       auto contents = TRY(origin_.blob(blob));
@@ -156,8 +160,10 @@ class Puller {
       ++report_.blobs_present;
       return {};
     }
+    auto opened = registry_.open_blob(blob.digest);
+    if (!opened && opened.error().code == ErrorCode::not_found && oci::may_be_elsewhere(blob)) return {};
+    const auto source = TRY(std::move(opened));
     progress_.begin("image: pull " + blob.digest.hex().substr(0, 12), blob.size, "bytes");
-    const auto source = TRY(registry_.open_blob(blob.digest));
     oci::CountedSource counted(*source, progress_);
     Limited limited(counted, blob);
     const Digest stored = TRY(images_.put_blob(limited));

@@ -84,6 +84,10 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
   return manifest;
 }
 
+bool may_be_elsewhere(const provider::ImageDescriptor& layer) {
+  return layer.media_type.starts_with("application/vnd.oci.image.layer.nondistributable.") || layer.media_type.starts_with("application/vnd.docker.image.rootfs.foreign.");
+}
+
 Result<Descriptor> choose(const Manifest& index, const Platform& platform, const std::string& where) {
   std::string there;
   for (const auto& image : index.layers) {

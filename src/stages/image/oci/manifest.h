@@ -49,6 +49,10 @@ struct Manifest {
 // invalid_argument, limit_exceeded; Docker's schema 1 is unsupported.
 Result<Manifest> parse_manifest(std::string_view text, const std::string& where);
 
+// Whether a layer may lie outside of registries, at an address of its own (a "foreign" or "non-distributable" one): where it is not
+// there, the image is whole without it.
+bool may_be_elsewhere(const provider::ImageDescriptor& layer);
+
 // The image of an index for that platform; not_found lists those that are there.
 Result<Descriptor> choose(const Manifest& index, const Platform& platform, const std::string& where);
 
