@@ -34,7 +34,7 @@ ServerOptions small_limits() {
 
 class Answers final : public Handler {
  public:
-  std::optional<Response> on_head(const Request& request) override {
+  std::optional<Response> on_head(Request& request) override {
     check(request);
     CHECK(request.body.empty());
     if (request.path == "/no") return Response{403, {}, "no", {}, 0, 0};
@@ -102,7 +102,7 @@ class World {
       now_ += std::chrono::hours(1);
       for (int i = 0; i < 3 && open; ++i) open = session.on_tick() != Session::Next::cut && step(session);
     }
-    CHECK(shared_.body_bytes == 0);
+    CHECK(shared_.body_room.used() == 0);
     shared_.bell->take(rung_);
     clear();
   }

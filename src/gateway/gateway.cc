@@ -161,9 +161,9 @@ class Gateway::Endpoint final : public http::Handler {
         prompt_guard_(deps_.guards),
         large_requests_({.entries_max = kLargeRequestsMax, .batch = 1}, [](const auto& taken) { for (const auto& work : taken) work(); }, {}) {}
 
-  std::optional<Response> on_head(const Request& request) override;
+  std::optional<Response> on_head(Request& request) override;
   void on_request(Request request, Responder responder) override;
-  Response on_refusal(int status, std::string_view why) override;
+  Response on_refusal(int status, std::string_view why, Refused what) override;
 
   using Action = void (Endpoint::*)(const Request&, const Caller&, const Responder&);
   struct Route : RouteInfo {
@@ -315,7 +315,7 @@ Response Gateway::Endpoint::unknown(const Request& request, bool path_known) {
 }
 
 // Before the body is read, so that nobody without a key makes us keep one.
-std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
+std::optional<Response> Gateway::Endpoint::on_head(Request& request) {
   deps_.metrics.add(Count::requests);
   bool path_known = false;
   const auto* route = find(request, path_known);
@@ -329,8 +329,10 @@ std::optional<Response> Gateway::Endpoint::on_head(const Request& request) {
   }
   auto key = authorize(request, route, Moment::before_body);
   if (!key) return told(request, route, in_dialect(route ? route->dialect : Dialect::openai, std::move(key.error())));
-  if (route) return std::nullopt;
-  return told(request, route, unknown(request, path_known));
+  if (!route) return told(request, route, unknown(request, path_known));
+  // On the account of somebody whose signature is not proven yet anybody could keep bodies.
+  request.payer = is_signed(request) ? "source " + http::source_of(request.peer) : "payer " + key->payer();
+  return std::nullopt;
 }
 
 void Gateway::Endpoint::on_request(Request request, Responder responder) {
@@ -405,13 +407,13 @@ std::optional<Response> Gateway::Endpoint::guard_request(std::string& body, Resu
   return refuse_logprobs(parsed->generate, deps_.guards);
 }
 
-Response Gateway::Endpoint::on_refusal(int status, std::string_view why) {
+Response Gateway::Endpoint::on_refusal(int status, std::string_view why, Refused what) {
   if (status == 503) {  // too much at once, whoever it came from
     deps_.metrics.add(Count::errors);
     deps_.metrics.add_response("refused", status);
     return told({}, nullptr, try_later(status, std::string(why), "overloaded", 1));
   }
-  deps_.metrics.add(Count::requests);
+  if (what == Refused::head) deps_.metrics.add(Count::requests);
   deps_.metrics.add(Count::client_errors);
   deps_.metrics.add_response("malformed", status);
   return told({}, nullptr, refusal(status, std::string(why), "invalid_request_error", "malformed_request", status == 405 ? Headers{{"Allow", "GET, POST"}} : Headers{}));

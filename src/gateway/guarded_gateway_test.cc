@@ -369,7 +369,7 @@ TEST_F(GuardedGatewayTest, what_is_too_much_at_once_is_no_malformed_request) {
 
 // A load balancer asks without a body; what is kept of bodies is bounded for all together.
 TEST_F(GuardedGatewayTest, nobody_without_a_key_makes_us_keep_a_body) {
-  body_bytes_total_max_ = 1000;
+  body_bytes_total_max_ = 2000;
   start(Json::object());
   for (const char* path : {"/ping", "/live"}) {
     TestClient open_end(certificate_.ca_pem, gateway_->port()), whole(certificate_.ca_pem, gateway_->port());

@@ -15,7 +15,6 @@ Http1Session::Http1Session(std::uint64_t connection, Peer peer, Transport& trans
 }
 
 Http1Session::~Http1Session() {
-  shared_.body_bytes -= body_charge_;
   if (exchange_) exchange_->client_left();
 }
 
@@ -107,11 +106,7 @@ Next Http1Session::step_body() {
   if (verdict_) {
     request_.body.clear();
   } else {
-    const auto more = request_.body.size() - before;
-    body_charge_ += more;
-    shared_.body_bytes += more;
-    if (shared_.body_bytes > shared_.options.body_bytes_total_max)
-      return refuse({503, "too many large requests at once"}), Next::again;
+    if (!shared_.body_room.grow(body_part_, request_.payer, request_.body.size() - before)) return refuse({503, "too many large requests at once"}), Next::again;
   }
   if (!body_parser_.done()) return read_more();
   verdict_ ? answer_now(*std::exchange(verdict_, std::nullopt)) : dispatch();
@@ -147,7 +142,7 @@ void Http1Session::answer_now(Response response) {
 void Http1Session::refuse(Refusal refusal) {
   keep_alive_ = false;
   verdict_.reset();
-  answer_now(shared_.handler.on_refusal(refusal.status, refusal.why));
+  answer_now(shared_.handler.on_refusal(refusal.status, refusal.why, phase_ == Phase::head ? Handler::Refused::head : Handler::Refused::body));
 }
 
 void Http1Session::queue_head(const Response& response, bool streamed) {
@@ -231,7 +226,7 @@ Next Http1Session::finish_answer() {
   exchange_.reset();
   source_.reset();
   complete_ = chunked_ = is_head_ = false;
-  shared_.body_bytes -= std::exchange(body_charge_, 0);
+  body_part_ = {};
   if (!keep_alive_ || shared_.draining) return Next::linger;
   expect_request(shared_.options.idle_ms_max);
   return Next::again;

@@ -48,7 +48,7 @@ class Http1Session final : public Session {
   bool head_begun_ = false;
   Request request_;
   BodyParser body_parser_;
-  std::size_t body_charge_ = 0;      // this connection's part of Shared::body_bytes
+  BodyRoom::Part body_part_;
   std::optional<Response> verdict_;  // the refusal that waits for the body to be read off
 
   std::shared_ptr<Exchange> exchange_;

@@ -44,7 +44,7 @@ struct Http2Session::Stream {
   Request request;
   std::uint64_t body_bytes_announced = 0;
   bool length_announced = false;
-  std::size_t body_charge = 0;
+  BodyRoom::Part body_part;
   std::optional<Response> verdict;  // the refusal that waits for the body to be read off
 
   enum class State { head, body, handled, answered } state = State::head;
@@ -186,7 +186,6 @@ Http2Session::Http2Session(std::uint64_t connection, Peer peer, Transport& trans
 
 Http2Session::~Http2Session() {
   for (auto& [id, stream] : streams_) {
-    shared_.body_bytes -= stream->body_charge;
     if (auto exchange = std::exchange(stream->exchange, nullptr)) exchange->client_left();
   }
   nghttp2_session_del(session_);
@@ -240,9 +239,9 @@ void Http2Session::end_head(Stream& stream, bool is_last) {
   stream.client_done = is_last;
   stream.state = Stream::State::body;
   stream.deadline = after(shared_.now, shared_.options.body_ms_max);
-  if (stream.refusal) return refuse(stream, *stream.refusal);
+  if (stream.refusal) return refuse(stream, *stream.refusal, Handler::Refused::head);
   auto head = head_of_fields(std::exchange(stream.fields, {}), is_last ? BodyFraming::none : BodyFraming::chunked, shared_.parser_limits);
-  if (!head) return refuse(stream, head.error());
+  if (!head) return refuse(stream, head.error(), Handler::Refused::head);
   stream.length_announced = head->framing == BodyFraming::length;
   stream.body_bytes_announced = head->body_bytes;
   stream.request = std::move(head->request);
@@ -267,9 +266,7 @@ void Http2Session::end_head(Stream& stream, bool is_last) {
 void Http2Session::take_body(Stream& stream, std::string_view bytes) {
   if (stream.state != Stream::State::body || stream.verdict) return;
   if (stream.request.body.size() + bytes.size() > shared_.parser_limits.body_bytes_max) return refuse(stream, {413, "the body is too large"});
-  stream.body_charge += bytes.size();
-  shared_.body_bytes += bytes.size();
-  if (shared_.body_bytes > shared_.options.body_bytes_total_max) return refuse(stream, {503, "too many large requests at once"});
+  if (!shared_.body_room.grow(stream.body_part, stream.request.payer, bytes.size())) return refuse(stream, {503, "too many large requests at once"});
   stream.request.body += bytes;
 }
 
@@ -287,16 +284,16 @@ void Http2Session::dispatch(Stream& stream) {
   shared_.handler.on_request(std::exchange(stream.request, {}), Responder(stream.exchange));
 }
 
-void Http2Session::refuse(Stream& stream, Refusal refusal) {
+void Http2Session::refuse(Stream& stream, Refusal refusal, Handler::Refused what) {
   stream.verdict.reset();
-  answer(stream, shared_.handler.on_refusal(refusal.status, refusal.why));
+  answer(stream, shared_.handler.on_refusal(refusal.status, refusal.why, what));
 }
 
 void Http2Session::answer(Stream& stream, Response response) {
   if (stream.state != Stream::State::handled) stream.deadline = SteadyTime::max();
   stream.state = Stream::State::answered;
   stream.request = {};
-  shared_.body_bytes -= std::exchange(stream.body_charge, 0);
+  stream.body_part = {};
   stream.complete = true;
   const bool has_body = !stream.is_head && !has_no_body(response.status) && (response.source ? response.length > 0 : !response.body.empty());
   submit(stream, response, has_body);
@@ -371,7 +368,6 @@ void Http2Session::end_stream(std::int32_t id) {
   if (node.empty()) return;
   if (id == head_stream_) head_deadline_ = SteadyTime::max();
   auto& stream = *node.mapped();
-  shared_.body_bytes -= stream.body_charge;
   if (stream.exchange) stream.exchange->client_left();
   if (streams_.empty()) idle_deadline_ = after(shared_.now, shared_.options.idle_ms_max);
 }

@@ -52,7 +52,7 @@ class Http2Session final : public Session {
   void note_noise(double cost);
 
   void dispatch(Stream& stream);
-  void refuse(Stream& stream, Refusal refusal);
+  void refuse(Stream& stream, Refusal refusal, Handler::Refused what = Handler::Refused::body);
   void answer(Stream& stream, Response response);
   void submit(Stream& stream, const Response& response, bool has_body);
   void take_output(Stream& stream);

@@ -54,6 +54,7 @@ struct Request {
   std::string body;  // whole, chunked coding removed
   bool has_body = false;  // known before it is there; one of no bytes is none where its length was announced
   std::string peer;  // the client's address without its port
+  std::string payer = {};  // on whose account its body is kept, where a handler has said so
   bool is_http_1_0 = false;
   std::shared_ptr<const ClientCertificate> client = {};  // null: none was shown
 };

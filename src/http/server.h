@@ -57,14 +57,16 @@ class Responder {
 class Handler {
  public:
   virtual ~Handler() = default;
-  // Sees the request before its body is read (`body` is empty). An answer here refuses it: the body is not kept.
-  virtual std::optional<Response> on_head(const Request& request) {
+  // Sees the request before its body is read (`body` is empty), and may name its payer. An answer here refuses it: the body is not kept.
+  virtual std::optional<Response> on_head(Request& request) {
     (void)request;
     return std::nullopt;
   }
   virtual void on_request(Request request, Responder responder) = 0;
-  // The answer to bytes that are no acceptable request. `why` is a fixed sentence.
-  virtual Response on_refusal(int status, std::string_view why) {
+  // The answer to bytes that are no acceptable request. `why` is a fixed sentence; where the body is refused `on_head` has seen the request.
+  enum class Refused { head, body };
+  virtual Response on_refusal(int status, std::string_view why, Refused what) {
+    (void)what;
     Headers headers{{"Content-Type", "text/plain; charset=utf-8"}};
     if (status == 405) headers.add("Allow", "GET, HEAD");
     return {status, std::move(headers), std::string(why) + "\n", {}, 0, 0};
@@ -87,7 +89,7 @@ struct ServerOptions {
   std::size_t target_bytes_max = 8 << 10;
   std::size_t headers_max = 64;
   std::size_t body_bytes_max = 1 << 20;
-  std::size_t body_bytes_total_max = 256 << 20;  // of all requests that are being read or handled
+  std::size_t body_bytes_total_max = 256 << 20;  // of all requests that are being read or handled; of a payer's no more than is left (body_room.h)
   std::size_t stream_bytes_max = 1 << 20;        // of a streamed answer that the client has not yet taken
   std::size_t streams_max = 100;  // of an HTTP/2 connection at once
   std::size_t connections_max = 1024;

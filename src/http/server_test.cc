@@ -34,8 +34,9 @@ class Numbers final : public RandomAccess {
 
 class TestHandler final : public Handler {
  public:
-  std::optional<Response> on_head(const Request& request) override {
+  std::optional<Response> on_head(Request& request) override {
     if (request.path == "/refused") return Response{401, {}, "no", {}, 0, 0};
+    if (const auto* payer = request.headers.find("x-payer")) request.payer = *payer;
     return std::nullopt;
   }
   void on_request(Request request, Responder responder) override {
@@ -185,6 +186,28 @@ TEST_F(ServerTest, a_large_body_is_refused) {
   options.body_bytes_max = 10;
   start(std::move(options));
   EXPECT_TRUE(answer_to("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n").starts_with("HTTP/1.1 413 "));
+}
+
+TEST_F(ServerTest, one_payers_uploads_leave_room_for_others) {
+  ServerOptions options;
+  options.body_bytes_total_max = 4000;
+  start(std::move(options));
+  const auto begin = [&](const char* payer, std::size_t sent) {
+    auto one = client();
+    one.send(std::string("POST /x HTTP/1.1\r\nHost: a\r\nX-Payer: ") + payer + "\r\nContent-Length: 1500\r\n\r\n" + std::string(sent, 'b'));
+    return one;
+  };
+  auto slow = begin("flood", 1499);
+  auto more = begin("flood", 1499);
+  EXPECT_TRUE(more.read_answer().first.starts_with("HTTP/1.1 503 "));
+  auto other = begin("other", 1250);
+  other.send(std::string(250, 'b'));
+  EXPECT_TRUE(other.read_answer().first.starts_with("HTTP/1.1 503 "));  // no more than is left for a third one
+  slow.send("b");
+  EXPECT_TRUE(slow.read_answer().first.starts_with("HTTP/1.1 200 "));
+  auto again = begin("other", 1499);  // what the first held is free
+  again.send("b");
+  EXPECT_TRUE(again.read_answer().first.starts_with("HTTP/1.1 200 "));
 }
 
 TEST_F(ServerTest, a_refusal_at_the_head_keeps_the_connection_when_the_body_is_short) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "crypto/tls.h"
+#include "http/body_room.h"
 #include "http/exchange.h"
 #include "http/parser.h"
 #include "http/server.h"
@@ -25,7 +26,7 @@ struct Shared {
   Handler& handler;
   std::shared_ptr<Bell> bell;
   const SteadyTime& now;                    // of this turn of the reactor
-  std::size_t body_bytes = 0;               // held by all requests together
+  BodyRoom body_room = BodyRoom(options.body_bytes_total_max);  // of all requests together
   std::string date = {};                    // the Date header's value
   std::string head_lines = {};              // the headers of every answer as HTTP/1.1 writes them, Date among them
   std::vector<Header> head_fields = {};     // the same without Date, as HTTP/2 names them

@@ -111,7 +111,7 @@ std::optional<Token> HubServer::caller_of(const Request& request) {
   return access_.find(std::string_view(*given).substr(kScheme.size()));
 }
 
-std::optional<Response> HubServer::on_head(const Request& request) {
+std::optional<Response> HubServer::on_head(Request& request) {
   const auto caller = caller_of(request);
   if (!caller && !uploader(request)) {
     Response response = error_answer(401, "Unauthorized", "Invalid credentials in Authorization header");

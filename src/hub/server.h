@@ -49,7 +49,7 @@ class HubServer final : public http::Handler {
   void stop();
   AuditLog::Since take_audit() { return audit_log_->take(); }
 
-  std::optional<http::Response> on_head(const http::Request& request) override;
+  std::optional<http::Response> on_head(http::Request& request) override;
   void on_request(http::Request request, http::Responder responder) override;
 
  private:
