@@ -16,10 +16,10 @@
 #include "gateway/prompt_guard.h"
 #include "gateway/reply.h"
 #include "gateway/request_run.h"
+#include "gateway/side_thread.h"
 #include "http/source.h"
 #include "openai/control_tokens.h"
 #include "openai/embeddings.h"
-#include "telemetry/bounded_queue.h"
 
 namespace redoubt::gateway {
 using namespace openai;
@@ -33,8 +33,8 @@ using Count = GatewayMetrics::Count;
 namespace {
 
 constexpr int kAnswerMsMax = 900'000;
-constexpr std::size_t kLargeBody = 8 << 10;     // that guards look at on a thread of its own
-constexpr std::size_t kLargeRequestsMax = 256;  // that wait for it
+constexpr std::size_t kLargeBody = 8 << 10;  // that is looked at on a thread of its own
+constexpr std::size_t kLongLooksMax = 256;  // that wait for it
 constexpr std::size_t kHeadersOfAnswer = 10;
 constexpr std::size_t kInferenceIdMax = 64;
 constexpr int kKeysRetryS = 2;                  // a fetch of an issuer's keys is done by then, or will not be soon
@@ -69,6 +69,12 @@ bool is_json_type(std::string_view type) {
   constexpr std::string_view kJsonType = "application/json";
   const auto rest = type.substr(std::min(kJsonType.size(), type.size()));
   return http::equal_ignoring_case(type.substr(0, kJsonType.size()), kJsonType) && (rest.empty() || rest.find_first_of("; \t") == 0);
+}
+
+// Whether it may take milliseconds to look at: it is large, or a schema is to be compiled. A member's name may be written with escapes.
+bool takes_long(std::string_view body) {
+  if (body.size() >= kLargeBody) return true;
+  return std::ranges::any_of(std::array<std::string_view, 3>{"response_format", "tool_choice", "\\u"}, [&](auto part) { return body.find(part) != body.npos; });
 }
 
 // SageMaker's InferenceId: what is captured of this request bears it.
@@ -159,7 +165,7 @@ class Gateway::Endpoint final : public http::Handler {
         captures_share_(options.captures_share),
         traces_share_(options.traces_share),
         prompt_guard_(deps_.guards),
-        large_requests_({.entries_max = kLargeRequestsMax, .batch = 1}, [](const auto& taken) { for (const auto& work : taken) work(); }, {}) {}
+        side_thread_(kLongLooksMax) {}
 
   std::optional<Response> on_head(Request& request) override;
   void on_request(Request request, Responder responder) override;
@@ -220,7 +226,7 @@ class Gateway::Endpoint final : public http::Handler {
   const int requests_per_minute_;
   const double captures_share_, traces_share_;
   PromptGuard prompt_guard_;
-  telemetry::BoundedQueue<std::function<void()>> large_requests_;  // its thread uses what stands above
+  SideThread side_thread_;  // its thread uses what stands above
 };
 
 const std::vector<Gateway::Endpoint::Route>& Gateway::Endpoint::table() {
@@ -345,11 +351,11 @@ void Gateway::Endpoint::on_request(Request request, Responder responder) {
   if (!key) return responder.send(told(request, route, in_dialect(route->dialect, std::move(key.error()))));
   auto seen = observe(request, route, *key);
   Caller caller{std::move(*key), std::move(seen)};
-  if (deps_.guards == nullptr || request.body.size() < kLargeBody) return (this->*route->action)(request, caller, responder);
-  // Looking at it takes milliseconds, in which this thread would serve nobody else.
+  // The document is made anew for whoever asks.
+  if (!takes_long(request.body) && route->action != &Endpoint::document) return (this->*route->action)(request, caller, responder);
   auto held = std::make_shared<std::pair<Request, Caller>>(std::move(request), std::move(caller));
-  const bool taken = large_requests_.put([this, held, responder, action = route->action] { (this->*action)(held->first, held->second, responder); });
-  if (!taken) reply(held->first, held->second, responder, try_later(503, "too many large requests wait already", "overloaded", 1));
+  const auto shed = [this, held, responder] { reply(held->first, held->second, responder, try_later(503, "too many requests wait to be looked at", "overloaded", 1)); };
+  if (!side_thread_.put(held->second.payer(), [this, held, responder, action = route->action] { (this->*action)(held->first, held->second, responder); }, shed)) shed();
 }
 
 // What will be told of a request once it is answered. Its id goes into the answer.

@@ -2,6 +2,7 @@
 //
 // The gateway with guards, and what is told of its requests.
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <atomic>
 #include <thread>
@@ -365,6 +366,52 @@ TEST_F(GuardedGatewayTest, what_is_too_much_at_once_is_no_malformed_request) {
   EXPECT_NE(shed.head.find("Retry-After: 1\r\n"), std::string::npos);
   EXPECT_EQ(post(chat("a")).status, 200);
   EXPECT_EQ(metrics_.snapshot().client_errors_per_minute, 0u);
+}
+
+TEST_F(GuardedGatewayTest, a_schema_that_takes_long_to_compile_keeps_nobody_waiting) {
+  start(Json::object());
+  Json places = Json::object();
+  for (int i = 0; i < 100; ++i) places["p" + std::to_string(i)] = {{"type", "string"}, {"pattern", "^([a-z]{0,30}[0-9]{0,30}){0,3}$"}};
+  auto text = chat("a", {{"response_format", {{"type", "json_schema"}, {"json_schema", {{"name", "n"}, {"schema", {{"type", "object"}, {"properties", places}}}}}}}}).dump();
+  text.replace(text.find("response_format"), 1, "\\u0072");  // the same name
+  TestClient heavy(certificate_.ca_pem, gateway_->port()), light(certificate_.ca_pem, gateway_->port());
+  for (auto* one : {&heavy, &light}) {
+    one->send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    (void)one->read_answer();
+  }
+  heavy.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + key_ + "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
+  std::this_thread::sleep_for(20ms);
+  light.send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  (void)light.read_answer();
+  pollfd answered{heavy.fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&answered, 1, 0), 0);
+  EXPECT_TRUE(heavy.read_answer().first.starts_with("HTTP/1.1 200 "));
+}
+
+TEST_F(GuardedGatewayTest, a_request_counts_once_wherever_it_is_refused) {
+  start(Json::object());
+  const auto send = [&](const std::string& text) {
+    TestClient client(certificate_.ca_pem, gateway_->port());
+    client.send(text);
+    return client.read_answer().first.substr(0, 12);
+  };
+  EXPECT_EQ(send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + key_ + "\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"), "HTTP/1.1 400");
+  EXPECT_EQ(metrics_.snapshot().requests_per_minute, 1u);
+  EXPECT_EQ(send("POST /v1/completions HTTP/1.1\r\n\r\n"), "HTTP/1.1 400");
+  EXPECT_EQ(metrics_.snapshot().requests_per_minute, 2u);
+}
+
+// What a limit has no room for once the engine has counted the prompt may be asked again when that limit's time is over.
+TEST_F(GuardedGatewayTest, a_prompt_that_the_engine_finds_too_long_for_a_limit_waits_for_its_end) {
+  start(Json::object());
+  ApiKeyInfo info;
+  info.name = "small";
+  info.limits.tokens_per_day = 6;  // the engine finds seven
+  key_ = to_text(keys_->create(info).value().second.reveal(SecretAccess::for_user()));
+  const auto refused = post({{"model", "bot"}, {"prompt", "a"}, {"max_tokens", 1}}, "", "/v1/completions");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_NE(refused.head.find("Retry-After: 6400\r\n"), refused.head.npos) << refused.head;  // to midnight
+  EXPECT_EQ(refused.json()["error"]["message"], "the limit tokens_per_day is reached");
 }
 
 // A load balancer asks without a body; what is kept of bodies is bounded for all together.

@@ -5,13 +5,17 @@
 
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "crypto/hash.h"
 #include "gateway/api_key.h"
 #include "gateway/capture.h"
+#include "gateway/completion.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
+#include "gateway/side_thread.h"
+#include "http/exchange.h"
 
 namespace redoubt::gateway {
 namespace {
@@ -119,6 +123,35 @@ TEST(KeyLimitsTest, a_place_is_free_again_when_the_admission_goes) {
   EXPECT_FALSE(limits.admit(info));
   first->reset();
   EXPECT_TRUE(limits.admit(info));
+}
+
+TEST(CompletionTest, who_has_left_is_refused_nothing) {
+  FakeClock clock;
+  GatewayMetrics metrics(clock);
+  const auto exchange = std::make_shared<http::detail::Exchange>(1, http::detail::Bell::create().value(), 1024);
+  const auto completion = std::make_shared<Completion>(Completion::Context{{}, "/v1/completions", false, std::nullopt, "", {}, metrics, clock, clock, nullptr}, http::Responder(exchange));
+  completion->client_left();
+  completion->refuse({ErrorCode::limit_exceeded, "the queue of requests is full", "engine worker"}, 1);
+  EXPECT_EQ(metrics.snapshot().throttled_per_minute, 0u);
+  EXPECT_NE(metrics.prometheus({}).find("status=\"499\"} 1\n"), std::string::npos);
+  EXPECT_EQ(metrics.prometheus({}).find("status=\"429\""), std::string::npos);
+}
+
+TEST(SideThreadTest, one_payers_flood_does_not_keep_another_waiting) {
+  std::promise<void> begun, goes_on;
+  std::string looked_at, gave_way;
+  {
+    SideThread requests(3);
+    const auto put = [&](const std::string& payer) { return requests.put(payer, [&, payer] { looked_at += payer; }, [&, payer] { gave_way += payer; }); };
+    requests.put("a", [&] { begun.set_value(), goes_on.get_future().wait(); }, [] {});
+    begun.get_future().wait();
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(put("a"));
+    EXPECT_FALSE(put("a"));
+    EXPECT_TRUE(put("b"));
+    goes_on.set_value();
+  }
+  EXPECT_EQ(looked_at, "baa");
+  EXPECT_EQ(gave_way, "a");
 }
 
 TEST(MetricsTest, the_window_forgets_and_percentiles_are_nearest_rank) {

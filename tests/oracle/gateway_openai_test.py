@@ -197,7 +197,7 @@ def test_a_call_that_is_required_is_held_to_a_schema(endpoint):
     assert json.loads(got["tools"]) == TOOLS
 
 
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "format": "date"}}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "format": "regex"}}}
 
 
 @pytest.mark.parametrize("more", [{"n": 2}, {"n": 10**9}, {"tools": [{"type": "web_search"}]}, {"tool_choice": "required"}, {"max_tokens": -1}, {"temperature": 3}, {"top_logprobs": 2}, {"max_tokens": 2**63}, {"presence_penalty": 2.1},
