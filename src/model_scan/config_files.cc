@@ -42,6 +42,7 @@ bool names_a_function(const Json& value) {
 // functions of sentence-transformers. In a vocabulary the same words are tokens, and their values numbers.
 bool asks_for_code(const std::string& key, const Json& value) {
   if (key == "trust_remote_code") return value.is_boolean() && value.get<bool>();
+  if (key == "megatron_core") return value.is_string() && !value.get_ref<const std::string&>().starts_with("megatron.");  // PEFT imports it
   if (key == "attn_implementation" || key == "_attn_implementation") return names_a_kernel(value);
   for (const char* function : {"activation_function", "activation_fn", "default_activation_function", "sbert_ce_default_activation_function"}) {
     if (key == function) return names_a_function(value);

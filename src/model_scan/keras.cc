@@ -158,8 +158,9 @@ class KerasJudge {
   std::set<std::string> told_;
 };
 
-// The JSON object that begins at a place, up to where it ends by its brackets outside of texts. Takes what it reads off `budget`.
-std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t begin, std::uint64_t& budget) {
+// The JSON object that begins at a place, up to where it ends by its brackets outside of texts. Takes what it reads off `budget`; notes one that
+// goes on for longer than is read.
+std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t begin, std::uint64_t& budget, bool& is_too_long) {
   ByteReader reader(object, begin, std::min(object.size(), begin + kKerasConfigBytesMax));
   std::string text;
   int depth = 0;
@@ -184,6 +185,7 @@ std::optional<std::string> json_text(const RandomAccess& object, std::uint64_t b
       return std::nullopt;
     }
   }
+  is_too_long = is_too_long || text.size() == kKerasConfigBytesMax;
   return std::nullopt;
 }
 
@@ -217,7 +219,7 @@ class ConfigSearch {
   void consider(std::uint64_t at, std::string_view behind) {
     const auto first = behind.find_first_not_of(" \t\r\n");
     if (at < next_ || (first != behind.npos && behind[first] != '"') || ++tries_ > kTriesMax || budget_ == 0) return;
-    const auto text = json_text(object_, at, budget_);
+    const auto text = json_text(object_, at, budget_, is_unreadable_);
     if (!text) return;
     auto json = parse_json(*text, "configuration", {.bytes_max = kKerasConfigBytesMax, .depth_max = 128});
     // Python reads more than JSON is: NaN, a key twice.

@@ -436,6 +436,11 @@ def hdf5_tricks(folder):
     sizes.set_sizes(4, 4)
     with h5py.File(h5py.h5f.create(str(folder / "hdf5_short_addresses.h5").encode(), fcpl=sizes)) as file:
         external(file)
+    with h5py.File(folder / "long_config.h5", "w") as file:
+        layer = {"class_name": "Lambda", "config": {"name": "l" * (33 << 20), "function": ["4wA=", None, None]}}
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}})
+        file.attrs["other"] = json.dumps({"class_name": "Sequential", "config": {"layers": []}})
+    files["long_config.h5"] = (folder / "long_config.h5").read_bytes()
     files["hdf5_short_addresses.h5"] = (folder / "hdf5_short_addresses.h5").read_bytes()
     files["hdf5_external.keras"] = zip_of([("metadata.json", "{}"), ("config.json", json.dumps({"module": "keras", "class_name": "Sequential", "config": {"layers": []}})), ("model.weights.h5", files["hdf5_external_latest.h5"])])
     return files
@@ -533,7 +538,7 @@ def config_tricks(folder):
         "kernel/config.json": json.dumps({"model_type": "llama", "attn_implementation": "somebody/attention"}).encode(), "kernel_parts/config.json": json.dumps({"_attn_implementation": {"text_config": "somebody/attention@v1:layer"}}).encode(),
         "sentence/modules.json": json.dumps([{"idx": 0, "name": "0", "path": "", "type": "custom_st.Transformer"}]).encode(), "sentence/2_Dense/config.json": json.dumps({"in_features": 4, "activation_function": "os.abort"}).encode(),
         "cross/config.json": json.dumps({"sentence_transformers": {"activation_fn": "os.abort"}}).encode(), "router/router_config.json": json.dumps({"types": {"a": "x.Y"}, "structure": {"query": ["a"]}}).encode(),
-        "keras_folder/config.json": json.dumps({"a": {"module": "os", "class_name": "system", "config": COMMAND}}).encode(),
+        "megatron/adapter_config.json": json.dumps({"peft_type": "LORA", "megatron_config": {"a": 1}, "megatron_core": "antigravity"}).encode(), "keras_folder/config.json": json.dumps({"a": {"module": "os", "class_name": "system", "config": COMMAND}}).encode(),
         "modeling_x.py": b"import os\n", "notebook.ipynb": b'{"cells": []}', "setup.sh": b"#!/bin/sh\n", "run_as.txt": b"#!/bin/sh\ntrue\n", "library.so": b"\x7fELF\x02\x01\x01" + bytes(64), "elf_as.json": b"\x7fELF\x02\x01\x01" + bytes(64),
         "exe_as.bin": b"MZ\x90\x00" + bytes(64), "macho_as.txt": b"\xcf\xfa\xed\xfe" + bytes(64), "wasm_as.bin": b"\0asm\x01\0\0\0", "archive.7z": b"7z\xbc\xaf\x27\x1c" + bytes(32), "archive.rar": b"Rar!\x1a\x07\x01\x00", "unknown.xyz": b"?",
         "overlap.safetensors": (lambda h: struct.pack("<Q", len(h)) + h + bytes(8))(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
@@ -697,7 +702,7 @@ def other_files(folder):
               "sentence/modules.json": json.dumps([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.base.modules.dense.Dense"}]).encode(),
               "sentence/1_Dense/config.json": json.dumps({"in_features": 4, "activation_function": "torch.nn.modules.activation.Tanh"}).encode(), "gpt2/config.json": json.dumps({"activation_function": "gelu_new", "attn_implementation": "flash_attention_2"}).encode(),
               "router/router_config.json": json.dumps({"types": {"a": "sentence_transformers.models.Transformer"}, "structure": {"query": ["a"]}}).encode(), "function.onnx": onnx_model(nodes=[("Known", "own.ops")], function=("own.ops", "Known", b"")),
-              "torch_old/adapter_config.json": json.dumps({"auto_mapping": None, "peft_type": "LORA"}).encode(),
+              "torch_old/adapter_config.json": json.dumps({"auto_mapping": None, "peft_type": "LORA", "megatron_config": None, "megatron_core": "megatron.core"}).encode(),
               "peft/adapter_config.json": json.dumps({"auto_mapping": {"base_model_class": "LlamaForCausalLM", "parent_library": "transformers.models.llama.modeling_llama"}}).encode()}
     paths = {name: folder / name for name in ("model.safetensors", "model.gguf", "model.onnx", "plain.weights.h5", "model.keras", "model.h5", "operations.keras", "image.keras", "image.h5", "model.weights.h5")}
     return paths | write(folder, files)
