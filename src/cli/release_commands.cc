@@ -70,6 +70,7 @@ Result<ledger::ReleaseContents> contents_of(Session& session, const governance::
 Result<int> bundle(Invocation& invocation, const ReleaseOptions& options, const Output& output) {
   const auto name = TRY(governance::parse_version_name(options.version));
   auto session = TRY(Session::open(invocation.global));
+  TRY(session->identities_settled());  // the bundle vouches for their roles
   const auto contents = TRY(contents_of(*session, name));
   const std::string text = TRY(ledger::make_release_bundle(session->evidence(), session->ledger_key(), contents));
   TRY(write_file(options.file, text, FileMode::readable_by_all));

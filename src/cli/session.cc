@@ -97,6 +97,7 @@ struct Session::State {
   std::unique_ptr<governance::Notes> notes;  // sealed
   std::unique_ptr<governance::StepRecorder> recorder;
   Duty duty = Duty::audit;
+  Status identities_settled;  // whether the identities are those that the ledger tells of
   std::unique_ptr<Providers> providers;
   std::unique_ptr<custody::AccessLog> access_log;
   std::unique_ptr<custody::AccessRecorder> access_recorder;
@@ -174,8 +175,9 @@ Result<std::unique_ptr<Session>> Session::open_workspace(const GlobalOptions& op
 
 Result<std::unique_ptr<Session>> Session::open(const GlobalOptions& options, Duty duty) {
   auto session = TRY(open_workspace(options, duty));
-  (void)TRY(session->workspace().identities().find(session->identity()));
   TRY(session->open_ledger(LedgerMode::open));
+  session->settle_identities();
+  (void)TRY(session->workspace().identities().find(session->identity()));
   TRY(session->open_providers());
   return session;
 }
@@ -217,6 +219,22 @@ Status Session::open_ledger(LedgerMode mode) {
   return {};
 }
 
+// Whoever only reads is not kept from it, so that an audit names all that was changed.
+void Session::settle_identities() {
+  state_->identities_settled = state_->workspace->identities().settle([this]() -> Result<std::optional<Digest>> {
+    std::optional<ledger::Evidence> newest;
+    for (const char* step : {"workspace", "identity"}) {
+      auto entries = TRY(state_->evidence->of_step(step));
+      if (!entries.empty() && (!newest || newest->index < entries.back().index)) newest = std::move(entries.back());
+    }
+    if (!newest) return std::optional<Digest>();
+    const auto record = TRY(attest::to_step_record(newest->statement));
+    return std::optional(TRY(Digest::parse(TRY(json_string(record.result, "identities", "ledger")))));
+  });
+}
+
+const Status& Session::identities_settled() const { return state_->identities_settled; }
+
 ledger::LedgerOptions Session::ledger_options() const { return ledger_options_of(*state_->workspace); }
 
 Status Session::act_for(Duty duty) {
@@ -231,6 +249,7 @@ void Session::give_up_services() {
 
 Status Session::require(governance::Permission permission) const {
   const auto& identities = state_->workspace->identities();
+  if (permission != governance::Permission::read_audit) TRY(state_->identities_settled);
   TRY(identities.require(state_->identity, permission));
   // A name is no proof, and what can't be signed must not have been done by then.
   if (permission != governance::Permission::read_audit) (void)TRY(identities.unlock(state_->identity));
@@ -240,6 +259,7 @@ Status Session::require(governance::Permission permission) const {
 Result<governance::StepRecorder*> Session::recorder() {
   state_->may_have_recorded = true;
   if (state_->recorder == nullptr) {
+    TRY(state_->identities_settled);
     auto key = TRY(state_->workspace->identities().unlock(state_->identity));
     const auto still_there = [this](const std::string& name, const Digest& digest) { return holds(name, digest); };
     state_->recorder = std::make_unique<governance::StepRecorder>(*state_->evidence, std::move(key), state_->clock, still_there,

@@ -64,8 +64,11 @@ class Session {
   Status act_for(Duty duty);
   // What is elsewhere, and whoever tells the audit trail, is waited for no longer, by any thread: for a process that has to end.
   void give_up_services();
-  // permission_denied unless the identity's roles allow it.
+  // permission_denied unless the identity's roles allow it; tampered, of all that is more than reading, where the identities are not
+  // those that the ledger tells of.
   Status require(governance::Permission permission) const;
+  // That alone: for whoever tells others about them.
+  const Status& identities_settled() const;
   // The recorder of the acting identity's steps; unlocks its key.
   Result<governance::StepRecorder*> recorder();
   // Whether what a step gave, under that name, is still in its store; an error where the store does not say.
@@ -138,6 +141,7 @@ class Session {
   static Result<std::unique_ptr<Session>> open_workspace(const GlobalOptions& options, Duty duty);
   enum class LedgerMode { open, open_or_create };
   Status open_ledger(LedgerMode mode);
+  void settle_identities();
   Status open_providers();
   Status use_layers();
   Status watch_reads();

@@ -94,6 +94,7 @@ Result<int> status(Invocation& invocation, const Output& output) {
 
 Result<int> list_identities(Invocation& invocation, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
+  TRY(session->identities_settled());
   Json values = Json::array();
   Table table{{"NAME", "ROLES", "KEY"}, {}};
   for (const auto& identity : session->workspace().identities().list()) {
@@ -106,16 +107,20 @@ Result<int> list_identities(Invocation& invocation, const Output& output) {
   return 0;
 }
 
-Status record_identities(Session& session, const std::string& action, const std::string& name) {
-  TRY(session.record_event("identity", {{"action", action}, {"name", name}, {"identities", session.workspace().identities().digest().tagged()}}));
+// Told before the list is in force.
+Status record_identities(Session& session, const std::string& action, const governance::Workspace::NewIdentity& changed, const Digest& identities) {
+  Json roles = Json::array();
+  for (const auto role : changed.roles) roles.push_back(governance::to_string(role));
+  TRY(session.record_event("identity", {{"action", action}, {"name", changed.name}, {"roles", roles}, {"identities", identities.tagged()}}));
   return {};
 }
 
 Result<int> add_identity(Invocation& invocation, const WorkspaceOptions& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global, Duty::operate));
   TRY(session->require(governance::Permission::manage_identities));
-  const auto identity = TRY(session->workspace().identities().add(options.name, TRY(parse_roles(options.roles))));
-  TRY(record_identities(*session, "add", identity.name));
+  auto roles = TRY(parse_roles(options.roles));
+  const governance::Workspace::NewIdentity added{options.name, std::move(roles)};
+  const auto identity = TRY(session->workspace().identities().add(added.name, added.roles, {}, [&](const Digest& digest) { return record_identities(*session, "add", added, digest); }));
   output.result({{"name", identity.name}, {"key_id", identity.key.key_id()}}, fmt::format("{}: {}", identity.name, roles_text(identity)));
   return 0;
 }

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -154,10 +157,50 @@ Status Identities::reload() {
               "restore the file from your backup");
 }
 
-Status Identities::save(std::vector<Identity> identities) {
+// The new list lies beside the one in force until `prepare` is done. A failure leaves it there: `settle` knows whether the ledger has it.
+Status Identities::replace(std::vector<Identity> identities, const std::function<Status()>& prepare) {
   std::sort(identities.begin(), identities.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  identities_ = std::move(identities);
-  return write_file(places_.file, encode());
+  auto before = std::exchange(identities_, std::move(identities));
+  auto done = write_file(next_file(), encode());
+  if (done) done = prepare();
+  if (done) return put_next_in_place();
+  identities_ = std::move(before);
+  return done;
+}
+
+Status Identities::put_next_in_place() const {
+  if (std::rename(next_file().c_str(), places_.file.c_str()) != 0) return fail_errno(errno, "put in place", places_.file.string());
+  return sync_folder(places_.file.parent_path());
+}
+
+// With the keys of those who are on it alone: nobody has signed with them.
+Status Identities::drop_next() const {
+  std::error_code error;
+  const auto text = read_text_file(next_file(), kIdentitiesBytesMax);
+  const auto next = text ? parse_identities(*text) : Result<std::vector<Identity>>(fail(text.error()));
+  for (const auto& identity : next.value_or(std::vector<Identity>())) {
+    const bool is_listed = std::any_of(identities_.begin(), identities_.end(), [&](const auto& one) { return one.name == identity.name; });
+    if (!is_listed) std::filesystem::remove(sealed_path(identity.name), error);
+  }
+  std::filesystem::remove(next_file(), error);
+  if (error) return fail_errno(error.value(), "remove", next_file().string());
+  return {};
+}
+
+Status Identities::settle(const Recorded& recorded) {
+  const auto wanted = TRY(recorded());
+  if (!wanted || (digest() == *wanted && !is_there(next_file()))) return {};
+  const auto lock = TRY(FileLock::acquire(places_.file.string() + ".lock"));
+  TRY(reload());
+  const Digest newest = TRY(recorded()).value_or(*wanted);
+  if (is_there(next_file())) {
+    const auto next = read_file(next_file(), kIdentitiesBytesMax);
+    const bool is_recorded = next && crypto::sha256(*next) == newest;
+    TRY(is_recorded ? put_next_in_place() : drop_next());
+    if (is_recorded) TRY(reload());
+  }
+  if (digest() == newest) return {};
+  return fail(ErrorCode::tampered, "the identities are not those that the ledger recorded last", places_.file.string(), "restore the file from your backup; 'redoubt audit verify' names all that was changed");
 }
 
 Result<Identity> Identities::find(std::string_view name) const {
@@ -172,6 +215,10 @@ Result<Identity> Identities::find(std::string_view name) const {
 
 Result<Identity> Identities::find_by_key(std::string_view key_id) const {
   for (const auto& identity : identities_) {
+    if (identity.key.key_id() == key_id) return identity;
+  }
+  const auto newer = open(places_);
+  for (const auto& identity : newer ? newer->identities_ : std::vector<Identity>()) {
     if (identity.key.key_id() == key_id) return identity;
   }
   return fail(ErrorCode::not_found, "no identity has this key", std::string(key_id.substr(0, 64)));
@@ -196,8 +243,7 @@ std::filesystem::path Identities::credential_path(std::string_view name,
   return given ? *given : places_.credentials / (std::string(name) + ".key");
 }
 
-Result<Identity> Identities::add(std::string_view name, std::set<Role> roles,
-                                 std::optional<std::filesystem::path> credential) {
+Result<Identity> Identities::add(std::string_view name, std::set<Role> roles, std::optional<std::filesystem::path> credential, const Announce& announce) {
   if (!is_identity_name(name)) {
     return fail(ErrorCode::invalid_argument, "not a name for an identity", std::string(name.substr(0, 64)),
                 "use small letters, digits and '-'");
@@ -209,17 +255,18 @@ Result<Identity> Identities::add(std::string_view name, std::set<Role> roles,
   const auto secret = TRY(make_or_read_credential(credential_path(name, credential)));
   const auto key = crypto::SigningKey::generate(crypto::SignatureAlgorithm::ed25519);
   TRY(make_folder(places_.sealed_keys));
-  TRY(write_file(places_.sealed_keys / (std::string(name) + ".sealed"),
-                 seal_signing_key(key, secret, {places_.workspace, std::string(name)})));
-  // Listed last: an identity that is listed has its key.
   Identity identity{std::string(name), std::move(roles), key.public_key()};
   auto identities = identities_;
   identities.push_back(identity);
-  TRY(save(std::move(identities)));
+  // In force last: an identity that is listed has its key.
+  TRY(replace(std::move(identities), [&]() -> Status {
+    TRY(write_file(sealed_path(identity.name), seal_signing_key(key, secret, {places_.workspace, identity.name})));
+    return announce ? announce(digest()) : Status{};
+  }));
   return identity;
 }
 
-Status Identities::set_roles(std::string_view name, std::set<Role> roles) {
+Status Identities::set_roles(std::string_view name, std::set<Role> roles, const Announce& announce) {
   if (roles.empty()) return fail(ErrorCode::invalid_argument, "an identity needs a role", std::string(name));
   const auto lock = TRY(FileLock::acquire(places_.file.string() + ".lock"));
   TRY(reload());
@@ -228,7 +275,7 @@ Status Identities::set_roles(std::string_view name, std::set<Role> roles) {
   for (auto& identity : identities) {
     if (identity.name == name) identity.roles = roles;
   }
-  return save(std::move(identities));
+  return replace(std::move(identities), [&] { return announce ? announce(digest()) : Status{}; });
 }
 
 Result<crypto::SigningKey> Identities::unlock(std::string_view name, std::optional<std::filesystem::path> credential) const {
@@ -240,19 +287,19 @@ Result<crypto::SigningKey> Identities::unlock(std::string_view name, std::option
                 "act as an identity whose credential you hold (--as), or name its file");
   }
   if (!secret) return fail(secret.error());
-  const auto sealed_path = places_.sealed_keys / (identity.name + ".sealed");
-  const auto sealed = read_file(sealed_path, kSealedKeyBytesMax);
+  const auto sealed_file = sealed_path(identity.name);
+  const auto sealed = read_file(sealed_file, kSealedKeyBytesMax);
   if (!sealed && sealed.error().code == ErrorCode::not_found) {
-    return fail(ErrorCode::tampered, "the identity is listed and its sealed key is not there", sealed_path.string(), "'redoubt audit verify' names all that was changed; go back to a backup");
+    return fail(ErrorCode::tampered, "the identity is listed and its sealed key is not there", sealed_file.string(), "'redoubt audit verify' names all that was changed; go back to a backup");
   }
   if (!sealed) return fail(sealed.error());
   auto key = open_signing_key(*sealed, *secret, {places_.workspace, identity.name});
   if (!key) {
-    key.error().where = key.error().code == ErrorCode::permission_denied ? path.string() : sealed_path.string();
+    key.error().where = key.error().code == ErrorCode::permission_denied ? path.string() : sealed_file.string();
     return key;
   }
   if (key->public_key().key_id() != identity.key.key_id()) {
-    return fail(ErrorCode::tampered, "the identity's key is not the one it is listed with", sealed_path.string());
+    return fail(ErrorCode::tampered, "the identity's key is not the one it is listed with", sealed_file.string());
   }
   return key;
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who may do what in a workspace, and the keys they sign with. identities.json holds names, roles and public keys in clear;
-// its digest goes into the ledger, so a change that the ledger does not know is found. A private key lies sealed in the
-// workspace and opens only with the identity's credential file, outside of it.
+// its digest goes into the ledger before it is in force, so a change that the ledger does not know is found. A private key lies
+// sealed in the workspace and opens only with the identity's credential file, outside of it.
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -61,12 +62,20 @@ class Identities {
   Result<Identity> find(std::string_view name) const;
   // permission_denied names the missing role and who has it.
   Status require(std::string_view name, Permission permission) const;
-  // The key id of a signature, or not_found: who signed this?
+  // The key id of a signature, or not_found: who signed this? Knows who was added since by another process.
   Result<Identity> find_by_key(std::string_view key_id) const;
 
+  // Brings the digest of a new list to the ledger, after which the list comes into force.
+  using Announce = std::function<Status(const Digest& digest)>;
   // Makes a key pair, seals it, and leaves its credential file at `credential`, or in the folder of credentials.
-  Result<Identity> add(std::string_view name, std::set<Role> roles, std::optional<std::filesystem::path> credential = {});
-  Status set_roles(std::string_view name, std::set<Role> roles);
+  Result<Identity> add(std::string_view name, std::set<Role> roles, std::optional<std::filesystem::path> credential = {}, const Announce& announce = {});
+  Status set_roles(std::string_view name, std::set<Role> roles, const Announce& announce = {});
+
+  // What the ledger says of the list; nothing where it has no word of it yet.
+  using Recorded = std::function<Result<std::optional<Digest>>()>;
+  // Ends a change that was cut off, whichever way the ledger says, and waits for one that goes on. tampered where the list is another
+  // than the ledger's: roles that somebody wrote into the file count nowhere.
+  Status settle(const Recorded& recorded);
 
   // permission_denied without the right credential file; tampered when the sealed key is not that of the public one.
   Result<crypto::SigningKey> unlock(std::string_view name, std::optional<std::filesystem::path> credential = {}) const;
@@ -78,7 +87,11 @@ class Identities {
   explicit Identities(Places places) : places_(std::move(places)) {}
   std::string encode() const;
   Status reload();
-  Status save(std::vector<Identity> identities);
+  std::filesystem::path next_file() const { return places_.file.parent_path() / ".identities.next"; }
+  std::filesystem::path sealed_path(const std::string& name) const { return places_.sealed_keys / (name + ".sealed"); }
+  Status replace(std::vector<Identity> identities, const std::function<Status()>& prepare);
+  Status put_next_in_place() const;
+  Status drop_next() const;
   std::filesystem::path credential_path(std::string_view name, const std::optional<std::filesystem::path>& given) const;
 
   Places places_;

@@ -15,6 +15,7 @@
 namespace redoubt::governance {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -263,6 +264,47 @@ TEST_F(People, change_roles_and_the_digest_with_them) {
   EXPECT_EQ(Identities::open(places())->require("operator", Permission::deploy).error().code, ErrorCode::permission_denied);
   EXPECT_EQ(identities_.set_roles("nobody", {Role::admin}).error().code, ErrorCode::permission_denied);
   EXPECT_EQ(identities_.set_roles("operator", {}).error().code, ErrorCode::invalid_argument);
+}
+
+// The ledger has its word before the list is in force, so a kill leaves the one list or the other, and no key of nobody.
+TEST_F(People, a_change_that_was_cut_off_ends_as_the_ledger_says) {
+  std::optional<Digest> recorded = identities_.digest();
+  const auto ledger = [&]() -> Result<std::optional<Digest>> { return recorded; };
+  const auto die = [](const Digest&) -> Status { return fail(ErrorCode::unavailable, "killed"); };
+  ASSERT_FALSE(identities_.add("maria", {Role::reviewer}, {}, die));
+  EXPECT_FALSE(identities_.find("maria"));
+  auto opened = *Identities::open(places());
+  ASSERT_TRUE(opened.settle(ledger));
+  EXPECT_FALSE(opened.find("maria"));
+  EXPECT_THAT(*list_folder(folder_.path() / "identities"), ElementsAre("operator.sealed"));
+
+  ASSERT_FALSE(opened.add("maria", {Role::reviewer}, {}, [&](const Digest& digest) -> Status {
+    recorded = digest;
+    return die(digest);
+  }));
+  opened = *Identities::open(places());
+  EXPECT_FALSE(opened.find("maria"));
+  ASSERT_TRUE(opened.settle(ledger));
+  EXPECT_TRUE(opened.unlock("maria"));
+  EXPECT_EQ(Identities::open(places())->digest(), *recorded);
+}
+
+TEST_F(People, a_list_that_the_ledger_does_not_know_is_tampered) {
+  const std::optional<Digest> recorded = identities_.digest();
+  ASSERT_TRUE(identities_.set_roles("operator", {Role::pipeline_operator, Role::admin}));
+  auto opened = *Identities::open(places());
+  EXPECT_EQ(opened.settle([&]() -> Result<std::optional<Digest>> { return recorded; }).error().code, ErrorCode::tampered);
+  EXPECT_TRUE(opened.settle([]() -> Result<std::optional<Digest>> { return std::nullopt; }));  // a workspace that is being made
+}
+
+TEST_F(People, whoever_was_added_since_by_another_process_is_known_by_his_key) {
+  auto other = *Identities::open(places());
+  const auto maria = *other.add("maria", {Role::reviewer});
+  ASSERT_FALSE(identities_.find("maria"));
+  const auto found = identities_.find_by_key(maria.key.key_id());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->name, "maria");
+  EXPECT_EQ(identities_.find_by_key("none").error().code, ErrorCode::not_found);
 }
 
 TEST_F(People, need_a_free_and_plain_name) {

@@ -125,3 +125,16 @@ def test_a_process_that_begins_is_not_taken_for_the_one_before(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_who_was_added_while_an_endpoint_serves_is_heard_by_it(tiny_hub, tmp_path):
+    redoubt = deploy_tiny(tmp_path, tiny_hub)
+    try:
+        endpoint = Endpoint(redoubt)
+        redoubt("identity", "add", "second", "--role", "reviewer", identity="admin")
+        redoubt("registry", "revoke", "tiny/0.1.0", "--reason", "it was wrong", identity="second")
+        assert redoubt.json("endpoint", "status", "--environment", "dev")["state"] == "revoked"
+        assert endpoint.chat("a")[0] in (404, 503)
+    finally:
+        redoubt("endpoint", "stop", "--environment", "dev")
+    assert redoubt.json("audit", "verify")["ok"]
