@@ -94,19 +94,25 @@ class StdoutSink final : public Sink {
   }
 };
 
+// All of it is written whatever it says, and whoever reads the exit status alone is told too.
+int conclude_export(std::uint64_t unverified, const Output& output) {
+  if (unverified == 0) return 0;
+  output.say(fmt::format("redoubt: {} entries do not verify: 'redoubt audit verify' names what was changed", unverified));
+  return exit_code_of(ErrorCode::tampered);
+}
+
 Result<int> export_lines(Invocation& invocation, const Query& options, const Output& output) {
   auto session = TRY(Session::open(invocation.global));
   TRY(session->require(governance::Permission::read_audit));
   if (options.file.empty()) {
     StdoutSink sink;
-    TRY(session->evidence().export_lines(sink));
-    return 0;
+    return conclude_export(TRY(session->evidence().export_lines(sink)), output);
   }
   auto file = TRY(AtomicFile::create(options.file));
-  TRY(session->evidence().export_lines(*file));
+  const auto unverified = TRY(session->evidence().export_lines(*file));
   TRY(file->commit());
-  output.result({{"file", options.file}}, "written: " + options.file);
-  return 0;
+  output.result({{"file", options.file}, {"unverified", unverified}}, "written: " + options.file);
+  return conclude_export(unverified, output);
 }
 
 Result<int> proof(Invocation& invocation, const Query& options, const Output& output) {

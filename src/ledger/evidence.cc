@@ -170,10 +170,11 @@ Result<Problems> EvidenceLog::verify_statements() {
   return problems;
 }
 
-Status EvidenceLog::export_lines(Sink& sink) {
+Result<std::uint64_t> EvidenceLog::export_lines(Sink& sink) {
   const std::lock_guard guard(mutex_);
   TRY(catch_up());
-  return reader_->for_each(0, [&](std::uint64_t index, ByteView entry) -> Status {
+  std::uint64_t unverified = 0;
+  TRY(reader_->for_each(0, [&](std::uint64_t index, ByteView entry) -> Status {
     Json line = {{"index", index}, {"leafHash", leaf_hash(entry).hex()}};
     const auto evidence = verify_entry(index, entry, trusted_);
     line["verified"] = evidence.has_value();
@@ -184,9 +185,11 @@ Status EvidenceLog::export_lines(Sink& sink) {
       line["statement"] = *parse_json(attest::to_text(evidence->statement), "statement");
     } else {
       line["problem"] = evidence.error().message;
+      ++unverified;
     }
     return sink.write(view_of(dump_json(line) + "\n"));
-  });
+  }));
+  return unverified;
 }
 
 }  // namespace redoubt::ledger

@@ -58,8 +58,9 @@ class EvidenceLog {
 
   // Every entry that is no statement by a trusted key ("signature", "entry 7", why).
   Result<Problems> verify_statements();
-  // One JSON line an entry: index, leafHash, and verified with keyid, identity, digest, statement, or else with the problem.
-  Status export_lines(Sink& sink);
+  // One JSON line an entry: index, leafHash, and verified with keyid, identity, digest, statement, or else with the problem. Answers how
+  // many did not verify.
+  Result<std::uint64_t> export_lines(Sink& sink);
 
  private:
   struct Row {

@@ -105,7 +105,7 @@ TEST_F(EvidenceTest, a_statement_too_large_for_an_entry_is_refused) {
 TEST_F(EvidenceTest, export_gives_one_json_line_an_entry_and_receipts_verify) {
   for (const char* name : {"acquire", "train"}) ASSERT_TRUE(log_->append(step(name, name), operator_));
   MemorySink sink;
-  ASSERT_TRUE(log_->export_lines(sink));
+  EXPECT_EQ(*log_->export_lines(sink), 0u);
   std::istringstream lines(redoubt::to_text(sink.take()));
   std::uint64_t count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
