@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "governance/workspace.h"
 
+#include <sys/stat.h>
+
 #include <cstdlib>
 
 #include "base/file.h"
@@ -119,6 +121,21 @@ Result<local::Unlock> unlock_for_open(const Workspace::OpenOptions& options, con
               "run as the user who made the workspace, or restore the key file from your backup");
 }
 
+enum class Below { left_out, taken };
+
+// A pipe or a device in the place of a file would keep its reader, the audit too, waiting for ever.
+Status refuse_devices(const fs::path& folder, Below below = Below::left_out) {
+  for (const auto& name : TRY(list_folder(folder))) {
+    const auto path = folder / name;
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) continue;
+    if (!S_ISDIR(info.st_mode)) return fail(ErrorCode::tampered, "neither a plain file nor a folder", path.string(), "remove it, and restore what stood there from your backup");
+    std::error_code ignored;
+    if (below == Below::taken && !fs::is_symlink(path, ignored)) TRY(refuse_devices(path, below));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<fs::path> default_credentials_folder(const std::string& workspace_id) {
@@ -188,6 +205,7 @@ Result<std::unique_ptr<Workspace>> Workspace::open(const OpenOptions& options, c
 
 Result<std::unique_ptr<Workspace>> Workspace::open_made(const OpenOptions& options, const Clock& clock) {
   const WorkspaceLayout layout{options.root};
+  TRY(refuse_devices(layout.root));
   const auto text = TRY(read_text_file(layout.description(), 4096));
   const auto description = TRY(parse_description(text, layout.description()));
   const auto credentials = TRY(credentials_folder(options.credentials, description.id));
@@ -195,7 +213,9 @@ Result<std::unique_ptr<Workspace>> Workspace::open_made(const OpenOptions& optio
   // These always hold something; the objects may not, and a backup keeps no empty folder.
   for (const auto& folder : {layout.secrets(), layout.state(), layout.identity_keys()}) {
     if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such folder", folder.string());
+    TRY(refuse_devices(folder));
   }
+  if (is_folder(layout.ledger())) TRY(refuse_devices(layout.ledger(), Below::taken));
   const auto unlock = TRY(unlock_for_open(options, layout, credentials));
   workspace->kms_ = TRY(local::LocalKms::open(layout.keyring(), unlock));
   workspace->unlock_ = unlock;
@@ -204,6 +224,7 @@ Result<std::unique_ptr<Workspace>> Workspace::open_made(const OpenOptions& optio
 }
 
 bool Workspace::needs_passphrase(const fs::path& root) {
+  if (!refuse_devices(root)) return false;
   const auto kind = local::LocalKms::unlock_kind(WorkspaceLayout{root}.keyring());
   return kind && *kind == local::UnlockKind::passphrase;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is changed in a workspace: the audit names it, and nothing is deployed."""
 import collections
+import json
 import os
 import pathlib
 import random
@@ -120,6 +121,23 @@ def test_a_whole_folder_that_is_gone_is_named(copy):
     assert copy.json("audit", "verify")["ok"]
 
 
+def test_a_pipe_in_the_place_of_a_file_is_named_and_waited_for_by_nobody(copy):
+    """Who opens a pipe waits for somebody to write into it."""
+    groups = evidence_files(copy.workspace)
+    for group in sorted(groups):
+        path = random.Random(SEED).choice(groups[group])
+        before, mode = path.read_bytes(), path.stat().st_mode
+        path.unlink()
+        os.mkfifo(path)
+        audit = copy("--json", "audit", "verify", expect=4, timeout=60)
+        assert path.name in audit.stdout, (path, audit.stdout[-800:])
+        copy("deploy", "tiny/0.1.0", "--environment", "dev", expect=4, timeout=60)
+        path.unlink()
+        path.write_bytes(before)
+        path.chmod(mode)
+    assert copy.json("audit", "verify")["ok"]
+
+
 def test_an_endpoint_of_a_changed_workspace_can_be_stopped(copy):
     flip(copy.workspace / "ledger" / "checkpoint", random.Random(SEED))
     copy("endpoint", "status", "--environment", "dev")
@@ -143,3 +161,50 @@ def test_making_a_workspace_is_cut_off_at_any_moment_and_goes_on(tmp_path):
         made = redoubt("init", expect=None)
         assert made.returncode == 0 or "workspace already" in made.stderr, made.stderr
         assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_roles_that_somebody_wrote_into_the_list_count_nowhere(tmp_path):
+    """The list lies in clear: an operator who makes himself an admin there makes no reviewer, and no command brings his list to the ledger."""
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    file = redoubt.workspace / "identities.json"
+    before = file.read_text()
+    people = json.loads(before)
+    for one in people["identities"]:
+        if one["name"] == "operator":
+            one["roles"].append("admin")
+    file.write_text(json.dumps(people, separators=(",", ":"), sort_keys=True) + "\n")
+    refused = redoubt("identity", "add", "accomplice", "--role", "reviewer", expect=4)
+    assert "identities.json" in refused.stderr and "the ledger recorded last" in refused.stderr
+    redoubt("secret", "put", "huggingface/api-token", stdin="x", expect=4)
+    redoubt("keys", "rotate", identity="admin", expect=4)
+    redoubt("identity", "list", expect=4)
+    assert [problem["object"] for problem in redoubt.json("audit", "verify", expect=4)["problems"]] == ["identities.json"]
+    people["identities"] = [one for one in people["identities"] if one["name"] != "operator"]
+    file.write_text(json.dumps(people, separators=(",", ":"), sort_keys=True) + "\n")
+    exported = redoubt("audit", "export", identity="admin", expect=4)
+    assert [json.loads(line)["verified"] for line in exported.stdout.splitlines()] == [False] and "do not verify" in exported.stderr
+    file.write_text(before)
+    redoubt("identity", "add", "auditor", "--role", "auditor", identity="admin")
+    added = redoubt.json("audit", "query", "--step", "identity")
+    assert [(entry["identity"], entry["result"]["name"], entry["result"]["roles"]) for entry in added] == [("admin", "auditor", ["auditor"])]
+    assert redoubt.json("audit", "verify")["ok"]
+
+
+def test_adding_an_identity_is_cut_off_at_any_moment_and_goes_on(tmp_path):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    order = random.Random(SEED)
+    for turn in range(30):
+        process = subprocess.Popen(redoubt.command("identity", "add", f"person-{turn}", "--role", "reviewer", identity="admin"), env=redoubt.environment,
+                                   cwd=redoubt.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(order.uniform(0.005, 0.06))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        audit = redoubt("--json", "audit", "verify", expect=None)
+        assert audit.returncode == 0, audit.stdout[-800:]
+        added = redoubt("identity", "add", f"person-{turn}", "--role", "reviewer", identity="admin", expect=None)
+        assert added.returncode == 0 or "the identity exists" in added.stderr, added.stderr
+    assert redoubt.json("audit", "verify")["ok"]
