@@ -95,6 +95,7 @@ Result<int> run_command(Invocation& invocation, const Output& output) {
 }  // namespace
 
 int run(int argc, char** argv) {
+  hold_standard_streams();
   ::signal(SIGPIPE, SIG_IGN);
   CLI::App app(kDescription, "redoubt");
   app.footer(kFooter);
@@ -119,7 +120,10 @@ int run(int argc, char** argv) {
   const Output output(invocation.global.json);
   const auto exit_code = run_command(invocation, output);
   invocation.progress.end();
-  return exit_code ? *exit_code : output.error(exit_code.error());
+  const int ended = exit_code ? *exit_code : output.error(exit_code.error());
+  if (ended != 0) return ended;
+  const auto finished = finish_output();
+  return finished ? 0 : output.error(finished.error());
 }
 
 }  // namespace redoubt::cli

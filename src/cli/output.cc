@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/output.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/terminal.h"
 
@@ -16,13 +21,41 @@ std::size_t width_of(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
+// Why standard output failed first; 0: not yet.
+int& output_problem() {
+  static int first = 0;
+  return first;
+}
+
 void print(std::FILE* stream, std::string text) {
   if (!text.ends_with('\n')) text.push_back('\n');
-  std::fwrite(text.data(), 1, text.size(), stream);
-  std::fflush(stream);
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stream) == text.size() && std::fflush(stream) == 0;
+  if (!written && stream == stdout && output_problem() == 0) output_problem() = errno == 0 ? EIO : errno;
+}
+
+bool is_broken_pipe(int fd) {
+  pollfd end{fd, POLLOUT, 0};
+  return ::poll(&end, 1, 0) == 1 && (end.revents & POLLERR) != 0;
 }
 
 }  // namespace
+
+void hold_standard_streams() {
+  // Each one the wrong way round, so that using it is the error that it was.
+  constexpr std::array kModes = {O_WRONLY, O_RDONLY, O_WRONLY};
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)::open("/dev/null", kModes[static_cast<std::size_t>(fd)]);
+  }
+}
+
+Status finish_output() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 && output_problem() == 0) output_problem() = errno;
+  if (output_problem() == 0 && std::ferror(stdout) != 0) output_problem() = EIO;  // of what was written past these
+  if (output_problem() == 0 || output_problem() == EPIPE || is_broken_pipe(STDOUT_FILENO)) return {};
+  return fail(ErrorCode::unavailable, std::string("cannot write to standard output: ") + std::strerror(output_problem()), {}, "what the command did stands; what it had to say is lost, in whole or in part");
+}
 
 int exit_code_of(ErrorCode code) {
   switch (code) {

@@ -20,6 +20,12 @@ struct Table {
 // Columns as wide as their widest cell, in characters; two spaces between.
 std::string render(const Table& table);
 
+// Makes sure that there are standard streams: the first file opened without one would get what is written there.
+void hold_standard_streams();
+// What was said to standard output is there: unavailable where a disk was full or nothing stands there. Whoever reads a pipe and goes has
+// what he wanted.
+Status finish_output();
+
 class Output {
  public:
   explicit Output(bool json) : json_(json) {}

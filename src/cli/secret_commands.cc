@@ -37,17 +37,17 @@ Result<int> put_secret(Invocation& invocation, const SecretOptions& options, con
 
 // By the store's own maker of new values where the secret has one, and nobody names another value.
 Result<int> rotate_secret(Invocation& invocation, const SecretOptions& options, const Output& output) {
-  if (!options.file.empty()) return put_secret(invocation, options, output);
+  std::optional<provider::SecretInfo> info;
   {
     auto session = TRY(open_for_secrets(invocation));
-    std::optional<provider::SecretInfo> info = TRY(session->secrets().rotate(options.name));
-    if (info) {
-      TRY(session->record_event("secret", {{"action", "rotate"}, {"name", options.name}, {"version", info->version}}));
-      output.result({{"name", info->name}, {"version", info->version}, {"by", "rotation function"}}, fmt::format("{}: its rotation function made version {}", info->name, info->version));
-      return 0;
-    }
+    // A slip of the finger would make another secret, and leave the one that was meant as old as it is.
+    if (!session->is_far("secrets")) (void)TRY(session->secrets().get(options.name));
+    if (options.file.empty()) info = TRY(session->secrets().rotate(options.name));
+    if (info) TRY(session->record_event("secret", {{"action", "rotate"}, {"name", options.name}, {"version", info->version}}));
   }
-  return put_secret(invocation, options, output);
+  if (!info) return put_secret(invocation, options, output);
+  output.result({{"name", info->name}, {"version", info->version}, {"by", "rotation function"}}, fmt::format("{}: its rotation function made version {}", info->name, info->version));
+  return 0;
 }
 
 Result<int> get_secret(Invocation& invocation, const SecretOptions& options, const Output& output) {

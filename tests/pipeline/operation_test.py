@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -133,6 +134,36 @@ def test_a_secret_comes_out_as_it_went_in(tmp_path):
     redoubt("secret", "put", "odd", stdin="-----BEGIN\n\x1b[2Jtext\n")
     assert redoubt("secret", "get", "odd").stdout == "-----BEGIN\n\x1b[2Jtext\n"
     assert redoubt.json("secret", "get", "odd")["value"] == "-----BEGIN\n\x1b[2Jtext"
+
+
+def test_a_rotation_makes_no_secret_of_another_name(tmp_path):
+    redoubt = init(tmp_path / "here")
+    (tmp_path / "value").write_text("next")
+    assert "no such secret" in redoubt("secret", "rotate", "tokn", stdin="next", expect=1).stderr
+    redoubt("secret", "rotate", "tokn", "--file", tmp_path / "value", expect=1)
+    redoubt("secret", "rotate", "token", "--file", tmp_path / "value")
+    assert [(one["name"], one["version"]) for one in redoubt.json("secret", "list")] == [("token", 2)]
+
+
+def test_what_could_not_be_said_is_no_success(tmp_path):
+    """On a full disk the evidence that was asked for is not there, nor the only copy of a key; whoever closes a pipe has read enough."""
+    redoubt = init(tmp_path / "here")
+
+    def ended(*arguments, redirect):
+        command = " ".join(map(shlex.quote, redoubt.command(*arguments)))
+        return subprocess.run(["bash", "-c", f"{command} {redirect}"], env=redoubt.environment, capture_output=True, text=True, cwd=tmp_path)
+
+    for arguments in [("audit", "export"), ("audit", "query"), ("--json", "audit", "verify"), ("key", "create", "--name", "a", "--environment", "dev"), ("identity", "list")]:
+        full = ended(*arguments, redirect=">/dev/full")
+        assert full.returncode == 1 and "standard output" in full.stderr and "No space left" in full.stderr, (arguments, full)
+        assert ended(*arguments, redirect="| true; exit ${PIPESTATUS[0]}").returncode == 0, arguments
+    # The first file that is opened would get what is written there.
+    for stream in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        ended("backup", "--output", tmp_path / f"backup{len(stream)}", redirect=stream)
+        redoubt("secret", "put", "a", stdin="value")
+        assert ended("secret", "get", "a", redirect=">&-").returncode == 1
+        assert {path.name for path in redoubt.workspace.rglob("*lock") if path.is_file() and path.stat().st_size} == set()
+    assert redoubt.json("audit", "verify")["ok"]
 
 
 def test_an_older_backup_than_the_anchor_has_to_be_accepted(kept, tmp_path):
