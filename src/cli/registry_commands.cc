@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// redoubt registry: list, show, approve, reject, revoke, outside, adopt, restore, card, lineage, export, rebuild.
+// redoubt registry: list, show, approve, reject, revoke, outside, adopt, restore, card, answers, lineage, export, rebuild.
 #include <fmt/format.h>
+
+#include <sstream>
 
 #include "base/file.h"
 #include "base/terminal.h"
@@ -14,6 +16,8 @@ namespace redoubt::cli {
 namespace {
 
 using provider::ModelVersion;
+
+constexpr std::uint64_t kGenerationsBytesMax = 64 << 20;
 
 Json version_json(const ModelVersion& version) {
   return {{"name", version.name}, {"version", version.version}, {"digest", version.digest}, {"state", provider::to_string(version.state)},
@@ -78,6 +82,44 @@ Result<int> card(Invocation& invocation, const VersionTarget& target, const Outp
   const auto version = TRY(find(*session, target));
   const auto json = output.json() ? TRY(parse_json(TRY(card_text(*session, version, "card.json")), "card.json")) : Json();
   output.result(json, output.json() ? "" : TRY(card_text(*session, version, "card.md")));
+  return 0;
+}
+
+// The rows that a model answered by itself in an evaluation, by their index.
+Result<std::map<std::int64_t, Json>> generations_of(Session& session, const Digest& evaluation) {
+  std::map<std::int64_t, Json> rows;
+  for (const auto& file : TRY(session.store().manifest(evaluation)).files) {
+    if (file.path != "generations.jsonl") continue;
+    std::istringstream lines(to_text(TRY(session.store().read_blob(file.sha256, kGenerationsBytesMax))));
+    for (std::string line; std::getline(lines, line);) {
+      auto row = TRY(parse_json(line, file.path));
+      const auto index = TRY(json_integer(row, "index", file.path));
+      rows.emplace(index, std::move(row));
+    }
+  }
+  return rows;
+}
+
+// For whoever decides: what the base and the tuned model answered to rows that no trainer saw, side by side.
+Result<int> answers(Invocation& invocation, const VersionTarget& target, const Output& output) {
+  auto session = TRY(Session::open(invocation.global));
+  if (!session->require(governance::Permission::approve)) TRY(session->require(governance::Permission::run_pipeline));
+  const auto version = TRY(find(*session, target));
+  const auto registration = TRY(registered(*session, version));
+  const auto named = registration.record().inputs.find("statement:evaluate");
+  if (named == registration.record().inputs.end()) return fail(ErrorCode::tampered, "the register statement names no evaluation", registration.statement().tagged());
+  const auto evaluation = TRY(TRY(session->recorder())->load<governance::EvaluateStep>(named->second));
+  const auto tuned = TRY(generations_of(*session, TRY(evaluation.output("evaluation"))));
+  auto base = TRY(generations_of(*session, TRY(evaluation.output("base_evaluation"))));
+  if (tuned.empty()) return fail(ErrorCode::not_found, "no row was answered by the models themselves in this version's evaluation", target.version, "say how many in the pipeline file: evaluate.generations");
+  Json values = Json::array();
+  std::string text;
+  for (const auto& [index, row] : tuned) {
+    values.push_back({{"index", index}, {"prompt", json_or(row, "prompt", "")}, {"expected", json_or(row, "expected", "")}, {"base", json_or(base[index], "generated", "")}, {"tuned", json_or(row, "generated", "")}});
+    for (const char* part : {"prompt", "expected", "base", "tuned"}) text += fmt::format("{}: {}\n", part, values.back()[part].get<std::string>());
+    text += "\n";
+  }
+  output.result(values, text);
   return 0;
 }
 
@@ -246,6 +288,7 @@ void add_registry_commands(CLI::App& app, Invocation& invocation) {
   add("restore", "Undoes such a decision", restore_decision);
   add("show", "One version", show_version);
   add("card", "Its model card", card);
+  add("answers", "What the base and the tuned model answered to held-out rows, side by side, for who decides", answers);
   add("lineage", "What it was made of, by digest", lineage);
   add("export", "Its files and their signature", export_release)->add_option("-o,--output", target->folder, "a new folder")->required();
   const auto add_review = [&](const char* name, const char* help, stages::publish::Decision decision) {
