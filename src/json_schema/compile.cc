@@ -70,6 +70,7 @@ Result<Grammar> Compiler::run() {
 }
 
 Result<RuleId> Compiler::rule_of(const Place& place) {
+  if (grammar_.is_too_large()) return fail(ErrorCode::limit_exceeded, "the schema is too large", "#");
   const auto target = TRY(resolve(place));
   if (const auto found = rules_.find(target.pointer); found != rules_.end()) return found->second;
   const auto rule = rules_[target.pointer] = grammar_.add_rule();

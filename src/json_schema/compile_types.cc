@@ -11,7 +11,7 @@
 namespace redoubt::json_schema {
 
 // What pattern and format leave of all strings; nothing where neither is given.
-Result<std::optional<CodePointDfa>> Compiler::narrowed(const Place& place) const {
+Result<std::optional<CodePointDfa>> Compiler::narrowed(const Place& place) {
   std::optional<CodePointDfa> content;
   for (const char* key : {"pattern", "format"}) {
     const auto given = place.schema->find(key);
@@ -20,7 +20,7 @@ Result<std::optional<CodePointDfa>> Compiler::narrowed(const Place& place) const
     const auto text = given->get<std::string>();
     const auto pattern = key == std::string_view("format") ? pattern_of_format(text) : std::optional(text);
     if (!pattern) return unsupported_schema(place, "the 'format' '" + text.substr(0, 64) + "'");
-    auto compiled = compile_pattern(*pattern);
+    auto compiled = compile_pattern(*pattern, pattern_work_);
     if (compiled && content) compiled = both(*content, *compiled, limits_.length_nodes_max);
     if (!compiled) return fail(compiled.error().code, compiled.error().message, place.pointer);
     content = std::move(*compiled);

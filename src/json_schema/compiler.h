@@ -44,7 +44,7 @@ class Compiler {
   Status add_values(const Place& place, StateId start, StateId end);
   Status add_type(const Place& place, const std::string& type, StateId start, StateId end);
   Status add_string(const Place& place, StateId start, StateId end);
-  Result<std::optional<CodePointDfa>> narrowed(const Place& place) const;
+  Result<std::optional<CodePointDfa>> narrowed(const Place& place);
   Status add_numeric(const Place& place, bool integer, StateId start, StateId end);
   Status add_array(const Place& place, StateId start, StateId end);
   Status add_object(const Place& place, StateId start, StateId end);
@@ -79,7 +79,7 @@ class Compiler {
   Grammar grammar_;
   std::map<std::string, RuleId> rules_ = {};  // by pointer
   std::optional<RuleId> space_ = {}, any_ = {};
-  std::size_t depth_ = 0;
+  std::size_t depth_ = 0, pattern_work_ = 0;
 };
 
 // Errors of a place.

@@ -80,6 +80,7 @@ class Grammar {
   RuleId root() const { return root_; }
   std::uint32_t depth_max() const { return limits_.depth_max; }
   std::size_t states() const { return states_.size(); }
+  bool is_too_large() const { return too_large_; }  // to go on building is of no use
 
  private:
   bool lower_heights();

@@ -190,6 +190,16 @@ TEST(JsonSchema, a_format_is_held_to_the_forms_that_its_readers_take) {
   EXPECT_EQ(accepted(R"({"type":["string","null"],"format":"ipv4","maxLength":7})", {"\"1.2.3.4\"", "\"1.2.3.45\"", "null"}), (Texts{"\"1.2.3.4\"", "null"}));
 }
 
+// Each of them alone would be taken; all of them took minutes.
+TEST(JsonSchema, patterns_together_take_no_more_work_than_one_may) {
+  std::string places;
+  for (int i = 0; i < 500; ++i) places += (i == 0 ? "\"p" : ",\"p") + std::to_string(i) + R"(":{"type":"string","pattern":"x((a?){20}){20}y"})";
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(compile_schema(R"({"type":"object","properties":{)" + places + "}}").error().code, ErrorCode::limit_exceeded);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  EXPECT_TRUE(compile_schema(R"({"type":"string","pattern":"x((a?){20}){20}y"})"));
+}
+
 // As Pydantic writes a union that a member tells apart.
 TEST(JsonSchema, a_discriminator_says_nothing_about_a_value) {
   EXPECT_EQ(accepted(R"({"$defs":{"A":{"type":"object","properties":{"kind":{"const":"a","type":"string"}},"required":["kind"]},"B":{"type":"object","properties":{"kind":{"const":"b","type":"string"}},"required":["kind"]}},

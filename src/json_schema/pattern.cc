@@ -9,6 +9,8 @@
 namespace redoubt::json_schema {
 namespace {
 
+constexpr std::size_t kWorkOfNode = 16;  // to make it
+
 using Ranges = std::vector<CodePointRange>;
 
 tl::unexpected<Error> not_supported(std::string what) { return fail(ErrorCode::unsupported, "pattern: " + std::move(what) + " is not supported"); }
@@ -277,7 +279,7 @@ class Builder {
 class Determiniser {
  public:
   // From `rest` on every string is accepted.
-  Determiniser(const Nfa& nfa, std::uint32_t end, std::uint32_t rest, const PatternLimits& limits) : nfa_(nfa), end_(end), rest_(rest), limits_(limits) {}
+  Determiniser(const Nfa& nfa, std::uint32_t end, std::uint32_t rest, const PatternLimits& limits, std::size_t& work) : nfa_(nfa), end_(end), rest_(rest), limits_(limits), work_(work) {}
 
   Result<CodePointDfa> run(std::uint32_t start) {
     std::set<std::uint32_t> cuts = {0, kCodePointMax + 1};
@@ -286,7 +288,8 @@ class Determiniser {
     const std::vector<std::uint32_t> borders(cuts.begin(), cuts.end());
     (void)node_of({start});
     for (std::size_t i = 0; i < sets_.size(); ++i) {
-      if (sets_.size() > limits_.dfa_nodes_max || work_ > limits_.work_max) return fail(ErrorCode::limit_exceeded, "pattern: it is too large");
+      if (work_ > limits_.work_max) return fail(ErrorCode::limit_exceeded, "pattern: it is too large, or is together with those before it");
+      if (sets_.size() > limits_.dfa_nodes_max) return fail(ErrorCode::limit_exceeded, "pattern: it is too large");
       for (std::size_t j = 0; j + 1 < borders.size(); ++j) step(static_cast<std::uint32_t>(i), borders[j], borders[j + 1] - 1);
     }
     dfa_.trim();
@@ -335,12 +338,12 @@ class Determiniser {
   CodePointDfa dfa_ = {};
   std::vector<std::vector<std::uint32_t>> sets_ = {};
   std::map<std::vector<std::uint32_t>, std::uint32_t> known_ = {};
-  std::size_t work_ = 0;
+  std::size_t& work_;
 };
 
 }  // namespace
 
-Result<CodePointDfa> compile_pattern(std::string_view pattern, PatternLimits limits) {
+Result<CodePointDfa> compile_pattern(std::string_view pattern, std::size_t& work, PatternLimits limits) {
   if (pattern.size() > limits.bytes_max) return fail(ErrorCode::limit_exceeded, "pattern: it is longer than " + std::to_string(limits.bytes_max) + " bytes");
   Parser parser(pattern, limits);
   const auto alternatives = TRY(parser.parse());
@@ -357,7 +360,8 @@ Result<CodePointDfa> compile_pattern(std::string_view pattern, PatternLimits lim
     const auto last = TRY(builder.build(one.part, first));
     nfa.nodes[last].free.push_back(one.to_end ? end : rest);
   }
-  return Determiniser(nfa, end, rest, limits).run(start);
+  work += kWorkOfNode * nfa.nodes.size();
+  return Determiniser(nfa, end, rest, limits, work).run(start);
 }
 
 }  // namespace redoubt::json_schema

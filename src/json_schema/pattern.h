@@ -15,11 +15,12 @@ namespace redoubt::json_schema {
 struct PatternLimits {
   std::size_t bytes_max = 4096;
   std::size_t nfa_states_max = 4000, dfa_nodes_max = 2000;
-  std::size_t work_max = 20'000'000;
+  std::size_t work_max = 20'000'000;  // of all patterns of a schema
   int depth_max = 32;
 };
 
-// The strings in which the pattern is found. Errors: unsupported, invalid_argument, limit_exceeded.
-Result<CodePointDfa> compile_pattern(std::string_view pattern, PatternLimits limits = {});
+// The strings in which the pattern is found. `work` is what the patterns before took; what this one takes is added. Errors: unsupported,
+// invalid_argument, limit_exceeded.
+Result<CodePointDfa> compile_pattern(std::string_view pattern, std::size_t& work, PatternLimits limits = {});
 
 }  // namespace redoubt::json_schema
