@@ -4,11 +4,13 @@ engine_train_test: whole texts in rolling windows, multiple choice, generated an
 import json
 import math
 import random
+import shutil
 
 import pytest
 import sacrebleu
 import torch
 from rouge_score.rouge_scorer import RougeScorer
+from tokenizers import Tokenizer, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine_train_test import ROWS, make_model, run_engine, start_engine
@@ -68,6 +70,34 @@ def test_rolling_perplexity_of_texts_is_that_of_lm_evaluation_harness(model, har
     assert result["byte_perplexity"] == pytest.approx(weighted_perplexity(size), rel=1e-3)
     assert result["bits_per_byte"] == pytest.approx(bits_per_byte(size), rel=1e-3)
     assert result["perplexity"] == pytest.approx(math.exp(-sum(theirs) / result["tokens"]), rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def beginning_model(model, tmp_path_factory):
+    """Its tokenizer puts the beginning-of-sequence token before a text, as those of Llama, Mistral and Gemma do."""
+    folder = tmp_path_factory.mktemp("beginning") / "base"
+    shutil.copytree(model, folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", tokenizer.token_to_id("<|im_start|>"))])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_a_text_that_begins_with_the_beginning_of_sequence_gets_no_second_one(beginning_model, tmp_path):
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    harness = HFLM(pretrained=str(beginning_model), tokenizer=str(beginning_model), device="cpu", dtype="float32", max_length=64)
+    written = [*texts(), "<|im_start|>list files", "<|im_start|> in the root folder"]
+    theirs = harness.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), i) for i, text in enumerate(written)], disable_tqdm=True)
+    _, lines = evaluated(tmp_path / "rolling", beginning_model, [{"text": text} for text in written], max_length=64)
+    assert [line["log_likelihood"] for line in lines] == pytest.approx(theirs, rel=1e-3)
+    questions = ["<|im_start|>list files in", "list files in", "<|im_start|>"]
+    rows = [{"question": question, "choices": ["home", "the root folder"], "answer": 0} for question in questions]
+    theirs = [[harness.loglikelihood([Instance("loglikelihood", {}, (row["question"], " " + choice), 0)], disable_tqdm=True)[0][0] for choice in row["choices"]] for row in rows]
+    _, lines = evaluated(tmp_path / "choices", beginning_model, rows, max_length=64)
+    for line, likelihoods in zip(lines, theirs):
+        assert line["choices"] == pytest.approx(likelihoods, rel=1e-3)
 
 
 def choice_rows():

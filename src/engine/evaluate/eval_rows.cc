@@ -91,8 +91,15 @@ class Loader {
                 "name bos_token in the model's tokenizer_config.json");
   }
 
+  // A text that begins with what stands before texts gets it no second time.
+  Result<std::vector<std::int32_t>> encode(const std::string& text) const {
+    const auto before = options_.prefix ? TRY(encoder_.tokenizer.decode({&*options_.prefix, 1}, tokenizer::OnDecode::keep_special_tokens)) : std::string();
+    const bool has_it = !before.empty() && text.starts_with(before);
+    return encoder_.tokenizer.encode(text, has_it ? tokenizer::SpecialTokens::leave_out : tokenizer::SpecialTokens::add);
+  }
+
   Status add_text(const std::string& text) {
-    const auto tokens = TRY(encoder_.tokenizer.encode(text));
+    const auto tokens = TRY(encode(text));
     if (tokens.empty()) return fail(ErrorCode::invalid_argument, "the text is empty", where_, "write a text, or take the row out");
     auto windows = rolling_windows(tokens, TRY(prefix()), options_.examples.max_length);
     windows.front().answer_words = metrics::count_split(text);
@@ -126,8 +133,9 @@ class Loader {
       example.ids = TRY(encoder_.tokenizer.encode(text, tokenizer::SpecialTokens::leave_out));
       example.ids.insert(example.ids.begin(), TRY(prefix()));
     } else {
-      example.ids = TRY(encoder_.tokenizer.encode(context + text));
-      border = TRY(encoder_.tokenizer.encode(context)).size();
+      const auto whole = context + text;
+      example.ids = TRY(encode(whole));
+      border = TRY(encode(context)).size();
     }
     if (border < 1 || border >= example.ids.size()) return fail(ErrorCode::invalid_argument, "a choice adds no token to the question", where_, "write the choice otherwise");
     const auto room = static_cast<std::size_t>(options_.examples.max_length) + 1;
