@@ -170,6 +170,12 @@ def test_a_layers_number_may_be_a_string_as_sagemaker_sends_it(model, tmp_path):
     assert {name.split(".")[4] for name in load_file(tmp_path / "model/adapter_model.safetensors")} == {"1"}
 
 
+def test_it_is_said_that_no_rows_are_held_out(model, tmp_path):
+    for name, more in (("without", {}), ("with", {"eval": ROWS[:2]})):
+        done = start_engine("train", tmp_path / name, model, {"epochs": 1}, train=ROWS, **more)
+        assert done.returncode == 0 and ("no rows are held out" in done.stderr) == (not more), done.stderr
+
+
 @pytest.mark.parametrize("entry", ["train", "merge"])
 def test_weights_in_other_forms_beside_the_base_are_not_those_of_the_model_that_is_written(model, tmp_path, entry):
     """As folders of the Hub hold them, of any size: they are the base's, not the new model's."""
@@ -181,6 +187,17 @@ def test_weights_in_other_forms_beside_the_base_are_not_those_of_the_model_that_
     parameters, channels = ({"method": "full", "epochs": 1}, {"train": ROWS}) if entry == "train" else ({}, {"adapter": tmp_path / "adapter"})
     run_engine(entry, tmp_path / "job", model, parameters, **channels)
     assert {file.name for file in (tmp_path / "job/model").iterdir()} == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+
+
+@pytest.mark.parametrize("entry", ["train", "merge"])
+def test_templates_beside_the_models_own_go_with_the_model_that_is_written(model, tmp_path, entry):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = {"default": tokenizer.chat_template, "tool_use": "{{ tools | tojson }}" + tokenizer.chat_template}
+    tokenizer.save_pretrained(model)
+    adapter_of_peft(model, tmp_path / "adapter", "all-linear")
+    parameters, channels = ({"method": "full", "epochs": 1}, {"train": ROWS}) if entry == "train" else ({}, {"adapter": tmp_path / "adapter"})
+    run_engine(entry, tmp_path / "job", model, parameters, **channels)
+    assert AutoTokenizer.from_pretrained(tmp_path / "job/model").chat_template == tokenizer.chat_template
 
 
 def test_values_that_are_no_numbers_are_neither_kept_nor_left(model, tmp_path):

@@ -126,6 +126,7 @@ Status train_job(const job::Paths& paths, const job::Hyperparameters& values, co
   const auto train_examples = TRY(load(paths, "train", inputs, options));
   data::Examples eval_examples;
   if (paths.has_channel("eval")) eval_examples = TRY(load(paths, "eval", inputs, options));
+  else if (group.leads()) std::fputs("redoubt-engine: no rows are held out (--eval-data, the channel 'eval'): all epochs are done, and the last one is what is left\n", stderr);
 
   job::EventWriter events;
   if (group.leads()) {

@@ -19,12 +19,20 @@ bool is_replaced(const std::string& name) {
   return std::ranges::any_of(kForms, [&](auto form) { return name.ends_with(form) || name.ends_with(std::string(form) + ".index.json"); }) || name == "model.sig";
 }
 
-Status copy_the_rest(const std::filesystem::path& from, const std::filesystem::path& to) {
+Status copy_files(const std::filesystem::path& from, const std::filesystem::path& to) {
+  TRY(make_folder(to));
   for (const auto& name : TRY(list_folder(from))) {
     if (is_replaced(name) || !is_plain_file(from / name)) continue;
     TRY(write_file(to / name, TRY(read_file(from / name, kCopiedBytesMax)), FileMode::readable_by_all));
   }
   return {};
+}
+
+// Of folders within it a model needs that of the templates beside its own; others hold weights in other forms.
+Status copy_the_rest(const std::filesystem::path& from, const std::filesystem::path& to) {
+  constexpr const char* kTemplates = "additional_chat_templates";
+  TRY(copy_files(from, to));
+  return is_folder(from / kTemplates) ? copy_files(from / kTemplates, to / kTemplates) : Status();
 }
 
 ByteView bytes_of(const at::Tensor& tensor) {
