@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from conftest import Redoubt  # noqa: E402
+from image_files import make_layout  # noqa: E402
 
 
 def run(*arguments, **options):
@@ -262,6 +263,10 @@ def test_a_base_with_links_is_built_on_as_it_runs(redoubt, context, tmp_path):
     files = files_of_copy(redoubt, told, tmp_path)
     assert files["bin"] == ("link", "usr/bin") and files["usr/bin/run"][2:4] == (1234, 50)
     assert files["home/app/one"][2:4] == (1234, 4321) and files["home/app/work"][2:4] == (1234, 4321)
+    # BuildKit: a group alone leaves root's user, and nothing behind the colon the user's own group.
+    told = built(redoubt, context, f"FROM oci:{tmp_path}/made:base\nCOPY --chown=:staff one.txt /a\nCOPY --chown=app: one.txt /b\nCOPY --chown=:7 one.txt /c\n", "-t", "x:3")
+    files = files_of_copy(redoubt, told, tmp_path)
+    assert [files[name][2:4] for name in "abc"] == [(0, 50), (1234, 4321), (0, 7)]
     # A layer that names a file through the link: umoci unpacks it to where that leads.
     (tmp_path / "tool").write_text("a tool")
     run("tar", "-C", tmp_path, "--transform", "s,^,bin/,", "-cf", tmp_path / "layer.tar", "tool")
@@ -271,6 +276,17 @@ def test_a_base_with_links_is_built_on_as_it_runs(redoubt, context, tmp_path):
     assert {"both/tool", "all/tool", "all/run"} & set(files_of_copy(redoubt, told, tmp_path)) == {"both/tool", "all/tool"}
     refused = json.loads(build(redoubt, context, f"FROM oci:{tmp_path}/made:base\nCOPY --chown=nobody one.txt /x\n", expect=1).stdout)
     assert "nobody" in refused["error"]["message"] and refused["error"]["where"].endswith("Dockerfile:2")
+
+
+def test_what_a_base_has_for_those_who_build_on_it(redoubt, context, tmp_path):
+    """Its shell runs their commands; instructions that it keeps for them are no silent part of the recipe."""
+    layout = make_layout(tmp_path / "made", [context], config={"Shell": ["/bin/bash", "-o", "pipefail", "-c"]})
+    told = built(redoubt, context, f"FROM oci:{layout}:v1\nENTRYPOINT exec run\nCMD serve $PORT\n", "-t", "x:1")["config"]["config"]
+    assert told["Entrypoint"] == ["/bin/bash", "-o", "pipefail", "-c", "exec run"] and told["Cmd"] == ["/bin/bash", "-o", "pipefail", "-c", "serve $PORT"]
+    layout = make_layout(tmp_path / "triggers", [context], config={"OnBuild": ["COPY . /app"]})
+    refused = json.loads(build(redoubt, context, f"FROM oci:{layout}:v1\nUSER 1\n", expect=1).stdout)["error"]
+    assert refused["code"] == "unsupported" and "ONBUILD" in refused["message"] and refused["where"].endswith("Dockerfile:1")
+    built(redoubt, context, f"FROM scratch\nCOPY --from=oci:{layout}:v1 /one.txt /\n", "-t", "x:2")  # only who builds on it
 
 
 def test_the_built_image_runs(redoubt, context, tmp_path):

@@ -182,9 +182,17 @@ class DockerfileBuild {
     if (stages_.size() == kStagesMax) return fail(ErrorCode::limit_exceeded, "more than 64 stages");
     NamedStage next{name, Stage(input_.platform)};
     if (const auto* earlier = stage_of(base)) next.stage = earlier->stage;
-    else if (base != "scratch") TRY(next.stage.start_from(TRY(find_base(base))));
+    else if (base != "scratch") TRY(start_from(base, next.stage));
     stages_.push_back(std::move(next));
     return {};
+  }
+
+  // What an image has for whoever builds on it would be a part of this recipe that nobody sees.
+  Status start_from(const std::string& name, Stage& stage) {
+    const auto base = TRY(find_base(name));
+    const Json triggers = json_or(json_or(base->image.config, "config", Json::object()), "OnBuild", Json::array());
+    if (!triggers.empty()) return fail(ErrorCode::unsupported, fmt::format("the image {} has instructions for those who build on it (ONBUILD), and they are not taken", name), {}, "write them into this recipe, and build on an image without them");
+    return stage.start_from(base);
   }
 
   const NamedStage* stage_of(std::string name) const {
@@ -283,10 +291,13 @@ class DockerfileBuild {
     return {};
   }
 
-  // The JSON form as it stands; the other one is a line for the image's shell.
-  static Json to_command(const Instruction& instruction) {
+  // The JSON form as it stands; the other one is a line for the image's shell, which its base may name.
+  Json to_command(const Instruction& instruction) {
     if (const auto words = instruction.json()) return *words;
-    return Json::array({"/bin/sh", "-c", instruction.text});
+    Json command = json_or(here().stage.config(), "Shell", Json::array());
+    if (command.empty()) command = Json::array({"/bin/sh", "-c"});
+    command.push_back(instruction.text);
+    return command;
   }
   Status entrypoint(const Instruction& instruction) {
     if (instruction.text.empty()) return fail(ErrorCode::invalid_argument, "a command is missing");

@@ -276,7 +276,7 @@ class Linter {
   }
 
   void check_mode(const std::string& mode) {
-    if (!is_number(mode) || mode.size() > 4) return;
+    if (mode.empty() || mode.size() > 4 || mode.find_first_not_of("01234567") != mode.npos) return;  // a build says that it is none
     const auto value = std::stoul(mode, nullptr, 8);
     if ((value & 06000) != 0) add("RD1003", "--chmod=" + mode);
     if ((value & 0002) != 0 && (value & 01000) == 0) add("RD1004", "--chmod=" + mode);

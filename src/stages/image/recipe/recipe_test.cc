@@ -119,9 +119,20 @@ TEST(Values, modes_ports_and_signals) {
   for (const char* text : {"", "7", "888", "u+x", "07777", "-755"}) EXPECT_FALSE(parse_mode(text)) << text;
   EXPECT_EQ(*parse_ports("80"), std::vector<std::string>{"80/tcp"});
   EXPECT_EQ(parse_ports("8000-8002/udp")->size(), 3u);
+  EXPECT_EQ(*parse_ports("53/UDP"), std::vector<std::string>{"53/udp"});
   for (const char* text : {"", "0", "65536", "80/x", "9-8", "a", "-1", "1-"}) EXPECT_FALSE(parse_ports(text)) << text;
   for (const char* text : {"SIGTERM", "KILL", "9", "64", "SIGRTMIN+3", "RTMAX-2"}) EXPECT_TRUE(check_signal(text)) << text;
   for (const char* text : {"", "0", "65", "SIGNO", "RTMIN+99", "sigterm"}) EXPECT_FALSE(check_signal(text)) << text;
+}
+
+TEST(Lint, a_mode_that_is_none_is_no_end_of_it) {
+  const auto rules_of = [](const std::string& mode) {
+    std::string rules;
+    for (const auto& finding : lint_dockerfile(*parse_dockerfile("FROM scratch\nCOPY --chmod=" + mode + " a /b\nUSER 1\n", "D"))) rules += finding.rule + " ";
+    return rules;
+  };
+  EXPECT_EQ(rules_of("4755"), "RD1003 DL3057 ");
+  for (const char* mode : {"999", "888", "08", "u+x", "", "00000", "0755"}) EXPECT_EQ(rules_of(mode), "DL3057 ") << mode;
 }
 
 // CVE-2024-40635: a runtime took numbers beyond 31 bits for root's.

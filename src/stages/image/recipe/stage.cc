@@ -234,11 +234,11 @@ Result<Owner> Stage::owner_of(const std::string& text) const {
   const auto unknown = [&](const char* kind, const std::string& name, const char* file) {
     return fail(ErrorCode::not_found, fmt::format("the image has no {} '{}'", kind, name.substr(0, 80)), file, "write the number, or copy the file into the image first");
   };
-  if (user.empty() || (colon != text.npos && group.empty())) return fail(ErrorCode::invalid_argument, "not USER[:GROUP]", text.substr(0, 80));
-  Owner owner;
+  if (text.empty()) return fail(ErrorCode::invalid_argument, "not USER[:GROUP]", text.substr(0, 80));
+  Owner owner;  // root's, where a group alone is named
   if (const auto uid = id_number(user)) {
     owner = {*uid, *uid};
-  } else {
+  } else if (!user.empty()) {
     const auto users = read("etc/passwd", kUsersBytesMax);
     const auto line = users ? line_of(*users, user) : std::vector<std::string>();
     if (line.size() < 4 || !id_number(line[2]) || !id_number(line[3])) return unknown("user", user, "/etc/passwd");

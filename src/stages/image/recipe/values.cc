@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "base/lower_case.h"
 #include "stages/image/recipe/build.h"
 
 namespace redoubt::stages::image::recipe {
@@ -31,7 +32,7 @@ Result<unsigned> parse_mode(const std::string& text) {
 Result<std::vector<std::string>> parse_ports(const std::string& text) {
   const auto bad = [&] { return fail(ErrorCode::invalid_argument, "not a port: " + text.substr(0, 40), "port", "write it as 8080, 8080/tcp or 8000-8010/udp"); };
   const auto slash = text.find('/');
-  const std::string protocol = slash == text.npos ? "tcp" : text.substr(slash + 1), range = text.substr(0, slash);
+  const std::string protocol = slash == text.npos ? "tcp" : lower_case(text.substr(slash + 1)), range = text.substr(0, slash);
   if (protocol != "tcp" && protocol != "udp" && protocol != "sctp") return bad();
   const auto dash = range.find('-');
   const auto first = number(range.substr(0, dash)), last = dash == range.npos ? first : number(range.substr(dash + 1));
