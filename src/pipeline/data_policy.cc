@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/schema.h"
 #include "crypto/hash.h"
@@ -77,6 +79,12 @@ Result<stages::data::Policy> load_data_policy(const std::filesystem::path& file)
   policy.trigger_share_min = json.at("triggers").at("share_min").get<double>();
   const Json& lists = json.at("word_lists");
   for (std::size_t i = 0; i < lists.size(); ++i) policy.word_lists.push_back(TRY(read_list(lists[i], file, document.locate(fmt::format("/word_lists/{}", i)))));
+  // What is done is said of a kind: of two words for one, one would count for nothing.
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    const auto& list = policy.word_lists[i];
+    if (std::none_of(policy.word_lists.begin(), policy.word_lists.end(), [&](const auto& other) { return other.kind == list.kind && other.action != list.action; })) continue;
+    return fail(ErrorCode::invalid_argument, fmt::format("word_lists: {} has another action already", list.kind), document.locate(fmt::format("/word_lists/{}", i)), "give each list a kind of its own: kind: TOXICITY");
+  }
   return policy;
 }
 

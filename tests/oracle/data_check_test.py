@@ -3,6 +3,7 @@
 mostly copies, and what a policy makes of rows."""
 import html.parser
 import json
+import os
 import pathlib
 import random
 import re
@@ -52,6 +53,15 @@ def test_the_text_of_a_finding_stands_nowhere_in_a_report(tmp_path):
     told = done.stdout + done.stderr + json.dumps(check(path)) + page.read_text()
     for text, kind, begin, end in rows:
         assert text[begin:end].split("\n")[0] not in told, kind
+
+
+def test_a_report_is_a_page_in_utf8_whatever_the_file_is_called(tmp_path):
+    path, page = os.fsencode(tmp_path) + b'/\xff<b>&"rows.jsonl', tmp_path / "report.html"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('{"text": "a row of its own"}\n')
+    subprocess.run([os.fsencode(REDOUBT), b"data", b"check", path, b"--report", os.fsencode(page)], capture_output=True, check=True)
+    told = page.read_bytes().decode("utf-8")
+    assert "\ufffd&lt;b&gt;&amp;&quot;rows.jsonl" in told and "<b>" not in told
 
 
 def test_redaction_leaves_valid_rows_that_pass_again(tmp_path):
@@ -122,6 +132,7 @@ def test_each_action(tmp_path):
     ({"kinds": {"EMAIL_ADRESS": "redact"}}, "EMAIL_ADDRESS"), ({"kinds": {"EMAIL_ADDRESS": "delete"}}, "redact"), ({"kinds": {"DUPLICATE": "redact"}}, "drop"),
     ({"kinds": {"MALFORMED_JSON": "warn"}}, "stop"), ({"secrets": "warn"}, "groups"), ({"near_duplicates": {"threshold": 2}}, "threshold"),
     ({"word_lists": [{"file": "missing.txt"}]}, "missing.txt"), ({"word_lists": [{"file": "p.yaml", "kind": "US_SSN"}]}, "US_SSN"),
+    ({"word_lists": [{"file": "p.yaml", "action": "warn"}, {"file": "p.yaml", "action": "stop"}]}, "WORD_LIST"),
 ])
 def test_a_policy_that_makes_no_sense_is_wrong_configuration(tmp_path, keys, named):
     path = write(tmp_path / "rows.jsonl", [{"text": "a"}])

@@ -59,6 +59,17 @@ TEST(WordLists, find_a_word_however_it_is_written) {
   EXPECT_EQ(found("cr\u00e9tin\u200b here"), "cr\u00e9tin");
 }
 
+TEST(WordLists, of_one_hide_nothing_of_another) {
+  const std::vector<WordList> words = {{"RUDE", Action::warn, {"utter fool", "fool", "alpha"}, ""}, {"BANNED", Action::stop, {"fool", "alpha", "fool moon"}, ""}};
+  const WordLists lists(words);
+  const std::string text = "an utter fool moon, alpha";
+  std::vector<Match> matches;
+  lists.find(text, matches);
+  std::string found;
+  for (const auto& match : matches) found += std::string(match.kind) + ":" + text.substr(match.offset, match.length) + " ";
+  EXPECT_EQ(found, "RUDE:utter fool BANNED:fool moon RUDE:alpha BANNED:alpha ");
+}
+
 TEST(Language, short_texts_are_not_judged) {
   EXPECT_EQ(language_of("Guten Tag", 60), "");
   EXPECT_TRUE(is_expected("zh-Hant", "zh"));

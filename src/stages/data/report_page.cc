@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/terminal.h"
+#include "base/utf8.h"
 
 namespace redoubt::stages::data {
 namespace {
@@ -34,8 +35,9 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 )";
 
 std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : without_control_characters(text)) {
+  std::string valid, out;  // the name of a file may hold any bytes
+  if (append_lossy(valid, text) < text.size()) valid += kReplacement;
+  for (const char c : without_control_characters(std::move(valid))) {
     switch (c) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;

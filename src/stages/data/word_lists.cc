@@ -65,10 +65,10 @@ std::vector<Word> words_in(std::string_view text) {
 
 }  // namespace
 
-WordLists::WordLists(const std::vector<WordList>& lists) {
-  for (const auto& list : lists) {
-    for (const auto& phrase : list.phrases) {
-      Phrase made{list.kind, {}};
+WordLists::WordLists(const std::vector<WordList>& lists) : count_(lists.size()) {
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    for (const auto& phrase : lists[i].phrases) {
+      Phrase made{lists[i].kind, {}, i};
       for (auto& word : words_in(phrase)) made.words.push_back(std::move(word.folded));
       if (!made.words.empty()) phrases_[made.words[0]].push_back(std::move(made));
     }
@@ -80,18 +80,17 @@ WordLists::WordLists(const std::vector<WordList>& lists) {
 void WordLists::find(std::string_view text, std::vector<Match>& matches) const {
   if (phrases_.empty()) return;
   const auto words = words_in(text);
-  for (std::size_t i = 0; i < words.size();) {
+  std::vector<std::size_t> taken(count_);  // words that a list has in a phrase already
+  for (std::size_t i = 0; i < words.size(); ++i) {
     const auto phrases = phrases_.find(words[i].folded);
-    std::size_t taken = 0;
-    for (std::size_t p = 0; phrases != phrases_.end() && p < phrases->second.size() && taken == 0; ++p) {
+    for (std::size_t p = 0; phrases != phrases_.end() && p < phrases->second.size(); ++p) {
       const Phrase& phrase = phrases->second[p];
-      const bool fits = i + phrase.words.size() <= words.size() &&
+      const bool fits = i >= taken[phrase.list] && i + phrase.words.size() <= words.size() &&
                         std::equal(phrase.words.begin(), phrase.words.end(), words.begin() + static_cast<std::ptrdiff_t>(i), [](const std::string& a, const Word& b) { return a == b.folded; });
       if (!fits) continue;
-      taken = phrase.words.size();
-      matches.push_back({phrase.kind, words[i].begin, words[i + taken - 1].end - words[i].begin});
+      taken[phrase.list] = i + phrase.words.size();
+      matches.push_back({phrase.kind, words[i].begin, words[taken[phrase.list] - 1].end - words[i].begin});
     }
-    i += std::max<std::size_t>(taken, 1);
   }
 }
 

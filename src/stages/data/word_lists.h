@@ -18,14 +18,16 @@ class WordLists {
   // The lists must outlive it.
   explicit WordLists(const std::vector<WordList>& lists);
   bool empty() const { return phrases_.empty(); }
-  // Appends the matches, in the order of their places; of several phrases that begin with one word the longest. The text is UTF-8.
+  // Appends the matches, in the order of their places; of several phrases of one list the first, and of those the longest; no list hides what another holds. The text is UTF-8.
   void find(std::string_view text, std::vector<Match>& matches) const;
 
  private:
   struct Phrase {
     std::string_view kind;
     std::vector<std::string> words;
+    std::size_t list;
   };
+  std::size_t count_;
   std::unordered_map<std::string, std::vector<Phrase>> phrases_;  // by their first word
 };
 
