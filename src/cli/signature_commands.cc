@@ -5,8 +5,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "attest/model_signature.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/prompt.h"
 #include "cli/session.h"
@@ -125,6 +128,17 @@ Result<std::vector<Bytes>> chain_to_sign_with(const SignatureOptions& options) {
   return chain;
 }
 
+// git's own files, as a clone from a hub has them: OpenSSF's tool leaves them out, and here every file counts that nobody ignores. Answers
+// the options that leave them out here, too.
+std::string options_for_git(const std::vector<std::string>& paths) {
+  std::string options;
+  for (const std::string name : {".git", ".gitattributes", ".github", ".gitignore"}) {
+    const bool is_there = std::any_of(paths.begin(), paths.end(), [&](const std::string& path) { return path == name || path.starts_with(name + "/"); });
+    if (is_there) options += " --ignore " + name;
+  }
+  return options;
+}
+
 Result<int> sign_model_folder(Invocation& invocation, const SignatureOptions& options, const Output& output) {
   const fs::path folder = TRY(folder_of(options.path));
   const auto ignored = TRY(ignored_of(options, folder));
@@ -134,6 +148,9 @@ Result<int> sign_model_folder(Invocation& invocation, const SignatureOptions& op
   signer.chain = std::move(chain);
   auto files = TRY(attest::hash_model_folder(folder, ignored));
   if (files.empty()) return fail(ErrorCode::invalid_argument, "a model without files", options.path);
+  std::vector<std::string> paths;
+  for (const auto& file : files) paths.push_back(file.path);
+  if (const auto git = options_for_git(paths); !git.empty()) spdlog::warn("git's own files are signed too; 'model_signing verify' takes that with '--no-ignore-git-paths' alone; to leave them out, sign and verify with{}", git);
   const fs::path signature = signature_of(options, folder), public_key = folder.string() + ".pub";
   const std::string name = options.name.empty() ? folder.filename().string() : options.name;
   TRY(write_file(signature, TRY(attest::sign_model(name, std::move(files), signer, ignored)), FileMode::readable_by_all));
@@ -200,10 +217,13 @@ Result<int> verify_model_folder(const SignatureOptions& options, const Output& o
   const auto problems = attest::compare_model({.name = "", .digest = {}, .files = std::move(verified.files)}, std::move(files));
   Json list = Json::array();
   std::string lines;
+  std::vector<std::string> extra;
   for (const auto& problem : problems) {
+    if (problem.kind == "extra") extra.push_back(problem.object);
     list.push_back({{"kind", problem.kind}, {"object", problem.object}, {"detail", problem.detail}});
     lines += fmt::format("{} {}: {}\n", problem.kind, problem.object, problem.detail);
   }
+  if (const auto git = options_for_git(extra); !git.empty()) spdlog::warn("git's own files are not signed, as OpenSSF's tool leaves them out; if they matter to nobody, verify with{}", git);
   const std::string by = json_or(verified.who, "identity", json_or(verified.who, "signer", "").c_str());
   output.result({{"ok", problems.empty()}, {"problems", list}, {"signature", verified.who}}, problems.empty() ? "every file is as it was signed" + (by.empty() ? "" : " by " + by) : lines);
   return problems.empty() ? 0 : exit_code_of(ErrorCode::tampered);

@@ -80,6 +80,27 @@ def test_ours_names_a_git_file_that_the_tool_lets_through(model):
 
 
 @pytest.mark.parametrize("ours_signs", [True, False])
+def test_a_clones_git_files_are_told_with_what_leaves_them_out(model, ours_signs):
+    folder = model / "model"
+    (folder / ".gitattributes").write_text("*.bin filter=lfs\n")
+    (folder / ".git").mkdir()
+    (folder / ".git/HEAD").write_text("ref: refs/heads/main\n")
+    leave_out = ["--ignore", ".git", "--ignore", ".gitattributes"]
+    def verify(*more):
+        return redoubt("model", "verify", folder, "--public-key", model / "key.pub", *more)
+    if ours_signs:
+        told = redoubt("model", "sign", folder, "--private-key", model / "key.pem")
+        assert told.returncode == 0 and " ".join(leave_out) in told.stderr and verify().returncode == 0
+        assert tool_verify(model).returncode != 0
+        assert redoubt("model", "sign", folder, "--private-key", model / "key.pem", *leave_out).stderr == ""
+    else:
+        assert run(MODEL_SIGNING, "sign", "key", "--private_key", str(model / "key.pem"), "--signature", str(folder / "model.sig"), str(folder)).returncode == 0
+        told = verify()
+        assert told.returncode == 4 and " ".join(leave_out) in told.stderr
+    assert tool_verify(model).returncode == 0 and verify(*leave_out).returncode == 0
+
+
+@pytest.mark.parametrize("ours_signs", [True, False])
 def test_a_bundle_as_the_tools_first_versions_wrote_it_is_read(model, ours_signs):
     """Up to 1.0 the key itself stood where its digest does now, without a name of the key, and without a list of log entries."""
     command = [TOOL, "model-sign", str(model / "key.pem"), "model", str(model / "model")] if ours_signs else \
