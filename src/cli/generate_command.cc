@@ -15,6 +15,7 @@
 #include "gateway/worker_message.h"
 #include "json_schema/compile.h"
 #include "openai/request.h"
+#include "stages/evaluate/evaluate.h"
 
 namespace redoubt::cli {
 namespace {
@@ -125,6 +126,7 @@ Result<int> generate(Invocation& invocation, const GenerateOptions& options, con
   spec.hyperparameters = TRY(parse_json(gateway::generate_options(request), "request"));
   spec.hyperparameters.update({{"dtype", options.dtype}, {"weights", options.weights}});
   spec.channels["model"] = TRY(model_files(options.model));
+  TRY(stages::evaluate::make_room(spec));
   if (!options.adapters.empty()) TRY(add_adapters(options.adapters, spec));
   EngineJobHandler handler(invocation.progress, "generate");
   const bool streams = !output.json() && options.adapters.size() < 2;

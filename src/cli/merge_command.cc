@@ -36,12 +36,6 @@ Result<Json> lineage_of(const provider::JobSpec& spec) {
   return Json{{"version", 1}, {"merged", {{"model", TRY(vault::artifact_digest("model", spec.channels.at("model"))).tagged()}, {"adapter", TRY(vault::artifact_digest("adapter", spec.channels.at("adapter"))).tagged()}}}};
 }
 
-Result<std::uint64_t> bytes_of(const std::vector<provider::JobFile>& files) {
-  std::uint64_t bytes = 0;
-  for (const auto& file : files) bytes += TRY(file.open())->size();
-  return bytes;
-}
-
 // The folder is there whole or not at all: a signal waits until it is in its place, or until the plain files are gone.
 Status put_in_place(const std::vector<provider::JobFile>& files, const Json& lineage, const std::string& output) {
   const SignalsHeld signals;
@@ -61,7 +55,7 @@ Result<int> merge(Invocation& invocation, const MergeOptions& options, const Out
   provider::JobSpec spec;
   spec.entry_point = "merge";
   spec.channels = {{"model", TRY(model_files(options.model))}, {"adapter", TRY(model_files(options.adapter))}};
-  const auto bytes = TRY(bytes_of(spec.channels.at("model")));
+  const auto bytes = TRY(vault::bytes_of(spec.channels.at("model")));
   spec.output_bytes_max = bytes + kRoomBytes;
   spec.memory_bytes_max = std::max(spec.memory_bytes_max, bytes + kRoomBytes);
   const Json lineage = TRY(lineage_of(spec));

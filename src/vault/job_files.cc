@@ -29,6 +29,12 @@ Result<std::vector<JobFile>> job_files(const std::filesystem::path& folder) {
   return files;
 }
 
+Result<std::uint64_t> bytes_of(const std::vector<JobFile>& files) {
+  std::uint64_t bytes = 0;
+  for (const auto& file : files) bytes += TRY(file.open())->size();
+  return bytes;
+}
+
 Result<Digest> artifact_digest(std::string_view kind, const std::vector<JobFile>& files) {
   Manifest manifest{std::string(kind), {}};
   for (const auto& file : files) {

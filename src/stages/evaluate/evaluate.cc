@@ -63,6 +63,7 @@ Result<Measured> measure(const StepPlan& plan, const Subject& subject, const Opt
   provider::JobSpec spec = evaluation_job(options, plan.inputs.at("image").tagged());
   spec.key = governance::StepRecorder::input_key(governance::EvaluateStep::kName, plan).hex() + "-" + subject.name;
   spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at(subject.model)));
+  TRY(make_room(spec));
   spec.channels["eval"] = TRY(vault::job_files(deps.store, plan.inputs.at("data")));
   if (const auto adapter = plan.inputs.find(subject.adapter); adapter != plan.inputs.end()) spec.channels["adapter"] = TRY(vault::job_files(deps.store, adapter->second));
   Handler handler(deps, std::string("evaluate ") + subject.name, subject.kind);
@@ -105,6 +106,11 @@ provider::JobSpec evaluation_job(const Options& options, const std::string& imag
   spec.hyperparameters = {{"dtype", options.dtype}, {"weights", options.weights}, {"max_length", options.max_length},
                           {"generations", options.generations}, {"generation_tokens", options.generation_tokens}};
   return spec;
+}
+
+Status make_room(provider::JobSpec& spec) {
+  spec.memory_bytes_max += 2 * TRY(vault::bytes_of(spec.channels.at("model")));
+  return {};
 }
 
 Result<governance::Evaluation> run(const governance::AcquiredModel& model, const governance::PreparedData& data,

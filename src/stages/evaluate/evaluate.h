@@ -46,4 +46,7 @@ Result<governance::Evaluation> run(const governance::AcquiredModel& model, const
 // The job of one evaluation; its channels are left to the caller.
 provider::JobSpec evaluation_job(const Options& options, const std::string& image);
 
+// Memory for the weights of the channel `model`, in fp32 up to twice as large as they lie there, on top of what any job may take.
+Status make_room(provider::JobSpec& spec);
+
 }  // namespace redoubt::stages::evaluate

@@ -56,6 +56,7 @@ Result<StepProduct> train(const StepPlan& plan, const std::string& image, const 
   provider::JobSpec spec = training_job(training, image);
   spec.key = key;
   spec.channels["model"] = TRY(vault::job_files(deps.store, plan.inputs.at("model")));
+  TRY(make_room(spec));
   for (auto& file : TRY(vault::job_files(deps.store, plan.inputs.at("data")))) {
     const bool trains = file.path == "train.jsonl";
     file.path = trains ? "train.jsonl" : "eval.jsonl";  // the validation rows are the trainer's held-out set
@@ -87,6 +88,13 @@ provider::JobSpec training_job(const Json& training, const std::string& image) {
   spec.time_s_max = static_cast<int>(json_or(training, "hours_max", 24.0) * 3600);
   spec.instances = static_cast<int>(json_or(training, "instance_count", std::int64_t{1}));
   return spec;
+}
+
+Status make_room(provider::JobSpec& spec) {
+  if (std::string(json_or(spec.hyperparameters, "method", "lora")) != "full") return {};
+  constexpr std::uint64_t kCheckpoint = 16 / 2;  // bytes of four numbers for each that lies in 16 bits
+  spec.output_bytes_max += (1 + 2 * kCheckpoint) * TRY(vault::bytes_of(spec.channels.at("model")));
+  return {};
 }
 
 Result<governance::TrainedModel> run(const governance::AcquiredModel& model, const governance::PreparedData& data,

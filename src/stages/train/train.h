@@ -30,4 +30,8 @@ Result<governance::TrainedModel> run(const governance::AcquiredModel& model, con
 // The job of one training, for a pipeline's artifacts or a user's folders: hyperparameters and limits out of the configuration.
 provider::JobSpec training_job(const Json& training, const std::string& image);
 
+// Room for what training every weight of the channel `model` keeps: the model that comes out, and two checkpoints, since the newest is there before the one
+// before it goes, each with masters, both moments and the best values in fp32. Nothing for an adapter.
+Status make_room(provider::JobSpec& spec);
+
 }  // namespace redoubt::stages::train
