@@ -78,6 +78,7 @@ Result<int> train(Invocation& invocation, const EngineOptions& options, const Ou
   const std::string what = std::string(json_or(training, "method", "lora")) == "full" ? "model" : "adapter";
   JobSpec spec = stages::train::training_job(training, "");
   TRY(add_model(options, spec));
+  TRY(stages::train::make_room(spec));
   DataFiles data{invocation};
   Json from_vault = Json::object();
   spec.channels["train"] = TRY(data.open(options.data, "train", from_vault));
@@ -101,6 +102,21 @@ JobSpec evaluation_job(const EngineOptions& options, stages::evaluate::Options j
   JobSpec spec = stages::evaluate::evaluation_job(job, "");
   spec.hyperparameters.update({{"loss_on", options.loss_on}, {"on_too_long", options.too_long}, {"bootstrap_resamples", options.bootstrap}, {"bootstrap_seed", options.seed}});
   return spec;
+}
+
+// What would only be missed after the work.
+Status check_files(const EngineOptions& options) {
+  if (!options.compare.empty() && !is_plain_file(options.compare))
+    return fail(ErrorCode::not_found, "no such file", options.compare, "'redoubt eval --per-example FILE' writes it for the other model");
+  if (!options.generated.empty() && options.generations == 0)
+    return fail(ErrorCode::invalid_argument, "no answer is generated", "--generated", "say how many rows are answered: --generate N");
+  for (const auto& file : {options.per_example, options.generated}) {
+    if (file.empty()) continue;
+    const auto folder = fs::absolute(file).parent_path();
+    if (!is_folder(folder)) return fail(ErrorCode::not_found, "no such folder", folder.string(), "make it first");
+    if (is_folder(file)) return fail(ErrorCode::invalid_argument, "a folder stands where the file would", file, "name a file");
+  }
+  return {};
 }
 
 // With the file that --compare names; nothing without one. not_worse_than says what is compared, else the loss.
@@ -135,8 +151,10 @@ Result<int> evaluate(Invocation& invocation, const EngineOptions& options, const
     return fail(ErrorCode::invalid_argument, "not_worse_than needs another model's evaluation", options.thresholds,
                 "name it with --compare FILE, which 'redoubt eval --per-example FILE' wrote for that model on the same data");
   }
+  TRY(check_files(options));
   JobSpec spec = evaluation_job(options, job);
   TRY(add_model(options, spec));
+  TRY(stages::evaluate::make_room(spec));
   DataFiles data{invocation};
   Json from_vault = Json::object();
   spec.channels["eval"] = TRY(data.open(options.data, "eval", from_vault));

@@ -47,6 +47,14 @@ def changed(redoubt, lines, by):
     return path
 
 
+def test_files_that_would_be_missed_after_the_work_are_found_out_before_it(redoubt, data):
+    for options, status, said in ((("--compare", redoubt.folder / "no.jsonl"), 1, "no.jsonl"), (("--per-example", redoubt.folder / "no/lines.jsonl"), 1, redoubt.folder / "no"),
+                                  (("--generate", 2, "--generated", redoubt.folder), 2, "a folder stands where"), (("--generated", redoubt.folder / "answers.jsonl"), 2, "--generate N")):
+        refused = redoubt("eval", "--model", redoubt.folder / "none", "--data", data, *options, expect=status)
+        assert str(said) in refused.stderr and "model folder" not in refused.stderr, refused.stderr
+    assert not (redoubt.folder / "answers.jsonl").exists()
+
+
 def test_a_model_is_not_worse_than_itself_worse_than_a_better_one_or_undecided(redoubt, model, data, base_lines):
     def gated(other, **rule):
         done = redoubt("--json", "eval", "--model", model, "--data", data, "--compare", other, "--threshold-file", thresholds(redoubt, **rule), expect=None)
