@@ -55,7 +55,7 @@ std::span<const Rule> personal_rules();
 // Whether a word of a list (divided by '|', lower case) stands as a word of its own within 100 bytes before the candidate or 50 after.
 bool has_context(const Candidate& candidate, std::string_view words);
 
-// Whether a token is what a manual writes in its place: "ghp_xxxxxxxxxxxx", one character again and again.
+// Whether a token is what a manual writes in its place: "ghp_xxxxxxxxxxxx".
 bool is_stand_in(std::string_view value);
 
 // Shannon's entropy of the bytes, in bits a byte.

@@ -229,8 +229,8 @@ std::span<const Rule> secret_rules() { return kSecretRules; }
 bool is_stand_in(std::string_view value) {
   constexpr std::size_t kRunMin = 8, kShare = 6;
   std::size_t run = 0, longest = 0;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    run = i > 0 && value[i] == value[i - 1] ? run + 1 : 1;
+  for (const char c : value) {
+    run = c == 'x' || c == 'X' ? run + 1 : 0;
     longest = std::max(longest, run);
   }
   return longest >= kRunMin && longest * kShare >= value.size();
