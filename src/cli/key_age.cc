@@ -35,7 +35,7 @@ Result<OwnSeals> own_seals(Session& session, const custody::View& view) {
 }
 
 Status rewrap_archive(Session& session, const custody::View& view, const OwnSeals& own, RotatedKeys& done) {
-  if (view.archived().empty()) return {};
+  if (view.in_archive().empty()) return {};
   auto* archive = TRY(TRY(session.stores()).objects(custody::kArchive));
   auto& workspace = session.workspace();
   const auto key = workspace.sealing_key();

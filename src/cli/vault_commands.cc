@@ -74,6 +74,12 @@ Result<int> put_version(Invocation& invocation, const VaultOptions& options, con
   auto* store = TRY(work->artifacts(place));
   const Digest artifact = options.artifact.empty() ? TRY(import_path(*store, options.path, options.kind)) : TRY(Digest::parse(options.artifact));
   if (!options.artifact.empty()) (void)TRY(store->manifest(artifact));
+  // Its new version lies here, which nothing is written for.
+  if (NamedVersion archived; !options.artifact.empty() && work->view.archived().contains({place, artifact})) {
+    archived.place = place;
+    archived.artifact = artifact;
+    TRY(custody::unarchive(work->stores, archived));
+  }
   const auto version = TRY(record_version(*work, target.name, place, artifact, options, 0));
   if (auto* replica = work->rules.replicate_on_write && !place.own_key.empty() ? replica_of(*work).value_or(nullptr) : nullptr) {
     if (auto copied = copy_own_keys(*work, *replica); !copied) output.say("redoubt: the replica did not get the keyring of own keys: " + copied.error().message);

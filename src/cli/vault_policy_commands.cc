@@ -45,8 +45,8 @@ Result<int> set_policy(Invocation& invocation, const VaultPolicyOptions& options
   const Json policy = vault_part(TRY(pipeline::load_policy(options.file)));
   const auto rules = TRY(custody::Rules::from_json(policy));
   auto work = TRY(VaultWork::open(invocation, Permission::set_policy));
-  if (!work->view.archived().empty() && rules.archive != work->rules.archive) {
-    return fail(ErrorCode::gate_refused, fmt::format("{} artifacts are in the archive that the policy would no longer name", work->view.archived().size()), work->rules.archive, "bring them back first: redoubt vault unarchive NAME");
+  if (!work->view.in_archive().empty() && rules.archive != work->rules.archive) {
+    return fail(ErrorCode::gate_refused, fmt::format("{} artifacts are in the archive that the policy would no longer name", work->view.in_archive().size()), work->rules.archive, "bring them back first: redoubt vault unarchive NAME");
   }
   TRY(make_stores(*work, rules));
   TRY(work->stores.record({{"action", "policy"}, {"policy", policy}}));
@@ -128,7 +128,7 @@ Result<int> unarchive(Invocation& invocation, const VaultPolicyOptions& options,
     versions.back().artifact = target.artifact;
   }
   for (const auto& version : versions) {
-    if (!work->view.archived().contains({version.place, version.artifact})) continue;
+    if (!work->view.in_archive().contains({version.place, version.artifact})) continue;
     bytes += TRY(custody::unarchive(work->stores, version));
     ++moved;
     TRY(work->refresh());

@@ -94,7 +94,17 @@ Result<int> recover(Invocation& invocation, const ReplicaOptions& options, const
   auto work = TRY(VaultWork::open(invocation, Permission::manage_data));
   auto* replica = TRY(store_of(*work, options.store, false));
   const bool keys = TRY(recover_own_keys(*work, *replica));
-  const auto done = TRY(custody::recover(work->session->providers().first_objects(), *replica, work->view, TRY(damaged_objects(*work)), invocation.progress));
+  const auto damaged = TRY(damaged_objects(*work));
+  // Where the archive is away nobody knows what it has, so that all comes back.
+  const auto archived = [&] { return custody::archived_objects(work->stores, work->view).value_or(std::set<std::string>()); };
+  auto kept = archived();
+  auto done = TRY(custody::recover(work->session->providers().first_objects(), *replica, work->view, damaged, invocation.progress, kept));
+  // A manifest that came back may name what the archive has, too.
+  if (auto still_kept = archived(); still_kept != kept) {
+    const auto more = TRY(custody::recover(work->session->providers().first_objects(), *replica, work->view, {}, invocation.progress, still_kept));
+    done.copied += more.copied;
+    done.bytes += more.bytes;
+  }
   const auto still = TRY(damaged_objects(*work));
   TRY(work->stores.record({{"action", "recover"}, {"copied", done.copied}, {"bytes", done.bytes}, {"damaged", done.damaged.size()}, {"still_damaged", still.size()}}));
   output.result({{"copied", done.copied}, {"bytes", done.bytes}, {"replaced", done.damaged}, {"own_keys", keys}, {"still_damaged", still}},

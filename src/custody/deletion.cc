@@ -55,10 +55,13 @@ Result<Deleted> delete_versions(const Stores& stores, const View& view, const Ne
   for (const auto& version : versions) {
     if (!version.name.empty()) names.push_back(version.text());
     ++done.versions;
-    const std::string role = view.archived().contains({version.place, version.artifact}) ? kArchive : kObjects;
-    auto& group = going[{version.place, role}];
-    if (!is_named_besides(view, version, versions)) group.insert(version.artifact);
+    if (is_named_besides(view, version, versions)) continue;
+    const std::pair<Place, Digest> one = {version.place, version.artifact};
+    if (view.in_archive().contains(one)) going[{version.place, kArchive}].insert(version.artifact);
+    // What was archived may have come back from a replica.
+    if (!view.archived().contains(one) || TRY(TRY(stores.artifacts(kObjects, version.place))->has(version.artifact))) going[{version.place, kObjects}].insert(version.artifact);
   }
+  if (going.empty() && !versions.empty()) going[{versions.front().place, kObjects}];  // the names alone
   Json event = about;
   event.update({{"action", "remove"}, {"cause", cause}, {"versions", names}});
   for (const auto& [group, artifacts] : going) {

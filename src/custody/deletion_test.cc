@@ -150,6 +150,43 @@ TEST_F(DeletionTest, archive_and_back_is_cut_off_anywhere_and_loses_nothing) {
   }
 }
 
+// Two names of the same contents.
+TEST_F(DeletionTest, of_one_name_leaves_what_is_archived_for_the_other_and_of_both_nothing) {
+  const auto first_name = put("logs", "one"), second_name = put("copies", "one");
+  ASSERT_TRUE(archive(stores(), first_name, needs(), "test"));
+  const std::pair<Place, Digest> where = {first_name.place, first_name.artifact};
+  ASSERT_TRUE(remove({second_name}));
+  EXPECT_TRUE(view().archived().contains(where));
+  EXPECT_TRUE(archive_store.verify(first_name.artifact));
+  const auto rest = remove({first_name});
+  ASSERT_TRUE(rest) << rest.error().message;
+  EXPECT_EQ(rest->objects, 2u);
+  EXPECT_FALSE(view().archived().contains(where));
+  EXPECT_TRUE(archive_objects.list("")->empty());
+}
+
+TEST_F(DeletionTest, of_what_was_restored_from_the_archive_is_done_there) {
+  const auto version = put("logs", "one");
+  put("logs", "two");
+  ASSERT_TRUE(archive(stores(), version, needs(), "test"));
+  ASSERT_TRUE(record({{"action", "put"}, {"name", "logs"}, {"version", 3}, {"artifact", version.artifact.tagged()}, {"kind", "data"}, {"files", 1}, {"bytes", 3}, {"restored_from", 1}}));
+  EXPECT_TRUE(view().archived().contains({version.place, version.artifact}));
+  ASSERT_TRUE(remove(view().versions_of(Target{"", 0, version.artifact})));
+  EXPECT_TRUE(archive_objects.list("")->empty());
+}
+
+TEST_F(DeletionTest, takes_the_archives_copy_of_what_was_put_again) {
+  const auto version = put("logs", "one");
+  ASSERT_TRUE(archive(stores(), version, needs(), "test"));
+  const auto again = put("logs", "one");
+  EXPECT_FALSE(view().archived().contains({version.place, version.artifact}));
+  EXPECT_TRUE(view().in_archive().contains({version.place, version.artifact}));
+  ASSERT_TRUE(remove({version, again}));
+  EXPECT_TRUE(archive_objects.list("")->empty());
+  EXPECT_FALSE(has(version.artifact));
+  EXPECT_TRUE(view().in_archive().empty());
+}
+
 class CodeTest : public testing::Test, public VaultFixture {
  protected:
   CodeVerdict judge(const std::string& code) {

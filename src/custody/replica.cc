@@ -89,14 +89,14 @@ Result<Replicated> replicate(provider::ObjectStore& primary, provider::ObjectSto
   return done;
 }
 
-Result<Recovered> recover(provider::ObjectStore& primary, provider::ObjectStore& replica, const View& view, const std::vector<std::string>& damaged, Progress& progress) {
+Result<Recovered> recover(provider::ObjectStore& primary, provider::ObjectStore& replica, const View& view, const std::vector<std::string>& damaged, Progress& progress, const std::set<std::string>& archived) {
   Recovered done;
   const auto ours = TRY(primary.list(""));
   const std::set<std::string> here(ours.begin(), ours.end()), bad(damaged.begin(), damaged.end());
   std::vector<std::string> wanted;
   for (const auto& key : TRY(replica.list(""))) {
     if (!is_object(key) || view.tombstones().contains(key)) continue;
-    if (!here.contains(key) || bad.contains(key)) wanted.push_back(key);
+    if (here.contains(key) ? bad.contains(key) : !archived.contains(key)) wanted.push_back(key);
   }
   std::stable_partition(wanted.begin(), wanted.end(), [](const std::string& key) { return key.find("manifests/") == key.npos; });
   progress.begin("copying sealed objects back", wanted.size(), "objects");

@@ -36,7 +36,8 @@ struct Recovered {
   std::uint64_t copied = 0, bytes = 0;
   std::vector<std::string> damaged;  // here, that were replaced
 };
-// Puts back what the primary lacks or what is damaged in it (keys with their places' prefixes); what was deleted by right stays away.
-Result<Recovered> recover(provider::ObjectStore& primary, provider::ObjectStore& replica, const View& view, const std::vector<std::string>& damaged, Progress& progress);
+// Puts back what the primary lacks or what is damaged in it (keys with their places' prefixes); what was deleted by right stays away, and so does what
+// is `archived`.
+Result<Recovered> recover(provider::ObjectStore& primary, provider::ObjectStore& replica, const View& view, const std::vector<std::string>& damaged, Progress& progress, const std::set<std::string>& archived = {});
 
 }  // namespace redoubt::custody

@@ -57,6 +57,20 @@ TEST_F(ReplicaTest, follows_deletions_and_nothing_else) {
   EXPECT_FALSE(*store.has(version.artifact));
 }
 
+TEST_F(ReplicaTest, brings_nothing_back_that_is_archived) {
+  const auto away = put("logs", "one"), lost = put("rows", "two");
+  ASSERT_TRUE(replicate(objects, replica, view(), progress));
+  ASSERT_TRUE(archive(stores(), away, Needs(), "test"));
+  const auto keys_here = *objects.list("");
+  for (const auto& key : keys_here) ASSERT_TRUE(objects.remove(key));
+  const auto kept = archived_objects(stores(), view());
+  ASSERT_TRUE(kept) << kept.error().message;
+  EXPECT_EQ(*kept, (std::set<std::string>{blob_of("one"), "manifests/" + away.artifact.hex()}));
+  ASSERT_TRUE(recover(objects, replica, view(), {}, progress, *kept));
+  EXPECT_FALSE(has(away.artifact));
+  EXPECT_TRUE(store.verify(lost.artifact));
+}
+
 TEST_F(ReplicaTest, with_another_object_is_named) {
   put("logs", "one");
   ASSERT_TRUE(replicate(objects, replica, view(), progress));

@@ -156,7 +156,9 @@ Result<std::vector<LifecycleStep>> plan_lifecycle(const View& view, const std::v
     const Rule* rule = rules.rule_of(version);
     auto step = rule == nullptr ? std::nullopt : due(view, *rule, version, now);
     if (!step) continue;
-    const auto hold = version.name.empty() ? view.held(version.artifact) : view.held(version);
+    // Only the name expires where another has the same contents; what is archived is the contents.
+    const bool is_of_all = version.name.empty() || step->action == LifecycleStep::Action::archive;
+    const auto hold = is_of_all ? view.held(version.artifact) : view.held(version);
     if (!hold.empty()) step = LifecycleStep{LifecycleStep::Action::keep, version, "held by " + hold};
     else if (const auto need = needed(version); !need.empty()) step = LifecycleStep{LifecycleStep::Action::keep, version, "needed by " + need};
     steps.push_back(std::move(*step));

@@ -79,6 +79,17 @@ TEST_F(LifecycleTest, leaves_what_is_held_or_needed) {
   for (const auto& step : plan([](const NamedVersion& version) { return version.name == "other" ? "tiny/0.1.0" : ""; })) EXPECT_EQ(step.action, LifecycleStep::Action::keep) << step.why;
 }
 
+TEST_F(LifecycleTest, archives_no_contents_that_are_held_under_another_name) {
+  put("logs", "one");
+  put("case", "one");
+  ASSERT_TRUE(record({{"action", "hold"}, {"hold", "hold-1"}, {"target", "case"}, {"reason", "case 7"}}));
+  clock.advance(hours(48));
+  ASSERT_EQ(plan().size(), 2u);
+  for (const auto& step : plan()) EXPECT_EQ(step.action, LifecycleStep::Action::keep) << step.version.text();
+  clock.advance(hours(48));
+  for (const auto& step : plan()) EXPECT_EQ(step.action, step.version.name == "logs" ? LifecycleStep::Action::expire : LifecycleStep::Action::keep) << "the name alone";
+}
+
 TEST_F(LifecycleTest, is_not_planned_by_a_clock_that_runs_backwards) {
   put("logs", "one");
   clock.advance(-hours(1));

@@ -148,6 +148,25 @@ Result<ObjectList> objects_to_remove(vault::ArtifactStore& artifacts, const std:
   return list;
 }
 
+Result<std::set<std::string>> archived_objects(const Stores& stores, const View& view) {
+  std::set<std::string> keys;
+  std::set<Place> places;
+  for (const auto& [where, entry] : view.archived()) {
+    const auto& [place, artifact] = where;
+    places.insert(place);
+    keys.insert(place.prefix() + "manifests/" + artifact.hex());
+    for (const auto& file : TRY(TRY(stores.artifacts(kArchive, place))->manifest(artifact)).files) keys.insert(place.prefix() + "blobs/" + file.sha256.hex());
+  }
+  for (const auto& place : places) {
+    auto* artifacts = TRY(stores.artifacts(kObjects, place));
+    for (const auto& artifact : TRY(artifacts->artifacts())) {
+      const auto manifest = artifacts->manifest(artifact);
+      for (const auto& file : manifest ? manifest->files : std::vector<vault::ArtifactFile>{}) keys.erase(place.prefix() + "blobs/" + file.sha256.hex());
+    }
+  }
+  return keys;
+}
+
 Result<std::set<std::string>> written_after(const Stores& stores, std::uint64_t entry) {
   std::set<std::string> keys;
   const auto add = [&](const Place& place, const Digest& digest) {

@@ -56,6 +56,9 @@ struct ObjectList {
 };
 Result<ObjectList> objects_to_remove(vault::ArtifactStore& artifacts, const std::set<Digest>& going, const Needs& needs);
 
+// Objects that lie in the archive alone, with their places' prefixes: what an artifact that lies here names, too, is not among them.
+Result<std::set<std::string>> archived_objects(const Stores& stores, const View& view);
+
 // Objects that the ledger names after an entry: whatever went before by right may be there again.
 Result<std::set<std::string>> written_after(const Stores& stores, std::uint64_t entry);
 

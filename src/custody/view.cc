@@ -146,7 +146,7 @@ Status View::put(std::uint64_t entry, const attest::StepRecord& record) {
   version.made = record.finished;
   version.entry = entry;
   if (version.number != next_number(version.name)) return malformed("version");
-  archived_.erase({version.place, version.artifact});  // it was written again
+  if (version.restored_from == 0) archived_.erase({version.place, version.artifact});  // it was written again; what is restored stays where it lies
   names_[version.name].push_back(std::move(version));
   return {};
 }
@@ -217,10 +217,23 @@ Status View::remove(std::uint64_t entry, const attest::StepRecord& record) {
     if (found == names_.end() || target.number == 0 || target.number > found->second.size()) return malformed("versions");
     auto& version = found->second[target.number - 1];
     version.fate = fate;
-    archived_.erase({version.place, version.artifact});
+    // Another version may have the same contents, which stay where they are.
+    if (!is_kept(version.place, version.artifact)) archived_.erase({version.place, version.artifact});
+  }
+  for (const auto& manifest : removal.from == "archive" ? TRY(json_array(event, "manifests", kLedgerWhere)) : Json::array()) {
+    if (!manifest.is_string()) return malformed("manifests");
+    const std::pair<Place, Digest> gone = {removal.place, TRY(Digest::parse(manifest.get_ref<const std::string&>()))};
+    archived_.erase(gone);
+    in_archive_.erase(gone);
   }
   if (!removal.keys.empty()) unfinished_.push_back(std::move(removal));
   return use_up(record);
+}
+
+bool View::is_kept(const Place& place, const Digest& artifact) const {
+  return std::any_of(names_.begin(), names_.end(), [&](const auto& named) {
+    return std::any_of(named.second.begin(), named.second.end(), [&](const NamedVersion& version) { return version.fate == VersionFate::kept && version.place == place && version.artifact == artifact; });
+  });
 }
 
 // The second factor of what was done counts once: its code, or the request of another person.
@@ -245,8 +258,14 @@ Status View::move(std::uint64_t entry, const attest::StepRecord& record) {
   Removal removal{entry, TRY(place_of(event)), away ? "objects" : "archive", {}};
   removal.keys = TRY(keys_of(event, removal.place));
   const Digest artifact = TRY(json_digest(event, "artifact"));
-  if (away) archived_[{removal.place, artifact}] = entry;
-  else archived_.erase({removal.place, artifact});
+  const std::pair<Place, Digest> moved = {removal.place, artifact};
+  if (away) {
+    archived_[moved] = entry;
+    in_archive_.insert(moved);
+  } else {
+    archived_.erase(moved);
+    in_archive_.erase(moved);
+  }
   if (!removal.keys.empty()) unfinished_.push_back(std::move(removal));
   return {};
 }
@@ -302,6 +321,7 @@ Status View::erased(std::uint64_t entry, const attest::StepRecord& record) {
     }
   }
   std::erase_if(archived_, [&](const auto& one) { return one.first.first == place; });
+  std::erase_if(in_archive_, [&](const auto& one) { return one.first == place; });
   return {};
 }
 

@@ -126,6 +126,8 @@ class View {
   const std::map<std::string, Tombstone>& tombstones() const { return tombstones_; }  // by object's key with its place's prefix
   const std::map<std::string, Enrolment>& enrolments() const { return enrolments_; }
   const std::map<std::pair<Place, Digest>, std::uint64_t>& archived() const { return archived_; }  // the entry that says so
+  // Of which the archive has a copy, those too that were put again since and lie here as well.
+  const std::set<std::pair<Place, Digest>>& in_archive() const { return in_archive_; }
   // What was announced and not yet said to be done, oldest first.
   const std::vector<Removal>& unfinished() const { return unfinished_; }
   const std::optional<Json>& policy() const { return policy_; }
@@ -152,6 +154,7 @@ class View {
   Status second_factor(const attest::StepRecord& record);
   Status key(std::uint64_t entry, const attest::StepRecord& record);
   Status erased(std::uint64_t entry, const attest::StepRecord& record);
+  bool is_kept(const Place& place, const Digest& artifact) const;
   Status use_up(const attest::StepRecord& record);
   Status finish(const attest::StepRecord& record);
 
@@ -162,6 +165,7 @@ class View {
   std::map<std::string, Tombstone> tombstones_;
   std::map<std::string, Enrolment> enrolments_;
   std::map<std::pair<Place, Digest>, std::uint64_t> archived_;
+  std::set<std::pair<Place, Digest>> in_archive_;
   std::vector<Removal> unfinished_;
   std::optional<Json> policy_;
   TimePoint newest_{};
