@@ -59,7 +59,7 @@ class ReleaseFixture {
   BuiltImage built() { return record<ImageStep>({}, {{"image", image}}, {{"packages", 3}}); }
   TrainedModel trained(const std::string& by = "operator") {
     return record<TrainStep>({{"model", trained_on_model.value_or(model)}, {"data", trained_on_data.value_or(train_data)}, {"image", trained_by_image.value_or(image)}}, {{trains_whole ? "model" : "adapter", adapter}},
-                             Json::object(), by);
+                             Json::object(), by, {{"learning_rate", 0.00005}});
   }
   Evaluation evaluated() {
     return record<EvaluateStep>({{"model", evaluated_model.value_or(model)}, {"data", evaluated_data.value_or(eval_data)}, {trains_whole ? "trained_model" : "adapter", evaluated_adapter.value_or(adapter)}},

@@ -23,15 +23,19 @@ std::string plain(std::string_view text) {
   return out.empty() ? "not stated" : out;
 }
 
+// A learning rate of 0.00005 is none of 0.0001.
 std::string value_text(const Json& value) {
-  if (value.is_number_float()) return fmt::format("{:.4f}", value.get<double>());
+  if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
   return value.is_string() ? plain(value.get<std::string>()) : plain(dump_json(value));
 }
 
 std::string metrics_table(const ModelCard& card) {
   std::string out = "| metric | tuned | base |\n| --- | --- | --- |\n";
   for (const char* metric : {"eval_loss", "perplexity", "word_perplexity", "byte_perplexity", "accuracy", "examples", "tokens"}) {
-    const auto cell = [&](const Json& metrics) { return metrics.contains(metric) ? value_text(metrics[metric]) : std::string("-"); };
+    const auto cell = [&](const Json& metrics) {
+      if (!metrics.contains(metric)) return std::string("-");
+      return metrics[metric].is_number_float() ? fmt::format("{:.4f}", metrics[metric].get<double>()) : value_text(metrics[metric]);
+    };
     out += fmt::format("| {} | {} | {} |\n", metric, cell(card.metrics), cell(card.base_metrics));
   }
   return out;

@@ -84,6 +84,8 @@ TEST_F(PublishTest, the_card_tells_origin_numbers_and_lineage) {
   EXPECT_THAT(card, HasSubstr("PendingManualApproval"));
   EXPECT_THAT(card, HasSubstr(fixture_.model.hex()));
   EXPECT_THAT(card, HasSubstr("| perplexity_max | 20 |"));
+  EXPECT_THAT(card, HasSubstr("| eval_loss | 1.2000 |"));
+  EXPECT_THAT(card, HasSubstr("| learning_rate | 5e-05 |"));
   const auto json = parse_json(text_of_output(*registered, "card", "card.json"), "card.json");
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["lineage"]["train.adapter"], fixture_.adapter.tagged());
