@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/endpoint_access.h"
 
+#include <fmt/format.h>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "crypto/hash.h"
@@ -32,6 +34,12 @@ Status record_counts(Session& session, const std::string& environment, const std
   return {};
 }
 
+// With the member of the configuration and the file that it names.
+Status named(const char* member, const std::string& file, Status checked) {
+  if (!checked) checked.error().where = fmt::format("deploy.access.{}: {}", member, file);
+  return checked;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<EndpointAccess>> EndpointAccess::create(const Json& options, const Clock& clock, gateway::GatewayMetrics& metrics) {
@@ -39,6 +47,36 @@ Result<std::unique_ptr<EndpointAccess>> EndpointAccess::create(const Json& optio
   std::unique_ptr<EndpointAccess> access(new EndpointAccess(std::move(read), clock));
   if (access->options_.oidc) TRY(access->take_keys(metrics));
   return access;
+}
+
+Status EndpointAccess::check_files(const Json& options, const Clock& clock) {
+  auto read = TRY(gateway::read_access(options));
+  const EndpointAccess access(std::move(read), clock);
+  const auto& known = access.options_;
+  if (known.oidc && !known.oidc->key_set_file.empty()) TRY(named("oidc.key_set_file", known.oidc->key_set_file, access.check_key_set()));
+  if (!known.certificate_file.empty()) TRY(named("certificate_file", known.certificate_file, access.check_certificate()));
+  if (!known.client_ca_file.empty()) TRY(named("client_certificates.ca_file", known.client_ca_file, access.check_client_authorities()));
+  return {};
+}
+
+Status EndpointAccess::check_key_set() const {
+  const auto keys = TRY(read_file(options_.oidc->key_set_file, kFileBytesMax));
+  (void)TRY(gateway::TokenIssuer::create(options_.oidc->rules, text_of(keys), clock_));
+  return {};
+}
+
+Status EndpointAccess::check_certificate() const {
+  auto own = TRY(certificate());
+  (void)TRY(crypto::TlsServerContext::create({std::move(own->first), std::move(own->second), options_.allow_tls_1_2}));
+  return {};
+}
+
+Status EndpointAccess::check_client_authorities() const {
+  gateway::GatewayOptions gateway;
+  TRY(configure(gateway));
+  const auto made = TRY(crypto::make_ca({"check", clock_.now(), 1}));  // of nobody: a server has some certificate
+  (void)TRY(crypto::TlsServerContext::create({made.certificate, made.key.to_pem(), options_.allow_tls_1_2, options_.client_certificates, gateway.server.client_roots_pem}));
+  return {};
 }
 
 Status EndpointAccess::take_keys(gateway::GatewayMetrics& metrics) {

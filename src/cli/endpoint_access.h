@@ -22,6 +22,8 @@ class EndpointAccess {
   // Reads the files that the options name; without them nothing is served. Keys from the network are waited for a moment: an issuer that
   // can't be reached keeps nobody out who comes with something else than a token. `metrics` outlive this.
   static Result<std::unique_ptr<EndpointAccess>> create(const Json& options, const Clock& clock, gateway::GatewayMetrics& metrics);
+  // What would be wrong with the files that the options name, without asking an issuer: for who wants to know it before a training.
+  static Status check_files(const Json& options, const Clock& clock);
   Status configure(gateway::GatewayOptions& options) const;
   // The endpoint's own certificate and key where files are named; nothing otherwise.
   Result<std::optional<std::pair<std::string, Secret>>> certificate() const;
@@ -33,6 +35,9 @@ class EndpointAccess {
 
  private:
   EndpointAccess(gateway::AccessOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
+  Status check_key_set() const;
+  Status check_certificate() const;
+  Status check_client_authorities() const;
   Status take_keys(gateway::GatewayMetrics& metrics);
   void hear(const Status& fetched, std::size_t keys);
 

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/deploy_version.h"
+#include "cli/endpoint_access.h"
 #include "cli/endpoint_guards.h"
 #include "cli/engine_image.h"
 #include "cli/image_check.h"
@@ -39,11 +40,12 @@ class PipelineRun {
  public:
   PipelineRun(Session& session, const pipeline::Config& config, Invocation& invocation) : session_(session), config_(config), invocation_(invocation) {}
 
-  // What can be known before the first step: whether the guards' rules can be used, whether the vault has the data, and whether they are held.
+  // What can be known before the first step: whether the endpoint could start with what is named for it, whether the vault has the data,
+  // and whether they are held.
   Status look_ahead(const Output& output) {
-    if (auto guards = make_guards(config_.deploy.guards); !guards) {
-      guards.error().where = fmt::format("{}: {}", config_.file.string(), guards.error().where);
-      return fail(std::move(guards.error()));
+    if (auto looked = look_at_endpoint(); !looked) {
+      looked.error().where = fmt::format("{}: {}", config_.file.string(), looked.error().where);
+      return looked;
     }
     if (config_.data.vault.empty()) return {};
     auto found = find_vault_data(session_, config_.data.vault);
@@ -82,6 +84,16 @@ class PipelineRun {
   std::optional<provider::EndpointStatus> endpoint;
 
  private:
+  Status look_at_endpoint() {
+    (void)TRY(make_guards(config_.deploy.guards));
+    if (!session_.is_far("endpoint")) TRY(EndpointAccess::check_files(config_.deploy.access, session_.clock()));
+    const auto& secret = config_.watch.webhook_secret;
+    if (config_.watch.webhook.empty() || secret.empty() || session_.is_far("secrets")) return {};
+    const auto key = session_.secrets().get(secret);
+    if (key || key.error().code != ErrorCode::not_found) return key ? Status{} : Status(fail(key.error()));
+    return fail(ErrorCode::not_found, fmt::format("the secret '{}' that watch.webhook_secret names is not there", secret), "watch.webhook_secret", fmt::format("redoubt secret put {}", secret));
+  }
+
   Result<AcquiredModel> acquire() {
     TRY(session_.act_for(Duty::acquire));
     stages::acquire::AcquireOptions options;

@@ -47,8 +47,11 @@ fs::path relative_to(const fs::path& config, const std::string& path) {
 template <class Load>
 auto named_file(const char* key, const fs::path& config, const std::string& path, const Load& load) {
   auto loaded = load(relative_to(config, path));
-  if (!loaded && loaded.error().code == ErrorCode::not_found && loaded.error().where == relative_to(config, path).string()) {
-    loaded.error() = {ErrorCode::invalid_argument, std::string(key) + ": " + loaded.error().message, loaded.error().where, "named in " + config.string()};
+  if (!loaded && loaded.error().where == relative_to(config, path).string()) {
+    auto& [code, message, where, hint] = loaded.error();
+    if (code == ErrorCode::not_found) code = ErrorCode::invalid_argument;
+    message = std::string(key) + ": " + message;
+    if (hint.empty()) hint = "named in " + config.string();
   }
   return loaded;
 }
@@ -360,7 +363,11 @@ Result<Config> load_config(const fs::path& file) {
   TRY(check_deploy(document, config.deploy));
   config.watch = TRY(WatchOptions::from_json(json.at("watch")));
   TRY(check_webhook(document, config.watch.webhook));
-  if (!config.watch.webhook_ca_file.empty()) config.watch.webhook_ca_file = fs::absolute(relative_to(file, config.watch.webhook_ca_file)).string();
+  if (auto& authorities = config.watch.webhook_ca_file; !authorities.empty()) {
+    Json named = {{"webhook_ca_file", authorities}};
+    TRY(settle_file(named, "webhook_ca_file", "watch", file));
+    authorities = get<std::string>(named, "webhook_ca_file");
+  }
   config.policy = TRY(named_file("policy", file, get<std::string>(json, "policy"), read_policy));
   if (json.contains("providers")) config.providers = TRY(providers_of(document));
   return config;

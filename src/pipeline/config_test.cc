@@ -123,6 +123,10 @@ TEST_F(ConfigTest, files_of_the_endpoint_are_whole_paths) {
   write("redoubt.yaml", start + "{access: {certificate_file: absent.pem, key_file: key.pem}}\n");
   EXPECT_EQ(load().error().where, whole("absent.pem"));
   EXPECT_EQ(load().error().message, "deploy.access.certificate_file is no file");
+  write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\nwatch: {webhook: 'https://hooks.example/', webhook_ca_file: absent.pem}\n");
+  EXPECT_EQ(load().error().message, "watch.webhook_ca_file is no file");
+  write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\nwatch: {webhook: 'https://hooks.example/', webhook_ca_file: ca.pem}\n");
+  EXPECT_EQ(load()->watch.webhook_ca_file, whole("ca.pem"));
 }
 
 TEST_F(ConfigTest, what_the_endpoint_could_not_start_with_is_told_with_its_place) {
@@ -130,7 +134,7 @@ TEST_F(ConfigTest, what_the_endpoint_could_not_start_with_is_told_with_its_place
   for (const auto& [wrong, field] : std::initializer_list<std::pair<const char*, const char*>>{
            {"deploy: {host: localhost}", "deploy.host"}, {"deploy: {host: 127.0.0.1.5}", "deploy.host"}, {"deploy: {names: []}", "deploy.names"}, {"deploy: {access: {key_file: redoubt.yaml}}", "deploy.access"},
            {"deploy: {access: {oidc: {issuer: 'https://i.example', audience: a, algorithms: [HS256]}}}", "deploy.access"}, {"deploy: {access: {client_certificates: {ca_file: redoubt.yaml, clients: [{name: a, scopes: [admin]}]}}}", "deploy.access"},
-           {"deploy: {guards: {kinds: {NO_KIND: log}}}", "deploy.guards"}, {"deploy: {telemetry: {traces: {url: 'http://collector.example/v1/traces'}}}", "deploy.telemetry"},
+           {"deploy: {guards: {kinds: {NO_KIND: log}}}", "deploy.guards"}, {"deploy: {telemetry: {traces: {url: 'http://collector.example/v1/traces'}}}", "deploy.telemetry"}, {"deploy: {telemetry: {access_log: {file: ../access.log}}}", "deploy.telemetry"},
            {"deploy: {scale: {min: 2, max: 1}}", "deploy.scale"}, {"deploy: {scale: {max: 4}}", "deploy.scale"}, {"deploy: {requests_per_minute: 5000000000}", "deploy.requests_per_minute"}, {"watch: {webhook: 'http://example.com/hook'}", "watch.webhook"}}) {
     write("redoubt.yaml", start + wrong + "\n");
     ASSERT_FALSE(load()) << wrong;
@@ -215,6 +219,11 @@ TEST_F(ConfigTest, a_file_that_is_named_and_not_there_is_a_mistake_of_the_file_t
     EXPECT_EQ(config.error().where, (folder_.path() / "gone.yaml").string());
     EXPECT_NE(config.error().hint.find("redoubt.yaml"), std::string::npos);
   }
+}
+
+TEST_F(ConfigTest, a_folder_where_a_file_is_named_is_told_with_its_field) {
+  write("redoubt.yaml", "version: 1\nname: m\nmodel: {repository: o/n}\ndata: {file: d.jsonl}\npolicy: ''\n");
+  EXPECT_EQ(load().error().message, "policy: is a folder, not a file");
 }
 
 TEST_F(ConfigTest, a_number_that_nothing_can_hold_is_refused_and_not_cut) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/options.h"
 
+#include "base/file.h"
 #include "base/json_members.h"
 
 namespace redoubt::telemetry {
@@ -12,6 +13,8 @@ Result<AccessLogOptions> access_log_of(const Json& json) {
   TRY(only_members(json, {"file", "bytes_max", "files"}, kWhere));
   AccessLogOptions options;
   options.file = TRY(json_string(json, "file", kWhere));
+  // Of a name below logs/: never over one of the workspace's own files, for the vault's access log lies there, too.
+  if (options.file.is_relative() && !is_safe_relative_path(options.file.string())) return fail(ErrorCode::invalid_argument, "the access log's file is no safe name: " + options.file.string(), std::string(kWhere));
   const auto bytes = json_or(json, "bytes_max", static_cast<std::int64_t>(options.bytes_max));
   const auto files = json_or(json, "files", std::int64_t{options.files});
   if (bytes < 1024 || files < 1 || files > 1000) return fail(ErrorCode::invalid_argument, "an access log has 1 to 1000 files of at least 1024 bytes", std::string(kWhere));

@@ -48,6 +48,16 @@ def test_the_registry_and_the_audit_tell_what_happened(deployed):
     assert "# tiny 0.1.0" in deployed("registry", "card", "tiny/0.1.0").stdout
 
 
+def test_who_decides_reads_what_both_models_answered(deployed):
+    answers = json.loads(deployed("--json", "registry", "answers", "tiny/0.1.0", identity="reviewer").stdout)
+    assert len(answers) == 1 and answers[0]["prompt"].count("How do I ") == 1 and "--all" in answers[0]["expected"]
+    assert answers[0]["base"] != answers[0]["tuned"]
+    shown = "\n" + deployed("registry", "answers", "tiny/0.1.0").stdout
+    assert all(f"\n{part}: " in shown for part in ("prompt", "expected", "base", "tuned")) and answers[0]["expected"] in shown
+    deployed("registry", "answers", "tiny/0.1.0", identity="admin", expect=5)
+    assert "| perplexity_max | 1000 |" in deployed("registry", "card", "tiny/0.1.0").stdout
+
+
 def test_who_ran_the_pipeline_cannot_approve(deployed):
     assert deployed("registry", "approve", "tiny/0.1.0", "--reason", "mine", expect=5)
     assert "unknown identity" in deployed("registry", "approve", "tiny/0.1.0", "--reason", "x", identity="nobody", expect=5).stderr
@@ -219,6 +229,22 @@ def test_bad_input_ends_with_its_own_exit_status(tiny_hub, tmp_path):
     (pipeline.parent / "data.jsonl").write_text("")
     redoubt("run", pipeline, expect=3)
     assert redoubt.json("audit", "verify")["ok"]
+
+
+@pytest.mark.parametrize("changes,says", [
+    ({"deploy": {"port": 0, "access": {"certificate_file": "no.pem", "key_file": "no.pem"}}}, "deploy.access.certificate_file"),
+    ({"deploy": {"port": 0, "access": {"oidc": {"issuer": "https://i.example", "audience": "a", "key_set_file": "no.pem"}}}}, "deploy.access.oidc.key_set_file"),
+    ({"deploy": {"port": 0, "access": {"client_certificates": {"ca_file": "no.pem"}}}}, "deploy.access.client_certificates.ca_file"),
+    ({"watch": {"webhook": "https://hooks.example/", "webhook_secret": "webhook/key"}}, "redoubt secret put webhook/key"),
+])
+def test_what_an_endpoint_could_not_start_with_ends_a_run_before_its_first_step(tiny_hub, tmp_path, changes, says):
+    redoubt = Redoubt(tmp_path)
+    redoubt("init")
+    pipeline = write_pipeline(tmp_path / "pipeline", tiny_hub, **changes)
+    (pipeline.parent / "no.pem").write_text("no certificate")
+    refused = redoubt("run", pipeline, expect=None)
+    assert refused.returncode in (1, 2) and says in refused.stderr and "redoubt.yaml" in refused.stderr, refused.stderr
+    assert "[1/8]" not in refused.stderr
 
 
 def test_a_locked_workspace_is_not_run_twice(tiny_hub, tmp_path):
