@@ -194,7 +194,10 @@ TEST_F(ServerTest, one_payers_uploads_leave_room_for_others) {
   start(std::move(options));
   const auto begin = [&](const char* payer, std::size_t sent) {
     auto one = client();
-    one.send(std::string("POST /x HTTP/1.1\r\nHost: a\r\nX-Payer: ") + payer + "\r\nContent-Length: 1500\r\n\r\n" + std::string(sent, 'b'));
+    one.send(std::string("POST /x HTTP/1.1\r\nHost: a\r\nX-Payer: ") + payer + "\r\nContent-Length: 1500\r\nExpect: 100-continue\r\n\r\n");
+    (void)one.read_until("\r\n\r\n");
+    one.send(std::string(sent, 'b'));
+    (void)answer_to(get("/a", "Connection: close\r\n"));  // whoever was let pass is served before a stranger: the body has come
     return one;
   };
   auto slow = begin("flood", 1499);

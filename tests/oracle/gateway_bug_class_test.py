@@ -116,7 +116,8 @@ def test_grammar_and_recursion_bombs(server):
         deep = {"type": "object", "properties": {"a": deep}}
     bomb = {"$defs": {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 10} for i in range(9)} | {"d9": {"type": "string"}}, "$ref": "#/$defs/d0"}
     loop = {"$ref": "#"}
-    for schema in (deep, loop, {"type": "string", "pattern": "(" * 60_000}, {"type": "string", "pattern": "(x+x+)+" * 500 + "y"}, {"enum": ["a" * 100] * 5000}):
+    for schema in (deep, loop, {"type": "string", "pattern": "(" * 60_000}, {"type": "string", "pattern": "(x+x+)+" * 500 + "y"}, {"enum": ["a" * 100] * 5000},
+                   {"type": "object", "properties": {f"p{i}": {"type": "string", "pattern": "x((a?){30}){30}y"} for i in range(500)}}):
         began = time.monotonic()
         status, _ = post(server, chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}))
         assert status == 400 and time.monotonic() - began < 5, str(schema)[:60]
