@@ -59,7 +59,7 @@ class Daemon {
     }
     report_serving();
     serve(signals);
-    gateway_->drain(drain_max());
+    front_.gateway->drain(drain_max());
     end();
     status_.running = false;
     report("stopped", "");
@@ -113,7 +113,7 @@ class Daemon {
     prompts_.emplace(capture_.get());
     TRY(follow_current(deployment));
     if (router_.active() == nullptr) return fail(ErrorCode::gate_refused, "the deployed version was revoked", deployment.name() + "/" + deployment.version(), "deploy another version");
-    TRY(start_gateway());
+    front_ = TRY(start_front());
     // What stands is served, whatever becomes of what is tried.
     if (auto tried = begin_trial(standing); !tried) spdlog::error("the rollout can't go on: {} ({})", tried.error().message, tried.error().where);
     return {};
@@ -137,11 +137,11 @@ class Daemon {
 
   // New connections get the new certificate, those that are open keep theirs.
   Status renew_certificate() {
-    const auto own = TRY(access_->certificate());
+    const auto own = TRY(front_.access->certificate());
     const auto age = session_->clock().now() - certificate_made_;
     if (own ? own->first == certificate_pem_ : age <= kCertificateRenewal && age >= -kClockSetBack) return {};
-    const auto fresh = TRY(certificate_of(*access_));
-    TRY(gateway_->replace_certificate(fresh.first, fresh.second));
+    const auto fresh = TRY(certificate_of(*front_.access));
+    TRY(front_.gateway->replace_certificate(fresh.first, fresh.second));
     note_certificate(fresh.first);
     spdlog::info("the endpoint's certificate was renewed");
     return {};
@@ -149,11 +149,18 @@ class Daemon {
 
   // What can't be used leaves the one before in place.
   void look_after_certificate() {
-    if (gateway_ == nullptr || access_ == nullptr) return;
+    if (front_.gateway == nullptr) return;
     if (auto renewed = renew_certificate(); !renewed) spdlog::error("the certificate can't be renewed, the one before stays: {} ({})", renewed.error().message, renewed.error().where);
   }
 
-  Status start_gateway() {
+  // What clients meet, and who of them may come: the gateway asks the other and ends first.
+  struct Front {
+    std::unique_ptr<EndpointAccess> access;
+    std::unique_ptr<gateway::Gateway> gateway;
+  };
+
+  // On the socket of `before` if there is one, which serves on.
+  Result<Front> start_front(const gateway::Gateway* before = nullptr) {
     gateway::GatewayOptions options;
     auto access = TRY(EndpointAccess::create(endpoint_.access, session_->clock(), *metrics_));
     TRY(access->configure(options));
@@ -175,19 +182,30 @@ class Daemon {
     deps.sinks = std::move(told.sinks);
     options.traces_share = told.traces_share;
     options.captures_share = endpoint_.capture.share;
-    access_ = std::move(access);
-    gateway_ = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
-    TRY(gateway_->start());
+    auto gateway = TRY(gateway::Gateway::create(std::move(options), std::move(deps)));
+    TRY(gateway->start(before));
     note_certificate(certificate.first);
     const std::string& name = endpoint_.names.front();
     const bool is_ipv6 = name.find(':') != name.npos;
-    status_.url = fmt::format("https://{}{}{}:{}", is_ipv6 ? "[" : "", name, is_ipv6 ? "]" : "", gateway_->port());
+    status_.url = fmt::format("https://{}{}{}:{}", is_ipv6 ? "[" : "", name, is_ipv6 ? "]" : "", gateway->port());
     status_.ca_file = authority_file(*session_, options_).string();
-    return {};
+    return Front{std::move(access), std::move(gateway)};
   }
 
-  // Port, names and limits of a new deployment: the gateway starts anew for them, once the requests under way are answered.
-  Status serve_with(const pipeline::DeployOptions& wanted) {
+  // A front that another one has followed: its requests under way are answered before it ends.
+  class Leaving {
+   public:
+    Leaving(Front front, std::chrono::seconds drain_max) : front_(std::move(front)), drain_max_(drain_max) {}
+    ~Leaving() { front_.gateway->drain(drain_max_); }
+
+   private:
+    Front front_;
+    std::chrono::seconds drain_max_;
+  };
+
+  // Port, names and limits of a new deployment need a front of their own, which serves beside the one before: nobody finds the port closed. That one
+  // is answered, for the caller to let go once what is served has changed too; null where the front stays.
+  Result<std::unique_ptr<Leaving>> serve_with(const pipeline::DeployOptions& wanted) {
     const auto before = std::exchange(endpoint_, wanted);
     // How its workers are started is nothing of the gateway's.
     const auto of_gateway = [engine = before.engine()](const pipeline::DeployOptions& options) {
@@ -197,14 +215,20 @@ class Daemon {
       for (const char* name : {"workers", "scale", "hang_s", "rollout", "drain_s"}) settings.erase(name);
       return settings;
     };
-    if (gateway_ == nullptr || of_gateway(before) == of_gateway(wanted)) return {};
-    gateway_->drain(std::chrono::seconds(before.drain_s));
-    gateway_.reset();
-    const auto started = start_gateway();
-    if (started) return {};
+    if (front_.gateway == nullptr || of_gateway(before) == of_gateway(wanted)) return nullptr;
+    const std::chrono::seconds drain_max(before.drain_s);
+    const bool is_same_place = wanted.host == before.host && wanted.port == before.port;
+    // One address of a port can't be listened on beside all of them.
+    const bool is_in_the_way = !is_same_place && wanted.port == front_.gateway->port();
+    if (is_in_the_way) front_.gateway->drain(drain_max);
+    auto started = start_front(is_same_place ? front_.gateway.get() : nullptr);
+    if (started) return std::make_unique<Leaving>(std::exchange(front_, std::move(*started)), drain_max);
     endpoint_ = before;
-    gateway_.reset();
-    if (auto again = start_gateway(); !again) return fail(ErrorCode::unavailable, started.error().message + "; and no more with the settings before: " + again.error().message, again.error().where);
+    if (!is_in_the_way) return fail(started.error());
+    front_ = {};
+    auto again = start_front();
+    if (!again) return fail(ErrorCode::unavailable, started.error().message + "; and no more with the settings before: " + again.error().message, again.error().where);
+    front_ = std::move(*again);
     return fail(started.error());
   }
 
@@ -271,7 +295,7 @@ class Daemon {
   Status take_over(const CurrentDeployment& deployment) {
     const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
     auto watch = TRY(make_watch(deployment, options));
-    TRY(serve_with(TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]))));
+    const auto leaving = TRY(serve_with(TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]))));
     settle(deployment, std::move(watch), options);
     return {};
   }
@@ -309,14 +333,15 @@ class Daemon {
     const auto options = TRY(pipeline::WatchOptions::from_json(deployment.record.parameters["endpoint"]["watch"]));
     auto watch = TRY(make_watch(deployment, options));
     const auto serve = TRY(pipeline::DeployOptions::from_json(deployment.record.parameters["endpoint"]["serve"]));
+    std::unique_ptr<Leaving> leaving;
     if (runs(router_.active(), deployment, serve)) {
-      TRY(serve_with(serve));
+      leaving = TRY(serve_with(serve));
     } else if (runs(router_.previous(), deployment, serve)) {
-      TRY(serve_with(serve));
+      leaving = TRY(serve_with(serve));
       TRY(router_.roll_back());
     } else {
       auto release = TRY(start_release(*session_, reactor_, deployment, serve));
-      TRY(serve_with(serve));
+      leaving = TRY(serve_with(serve));
       TRY(router_.activate(std::move(release)));
     }
     settle(deployment, std::move(watch), options);
@@ -345,8 +370,8 @@ class Daemon {
   }
 
   void tell_refusals() {
-    if (access_ != nullptr) {
-      if (auto told = record_issuer_changes(*session_, environment_, *access_); !told) spdlog::error("cannot record how the issuer's keys are: {} ({})", told.error().message, told.error().where);
+    if (front_.access != nullptr) {
+      if (auto told = record_issuer_changes(*session_, environment_, *front_.access); !told) spdlog::error("cannot record how the issuer's keys are: {} ({})", told.error().message, told.error().where);
     }
     if (auto told = record_refusals(*session_, environment_, *refusals_); !told) spdlog::error("cannot record what was refused: {} ({})", told.error().message, told.error().where);
   }
@@ -369,7 +394,7 @@ class Daemon {
       }
       if (std::chrono::steady_clock::now() >= next_tick) {
         end_revoked();
-        if (access_ != nullptr) access_->refresh();
+        if (front_.access != nullptr) front_.access->refresh();
         look_after_certificate();
         tell_refusals();
         const auto release = router_.active();
@@ -415,8 +440,7 @@ class Daemon {
   std::optional<gateway::RefusalLog> refusals_;
   std::string certificate_pem_;
   TimePoint certificate_made_{};
-  std::unique_ptr<EndpointAccess> access_;  // outlives the gateway that asks it
-  std::unique_ptr<gateway::Gateway> gateway_;
+  Front front_;
 };
 
 }  // namespace

@@ -739,9 +739,10 @@ Result<std::unique_ptr<Gateway>> Gateway::create(GatewayOptions options, Gateway
   return std::unique_ptr<Gateway>(new Gateway(std::move(options.server), std::move(endpoint), metrics));
 }
 
-Status Gateway::start() {
+Status Gateway::start(const Gateway* before) {
   if (server_) return fail(ErrorCode::already_exists, "the endpoint serves already");
-  server_ = TRY(http::Server::start(options_, *endpoint_));
+  if (before != nullptr && !before->server_) return fail(ErrorCode::unavailable, "the endpoint before does not serve");
+  server_ = before != nullptr ? TRY(http::Server::succeed(*before->server_, options_, *endpoint_)) : TRY(http::Server::start(options_, *endpoint_));
   tell_life(metrics_, options_.certificate_pem);
   options_.private_key_pem = {};
   return {};

@@ -58,7 +58,8 @@ class Gateway {
  public:
   static Result<std::unique_ptr<Gateway>> create(GatewayOptions options, GatewayDeps deps);
   ~Gateway();
-  Status start();
+  // Where the options say, or, with `before`, where that one listens until it is drained (http::Server::succeed).
+  Status start(const Gateway* before = nullptr);
   std::uint16_t port() const;
   Status replace_certificate(const std::string& certificate_pem, const Secret& private_key_pem);
   // See http::Server::drain.

@@ -2,6 +2,7 @@
 #include "http/loop.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -93,10 +94,10 @@ crypto::TlsServerOptions tls_options(const ServerOptions& options, const std::st
 
 }  // namespace
 
-Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handler) {
+Result<std::unique_ptr<Loop>> Loop::start(ServerOptions options, Handler& handler, const Loop* before) {
   auto tls = TRY(crypto::TlsServerContext::create(tls_options(options, options.certificate_pem, options.private_key_pem)));
   const auto address = TRY(address_of(options.host, options.port));
-  auto listener = TRY(listen_on(address, options.host + ":" + std::to_string(options.port)));
+  auto listener = before != nullptr ? TRY(before->listener_again()) : TRY(listen_on(address, options.host + ":" + std::to_string(options.port)));
   auto reactor = options.reactor;
   if (reactor == nullptr) reactor = TRY(Reactor::create());
   Fd strangers(epoll_create1(EPOLL_CLOEXEC));
@@ -124,9 +125,19 @@ void Loop::join() {
   reactor_->watch(EPOLL_CTL_ADD, strangers_.get(), first_id_ + kStrangers, EPOLLIN);
 }
 
+// The queue of those who connect is the socket's, so that nobody in it is lost whichever of its descriptors is closed.
+Result<Fd> Loop::listener_again() const {
+  Fd again;
+  reactor_->call([&] {
+    if (listener_) again = Fd(fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
+  });
+  if (!again) return fail(ErrorCode::unavailable, "the server before listens no more", shared_.options.host);
+  return again;
+}
+
 void Loop::stop() {
   reactor_->call([this] {
-    listener_.reset();
+    close_listener();
     for (auto id : ids()) forget(id);
     reactor_->leave(first_id_);
   });
@@ -315,9 +326,15 @@ void Loop::forget(std::uint64_t id) {
   open_ = connections_.size();
 }
 
+// Where another server has the same socket, closing a descriptor of it ends no watch.
+void Loop::close_listener() {
+  if (listener_ && listening_) reactor_->watch(EPOLL_CTL_DEL, listener_.get(), first_id_ + kListener, 0);
+  listener_.reset();
+}
+
 void Loop::start_drain() {
   accept_some(kAcceptsBeforeDrain);
-  listener_.reset();
+  close_listener();
   shared_.draining = true;
   for (auto id : ids()) {
     auto& connection = *connections_.at(id);

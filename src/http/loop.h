@@ -16,7 +16,8 @@ namespace redoubt::http::detail {
 
 class Loop final : public Reactor::Member {
  public:
-  static Result<std::unique_ptr<Loop>> start(ServerOptions options, Handler& handler);
+  // On a socket of its own, or on that of `before`, which is not drained yet.
+  static Result<std::unique_ptr<Loop>> start(ServerOptions options, Handler& handler, const Loop* before = nullptr);
   ~Loop() override;
 
   std::uint16_t port() const { return port_; }
@@ -40,8 +41,10 @@ class Loop final : public Reactor::Member {
   void serve(std::uint64_t id, std::uint32_t events);
   void settle(std::uint64_t id, Connection& connection);
   void forget(std::uint64_t id);
+  void close_listener();
   void start_drain();
   void stop();
+  Result<Fd> listener_again() const;
   std::vector<std::uint64_t> ids() const;
 
   const std::shared_ptr<Reactor> reactor_;

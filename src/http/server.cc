@@ -10,6 +10,11 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options, Handler& ha
   return std::unique_ptr<Server>(new Server(std::move(loop)));
 }
 
+Result<std::unique_ptr<Server>> Server::succeed(const Server& before, ServerOptions options, Handler& handler) {
+  auto loop = TRY(detail::Loop::start(std::move(options), handler, before.loop_.get()));
+  return std::unique_ptr<Server>(new Server(std::move(loop)));
+}
+
 Server::Server(std::unique_ptr<detail::Loop> loop) : loop_(std::move(loop)) {}
 Server::~Server() = default;
 std::uint16_t Server::port() const { return loop_->port(); }

@@ -113,6 +113,9 @@ class Server {
   // Binds, and serves until dropped. `handler` outlives the server. invalid_argument for a bad address, certificate or key;
   // unavailable when the port is taken.
   static Result<std::unique_ptr<Server>> start(ServerOptions options, Handler& handler);
+  // Where `before` listens, whatever the options say of host and port: both take connections until that one is drained, and no client finds the
+  // port closed. unavailable when it is drained already.
+  static Result<std::unique_ptr<Server>> succeed(const Server& before, ServerOptions options, Handler& handler);
   ~Server();
 
   std::uint16_t port() const;

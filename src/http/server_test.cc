@@ -425,6 +425,35 @@ TEST_F(ServerTest, drain_finishes_what_is_under_way) {
   EXPECT_TRUE(drained.get());
 }
 
+TEST_F(ServerTest, a_server_that_succeeds_another_leaves_the_port_open) {
+  start();
+  auto busy = client();
+  busy.send(get("/hold"));
+  auto responder = handler_.held.get_future().get();
+  TestHandler next;
+  ServerOptions options;
+  options.certificate_pem = certificate_.certificate_pem;
+  options.private_key_pem = certificate_.private_key_pem;
+  auto successor = Server::succeed(*server_, options, next);
+  ASSERT_TRUE(successor) << successor.error().message;
+  EXPECT_EQ((*successor)->port(), server_->port());
+  auto drained = std::async(std::launch::async, [&] { return server_->drain(20s); });
+  for (int i = 0; i < 50 || next.requests < 10; ++i) {
+    auto one = client();
+    ASSERT_TRUE(one.connected());
+    one.send(get("/a"));
+    EXPECT_EQ(one.read_answer().second, "GET /a ");
+  }
+  responder.send({200, {}, "late", {}, 0, 0});
+  EXPECT_EQ(busy.read_answer().second, "late");
+  busy.close();
+  EXPECT_TRUE(drained.get());
+  EXPECT_EQ(Server::succeed(*server_, options, next).error().code, ErrorCode::unavailable);
+  auto last = client();
+  last.send(get("/b"));
+  EXPECT_EQ(last.read_answer().second, "GET /b ");
+}
+
 // Who has just connected, or asks again over an open connection at that moment, can't know that the server goes.
 TEST_F(ServerTest, a_request_that_is_on_its_way_when_a_drain_begins_is_answered) {
   start();

@@ -180,3 +180,22 @@ def test_a_rollback_passes_over_versions_that_were_revoked(two):
     assert two.json("rollback", "--environment", "dev")["version"] == "0.5.0"
     assert b'"version":"0.5.0"' in served(Endpoint(two))
     assert states(two) == {"0.1.0": "Revoked", "0.2.0": "Revoked", "0.3.0": "Rejected", "0.4.0": "Revoked", "0.5.0": "Deployed", "0.6.0": "Approved"}
+
+
+def test_other_limits_at_the_same_port_refuse_nobody(two):
+    train_again(two, epochs=1, learning_rate=0.006)
+    configure(two, answer_tokens_max=400)
+    run_approved(two, two.pipeline, "tiny/0.7.0")
+    train_again(two, epochs=1, learning_rate=0.007)
+    configure(two, answer_tokens_max=401)
+    two("run", two.pipeline, expect=6)
+    two("registry", "approve", "tiny/0.8.0", "--reason", "better", identity="reviewer")
+    endpoint = Endpoint(two)
+    assert endpoint.chat("a", max_tokens=401)[0] == 400
+    with asking(endpoint) as load:
+        stream = endpoint.stream("Count.", max_tokens=300)
+        next(stream)
+        two("deploy", "tiny/0.8.0", "--environment", "dev")
+        assert list(stream)[-1] == {"done": True}
+        assert b'"version":"0.8.0"' in served(endpoint) and endpoint.chat("a", max_tokens=401)[0] == 200
+    assert {status for status, _ in load.answers} == {200} and len(load.answers) > 3, load.answers
