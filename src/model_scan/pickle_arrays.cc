@@ -54,17 +54,27 @@ bool PickleMachine::build_array_type(std::int64_t id, Value state) {
   const bool is_usual = version && version->is(Kind::integer) && (version->payload() == 3 || version->payload() == 4) && size && size->is(Kind::integer) && flags && flags->is(Kind::integer);
   if (!is_usual) return wrong("a state of numpy.dtype that can't be followed");
   if (type.is_structure && size->payload() >= 0) type.item_bytes = static_cast<std::uint64_t>(size->payload());
-  if (part->is(Kind::tuple)) {
-    const auto base = tuple_item(*part, 0);
-    if (!base || !base->is(Kind::array_type)) return wrong("a sub-array of numpy.dtype that can't be followed");
-    type.has_objects = type.has_objects || array_types_[static_cast<std::size_t>(base->payload())].has_objects;
-  }
+  if (!part->is(Kind::plain) && !judge_part(type, *part)) return false;
   if (!fields->is(Kind::plain) && !judge_fields(type, *fields)) return false;
   const bool counts = (flags->payload() & kCountsReferences) != 0 && (flags->payload() & kListInPickle) != 0;
   const bool counts_none = (flags->payload() & (kCountsReferences | kListInPickle)) == 0;
   if (type.has_objects ? !counts : !counts_none) return wrong("a numpy.dtype whose flags say otherwise of objects than its type");
   if (!type.is_structure && !type.has_objects && size->payload() >= 0 && static_cast<std::uint64_t>(size->payload()) != type.item_bytes) return wrong("a numpy.dtype whose state has another size");
   return true;
+}
+
+// An item that is itself an array: (type, shape).
+bool PickleMachine::judge_part(ArrayType& type, Value part) {
+  const auto base = tuple_item(part, 0), shape = tuple_item(part, 1);
+  if (!base || !base->is(Kind::array_type) || !shape) return wrong("a sub-array of numpy.dtype that can't be followed");
+  const ArrayType& inner = array_types_[static_cast<std::size_t>(base->payload())];
+  type.has_objects = type.has_objects || inner.has_objects;
+  std::uint64_t bytes = inner.item_bytes;
+  for (std::size_t i = 0; i < (shape->is(Kind::tuple) ? Tuples::size(*shape) : 1); ++i) {
+    const auto size = shape->is(Kind::tuple) ? tuple_item(*shape, i) : shape;
+    if (!size || !size->is(Kind::integer) || size->payload() < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size->payload()), &bytes)) return wrong("a sub-array of numpy.dtype that can't be followed");
+  }
+  return bytes <= type.item_bytes || wrong("a sub-array of a numpy.dtype that reaches beyond its array's items");
 }
 
 bool PickleMachine::judge_fields(ArrayType& type, Value fields) {

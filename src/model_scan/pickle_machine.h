@@ -79,6 +79,7 @@ class PickleMachine {
   bool make_array_type(Value arguments);
   bool load_nested(Value arguments);
   bool build_array_type(std::int64_t id, Value state);
+  bool judge_part(ArrayType& type, Value part);
   bool judge_fields(ArrayType& type, Value fields);
   bool walk_array();
   bool skip_array(const ArrayType& type, Value shape);

@@ -177,7 +177,9 @@ def types_that_lie():
     wrapper = (b"\x80\x02cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(" + text("subclass") + b"cnumpy\nndarray\n" + text("shape") + b"K" + bytes([len(PAYLOAD)]) + b"\x85" + text("order") + text("C") + text("dtype")
                + described_type("u1", "|", 0) + b"V\\u0064type\n" + thing + text("allow_mmap") + b"\x89" + text("numpy_array_alignment_bytes") + b"Nub")
     many = b"}" + b"0}" * ((8 << 20) + 1)
-    return {"type_in_escapes.joblib": wrapper + PAYLOAD + b".", "fields_changed.pkl": structure(b"K\x00", 8) + b"0h\x01" + text("f") + thing + b"K\x00\x86s" + array, "second_state.pkl": structure(b"M\x00\x10", 4112) + type_state("|", 0x10, size=8) + array,
+    made = b"cbuiltins\ntuple\n](" + number + b"M\xe8\x03\x85e\x85R"
+    part = b"\x80\x03cnumpy\ndtype\n" + text("V8") + b"\x89\x88\x87Rq\x02(K\x03" + text("|") + number + b"M\xe8\x03\x85\x86NNJ\x08\0\0\0J\x01\0\0\0K\0tb"
+    return {"type_in_escapes.joblib": wrapper + PAYLOAD + b".", "large_part.pkl": part + array, "large_part_by_call.pkl": part.replace(number + b"M\xe8\x03\x85\x86", made) + array, "fields_changed.pkl": structure(b"K\x00", 8) + b"0h\x01" + text("f") + thing + b"K\x00\x86s" + array, "second_state.pkl": structure(b"M\x00\x10", 4112) + type_state("|", 0x10, size=8) + array,
             "fields_lost.pkl": b"\x80\x03" + many + b"0cnumpy\ndtype\n" + text("V8") + b"\x89\x88\x87Rq\x02" + type_state("|", 0x10, text("f") + b"\x85}" + text("f") + thing + b"K\x00\x86s", 8) + array}
 
 
