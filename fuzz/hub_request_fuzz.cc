@@ -18,6 +18,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     file.large = file.path.ends_with(".safetensors");
     repository.files.push_back(std::move(file));
   }
+  hub::Commit commit;
+  commit.repository = repository;
+  auto first = commit;
+  first.repository.commit = std::string(40, 'b');
+  first.repository.files.pop_back();
+  const std::vector<hub::Commit> history{std::move(commit), std::move(first)};
   http::Request request;
   request.method = "GET";
   request.path = "/api/models";
@@ -28,16 +34,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 1:
       request.query = text;
-      hub::tree_answer(request, repository, "");
+      hub::tree_answer(request, history, "");
       break;
     case 2:
-      hub::tree_answer(request, repository, text);
+      hub::tree_answer(request, history, text);
       break;
     case 3:
       request.method = "POST";
       request.body = text;
       if (size % 2 == 0) request.headers.add("content-type", "application/x-www-form-urlencoded");
-      hub::paths_info(request, repository);
+      hub::paths_info(request, history);
       break;
     default:
       if (const auto parsed = hub::parse_repository(text, "fuzz", "fuzz")) hub::to_text(*parsed, "fuzz");
