@@ -7,8 +7,8 @@
 // an answer and to send a head, `capture=on` (sealed in memory, then dropped), `keys_age_ms=N`, `keys_retry_ms=N` and `keys_asked_ms=N` for
 // an issuer's keys. A file settings.json there holds `guards` and `telemetry` as the pipeline file's `deploy` has them, and `oidc` as its
 // `access`; how the last fetch of that issuer's keys went is written to issuer.txt.
-// Each line on stdin is done and answered with "done": "certificate" reloads it, "release" switches to new workers, "drain" drains the
-// gateway and starts another on its port.
+// Each line on stdin is done and answered with "done": "certificate" reloads it, "release" switches to new workers, "drain" starts
+// another gateway where this one listens and drains it.
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -167,16 +167,16 @@ int main(int argc, char** argv) {
     tokens = TokenIssuer::create(rules, text_of(*set), clock).value();
   }
   const auto capture = BatchedCapture::create(seal_and_drop, {.gather_ms = 1'000, .batch_ms = 1'000});
-  const auto make_gateway = [&]() -> std::unique_ptr<Gateway> {
+  const auto make_gateway = [&](const Gateway* before) -> std::unique_ptr<Gateway> {
     GatewayDeps deps{*keys, router, metrics, clock, settings["capture"] == "on" ? capture.get() : nullptr, {}, tokens.get()};
     if (auto done = configure(folder, deps); !done) {
       std::fprintf(stderr, "%s\n", done.error().message.c_str());
       return nullptr;
     }
     auto made = Gateway::create(options, std::move(deps)).value();
-    return made->start() ? std::move(made) : nullptr;
+    return made->start(before) ? std::move(made) : nullptr;
   };
-  auto gateway = make_gateway();
+  auto gateway = make_gateway(nullptr);
   if (gateway == nullptr) return 1;
   std::printf("%d\n", gateway->port());
   std::fflush(stdout);
@@ -190,10 +190,9 @@ int main(int argc, char** argv) {
       is_done = fresh->wait_ready(std::chrono::seconds(20)) && router.activate({"bot", std::to_string(++version), clock.now(), std::move(fresh)});
     }
     if (line == "drain") {
-      options.server.port = gateway->port();
-      is_done = gateway->drain(std::chrono::seconds(30));
-      gateway = make_gateway();
-      is_done = is_done && gateway != nullptr;
+      auto next = make_gateway(gateway.get());
+      is_done = gateway->drain(std::chrono::seconds(30)) && next != nullptr;
+      gateway = std::move(next);
     }
     std::printf("%s\n", is_done ? "done" : "failed");
     std::fflush(stdout);
