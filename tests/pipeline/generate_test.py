@@ -84,9 +84,9 @@ def test_an_answer_is_held_to_the_schema_file(redoubt, model, tmp_path):
         parsed = json.loads(answer["text"])
         jsonschema.validate(parsed, schema)
         assert list(parsed) == ["zeta", "alpha"]  # the order of the file
-    file.write_text('{"format": "date"}')
+    file.write_text('{"multipleOf": 2}')
     refused = redoubt("generate", "--model", model, "--prompt", PROMPT, "--schema", file, expect=None)
-    assert refused.returncode != 0 and "'format' is not supported" in refused.stderr and str(file) in refused.stderr
+    assert refused.returncode != 0 and "'multipleOf' is not supported" in refused.stderr and str(file) in refused.stderr
 
 
 def test_one_adapter_answers_or_several_beside_each_other(ask, model, tmp_path):
