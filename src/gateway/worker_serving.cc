@@ -308,7 +308,8 @@ void WorkerPool::end_worker(Slot& slot, const Error& why) {
   const auto again = unseen(slot);
   {
     std::lock_guard lock(mutex_);
-    slot.failed = slot.wanted && !std::exchange(slot.dismissed, false);
+    const bool was_dismissed = std::exchange(slot.dismissed, false);
+    slot.failed = slot.wanted && !was_dismissed;
     slot.lost = slot.failed && slot.ready;
     if (slot.failed) last_failure_ = why;
     slot.ready = false;

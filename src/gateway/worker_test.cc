@@ -404,6 +404,14 @@ TEST_F(WorkerPoolTest, a_request_that_comes_while_an_idle_worker_is_dismissed_is
   EXPECT_EQ(log_->generates, 1);
 }
 
+TEST_F(WorkerPoolTest, a_worker_that_dies_after_an_idle_one_was_dismissed_is_a_failure) {
+  start({.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 20})")});
+  until([&] { return pool_->state().workers == 0 && log_->ended == 1; });
+  log_->deaths_left = 1;
+  EXPECT_EQ(ask("die")->wait().text, "die ");
+  EXPECT_EQ(pool_->state().restarts, 1);
+}
+
 TEST_F(WorkerPoolTest, who_waited_for_a_start_waits_for_a_slot_from_then_on) {
   log_->slots = 1;
   start({.scale = scale_of(R"({"min": 0, "max": 1, "scale_in_s": 0, "start_s_max": 20})"), .queue_ms_max = 400});
