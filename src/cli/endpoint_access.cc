@@ -53,16 +53,18 @@ Status EndpointAccess::check_files(const Json& options, const Clock& clock) {
   auto read = TRY(gateway::read_access(options));
   const EndpointAccess access(std::move(read), clock);
   const auto& known = access.options_;
-  if (known.oidc && !known.oidc->key_set_file.empty()) TRY(named("oidc.key_set_file", known.oidc->key_set_file, access.check_key_set()));
+  if (known.oidc && !known.oidc->key_set_file.empty()) {
+    const auto issuer = access.issuer_of_file();
+    if (!issuer) return named("oidc.key_set_file", known.oidc->key_set_file, fail(issuer.error()));
+  }
   if (!known.certificate_file.empty()) TRY(named("certificate_file", known.certificate_file, access.check_certificate()));
   if (!known.client_ca_file.empty()) TRY(named("client_certificates.ca_file", known.client_ca_file, access.check_client_authorities()));
   return {};
 }
 
-Status EndpointAccess::check_key_set() const {
+Result<std::unique_ptr<gateway::TokenIssuer>> EndpointAccess::issuer_of_file() const {
   const auto keys = TRY(read_file(options_.oidc->key_set_file, kFileBytesMax));
-  (void)TRY(gateway::TokenIssuer::create(options_.oidc->rules, text_of(keys), clock_));
-  return {};
+  return gateway::TokenIssuer::create(options_.oidc->rules, text_of(keys), clock_);
 }
 
 Status EndpointAccess::check_certificate() const {
@@ -82,8 +84,7 @@ Status EndpointAccess::check_client_authorities() const {
 Status EndpointAccess::take_keys(gateway::GatewayMetrics& metrics) {
   const auto& oidc = *options_.oidc;
   if (!oidc.key_set_file.empty()) {
-    const auto keys = TRY(read_file(oidc.key_set_file, kFileBytesMax));
-    tokens_ = TRY(gateway::TokenIssuer::create(oidc.rules, text_of(keys), clock_));
+    tokens_ = TRY(issuer_of_file());
     return {};
   }
   if (!oidc.source.ca_file.empty()) (void)TRY(read_file(oidc.source.ca_file, kFileBytesMax));  // a wrong name is known now, not at the first token

@@ -35,7 +35,7 @@ class EndpointAccess {
 
  private:
   EndpointAccess(gateway::AccessOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
-  Status check_key_set() const;
+  Result<std::unique_ptr<gateway::TokenIssuer>> issuer_of_file() const;
   Status check_certificate() const;
   Status check_client_authorities() const;
   Status take_keys(gateway::GatewayMetrics& metrics);
